@@ -1,0 +1,181 @@
+//! Where Zenoh listens and connects, and what is refused.
+//!
+//! On one host: unix sockets in a folder only the owner may enter. Between
+//! hosts: TLS with certificates on both sides, or nothing. Whoever could speak on
+//! the mesh could invent events, so a plain TCP endpoint beyond loopback is
+//! refused when the configuration is read, not when it is too late.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// The longest path a unix socket may have, in bytes (`sun_path`, unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Certificates for both sides of a TLS link, PEM files.
+#[derive(Debug, Clone)]
+pub struct MutualTls {
+    /// Who signs the shop's certificates.
+    pub authority: PathBuf,
+    /// This host's certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
+/// Validated endpoints of one session.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints {
+    /// What to listen on.
+    pub(crate) listen: Vec<String>,
+    /// What to connect to; absent ones are tried again in the background.
+    pub(crate) connect: Vec<String>,
+    /// Needed for `tls/` endpoints.
+    pub(crate) tls: Option<MutualTls>,
+}
+
+/// The configured endpoints cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointsError {
+    /// Open to the network without certificates.
+    #[error(
+        "mesh endpoint {0}: TCP beyond loopback needs certificates on both sides; use tls/HOST:PORT and set authority, certificate and private_key"
+    )]
+    Open(String),
+    /// A `tls/` endpoint without the files it needs.
+    #[error("mesh endpoint {0}: set authority, certificate and private_key for tls/ endpoints")]
+    NoCertificates(String),
+    /// Not something Zenoh is asked to speak here.
+    #[error("mesh endpoint {0}: use tls/HOST:PORT, tcp/127.0.0.1:PORT or unixsock-stream/PATH")]
+    Unknown(String),
+    /// The data folder's path is too deep for a socket in it.
+    #[error("{}: this path has {bytes} bytes, but a unix socket's may have {SOCKET_PATH_BYTES_MAX}; choose a data folder with a shorter path", path.display())]
+    TooDeep {
+        /// The socket's path.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// The socket of `service` in the mesh folder.
+pub fn socket_path(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("{service}.sock"))
+}
+
+impl Endpoints {
+    /// No endpoints: everyone is in this session.
+    pub fn alone() -> Self {
+        Self::default()
+    }
+
+    /// One host: `service` listens on its socket in `folder` and connects to the
+    /// sockets of `others`. For each pair only one side may name the other.
+    ///
+    /// # Errors
+    /// When a socket's path would be too long.
+    pub fn on_this_host(
+        folder: &Path,
+        service: Option<&str>,
+        others: &[&str],
+    ) -> Result<Self, EndpointsError> {
+        let endpoint = |service: &str| {
+            let path = socket_path(folder, service);
+            let bytes = path.as_os_str().len();
+            if bytes > SOCKET_PATH_BYTES_MAX {
+                return Err(EndpointsError::TooDeep { path, bytes });
+            }
+            Ok(format!("unixsock-stream/{}", path.display()))
+        };
+        Ok(Self {
+            listen: service.map(endpoint).transpose()?.into_iter().collect(),
+            connect: others
+                .iter()
+                .map(|other| endpoint(other))
+                .collect::<Result<_, _>>()?,
+            tls: None,
+        })
+    }
+
+    /// Adds endpoints beyond this host.
+    ///
+    /// # Errors
+    /// For anything that a stranger on the network could join.
+    pub fn and_beyond(
+        mut self,
+        listen: &[String],
+        connect: &[String],
+        tls: Option<MutualTls>,
+    ) -> Result<Self, EndpointsError> {
+        for endpoint in listen.iter().chain(connect) {
+            check(endpoint, tls.is_some())?;
+        }
+        self.listen.extend_from_slice(listen);
+        self.connect.extend_from_slice(connect);
+        self.tls = tls;
+        Ok(self)
+    }
+}
+
+fn check(endpoint: &str, has_certificates: bool) -> Result<(), EndpointsError> {
+    match endpoint.split_once('/') {
+        Some(("unixsock-stream", _)) => Ok(()),
+        Some(("tls", _)) if has_certificates => Ok(()),
+        Some(("tls", _)) => Err(EndpointsError::NoCertificates(endpoint.into())),
+        Some(("tcp", address)) if is_loopback(address) => Ok(()),
+        Some(("tcp", _)) => Err(EndpointsError::Open(endpoint.into())),
+        _ => Err(EndpointsError::Unknown(endpoint.into())),
+    }
+}
+
+/// Every address the name stands for is a loopback one, and there is one.
+fn is_loopback(address: &str) -> bool {
+    let addresses: Vec<SocketAddr> = address
+        .to_socket_addrs()
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    !addresses.is_empty() && addresses.iter().all(|one| one.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_open_to_strangers() {
+        let with = |endpoint: &str, tls: bool| {
+            let tls = tls.then(|| MutualTls {
+                authority: "ca.pem".into(),
+                certificate: "me.pem".into(),
+                private_key: "me.key".into(),
+            });
+            Endpoints::alone()
+                .and_beyond(&[endpoint.into()], &[], tls)
+                .map(|_| ())
+        };
+        assert_eq!(with("tcp/127.0.0.1:7447", false), Ok(()));
+        assert_eq!(with("tls/0.0.0.0:7447", true), Ok(()));
+        for (endpoint, tls) in [
+            ("tcp/0.0.0.0:7447", true),
+            ("tcp/10.0.0.7:7447", false),
+            ("tcp/[::]:7447", false),
+        ] {
+            assert_eq!(
+                with(endpoint, tls),
+                Err(EndpointsError::Open(endpoint.into()))
+            );
+        }
+        assert_eq!(
+            with("tls/0.0.0.0:7447", false),
+            Err(EndpointsError::NoCertificates("tls/0.0.0.0:7447".into()))
+        );
+        assert!(matches!(
+            with("udp/127.0.0.1:1", false),
+            Err(EndpointsError::Unknown(_))
+        ));
+        let deep = PathBuf::from("/tmp").join("x".repeat(100));
+        assert!(matches!(
+            Endpoints::on_this_host(&deep, Some("users"), &[]),
+            Err(EndpointsError::TooDeep { bytes: 116, .. })
+        ));
+    }
+}

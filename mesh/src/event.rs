@@ -1,0 +1,218 @@
+//! The envelope: one event as it is logged, sent and believed.
+//!
+//! **Invariant:** the recorded bytes are never re-encoded. The hash runs over
+//! exactly the bytes that were logged, so source and followers agree on history
+//! without agreeing on a serializer.
+
+use blake2::digest::consts::U16;
+use blake2::{Blake2b, Digest};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fact, Mark, Time};
+
+/// A running hash over a log, BLAKE2b-128 (RFC 7693) of the previous hash and the
+/// event's bytes; all zero before the first event.
+pub type Hash = [u8; 16];
+
+/// One thing that happened, with where and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The service whose log it is in.
+    pub source: String,
+    /// The life of that log: milliseconds since 1970 at which it was begun.
+    pub epoch: u64,
+    /// Its place in the log, gap-free from 1.
+    pub seq: u64,
+    /// What it is ordered by: events of one key are handled in order.
+    pub key: String,
+    /// The kind's name, also when this program does not know it.
+    pub kind: String,
+    /// When it happened.
+    pub at: Time,
+    /// The request it came from.
+    pub trace: Option<String>,
+    /// The user who caused it.
+    pub by: Option<String>,
+    /// What happened; `None` for a kind this program does not know.
+    pub fact: Option<Fact>,
+}
+
+/// The envelope's encoding: MessagePack with field names.
+#[derive(Serialize, Deserialize)]
+struct Body<S, F> {
+    source: S,
+    epoch: u64,
+    seq: u64,
+    key: S,
+    kind: S,
+    at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<S>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<S>,
+    data: F,
+}
+
+impl Event {
+    /// `source/epoch/seq`, unique for all time.
+    pub fn id(&self) -> String {
+        format!("{}/{}/{}", self.source, self.epoch, self.seq)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let body = Body {
+            source: self.source.as_str(),
+            epoch: self.epoch,
+            seq: self.seq,
+            key: self.key.as_str(),
+            kind: self.kind.as_str(),
+            at: self.at,
+            trace: self.trace.as_deref(),
+            by: self.by.as_deref(),
+            data: &self.fact,
+        };
+        rmp_serde::to_vec_named(&body).expect("plain structs of strings and numbers encode")
+    }
+
+    /// Reads recorded bytes. A kind this program does not know is no error.
+    ///
+    /// # Errors
+    /// When the bytes are no envelope, or a known kind does not read as its fact.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let known = rmp_serde::from_slice::<Body<String, Fact>>(bytes);
+        let (body, fact) = match known {
+            Ok(body) => {
+                let Body { source, epoch, seq, key, kind, at, trace, by, data } = body;
+                let envelope = Body {
+                    source,
+                    epoch,
+                    seq,
+                    key,
+                    kind,
+                    at,
+                    trace,
+                    by,
+                    data: IgnoredAny,
+                };
+                (envelope, Some(data))
+            }
+            Err(error) => {
+                let body: Body<String, IgnoredAny> =
+                    rmp_serde::from_slice(bytes).map_err(|_| error.to_string())?;
+                if Fact::knows(&body.kind) {
+                    return Err(format!("{}: {error}", body.kind));
+                }
+                (body, None)
+            }
+        };
+        let Body { source, epoch, seq, key, kind, at, trace, by, data: _ } = body;
+        Ok(Self { source, epoch, seq, key, kind, at, trace, by, fact })
+    }
+}
+
+/// An event as it lies in a log and travels: its bytes and the hash up to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its place in the log.
+    pub seq: u64,
+    /// The envelope's bytes.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+    /// The log's running hash, this event included.
+    pub hash: Hash,
+}
+
+impl store::Record for Recorded {}
+
+impl Recorded {
+    /// Where a log that ends with this event stands.
+    pub fn mark(&self) -> Mark {
+        Mark { seq: self.seq, hash: self.hash }
+    }
+
+    /// Whether this is the event right after `mark`, in that same history.
+    pub fn continues(&self, mark: &Mark) -> bool {
+        self.seq == mark.seq + 1 && self.hash == chain(&mark.hash, &self.body)
+    }
+}
+
+/// The running hash after one more event.
+pub(crate) fn chain(before: &Hash, body: &[u8]) -> Hash {
+    Blake2b::<U16>::new()
+        .chain_update(before)
+        .chain_update(body)
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Id, kinds};
+
+    fn placed() -> Event {
+        let fact = Fact::OrderConfirmed {
+            order_id: "order_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+            user_id: "user_01h455vb4pex5vsknk084sn02q"
+                .parse::<Id<kinds::User>>()
+                .unwrap(),
+        };
+        Event {
+            source: "orders".into(),
+            epoch: 7,
+            seq: 1,
+            key: "k".into(),
+            kind: fact.kind().into(),
+            at: Time(1),
+            trace: None,
+            by: None,
+            fact: Some(fact),
+        }
+    }
+
+    /// The bytes other versions, and other hosts, will read.
+    #[test]
+    fn golden_bytes() {
+        let uuid = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
+        let bytes = placed().encode();
+        let mut golden =
+            b"\x87\xa6source\xa6orders\xa5epoch\x07\xa3seq\x01\xa3key\xa1k\xa4kind\xaf".to_vec();
+        golden.extend_from_slice(
+            b"order.confirmed\xa2at\x01\xa4data\x81\xaforder.confirmed\x82\xa8order_id",
+        );
+        golden.extend_from_slice(uuid);
+        golden.extend_from_slice(b"\xa7user_id");
+        golden.extend_from_slice(uuid);
+        assert_eq!(bytes, golden);
+        assert_eq!(Event::decode(&bytes).unwrap(), placed());
+    }
+
+    #[test]
+    fn unknown_kinds_pass_and_malformed_ones_do_not() {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            #[serde(rename = "order.gift_wrapped")]
+            gift: &'a str,
+        }
+        let body = |kind| Body {
+            source: "orders",
+            epoch: 7,
+            seq: 1,
+            key: "k",
+            kind,
+            at: Time(1),
+            trace: None,
+            by: None,
+            data: Data { gift: "ribbon" },
+        };
+        let unknown = rmp_serde::to_vec_named(&body("order.gift_wrapped")).unwrap();
+        let event = Event::decode(&unknown).unwrap();
+        assert_eq!(
+            (event.kind.as_str(), event.fact),
+            ("order.gift_wrapped", None)
+        );
+        let malformed = rmp_serde::to_vec_named(&body("order.placed")).unwrap();
+        assert!(Event::decode(&malformed).is_err());
+    }
+}

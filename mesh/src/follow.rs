@@ -1,0 +1,495 @@
+//! Applies another service's log to one's own store, exactly once.
+//!
+//! A follower subscribes first, then asks the log from its cursor, then waits
+//! for rings. An event whose place is at or below the cursor is done; the one
+//! right after it, in the same history, is applied; anything else means "ask the
+//! log, never guess".
+//!
+//! **Invariants:** the cursor moves in the transaction that holds the effect. An
+//! event is applied only if the running hash proves that it continues what was
+//! applied before. A source that answers that it never showed our mark was
+//! rolled back or replaced: it is followed no further, loudly, until it shows it
+//! again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Read, Store, Table, Tx};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::page::{PAGE_EVENTS_MAX, PageAnswer, PageQuestion, Ring, pack, unpack};
+use crate::{Event, Mark, Mesh, Parked, Recorded, Subscription, TransportError, now, parked};
+
+/// lane (`follower/source`) → the last event whose effect is in this store.
+const CURSORS: Table<String, Mark> = Table::new("cursors");
+
+/// How long one question to a source may take before it counts as absent.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a follower asks although nothing rang.
+const POLL_EVERY: Duration = Duration::from_secs(5);
+
+/// Pauses between tries while a source is absent or a write failed.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How many callers may wait for a catch-up at once.
+const COMMANDS_MAX: usize = 256;
+
+/// Why a handler did not take an event.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It never will: the event is parked and the rest flows on.
+    #[error("{0}")]
+    Never(String),
+    /// Not now: tried again for as long as it lasts.
+    #[error(transparent)]
+    Later(#[from] store::Error),
+}
+
+type Handler = dyn Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync;
+
+/// One follower of one source, not yet started.
+pub struct Follower {
+    /// Names its cursor, so that one store can follow a source for two purposes.
+    pub name: &'static str,
+    /// The service whose log it follows.
+    pub source: &'static str,
+    /// Where effects and cursor are kept.
+    pub store: Store,
+    /// Where the source is heard.
+    pub mesh: Mesh,
+    /// Applies an event in the transaction it is given. Called once per event
+    /// whose effect lasts; it may be called again for one whose effect did not.
+    pub handler: Arc<Handler>,
+    /// Whether refused events are parked. Keys and revocations never are: they
+    /// are retried, since passing over one would open a door.
+    pub parks: bool,
+    /// How often to ask although nothing rang; tests hurry.
+    pub poll_every: Duration,
+}
+
+impl Follower {
+    /// A follower with the usual rhythm that parks what it cannot handle.
+    pub fn new(
+        name: &'static str,
+        source: &'static str,
+        store: Store,
+        mesh: Mesh,
+        handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Arc::new(handler);
+        Self {
+            name,
+            source,
+            store,
+            mesh,
+            handler,
+            parks: true,
+            poll_every: POLL_EVERY,
+        }
+    }
+
+    /// Subscribes, then follows on `tasks` until `stop`.
+    ///
+    /// # Errors
+    /// When the transport refuses the subscription or the store the cursor.
+    pub async fn start(
+        self,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Following, TransportError> {
+        let topic = self.mesh.topic("events", self.source);
+        let rings = self.mesh.transport().subscribe(&topic).await?;
+        let lane: Arc<str> = format!("{}/{}", self.name, self.source).into();
+        let cursor = self
+            .store
+            .get(CURSORS, &lane.to_string())
+            .map_err(|error| TransportError(error.to_string()))?
+            .unwrap_or_default();
+        let (commands, inbox) = flume::bounded(COMMANDS_MAX);
+        let (state, seen) = watch::channel(State::Waiting { cursor });
+        let following = Following { source: self.source, commands, state: seen };
+        let run = Run { follower: self, lane, cursor, state };
+        tasks.spawn(async move {
+            stop.run_until_cancelled(run.run(rings, inbox)).await;
+        });
+        Ok(following)
+    }
+}
+
+/// How a follower stands to its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The source has not answered since this process started.
+    Waiting {
+        /// The last event applied.
+        cursor: Mark,
+    },
+    /// It has; there may be a lag.
+    Following {
+        /// The last event applied.
+        cursor: Mark,
+        /// Where the source last said its log ends.
+        tail: Mark,
+    },
+    /// The source no longer shows what was applied; nothing of it is believed.
+    Stopped {
+        /// What happened and what resolves it.
+        why: String,
+    },
+}
+
+impl State {
+    /// Whether everything the source has told of is applied.
+    pub fn is_caught_up(&self) -> bool {
+        matches!(self, Self::Following { cursor, tail } if cursor.seq >= tail.seq)
+    }
+}
+
+enum Command {
+    CatchUp(oneshot::Sender<bool>),
+    Retry(u64, oneshot::Sender<Result<(), Refusal>>),
+    Discard(u64, oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// A running follower.
+#[derive(Clone)]
+pub struct Following {
+    source: &'static str,
+    commands: flume::Sender<Command>,
+    state: watch::Receiver<State>,
+}
+
+impl Following {
+    /// The service followed.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Wakes whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Applies everything that was in the source's log when this was called:
+    /// before refusing for want of something just made elsewhere. `false` when
+    /// that did not succeed within `patience`.
+    pub async fn catch_up(&self, patience: Duration) -> bool {
+        let (done, answer) = oneshot::channel();
+        if self.commands.try_send(Command::CatchUp(done)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(patience, answer).await, Ok(Ok(true)))
+    }
+
+    /// Handles the parked events of the key of event `seq` again, oldest first,
+    /// until one is refused again.
+    ///
+    /// # Errors
+    /// Why one was refused again, or that the follower has ended.
+    pub async fn retry(&self, seq: u64) -> Result<(), Refusal> {
+        self.command(|done| Command::Retry(seq, done)).await
+    }
+
+    /// Gives a parked event up for good.
+    ///
+    /// # Errors
+    /// That nothing is parked there, or that the follower has ended.
+    pub async fn discard(&self, seq: u64) -> Result<(), Refusal> {
+        self.command(|done| Command::Discard(seq, done)).await
+    }
+
+    async fn command(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), Refusal>>) -> Command,
+    ) -> Result<(), Refusal> {
+        let ended = || Refusal::Never("the follower has ended".into());
+        let (done, answer) = oneshot::channel();
+        let sent = self.commands.send_async(command(done)).await;
+        sent.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+/// Whether the log has to be asked after some events were looked at.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Wait,
+    Ask,
+}
+
+struct Run {
+    follower: Follower,
+    lane: Arc<str>,
+    cursor: Mark,
+    state: watch::Sender<State>,
+}
+
+impl Run {
+    async fn run(mut self, rings: Subscription<Vec<u8>>, inbox: flume::Receiver<Command>) {
+        self.pull_until_answered().await;
+        loop {
+            let next = tokio::select! {
+                // Commands first: somebody waits for them.
+                biased;
+                Ok(command) = inbox.recv_async() => self.obey(command).await,
+                Ok(ring) = rings.messages.recv_async() => self.hear(ring, &rings).await,
+                () = tokio::time::sleep(self.follower.poll_every) => Next::Ask,
+            };
+            if next == Next::Ask {
+                self.pull_until_answered().await;
+            }
+        }
+    }
+
+    /// Takes in a ring and whatever else rang meanwhile, in one transaction.
+    async fn hear(&mut self, first: Vec<u8>, rings: &Subscription<Vec<u8>>) -> Next {
+        let mut events = Vec::new();
+        let mut tail = self.cursor;
+        let queued = std::iter::once(first).chain(rings.messages.try_iter());
+        for message in queued.take(PAGE_EVENTS_MAX) {
+            let Some(ring) = unpack::<Ring>(&message) else {
+                continue;
+            };
+            events.extend(ring.events);
+            tail = ring.tail;
+        }
+        events.sort_by_key(|event| event.seq);
+        events.truncate(PAGE_EVENTS_MAX);
+        let next = self.apply(events).await;
+        if next == Next::Wait && tail == self.cursor {
+            self.stand(tail);
+            return Next::Wait;
+        }
+        Next::Ask
+    }
+
+    async fn obey(&mut self, command: Command) -> Next {
+        match command {
+            Command::CatchUp(done) => {
+                let caught_up = self.pull().await.is_some_and(|caught_up| caught_up);
+                let _ = done.send(caught_up);
+            }
+            Command::Retry(seq, done) => {
+                let _ = done.send(self.retry(seq).await);
+            }
+            Command::Discard(seq, done) => {
+                let _ = done.send(self.discard(seq).await);
+            }
+        }
+        Next::Wait
+    }
+
+    /// Asks until the source has answered; it may be down for as long as it likes.
+    async fn pull_until_answered(&mut self) {
+        let mut pause = RETRY.0;
+        while self.pull().await.is_none() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    /// Applies pages until the log's end. `None`: no answer, or nothing could be
+    /// written; `Some(false)`: the source is not the one that was followed.
+    async fn pull(&mut self) -> Option<bool> {
+        let topic = self.follower.mesh.topic("log", self.follower.source);
+        loop {
+            let question = pack(&PageQuestion { after: self.cursor });
+            let transport = self.follower.mesh.transport();
+            let answer = transport.ask(&topic, question, ASK_PATIENCE).await?;
+            match unpack(&answer)? {
+                PageAnswer::Diverged { tail } => {
+                    self.stop_following(tail);
+                    return Some(false);
+                }
+                PageAnswer::Events { events, tail } => {
+                    let before = self.cursor;
+                    // It shows our mark (again): whatever stopped us is over.
+                    self.stand(tail);
+                    self.apply(events).await;
+                    self.stand(tail);
+                    if self.cursor.seq >= tail.seq {
+                        return Some(true);
+                    }
+                    if self.cursor == before {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies what continues the cursor, in one transaction.
+    async fn apply(&mut self, events: Vec<Recorded>) -> Next {
+        let done = self.cursor.seq;
+        if matches!(&*self.state.borrow(), State::Stopped { .. }) {
+            return Next::Ask;
+        }
+        if events.iter().all(|event| event.seq <= done) {
+            return Next::Wait;
+        }
+        let (lane, handler) = (self.lane.clone(), self.follower.handler.clone());
+        let parks = self.follower.parks;
+        let outcome = self
+            .follower
+            .store
+            .write_when_free(move |tx| apply_page(tx, &lane, &events, &*handler, parks))
+            .await;
+        match outcome {
+            Ok((cursor, next)) => {
+                self.cursor = cursor;
+                next
+            }
+            Err(error) => {
+                tracing::warn!(%error, lane = %self.lane, "events not applied; trying again");
+                Next::Ask
+            }
+        }
+    }
+
+    async fn retry(&self, seq: u64) -> Result<(), Refusal> {
+        let (lane, handler) = (self.lane.clone(), self.follower.handler.clone());
+        self.follower
+            .store
+            .write_when_free(move |tx| {
+                let waiting = parked::of_same_key(tx, &lane, seq)?;
+                for (place, parked) in waiting.iter().enumerate() {
+                    let handled = handle(tx, &parked.recorded, &*handler);
+                    match handled {
+                        // What was handled before this one stays handled.
+                        Err(Refusal::Never(_)) if place > 0 => return Ok(()),
+                        handled => handled?,
+                    }
+                    parked::release(tx, &lane, parked)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn discard(&self, seq: u64) -> Result<(), Refusal> {
+        let lane = self.lane.clone();
+        self.follower
+            .store
+            .write_when_free(move |tx| {
+                let waiting = parked::of_same_key(tx, &lane, seq)?;
+                let parked = waiting.iter().find(|parked| parked.recorded.seq == seq);
+                let Some(parked) = parked else {
+                    return Err(Refusal::Never(format!("nothing is parked at {lane}/{seq}")));
+                };
+                Ok(parked::release(tx, &lane, parked)?)
+            })
+            .await
+    }
+
+    fn stand(&self, tail: Mark) {
+        let cursor = self.cursor;
+        let state = State::Following { cursor, tail };
+        self.state.send_if_modified(|before| {
+            let changed = *before != state;
+            *before = state;
+            changed
+        });
+    }
+
+    fn stop_following(&self, tail: Mark) {
+        let why = format!(
+            "{} was rolled back or replaced: it no longer shows event {} as this service saw it (its log ends at {}). \
+             Nothing more of it is applied. Bring back the newer data of {}, or restore this service's data from the same backup",
+            self.follower.source, self.cursor.seq, tail.seq, self.follower.source,
+        );
+        let changed = self.state.send_if_modified(|state| {
+            let stopped = State::Stopped { why: why.clone() };
+            let changed = *state != stopped;
+            *state = stopped;
+            changed
+        });
+        if changed {
+            tracing::error!(lane = %self.lane, "{why}");
+        }
+    }
+}
+
+/// Applies, in order, the events that continue the stored cursor.
+fn apply_page(
+    tx: &mut Tx<'_>,
+    lane: &str,
+    events: &[Recorded],
+    handler: &Handler,
+    parks: bool,
+) -> Result<(Mark, Next), store::Error> {
+    let mut cursor = tx.get(CURSORS, &lane.to_owned())?.unwrap_or_default();
+    let mut next = Next::Wait;
+    for recorded in events {
+        if recorded.seq <= cursor.seq {
+            continue;
+        }
+        if !recorded.continues(&cursor) {
+            next = Next::Ask;
+            break;
+        }
+        match take_in(tx, lane, recorded, handler) {
+            Ok(()) => {}
+            Err(Refusal::Later(error)) => return Err(error),
+            Err(Refusal::Never(reason)) if parks => park(tx, lane, recorded, reason)?,
+            Err(Refusal::Never(reason)) => {
+                tracing::error!(
+                    lane,
+                    seq = recorded.seq,
+                    reason,
+                    "an event that must not be passed over is refused"
+                );
+                next = Next::Ask;
+                break;
+            }
+        }
+        cursor = recorded.mark();
+    }
+    tx.put(CURSORS, &lane.to_owned(), &cursor)?;
+    Ok((cursor, next))
+}
+
+fn take_in(
+    tx: &mut Tx<'_>,
+    lane: &str,
+    recorded: &Recorded,
+    handler: &Handler,
+) -> Result<(), Refusal> {
+    if let Ok(event) = Event::decode(&recorded.body)
+        && parked::holds(tx, lane, &event.key)?
+    {
+        return Err(Refusal::Never(
+            "an earlier event of its key is parked".into(),
+        ));
+    }
+    handle(tx, recorded, handler)
+}
+
+/// Runs the handler so that a refusal, or a panic, leaves none of its writes.
+fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &Handler) -> Result<(), Refusal> {
+    let event = Event::decode(&recorded.body).map_err(Refusal::Never)?;
+    tx.attempt(|tx| {
+        catch_unwind(AssertUnwindSafe(|| handler(tx, &event)))
+            .unwrap_or_else(|_| Err(Refusal::Never("its handler panicked".into())))
+    })
+}
+
+fn park(
+    tx: &mut Tx<'_>,
+    lane: &str,
+    recorded: &Recorded,
+    reason: String,
+) -> Result<(), store::Error> {
+    tracing::error!(lane, seq = recorded.seq, reason, "an event was parked");
+    let key = Event::decode(&recorded.body).map_or_else(|_| String::new(), |event| event.key);
+    let parked = Parked { recorded: recorded.clone(), key, reason, at: now() };
+    parked::park(tx, lane, &parked)
+}

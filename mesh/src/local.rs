@@ -1,0 +1,247 @@
+//! A transport inside one process, with faults by a seed: it loses, doubles,
+//! delays and so reorders messages, and loses questions and answers.
+//!
+//! It exists so that what the mesh promises can be tested against everything a
+//! network may do, and so that a service's tests need no sockets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::oneshot;
+
+use crate::transport::{
+    Guard, Question, SUBSCRIPTION_MESSAGES_MAX, Sighting, Subscription, Transport, TransportError,
+};
+
+/// How badly the network behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// The chance that a message, a question or an answer is lost, 0..1.
+    pub drop: f64,
+    /// The chance that a message arrives twice, 0..1.
+    pub double: f64,
+    /// Each delivery waits up to this long, so later ones overtake it.
+    pub delay_max: Duration,
+}
+
+type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
+
+struct Inner {
+    rng: StdRng,
+    faults: Faults,
+    next: u64,
+    subscribers: BTreeMap<u64, (String, flume::Sender<Vec<u8>>)>,
+    servers: BTreeMap<u64, (String, flume::Sender<Question>)>,
+    alive: BTreeMap<u64, String>,
+    watchers: BTreeMap<u64, (String, Watcher)>,
+}
+
+/// A network all of whose nodes are in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct LocalNetwork(Arc<Mutex<Inner>>);
+
+impl LocalNetwork {
+    /// A network that behaves.
+    pub fn reliable() -> Self {
+        Self::seeded(0, Faults::default())
+    }
+
+    /// A network whose faults are drawn from `seed`.
+    pub fn seeded(seed: u64, faults: Faults) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            rng: StdRng::seed_from_u64(seed),
+            faults,
+            next: 0,
+            subscribers: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            alive: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+        })))
+    }
+
+    /// Changes how it behaves from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add<T>(&self, value: T, table: impl Fn(&mut Inner) -> &mut BTreeMap<u64, T>) -> u64 {
+        let mut inner = self.lock();
+        inner.next += 1;
+        let number = inner.next;
+        table(&mut inner).insert(number, value);
+        number
+    }
+}
+
+/// Runs its closure when dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Inner {
+    fn chance(&mut self, of: f64) -> bool {
+        of > 0.0 && self.rng.random_bool(of)
+    }
+
+    fn delay(&mut self) -> Duration {
+        let most = u64::try_from(self.faults.delay_max.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.rng.random_range(0..=most))
+    }
+
+    /// The delays of the copies of one message to one receiver: none if it is lost.
+    fn copies(&mut self) -> Vec<Duration> {
+        if self.chance(self.faults.drop) {
+            return Vec::new();
+        }
+        let count = if self.chance(self.faults.double) { 2 } else { 1 };
+        (0..count).map(|_| self.delay()).collect()
+    }
+}
+
+impl Transport for LocalNetwork {
+    fn publish<'a>(
+        &'a self,
+        topic: &'a str,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        let mut inner = self.lock();
+        let receivers: Vec<_> = inner
+            .subscribers
+            .values()
+            .filter(|(wanted, _)| wanted == topic)
+            .map(|(_, receiver)| receiver.clone())
+            .collect();
+        for receiver in receivers {
+            for delay in inner.copies() {
+                let (receiver, message) = (receiver.clone(), message.clone());
+                let deliver = move || {
+                    // A full or ended subscription loses the message, as a network would.
+                    let _ = receiver.try_send(message);
+                };
+                if delay.is_zero() {
+                    deliver();
+                } else {
+                    tokio::spawn(tokio::time::sleep(delay).map(|()| deliver()));
+                }
+            }
+        }
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> BoxFuture<'a, Result<Subscription<Vec<u8>>, TransportError>> {
+        let (sender, messages) = flume::bounded(SUBSCRIPTION_MESSAGES_MAX);
+        let number = self.add((topic.to_owned(), sender), |inner| &mut inner.subscribers);
+        let network = self.clone();
+        let guard: Guard = Box::new(OnDrop(move || {
+            network.lock().subscribers.remove(&number);
+        }));
+        std::future::ready(Ok(Subscription { messages, guard })).boxed()
+    }
+
+    fn ask<'a>(
+        &'a self,
+        topic: &'a str,
+        question: Vec<u8>,
+        patience: Duration,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        async move {
+            let (server, lost, there, back) = {
+                let mut inner = self.lock();
+                let server = inner
+                    .servers
+                    .values()
+                    .find(|(served, _)| served == topic)
+                    .map(|(_, server)| server.clone())?;
+                let of = inner.faults.drop;
+                let lost = inner.chance(of);
+                (server, lost, inner.delay(), inner.delay())
+            };
+            if lost {
+                return None;
+            }
+            tokio::time::sleep(there).await;
+            let (sender, answer) = oneshot::channel();
+            let reply = Box::new(move |bytes| {
+                let _ = sender.send(bytes);
+                std::future::ready(()).boxed()
+            });
+            server.try_send(Question { body: question, reply }).ok()?;
+            let answer = tokio::time::timeout(patience, answer).await.ok()?.ok()?;
+            tokio::time::sleep(back).await;
+            Some(answer)
+        }
+        .boxed()
+    }
+
+    fn serve<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> BoxFuture<'a, Result<Subscription<Question>, TransportError>> {
+        let (sender, messages) = flume::bounded(SUBSCRIPTION_MESSAGES_MAX);
+        let number = self.add((topic.to_owned(), sender), |inner| &mut inner.servers);
+        let network = self.clone();
+        let guard: Guard = Box::new(OnDrop(move || {
+            network.lock().servers.remove(&number);
+        }));
+        std::future::ready(Ok(Subscription { messages, guard })).boxed()
+    }
+
+    fn declare_alive<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Guard, TransportError>> {
+        let number = self.add(key.to_owned(), |inner| &mut inner.alive);
+        self.tell(key, true);
+        let (network, key) = (self.clone(), key.to_owned());
+        let guard: Guard = Box::new(OnDrop(move || {
+            network.lock().alive.remove(&number);
+            network.tell(&key, false);
+        }));
+        std::future::ready(Ok(guard)).boxed()
+    }
+
+    fn watch_alive<'a>(
+        &'a self,
+        prefix: &'a str,
+        seen: Box<dyn Fn(Sighting) + Send + Sync>,
+    ) -> BoxFuture<'a, Result<Guard, TransportError>> {
+        let seen: Watcher = seen.into();
+        let number = self.add((prefix.to_owned(), seen.clone()), |inner| {
+            &mut inner.watchers
+        });
+        let present: Vec<_> = self.lock().alive.values().cloned().collect();
+        for key in present.into_iter().filter(|key| key.starts_with(prefix)) {
+            seen(Sighting { key, alive: true });
+        }
+        let network = self.clone();
+        let guard: Guard = Box::new(OnDrop(move || {
+            network.lock().watchers.remove(&number);
+        }));
+        std::future::ready(Ok(guard)).boxed()
+    }
+}
+
+impl LocalNetwork {
+    fn tell(&self, key: &str, alive: bool) {
+        let watchers: Vec<_> = self.lock().watchers.values().cloned().collect();
+        for (_, seen) in watchers
+            .iter()
+            .filter(|(prefix, _)| key.starts_with(prefix))
+        {
+            seen(Sighting { key: key.to_owned(), alive });
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Publishes a log and answers for it.
+//!
+//! **Invariant:** what goes out is at or below the durable tail, and a question
+//! always gets an answer, if need be an empty one.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::page::{PAGE_EVENTS_MAX, PageQuestion, Ring, pack, unpack};
+use crate::{Log, Mesh, Question, TransportError};
+
+/// How often a source says where its log ends: what bounds the time for which a
+/// lost last event goes unnoticed.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
+
+/// How many questions are answered at once.
+const ANSWERS_MAX: usize = 8;
+
+/// Makes a log heard on the mesh.
+pub struct Source {
+    /// The log to publish.
+    pub log: Log,
+    /// Where.
+    pub mesh: Mesh,
+    /// How often to announce the tail; tests hurry.
+    pub announce_every: Duration,
+}
+
+impl Source {
+    /// A source with the usual rhythm.
+    pub fn new(log: Log, mesh: Mesh) -> Self {
+        Self { log, mesh, announce_every: ANNOUNCE_EVERY }
+    }
+
+    /// Declares the log's topics and serves them on `tasks` until `stop`.
+    ///
+    /// # Errors
+    /// When the transport refuses the declaration.
+    pub async fn start(
+        self,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<(), TransportError> {
+        let Self { log, mesh, announce_every } = self;
+        let questions = mesh
+            .transport()
+            .serve(&mesh.topic("log", log.source()))
+            .await?;
+        for _ in 0..ANSWERS_MAX {
+            let (log, messages, stop) = (log.clone(), questions.messages.clone(), stop.clone());
+            tasks.spawn(async move {
+                while let Some(Ok(question)) = stop.run_until_cancelled(messages.recv_async()).await
+                {
+                    answer(&log, question).await;
+                }
+            });
+        }
+        tasks.spawn(async move {
+            let _serving = questions.guard;
+            stop.run_until_cancelled(publish(&log, &mesh, announce_every))
+                .await;
+        });
+        Ok(())
+    }
+}
+
+/// Rings for every event that becomes durable, and now and then without one.
+async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
+    let topic = mesh.topic("events", log.source());
+    let mut tail = log.watch();
+    let mut published = log.tail().seq;
+    loop {
+        let to = *tail.borrow_and_update();
+        // Whoever is further behind than a page asks the log anyway.
+        let from = published.max(to.seq.saturating_sub(PAGE_EVENTS_MAX as u64));
+        let events = if to.seq > from { log.read(from) } else { Ok(Vec::new()) };
+        match events {
+            Ok(events) => {
+                published = events.last().map_or(to.seq, |last| last.seq);
+                let ring = Ring { events, tail: log.tail() };
+                if let Err(error) = mesh.transport().publish(&topic, pack(&ring)).await {
+                    tracing::warn!(%error, source = log.source(), "events not published; followers will ask");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, source = log.source(), "the log is unreadable");
+                published = to.seq;
+            }
+        }
+        if tail.borrow().seq <= published {
+            // A timeout is the rhythm of announcements; a closed channel cannot
+            // happen while `log` is held.
+            let _ = tokio::time::timeout(announce_every, tail.changed()).await;
+        }
+    }
+}
+
+async fn answer(log: &Log, question: Question) {
+    let Some(PageQuestion { after }) = unpack(&question.body) else {
+        tracing::debug!(source = log.source(), "a question that is none was ignored");
+        return;
+    };
+    match log.page(&after) {
+        Ok(page) => (question.reply)(pack(&page)).await,
+        Err(error) => tracing::error!(%error, source = log.source(), "the log is unreadable"),
+    }
+}

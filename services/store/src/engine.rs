@@ -1,0 +1,201 @@
+//! sled, and everything sled 0.34.7 needs to be told. The only file that names it.
+//!
+//! What its source taught, and what is done about it here:
+//! - `flush()` is `sync_file_range` on Linux, not `fsync`: a power cut loses what
+//!   it acknowledged. [`Engine::sync`] adds an `fdatasync` on a descriptor of our
+//!   own, and so does opening, before anything read is believed: after a crash
+//!   the page cache may hold what the disk does not.
+//! - A kill while opening leaves `snap.*.generating`, which makes every later
+//!   open fail (sled issue 1527). The data is intact; the file is removed, under
+//!   a lock of our own: it may be the live file of a process just opening.
+//! - Messages above a quarter of a segment go to files that are never synced.
+//!   With 4 MiB segments a leaf of sixteen values at the cap stays half below.
+//! - `flush_async` deadlocks (sled issue 1308) and is never called; the flusher
+//!   thread stays on, since it is also the only garbage collection.
+//! - A transaction holds a lock global to the process. Inside it we only copy an
+//!   overlay that is ready; no closure of a service ever runs there.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
+
+use crate::overlay::Overlay;
+use crate::read::{Bounds, RawRow};
+use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
+
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+const LEAF_ROWS: usize = 16;
+const FLUSH_EVERY_MS: u64 = 500;
+
+// Twice over, since a leaf is a moment above its size before it splits.
+const _: () =
+    assert!(2 * LEAF_ROWS * (VALUE_BYTES_MAX + KEY_BYTES_MAX) <= SEGMENT_BYTES / 4 + 64 * 1024);
+
+/// An open database folder.
+pub(crate) struct Engine {
+    db: sled::Db,
+    trees: RwLock<HashMap<&'static str, sled::Tree>>,
+    file: File,
+    sync: fn(&File) -> io::Result<()>,
+    dir: PathBuf,
+    /// Held for as long as the rest of this struct; fields drop in order.
+    _lock: File,
+}
+
+impl Engine {
+    pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        let failed = |why: String| Error::Io { dir: dir.to_owned(), why };
+        // A relative path of one word has no parent to sync.
+        let dir = std::path::absolute(dir).map_err(|error| failed(error.to_string()))?;
+        let dir = dir.as_path();
+        std::fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
+        let lock = lock(dir)?;
+        remove_unfinished_snapshots(dir).map_err(|error| failed(error.to_string()))?;
+        let db = sled::Config::new()
+            .path(dir)
+            .mode(sled::Mode::LowSpace)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()
+            .map_err(|error| failed(error.to_string()))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(dir.join("db"))
+            .map_err(|error| failed(error.to_string()))?;
+        let engine = Self {
+            db,
+            trees: RwLock::default(),
+            file,
+            sync: options.sync,
+            dir: dir.to_owned(),
+            _lock: lock,
+        };
+        engine.sync()?;
+        // The folder's own entries: a new database file must be found again.
+        for folder in [Some(dir), dir.parent()].into_iter().flatten() {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(engine)
+    }
+
+    pub(crate) fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let value = self.tree(table)?.get(key).map_err(|e| self.failed(&e))?;
+        Ok(value.map(|bytes| bytes.to_vec()))
+    }
+
+    pub(crate) fn scan(
+        &self,
+        table: &'static str,
+        bounds: Bounds,
+        newest_first: bool,
+    ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
+        let rows = self.tree(table)?.range::<Vec<u8>, _>(bounds);
+        let raw = |row: sled::Result<(sled::IVec, sled::IVec)>| match row {
+            Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
+            Err(error) => Err(self.failed(&error)),
+        };
+        Ok(if newest_first {
+            Box::new(rows.rev().map(raw))
+        } else {
+            Box::new(rows.map(raw))
+        })
+    }
+
+    /// Applies a batch as one transaction over all its tables. Visible to readers
+    /// from here on, durable only after [`sync`](Self::sync).
+    pub(crate) fn commit(&self, overlay: &Overlay) -> Result<(), Error> {
+        let tables: Vec<_> = overlay
+            .tables
+            .iter()
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        let trees = tables
+            .iter()
+            .map(|(name, _)| self.tree(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        trees
+            .as_slice()
+            .transaction(|views| {
+                for (view, (_, rows)) in views.iter().zip(&tables) {
+                    for (key, value) in rows.iter() {
+                        match value {
+                            Some(value) => view.insert(key.as_slice(), value.as_slice())?,
+                            None => view.remove(key.as_slice())?,
+                        };
+                    }
+                }
+                Ok::<_, ConflictableTransactionError<()>>(())
+            })
+            .map_err(|error| match error {
+                TransactionError::Storage(error) => self.failed(&error),
+                TransactionError::Abort(()) => unreachable!("the closure above never aborts"),
+            })
+    }
+
+    /// Returns once everything committed before is on the device.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.db.flush().map_err(|error| self.failed(&error))?;
+        (self.sync)(&self.file).map_err(|error| Error::Io {
+            dir: self.dir.clone(),
+            why: format!("fdatasync: {error}"),
+        })
+    }
+
+    /// The size of the database on disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, Error> {
+        self.db.size_on_disk().map_err(|error| self.failed(&error))
+    }
+
+    fn tree(&self, table: &'static str) -> Result<sled::Tree, Error> {
+        let known = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tree) = known.get(table) {
+            return Ok(tree.clone());
+        }
+        drop(known);
+        let tree = self.db.open_tree(table).map_err(|e| self.failed(&e))?;
+        let mut known = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.entry(table).or_insert(tree).clone())
+    }
+
+    fn failed(&self, error: &sled::Error) -> Error {
+        Error::Io { dir: self.dir.clone(), why: error.to_string() }
+    }
+}
+
+/// Takes the folder for this process, or says that another one has it.
+fn lock(dir: &Path) -> Result<File, Error> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(TryLockError::Error)
+        .and_then(|file| file.try_lock().map(|()| file))
+        .map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
+            TryLockError::Error(error) => {
+                Error::Io { dir: dir.to_owned(), why: format!("its lock: {error}") }
+            }
+        })
+}
+
+fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::info!(file = %name, "removing a snapshot whose making was cut off");
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Names and key ranges with types: what a service declares and what it scans.
+
+use std::marker::PhantomData;
+use std::ops::Bound;
+
+use crate::read::Bounds;
+use crate::{Key, Prefix};
+
+/// A table's name and the types of its keys and values. Declared once as a
+/// `const`; costs nothing to copy.
+pub struct Table<K, V> {
+    pub(crate) name: &'static str,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<K, V> {}
+
+impl<K: Key, V> Table<K, V> {
+    /// A table of this name. Two declarations of one name must agree in types.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, types: PhantomData }
+    }
+
+    /// Every row, in key order.
+    pub fn all(self) -> Span<K, V> {
+        Span {
+            table: self,
+            low: Vec::new(),
+            high: None,
+            newest_first: false,
+        }
+    }
+
+    /// The rows whose key begins with `prefix`, in key order.
+    pub fn prefix<P: Prefix<K>>(self, prefix: &P) -> Span<K, V> {
+        let low = prefix.encode();
+        Span { high: successor(low.clone()), low, ..self.all() }
+    }
+}
+
+/// A contiguous run of a table's rows and the direction to read it in. Bounds
+/// only ever narrow it: a cursor out of a caller's hand cannot lead a prefix scan
+/// into the rows of another prefix.
+pub struct Span<K, V> {
+    pub(crate) table: Table<K, V>,
+    /// The first bytes that are in.
+    pub(crate) low: Vec<u8>,
+    /// The first bytes that are out; `None` when nothing is.
+    pub(crate) high: Option<Vec<u8>>,
+    pub(crate) newest_first: bool,
+}
+
+impl<K: Key, V> Span<K, V> {
+    /// Only rows from `key` on, itself included.
+    #[must_use]
+    pub fn from(self, key: &K) -> Self {
+        self.above(key.encode())
+    }
+
+    /// Only rows after `key`.
+    #[must_use]
+    pub fn after(self, key: &K) -> Self {
+        self.above(next(key.encode()))
+    }
+
+    /// Only rows before `key`.
+    #[must_use]
+    pub fn before(self, key: &K) -> Self {
+        self.below(key.encode())
+    }
+
+    /// Only rows up to `key`, itself included.
+    #[must_use]
+    pub fn up_to(self, key: &K) -> Self {
+        self.below(next(key.encode()))
+    }
+
+    /// From the highest key down; with ids and sequence numbers, newest first.
+    #[must_use]
+    pub fn newest_first(self) -> Self {
+        Self { newest_first: true, ..self }
+    }
+
+    /// The bounds as ordered maps take them; `None` when they leave room for no
+    /// key. Such maps panic on an inverted range; a cursor may well produce one.
+    pub(crate) fn bounds(self) -> Option<Bounds> {
+        let high = match self.high {
+            Some(high) if high <= self.low => return None,
+            Some(high) => Bound::Excluded(high),
+            None => Bound::Unbounded,
+        };
+        Some((Bound::Included(self.low), high))
+    }
+
+    fn above(self, low: Vec<u8>) -> Self {
+        Self { low: self.low.max(low), ..self }
+    }
+
+    fn below(self, high: Vec<u8>) -> Self {
+        let high = match self.high {
+            Some(narrower) if narrower < high => narrower,
+            _ => high,
+        };
+        Self { high: Some(high), ..self }
+    }
+}
+
+/// The very next byte string: nothing sorts between the two.
+fn next(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+/// The first byte string after every one that starts with `prefix`; `None` when
+/// there is none.
+fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
+    while let Some(last) = prefix.pop() {
+        if last < u8::MAX {
+            prefix.push(last + 1);
+            return Some(prefix);
+        }
+    }
+    None
+}

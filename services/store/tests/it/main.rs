@@ -1,0 +1,60 @@
+//! The store as a service sees it: through its public calls only.
+//!
+//! `model` walks random transactions against an ordered map, `writer` makes the
+//! queue, the disk and the closures fail, `folder` opens what others left behind,
+//! `caps` fills values to the limit, and `kill` ends a loaded process with
+//! SIGKILL. `torture` is the load and the audit that `kill` shares with the
+//! power-cut rig of the bench.
+
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+mod caps;
+mod folder;
+mod kill;
+mod model;
+mod torture;
+mod writer;
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use store::{Options, Store, Table};
+
+/// Long enough for any machine; reached only when something never comes.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const LEFT: Table<u64, u64> = Table::new("left");
+const RIGHT: Table<u64, u64> = Table::new("right");
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, &Options::default()).expect("the store opens")
+}
+
+/// Awaits what must come, and fails instead of hanging when it does not.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come within {DEADLINE:?}"))
+}
+
+/// Holds the writer inside a closure, so that what is sent meanwhile queues up
+/// and shares a batch. Returns once the writer is held; dropping lets go.
+async fn hold(store: &Store) -> std::sync::mpsc::Sender<()> {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = tokio::sync::oneshot::channel();
+    let store = store.clone();
+    tokio::spawn(async move {
+        store
+            .write(move |_| {
+                let _ = entered.send(());
+                let _ = released.recv();
+                Ok::<_, store::Error>(())
+            })
+            .await
+    });
+    soon("the writer", inside)
+        .await
+        .expect("the holding closure runs");
+    release
+}

@@ -1,0 +1,230 @@
+//! The writer when something is wrong: a full queue, a disk that fails, a closure
+//! that refuses or panics.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use store::{Error, Options, Read, Store, Table};
+
+use crate::{LEFT, RIGHT, hold, open, soon};
+
+async fn put_both(store: &Store, key: u64) -> Result<(), Error> {
+    store
+        .write(move |tx| {
+            tx.put(LEFT, &key, &key)?;
+            tx.put(RIGHT, &key, &key)
+        })
+        .await
+}
+
+/// The keys present, which must be the same in both tables.
+fn keys(store: &Store) -> Vec<u64> {
+    let of = |table: Table<u64, u64>| -> Vec<u64> {
+        let rows = store.scan(table.all()).unwrap();
+        rows.map(|row| row.unwrap().0).collect()
+    };
+    assert_eq!(of(LEFT), of(RIGHT), "a torn transaction");
+    of(LEFT)
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { queue_max: 2, ..Options::default() };
+    let store = Store::open(dir.path(), &options).unwrap();
+    let release = hold(&store).await;
+
+    let mut queued = tokio::task::JoinSet::new();
+    for key in [1, 2] {
+        let store = store.clone();
+        queued.spawn(async move { put_both(&store, key).await });
+    }
+    soon("a full queue", async {
+        while store.queue_len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let refused = put_both(&store, 3).await;
+    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+
+    // Background work waits for room instead.
+    let patient = tokio::spawn({
+        let store = store.clone();
+        async move {
+            store
+                .write_when_free(|tx| {
+                    tx.put(LEFT, &4, &4)?;
+                    tx.put(RIGHT, &4, &4)
+                })
+                .await
+        }
+    });
+    drop(release);
+    for answer in soon("the queued answers", queued.join_all()).await {
+        answer.unwrap();
+    }
+    soon("the patient answer", patient).await.unwrap().unwrap();
+    put_both(&store, 5).await.unwrap();
+    assert_eq!(keys(&store), [1, 2, 4, 5]);
+    store.close();
+    assert_eq!(keys(&open(dir.path())), [1, 2, 4, 5]);
+}
+
+static SYNCS_LEFT: AtomicI64 = AtomicI64::new(2);
+
+fn failing(file: &File) -> io::Result<()> {
+    if SYNCS_LEFT.fetch_sub(1, Ordering::Relaxed) > 0 {
+        return file.sync_data();
+    }
+    Err(io::Error::other("the disk is gone"))
+}
+
+#[tokio::test]
+async fn a_failed_sync_ends_the_store_and_reopening_finds_it_whole() {
+    const NOTES: Table<u64, String> = Table::new("notes");
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { sync: failing, ..Options::default() };
+    let store = Store::open(dir.path(), &options).unwrap();
+    put_both(&store, 1).await.unwrap();
+
+    // More than one batch takes, so that some wait behind the one that fails.
+    let release = hold(&store).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for key in 100..200 {
+        let store = store.clone();
+        waiting.spawn(async move {
+            store
+                .write(move |tx| {
+                    tx.put(NOTES, &key, &"x".repeat(30_000))?;
+                    tx.put(LEFT, &key, &key)?;
+                    tx.put(RIGHT, &key, &key)
+                })
+                .await
+        });
+    }
+    soon("a hundred in the queue", async {
+        while store.queue_len() < 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(release);
+    for answer in soon("every waiting answer", waiting.join_all()).await {
+        assert!(matches!(answer, Err(Error::Poisoned(_))), "{answer:?}");
+    }
+    let failed = soon("the failure", store.failed()).await;
+    assert!(failed.to_string().contains("the disk is gone"), "{failed}");
+    let refused = soon("a refusal", put_both(&store, 2)).await;
+    assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
+    let patient = store.write_when_free(|tx| tx.put(LEFT, &3, &3));
+    let refused = soon("a refusal", patient).await;
+    assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
+    store.close();
+
+    let store = open(dir.path());
+    let found = keys(&store);
+    assert!(found.contains(&1), "what was acknowledged stays");
+    assert!(
+        !found.contains(&2) && !found.contains(&3),
+        "nothing after the failure"
+    );
+    put_both(&store, 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_or_panicking_closure_leaves_nothing_and_runs_no_hook() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let write = async |key: u64, end: fn() -> Result<(), Error>| {
+        let told = told.clone();
+        let before = store.get(LEFT, &key).unwrap();
+        let answer = store
+            .write(move |tx| {
+                tx.put(LEFT, &key, &key)?;
+                tx.put(RIGHT, &key, &key)?;
+                assert_eq!(tx.get(LEFT, &key)?, Some(key));
+                // A hook of an attempt that was given up goes with it.
+                let hook = told.clone();
+                let _ = tx.attempt(|tx| {
+                    tx.on_durable(move || hook.lock().unwrap().push(999));
+                    Err::<(), _>(())
+                });
+                tx.on_durable(move || told.lock().unwrap().push(key));
+                end()
+            })
+            .await;
+        if answer.is_err() {
+            assert_eq!(store.get(LEFT, &key).unwrap(), before);
+        }
+        answer
+    };
+
+    write(1, || Ok(())).await.unwrap();
+    assert_eq!(
+        *told.lock().unwrap(),
+        [1],
+        "the hook runs before the answer"
+    );
+    assert!(matches!(
+        write(2, || Err(Error::Busy)).await,
+        Err(Error::Busy)
+    ));
+    let panicked = write(3, || panic!("on purpose")).await;
+    assert!(
+        matches!(&panicked, Err(Error::Panicked(why)) if why == "on purpose"),
+        "{panicked:?}"
+    );
+    write(4, || Ok(())).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [1, 4]);
+    assert_eq!(keys(&store), [1, 4]);
+}
+
+/// A hook sees the disk written: it runs after the sync of its batch.
+#[tokio::test]
+async fn hooks_and_answers_come_after_the_sync() {
+    static SYNCS: AtomicU64 = AtomicU64::new(0);
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        sync: |file| {
+            file.sync_data()?;
+            SYNCS.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        },
+        ..Options::default()
+    };
+    let store = Store::open(dir.path(), &options).unwrap();
+    for key in 0..20 {
+        let before = SYNCS.load(Ordering::SeqCst);
+        let (hook, hooked) = std::sync::mpsc::channel();
+        store
+            .write(move |tx| {
+                tx.on_durable(move || {
+                    let _ = hook.send(SYNCS.load(Ordering::SeqCst));
+                });
+                tx.put(LEFT, &key, &key)
+            })
+            .await
+            .unwrap();
+        assert_eq!(hooked.try_recv(), Ok(before + 1));
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_hook_ends_the_store_and_leaves_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let answer = store.write(|tx| {
+        tx.on_durable(|| panic!("a careless hook"));
+        tx.put(LEFT, &1, &1)
+    });
+    let answer = soon("an answer", answer).await;
+    assert!(matches!(answer, Err(Error::Poisoned(_))), "{answer:?}");
+    let failed = soon("the failure", store.failed()).await;
+    assert!(failed.to_string().contains("a careless hook"), "{failed}");
+    let refused = soon("a refusal", put_both(&store, 2)).await;
+    assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
+}
