@@ -1,1 +1,48 @@
-//! placeholder
+//! Everything a service is before it has a purpose.
+//!
+//! A service is a function `open(Context) -> Service`: it gets its store, its
+//! log, the mesh and the shop's trust, declares what it follows, and hands back
+//! a router. [`run`] does the rest: recovery, followers, binding, liveliness,
+//! readiness, draining.
+//!
+//! | room | holds |
+//! | --- | --- |
+//! | `run`, `context` | a service's life from opening to draining |
+//! | `folder` | the data folder: its marker, its rooms, its keys |
+//! | `config` | `konbini.toml`, read and checked in one place |
+//! | `limits` | every bound that is not one service's own |
+//! | `token`, `trust`, `caller` | making tokens, believing them, and who may do what |
+//! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
+//! | `http` | the layers around every router, and the health pages |
+//! | `telemetry` | logs and metrics |
+//! | `testing` | (feature) the real service on port 0 in a temporary folder |
+//!
+//! **Invariant:** this crate knows no product and no order.
+
+pub mod caller;
+pub mod config;
+pub mod context;
+mod error;
+pub mod etag;
+pub mod folder;
+pub mod http;
+pub mod json;
+pub mod limits;
+pub mod page;
+pub mod problem;
+pub mod run;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod token;
+pub mod trust;
+
+pub use caller::{Admin, Caller, Role, Staff};
+pub use config::Config;
+pub use context::{Context, Service};
+pub use error::Error;
+pub use folder::Folder;
+pub use json::Json;
+pub use problem::{FieldError, Problem};
+pub use run::{Open, run};
+pub use trust::Trust;

@@ -1,0 +1,138 @@
+//! Authorisation as a handler's parameter: who asks, and whether they may.
+//!
+//! A handler without one of these is visibly public; one with it cannot forget
+//! the check. Whether a particular thing is theirs is the service's question,
+//! and the answer to "not yours" is 404.
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use mesh::{Id, kinds};
+use serde::{Deserialize, Serialize};
+
+use crate::{Problem, Trust};
+
+use axum::http;
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Buy.
+    Customer,
+    /// Run the shop.
+    Staff,
+    /// Run the machine; may do all that staff may.
+    Admin,
+}
+
+/// Whoever carries a believed token.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whose account.
+    pub user_id: Id<kinds::User>,
+    /// Which login.
+    pub session_id: Id<kinds::Session>,
+    /// What it may do.
+    pub roles: Vec<Role>,
+}
+
+impl Caller {
+    /// Whether they run the shop.
+    pub fn is_staff(&self) -> bool {
+        self.roles.contains(&Role::Staff) || self.is_admin()
+    }
+
+    /// Whether they run the machine.
+    pub fn is_admin(&self) -> bool {
+        self.roles.contains(&Role::Admin)
+    }
+}
+
+/// A caller who runs the shop.
+#[derive(Debug, Clone)]
+pub struct Staff(pub Caller);
+
+/// A caller who runs the machine.
+#[derive(Debug, Clone)]
+pub struct Admin(pub Caller);
+
+/// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
+pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
+    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Who sends these headers. `None`: nobody in particular.
+///
+/// # Errors
+/// 401 for credentials that are not believed.
+pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option<Caller>, Problem> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
+    match trust.verify(token, mesh::now()).await {
+        Ok(claims) => Ok(Some(Caller {
+            user_id: claims.sub,
+            session_id: claims.sid,
+            roles: claims.roles.clone(),
+        })),
+        Err(why) => {
+            tracing::debug!(%why, "a token was refused");
+            Err(Problem::unauthenticated())
+        }
+    }
+}
+
+async fn caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
+    let trust = parts
+        .extensions
+        .get::<Trust>()
+        .cloned()
+        .ok_or_else(|| Problem::internal("the trust layer is not installed"))?;
+    identify(&trust, &parts.headers).await
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts).await?.ok_or_else(Problem::unauthenticated)
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        caller(parts).await
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Staff {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = caller(parts).await?.ok_or_else(Problem::unauthenticated)?;
+        if caller.is_staff() {
+            Ok(Self(caller))
+        } else {
+            Err(Problem::forbidden("staff"))
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = caller(parts).await?.ok_or_else(Problem::unauthenticated)?;
+        if caller.is_admin() {
+            Ok(Self(caller))
+        } else {
+            Err(Problem::forbidden("admin"))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Versions of a resource: strong entity tags over its representation (RFC 9110
+//! §8.8.3), `If-None-Match` and `If-Match`.
+//!
+//! The tag is a hash of the very bytes sent, so it is right without anyone having
+//! to remember to change it.
+
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use blake2::digest::consts::U12;
+use blake2::{Blake2b, Digest};
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+
+use crate::Problem;
+
+/// The strong tag of these bytes, quotes included.
+pub fn of(body: &[u8]) -> String {
+    format!(
+        "\"{}\"",
+        BASE64URL_NOPAD.encode(&Blake2b::<U12>::digest(body))
+    )
+}
+
+/// A single resource with its tag, or 304 when the client has this version.
+pub fn respond<T: Serialize>(request: &HeaderMap, status: StatusCode, resource: &T) -> Response {
+    let body = match serde_json::to_vec(resource) {
+        Ok(body) => body,
+        Err(error) => return Problem::internal(error).into_response(),
+    };
+    let tag = of(&body);
+    if status == StatusCode::OK && names(request, IF_NONE_MATCH, &tag) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    }
+    (
+        status,
+        [(ETAG, tag), (CONTENT_TYPE, "application/json".into())],
+        body,
+    )
+        .into_response()
+}
+
+/// Refuses a change to a version the client has not seen. Without `If-Match`
+/// every version will do.
+///
+/// # Errors
+/// 412 when the header names other versions only.
+pub fn require_match<T: Serialize>(request: &HeaderMap, current: &T) -> Result<(), Problem> {
+    if !request.contains_key(IF_MATCH) {
+        return Ok(());
+    }
+    let body = serde_json::to_vec(current).map_err(Problem::internal)?;
+    if names(request, IF_MATCH, &of(&body)) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition-failed",
+        "It has changed meanwhile",
+        "If-Match names another version; read it again and repeat the change",
+    ))
+}
+
+/// Whether a list of tags names this one, or any (`*`). A weak prefix is ignored:
+/// If-None-Match compares weakly, and we never give out weak tags for If-Match.
+fn names(request: &HeaderMap, header: axum::http::HeaderName, tag: &str) -> bool {
+    request
+        .get_all(header)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}

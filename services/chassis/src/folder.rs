@@ -1,0 +1,245 @@
+//! The data folder: a marker that says whose it is, and a room for each service.
+//!
+//! ```text
+//! DATA/SHOP                 the marker: format, shop, root key (public)
+//! DATA/konbini.toml         settings, if the owner wrote any
+//! DATA/keys/ID.secret       private keys, mode 0600
+//! DATA/mesh/SERVICE.sock    the mesh's sockets, folder mode 0700
+//! DATA/SERVICE/             store, and what else a service keeps
+//! DATA/SERVICE/NAME.secret  random bytes only that service knows, mode 0600
+//! ```
+//!
+//! **Invariant:** a folder with content but without our marker is never written
+//! to. The marker appears whole or not at all, and of several processes that
+//! start at once on an empty folder exactly one makes it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::token::KeyPair;
+use crate::{Config, Error};
+
+const MARKER: &str = "SHOP";
+const FORMAT: u32 = 1;
+
+/// A shop's data folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    marker: Marker,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    shop: String,
+    root_key: String,
+}
+
+impl Folder {
+    /// Opens a shop's folder, making a new shop where there is nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it holds something else, or cannot be written.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |why: String| Error::Folder { path: path.to_owned(), why };
+        make_private(path).map_err(|error| failed(error.to_string()))?;
+        let path = path
+            .canonicalize()
+            .map_err(|error| failed(error.to_string()))?;
+        if !path.join(MARKER).exists() {
+            match foreign_entry(&path).map_err(|error| failed(error.to_string()))? {
+                None => make_shop(&path).map_err(|error| failed(error.to_string()))?,
+                // What looks foreign may be the rooms of a shop that another
+                // process made since the marker was looked for.
+                Some(foreign) if !path.join(MARKER).exists() => {
+                    return Err(failed(format!(
+                        "it holds `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        let text =
+            fs::read_to_string(path.join(MARKER)).map_err(|error| failed(error.to_string()))?;
+        let marker: Marker = serde_json::from_str(&text)
+            .map_err(|error| failed(format!("its file {MARKER} is damaged: {error}")))?;
+        if marker.format != FORMAT {
+            return Err(failed(format!(
+                "it has format {} and this program reads {FORMAT}; use the konbini that wrote it",
+                marker.format
+            )));
+        }
+        Ok(Self { path, marker })
+    }
+
+    /// The folder's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The shop's name on the mesh, unique to this folder.
+    pub fn shop(&self) -> &str {
+        &self.marker.shop
+    }
+
+    /// PASERK `k4.public.…` of the key that vouches for all others.
+    pub fn root_key(&self) -> &str {
+        &self.marker.root_key
+    }
+
+    /// Where the owner's settings are.
+    pub fn config_file(&self) -> PathBuf {
+        self.path.join(Config::FILE)
+    }
+
+    /// A service's own room, made if need be.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it cannot be made.
+    pub fn room(&self, name: &str) -> Result<PathBuf, Error> {
+        let room = self.path.join(name);
+        make_private(&room)
+            .map_err(|error| Error::Folder { path: room.clone(), why: error.to_string() })?;
+        Ok(room)
+    }
+
+    /// Writes a private key, mode 0600, so that it is whole or absent.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it cannot be written.
+    pub fn keep_secret(&self, pair: &KeyPair) -> Result<(), Error> {
+        let room = self.room("keys")?;
+        write_secret(&room, pair)
+            .map_err(|error| Error::Folder { path: room, why: error.to_string() })
+    }
+
+    /// Reads the private key that goes with a public one.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it is not here or is damaged.
+    pub fn secret(&self, kid: &str) -> Result<KeyPair, Error> {
+        let file = self.path.join("keys").join(secret_name(kid));
+        let failed = |why: String| Error::Folder { path: file.clone(), why };
+        let text = fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
+        KeyPair::parse(text.trim())
+            .ok_or_else(|| failed("not a private key (PASERK k4.secret)".into()))
+    }
+
+    /// 32 random bytes known to one service alone, made when it first asks. The
+    /// service must hold the lock of its store, so that nobody else makes them too.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when they cannot be written or are damaged.
+    pub fn service_secret(&self, service: &str, name: &str) -> Result<[u8; 32], Error> {
+        let room = self.room(service)?;
+        let file = room.join(secret_name(name));
+        let failed = |why: String| Error::Folder { path: file.clone(), why };
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = HEXLOWER.encode(&rand::random::<[u8; 32]>());
+                write_private(&room, name, &made).map(|()| made)
+            }
+            read => read,
+        };
+        let text = text.map_err(|error| failed(error.to_string()))?;
+        let bytes = HEXLOWER.decode(text.trim().as_bytes()).ok();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| failed("not 64 hexadecimal digits; is the file damaged?".into()))
+    }
+
+    /// The root key pair, on the host that has it.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it is not here or is damaged.
+    pub fn root_secret(&self) -> Result<KeyPair, Error> {
+        let kid = crate::token::kid_of(self.root_key()).ok_or_else(|| Error::Folder {
+            path: self.path.join(MARKER),
+            why: "its root_key is not a public key (PASERK k4.public)".into(),
+        })?;
+        self.secret(&kid)
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+/// Something that is not a beginning of a shop.
+fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let ours = [MARKER, Config::FILE, "keys", "lost+found"].contains(&name.as_str())
+            || name.starts_with(".shop-");
+        if !ours {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn make_shop(path: &Path) -> io::Result<()> {
+    let root = KeyPair::generate();
+    let keys = path.join("keys");
+    make_private(&keys)?;
+    write_secret(&keys, &root)?;
+    let marker = Marker {
+        format: FORMAT,
+        shop: mesh::Id::<mesh::kinds::Session>::new()
+            .uuid()
+            .simple()
+            .to_string(),
+        root_key: root.public_text(),
+    };
+    let text = serde_json::to_string_pretty(&marker).map_err(io::Error::other)?;
+    let draft = path.join(format!(".shop-{}", marker.shop));
+    write_new(&draft, text.as_bytes())?;
+    // A link fails where a rename would overwrite another process's marker.
+    let linked = fs::hard_link(&draft, path.join(MARKER));
+    fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(keys.join(secret_name(&root.kid())))?;
+        }
+        Err(error) => return Err(error),
+    }
+    File::open(path)?.sync_all()
+}
+
+fn secret_name(name: &str) -> String {
+    format!("{name}.secret")
+}
+
+fn write_secret(room: &Path, pair: &KeyPair) -> io::Result<()> {
+    write_private(room, &pair.kid(), &pair.secret_text())
+}
+
+fn write_private(room: &Path, name: &str, content: &str) -> io::Result<()> {
+    let file = room.join(secret_name(name));
+    let draft = file.with_extension("draft");
+    let _ = fs::remove_file(&draft);
+    write_new(&draft, content.as_bytes())?;
+    fs::rename(&draft, &file)?;
+    File::open(room)?.sync_all()
+}
+
+fn write_new(file: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    file.write_all(content)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}

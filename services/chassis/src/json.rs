@@ -1,0 +1,209 @@
+//! Request bodies, path ids and the `Idempotency-Key`, read to the contract.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mesh::Id;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits::{HEADER_ID_BYTES_MAX, JSON_BODY_BYTES_MAX};
+use crate::{FieldError, Problem};
+
+/// A JSON body, in and out. As an extractor it refuses what is not declared as
+/// JSON (415), too large (413), malformed or with an unknown field (400), or of
+/// the wrong shape (422, with a pointer).
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => Problem::internal(error).into_response(),
+        }
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers(), &["application/json"])?;
+        let body = read_body(request).await?;
+        parse(&body).map(Self)
+    }
+}
+
+/// Refuses a body that is not declared as one of `types`.
+///
+/// # Errors
+/// 415.
+pub fn require_json(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
+    let declared = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let essence = declared.split(';').next().unwrap_or("").trim();
+    if types
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+    {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "The body's type is not read here",
+        format!("send `Content-Type: {}`", types.join("` or `")),
+    ))
+}
+
+/// The whole body, bounded.
+///
+/// # Errors
+/// 413 above the limit, 400 when it ends early.
+pub async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
+    let limited = Limited::new(request.into_body(), JSON_BODY_BYTES_MAX);
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Problem::too_large(JSON_BODY_BYTES_MAX))
+        }
+        Err(_) => Err(Problem::bad_request("the body ended early")),
+    }
+}
+
+/// Reads JSON to the contract.
+///
+/// # Errors
+/// 400 for malformed JSON or an unknown field, 422 for a wrong shape.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    parse_fields(body).map_err(|error| match error {
+        ParseError::Unreadable(why) => Problem::bad_request(why),
+        ParseError::Field(error) => Problem::invalid(vec![error]),
+    })
+}
+
+/// Why a JSON text is not the type wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseError {
+    /// It is no JSON, or has a field nobody knows.
+    Unreadable(String),
+    /// A field has the wrong type.
+    Field(FieldError),
+}
+
+/// Reads JSON, telling a text that cannot be read from a field of the wrong type.
+///
+/// # Errors
+/// See [`ParseError`].
+pub fn parse_fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ParseError> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        let text = inner.to_string();
+        if inner.is_data() && !text.starts_with("unknown field") {
+            ParseError::Field(FieldError::new(pointer, text))
+        } else {
+            ParseError::Unreadable(text)
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| ParseError::Unreadable(error.to_string()))?;
+    Ok(value)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// The one id in a path; a malformed one is 404 like any other that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct PathId<K: mesh::Kind>(pub Id<K>);
+
+impl<K: mesh::Kind, S: Send + Sync> FromRequestParts<S> for PathId<K> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = text.map_err(|_| Problem::not_found())?;
+        text.parse().map(Self).map_err(|_| Problem::not_found())
+    }
+}
+
+/// The request's `Idempotency-Key`, if it has one: bare or quoted, 1..255 visible
+/// ASCII characters.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
+        let text = value.to_str().unwrap_or_default();
+        let bare = text
+            .strip_prefix('"')
+            .and_then(|inner| inner.strip_suffix('"'))
+            .unwrap_or(text);
+        let sane = (1..=HEADER_ID_BYTES_MAX).contains(&bare.len())
+            && bare.bytes().all(|byte| byte.is_ascii_graphic());
+        if sane {
+            Ok(Self(Some(bare.to_owned())))
+        } else {
+            Err(Problem::bad_request(
+                "Idempotency-Key must be 1..255 visible ASCII characters",
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Lamp {
+        #[expect(dead_code, reason = "only its parsing is of interest")]
+        price: Price,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Price {
+        #[expect(dead_code, reason = "only its parsing is of interest")]
+        amount: i64,
+    }
+
+    #[test]
+    fn unreadable_and_wrong_are_told_apart() {
+        let why = |text: &str| parse_fields::<Lamp>(text.as_bytes()).unwrap_err();
+        assert!(matches!(why("{\"price\":"), ParseError::Unreadable(_)));
+        assert!(matches!(why("{\"prise\": 3}"), ParseError::Unreadable(_)));
+        assert!(matches!(
+            why("{\"price\":{\"amount\":1}} x"),
+            ParseError::Unreadable(_)
+        ));
+        let ParseError::Field(error) = why("{\"price\":{\"amount\":\"1\"}}") else {
+            panic!()
+        };
+        assert_eq!(error.pointer, "/price/amount");
+        assert_eq!(parse::<Lamp>(b"[]").unwrap_err().status(), 422);
+    }
+}

@@ -1,0 +1,46 @@
+//! Every bound that is not one service's own, with the reason for its number.
+
+use std::time::Duration;
+
+/// A JSON request body, in bytes. Larger than any order or product may be, small
+/// enough that a thousand of them at once are no danger.
+pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// An import's body, in bytes. It is streamed, so this bounds time, not memory.
+pub const IMPORT_BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a request may take in a service. The longest thing one waits for is
+/// an order's stock, 2 s; the rest is a slow disk.
+pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a service waits for requests in flight when it is told to end.
+/// SIGTERM promises to end within 10 s.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a service that misses something in its projection lets the source
+/// tell it before it refuses.
+pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The default and the largest page of a list.
+pub const PAGE_ITEMS: (usize, usize) = (20, 100);
+
+/// An access token's life. Also the longest a cut-off verifier can be wrong.
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// How far clocks of two hosts of one shop may differ.
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
+
+/// A bearer token, in bytes; ours have about 400.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+
+/// A token's footer, in bytes, bounded before it is parsed; ours has about 70.
+pub const FOOTER_BYTES_MAX: usize = 256;
+
+/// How many verified tokens are remembered: one a busy customer, about 1 KiB each.
+pub const TOKENS_CACHED_MAX: usize = 4096;
+
+/// An `X-Request-Id` or `Idempotency-Key`, in bytes.
+pub const HEADER_ID_BYTES_MAX: usize = 255;
+
+const _: () = assert!(DRAIN_PATIENCE.as_secs() < 10);
+const _: () = assert!(CATCH_UP_PATIENCE.as_secs() < REQUEST_PATIENCE.as_secs());

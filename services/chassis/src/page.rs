@@ -1,0 +1,111 @@
+//! Lists: `?limit=` and an opaque `?cursor=`, answered as `{items, next_cursor}`.
+//!
+//! A cursor is the key of the last row shown, so a page stays where it is while
+//! rows are added before it.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use store::Key;
+
+use crate::Problem;
+use crate::limits::PAGE_ITEMS;
+
+/// Which page of a list is wanted.
+#[derive(Debug, Clone)]
+pub struct Paging {
+    /// How many items, 1..=100.
+    pub limit: usize,
+    cursor: Option<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri)
+            .map_err(|error| Problem::bad_request(error.body_text()))?;
+        let limit = match raw.limit {
+            None => PAGE_ITEMS.0,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=PAGE_ITEMS.1).contains(limit))
+                .ok_or_else(|| Problem::bad_request("limit must be 1..100"))?,
+        };
+        let cursor = raw.cursor.map(|text| {
+            BASE64URL_NOPAD
+                .decode(text.as_bytes())
+                .map_err(|_| bad_cursor())
+        });
+        Ok(Self { limit, cursor: cursor.transpose()? })
+    }
+}
+
+fn bad_cursor() -> Problem {
+    Problem::bad_request("cursor is not one that this list gave out")
+}
+
+impl Paging {
+    /// The key of the last row of the page before, if there was one.
+    ///
+    /// # Errors
+    /// 400 for a cursor that is no key of this list.
+    pub fn after<K: Key>(&self) -> Result<Option<K>, Problem> {
+        let key = self
+            .cursor
+            .as_ref()
+            .map(|bytes| K::decode(bytes).ok_or_else(bad_cursor));
+        key.transpose()
+    }
+
+    /// Collects a page from rows in list order, starting after the cursor.
+    ///
+    /// # Errors
+    /// The first row's error.
+    pub fn collect<K: Key, T, E>(
+        &self,
+        rows: impl Iterator<Item = Result<(K, T), E>>,
+    ) -> Result<Page<T>, E> {
+        let mut rows = rows.peekable();
+        let mut items = Vec::new();
+        let mut last = None;
+        while items.len() < self.limit {
+            let Some(row) = rows.next() else { break };
+            let (key, item) = row?;
+            items.push(item);
+            last = Some(key);
+        }
+        let more = rows.peek().is_some();
+        let next_cursor = last
+            .filter(|_| more)
+            .map(|key| BASE64URL_NOPAD.encode(&key.encode()));
+        Ok(Page { items, next_cursor })
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page with each item turned into something else.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(f).collect(),
+            next_cursor: self.next_cursor,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A service's life: recover, follow, bind, be seen; then drain.
+//!
+//! The order matters. The store is open and durable before anything is read; the
+//! log is served before the service is seen; the service is seen only once it
+//! listens. Ending goes backwards: unseen first, so nobody sends more, then the
+//! requests in flight, then followers, then the store.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use futures::future::BoxFuture;
+use mesh::{Follower, Instance, Log, Mesh, Presence, Source};
+use store::Store;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::Health;
+use crate::limits::DRAIN_PATIENCE;
+use crate::{Config, Context, Error, Folder, Service, Trust};
+
+/// How a service is opened.
+pub type Open = fn(Context) -> BoxFuture<'static, Result<Service, Error>>;
+
+/// A service that can be reached.
+pub struct Started {
+    /// Where its HTTP listens.
+    pub address: std::net::SocketAddr,
+    /// What is still missing before it is ready.
+    pub health: Health,
+}
+
+/// Runs a service until `stop`, then drains it. `started` hears of it once it can
+/// be reached.
+///
+/// # Errors
+/// When it cannot be opened, or its store fails while it runs.
+pub async fn run(
+    name: &'static str,
+    open: Open,
+    folder: Folder,
+    config: Arc<Config>,
+    mesh: Mesh,
+    stop: CancellationToken,
+    started: impl FnOnce(Started) + Send,
+) -> Result<(), Error> {
+    let context = prepare(name, folder, config, mesh.clone()).await?;
+    let service = open(context).await?;
+    let Service { context, address, server, control } = service;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|why| Error::Bind { address, why })?;
+    let address = listener
+        .local_addr()
+        .map_err(|why| Error::Bind { address, why })?;
+    let draining = context.draining.clone();
+    let serving = tokio::spawn(server(listener, draining.clone()));
+    if let Some(router) = control {
+        let socket = context.room.join("control.sock");
+        let listener = control_listener(&socket)?;
+        let (trust, health) = (context.trust.clone(), context.health.clone());
+        // The operator is in no hurry either: an import comes through here.
+        let router = crate::http::wrap(name, Router::new(), router, trust, health);
+        context
+            .tasks
+            .spawn(serve_control(listener, router, context.stop.clone()));
+    }
+    let presence = Presence::declare(&mesh, &Instance::new(name, address)).await?;
+    tracing::info!(service = name, %address, "listening");
+    started(Started { address, health: context.health.clone() });
+
+    let failure = tokio::select! {
+        () = stop.cancelled() => None,
+        error = context.store.failed() => Some(error),
+    };
+    drop(presence);
+    draining.cancel();
+    if tokio::time::timeout(DRAIN_PATIENCE, serving).await.is_err() {
+        tracing::warn!(
+            service = name,
+            "requests were still in flight when the time to drain was over"
+        );
+    }
+    context.stop.cancel();
+    context.tasks.close();
+    if tokio::time::timeout(DRAIN_PATIENCE, context.tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(service = name, "background tasks did not end in time");
+    }
+    let store = context.store.clone();
+    // The log holds the store too, and only its last clone is closed for good.
+    drop(context);
+    // Joining the writer thread waits for its last sync.
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Opens what every service stands on and starts what every service does.
+async fn prepare(
+    name: &'static str,
+    folder: Folder,
+    config: Arc<Config>,
+    mesh: Mesh,
+) -> Result<Context, Error> {
+    let room = folder.room(name)?;
+    let options = store::Options {
+        cache_bytes: config.store.cache_mib * 1024 * 1024,
+        ..store::Options::default()
+    };
+    let path = room.join("store");
+    let store = tokio::task::spawn_blocking(move || Store::open(&path, &options))
+        .await
+        .map_err(|error| Error::Service(error.to_string()))??;
+    let log = Log::open(store.clone(), name, mesh::now()).await?;
+    let trust = Trust::open(&folder, &store)?;
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    Source::new(log.clone(), mesh.clone())
+        .start(&tasks, stop.clone())
+        .await?;
+    let health = Health::default();
+    let context = Context {
+        name,
+        folder,
+        room,
+        config,
+        store,
+        log,
+        mesh,
+        trust,
+        tasks,
+        stop,
+        draining: CancellationToken::new(),
+        health,
+    };
+    follow_trust(&context).await?;
+    Ok(context)
+}
+
+/// Keys and revocations are followed by every service and never parked.
+async fn follow_trust(context: &Context) -> Result<(), Error> {
+    let trust = context.trust.clone();
+    let apply = move |tx: &mut store::Tx<'_>, event: &mesh::Event| trust.apply(tx, event);
+    let (store, mesh) = (context.store.clone(), context.mesh.clone());
+    let follower = Follower {
+        parks: false,
+        ..Follower::new("trust", "users", store, mesh, apply)
+    };
+    context.trust.set_following(context.start(follower).await?);
+    Ok(())
+}
+
+fn control_listener(socket: &Path) -> Result<UnixListener, Error> {
+    let failed =
+        |error: std::io::Error| Error::Folder { path: socket.to_owned(), why: error.to_string() };
+    // The store's lock says that no other process serves this socket.
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    std::fs::set_permissions(socket, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn serve_control(listener: UnixListener, router: Router, stop: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the control socket ended");
+    }
+}

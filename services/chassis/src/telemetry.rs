@@ -1,0 +1,58 @@
+//! Logs and metrics of a process.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, coloured on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Bucket bounds of request durations, in seconds: from a cache hit to the
+/// longest wait a request may have.
+const SECONDS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0,
+];
+
+/// Starts logging to standard error and collecting metrics, once a process.
+/// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
+/// one means `info`.
+pub fn start(format: LogFormat, filter: &str) {
+    let filter = EnvFilter::try_new(format!("{filter},zenoh=warn,zenoh_transport=warn,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A process that logs already, a test's, keeps its subscriber.
+    let _ = match format {
+        LogFormat::Human => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .compact()
+            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&SECONDS)
+        .map(PrometheusBuilder::install_recorder);
+    if let Ok(Ok(handle)) = recorder {
+        let _ = METRICS.set(handle);
+    }
+}
+
+/// The metrics as Prometheus text; empty before [`start`].
+pub fn render() -> String {
+    METRICS
+        .get()
+        .map(PrometheusHandle::render)
+        .unwrap_or_default()
+}
