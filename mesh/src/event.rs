@@ -109,6 +109,16 @@ impl Event {
         let Body { source, epoch, seq, key, kind, at, trace, by, data: _ } = body;
         Ok(Self { source, epoch, seq, key, kind, at, trace, by, fact })
     }
+
+    /// What recorded bytes are ordered by, also when their fact does not read;
+    /// empty for bytes that are no envelope.
+    pub(crate) fn key_of(bytes: &[u8]) -> String {
+        #[derive(Deserialize)]
+        struct Keyed {
+            key: String,
+        }
+        rmp_serde::from_slice(bytes).map_or_else(|_| String::new(), |Keyed { key }| key)
+    }
 }
 
 /// An event as it lies in a log and travels: its bytes and the hash up to it.

@@ -194,7 +194,8 @@ impl Following {
     /// until one is refused again.
     ///
     /// # Errors
-    /// Why one was refused again, or that the follower has ended.
+    /// Why the oldest was refused again, that nothing is parked there, or that
+    /// the follower has ended.
     pub async fn retry(&self, seq: u64) -> Result<(), Refusal> {
         self.command(|done| Command::Retry(seq, done)).await
     }
@@ -234,34 +235,41 @@ struct Run {
 }
 
 impl Run {
+    /// Asks at once, then whenever something is missing, and now and then. While
+    /// the source is absent, which it may be for as long as it likes, it is asked
+    /// ever more rarely; commands and rings are heard all the same.
     async fn run(mut self, rings: Subscription<Vec<u8>>, inbox: flume::Receiver<Command>) {
-        self.pull_until_answered().await;
+        let (mut wait, mut pause) = (Duration::ZERO, RETRY.0);
         loop {
             let next = tokio::select! {
                 // Commands first: somebody waits for them.
                 biased;
                 Ok(command) = inbox.recv_async() => self.obey(command).await,
                 Ok(ring) = rings.messages.recv_async() => self.hear(ring, &rings).await,
-                () = tokio::time::sleep(self.follower.poll_every) => Next::Ask,
+                () = tokio::time::sleep(wait) => Next::Ask,
             };
             if next == Next::Ask {
-                self.pull_until_answered().await;
+                (wait, pause) = match self.pull().await {
+                    Some(_) => (self.follower.poll_every, RETRY.0),
+                    None => (pause, (pause * 2).min(RETRY.1)),
+                };
             }
         }
     }
 
     /// Takes in a ring and whatever else rang meanwhile, in one transaction.
     async fn hear(&mut self, first: Vec<u8>, rings: &Subscription<Vec<u8>>) -> Next {
-        let mut events = Vec::new();
-        let mut tail = self.cursor;
         let queued = std::iter::once(first).chain(rings.messages.try_iter());
-        for message in queued.take(PAGE_EVENTS_MAX) {
-            let Some(ring) = unpack::<Ring>(&message) else {
-                continue;
-            };
-            events.extend(ring.events);
-            tail = ring.tail;
-        }
+        let rings: Option<Vec<Ring>> = queued
+            .take(PAGE_EVENTS_MAX)
+            .map(|message| unpack(&message))
+            .collect();
+        let Some(rings) = rings else {
+            // One that this version cannot read still rang.
+            return Next::Ask;
+        };
+        let tail = rings.last().map_or(self.cursor, |ring| ring.tail);
+        let mut events: Vec<_> = rings.into_iter().flat_map(|ring| ring.events).collect();
         events.sort_by_key(|event| event.seq);
         events.truncate(PAGE_EVENTS_MAX);
         let next = self.apply(events).await;
@@ -286,15 +294,6 @@ impl Run {
             }
         }
         Next::Wait
-    }
-
-    /// Asks until the source has answered; it may be down for as long as it likes.
-    async fn pull_until_answered(&mut self) {
-        let mut pause = RETRY.0;
-        while self.pull().await.is_none() {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
-        }
     }
 
     /// Applies pages until the log's end. `None`: no answer, or nothing could be
@@ -361,6 +360,9 @@ impl Run {
             .store
             .write_when_free(move |tx| {
                 let waiting = parked::of_same_key(tx, &lane, seq)?;
+                if waiting.is_empty() {
+                    return Err(nothing_parked(&lane, seq));
+                }
                 for (place, parked) in waiting.iter().enumerate() {
                     let handled = handle(tx, &parked.recorded, &*handler);
                     match handled {
@@ -382,9 +384,7 @@ impl Run {
             .write_when_free(move |tx| {
                 let waiting = parked::of_same_key(tx, &lane, seq)?;
                 let parked = waiting.iter().find(|parked| parked.recorded.seq == seq);
-                let Some(parked) = parked else {
-                    return Err(Refusal::Never(format!("nothing is parked at {lane}/{seq}")));
-                };
+                let parked = parked.ok_or_else(|| nothing_parked(&lane, seq))?;
                 Ok(parked::release(tx, &lane, parked)?)
             })
             .await
@@ -418,6 +418,10 @@ impl Run {
     }
 }
 
+fn nothing_parked(lane: &str, seq: u64) -> Refusal {
+    Refusal::Never(format!("nothing is parked at {lane}/{seq}"))
+}
+
 /// Applies, in order, the events that continue the stored cursor.
 fn apply_page(
     tx: &mut Tx<'_>,
@@ -438,14 +442,13 @@ fn apply_page(
         }
         match take_in(tx, lane, recorded, handler) {
             Ok(()) => {}
-            Err(Refusal::Later(error)) => return Err(error),
             Err(Refusal::Never(reason)) if parks => park(tx, lane, recorded, reason)?,
-            Err(Refusal::Never(reason)) => {
+            Err(reason) => {
                 tracing::error!(
                     lane,
                     seq = recorded.seq,
-                    reason,
-                    "an event that must not be passed over is refused"
+                    %reason,
+                    "an event that must not be passed over is refused; trying again"
                 );
                 next = Next::Ask;
                 break;
@@ -463,9 +466,7 @@ fn take_in(
     recorded: &Recorded,
     handler: &Handler,
 ) -> Result<(), Refusal> {
-    if let Ok(event) = Event::decode(&recorded.body)
-        && parked::holds(tx, lane, &event.key)?
-    {
+    if parked::holds(tx, lane, &Event::key_of(&recorded.body))? {
         return Err(Refusal::Never(
             "an earlier event of its key is parked".into(),
         ));
@@ -480,6 +481,11 @@ fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &Handler) -> Result<(),
         catch_unwind(AssertUnwindSafe(|| handler(tx, &event)))
             .unwrap_or_else(|_| Err(Refusal::Never("its handler panicked".into())))
     })
+    .map_err(|refusal| match refusal {
+        // No later try makes it smaller.
+        Refusal::Later(error @ store::Error::TooLarge { .. }) => Refusal::Never(error.to_string()),
+        refusal => refusal,
+    })
 }
 
 fn park(
@@ -489,7 +495,7 @@ fn park(
     reason: String,
 ) -> Result<(), store::Error> {
     tracing::error!(lane, seq = recorded.seq, reason, "an event was parked");
-    let key = Event::decode(&recorded.body).map_or_else(|_| String::new(), |event| event.key);
+    let key = Event::key_of(&recorded.body);
     let parked = Parked { recorded: recorded.clone(), key, reason, at: now() };
     parked::park(tx, lane, &parked)
 }

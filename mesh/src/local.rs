@@ -223,7 +223,7 @@ impl Transport for LocalNetwork {
             &mut inner.watchers
         });
         let present: Vec<_> = self.lock().alive.values().cloned().collect();
-        for key in present.into_iter().filter(|key| key.starts_with(prefix)) {
+        for key in present.into_iter().filter(|key| is_below(key, prefix)) {
             seen(Sighting { key, alive: true });
         }
         let network = self.clone();
@@ -237,11 +237,14 @@ impl Transport for LocalNetwork {
 impl LocalNetwork {
     fn tell(&self, key: &str, alive: bool) {
         let watchers: Vec<_> = self.lock().watchers.values().cloned().collect();
-        for (_, seen) in watchers
-            .iter()
-            .filter(|(prefix, _)| key.starts_with(prefix))
-        {
+        for (_, seen) in watchers.iter().filter(|(prefix, _)| is_below(key, prefix)) {
             seen(Sighting { key: key.to_owned(), alive });
         }
     }
+}
+
+/// Whether `key` is `prefix` or something below it, as `prefix/**` has it.
+fn is_below(key: &str, prefix: &str) -> bool {
+    key.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

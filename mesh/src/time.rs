@@ -69,6 +69,8 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+impl store::Record for Time {}
+
 impl store::Key for Time {
     fn write_to(&self, out: &mut Vec<u8>) {
         self.0.write_to(out);

@@ -62,7 +62,11 @@ impl Engine {
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
             .open()
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| match error.to_string() {
+                // sled has a lock of its own beside ours.
+                why if why.contains("could not acquire lock") => Error::Locked(dir.to_owned()),
+                why => failed(why),
+            })?;
         let file = File::options()
             .read(true)
             .write(true)

@@ -17,9 +17,9 @@ mod writer;
 
 use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use store::{Options, Store, Table};
+use store::{Error, Options, Store, Table};
 
 /// Long enough for any machine; reached only when something never comes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,8 +27,16 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const LEFT: Table<u64, u64> = Table::new("left");
 const RIGHT: Table<u64, u64> = Table::new("right");
 
+/// Opens the folder. The kill test forks this process, and until its child execs,
+/// that child holds the descriptors, and so the locks, of stores closed meanwhile.
 fn open(dir: &Path) -> Store {
-    Store::open(dir, &Options::default()).expect("the store opens")
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match Store::open(dir, &Options::default()) {
+            Err(Error::Locked(_)) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened.expect("the store opens"),
+        }
+    }
 }
 
 /// Awaits what must come, and fails instead of hanging when it does not.

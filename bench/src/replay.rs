@@ -1,0 +1,126 @@
+//! `konbini-bench replay`: real invoices, placed as orders of their customers.
+//!
+//! Phases, each bounded: read the invoices, find their products, apply the
+//! rules, log the customers in, note the stock, place the orders, audit the
+//! stock. Only placing is timed. **Invariant:** a run that saw a 5xx or stock
+//! that does not add up never ends with exit code 0.
+
+mod accounts;
+mod checkout;
+mod invoice;
+mod report;
+mod shelf;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+
+use self::invoice::Skipped;
+use self::report::{Latency, Report};
+use self::shelf::Audit;
+use crate::client::Access;
+
+/// Replay real invoices as orders of their customers.
+///
+/// FILE holds invoices as JSON Lines in time order (UCI "Online Retail"), and
+/// may be compressed with xz. Import its products first. Rules: repeated SKUs
+/// of an invoice are added up; cancellations, adjustments, lines of no pieces,
+/// without a product or above 1,000 pieces are skipped and counted; an invoice
+/// of more than 100 lines becomes several orders; an invoice without a customer
+/// is the guest's. Orders start in time order.
+///
+/// Afterwards the stock of every product ordered is audited: nothing is
+/// oversold, and what is reserved is what was confirmed. So nobody else should
+/// order meanwhile. Exit code 1 on any 5xx, or when the audit finds fault.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The invoices, .jsonl or .jsonl.xz.
+    file: PathBuf,
+
+    #[command(flatten)]
+    access: Access,
+
+    /// How many invoices to replay, the earliest first.
+    #[arg(long, default_value_t = 5_000)]
+    invoices: u32,
+
+    /// Orders under way at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+
+    /// Part of every order's Idempotency-Key: a run with the id of an earlier
+    /// run places no order twice. Random unless given.
+    #[arg(long, value_parser = run_id)]
+    run_id: Option<String>,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn run_id(given: &str) -> Result<String, String> {
+    let fits = (1..=64).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        Ok(given.to_owned())
+    } else {
+        Err("a run id is 1 to 64 visible ASCII characters".to_owned())
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (client, staff) = args.access.open().await?;
+    let run_id = args
+        .run_id
+        .unwrap_or_else(|| format!("{:08x}", rand::random::<u32>()));
+    anstream::eprintln!("run {run_id}");
+
+    let mut skipped = Skipped::default();
+    let invoices = invoice::read(&args.file, args.invoices as usize, &mut skipped)?;
+    let products = shelf::products(&client, invoice::skus(&invoices)).await?;
+    ensure!(
+        !products.is_empty(),
+        "the shop sells none of the products on these invoices; import them first"
+    );
+    let parts: Vec<_> = invoices
+        .iter()
+        .flat_map(|invoice| invoice::parts(invoice, &products, &mut skipped))
+        .collect();
+    let accounts = accounts::open(&client, &parts).await?;
+    let before = shelf::levels(&client, &staff, &parts, "noting stock").await?;
+    let concurrency = usize::from(args.concurrency);
+    let tally = checkout::place_all(&client, &accounts, &parts, concurrency, &run_id).await?;
+    let after = shelf::levels(&client, &staff, &parts, "auditing stock").await?;
+
+    let seconds = tally.took.as_secs_f64();
+    let report = Report {
+        run_id,
+        invoices: invoices.len() as u64,
+        skipped,
+        customers: accounts.len() as u64,
+        orders: tally.orders(),
+        confirmed: tally.confirmed,
+        unknown: tally.unknown,
+        replayed: tally.replayed,
+        seconds,
+        orders_per_second: if seconds > 0.0 {
+            tally.orders() as f64 / seconds
+        } else {
+            0.0
+        },
+        latency_ms: Latency::of(&tally),
+        server_errors: client.faults(),
+        audit: Audit::new(&before, &after, &tally)?,
+        outcomes: tally.outcomes,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        report.table().print()?;
+    }
+    Ok(if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,256 @@
+//! Places orders, so many at once, and counts every answer.
+//!
+//! Orders start in the order they are given. An order keeps its place among
+//! those under way until it is settled, but its latency is that of the answer
+//! to the checkout alone, which is what a customer waits for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::{StreamExt, stream};
+use hdrhistogram::Histogram;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::accounts::Accounts;
+use super::invoice::Part;
+use crate::client::{Account, Answer, Client};
+use crate::progress::Progress;
+
+/// How long an order answered 202 may take to settle.
+const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE_POLL: Duration = Duration::from_millis(250);
+/// A call gives up long before, however often it is tried again.
+const LATENCY_US_MAX: u64 = 600_000_000;
+
+/// What became of the pieces of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The shop promised them in this run.
+    Confirmed,
+    /// The shop said no, or repeated an answer of an earlier run.
+    NotHeld,
+    /// Nobody knows: no answer, a 5xx, or never settled.
+    Unknown,
+}
+
+/// One order's answer.
+struct Placed {
+    /// How it is counted, such as `409 /problems/out-of-stock`.
+    outcome: String,
+    fate: Fate,
+    replayed: bool,
+    latency: Duration,
+}
+
+/// Pieces of one product over all orders.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pieces {
+    pub(super) confirmed: i64,
+    pub(super) unknown: i64,
+}
+
+/// All answers, counted.
+pub(super) struct Tally {
+    pub(super) outcomes: BTreeMap<String, u64>,
+    pub(super) confirmed: u64,
+    pub(super) unknown: u64,
+    /// Answers that the shop repeated because the run's id was used before.
+    pub(super) replayed: u64,
+    /// Microseconds of each checkout, answered or not: leaving out those that
+    /// timed out would flatter the rest.
+    pub(super) latency_us: Histogram<u64>,
+    pub(super) took: Duration,
+    pub(super) pieces: HashMap<Arc<str>, Pieces>,
+}
+
+impl Tally {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        // Fixed bounds: a histogram that grows would clamp what it saturates.
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
+            .context("cannot set up the histogram")?;
+        Ok(Self {
+            outcomes: BTreeMap::new(),
+            confirmed: 0,
+            unknown: 0,
+            replayed: 0,
+            latency_us,
+            took: Duration::ZERO,
+            pieces: HashMap::new(),
+        })
+    }
+
+    /// Orders sent.
+    pub(super) fn orders(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
+
+    fn add(&mut self, part: &Part, placed: Placed) {
+        *self.outcomes.entry(placed.outcome).or_default() += 1;
+        self.replayed += u64::from(placed.replayed);
+        self.latency_us
+            .saturating_record(placed.latency.as_micros() as u64);
+        for (product, pieces) in &part.items {
+            let total = self.pieces.entry(Arc::clone(product)).or_default();
+            match placed.fate {
+                Fate::Confirmed => total.confirmed += *pieces as i64,
+                Fate::Unknown => total.unknown += *pieces as i64,
+                Fate::NotHeld => {}
+            }
+        }
+        match placed.fate {
+            Fate::Confirmed => self.confirmed += 1,
+            Fate::Unknown => self.unknown += 1,
+            Fate::NotHeld => {}
+        }
+    }
+}
+
+/// Places every part, `concurrency` at once.
+pub(super) async fn place_all(
+    client: &Client,
+    accounts: &Accounts,
+    parts: &[Part],
+    concurrency: usize,
+    run_id: &str,
+) -> anyhow::Result<Tally> {
+    let mut tally = Tally::new()?;
+    let progress = Progress::count("placing orders", parts.len() as u64);
+    let started = Instant::now();
+    let mut placed = stream::iter(parts)
+        .map(|part| async move {
+            let account = accounts
+                .get(&part.customer)
+                .context("a customer without an account")?;
+            anyhow::Ok((part, place(client, account, part, run_id).await))
+        })
+        .buffer_unordered(concurrency);
+    while let Some(done) = placed.next().await {
+        let (part, placed) = done?;
+        tally.add(part, placed);
+        progress.step();
+    }
+    tally.took = started.elapsed();
+    progress.finish();
+    Ok(tally)
+}
+
+async fn place(client: &Client, account: &Account, part: &Part, run_id: &str) -> Placed {
+    let items: Vec<Value> = part
+        .items
+        .iter()
+        .map(|(product, pieces)| json!({"product_id": **product, "quantity": pieces}))
+        .collect();
+    let key = format!("replay-{}-{}-{run_id}", part.invoice, part.number);
+    let request = client
+        .request(Method::POST, &["v1", "orders"])
+        .header("idempotency-key", key)
+        .json(&json!({"items": items}));
+    let started = Instant::now();
+    let answer = client.send_as(account, request).await;
+    let latency = started.elapsed();
+    let (replayed, (outcome, fate)) = match &answer {
+        Ok(answer) => (answer.replayed, judge(client, account, answer).await),
+        Err(error) => (
+            false,
+            (format!("no answer: {}", error.root_cause()), Fate::Unknown),
+        ),
+    };
+    // What an earlier run was promised is already in the stock it left behind.
+    let fate = if replayed { Fate::NotHeld } else { fate };
+    Placed { outcome, fate, replayed, latency }
+}
+
+#[derive(Deserialize)]
+struct Order {
+    id: String,
+    status: String,
+}
+
+async fn judge(client: &Client, account: &Account, answer: &Answer) -> (String, Fate) {
+    let code = answer.status.as_u16();
+    if answer.status.is_server_error() {
+        return (format!("{code} {}", answer.problem()), Fate::Unknown);
+    }
+    if !answer.status.is_success() {
+        return (format!("{code} {}", answer.problem()), Fate::NotHeld);
+    }
+    let Some(order) = answer.json::<Order>() else {
+        return (format!("{code} without an order"), Fate::Unknown);
+    };
+    if answer.status != StatusCode::ACCEPTED {
+        return (format!("{code} {}", order.status), fate_of(&order.status));
+    }
+    match settle(client, account, &order.id).await {
+        Ok(status) => (format!("{code} then {status}"), fate_of(&status)),
+        Err(error) => (
+            format!("{code} then lost: {}", error.root_cause()),
+            Fate::Unknown,
+        ),
+    }
+}
+
+/// Asks for the order until it is no longer pending, or [`SETTLE`] is over.
+async fn settle(client: &Client, account: &Account, order_id: &str) -> anyhow::Result<String> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let request = client.request(Method::GET, &["v1", "orders", order_id]);
+        let answer = client.send_as(account, request).await?;
+        let order: Order = answer.expect(StatusCode::OK, "asking for a pending order")?;
+        if order.status != "pending" || Instant::now() >= deadline {
+            return Ok(order.status);
+        }
+        tokio::time::sleep(SETTLE_POLL).await;
+    }
+}
+
+fn fate_of(status: &str) -> Fate {
+    match status {
+        "confirmed" => Fate::Confirmed,
+        "rejected" => Fate::NotHeld,
+        _ => Fate::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tally_keeps_slow_answers_and_unknown_pieces() {
+        let part = Part {
+            invoice: "489434".to_owned(),
+            number: 1,
+            customer: None,
+            items: vec![(Arc::from("prod_A"), 7)],
+        };
+        let placed = |fate, millis| Placed {
+            outcome: format!("{fate:?}"),
+            fate,
+            replayed: false,
+            latency: Duration::from_millis(millis),
+        };
+        let mut tally = Tally::new().unwrap();
+        tally.add(&part, placed(Fate::Confirmed, 12));
+        tally.add(&part, placed(Fate::NotHeld, 3));
+        tally.add(&part, placed(Fate::Unknown, 30_000));
+        let pieces = tally.pieces["prod_A"];
+        assert_eq!((pieces.confirmed, pieces.unknown), (7, 7));
+        assert_eq!((tally.orders(), tally.confirmed, tally.unknown), (3, 1, 1));
+        let within = |quantile, expected_us: u64| {
+            let error_us = tally
+                .latency_us
+                .value_at_quantile(quantile)
+                .abs_diff(expected_us);
+            assert!(
+                error_us <= expected_us / 500,
+                "quantile {quantile} is {error_us} us off"
+            );
+        };
+        within(0.5, 12_000);
+        within(1.0, 30_000_000);
+    }
+}

@@ -1,0 +1,192 @@
+//! What the shop sells and how much of it is held: product ids before the
+//! replay, stock levels before and after, and the audit between the two.
+//!
+//! The audit allows only what it can explain. Pieces reserved now must be those
+//! reserved before plus those of the orders confirmed in between; an order
+//! whose outcome is unknown may have held its pieces or not.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::checkout::Tally;
+use super::invoice::{Part, Products};
+use crate::client::{Account, Client};
+use crate::progress::Progress;
+
+const LOOKUPS_AT_ONCE: usize = 16;
+
+/// Stock of one product, in pieces. Signed, since an oversold shop is exactly
+/// what must be readable here.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) struct Level {
+    on_hand: i64,
+    reserved: i64,
+}
+
+pub(super) type Levels = HashMap<Arc<str>, Level>;
+
+/// Looks up each SKU; one that the shop does not sell is missing in the answer.
+pub(super) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::Result<Products> {
+    #[derive(Deserialize)]
+    struct Product {
+        id: String,
+    }
+    let progress = &Progress::count("finding products", skus.len() as u64);
+    let found: Vec<Option<(String, Arc<str>)>> = stream::iter(skus)
+        .map(|sku| async move {
+            let request = client.request(Method::GET, &["v1", "products", "by-sku", sku]);
+            let answer = client.send(request).await?;
+            progress.step();
+            if answer.status == StatusCode::NOT_FOUND {
+                return anyhow::Ok(None);
+            }
+            let product: Product = answer.expect(StatusCode::OK, &format!("finding SKU {sku}"))?;
+            Ok(Some((sku.to_owned(), Arc::from(product.id))))
+        })
+        .buffer_unordered(LOOKUPS_AT_ONCE)
+        .try_collect()
+        .await?;
+    progress.finish();
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The stock of every product in `parts`.
+pub(super) async fn levels(
+    client: &Client,
+    staff: &Account,
+    parts: &[Part],
+    phase: &'static str,
+) -> anyhow::Result<Levels> {
+    let ordered: BTreeSet<&Arc<str>> = parts
+        .iter()
+        .flat_map(|part| &part.items)
+        .map(|(product, _)| product)
+        .collect();
+    let progress = &Progress::count(phase, ordered.len() as u64);
+    let levels = stream::iter(ordered)
+        .map(|product| async move {
+            let request = client.request(Method::GET, &["v1", "products", product, "stock"]);
+            let answer = client.send_as(staff, request).await?;
+            progress.step();
+            let level =
+                answer.expect(StatusCode::OK, &format!("reading the stock of {product}"))?;
+            anyhow::Ok((Arc::clone(product), level))
+        })
+        .buffer_unordered(LOOKUPS_AT_ONCE)
+        .try_collect()
+        .await?;
+    progress.finish();
+    Ok(levels)
+}
+
+/// Whether the shelf agrees with the orders.
+#[derive(Serialize)]
+pub(super) struct Audit {
+    pub(super) products: u64,
+    /// Pieces over all these products; a fresh shop has none reserved before.
+    pub(super) reserved_before: i64,
+    pub(super) reserved_after: i64,
+    /// Products of which more is promised than there is. Each is a finding.
+    pub(super) oversold: u64,
+    /// Products of which less or more is held than the orders explain.
+    pub(super) unexplained: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One product that does not add up.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) product: String,
+    pub(super) on_hand: i64,
+    pub(super) reserved: i64,
+    /// The least and the most that the orders explain as reserved.
+    pub(super) explained: (i64, i64),
+}
+
+impl Audit {
+    pub(super) fn new(before: &Levels, after: &Levels, tally: &Tally) -> anyhow::Result<Self> {
+        let mut audit = Self {
+            products: after.len() as u64,
+            reserved_before: before.values().map(|level| level.reserved).sum(),
+            reserved_after: after.values().map(|level| level.reserved).sum(),
+            oversold: 0,
+            unexplained: 0,
+            findings: Vec::new(),
+        };
+        for (product, level) in after {
+            let earlier = before
+                .get(product)
+                .context("a product without an earlier level")?;
+            let pieces = tally.pieces.get(product).copied().unwrap_or_default();
+            let least = earlier.reserved + pieces.confirmed;
+            let explained = (least, least + pieces.unknown);
+            let oversold = level.on_hand < level.reserved;
+            let unexplained = !(explained.0..=explained.1).contains(&level.reserved);
+            audit.oversold += u64::from(oversold);
+            audit.unexplained += u64::from(unexplained);
+            if oversold || unexplained {
+                audit.findings.push(Finding {
+                    product: product.to_string(),
+                    on_hand: level.on_hand,
+                    reserved: level.reserved,
+                    explained,
+                });
+            }
+        }
+        audit.findings.sort_by(|a, b| a.product.cmp(&b.product));
+        Ok(audit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkout::Pieces;
+    use super::*;
+
+    fn levels<const N: usize>(levels: [(&str, i64, i64); N]) -> Levels {
+        levels
+            .map(|(product, on_hand, reserved)| (Arc::from(product), Level { on_hand, reserved }))
+            .into()
+    }
+
+    #[test]
+    fn the_audit_finds_oversold_and_unheld_pieces() {
+        let before = levels([
+            ("fine", 10, 1),
+            ("maybe", 10, 0),
+            ("unheld", 10, 0),
+            ("over", 5, 5),
+        ]);
+        let after = levels([
+            ("fine", 10, 4),
+            ("maybe", 10, 2),
+            ("unheld", 10, 2),
+            ("over", 5, 6),
+        ]);
+        let pieces =
+            |product: &str, confirmed, unknown| (Arc::from(product), Pieces { confirmed, unknown });
+        let tally = Tally {
+            pieces: HashMap::from([
+                pieces("fine", 3, 0),
+                pieces("maybe", 0, 2),
+                pieces("unheld", 3, 0),
+                pieces("over", 1, 0),
+            ]),
+            ..Tally::new().unwrap()
+        };
+        let audit = Audit::new(&before, &after, &tally).unwrap();
+        let found: Vec<&str> = audit
+            .findings
+            .iter()
+            .map(|found| found.product.as_str())
+            .collect();
+        assert_eq!(found, ["over", "unheld"]);
+        assert_eq!((audit.oversold, audit.unexplained), (1, 1));
+        assert_eq!((audit.reserved_before, audit.reserved_after), (6, 14));
+    }
+}

@@ -1,0 +1,67 @@
+//! Latencies of one kind of work, and how long all of it took.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+
+/// One minute; anything slower counts as this.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// Durations of the same work, pooled over rounds and clients.
+#[derive(Clone)]
+pub(crate) struct Series {
+    latency_ns: Histogram<u64>,
+    elapsed: Duration,
+}
+
+impl Series {
+    /// Nothing measured yet.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let latency_ns =
+            Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).context("cannot build a histogram")?;
+        Ok(Self { latency_ns, elapsed: Duration::ZERO })
+    }
+
+    /// Counts work that began at `start` and ended now.
+    pub(crate) fn record(&mut self, start: Instant) {
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.latency_ns.saturating_record(nanos);
+    }
+
+    /// Adds what another measured, over the same time or another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.latency_ns += &other.latency_ns;
+    }
+
+    /// Adds wall-clock time in which the recorded work was done.
+    pub(crate) fn add_elapsed(&mut self, elapsed: Duration) {
+        self.elapsed += elapsed;
+    }
+
+    /// How often the work was done.
+    pub(crate) fn count(&self) -> u64 {
+        self.latency_ns.len()
+    }
+
+    /// Times a second, over the elapsed time that was added.
+    pub(crate) fn rate(&self) -> f64 {
+        self.count() as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// The latency that this share (0 to 1) of the work stayed within.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.latency_ns.value_at_quantile(share))
+    }
+
+    /// p50 and p99 as people read them.
+    pub(crate) fn percentiles(&self) -> String {
+        let micros = |share| self.quantile(share).as_nanos() as f64 / 1_000.0;
+        let (p50, p99) = (micros(0.50), micros(0.99));
+        if p50 < 1_000.0 {
+            format!("p50 {p50:.0} µs, p99 {p99:.0} µs")
+        } else {
+            format!("p50 {:.2} ms, p99 {:.2} ms", p50 / 1_000.0, p99 / 1_000.0)
+        }
+    }
+}

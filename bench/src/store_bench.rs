@@ -1,0 +1,196 @@
+//! How much of the disk's speed the store leaves to its callers.
+//!
+//! Three kinds of work take turns in one folder, round after round, so that a
+//! disk that is slow for a while is slow for all of them: appending a
+//! transaction's bytes to a plain file and syncing it, one client's
+//! transactions, and those of 64 clients who share the writer's batches.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Parser;
+use store::{Options, Read, Store, Table, Tx};
+
+use crate::progress::Progress;
+use crate::series::Series;
+use crate::table;
+
+/// One client may wait this many times as long as a raw append and sync.
+const P50_TIMES_RAW_MAX: f64 = 2.5;
+
+/// A transaction has a sync in it, so it cannot honestly be quicker than one: below
+/// this the raw loop was disturbed, and a ratio to it says nothing.
+const P50_TIMES_RAW_MIN: f64 = 1.0;
+
+/// So many times as many transactions must 64 clients get done as one.
+const SHARED_TIMES_ALONE_MIN: f64 = 4.0;
+
+const CLIENTS: u64 = 64;
+
+/// With its key, version and length, a row of some 300 bytes.
+const ROW_BYTES: usize = 285;
+
+const LAST: Table<u16, u64> = Table::new("last");
+const LOG: Table<u64, String> = Table::new("log");
+const STATE: Table<u64, String> = Table::new("state");
+const INDEX: Table<(u64, u64), String> = Table::new("index");
+const ACCOUNT: Table<u64, String> = Table::new("account");
+
+/// Measure durable transactions of the store beside a raw append and sync.
+#[derive(Parser)]
+pub(crate) struct Args {
+    /// The folder whose disk is measured; what is written there is removed.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// How often the three kinds of work take turns.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// How long each of them works in its turn, in milliseconds.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    turn_ms: u64,
+}
+
+/// Measures, prints, and fails when a target is missed.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::tempdir_in(&args.dir)
+        .with_context(|| format!("cannot make a folder in {}", args.dir.display()))?;
+    let mut raw_file = File::create(folder.path().join("raw"))?;
+    let store = Store::open(&folder.path().join("store"), &Options::default())?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let turn = Duration::from_millis(args.turn_ms);
+    let bytes = transaction_bytes()?;
+
+    let (mut raw, mut alone, mut shared) = (Series::new()?, Series::new()?, Series::new()?);
+    let progress = Progress::count("rounds", args.rounds);
+    for _ in 0..args.rounds {
+        append_and_sync(&mut raw_file, &vec![7; bytes], turn, &mut raw)?;
+        runtime.block_on(transact(&store, 1, turn, &mut alone))?;
+        runtime.block_on(transact(&store, CLIENTS, turn, &mut shared))?;
+        progress.step();
+    }
+    progress.finish();
+    store.close();
+    report(folder.path(), bytes, &raw, &alone, &shared)
+}
+
+fn append_and_sync(
+    file: &mut File,
+    bytes: &[u8],
+    turn: Duration,
+    series: &mut Series,
+) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < turn {
+        let start = Instant::now();
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        series.record(start);
+    }
+    series.add_elapsed(begin.elapsed());
+    Ok(())
+}
+
+async fn transact(
+    store: &Store,
+    clients: u64,
+    turn: Duration,
+    series: &mut Series,
+) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let mut working = tokio::task::JoinSet::new();
+    for client in 0..clients {
+        let (store, mut mine) = (store.clone(), Series::new()?);
+        working.spawn(async move {
+            while begin.elapsed() < turn {
+                let start = Instant::now();
+                store.write(move |tx| transaction(tx, client)).await?;
+                mine.record(start);
+            }
+            Ok::<_, store::Error>(mine)
+        });
+    }
+    while let Some(mine) = working.join_next().await {
+        series.add(&mine.context("a client panicked")??);
+    }
+    series.add_elapsed(begin.elapsed());
+    Ok(())
+}
+
+/// Four rows of a made-up service and the sequence number they share.
+fn transaction(tx: &mut Tx<'_>, client: u64) -> Result<(), store::Error> {
+    let seq = tx.get(LAST, &0)?.unwrap_or(0) + 1;
+    tx.put(LAST, &0, &seq)?;
+    tx.put(LOG, &seq, &row())?;
+    // Spread over a catalogue's worth of keys, as a service's rows are.
+    tx.put(
+        STATE,
+        &(seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 20_000),
+        &row(),
+    )?;
+    tx.put(INDEX, &(client, seq), &row())?;
+    tx.put(ACCOUNT, &(seq % 1_000), &row())
+}
+
+fn row() -> String {
+    "r".repeat(ROW_BYTES)
+}
+
+/// What one transaction stores, keys included.
+fn transaction_bytes() -> anyhow::Result<usize> {
+    let value = store::encode(&row()).map_err(anyhow::Error::msg)?.len();
+    let keys = 8 + 8 + 16 + 8;
+    let last = 2 + store::encode(&u64::MAX).map_err(anyhow::Error::msg)?.len();
+    Ok(4 * value + keys + last)
+}
+
+fn report(
+    folder: &Path,
+    bytes: usize,
+    raw: &Series,
+    alone: &Series,
+    shared: &Series,
+) -> anyhow::Result<ExitCode> {
+    let mut table = table::Table::default();
+    table.section(&format!("Durable writes of {bytes} bytes"));
+    for (what, series) in [
+        ("raw append and fdatasync", raw),
+        ("transactions, 1 client", alone),
+        ("transactions, 64 clients", shared),
+    ] {
+        let rate = format!("{:.0} a second", series.rate());
+        table.line(format_args!(
+            "{what:<26} {rate:>18}   {}",
+            series.percentiles()
+        ));
+    }
+    let p50 = |series: &Series| series.quantile(0.5).as_secs_f64();
+    let waits = p50(alone) / p50(raw).max(f64::EPSILON);
+    let gains = shared.rate() / alone.rate().max(f64::EPSILON);
+    let comparable = waits >= P50_TIMES_RAW_MIN;
+    let quick = comparable && waits <= P50_TIMES_RAW_MAX;
+    let scales = gains >= SHARED_TIMES_ALONE_MIN;
+    let comparison = format!("one client's p50 is {waits:.2} times the raw p50");
+    let comparison = if comparable {
+        format!("{comparison} (at most {P50_TIMES_RAW_MAX})")
+    } else {
+        format!("{comparison}: the raw loop was disturbed, measure again")
+    };
+    table.verdict(quick, &comparison);
+    table.verdict(
+        scales,
+        &format!(
+            "64 clients do {gains:.1} times what one does (at least {SHARED_TIMES_ALONE_MIN})"
+        ),
+    );
+    table.line(format_args!("measured in {}", folder.display()));
+    table.print()?;
+    Ok(if quick && scales {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

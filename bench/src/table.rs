@@ -1,0 +1,62 @@
+//! A two-column table for people: what was counted, and how many.
+//!
+//! It is built whole and written once, and colours leave when standard output
+//! is not a terminal.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+
+use indicatif::HumanCount;
+use owo_colors::OwoColorize;
+
+/// Values are aligned right in this many columns, enough for 99,999,999,999.
+const VALUE_WIDTH: usize = 14;
+
+/// Lines in the order they were added.
+#[derive(Default)]
+pub(crate) struct Table(String);
+
+impl Table {
+    /// Starts a group of rows.
+    pub(crate) fn section(&mut self, title: &str) -> &mut Self {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        self.push(format_args!("{gap}{}", title.bold()))
+    }
+
+    /// A count, grouped in thousands.
+    pub(crate) fn count(&mut self, what: &str, count: u64) -> &mut Self {
+        self.row(what, HumanCount(count))
+    }
+
+    /// Any other value that fits the column.
+    pub(crate) fn row(&mut self, what: &str, value: impl Display) -> &mut Self {
+        self.push(format_args!(
+            "  {what:<46}{value:>VALUE_WIDTH$}",
+            value = value.to_string()
+        ))
+    }
+
+    /// A plain sentence.
+    pub(crate) fn line(&mut self, text: impl Display) -> &mut Self {
+        self.push(format_args!("  {text}"))
+    }
+
+    /// A sentence that says whether a promise was kept.
+    pub(crate) fn verdict(&mut self, kept: bool, text: &str) -> &mut Self {
+        if kept {
+            self.push(format_args!("{} {text}", "✓".green()))
+        } else {
+            self.push(format_args!("{} {}", "✗".red().bold(), text.red()))
+        }
+    }
+
+    fn push(&mut self, line: std::fmt::Arguments<'_>) -> &mut Self {
+        writeln!(self.0, "{line}").expect("writing to a String does not fail");
+        self
+    }
+
+    /// Writes the table to standard output.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        anstream::stdout().write_all(self.0.as_bytes())
+    }
+}
