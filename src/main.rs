@@ -1,2 +1,45 @@
-//! placeholder
-fn main() {}
+//! konbini: a whole e-commerce backend in one binary.
+//!
+//! This package starts services and speaks to people at a terminal; it holds no
+//! business rule. `up` runs all services in one process, `run` one of them.
+
+mod cli;
+mod control;
+mod demo;
+mod run;
+mod services;
+mod up;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use owo_colors::OwoColorize;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let outcome = runtime.block_on(cli.run());
+    // Blocking work that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One clear line, and the exit code that goes with the reason.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let code = error
+        .downcast_ref::<chassis::Error>()
+        .map_or(1, chassis::Error::exit_code);
+    let lines: Vec<_> = error.chain().map(ToString::to_string).collect();
+    anstream::eprintln!("{} {}", "konbini:".red().bold(), lines.join(": "));
+    ExitCode::from(code)
+}

@@ -1,1 +1,64 @@
-//! placeholder
+//! The shop's one door: bare hyper in front of all services.
+//!
+//! A request is checked for its framing, routed by its path's prefix, its token
+//! is checked, and it is streamed to whoever is alive; the answer is streamed
+//! back. Services check tokens again and believe no header of the gateway's.
+//!
+//! | room | holds |
+//! | --- | --- |
+//! | `routes` | which prefix belongs to which service, and its bounds |
+//! | `server` | connections: their number, their patience, their end |
+//! | `proxy` | a request's way from the door to a service and back |
+//! | `headers` | what passes between two connections, and what does not |
+//! | `cors` | what a browser's script may do |
+//! | `body` | bodies in both directions, bounded and never collected |
+//! | `upstream` | who is where, and the warm connections to them |
+//! | `pages` | `/livez`, `/readyz` and `/metrics` |
+//! | `metrics`, `error` | what was counted, and what went wrong |
+//!
+//! It answers `/livez`, `/readyz` and `/metrics` itself and everything in
+//! `routes` by asking. It writes no events, keeps no state of its own beyond the
+//! keys and revocations that every service follows.
+//!
+//! **Invariants:** nothing reaches a service under credentials that are not
+//! believed; a client's request becomes one request to one service, repeated only
+//! when that cannot do anything twice; every refusal is a problem document, except
+//! what hyper cannot parse, which gets a bare status and a closed connection.
+
+use std::sync::Arc;
+
+use chassis::context::{Context, Server, Service};
+use futures::future::BoxFuture;
+
+mod body;
+mod cors;
+mod error;
+mod headers;
+mod metrics;
+mod pages;
+mod proxy;
+mod routes;
+mod server;
+mod upstream;
+
+pub use error::Error;
+
+use proxy::Gateway;
+use upstream::Upstreams;
+
+/// Opens the gateway at the configured address.
+///
+/// # Errors
+/// When the mesh refuses to show who is alive.
+pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+    Box::pin(async move {
+        let address = ctx.config.gateway.listen;
+        let upstreams = Upstreams::watch(&ctx).await?;
+        let (trust, health) = (ctx.trust.clone(), ctx.health.clone());
+        let server: Server = Box::new(move |listener, stop| {
+            let gateway = Gateway::new(trust, health, upstreams, stop.clone());
+            Box::pin(server::serve(listener, Arc::new(gateway), stop))
+        });
+        Ok(Service::custom(ctx, address, server))
+    })
+}

@@ -27,7 +27,7 @@ const SECONDS: [f64; 12] = [
 /// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
 /// one means `info`.
 pub fn start(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(format!("{filter},zenoh=warn,zenoh_transport=warn,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
+    let filter = EnvFilter::try_new(format!("{filter},zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
         .unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

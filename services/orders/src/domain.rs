@@ -202,7 +202,7 @@ fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> 
             .find(|other| other.product_id == product_id)
         {
             Some(other) if other.quantity + quantity > QUANTITY_MAX => {
-                faults.push(bad_quantity(place))
+                faults.push(bad_quantity(place));
             }
             Some(other) => other.quantity += quantity,
             None => items.push(ItemOrdered { product_id, quantity }),

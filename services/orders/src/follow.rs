@@ -18,7 +18,7 @@ pub(crate) fn products(
     move |tx, event| {
         match &event.fact {
             Some(Fact::ProductCreated(listing) | Fact::ProductUpdated(listing)) => {
-                store::list(tx, listing)?
+                store::list(tx, listing)?;
             }
             Some(Fact::ProductDeleted { product_id }) => store::unlist(tx, *product_id)?,
             Some(Fact::StockReserved { order_id }) => {

@@ -1,0 +1,234 @@
+//! Bodies on their way through: counted and timed, never collected.
+//!
+//! **Invariant:** a frame is asked for only when the other side has room for it,
+//! so a slow reader slows the writer down instead of filling memory.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::Error;
+
+/// How long a service may send nothing in the middle of an answer. A stream of
+/// notifications shows a sign of life every 15 s.
+const ANSWER_IDLE: Duration = Duration::from_secs(60);
+
+/// How much of a refused request's body is still read, so that the client reads
+/// its refusal instead of a reset connection, and for how long.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+const LINGER_PATIENCE: Duration = Duration::from_secs(5);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// When a piece of a body last came.
+#[derive(Debug)]
+pub(crate) struct Progress(Mutex<Instant>);
+
+impl Progress {
+    /// Starts now.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Instant::now())))
+    }
+
+    /// The last moment.
+    pub(crate) fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// A client's body on its way to a service.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Option<Incoming>,
+    bytes_left: u64,
+    bytes_max: u64,
+    progress: Option<Arc<Progress>>,
+}
+
+impl RequestBody {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self { incoming: None, bytes_left: 0, bytes_max: 0, progress: None }
+    }
+
+    /// At most `bytes_max` bytes, telling `progress` of each piece.
+    pub(crate) fn new(incoming: Incoming, bytes_max: u64, progress: Option<Arc<Progress>>) -> Self {
+        let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
+        Self { incoming, bytes_left: bytes_max, bytes_max, progress }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let frame = match ready!(Pin::new(incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                let why = crate::error::chain(&error);
+                return Poll::Ready(Some(Err(Error::Unreadable { why })));
+            }
+            None => return Poll::Ready(None),
+        };
+        let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(bytes_left) = self.bytes_left.checked_sub(bytes) else {
+            let bytes_max = self.bytes_max;
+            return Poll::Ready(Some(Err(Error::TooLarge { bytes_max })));
+        };
+        self.bytes_left = bytes_left;
+        if let Some(progress) = &self.progress {
+            progress.touch();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+/// An answer's body on its way to a client.
+pub(crate) enum Body {
+    /// One of the gateway's own.
+    Page(UnsyncBoxBody<Bytes, BoxError>),
+    /// A service's.
+    Streamed(Streamed),
+}
+
+impl Body {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self::page(Empty::new())
+    }
+
+    /// A page of the gateway's.
+    pub(crate) fn page<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self::Page(body.map_err(Into::into).boxed_unsync())
+    }
+
+    /// A service's answer; with `until` it ends there, cleanly.
+    pub(crate) fn streamed(
+        service: &'static str,
+        incoming: Incoming,
+        until: Option<&CancellationToken>,
+    ) -> Self {
+        let until = until.map(|token| Box::pin(token.clone().cancelled_owned()));
+        Self::Streamed(Streamed { incoming, service, until, idle: None, is_waiting: false })
+    }
+}
+
+/// A chassis page, such as a problem, as an answer here.
+pub(crate) fn page<B>(response: Response<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    response.map(Body::page)
+}
+
+/// A service's body, cut when the service falls silent.
+pub(crate) struct Streamed {
+    incoming: Incoming,
+    service: &'static str,
+    until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Made when the body is first waited for: most have arrived whole.
+    idle: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(until) = &mut self.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            self.is_waiting = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let deadline = Instant::now() + ANSWER_IDLE;
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if !self.is_waiting {
+            idle.as_mut().reset(deadline);
+            self.is_waiting = true;
+        }
+        ready!(idle.as_mut().poll(cx));
+        let error = Error::Late { service: self.service, patience: ANSWER_IDLE };
+        tracing::warn!(%error, "an answer was cut");
+        Poll::Ready(Some(Err(error.into())))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Page(body) => Pin::new(body).poll_frame(cx),
+            Self::Streamed(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Page(body) => body.is_end_stream(),
+            Self::Streamed(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Page(body) => body.size_hint(),
+            Self::Streamed(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// Reads on after a refusal, within bounds: closing a socket with unread bytes
+/// resets it, and the client would lose the refusal.
+pub(crate) fn linger(body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(async move {
+        let mut rest = Limited::new(body, LINGER_BYTES);
+        let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
+        let _ = tokio::time::timeout(LINGER_PATIENCE, drained).await;
+    });
+}

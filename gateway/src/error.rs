@@ -1,0 +1,120 @@
+//! What can go wrong between the gateway and a service, and what a client is told.
+//!
+//! The statuses are promises: 503 says that nothing was written, 502 and 504 do
+//! not.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use chassis::Problem;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+
+/// Why a request got no answer from its service.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Nobody of that name is alive.
+    #[error("{0} is not there")]
+    Absent(&'static str),
+    /// It is said to be alive but cannot be connected to; nothing was sent.
+    #[error("{service} cannot be reached: {why}")]
+    Unreachable {
+        /// Which service.
+        service: &'static str,
+        /// In the connection's words.
+        why: String,
+    },
+    /// The connection ended, or what came was not HTTP, before there was an answer.
+    #[error("{service} broke off: {why}")]
+    Broken {
+        /// Which service.
+        service: &'static str,
+        /// In the connection's words.
+        why: String,
+    },
+    /// It did not answer, or not go on, in time.
+    #[error("{service} was silent for {patience:?}")]
+    Late {
+        /// Which service.
+        service: &'static str,
+        /// What it was given.
+        patience: Duration,
+    },
+    /// The client's body went over its route's bound.
+    #[error("the body has more than {bytes_max} bytes")]
+    TooLarge {
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// The client's body ended early or was malformed.
+    #[error("the client's body cannot be read: {why}")]
+    Unreadable {
+        /// In the parser's words.
+        why: String,
+    },
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Absent(service) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service-unavailable",
+                "A service is not there at the moment",
+                format!("the service `{service}` is not running; nothing was written, try again"),
+            )
+            .member("service", service)
+            .header(RETRY_AFTER, "1"),
+            Error::Unreachable { service, .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "bad-gateway",
+                "A service failed to answer",
+                format!("the service `{service}` cannot be reached; nothing was sent to it"),
+            )
+            .member("service", service)
+            .because(&error),
+            Error::Broken { service, .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "bad-gateway",
+                "A service failed to answer",
+                format!(
+                    "the service `{service}` broke off; whether anything was written is unknown"
+                ),
+            )
+            .member("service", service)
+            .because(&error),
+            Error::Late { service, patience } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                "It took too long",
+                format!(
+                    "no answer from `{service}` within {} s; whether anything was written is unknown",
+                    patience.as_secs()
+                ),
+            )
+            .member("service", service)
+            .because(&error),
+            Error::TooLarge { bytes_max } => too_large(*bytes_max),
+            Error::Unreadable { .. } => {
+                Self::bad_request("the body ended early or its chunks are malformed")
+            }
+        }
+    }
+}
+
+/// 413 for a bound in bytes.
+pub(crate) fn too_large(bytes_max: u64) -> Problem {
+    Problem::too_large(usize::try_from(bytes_max).unwrap_or(usize::MAX))
+}
+
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

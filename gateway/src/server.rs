@@ -1,0 +1,111 @@
+//! The connections: how many, how patient with them, how they end.
+//!
+//! **Invariants:** at most [`CONNECTIONS_MAX`] are open, and further ones wait in
+//! the kernel's queue; told to stop, it accepts none, closes the idle ones, lets
+//! requests in flight finish for [`DRAIN_PATIENCE`] and cuts what is left.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::limits::DRAIN_PATIENCE;
+use http::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::Gateway;
+
+/// Open connections. An idle one costs some 20 KiB.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// How long a client may take for a request's head, and how long a connection may
+/// be idle between two.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request's head, in bytes: the longest token and an ample query.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// What is buffered of a connection, in bytes: a head, or a piece of a body.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long to wait when no connection can be accepted, for want of file
+/// descriptors most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Their address.
+    pub(crate) address: SocketAddr,
+    /// Its IP, as `X-Forwarded-For` says it.
+    pub(crate) forwarded_for: HeaderValue,
+}
+
+impl Peer {
+    fn new(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical().to_string();
+        let forwarded_for = HeaderValue::try_from(ip).expect("an IP address is visible ASCII");
+        Self { address, forwarded_for }
+    }
+}
+
+/// Answers the listener's connections until `stop`, then drains.
+pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+            }
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, address)) => {
+                    let (gateway, watcher) = (gateway.clone(), graceful.watcher());
+                    connections.spawn(connection(http.clone(), stream, address, gateway, watcher));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection could be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    // Dropping the set afterwards cuts whoever is not done.
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, graceful.shutdown()).await;
+}
+
+async fn connection(
+    http: http1::Builder,
+    stream: TcpStream,
+    address: SocketAddr,
+    gateway: Arc<Gateway>,
+    watcher: Watcher,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::trace!(%error, "nodelay");
+    }
+    let peer = Peer::new(address);
+    let service = service_fn(move |request| {
+        let (gateway, peer) = (gateway.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(gateway.handle(peer, request).await) }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, %address, "a connection ended early");
+    }
+}

@@ -1,0 +1,8 @@
+//! The real gateway before services that are played.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod proxying;
+mod smuggling;
+mod stopping;
+mod stub;

@@ -1,0 +1,281 @@
+//! What passes, what is refused, and in which words.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::telemetry::LogFormat;
+use chassis::testing::{Person, TestService, eventually, send};
+use futures::stream;
+use mesh::{Instance, Presence};
+use reqwest::{Body, Method};
+use serde_json::json;
+
+use crate::stub::Stub;
+
+async fn gateway() -> TestService {
+    TestService::start("gateway", gateway::open, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_passes_without_what_is_not_its_own() {
+    let test = gateway().await;
+    let orders = Stub::start(&test, "orders").await;
+    let request = test
+        .customer()
+        .request(Method::POST, "/v1/orders?x=%2F..")
+        .header("x-request-id", "abc")
+        .header("traceparent", "00-1-2-01")
+        .header("connection", "x-secret-hop")
+        .header("x-secret-hop", "1")
+        .header("te", "trailers")
+        .header("x-user-id", "user_admin")
+        .header("x-konbini-role", "admin")
+        .header("x-forwarded-for", "9.9.9.9")
+        .header("forwarded", "for=9.9.9.9")
+        .json(&json!({ "items": [] }));
+    let answer = send(request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, json!({ "ok": true }));
+    assert_eq!(answer.headers["etag"], "\"1\"");
+    assert_eq!(answer.headers["x-request-id"], "abc");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    assert!(!answer.headers.contains_key("x-hop"), "named by Connection");
+
+    let seen = orders.seen().pop().unwrap();
+    assert_eq!(seen.target, "/v1/orders?x=%2F..");
+    assert_eq!(seen.body, r#"{"items":[]}"#);
+    assert_eq!(seen.headers["x-request-id"], "abc");
+    assert_eq!(seen.headers["traceparent"], "00-1-2-01");
+    assert_eq!(seen.headers["x-forwarded-for"], "127.0.0.1");
+    assert!(seen.headers.contains_key("authorization"));
+    for gone in [
+        "x-secret-hop",
+        "te",
+        "connection",
+        "x-user-id",
+        "x-konbini-role",
+        "forwarded",
+    ] {
+        assert!(!seen.headers.contains_key(gone), "{gone} passed");
+    }
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_stream_both_ways() {
+    let test = gateway().await;
+    let orders = Stub::start(&test, "orders").await;
+    let customer = test.customer();
+
+    let drip = orders.drip();
+    drip.send("one".into()).await.unwrap();
+    let request = customer.request(Method::GET, "/v1/orders/drip");
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "one");
+    drip.send("two".into()).await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "two");
+    drop(drip);
+    assert_eq!(answer.chunk().await.unwrap(), None);
+
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let pieces = stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), receiver))
+    });
+    let request = customer
+        .request(Method::POST, "/v1/orders/piecewise")
+        .body(Body::wrap_stream(pieces));
+    let answer = tokio::spawn(send(request));
+    for piece in ["three", "four"] {
+        sender.send(piece.into()).await.unwrap();
+        assert_eq!(orders.piece().await, piece);
+    }
+    drop(sender);
+    assert_eq!(answer.await.unwrap().status, 200);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_believed_credentials_pass() {
+    let test = gateway().await;
+    let products = Stub::start(&test, "products").await;
+    let orders = Stub::start(&test, "orders").await;
+    let forger = Person::new(test.address, Some("v4.public.x".into()), None);
+    for path in ["/v1/products", "/v1/orders"] {
+        let answer = forger.get(path).await;
+        assert_eq!((answer.status, answer.problem()), (401, "unauthenticated"));
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        assert_eq!(
+            answer.body["instance"],
+            answer.headers["x-request-id"].to_str().unwrap()
+        );
+    }
+    let anonymous = test.anonymous();
+    assert_eq!(anonymous.get("/v1/orders").await.status, 401);
+    let import = anonymous.post("/v1/products/import", json!({})).await;
+    assert_eq!(import.status, 401);
+    assert!(products.seen().is_empty() && orders.seen().is_empty());
+    assert_eq!(anonymous.get("/v1/products").await.status, 200);
+    assert_eq!(anonymous.get("/v1/nothing").await.status, 404);
+    assert_eq!(products.seen().len(), 1);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_service_is_named_and_comes_back() {
+    let test = gateway().await;
+    let customer = test.customer();
+    let answer = customer.post("/v1/orders", json!({})).await;
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (503, "service-unavailable")
+    );
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.body["service"], "orders");
+
+    let orders = Stub::start(&test, "orders").await;
+    assert_eq!(customer.get("/v1/orders").await.status, 200);
+    drop(orders);
+    eventually("the gateway sees it go", || async {
+        customer.get("/v1/orders").await.status == 503
+    })
+    .await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
+    let test = gateway().await;
+    let orders = Stub::start(&test, "orders").await;
+    let customer = test.customer();
+    let answer = customer.get("/v1/orders/broken").await;
+    assert_eq!((answer.status, answer.problem()), (502, "bad-gateway"));
+    assert_eq!(orders.broken(), 2);
+    let answer = customer.post("/v1/orders/broken", json!({})).await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(orders.broken(), 3);
+    let request = customer.request(Method::DELETE, "/v1/orders/broken");
+    assert_eq!(send(request).await.status, 502);
+    assert_eq!(orders.broken(), 4);
+
+    // A token of somebody who is gone: nothing listens at its address.
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let ghost = Instance::new("products", address);
+    let _presence = Presence::declare(&test.mesh, &ghost).await.unwrap();
+    eventually("the gateway believes in it", || async {
+        customer.get("/v1/products").await.status == 502
+    })
+    .await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_a_bound() {
+    let test = gateway().await;
+    let orders = Stub::start(&test, "orders").await;
+    let products = Stub::start(&test, "products").await;
+    let staff = test.staff();
+    let bytes = vec![b'x'; 1024 * 1024 + 1];
+    let known = staff
+        .request(Method::POST, "/v1/orders")
+        .body(bytes.clone());
+    let answer = send(known).await;
+    assert_eq!((answer.status, answer.problem()), (413, "too-large"));
+
+    let pieces = stream::iter(
+        bytes
+            .chunks(64 * 1024)
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+            .collect::<Vec<_>>(),
+    );
+    let streamed = staff
+        .request(Method::POST, "/v1/orders")
+        .body(Body::wrap_stream(pieces));
+    // The refusal may be lost when the client still writes, but nothing passes.
+    if let Ok(answer) = streamed.send().await {
+        assert_eq!(answer.status(), 413);
+    }
+    assert!(orders.seen().is_empty());
+
+    let import = staff
+        .request(Method::POST, "/v1/products/import")
+        .body(bytes);
+    assert_eq!(send(import).await.status, 200);
+    assert_eq!(products.seen()[0].body.len(), 1024 * 1024 + 1);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_pages() {
+    chassis::telemetry::start(LogFormat::Human, "warn");
+    let test = gateway().await;
+    let anonymous = test.anonymous();
+    assert_eq!(anonymous.get("/livez").await.body["status"], "ok");
+    let metrics = anonymous.request(Method::GET, "/metrics").send().await;
+    let text = metrics.unwrap().text().await.unwrap();
+    let counted = r#"konbini_gateway_requests_total{route="/livez",status="200"}"#;
+    assert!(text.contains(counted), "{text}");
+    let answer = anonymous.post("/livez", json!({})).await;
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (405, "method-not-allowed")
+    );
+    assert_eq!(answer.headers["allow"], "GET, HEAD");
+
+    let _users = Stub::start(&test, "users").await;
+    let _orders = Stub::start(&test, "orders").await;
+    let _products = Stub::start(&test, "products").await;
+    let answer = anonymous.get("/readyz").await;
+    assert_eq!((answer.status, answer.problem()), (503, "not-ready"));
+    let services = &answer.body["services"];
+    assert_eq!(services["users"], "ok");
+    assert_eq!(services["notifications"], "notifications is not there");
+
+    let _notifications = Stub::start(&test, "notifications").await;
+    eventually("the shop is ready", || async {
+        anonymous.get("/readyz").await.status == 200
+    })
+    .await;
+    let answer = anonymous.get("/readyz").await;
+    assert_eq!(answer.body["services"]["notifications"], "ok");
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_and_scripts_of_other_origins() {
+    let test = gateway().await;
+    let products = Stub::start(&test, "products").await;
+    let anonymous = test.anonymous();
+    let head = anonymous.request(Method::HEAD, "/v1/products");
+    let head = tokio::time::timeout(Duration::from_secs(5), send(head))
+        .await
+        .expect("no body is waited for");
+    assert_eq!((head.status, &head.body), (200, &json!(null)));
+    assert_eq!(head.headers["etag"], "\"1\"");
+    assert_eq!(head.headers["content-length"], "11");
+
+    let seen = products.seen().len();
+    let preflight = anonymous
+        .request(Method::OPTIONS, "/v1/products")
+        .header("origin", "https://shop.test")
+        .header("access-control-request-method", "PATCH");
+    let answer = send(preflight).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let methods = answer.headers["access-control-allow-methods"].to_str();
+    assert!(methods.unwrap().contains("PATCH"));
+    assert_eq!(products.seen().len(), seen, "a preflight goes no further");
+
+    let actual = anonymous
+        .request(Method::GET, "/v1/products")
+        .header("origin", "https://shop.test");
+    let answer = send(actual).await;
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let exposed = answer.headers["access-control-expose-headers"].to_str();
+    assert!(exposed.unwrap().contains("X-Request-Id"));
+    let plain = anonymous.get("/v1/products").await;
+    assert!(!plain.headers.contains_key("access-control-allow-origin"));
+    test.finish().await;
+}

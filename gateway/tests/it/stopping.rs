@@ -1,0 +1,73 @@
+//! The end: what is in flight finishes, what is idle closes, what never ends is
+//! ended.
+
+use std::time::Duration;
+
+use chassis::testing::TestService;
+use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::stub::Stub;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_finish_and_idle_connections_close() {
+    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let orders = Stub::start(&test, "orders").await;
+    let address = test.address;
+
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0; 15];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+
+    let drip = orders.drip();
+    drip.send("one".into()).await.unwrap();
+    let request = test.customer().request(Method::GET, "/v1/orders/drip");
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "one");
+
+    let ended = tokio::spawn(test.finish());
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, idle.read_to_end(&mut rest))
+        .await
+        .expect("an idle connection is closed")
+        .unwrap();
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "still accepting"
+    );
+
+    assert!(!ended.is_finished(), "a request is in flight");
+    drip.send("two".into()).await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "two");
+    drop(drip);
+    assert_eq!(answer.chunk().await.unwrap(), None);
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("nothing is left to wait for")
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_stream_does_not_hold_the_end_up() {
+    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let notifications = Stub::start(&test, "notifications").await;
+    let drip = notifications.drip();
+    drip.send("id: 1\n\n".into()).await.unwrap();
+    let path = "/v1/notifications/stream/drip";
+    let request = test.customer().request(Method::GET, path);
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "id: 1\n\n");
+
+    tokio::time::timeout(PATIENCE, test.finish())
+        .await
+        .expect("the stream is ended");
+    assert_eq!(answer.chunk().await.unwrap(), None, "and ended cleanly");
+    drop(drip);
+}

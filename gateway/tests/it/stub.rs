@@ -1,0 +1,159 @@
+//! A service as the gateway sees it: alive on the mesh, HTTP on a port.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use chassis::testing::{TestService, eventually};
+use futures::stream;
+use http::{HeaderMap, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use mesh::{Instance, Mesh, Presence};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// A request that arrived whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+type StubBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A played service. It answers every request with 200, unless the path says
+/// otherwise: `…/broken` closes the connection, `…/drip` answers with what the
+/// test drips, `…/piecewise` reports the request's body piece by piece.
+pub(crate) struct Stub {
+    inner: Arc<Inner>,
+    _presence: Presence,
+}
+
+struct Inner {
+    seen: Mutex<Vec<Seen>>,
+    broken: Mutex<usize>,
+    drip: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    pieces: mpsc::Sender<Bytes>,
+    arrived: Mutex<mpsc::Receiver<Bytes>>,
+}
+
+impl Stub {
+    /// Plays `service` and waits until the gateway knows.
+    pub(crate) async fn start(test: &TestService, service: &'static str) -> Self {
+        let stub = Self::declare(&test.mesh, service).await;
+        let anyone = test.customer();
+        let path = format!("/v1/{service}");
+        eventually("the gateway sees the service", || async {
+            anyone.get(&path).await.status == 200
+        })
+        .await;
+        stub.inner.seen.lock().unwrap().clear();
+        stub
+    }
+
+    /// Plays `service`.
+    pub(crate) async fn declare(mesh: &Mesh, service: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (pieces, arrived) = mpsc::channel(16);
+        let inner = Arc::new(Inner {
+            seen: Mutex::default(),
+            broken: Mutex::default(),
+            drip: Mutex::default(),
+            pieces,
+            arrived: Mutex::new(arrived),
+        });
+        tokio::spawn(serve(listener, inner.clone()));
+        let presence = Presence::declare(mesh, &Instance::new(service, address))
+            .await
+            .unwrap();
+        Self { inner, _presence: presence }
+    }
+
+    /// What arrived whole.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.inner.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests it broke off.
+    pub(crate) fn broken(&self) -> usize {
+        *self.inner.broken.lock().unwrap()
+    }
+
+    /// What is sent here is the body of the next `…/drip`.
+    pub(crate) fn drip(&self) -> mpsc::Sender<Bytes> {
+        let (sender, receiver) = mpsc::channel(1);
+        *self.inner.drip.lock().unwrap() = Some(receiver);
+        sender
+    }
+
+    /// The next piece of a `…/piecewise` body.
+    pub(crate) async fn piece(&self) -> Bytes {
+        let mut arrived =
+            std::mem::replace(&mut *self.inner.arrived.lock().unwrap(), mpsc::channel(1).1);
+        let piece = arrived.recv().await.unwrap();
+        *self.inner.arrived.lock().unwrap() = arrived;
+        piece
+    }
+}
+
+async fn serve(listener: TcpListener, inner: Arc<Inner>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let inner = inner.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| answer(inner.clone(), request));
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    inner: Arc<Inner>,
+    request: Request<Incoming>,
+) -> Result<Response<StubBody>, String> {
+    let (parts, mut body) = request.into_parts();
+    let path = parts.uri.path();
+    if path.ends_with("/broken") {
+        *inner.broken.lock().unwrap() += 1;
+        return Err("broken".into());
+    }
+    if path.ends_with("/drip") {
+        let drops = inner.drip.lock().unwrap().take().ok_or("no drip")?;
+        let frames = stream::unfold(drops, |mut drops| async move {
+            let drop = drops.recv().await?;
+            Some((Ok::<_, Infallible>(Frame::data(drop)), drops))
+        });
+        return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
+    }
+    if path.ends_with("/piecewise") {
+        while let Some(frame) = body.frame().await {
+            let piece = frame
+                .map_err(|error| error.to_string())?
+                .into_data()
+                .map_err(|_| "trailers")?;
+            inner.pieces.send(piece).await.unwrap();
+        }
+    }
+    let body = body.collect().await.map_err(|error| error.to_string())?;
+    inner.seen.lock().unwrap().push(Seen {
+        target: parts.uri.to_string(),
+        headers: parts.headers,
+        body: body.to_bytes(),
+    });
+    let answer = Response::builder()
+        .header("etag", "\"1\"")
+        .header("content-type", "application/json")
+        .header("connection", "x-hop")
+        .header("x-hop", "1")
+        .body(Full::new(Bytes::from_static(b"{\"ok\":true}")).boxed_unsync());
+    Ok(answer.unwrap())
+}

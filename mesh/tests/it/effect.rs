@@ -1,0 +1,72 @@
+//! What a follower in the chaos does with an event.
+//!
+//! **Invariant:** effects are numbered by the follower as they come, so an event
+//! applied twice, out of order or not at all shows in their list.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh::store::{self, Read, Record, Store, Table, Tx};
+use mesh::{Event, Fact, Refusal};
+use serde::{Deserialize, Serialize};
+
+/// place → what was applied, in the order in which it was.
+const EFFECTS: Table<u64, Effect> = Table::new("effects");
+
+/// One event in this many is refused at its first try.
+const HESITATES_EVERY: i64 = 16;
+
+/// What an event leaves in a follower: all that tells it from any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Effect {
+    pub(crate) id: String,
+    pub(crate) key: String,
+    /// Which one of its key.
+    pub(crate) counter: i64,
+    /// Which one of all.
+    pub(crate) number: i64,
+}
+
+impl Record for Effect {}
+
+impl Effect {
+    pub(crate) fn of(event: &Event) -> Self {
+        let Some(Fact::StockAdjusted { on_hand, reserved, .. }) = event.fact else {
+            panic!("{event:?} was never appended");
+        };
+        Self {
+            id: event.id(),
+            key: event.key.clone(),
+            counter: on_hand,
+            number: reserved,
+        }
+    }
+}
+
+/// The events whose handler has refused once, for want of something.
+#[derive(Clone, Default)]
+pub(crate) struct Hesitation(Arc<Mutex<HashSet<String>>>);
+
+/// A follower's handler: notes the event; now and then, once, it finds that it
+/// cannot, after it already wrote.
+pub(crate) fn apply(
+    tx: &mut Tx<'_>,
+    event: &Event,
+    hesitation: &Hesitation,
+) -> Result<(), Refusal> {
+    let last = tx.scan(EFFECTS.all().newest_first())?.next().transpose()?;
+    let place = last.map_or(0, |(place, _)| place) + 1;
+    let effect = Effect::of(event);
+    tx.put(EFFECTS, &place, &effect)?;
+    let mut refused = hesitation.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if effect.number % HESITATES_EVERY == 0 && refused.insert(effect.id) {
+        return Err(Refusal::Later(store::Error::Busy));
+    }
+    Ok(())
+}
+
+/// Everything that was applied, in order.
+pub(crate) fn applied(store: &Store) -> Vec<Effect> {
+    let rows = store.scan(EFFECTS.all()).expect("the store is readable");
+    rows.map(|row| row.expect("an effect").1).collect()
+}

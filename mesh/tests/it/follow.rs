@@ -1,0 +1,398 @@
+//! One follower of one source, closely: what it parks and what it never passes
+//! over, what an operator can do about it, and how it catches up.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use blake2::digest::consts::U16;
+use blake2::{Blake2b, Digest};
+use mesh::store::{self, Read, Record, Table, Tx, VALUE_BYTES_MAX};
+use mesh::{
+    Event, Fact, Follower, LocalNetwork, Mark, Mesh, Parked, Recorded, Refusal, State, Time,
+};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::node::{FollowerNode, SOURCE, SourceNode, copy, draft};
+use crate::{scratch, soon, until};
+
+/// place → the number of the event handled there.
+const HANDLED: Table<u64, i64> = Table::new("handled");
+const NOTES: Table<u64, String> = Table::new("notes");
+/// What an operator's page lists.
+const PARKED: Table<(String, u64), Parked> = Table::new("parked");
+
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
+
+/// What the handler does with an event, by its number; else it takes it.
+#[derive(Clone, Copy)]
+enum Mood {
+    Refuses,
+    Panics,
+    /// It writes more than a record may hold.
+    Overflows,
+}
+
+#[derive(Default)]
+struct Handler {
+    moods: BTreeMap<i64, Mood>,
+    tries: u64,
+    unknown: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Handler>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Handler> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes before it refuses or panics, so that what is left behind shows.
+    fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
+        let Some(Fact::StockAdjusted { reserved: number, .. }) = event.fact else {
+            self.lock().unknown.push(event.kind.clone());
+            return Ok(());
+        };
+        let place = tx.scan(HANDLED.all())?.count() as u64;
+        tx.put(HANDLED, &place, &number)?;
+        self.lock().tries += 1;
+        let mood = self.lock().moods.get(&number).copied();
+        match mood {
+            None => Ok(()),
+            Some(Mood::Refuses) => Err(Refusal::Never("not while it is closed".into())),
+            Some(Mood::Panics) => panic!("a handler's own mistake"),
+            Some(Mood::Overflows) => Ok(tx.put(NOTES, &place, &"x".repeat(VALUE_BYTES_MAX + 1))?),
+        }
+    }
+}
+
+struct Shop {
+    root: TempDir,
+    mesh: Mesh,
+    source: Option<SourceNode>,
+    follower: FollowerNode,
+    handler: Shared,
+}
+
+async fn follow(root: &TempDir, mesh: &Mesh, handler: &Shared, parks: bool) -> FollowerNode {
+    let (mesh, handler) = (mesh.clone(), handler.clone());
+    let folder = root.path().join("follower");
+    FollowerNode::start(&folder, move |store| Follower {
+        parks,
+        ..Follower::new("test", SOURCE, store, mesh, move |tx, event| {
+            handler.handle(tx, event)
+        })
+    })
+    .await
+}
+
+impl Shop {
+    /// A follower whose source is not there yet.
+    async fn without_source(parks: bool, moods: &[(i64, Mood)]) -> Self {
+        let root = scratch();
+        let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), "shop");
+        let handler = Shared::default();
+        handler.lock().moods.extend(moods.iter().copied());
+        let follower = follow(&root, &mesh, &handler, parks).await;
+        Self { root, mesh, source: None, follower, handler }
+    }
+
+    async fn open(parks: bool, moods: &[(i64, Mood)]) -> Self {
+        let mut shop = Self::without_source(parks, moods).await;
+        shop.start_source().await;
+        shop
+    }
+
+    async fn start_source(&mut self) {
+        let node = SourceNode::open(&self.root.path().join("source"), Time(1)).await;
+        node.serve(self.mesh.clone(), ANNOUNCE_EVERY).await;
+        self.source = Some(node);
+    }
+
+    async fn stop_source(&mut self) {
+        let node = self.source.take().expect("the source runs");
+        node.stop().await;
+    }
+
+    /// Appends events by key, numbered by their places.
+    async fn append(&self, keys: &[&str]) {
+        let source = self.source.as_ref().expect("the source runs");
+        for key in keys {
+            let number = source.log.tail().seq + 1;
+            source.append(draft(key, 0, number.cast_signed())).await;
+        }
+    }
+
+    async fn caught_up(&self) {
+        let tail = self.source.as_ref().expect("the source runs").log.tail();
+        until("the log's end", || {
+            matches!(self.follower.following.state(), State::Following { cursor, .. } if cursor == tail)
+        })
+        .await;
+    }
+
+    fn handled(&self) -> Vec<i64> {
+        let rows = self.follower.store().scan(HANDLED.all()).expect("readable");
+        rows.map(|row| row.expect("readable").1).collect()
+    }
+
+    /// The places of what is parked, and why.
+    fn parked(&self) -> Vec<(u64, String)> {
+        let lane = format!("test/{SOURCE}");
+        let rows = self
+            .follower
+            .store()
+            .scan(PARKED.prefix(&lane))
+            .expect("readable");
+        rows.map(|row| row.expect("readable"))
+            .map(|((_, seq), parked)| (seq, parked.reason))
+            .collect()
+    }
+
+    fn parked_places(&self) -> Vec<u64> {
+        self.parked().into_iter().map(|(seq, _)| seq).collect()
+    }
+
+    fn accept(&self, number: i64) {
+        self.handler.lock().moods.remove(&number);
+    }
+
+    async fn retry(&self, seq: u64) -> Result<(), Refusal> {
+        soon("a retry", self.follower.following.retry(seq)).await
+    }
+
+    async fn discard(&self, seq: u64) -> Result<(), Refusal> {
+        soon("a discard", self.follower.following.discard(seq)).await
+    }
+}
+
+#[tokio::test]
+async fn a_refused_event_is_parked_and_its_key_waits_behind_it() {
+    let shop = Shop::open(true, &[(1, Mood::Refuses), (5, Mood::Refuses)]).await;
+    shop.append(&["a", "b", "a", "b", "a"]).await;
+    shop.caught_up().await;
+    assert_eq!(shop.handled(), [2, 4]);
+    assert_eq!(shop.parked_places(), [1, 3, 5]);
+    assert_eq!(shop.parked()[0].1, "not while it is closed");
+
+    assert!(shop.retry(3).await.is_err(), "the oldest is refused again");
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![2, 4], vec![1, 3, 5])
+    );
+
+    shop.accept(1);
+    shop.retry(3).await.unwrap();
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![2, 4, 1, 3], vec![5])
+    );
+    shop.append(&["a"]).await;
+    shop.caught_up().await;
+    assert_eq!(shop.parked_places(), [5, 6], "the key is not free yet");
+
+    shop.accept(5);
+    shop.retry(5).await.unwrap();
+    shop.append(&["a"]).await;
+    shop.caught_up().await;
+    assert_eq!(shop.handled(), [2, 4, 1, 3, 5, 6, 7]);
+    assert!(
+        shop.retry(5).await.is_err(),
+        "nothing is parked there any more"
+    );
+}
+
+#[tokio::test]
+async fn discarding_frees_the_key() {
+    let shop = Shop::open(true, &[(1, Mood::Refuses), (2, Mood::Refuses)]).await;
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    shop.discard(1).await.unwrap();
+    assert!(shop.discard(1).await.is_err(), "it is gone");
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![3], vec![2, 4])
+    );
+    // What waited behind a discarded event is still there to be retried.
+    shop.discard(2).await.unwrap();
+    shop.retry(4).await.unwrap();
+    assert_eq!((shop.handled(), shop.parked_places()), (vec![3, 4], vec![]));
+}
+
+/// An operator's commands do not need the source: its data may be what is broken.
+#[tokio::test]
+async fn parked_events_are_settled_while_the_source_is_away() {
+    let mut shop = Shop::open(true, &[(1, Mood::Refuses), (2, Mood::Refuses)]).await;
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    shop.stop_source().await;
+    shop.follower.stop().await;
+    shop.follower = follow(&shop.root, &shop.mesh, &shop.handler, true).await;
+    shop.accept(1);
+    shop.retry(1).await.unwrap();
+    shop.discard(2).await.unwrap();
+    assert_eq!((shop.handled(), shop.parked_places()), (vec![1], vec![]));
+}
+
+#[tokio::test]
+async fn a_mistake_of_the_handler_parks() {
+    let shop = Shop::open(true, &[(1, Mood::Panics), (2, Mood::Overflows)]).await;
+    shop.append(&["a", "b", "c", "a"]).await;
+    shop.caught_up().await;
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![3], vec![1, 2, 4])
+    );
+    let reasons = shop.parked();
+    assert!(reasons[0].1.contains("panicked"), "{reasons:?}");
+    assert!(reasons[1].1.contains("limit"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn what_may_not_be_parked_is_tried_until_it_is_taken() {
+    let shop = Shop::open(false, &[(2, Mood::Refuses), (4, Mood::Panics)]).await;
+    shop.append(&["a", "a", "b", "b", "c"]).await;
+    for (number, before) in [(2, vec![1]), (4, vec![1, 2, 3])] {
+        let tries = shop.handler.lock().tries;
+        until("more tries", || shop.handler.lock().tries > tries + 4).await;
+        assert_eq!((shop.handled(), shop.parked_places()), (before, vec![]));
+        shop.accept(number);
+    }
+    shop.caught_up().await;
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![1, 2, 3, 4, 5], vec![])
+    );
+}
+
+#[tokio::test]
+async fn catching_up_means_everything_that_was_there() {
+    let mut shop = Shop::open(true, &[]).await;
+    for place in 1..=50 {
+        shop.append(&["a"]).await;
+        let following = &shop.follower.following;
+        assert!(soon("catching up", following.catch_up(Duration::from_secs(10))).await);
+        assert_eq!(shop.handled().len(), place);
+    }
+    shop.stop_source().await;
+    let patience = Duration::from_millis(200);
+    let caught_up = tokio::time::timeout(10 * patience, shop.follower.following.catch_up(patience));
+    assert!(!caught_up.await.expect("within its patience"));
+}
+
+#[tokio::test]
+async fn a_follower_may_be_there_first() {
+    let mut shop = Shop::without_source(true, &[]).await;
+    assert!(
+        !shop
+            .follower
+            .following
+            .catch_up(Duration::from_millis(100))
+            .await
+    );
+    assert!(matches!(
+        shop.follower.following.state(),
+        State::Waiting { .. }
+    ));
+    shop.start_source().await;
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    assert_eq!(shop.handled(), [1, 2]);
+}
+
+/// The very same event, made again after a fork, is not the one that was lost.
+#[tokio::test]
+async fn a_forked_log_is_another_history() {
+    let mut shop = Shop::open(true, &[]).await;
+    let (folder, backup) = (
+        shop.root.path().join("source"),
+        shop.root.path().join("backup"),
+    );
+    shop.append(&["a", "a"]).await;
+    shop.stop_source().await;
+    copy(&folder, &backup);
+    shop.start_source().await;
+    shop.append(&["a"]).await;
+    shop.caught_up().await;
+    shop.stop_source().await;
+
+    let restored = SourceNode::open(&backup, Time(2)).await;
+    restored.log.fork(Time(2)).await.unwrap();
+    restored.serve(shop.mesh.clone(), ANNOUNCE_EVERY).await;
+    shop.source = Some(restored);
+    shop.append(&["a", "a"]).await;
+    let stopped = || matches!(shop.follower.following.state(), State::Stopped { .. });
+    until("a stop", stopped).await;
+    assert_eq!(shop.handled(), [1, 2, 3]);
+}
+
+/// The log's own tables, to write what this program's own version would not.
+const LOG: Table<u64, Recorded> = Table::new("log");
+const HEAD: Table<String, Head> = Table::new("log_head");
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    epoch: u64,
+    mark: Mark,
+}
+
+impl Record for Head {}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    source: &'a str,
+    epoch: u64,
+    seq: u64,
+    key: &'a str,
+    kind: &'a str,
+    at: Time,
+    data: BTreeMap<&'a str, u64>,
+}
+
+/// Logs an event whose fact this program cannot read.
+fn append_strange(tx: &mut Tx<'_>, key: &str, kind: &str) -> Result<(), store::Error> {
+    let Head { epoch, mark } = tx
+        .get(HEAD, &SOURCE.to_owned())?
+        .expect("the log was opened");
+    let (seq, data) = (mark.seq + 1, BTreeMap::from([(kind, 7)]));
+    let body = Body { source: SOURCE, epoch, seq, key, kind, at: Time(0), data };
+    let body = rmp_serde::to_vec_named(&body).expect("numbers and strings encode");
+    let hash = Blake2b::<U16>::new()
+        .chain_update(mark.hash)
+        .chain_update(&body)
+        .finalize();
+    let recorded = Recorded { seq, body, hash: hash.into() };
+    tx.put(LOG, &seq, &recorded)?;
+    tx.put(
+        HEAD,
+        &SOURCE.to_owned(),
+        &Head { epoch, mark: recorded.mark() },
+    )
+}
+
+/// A kind from a newer version passes, without a fact; a known kind that does not
+/// read is parked, and its key waits behind it like any other.
+#[tokio::test]
+async fn what_this_version_cannot_read() {
+    let mut shop = Shop::open(true, &[]).await;
+    shop.append(&["a"]).await;
+    let store = shop.source.as_ref().unwrap().store();
+    let strange = store.write(|tx| {
+        append_strange(tx, "a", "stock.weighed")?;
+        append_strange(tx, "b", "stock.adjusted")
+    });
+    strange.await.unwrap();
+    shop.stop_source().await;
+    shop.start_source().await;
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    assert_eq!(
+        (shop.handled(), shop.parked_places()),
+        (vec![1, 4], vec![3, 5])
+    );
+    assert_eq!(shop.handler.lock().unknown, ["stock.weighed"]);
+}

@@ -1,0 +1,82 @@
+//! What carries the chaos: a network inside the process that misbehaves, or two
+//! real sessions on this host.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mesh::{Endpoints, Faults, LocalNetwork, Mesh, Transport, ZenohTransport};
+use tempfile::TempDir;
+
+use crate::node::SOURCE;
+use crate::soon;
+
+/// A session on this host that listens as `name` and connects to `others`.
+pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<ZenohTransport> {
+    let endpoints = Endpoints::on_this_host(folder, Some(name), others).expect("a short folder");
+    let session = soon("a session", ZenohTransport::open(&endpoints)).await;
+    Arc::new(session.expect("the session opens"))
+}
+
+/// What carries the shop's messages.
+pub(crate) enum Network {
+    Local {
+        network: LocalNetwork,
+        faults: Faults,
+    },
+    /// The followers share a session; the source's own is closed with it.
+    Zenoh {
+        folder: TempDir,
+        source: Option<Arc<ZenohTransport>>,
+        followers: Arc<ZenohTransport>,
+    },
+}
+
+impl Network {
+    pub(crate) async fn zenoh() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let followers = session(folder.path(), "followers", &[SOURCE]).await;
+        Self::Zenoh { folder, source: None, followers }
+    }
+
+    /// The source's way in, new with every start of the source.
+    pub(crate) async fn of_source(&mut self) -> Mesh {
+        let transport: Arc<dyn Transport> = match self {
+            Self::Local { network, .. } => Arc::new(network.clone()),
+            Self::Zenoh { folder, source, .. } => {
+                let opened = session(folder.path(), SOURCE, &[]).await;
+                *source = Some(opened.clone());
+                opened
+            }
+        };
+        Mesh::new(transport, "chaos")
+    }
+
+    pub(crate) async fn source_ended(&mut self) {
+        if let Self::Zenoh { source, .. } = self
+            && let Some(session) = source.take()
+        {
+            session.close().await;
+        }
+    }
+
+    pub(crate) fn of_followers(&self) -> Mesh {
+        let transport: Arc<dyn Transport> = match self {
+            Self::Local { network, .. } => Arc::new(network.clone()),
+            Self::Zenoh { followers, .. } => followers.clone(),
+        };
+        Mesh::new(transport, "chaos")
+    }
+
+    /// Faults on or off; real sessions have none that we could switch.
+    pub(crate) fn behave(&self, well: bool) {
+        if let Self::Local { network, faults } = self {
+            network.set_faults(if well { Faults::default() } else { *faults });
+        }
+    }
+
+    pub(crate) async fn end(self) {
+        if let Self::Zenoh { followers, .. } = self {
+            soon("the end of the session", followers.close()).await;
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What every transport has to do, checked of both: the one inside a process and
+//! Zenoh between two sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use mesh::{LocalNetwork, Sighting, Transport};
+use tempfile::TempDir;
+
+use crate::network::session;
+use crate::{LOOK_EVERY, soon, until};
+
+/// Above what any check here takes, so that running into it shows.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn the_local_network_is_a_transport() {
+    let network: Arc<dyn Transport> = Arc::new(LocalNetwork::reliable());
+    keeps_its_promises(&*network, &*network).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zenoh_is_a_transport() {
+    let folder = TempDir::new().unwrap();
+    let here = session(folder.path(), "here", &[]).await;
+    let there = session(folder.path(), "there", &["here"]).await;
+    keeps_its_promises(&*here, &*there).await;
+    keeps_its_promises(&*there, &*here).await;
+    keeps_its_promises(&*here, &*here).await;
+    here.close().await;
+    there.close().await;
+}
+
+async fn keeps_its_promises(here: &dyn Transport, there: &dyn Transport) {
+    publications_reach_subscribers(here, there).await;
+    a_question_to_nobody_ends_unanswered(there).await;
+    every_question_gets_its_answer(here, there).await;
+    a_question_nobody_answers_ends(here, there).await;
+    who_is_alive_shows(here, there).await;
+}
+
+async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transport) {
+    let heard = here
+        .subscribe("shop/events/users")
+        .await
+        .expect("a subscription");
+    let other = here
+        .subscribe("shop/events/orders")
+        .await
+        .expect("a subscription");
+    // A subscription takes a moment to be known, and what is sent before is lost.
+    soon("a publication", async {
+        while heard.messages.is_empty() {
+            there
+                .publish("shop/events/users", b"one".to_vec())
+                .await
+                .expect("a publication");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+    there
+        .publish("shop/events/users", b"last".to_vec())
+        .await
+        .expect("a publication");
+    soon("the last one, in its order", async {
+        while heard.messages.recv_async().await.expect("it goes on") != b"last" {}
+    })
+    .await;
+    assert!(other.messages.is_empty(), "heard under another topic");
+    drop(heard.guard);
+    // Once its sender is gone, the subscription has ended.
+    until("the subscription's end", || {
+        heard.messages.is_disconnected()
+    })
+    .await;
+}
+
+async fn a_question_to_nobody_ends_unanswered(there: &dyn Transport) {
+    let asked = there.ask("shop/log/nobody", Vec::new(), PATIENCE);
+    let answer = tokio::time::timeout(PATIENCE / 2, asked).await;
+    assert_eq!(answer.expect("absence shows at once"), None);
+}
+
+/// Each asker gets the answer to its own question, whole, whatever its size.
+async fn every_question_gets_its_answer(here: &dyn Transport, there: &dyn Transport) {
+    const TOPIC: &str = "shop/log/users";
+    let served = here.serve(TOPIC).await.expect("a service");
+    let answers = async {
+        while let Ok(question) = served.messages.recv_async().await {
+            let length =
+                u32::from_le_bytes(question.body.as_slice().try_into().expect("four bytes"));
+            let answer = length.to_le_bytes().into_iter().cycle();
+            (question.reply)(answer.take(length as usize).collect()).await;
+        }
+    };
+    let asks = async {
+        answered(there, TOPIC, true).await;
+        let lengths: Vec<u32> = (0..100)
+            .map(|which| 4 * (which + 1))
+            .chain([300_000])
+            .collect();
+        let asked = lengths
+            .iter()
+            .map(|length| there.ask(TOPIC, length.to_le_bytes().to_vec(), PATIENCE));
+        let answers = soon("the answers", join_all(asked)).await;
+        for (length, answer) in lengths.iter().zip(answers) {
+            let answer = answer.unwrap_or_else(|| panic!("{length} bytes were not answered"));
+            assert_eq!(answer.len(), *length as usize);
+            assert!(
+                answer
+                    .chunks_exact(4)
+                    .all(|four| four == length.to_le_bytes())
+            );
+        }
+    };
+    tokio::select! {
+        () = answers => panic!("the topic is served no more"),
+        () = asks => {}
+    }
+    drop(served.guard);
+    until("the end of the service", || {
+        served.messages.is_disconnected()
+    })
+    .await;
+    answered(there, TOPIC, false).await;
+}
+
+/// Asks for four bytes until there is an answer, or until there is none.
+async fn answered(there: &dyn Transport, topic: &str, wanted: bool) {
+    soon("a change of who answers", async {
+        let question = 4_u32.to_le_bytes().to_vec();
+        while there.ask(topic, question.clone(), PATIENCE).await.is_some() != wanted {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+}
+
+/// Dropped, it ends at once; kept by a server that hangs, with the patience.
+async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transport) {
+    const TOPIC: &str = "shop/log/mute";
+    let served = here.serve(TOPIC).await.expect("a service");
+    let brief = Duration::from_millis(50);
+    let kept = soon("a question", async {
+        loop {
+            let answer = there.ask(TOPIC, vec![1], brief).await;
+            assert_eq!(answer, None);
+            if let Ok(question) = served.messages.try_recv() {
+                return question;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+    assert_eq!(kept.body, [1]);
+    let drops = async {
+        drop(served.messages.recv_async().await.expect("it is served"));
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = tokio::time::timeout(PATIENCE / 2, there.ask(TOPIC, vec![2], PATIENCE)) => {
+            assert_eq!(answer.expect("a dropped question ends at once"), None);
+        }
+        () = drops => {}
+    }
+}
+
+/// Who came before the watcher is seen as well as who comes after, and going is.
+async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
+    let early = here
+        .declare_alive("shop/live/users/1")
+        .await
+        .expect("a token");
+    let neighbour = here
+        .declare_alive("shop/lively/users/1")
+        .await
+        .expect("a token");
+    let (seen, sightings) = flume::bounded(16);
+    let watch = move |sighting| seen.try_send(sighting).expect("few sightings");
+    let watching = there
+        .watch_alive("shop/live", Box::new(watch))
+        .await
+        .expect("a watch");
+    let late = here
+        .declare_alive("shop/live/orders/1")
+        .await
+        .expect("a token");
+    let sighting = |key: &str, alive| Sighting { key: key.into(), alive };
+    let next = async || {
+        let sighting = soon("a sighting", sightings.recv_async()).await;
+        sighting.expect("the watch goes on")
+    };
+
+    let mut came = [next().await, next().await];
+    came.sort_by(|one, other| other.key.cmp(&one.key));
+    assert_eq!(
+        came,
+        [
+            sighting("shop/live/users/1", true),
+            sighting("shop/live/orders/1", true)
+        ]
+    );
+    drop(early);
+    assert_eq!(next().await, sighting("shop/live/users/1", false));
+    drop(neighbour);
+    drop(late);
+    assert_eq!(next().await, sighting("shop/live/orders/1", false));
+    drop(watching);
+}

@@ -1,0 +1,120 @@
+//! The data folder: whose it is, and who else may read it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+
+use chassis::{Error, Folder};
+
+fn refusal(path: &Path) -> String {
+    match Folder::open(path) {
+        Err(Error::Folder { why, .. }) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Several services that start at once on nothing, and at once go on to make
+/// their rooms, as `konbini run` does under systemd.
+#[test]
+fn who_starts_at_once_is_of_one_shop() {
+    const STARTERS: usize = 6;
+    for _ in 0..40 {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = Arc::new(temporary.path().join("shop"));
+        let together = Arc::new(Barrier::new(STARTERS));
+        let starters: Vec<_> = (0..STARTERS)
+            .map(|place| {
+                let (path, together) = (path.clone(), together.clone());
+                std::thread::spawn(move || {
+                    together.wait();
+                    let folder = Folder::open(&path).unwrap();
+                    folder.room(&format!("service-{place}")).unwrap();
+                    folder
+                })
+            })
+            .collect();
+        let folders: Vec<_> = starters
+            .into_iter()
+            .map(|starter| starter.join().expect("it opens the folder"))
+            .collect();
+        for folder in &folders {
+            assert_eq!(folder.shop(), folders[0].shop());
+            assert_eq!(folder.root_key(), folders[0].root_key());
+            assert_eq!(
+                folder.root_secret().unwrap().public_text(),
+                folder.root_key()
+            );
+        }
+        assert_eq!(names(&path.join("keys")).len(), 1, "a loser's key is left");
+        assert!(!names(&path).iter().any(|name| name.starts_with('.')));
+        let again = Folder::open(&path).unwrap();
+        assert_eq!(again.shop(), folders[0].shop());
+    }
+}
+
+#[test]
+fn a_folder_with_something_else_is_left_alone() {
+    let temporary = tempfile::tempdir().unwrap();
+    fs::write(temporary.path().join("thesis.tex"), "\\begin").unwrap();
+    let why = refusal(temporary.path());
+    assert!(
+        why.contains("thesis.tex") && why.contains("--data"),
+        "{why}"
+    );
+    assert_eq!(names(temporary.path()), ["thesis.tex"]);
+
+    let file = temporary.path().join("thesis.tex");
+    refusal(&file);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "\\begin");
+}
+
+#[test]
+fn a_damaged_marker_is_refused_and_kept() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("shop");
+    Folder::open(&path).unwrap();
+    let marker = path.join("SHOP");
+    let sound = fs::read_to_string(&marker).unwrap();
+    let newer = sound.replace("\"format\": 1", "\"format\": 2");
+    for (damaged, told) in [
+        ("", "damaged"),
+        ("{}", "damaged"),
+        (&sound[..sound.len() / 2], "damaged"),
+        (&newer, "format 2"),
+    ] {
+        fs::write(&marker, damaged).unwrap();
+        let why = refusal(&path);
+        assert!(why.contains(told), "{damaged}: {why}");
+        assert_eq!(fs::read_to_string(&marker).unwrap(), damaged);
+    }
+    fs::write(&marker, sound).unwrap();
+    Folder::open(&path).unwrap();
+}
+
+#[test]
+fn nobody_else_reads_a_shop() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+    let room = folder.room("orders").unwrap();
+    let kid = folder.root_secret().unwrap().kid();
+    let secret = format!("keys/{kid}.secret");
+    let path = folder.path();
+    for (what, mode) in [
+        (path.to_owned(), 0o700),
+        (room, 0o700),
+        (path.join("keys"), 0o700),
+        (path.join("SHOP"), 0o600),
+        (path.join(secret), 0o600),
+    ] {
+        let found = fs::metadata(&what).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{} has {found:o}", what.display());
+    }
+}

@@ -1,0 +1,206 @@
+//! Who is believed, and what they may do.
+
+use std::time::Duration;
+
+use chassis::Role;
+use chassis::testing::{Person, TestService, claims, eventually};
+use chassis::token::{Claims, KeyPair};
+use mesh::{Fact, Id, KeyPublished, Time};
+
+use super::{shelf, start};
+
+fn with(test: &TestService, token: impl Into<String>) -> Person {
+    Person::new(test.address, Some(token.into()), None)
+}
+
+async fn status(test: &TestService, token: &str) -> u16 {
+    with(test, token).get("/mine").await.status
+}
+
+fn fresh() -> Claims {
+    claims(Id::new(), &[Role::Customer], mesh::now())
+}
+
+/// `token` with another footer, as someone without the key can make it.
+fn refooted(token: &str, footer_of: &str) -> String {
+    let (body, _) = token.rsplit_once('.').unwrap();
+    let (_, footer) = footer_of.rsplit_once('.').unwrap();
+    format!("{body}.{footer}")
+}
+
+/// `token` with one character of its `part` exchanged.
+fn bent(token: &str, part: usize, place: usize) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let old = &parts[part][place..=place];
+    let new = if old == "A" { "B" } else { "A" };
+    parts[part].replace_range(place..=place, new);
+    parts.join(".")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_shops_own_tokens_are_believed() {
+    let test = start().await;
+    let ours = test.issue(&fresh());
+    assert_eq!(status(&test, &ours).await, 200);
+    let foreign = KeyPair::generate().issue(&fresh());
+    let unsigned = ours.rsplit_once('.').unwrap().0;
+    let refused = [
+        ("nothing", String::new()),
+        ("garbage", "garbage".into()),
+        ("no footer", unsigned.into()),
+        ("v4.local", ours.replacen("v4.public", "v4.local", 1)),
+        ("v3.public", ours.replacen("v4.public", "v3.public", 1)),
+        ("payload", bent(&ours, 2, 10)),
+        (
+            "signature",
+            bent(&ours, 2, ours.split('.').nth(2).unwrap().len() - 10),
+        ),
+        ("footer", bent(&ours, 3, 12)),
+        ("unknown kid", foreign.clone()),
+        ("a foreign key under our kid", refooted(&foreign, &ours)),
+        ("our key under a foreign kid", refooted(&ours, &foreign)),
+        ("long", format!("{ours}{}", "A".repeat(8192))),
+        ("JWT", "eyJhbGciOiJub25lIn0.e30.".into()),
+        (
+            "audience",
+            test.issue(&Claims { aud: "other".into(), ..fresh() }),
+        ),
+        (
+            "issuer",
+            test.issue(&Claims { iss: "other".into(), ..fresh() }),
+        ),
+        (
+            "expired",
+            test.issue(&Claims { exp: mesh::now(), ..fresh() }),
+        ),
+        (
+            "tomorrow's",
+            test.issue(&Claims {
+                nbf: mesh::now().after(Duration::from_secs(86_400)),
+                ..fresh()
+            }),
+        ),
+    ];
+    for (what, token) in refused {
+        let answer = with(&test, token).get("/mine").await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (401, "unauthenticated"),
+            "{what}"
+        );
+        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
+    }
+    let basic = test.anonymous().request(reqwest::Method::GET, "/anyone");
+    let basic = chassis::testing::send(basic.basic_auth("a", Some("b"))).await;
+    assert_eq!(basic.status, 401);
+    assert_eq!(status(&test, &ours).await, 200);
+    test.finish().await;
+}
+
+/// A verified token is remembered; it must end all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_token_expires() {
+    let test = start().await;
+    let exp = mesh::now().after(Duration::from_secs(2));
+    let token = test.issue(&Claims { exp, ..fresh() });
+    assert_eq!(status(&test, &token).await, 200);
+    eventually("it has expired", || async {
+        status(&test, &token).await == 401
+    })
+    .await;
+    assert!(mesh::now() >= exp);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_needs_the_word_of_the_root() {
+    let test = start().await;
+    let users = test.other("users");
+    let root = test.folder.root_secret().unwrap();
+    let (thief, rotated) = (KeyPair::generate(), KeyPair::generate());
+    let honest = root.vouch_for(&rotated);
+    let own_word = thief.vouch_for(&thief);
+    let forgeries = [
+        own_word.clone(),
+        KeyPublished { voucher: String::new(), ..own_word.clone() },
+        KeyPublished { voucher: honest.voucher.clone(), ..own_word.clone() },
+        KeyPublished {
+            voucher: refooted(&own_word.voucher, &honest.voucher),
+            ..own_word.clone()
+        },
+        KeyPublished { key: own_word.key.clone(), ..honest.clone() },
+        KeyPublished { kid: own_word.kid.clone(), ..honest.clone() },
+    ];
+    for forged in forgeries {
+        users.say("keys", Fact::KeyPublished(forged)).await;
+    }
+    users.say("keys", Fact::KeyPublished(honest)).await;
+
+    // The last one is believed at once, so all before it have been looked at.
+    assert_eq!(status(&test, &rotated.issue(&fresh())).await, 200);
+    let stolen = thief.issue(&fresh());
+    assert_eq!(status(&test, &stolen).await, 401);
+    let by_rotated = rotated.issue(&fresh());
+    assert_eq!(status(&test, &refooted(&stolen, &by_rotated)).await, 401);
+    assert_eq!(status(&test, &test.issue(&fresh())).await, 200);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_is_refused_though_its_token_is_remembered() {
+    let mut test = start().await;
+    let users = test.other("users");
+    let ended = fresh();
+    let kept = Claims { sid: Id::new(), ..ended.clone() };
+    let (token, other) = (test.issue(&ended), test.issue(&kept));
+    assert_eq!(status(&test, &token).await, 200);
+    assert_eq!(status(&test, &other).await, 200);
+
+    let (user_id, session_id, until) = (ended.sub, ended.sid, ended.exp);
+    let fact = Fact::SessionRevoked { user_id, session_id, until };
+    users.say(&session_id.to_string(), fact).await;
+    eventually("it is refused", || async {
+        status(&test, &token).await == 401
+    })
+    .await;
+    assert_eq!(status(&test, &other).await, 200);
+
+    // Others that end push out what has expired, not what still counts.
+    for _ in 0..20 {
+        let (session_id, until) = (Id::new(), Time(1));
+        let fact = Fact::SessionRevoked { user_id, session_id, until };
+        users.say(&session_id.to_string(), fact).await;
+    }
+    test.restart(shelf::NAME, shelf::open).await;
+    assert_eq!(status(&test, &token).await, 401);
+    assert_eq!(status(&test, &other).await, 200);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doors_open_to_their_roles() {
+    let test = start().await;
+    let people = [
+        test.anonymous(),
+        test.customer(),
+        test.staff(),
+        test.admin(),
+    ];
+    for (door, expected) in [
+        ("/anyone", [200, 200, 200, 200]),
+        ("/mine", [401, 200, 200, 200]),
+        ("/staff", [401, 403, 200, 200]),
+        ("/admin", [401, 403, 403, 200]),
+    ] {
+        for (person, status) in people.iter().zip(expected) {
+            let answer = person.get(door).await;
+            assert_eq!(answer.status, status, "{door}: {}", answer.body);
+        }
+    }
+    let ann = &people[1];
+    assert_eq!(
+        ann.get("/mine").await.body["user_id"],
+        ann.user_id().to_string()
+    );
+    test.finish().await;
+}

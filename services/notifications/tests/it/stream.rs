@@ -1,0 +1,223 @@
+//! The live stream, read as an `EventSource` would read it.
+
+use std::time::Duration;
+
+use chassis::testing::{Person, TestService, eventually};
+use mesh::{Fact, Id, Time};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{NAME, confirm, start, told};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open stream and what of it is not yet an event.
+struct Stream {
+    response: reqwest::Response,
+    text: String,
+}
+
+struct Told {
+    id: String,
+    kind: String,
+    data: Value,
+}
+
+impl Stream {
+    /// Returns once the headers are there, which is before there is any event.
+    async fn open(person: &Person, last_event_id: Option<&str>) -> Self {
+        let mut request = person.request(Method::GET, "/v1/notifications/stream");
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = tokio::time::timeout(PATIENCE, request.send());
+        let response = response.await.expect("headers at once").unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, text: String::new() }
+    }
+
+    /// The next event; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<Told> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(parse(&event));
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk());
+            let chunk = chunk.await.expect("an event in time").unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn orders(&mut self, count: usize) -> Vec<String> {
+        let mut orders = Vec::new();
+        while orders.len() < count {
+            let told = self.next().await.expect("the stream goes on");
+            orders.push(told.data["data"]["order_id"].as_str().unwrap().to_owned());
+        }
+        orders
+    }
+}
+
+fn parse(event: &str) -> Told {
+    let field = |name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} in {event}"))
+            .trim_start()
+            .to_owned()
+    };
+    Told {
+        id: field("id:"),
+        kind: field("event:"),
+        data: serde_json::from_str(&field("data:")).unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_what_is_new_to_its_owner() {
+    let test = start().await;
+    let (ann, bob, orders) = (test.customer(), test.customer(), test.other("orders"));
+    confirm(&orders, &ann).await;
+    told(&ann, 1).await;
+
+    let mut stream = Stream::open(&ann, None).await;
+    confirm(&orders, &bob).await;
+    let said = confirm(&orders, &ann).await;
+    let event = stream.next().await.unwrap();
+    let items = told(&ann, 2).await;
+    assert_eq!(event.kind, "order.confirmed");
+    assert_eq!(event.data, items[0]);
+    assert_eq!(event.id, items[0]["id"].as_str().unwrap());
+    assert_eq!(event.data["data"]["order_id"], said.to_string());
+
+    let refused = |id: &'static str| {
+        ann.request(Method::GET, "/v1/notifications/stream")
+            .header("last-event-id", id)
+    };
+    assert_eq!(chassis::testing::send(refused("7")).await.status, 400);
+    let nobody = test.anonymous();
+    assert_eq!(nobody.get("/v1/notifications/stream").await.status, 401);
+    test.finish().await;
+}
+
+/// Facts are said all the while streams break and resume at any place: put
+/// together they hold each once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_stream_has_no_gap_and_nothing_twice() {
+    const FACTS: usize = 300;
+    let test = start().await;
+    let (ann, orders) = (test.customer(), test.other("orders"));
+    confirm(&orders, &ann).await;
+    let before = told(&ann, 1).await;
+    let mut last = before[0]["id"].as_str().unwrap().to_owned();
+
+    let saying = tokio::spawn({
+        let (ann, orders) = (ann.clone(), orders.clone());
+        async move {
+            let mut said = Vec::new();
+            for _ in 0..FACTS {
+                said.push(confirm(&orders, &ann).await.to_string());
+            }
+            said
+        }
+    });
+    let mut heard = Vec::new();
+    for stretch in (1..).map(|place| 1 + place * 7 % 23) {
+        let mut stream = Stream::open(&ann, Some(&last)).await;
+        for _ in 0..stretch.min(FACTS - heard.len()) {
+            let told = stream.next().await.expect("the stream goes on");
+            heard.push(told.data["data"]["order_id"].as_str().unwrap().to_owned());
+            last = told.id;
+        }
+        if heard.len() == FACTS {
+            break;
+        }
+    }
+    assert_eq!(heard, saying.await.unwrap());
+
+    // One that stays: history first, then live.
+    let mut stream = Stream::open(&ann, before[0]["id"].as_str()).await;
+    assert_eq!(stream.orders(FACTS).await, heard);
+    let said = confirm(&orders, &ann).await;
+    assert_eq!(stream.orders(1).await, [said.to_string()]);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_with_the_service_and_resume_after_it() {
+    let mut test = start().await;
+    let (ann, orders) = (test.customer(), test.other("orders"));
+    let mut stream = Stream::open(&ann, None).await;
+    confirm(&orders, &ann).await;
+    let last = stream.next().await.unwrap().id;
+
+    let started = tokio::time::Instant::now();
+    test.restart(NAME, notifications::open).await;
+    assert!(
+        started.elapsed() < chassis::limits::DRAIN_PATIENCE,
+        "an open stream held up the drain"
+    );
+    assert!(stream.next().await.is_none());
+
+    let said = confirm(&orders, &ann).await;
+    let mut resumed = Stream::open(&ann.at(test.address), Some(&last)).await;
+    assert_eq!(resumed.orders(1).await, [said.to_string()]);
+    drop(resumed);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_nothing_to_a_session_that_ended() {
+    let test = start().await;
+    let (orders, users) = (test.other("orders"), test.other("users"));
+    let claims = chassis::testing::claims(Id::new(), &[], mesh::now());
+    let token = test.issue(&claims);
+    let ann = Person::new(test.address, Some(token), Some(claims.sub));
+    let mut stream = Stream::open(&ann, None).await;
+    confirm(&orders, &ann).await;
+    assert!(stream.next().await.is_some());
+
+    revoke(&users, &claims, claims.exp).await;
+    let refused = || async { ann.get("/v1/notifications").await.status == 401 };
+    eventually("the session has ended", refused).await;
+    confirm(&orders, &ann).await;
+    assert!(stream.next().await.is_none());
+    test.finish().await;
+}
+
+async fn revoke(
+    users: &chassis::testing::OtherService,
+    claims: &chassis::token::Claims,
+    until: Time,
+) {
+    let (user_id, session_id) = (claims.sub, claims.sid);
+    let fact = Fact::SessionRevoked { user_id, session_id, until };
+    users.say(&session_id.to_string(), fact).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_one_account_are_bounded() {
+    let test: TestService = start().await;
+    let ann = test.customer();
+    let mut streams = Vec::new();
+    let refused = loop {
+        let request = ann.request(Method::GET, "/v1/notifications/stream");
+        let response = request.send().await.unwrap();
+        if response.status() != 200 {
+            break response;
+        }
+        streams.push(response);
+        assert!(streams.len() < 100, "nothing bounds them");
+    };
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    drop(streams);
+    let again = || async {
+        let request = ann.request(Method::GET, "/v1/notifications/stream");
+        request.send().await.unwrap().status() == 200
+    };
+    eventually("there is room again", again).await;
+    test.finish().await;
+}

@@ -1,0 +1,105 @@
+//! Why the service says no, and what a client is told of it.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use chassis::{FieldError, Problem};
+
+use crate::domain::{LevelFault, PIECES_MAX};
+use crate::submission::Fault;
+
+/// A refusal of this service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The search index failed.
+    #[error("the search index: {0}")]
+    Index(#[from] tantivy::TantivyError),
+    /// There is no such product, or not for this caller.
+    #[error("no such product")]
+    NotFound,
+    /// Another product has this SKU.
+    #[error("the SKU `{0}` is taken")]
+    SkuTaken(String),
+    /// A text cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Fields are at fault.
+    #[error("{0:?}")]
+    Invalid(Vec<FieldError>),
+    /// Stock cannot move so.
+    #[error("{fault:?}: {on_hand} on hand, {reserved} reserved")]
+    Level {
+        /// Why.
+        fault: LevelFault,
+        /// Pieces in the house now.
+        on_hand: i64,
+        /// Of those, promised.
+        reserved: i64,
+    },
+    /// One key came with two different requests.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// An import's sender sent nothing for this long.
+    #[error("no byte came for {} s", .0.as_secs())]
+    Idle(Duration),
+    /// A refusal the chassis worded.
+    #[error("{0:?}")]
+    Refused(Problem),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreadable(why) => Self::Unreadable(why),
+            Fault::Invalid(errors) => Self::Invalid(errors),
+        }
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Index(error) => Self::internal(error),
+            Error::NotFound => Self::not_found(),
+            Error::SkuTaken(sku) => Self::conflict(
+                "sku-taken",
+                format!("another product has the SKU `{sku}`; a SKU names one product"),
+            ),
+            Error::Unreadable(why) => Self::bad_request(why),
+            Error::Invalid(errors) => Self::invalid(errors),
+            Error::Level { fault: LevelFault::BelowReserved, on_hand, reserved } => Self::conflict(
+                "below-reserved",
+                format!("{on_hand} pieces are on hand and {reserved} of them are promised to orders; at most {} can be taken away", on_hand - reserved),
+            )
+            .member("on_hand", on_hand)
+            .member("reserved", reserved),
+            Error::Level { fault: LevelFault::TooMany, on_hand, .. } => {
+                let detail = format!("{on_hand} pieces are on hand; at most {PIECES_MAX} are counted");
+                Self::invalid(vec![FieldError::new("/delta", detail)])
+            }
+            Error::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "This key belongs to another request",
+                "the Idempotency-Key was sent before with another body; use a new key for a new request",
+            ),
+            Error::Idle(patience) => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "import-idle",
+                "Nothing came for too long",
+                format!("no byte came for {} s; the lines before are imported, send the file again to complete it", patience.as_secs()),
+            ),
+            Error::Refused(problem) => problem,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Routes of products, and what all handlers share.
+//!
+//! This room is the only one that knows axum's routes and extractors; handlers
+//! parse, decide in one transaction, and answer.
+
+mod bulk;
+mod catalogue;
+mod lists;
+mod search;
+mod stock;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Query};
+use axum::http::Uri;
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::response::Response;
+use axum::routing::{get, post};
+use chassis::http::RequestId;
+use chassis::{Caller, Problem};
+use mesh::{Log, Money, PublicationStatus, Time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use store::Store;
+
+use crate::domain::{Content, Level, Product, ProductId};
+use crate::search::Search;
+use crate::store::Cause;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(crate) struct Products {
+    pub(crate) store: Store,
+    pub(crate) log: Log,
+    pub(crate) search: Search,
+}
+
+/// The routes that answer at once.
+pub(crate) fn router(products: Products) -> Router {
+    Router::new()
+        .route("/v1/products", get(lists::list).post(catalogue::create))
+        .route("/v1/products/search", get(search::search))
+        .route("/v1/products/suggest", get(search::suggest))
+        .route("/v1/products/by-sku/{sku}", get(catalogue::one_by_sku))
+        .route(
+            "/v1/products/{id}",
+            get(catalogue::one)
+                .put(catalogue::replace)
+                .patch(catalogue::patch)
+                .delete(catalogue::remove),
+        )
+        .route(
+            "/v1/products/{id}/stock",
+            get(stock::levels).post(stock::adjust),
+        )
+        .route("/v1/categories", get(lists::categories))
+        .with_state(products)
+}
+
+/// The routes whose bodies go on for as long as they move.
+pub(crate) fn streams(products: Products) -> Router {
+    Router::new()
+        .route("/v1/products/import", post(bulk::import))
+        .route("/v1/products/export", get(bulk::export))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(products)
+}
+
+/// The operator's routes.
+pub(crate) fn control(products: Products) -> Router {
+    Router::new()
+        .route("/control/import", post(bulk::import_unasked))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(products)
+}
+
+/// A product as it is shown. `rating` joins when there are ratings.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProductView<'a> {
+    id: ProductId,
+    sku: &'a str,
+    title: &'a str,
+    description: &'a str,
+    brand: &'a str,
+    categories: &'a [String],
+    price: Money,
+    attributes: &'a BTreeMap<String, String>,
+    images: &'a [String],
+    status: PublicationStatus,
+    available: bool,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl<'a> ProductView<'a> {
+    pub(crate) fn new(product: &'a Product, level: Level) -> Self {
+        let Content {
+            sku,
+            title,
+            description,
+            brand,
+            categories,
+            price,
+            attributes,
+            images,
+            status,
+        } = &product.content;
+        Self {
+            id: product.id,
+            sku,
+            title,
+            description,
+            brand,
+            categories,
+            price: *price,
+            attributes,
+            images,
+            status: *status,
+            available: level.available() > 0,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}
+
+/// What a request is the cause of.
+fn cause(caller: &Caller, request: RequestId) -> Cause {
+    Cause {
+        at: mesh::now(),
+        by: Some(caller.user_id.to_string()),
+        trace: Some(request.0),
+    }
+}
+
+/// A query string to the contract.
+///
+/// # Errors
+/// 400 for an unknown name or a value that cannot be read.
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let Query(query) =
+        Query::try_from_uri(uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+    Ok(query)
+}
+
+/// Says how an answer may be kept: what everyone may see must be asked about
+/// again each time, what only staff may see is kept nowhere.
+fn cached(mut response: Response, public: bool) -> Response {
+    let rule = if public {
+        "public, max-age=0, must-revalidate"
+    } else {
+        "private, no-store"
+    };
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static(rule));
+    response
+}

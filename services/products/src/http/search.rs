@@ -1,0 +1,3 @@
+//! placeholder
+pub(super) async fn search() {}
+pub(super) async fn suggest() {}

@@ -1,0 +1,242 @@
+//! A product's life over HTTP.
+
+use chassis::testing::{TestService, send};
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{CATALOGUE, import, lamp, make, with};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_is_made_read_changed_and_removed() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let (staff, anyone) = (app.staff(), app.anonymous());
+    let mut draft = lamp("A1");
+    draft["status"] = "draft".into();
+    draft["stock"] = 3.into();
+    let made = staff.post("/v1/products", draft).await;
+    assert_eq!(made.status, 201);
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    assert_eq!(
+        path,
+        format!("/v1/products/{}", made.body["id"].as_str().unwrap())
+    );
+    assert_eq!(
+        (&made.body["available"], &made.body["description"]),
+        (&json!(true), &json!(""))
+    );
+
+    // A draft is nobody's business.
+    assert_eq!(anyone.get(&path).await.status, 404);
+    assert_eq!(anyone.get("/v1/products/by-sku/A1").await.status, 404);
+    let shown = staff.get("/v1/products/by-sku/A1").await;
+    assert_eq!(shown.headers["etag"], made.headers["etag"]);
+    assert_eq!(shown.headers["cache-control"], "private, no-store");
+
+    let patch = staff
+        .request(Method::PATCH, &path)
+        .header("content-type", "application/merge-patch+json")
+        .body(json!({"status": "published", "attributes": {"colour": "black"}}).to_string());
+    let patched = send(patch).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    assert_eq!(patched.body["attributes"], json!({"colour": "black"}));
+
+    let tag = patched.headers["etag"].clone();
+    let unchanged = anyone
+        .request(Method::GET, &path)
+        .header("if-none-match", &tag);
+    assert_eq!(send(unchanged).await.status, 304);
+    let head = send(anyone.request(Method::HEAD, &path)).await;
+    assert_eq!((head.status, &head.headers["etag"]), (200, &tag));
+
+    let put = |tag: &reqwest::header::HeaderValue| {
+        staff
+            .request(Method::PUT, &path)
+            .header("if-match", tag)
+            .json(&lamp("A2"))
+    };
+    assert_eq!(send(put(&made.headers["etag"])).await.status, 412);
+    let replaced = send(put(&tag)).await;
+    assert_eq!(replaced.status, 200);
+    assert_eq!(replaced.body["attributes"], json!({}));
+    assert_eq!(anyone.get("/v1/products/by-sku/A1").await.status, 404);
+    assert_eq!(anyone.get("/v1/products/by-sku/A2").await.status, 200);
+
+    let stale = staff
+        .request(Method::DELETE, &path)
+        .header("if-match", &tag);
+    assert_eq!(send(stale).await.status, 412);
+    assert_eq!(send(staff.request(Method::DELETE, &path)).await.status, 204);
+    assert_eq!(staff.get(&path).await.status, 404);
+    assert_eq!(send(staff.request(Method::DELETE, &path)).await.status, 404);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_and_how() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let (staff, customer, anyone) = (app.staff(), app.customer(), app.anonymous());
+    let path = make(&staff, lamp("A1")).await;
+    assert_eq!(anyone.post("/v1/products", lamp("B")).await.status, 401);
+    assert_eq!(customer.post("/v1/products", lamp("B")).await.status, 403);
+    assert_eq!(anyone.get("/v1/products?status=draft").await.status, 401);
+    assert_eq!(customer.get("/v1/products?status=draft").await.status, 403);
+    for bad in [
+        "sort=name",
+        "limit=0",
+        "limit=101",
+        "cursor=!",
+        "colour=red",
+    ] {
+        let answer = anyone.get(&format!("/v1/products?{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+    }
+    assert_eq!(anyone.get("/v1/products/prod_x").await.status, 404);
+
+    let taken = staff.post("/v1/products", lamp("A1")).await;
+    assert_eq!((taken.status, taken.problem()), (409, "sku-taken"));
+    let wrong = staff
+        .post(
+            "/v1/products",
+            json!({"title": 5, "price": {"amount": -1, "currency": "EUR"}}),
+        )
+        .await;
+    assert_eq!(wrong.status, 422);
+    let pointers: Vec<_> = wrong.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/sku", "/title", "/price/amount"]);
+    let mut unknown = lamp("B");
+    unknown["id"] = "prod_01h455vb4pex5vsknk084sn02q".into();
+    assert_eq!(staff.post("/v1/products", unknown).await.status, 400);
+    let mut stocked = lamp("A1");
+    stocked["stock"] = 1.into();
+    let put = with(&staff, Method::PUT, &path, stocked).await;
+    assert_eq!(put.body["errors"][0]["pointer"], "/stock");
+    let form = staff
+        .request(Method::POST, "/v1/products")
+        .header("content-type", "text/plain")
+        .body("x");
+    assert_eq!(send(form).await.status, 415);
+    app.finish().await;
+}
+
+/// However many ask at once, a SKU names one product.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sku_is_taken_once() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    let answers = join_all((0..32).map(|_| staff.post("/v1/products", lamp("A1")))).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    let taken = answers
+        .iter()
+        .filter(|answer| answer.problem() == "sku-taken")
+        .count();
+    assert_eq!((made, taken), (1, 31));
+    app.finish().await;
+}
+
+/// Every page of a list, joined.
+async fn all(app: &TestService, filter: &str) -> Vec<Value> {
+    let (anyone, mut items, mut cursor) = (app.anonymous(), Vec::new(), String::new());
+    loop {
+        let page = anyone
+            .get(&format!("/v1/products?limit=7&{filter}{cursor}"))
+            .await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        items.extend(page.body["items"].as_array().unwrap().iter().cloned());
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_categories_show_what_the_catalogue_says() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    assert_eq!(import(&staff, CATALOGUE).await.body["created"], 200);
+    let catalogue: Vec<Value> = CATALOGUE
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|product: &Value| product["status"] == "published")
+        .collect();
+    let below = |product: &Value, path: &str| {
+        product["categories"].as_array().unwrap().iter().any(|own| {
+            let own = own.as_str().unwrap();
+            own == path || own.starts_with(&format!("{path} > "))
+        })
+    };
+    let skus = |items: &[Value]| -> Vec<String> {
+        items
+            .iter()
+            .map(|item| item["sku"].as_str().unwrap().to_owned())
+            .collect()
+    };
+
+    let mut newest_first = skus(&catalogue);
+    newest_first.reverse();
+    assert_eq!(skus(&all(&app, "").await), newest_first);
+    assert_eq!(skus(&all(&app, "sort=created_at").await), skus(&catalogue));
+    for (sort, key) in [("price", "/price/amount"), ("title", "/title")] {
+        let home = all(&app, &format!("category=Home&sort={sort}")).await;
+        let mut expected: Vec<Value> = catalogue
+            .iter()
+            .filter(|product| below(product, "Home"))
+            .cloned()
+            .collect();
+        expected.sort_by_key(|product| match product.pointer(key).unwrap() {
+            Value::Number(number) => (number.as_i64(), String::new()),
+            text => (None, text.as_str().unwrap().to_lowercase()),
+        });
+        assert_eq!(skus(&home), skus(&expected), "{sort}");
+    }
+    let dearest = all(
+        &app,
+        "brand=Lumorra&category=Home%20%3E%20Lighting&sort=-price",
+    )
+    .await;
+    let prices: Vec<_> = dearest
+        .iter()
+        .map(|item| item["price"]["amount"].as_i64().unwrap())
+        .collect();
+    assert!(prices.len() > 1 && prices.is_sorted_by(|a, b| a >= b));
+    assert!(dearest.iter().all(|item| item["brand"] == "Lumorra"));
+
+    let check = |roots: &Value| {
+        let mut open: Vec<Value> = roots.as_array().unwrap().clone();
+        assert!(!open.is_empty());
+        while let Some(node) = open.pop() {
+            let path = node["path"].as_str().unwrap();
+            let count = catalogue.iter().filter(|item| below(item, path)).count();
+            assert_eq!(node["count"], count, "{path}");
+            open.extend(node["children"].as_array().unwrap().iter().cloned());
+        }
+    };
+    check(&app.anonymous().get("/v1/categories").await.body["items"]);
+
+    // What is no longer published leaves lists and counts.
+    for item in all(&app, "category=Home").await {
+        let path = format!("/v1/products/{}", item["id"].as_str().unwrap());
+        let archived = with(&staff, Method::PATCH, &path, json!({"status": "archived"})).await;
+        assert_eq!(archived.status, 200);
+    }
+    assert_eq!(all(&app, "category=Home").await.len(), 0);
+    let tree = app.anonymous().get("/v1/categories").await;
+    let names: Vec<_> = tree.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| &node["name"])
+        .collect();
+    assert!(!names.contains(&&json!("Home")));
+    let archived = staff
+        .get("/v1/products?status=archived&category=Home")
+        .await;
+    assert!(!archived.body["items"].as_array().unwrap().is_empty());
+    app.finish().await;
+}

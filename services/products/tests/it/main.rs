@@ -1,0 +1,39 @@
+//! The real service, used as people and other services use it.
+
+mod catalogue;
+mod import;
+mod stock;
+
+use chassis::testing::{Answer, Person, send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The demo catalogue, 200 products.
+const CATALOGUE: &str = include_str!("../../../../src/demo/catalogue.jsonl");
+
+/// A published product with nothing but what it must have.
+fn lamp(sku: &str) -> Value {
+    json!({
+        "sku": sku, "title": format!("Lamp {sku}"), "status": "published",
+        "price": { "amount": 1999, "currency": "EUR" }
+    })
+}
+
+async fn with(person: &Person, method: Method, path: &str, body: Value) -> Answer {
+    send(person.request(method, path).json(&body)).await
+}
+
+/// Makes a product and returns its path.
+async fn make(staff: &Person, product: Value) -> String {
+    let made = staff.post("/v1/products", product).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.headers["location"].to_str().unwrap().to_owned()
+}
+
+async fn import(staff: &Person, lines: impl Into<reqwest::Body>) -> Answer {
+    let request = staff
+        .request(Method::POST, "/v1/products/import")
+        .header("content-type", "application/x-ndjson")
+        .body(lines);
+    send(request).await
+}

@@ -1,0 +1,244 @@
+//! Stock: corrected by staff, promised to orders.
+
+use std::collections::HashMap;
+
+use chassis::testing::{OtherService, Person, TestService, eventually, send};
+use mesh::{Fact, Id, ItemOrdered, kinds};
+use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{lamp, make};
+
+async fn levels(staff: &Person, path: &str) -> (i64, i64, i64) {
+    let body = staff.get(&format!("{path}/stock")).await.body;
+    let level = |name: &str| body[name].as_i64().unwrap();
+    (level("on_hand"), level("reserved"), level("available"))
+}
+
+fn id_of(path: &str) -> Id<kinds::Product> {
+    path.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+async fn place(orders: &OtherService, lines: &[(&str, u32)]) -> Id<kinds::Order> {
+    let order_id = Id::new();
+    let items = lines
+        .iter()
+        .map(|(path, quantity)| ItemOrdered { product_id: id_of(path), quantity: *quantity })
+        .collect();
+    let placed = Fact::OrderPlaced { order_id, user_id: Id::new(), items };
+    orders.say(&order_id.to_string(), placed).await;
+    order_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_correct_stock() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    let path = make(&staff, lamp("A1")).await;
+    let stock = format!("{path}/stock");
+    let delivered = staff
+        .post(&stock, json!({"delta": 5, "reason": "delivery"}))
+        .await;
+    assert_eq!(
+        delivered.body,
+        json!({"on_hand": 5, "reserved": 0, "available": 5})
+    );
+    assert_eq!(app.anonymous().get(&path).await.body["available"], true);
+    let wrong = staff.post(&stock, json!({"delta": 0})).await;
+    assert_eq!(wrong.body["errors"].as_array().unwrap().len(), 2);
+    let short = staff
+        .post(&stock, json!({"delta": -6, "reason": "lost"}))
+        .await;
+    assert_eq!((short.status, short.problem()), (409, "below-reserved"));
+    assert_eq!(app.customer().get(&stock).await.status, 403);
+    let gone = format!("/v1/products/{}/stock", Id::<kinds::Product>::new());
+    assert_eq!(staff.get(&gone).await.status, 404);
+
+    // Under a key a movement happens once, and a refusal stays one.
+    let keyed = |delta: i64, key: &str| {
+        staff
+            .request(Method::POST, &stock)
+            .header("idempotency-key", key)
+            .json(&json!({"delta": delta, "reason": "count"}))
+    };
+    let first = send(keyed(-2, "k1")).await;
+    let again = send(keyed(-2, "\"k1\"")).await;
+    assert_eq!(first.body, again.body);
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(send(keyed(-3, "k1")).await.status, 422);
+    assert_eq!(send(keyed(-4, "k2")).await.status, 409);
+    staff
+        .post(&stock, json!({"delta": 9, "reason": "found"}))
+        .await;
+    assert_eq!(send(keyed(-4, "k2")).await.status, 409);
+
+    let shown = staff.get(&stock).await.body;
+    let moves: Vec<_> = shown["movements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|movement| movement["delta"].as_i64().unwrap())
+        .collect();
+    assert_eq!((moves, &shown["on_hand"]), (vec![9, -2, 5], &json!(12)));
+    assert_eq!(shown["movements"][0]["by"], staff.user_id().to_string());
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_held_whole_or_not_at_all() {
+    let mut app = TestService::start("products", products::open, &["orders"]).await;
+    let orders = app.other("orders");
+    let mut told = Told::by(&app).await;
+    let staff = app.staff();
+    let mut stocked = lamp("A1");
+    stocked["stock"] = 5.into();
+    let lamps = make(&staff, stocked).await;
+    let chairs = make(&staff, lamp("A2")).await;
+
+    let held = place(&orders, &[(&lamps, 3)]).await;
+    assert_eq!(told.of(held).await, Ok(()));
+    assert_eq!(levels(&staff, &lamps).await, (5, 3, 2));
+
+    let gone = format!("/v1/products/{}", Id::<kinds::Product>::new());
+    let refused = place(&orders, &[(&lamps, 1), (&chairs, 2), (&gone, 1)]).await;
+    let short = vec![(id_of(&chairs), 2, 0), (id_of(&gone), 1, 0)];
+    assert_eq!(told.of(refused).await, Err(short));
+    assert_eq!(levels(&staff, &lamps).await, (5, 3, 2));
+
+    // What is promised cannot be taken away.
+    let taken = staff
+        .post(
+            &format!("{lamps}/stock"),
+            json!({"delta": -3, "reason": "x"}),
+        )
+        .await;
+    assert_eq!((taken.status, &taken.body["reserved"]), (409, &json!(3)));
+
+    // Events that came while the service was down are handled when it is back.
+    app.restart("products", products::open).await;
+    let later = place(&orders, &[(&lamps, 2)]).await;
+    assert_eq!(told.of(later).await, Ok(()));
+    assert_eq!(levels(&app.staff(), &lamps).await, (5, 5, 0));
+    assert_eq!(
+        app.anonymous().get(&lamps).await.body["available"],
+        Value::Bool(false)
+    );
+    app.finish().await;
+}
+
+/// Random orders against little stock: what is held adds up, and is never more
+/// than there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_adds_up() {
+    let (high, low) = (
+        Id::<kinds::Order>::new().uuid(),
+        Id::<kinds::Order>::new().uuid(),
+    );
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(high.as_bytes());
+    seed[16..].copy_from_slice(low.as_bytes());
+    println!("seed {seed:?}");
+    let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut below = move |limit: u32| random.next_u32() % limit;
+    let mut app = TestService::start("products", products::open, &["orders"]).await;
+    let orders = app.other("orders");
+    let mut told = Told::by(&app).await;
+    let staff = app.staff();
+    let mut shelf = Vec::new();
+    for number in 0..5 {
+        let mut product = lamp(&format!("S{number}"));
+        product["stock"] = (10 + below(60)).into();
+        shelf.push(make(&staff, product).await);
+    }
+    let mut placed = Vec::new();
+    for _ in 0..150 {
+        let lines: Vec<_> = (0..=below(3))
+            .map(|_| (shelf[below(5) as usize].as_str(), 1 + below(6)))
+            .collect();
+        placed.push((place(&orders, &lines).await, lines));
+    }
+    let mut held: HashMap<&str, i64> = HashMap::new();
+    let mut refused = 0;
+    for (order, lines) in &placed {
+        match told.of(*order).await {
+            Ok(()) => {
+                for (path, quantity) in lines {
+                    *held.entry(path).or_default() += i64::from(*quantity);
+                }
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0 && refused < placed.len());
+    for path in &shelf {
+        let (on_hand, reserved, available) = levels(&staff, path).await;
+        assert_eq!(reserved, held.get(path.as_str()).copied().unwrap_or(0));
+        assert!(available == on_hand - reserved && available >= 0, "{path}");
+    }
+    app.finish().await;
+}
+
+/// What products told of orders, as another service hears it.
+struct Told {
+    heard: flume::Receiver<(
+        Id<kinds::Order>,
+        Result<(), Vec<(Id<kinds::Product>, u32, i64)>>,
+    )>,
+    known: HashMap<Id<kinds::Order>, Result<(), Vec<(Id<kinds::Product>, u32, i64)>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Told {
+    async fn by(app: &TestService) -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store::Store::open(folder.path(), &store::Options::default()).unwrap();
+        let (tell, heard) = flume::bounded(4096);
+        let follower = mesh::Follower::new(
+            "test",
+            "products",
+            store,
+            app.mesh.clone(),
+            move |_, event| {
+                let outcome = match &event.fact {
+                    Some(Fact::StockReserved { order_id }) => Some((*order_id, Ok(()))),
+                    Some(Fact::StockRefused { order_id, shortages }) => {
+                        let short = shortages.iter();
+                        let short = short.map(|one| (one.product_id, one.requested, one.available));
+                        Some((*order_id, Err(short.collect())))
+                    }
+                    _ => None,
+                };
+                if let Some(outcome) = outcome {
+                    tell.send(outcome).unwrap();
+                }
+                Ok(())
+            },
+        );
+        let tasks = tokio_util::task::TaskTracker::new();
+        let stop = tokio_util::sync::CancellationToken::new();
+        follower.start(&tasks, stop).await.unwrap();
+        Self { heard, known: HashMap::new(), _folder: folder }
+    }
+
+    async fn of(
+        &mut self,
+        order: Id<kinds::Order>,
+    ) -> Result<(), Vec<(Id<kinds::Product>, u32, i64)>> {
+        let told = std::sync::Mutex::new(&mut self.known);
+        eventually("the order is settled", || async {
+            let mut known = told.lock().unwrap();
+            for (order, outcome) in self.heard.try_iter() {
+                assert!(
+                    known.insert(order, outcome).is_none(),
+                    "{order} was told twice"
+                );
+            }
+            known.contains_key(&order)
+        })
+        .await;
+        self.known[&order].clone()
+    }
+}

@@ -1,0 +1,148 @@
+//! The fields of an account: what they look like and how long they may be.
+//!
+//! **Invariant:** two addresses that differ in case only have one [`Email::key`],
+//! two passwords that differ in their keyboard only are one.
+
+use chassis::Role;
+use email_address::{EmailAddress, Options};
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+const EMAIL_BYTES_MAX: usize = 254;
+const NAME_CHARS_MAX: usize = 100;
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// An e-mail address as its owner writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Email(String);
+
+impl Email {
+    /// Reads an address as people have them: RFC 5321 without quoted local parts,
+    /// address literals and display names; the domain has a dot or is `localhost`.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let options = Options::default()
+            .with_no_minimum_sub_domains()
+            .without_domain_literal()
+            .without_display_text();
+        let text: String = text.trim().nfc().take(EMAIL_BYTES_MAX + 1).collect();
+        let fits = text.len() <= EMAIL_BYTES_MAX && !text.contains(['"', ' ']);
+        let address = fits.then(|| EmailAddress::parse_with_options(&text, options));
+        match address {
+            Some(Ok(address)) if is_reachable(address.domain()) => Ok(Self(text)),
+            _ => Err("must be an e-mail address such as ana@example.org, of at most 254 bytes"),
+        }
+    }
+
+    /// What it is compared by.
+    pub(crate) fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+
+    /// The part before the `@`, as a name for who gave none.
+    pub(super) fn local_part(&self) -> &str {
+        self.0.split('@').next().unwrap_or_default()
+    }
+}
+
+fn is_reachable(domain: &str) -> bool {
+    domain.contains('.') || domain.eq_ignore_ascii_case("localhost")
+}
+
+/// A password in the form it is hashed in: Unicode NFKC, so that it is the same
+/// from every keyboard (NIST SP 800-63B §5.1.1.2). Never printed, never stored.
+pub(crate) struct Password(String);
+
+impl Password {
+    /// One somebody wants to have.
+    pub(crate) fn choose(text: &str) -> Result<Self, &'static str> {
+        let password = Self::attempt(text);
+        if PASSWORD_CHARS.contains(&password.0.chars().count()) {
+            Ok(password)
+        } else {
+            Err("must have 8..256 characters")
+        }
+    }
+
+    /// One somebody tries. Cut off where none can be right any more, so that a
+    /// long one costs what a short one does.
+    pub(crate) fn attempt(text: &str) -> Self {
+        Self(text.nfkc().take(PASSWORD_CHARS.end() + 1).collect())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// A name as its owner wants to be called.
+pub(super) fn name(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    let fits = (1..=NAME_CHARS_MAX).contains(&text.chars().count());
+    if fits && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1..100 characters, none of them a control character")
+    }
+}
+
+/// Roles as they are kept: each once, in one order.
+pub(super) fn roles(mut given: Vec<Role>) -> Result<Vec<Role>, &'static str> {
+    given.sort_unstable();
+    given.dedup();
+    if given.is_empty() {
+        return Err("must name at least one role");
+    }
+    Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_people_have() {
+        for good in [
+            "ana@example.org",
+            " Ana.Lima+shop@Mail.Example.org ",
+            "josé@exemplo.pt",
+            "admin@localhost",
+            &format!("{}@example.org", "a".repeat(64)),
+        ] {
+            assert!(Email::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ana",
+            "ana@",
+            "@example.org",
+            "ana@example",
+            "ana@@example.org",
+            "ana lima@example.org",
+            "\"ana lima\"@example.org",
+            "Ana <ana@example.org>",
+            "ana@[127.0.0.1]",
+            "ana@example.org\r\nBcc: all@example.org",
+            "a..b@example.org",
+            &format!("ana@{}.org", "example.".repeat(40)),
+        ] {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+        let key = |text| Email::parse(text).unwrap().key();
+        assert_eq!(key("ANA@Example.ORG"), key("ana@example.org"));
+        assert_eq!(key("Jos\u{e9}@x.pt"), key("JOSE\u{301}@x.pt"));
+    }
+
+    #[test]
+    fn passwords_are_counted_and_compared_normalised() {
+        assert!(Password::choose("kitten7").is_err());
+        assert!(Password::choose("kittens7").is_ok());
+        assert!(Password::choose(&"ö".repeat(256)).is_ok());
+        assert!(Password::choose(&"o\u{308}".repeat(256)).is_ok());
+        assert!(Password::choose(&"ö".repeat(257)).is_err());
+        // One character that normalises to eighteen.
+        assert!(Password::choose(&"\u{fdfa}".repeat(20)).is_err());
+        let bytes = |text| Password::attempt(text).as_bytes().to_vec();
+        assert_eq!(bytes("Kätzchen№7"), bytes("Ka\u{308}tzchenNo7"));
+    }
+}

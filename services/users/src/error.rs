@@ -1,0 +1,75 @@
+//! Every way this service says no, and what a client is told.
+//!
+//! **Invariant:** whatever is wrong with a login, its refusal is the same; so is
+//! every refusal of a refresh token. Nobody learns from them who has an account.
+
+use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use chassis::{FieldError, Problem};
+
+/// Why a request was refused, or failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Understood, but these fields are not valid.
+    #[error("{} fields are not valid", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// Another account has the address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The login is wrong in some way.
+    #[error("wrong credentials")]
+    WrongCredentials,
+    /// The refresh token is not one, is spent, or its session is over.
+    #[error("wrong refresh token")]
+    WrongRefreshToken,
+    /// The token was believed, but its account is gone or disabled.
+    #[error("the caller's account is gone or disabled")]
+    Unauthenticated,
+    /// There is no such thing, or it is somebody else's.
+    #[error("not found")]
+    NotFound,
+    /// The client changed a version that is no longer the present one.
+    #[error("a precondition failed")]
+    Stale(Problem),
+    /// More passwords wait to be hashed than may.
+    #[error("too many passwords are waiting to be hashed")]
+    Busy,
+    /// A password could not be hashed, or its hash not be read.
+    #[error("password hashing: {0}")]
+    Hashing(String),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] ::store::Error),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(errors) => Self::invalid(errors),
+            Error::EmailTaken => Self::conflict(
+                "email-taken",
+                "another account has this e-mail address; log in, or choose another",
+            ),
+            Error::WrongCredentials => unauthorized(
+                "wrong-credentials",
+                "The login is wrong",
+                "no account can be entered with this e-mail address and password",
+            ),
+            Error::WrongRefreshToken => unauthorized(
+                "wrong-refresh-token",
+                "The refresh token is not valid",
+                "it is not a refresh token, was used before, or its session is over; log in again",
+            ),
+            Error::Unauthenticated => Self::unauthenticated(),
+            Error::NotFound => Self::not_found(),
+            Error::Stale(problem) => problem,
+            Error::Busy => Self::busy(),
+            Error::Hashing(cause) => Self::internal(cause),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+fn unauthorized(code: &'static str, title: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, code, title, detail).header(WWW_AUTHENTICATE, "Bearer")
+}

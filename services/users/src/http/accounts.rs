@@ -1,0 +1,161 @@
+//! Accounts: registering, looking, changing.
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use chassis::http::RequestId;
+use chassis::json::PathId;
+use chassis::page::{Page, Paging};
+use chassis::{Admin, Caller, Json, Problem, Role, etag};
+use mesh::kinds;
+use serde::Deserialize;
+use store::Read;
+
+use super::Shared;
+use crate::Error;
+use crate::domain::{Administration, Email, NewUser, Profile, Status, User};
+use crate::store::{self as tables, USERS};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Registration {
+    email: Option<String>,
+    password: Option<String>,
+    name: Option<String>,
+}
+
+/// `POST /v1/users`
+pub(super) async fn register(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    headers: HeaderMap,
+    Json(body): Json<Registration>,
+) -> Result<Response, Problem> {
+    let NewUser { email, name, password } =
+        NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
+    let hash = users.hasher.hash(password).await?;
+    let user = User::new(email, name, mesh::now());
+    let cause = users.cause(Some(user.id), request);
+    let registered = users.store.write(move |tx| {
+        tables::register(tx, &user, &hash, &cause)?;
+        Ok::<_, Error>(user)
+    });
+    Ok(created(&headers, &registered.await?))
+}
+
+/// 201 with the account and where it is.
+pub(super) fn created(headers: &HeaderMap, user: &User) -> Response {
+    let mut response = etag::respond(headers, StatusCode::CREATED, user);
+    let place = HeaderValue::from_str(&format!("/v1/users/{}", user.id));
+    let place = place.expect("an id is visible ASCII");
+    response.headers_mut().insert(LOCATION, place);
+    response
+}
+
+/// `GET /v1/users/me`
+pub(super) async fn me(
+    State(users): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = tables::caller(&users.store, caller.user_id)?;
+    Ok(etag::respond(&headers, StatusCode::OK, &user))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileChange {
+    email: Option<String>,
+    name: Option<String>,
+}
+
+/// `PATCH /v1/users/me`
+pub(super) async fn change_me(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<ProfileChange>,
+) -> Result<Response, Problem> {
+    let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
+    let cause = users.cause(Some(caller.user_id), request);
+    let wanted = headers.clone();
+    let changed = users.store.write(move |tx| {
+        let before = tables::caller(tx, caller.user_id)?;
+        etag::require_match(&wanted, &before).map_err(Error::Stale)?;
+        let after = before.with(change, cause.at);
+        tables::change(tx, &before, &after, &cause)?;
+        Ok::<_, Error>(after)
+    });
+    Ok(etag::respond(&headers, StatusCode::OK, &changed.await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    email: Option<String>,
+}
+
+/// `GET /v1/users`, newest first
+pub(super) async fn list(
+    State(users): State<Shared>,
+    _: Admin,
+    paging: Paging,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<User>>, Problem> {
+    if let Some(text) = filter.email {
+        let found = match Email::parse(&text) {
+            Ok(email) => tables::by_email(&users.store, &email)?,
+            Err(_) => None,
+        };
+        let items = Vec::from_iter(found);
+        return Ok(Json(Page { items, next_cursor: None }));
+    }
+    let span = USERS.all().newest_first();
+    let span = match paging.after()? {
+        Some(last) => span.before(&last),
+        None => span,
+    };
+    Ok(Json(paging.collect(users.store.scan(span)?)?))
+}
+
+/// `GET /v1/users/{id}`
+pub(super) async fn one(
+    State(users): State<Shared>,
+    _: Admin,
+    PathId(id): PathId<kinds::User>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = users.store.get(USERS, &id)?.ok_or(Error::NotFound)?;
+    Ok(etag::respond(&headers, StatusCode::OK, &user))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdministrationChange {
+    roles: Option<Vec<Role>>,
+    status: Option<Status>,
+}
+
+/// `PATCH /v1/users/{id}`
+pub(super) async fn administer(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Admin(admin): Admin,
+    PathId(id): PathId<kinds::User>,
+    headers: HeaderMap,
+    Json(body): Json<AdministrationChange>,
+) -> Result<Response, Problem> {
+    let change = Administration::parse(body.roles, body.status).map_err(Error::Invalid)?;
+    let cause = users.cause(Some(admin.user_id), request);
+    let wanted = headers.clone();
+    let changed = users.store.write(move |tx| {
+        let before = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
+        etag::require_match(&wanted, &before).map_err(Error::Stale)?;
+        let after = before.administered(change, cause.at);
+        tables::change(tx, &before, &after, &cause)?;
+        Ok::<_, Error>(after)
+    });
+    Ok(etag::respond(&headers, StatusCode::OK, &changed.await?))
+}

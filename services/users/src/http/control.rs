@@ -1,0 +1,50 @@
+//! The operator's door: what is served on `control.sock` only, to whoever owns
+//! the data folder. Nothing is checked here, so nothing of this is ever routed
+//! where a network reaches.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use chassis::http::RequestId;
+use chassis::{Json, Problem, Role, etag};
+use serde::Deserialize;
+
+use super::{Shared, accounts};
+use crate::Error;
+use crate::domain::Addition;
+use crate::store as tables;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdditionRequest {
+    email: Option<String>,
+    name: Option<String>,
+    password: Option<String>,
+    roles: Option<Vec<Role>>,
+}
+
+/// `POST /control/users`: 201 for a new account, 200 for a changed one.
+pub(super) async fn add(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    headers: HeaderMap,
+    Json(body): Json<AdditionRequest>,
+) -> Result<Response, Problem> {
+    let mut wanted = Addition::parse(body.email, body.name, body.password, body.roles)
+        .map_err(Error::Invalid)?;
+    let hash = match wanted.password.take() {
+        Some(password) => Some(users.hasher.hash(password).await?),
+        None => None,
+    };
+    let cause = users.cause(None, request);
+    let added = users
+        .store
+        .write(move |tx| tables::add(tx, wanted, hash.as_ref(), &cause));
+    let (user, is_new) = added.await?;
+    Ok(if is_new {
+        accounts::created(&headers, &user)
+    } else {
+        etag::respond(&headers, StatusCode::OK, &user)
+    })
+}

@@ -1,0 +1,216 @@
+//! Sessions: logging in and out, refreshing, and the keys others check with.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chassis::http::RequestId;
+use chassis::json::PathId;
+use chassis::page::{Page, Paging};
+use chassis::{Caller, FieldError, Json, Problem, etag};
+use mesh::{Id, Time, kinds};
+use serde::{Deserialize, Serialize};
+use store::Read;
+
+use super::Shared;
+use crate::domain::{Credentials, Session, User};
+use crate::store::{self as tables, KeyStatus, Refreshed, SESSIONS};
+use crate::tokens::{Generation, Tokens};
+use crate::{Error, Users};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    email: Option<String>,
+    password: Option<String>,
+}
+
+/// A pair of tokens and whose they are.
+#[derive(Serialize)]
+struct Pair<'a> {
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: u64,
+    refresh_token: String,
+    user: &'a User,
+}
+
+/// `POST /v1/sessions`
+pub(super) async fn log_in(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    headers: HeaderMap,
+    Json(body): Json<Login>,
+) -> Result<Response, Problem> {
+    let Credentials { email, password } =
+        Credentials::parse(body.email, body.password).map_err(Error::Invalid)?;
+    let user_id = match email {
+        Some(email) => tables::by_email(&users.store, &email)?.map(|user| user.id),
+        None => None,
+    };
+    let stored = match user_id {
+        Some(id) => tables::password(&users.store, id)?,
+        None => None,
+    };
+    let verified = users.hasher.verify(password, stored).await?;
+    let user_id = user_id.ok_or(Error::WrongCredentials)?;
+    let cause = users.cause(Some(user_id), request);
+    let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
+    let now = cause.at;
+    let (id, session) = (Id::new(), Session::start(user_agent, now));
+    let begun = users.store.write(move |tx| {
+        let user = tables::log_in(tx, user_id, &verified, (id, &session), &cause)?;
+        Ok::<_, Error>((user, session))
+    });
+    let (user, session) = begun.await?;
+    Ok(pair(&users, StatusCode::CREATED, &user, id, &session, now))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshRequest {
+    refresh_token: Option<String>,
+}
+
+/// `POST /v1/sessions/refresh`
+pub(super) async fn refresh(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Json(body): Json<RefreshRequest>,
+) -> Result<Response, Problem> {
+    let missing = || vec![FieldError::new("/refresh_token", "is required")];
+    let token = body
+        .refresh_token
+        .ok_or_else(|| Error::Invalid(missing()))?;
+    let presented = users.tokens.read(&token).ok_or(Error::WrongRefreshToken)?;
+    // Whoever holds a spent token is not known to be the account's owner.
+    let cause = users.cause(None, request);
+    let now = cause.at;
+    // A refusal may itself write, so it is an outcome here and no error.
+    let refreshed = users
+        .store
+        .write(move |tx| tables::refresh(tx, presented, &cause));
+    match refreshed.await? {
+        Refreshed::Pair(user, session) => {
+            let id = presented.session_id;
+            Ok(pair(&users, StatusCode::OK, &user, id, &session, now))
+        }
+        Refreshed::Refused => Err(Error::WrongRefreshToken.into()),
+    }
+}
+
+fn pair(
+    users: &Users,
+    status: StatusCode,
+    user: &User,
+    session_id: Id<kinds::Session>,
+    session: &Session,
+    now: Time,
+) -> Response {
+    let generation = Generation { user_id: user.id, session_id, number: session.generation };
+    let body = Pair {
+        access_token: users.tokens.access(user, session_id, session),
+        token_type: "Bearer",
+        expires_in: Tokens::access_ends(session).since(now).as_secs(),
+        refresh_token: users.tokens.refresh(generation),
+        user,
+    };
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// `DELETE /v1/sessions/current`
+pub(super) async fn log_out(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let cause = users.cause(Some(caller.user_id), request);
+    let ended = users
+        .store
+        .write(move |tx| tables::end_session(tx, caller.user_id, caller.session_id, &cause));
+    ended.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A session as its owner sees it.
+#[derive(Serialize)]
+pub(super) struct SessionShown {
+    id: Id<kinds::Session>,
+    /// Whether it is the one asking.
+    current: bool,
+    user_agent: Option<String>,
+    created_at: Time,
+    last_seen_at: Time,
+}
+
+/// `GET /v1/sessions`, newest first
+pub(super) async fn list(
+    State(users): State<Shared>,
+    caller: Caller,
+    paging: Paging,
+) -> Result<Json<Page<SessionShown>>, Problem> {
+    let span = SESSIONS.prefix(&caller.user_id).newest_first();
+    let span = match paging.after()? {
+        Some(last) => span.before(&(caller.user_id, last)),
+        None => span,
+    };
+    let now = mesh::now();
+    let live = users.store.scan(span)?.filter_map(|row| match row {
+        Ok((_, session)) if !session.is_live(now) => None,
+        row => Some(row.map(|((_, id), session)| {
+            let shown = SessionShown {
+                id,
+                current: id == caller.session_id,
+                user_agent: session.user_agent,
+                created_at: session.created_at,
+                last_seen_at: session.refreshed_at,
+            };
+            (id, shown)
+        })),
+    });
+    Ok(Json(paging.collect(live)?))
+}
+
+/// `DELETE /v1/sessions/{id}`
+pub(super) async fn end(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    PathId(id): PathId<kinds::Session>,
+) -> Result<StatusCode, Problem> {
+    let cause = users.cause(Some(caller.user_id), request);
+    let ended = users.store.write(move |tx| {
+        if !tx.contains(SESSIONS, &(caller.user_id, id))? {
+            return Err(Error::NotFound);
+        }
+        Ok(tables::end_session(tx, caller.user_id, id, &cause)?)
+    });
+    ended.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The document of `/.well-known/paserk.json`.
+#[derive(Serialize)]
+struct Keys {
+    keys: Vec<KeyShown>,
+}
+
+#[derive(Serialize)]
+struct KeyShown {
+    kid: String,
+    key: String,
+    status: KeyStatus,
+}
+
+/// `GET /.well-known/paserk.json`
+pub(super) async fn keys(
+    State(users): State<Shared>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let keys = tables::keys(&users.store)?.into_iter();
+    let keys = keys.map(|(kid, key)| KeyShown { kid, key: key.key, status: key.status });
+    let document = Keys { keys: keys.collect() };
+    Ok(etag::respond(&headers, StatusCode::OK, &document))
+}

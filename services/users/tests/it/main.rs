@@ -1,0 +1,95 @@
+//! The real service over HTTP, and its operator's door over the control socket.
+//!
+//! `accounts` registers, changes and administers people, `sessions` logs them in
+//! and out, `control` is the operator, `events` listens as another service would,
+//! and `restart` looks at what is still there afterwards.
+
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+mod accounts;
+mod control;
+mod events;
+mod restart;
+mod sessions;
+
+use chassis::testing::{Answer, Person, TestService, eventually, send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse";
+
+async fn start() -> TestService {
+    TestService::start("users", users::open, &[]).await
+}
+
+/// Registers somebody and returns their account.
+async fn register(app: &TestService, email: &str) -> Value {
+    let body = json!({ "email": email, "password": PASSWORD, "name": "Ana Lima" });
+    let answer = app.anonymous().post("/v1/users", body).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.body
+}
+
+async fn try_log_in(app: &TestService, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    app.anonymous().post("/v1/sessions", body).await
+}
+
+/// Logs somebody in and returns the pair of tokens.
+async fn log_in(app: &TestService, email: &str) -> Value {
+    let answer = try_log_in(app, email, PASSWORD).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    answer.body
+}
+
+/// The holder of a pair's access token.
+fn holder(app: &TestService, pair: &Value) -> Person {
+    let token = pair["access_token"].as_str().unwrap().to_owned();
+    Person::new(app.address, Some(token), None)
+}
+
+/// An account with a session of its own.
+async fn newcomer(app: &TestService, email: &str) -> Person {
+    register(app, email).await;
+    holder(app, &log_in(app, email).await)
+}
+
+/// Somebody who runs the machine, made through the control socket.
+async fn admin(app: &TestService) -> Person {
+    let email = "root@localhost";
+    let body = json!({ "email": email, "password": PASSWORD, "roles": ["admin"] });
+    assert_eq!(control(app, body).await.status, 201);
+    holder(app, &log_in(app, email).await)
+}
+
+/// `POST /control/users` on the control socket.
+async fn control(app: &TestService, body: Value) -> Answer {
+    let socket = app.folder.path().join("users/control.sock");
+    let client = reqwest::Client::builder().unix_socket(socket);
+    let client = client.build().unwrap();
+    let request = client.post("http://control/control/users").json(&body);
+    send(request).await
+}
+
+async fn patch(person: &Person, path: &str, body: Value) -> Answer {
+    send(person.request(Method::PATCH, path).json(&body)).await
+}
+
+async fn delete(person: &Person, path: &str) -> Answer {
+    send(person.request(Method::DELETE, path)).await
+}
+
+/// The pointers of every field at fault.
+fn pointers(answer: &Answer) -> Vec<&str> {
+    let faults = answer.body["errors"].as_array().into_iter().flatten();
+    faults
+        .filter_map(|fault| fault["pointer"].as_str())
+        .collect()
+}
+
+/// Waits until a person's token no longer works.
+async fn locked_out(person: &Person) {
+    let refused = || async { person.get("/v1/users/me").await.status == 401 };
+    eventually("the token stops working", refused).await;
+}

@@ -1,0 +1,111 @@
+//! Logging in, refreshing, and every way a session ends.
+
+use serde_json::json;
+
+use super::*;
+
+async fn refresh(app: &TestService, token: &Value) -> Answer {
+    let body = json!({ "refresh_token": token });
+    app.anonymous().post("/v1/sessions/refresh", body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_login_is_wrong_in_one_way() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let long = "k".repeat(100_000);
+    let mut seen = Vec::new();
+    for (email, password) in [
+        ("ana@example.org", "wrong horse"),
+        ("ana@example.org", "short"),
+        ("ana@example.org", &long),
+        ("ben@example.org", PASSWORD),
+        ("not an address", PASSWORD),
+    ] {
+        let mut answer = try_log_in(&app, email, password).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        answer.body["instance"] = json!("the request's own");
+        seen.push(answer.body);
+    }
+    assert!(seen.iter().all(|body| *body == seen[0]), "{seen:?}");
+    assert_eq!(seen[0]["type"], "/problems/wrong-credentials");
+    let empty = app.anonymous().post("/v1/sessions", json!({})).await;
+    assert_eq!(pointers(&empty), ["/email", "/password"]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_refresh_token_repeats_and_then_ends_the_family() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let first = log_in(&app, "ana@example.org").await;
+
+    let second = refresh(&app, &first["refresh_token"]).await;
+    assert_eq!(second.status, 200, "{}", second.body);
+    assert_eq!(second.headers["cache-control"], "no-store");
+    assert_ne!(second.body["refresh_token"], first["refresh_token"]);
+    assert_ne!(second.body["access_token"], first["access_token"]);
+    // Twenty at once, of which one may be the first the service sees.
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (person, token) = (app.anonymous(), second.body["refresh_token"].clone());
+        let body = json!({ "refresh_token": token });
+        racing.spawn(async move { person.post("/v1/sessions/refresh", body).await });
+    }
+    let answers = racing.join_all().await;
+    let tokens = |answer: &Answer| {
+        let token = |name: &str| answer.body[name].as_str().unwrap().to_owned();
+        (token("refresh_token"), token("access_token"))
+    };
+    let third = tokens(&answers[0]);
+    assert!(answers.iter().all(|answer| tokens(answer) == third));
+
+    let ana = holder(&app, &answers[0].body);
+    assert_eq!(ana.get("/v1/users/me").await.status, 200);
+    let reused = refresh(&app, &first["refresh_token"]).await;
+    assert_eq!(
+        (reused.status, reused.problem()),
+        (401, "wrong-refresh-token")
+    );
+    locked_out(&ana).await;
+    let latest = refresh(&app, &answers[0].body["refresh_token"]).await;
+    assert_eq!(latest.status, 401, "the family has ended");
+
+    // What was never given out ends nothing.
+    let other = log_in(&app, "ana@example.org").await;
+    assert_eq!(refresh(&app, &json!("refresh_none")).await.status, 401);
+    assert_eq!(refresh(&app, &json!(null)).await.status, 422);
+    assert_eq!(refresh(&app, &other["refresh_token"]).await.status, 200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_and_ended() {
+    let app = start().await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    let phone = log_in(&app, "ana@example.org").await;
+    let ben = newcomer(&app, "ben@example.org").await;
+
+    let sessions = ana.get("/v1/sessions").await.body;
+    let items = sessions["items"].as_array().unwrap();
+    let current: Vec<_> = items
+        .iter()
+        .map(|one| one["current"].as_bool().unwrap())
+        .collect();
+    assert_eq!(current, [false, true], "newest first: {sessions}");
+    let path = format!("/v1/sessions/{}", items[0]["id"].as_str().unwrap());
+    assert_eq!(delete(&ben, &path).await.status, 404, "not yours");
+    assert_eq!(delete(&ana, &path).await.status, 204);
+    assert_eq!(delete(&ana, &path).await.status, 404);
+    assert_eq!(delete(&ana, "/v1/sessions/sess_7").await.status, 404);
+    locked_out(&holder(&app, &phone)).await;
+    assert_eq!(refresh(&app, &phone["refresh_token"]).await.status, 401);
+    let left = ana.get("/v1/sessions").await.body;
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+
+    assert_eq!(delete(&ana, "/v1/sessions/current").await.status, 204);
+    locked_out(&ana).await;
+    assert_eq!(ben.get("/v1/users/me").await.status, 200);
+    app.finish().await;
+}

@@ -1,0 +1,148 @@
+//! Any service killed with -9 in the middle of checkouts, then started again:
+//! every acknowledged order stands, stock adds up, each confirmed order was told
+//! exactly once.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::people::{Person, lamp, pieces};
+use crate::world::{SERVICES, Shop, eventually};
+
+const BUYERS: usize = 4;
+const STOCK: u32 = 60;
+/// Every service once, plus those that hold an order's state once more.
+const KILLS: [&str; 7] = [
+    "orders",
+    "products",
+    "notifications",
+    "gateway",
+    "users",
+    "orders",
+    "products",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_service_mid_checkout() {
+    let mut shop = Shop::run().await;
+    let admin = Person::admin(&shop).await;
+    let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
+    let mut buyers = Vec::new();
+    for number in 0..BUYERS {
+        buyers.push(Person::register(&shop, &format!("buyer{number}@konbini.example")).await);
+    }
+    assert!(KILLS.iter().all(|name| SERVICES.contains(name)));
+
+    let mut acknowledged = HashMap::new();
+    for (round, victim) in KILLS.iter().enumerate() {
+        let checkouts: Vec<_> = buyers
+            .iter()
+            .enumerate()
+            .map(|(number, buyer)| {
+                let (buyer, body) = (buyer.clone(), pieces(&lamps[0], 1 + round as u32 % 3));
+                tokio::spawn(async move {
+                    let mut answers = Vec::new();
+                    for step in 0..4 {
+                        let key = format!("{round}-{number}-{step}");
+                        answers.push(buyer.order_surely(&key, &body).await.body);
+                    }
+                    answers
+                })
+            })
+            .collect();
+        // In the middle: some of this round are decided, the rest are not.
+        let begun = acknowledged.len();
+        let under_way = || async { admin.all("/v1/orders").await.len() > begun + BUYERS };
+        if *victim != "gateway" && *victim != "orders" {
+            eventually("checkouts are under way", under_way).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        shop.kill(victim);
+        shop.start(victim);
+        for checkout in checkouts {
+            for body in checkout.await.unwrap() {
+                let id = body["id"]
+                    .as_str()
+                    .or(body["order_id"].as_str())
+                    .unwrap()
+                    .to_owned();
+                acknowledged.insert(id, body);
+            }
+        }
+        shop.ready().await;
+    }
+    audit(&shop, &admin, &buyers, &lamps[0], &acknowledged).await;
+    shop.terminate();
+}
+
+async fn audit(
+    shop: &Shop,
+    admin: &Person,
+    buyers: &[Person],
+    lamp: &str,
+    acknowledged: &HashMap<String, Value>,
+) {
+    let settled = || async { admin.all("/v1/orders?status=pending").await.is_empty() };
+    eventually("every order is settled", settled).await;
+    let orders = admin.all("/v1/orders").await;
+    assert_eq!(
+        orders.len(),
+        acknowledged.len(),
+        "one order a key, none lost, none doubled"
+    );
+    for order in &orders {
+        let id = order["id"].as_str().unwrap();
+        let answer = &acknowledged[id];
+        if let Some(status @ ("confirmed" | "rejected")) = answer["status"].as_str() {
+            assert_eq!(order["status"], status, "{id} is not as acknowledged");
+        }
+    }
+    let confirmed: Vec<_> = orders
+        .iter()
+        .filter(|order| order["status"] == "confirmed")
+        .collect();
+    let held: i64 = confirmed
+        .iter()
+        .map(|order| order["items"][0]["quantity"].as_i64().unwrap())
+        .sum();
+    let stock = admin.get(&format!("/v1/products/{lamp}/stock")).await.body;
+    assert_eq!(stock["reserved"].as_i64(), Some(held));
+    assert!(held <= i64::from(STOCK), "oversold: {stock}");
+    assert_eq!(stock["on_hand"].as_i64(), Some(i64::from(STOCK)));
+
+    // As many news as settled orders, and each about another order.
+    let told = || async {
+        let mut told = 0;
+        for buyer in buyers {
+            told += outcomes(buyer).await.len();
+        }
+        told >= orders.len()
+    };
+    eventually("everyone is told", told).await;
+    let mut about = HashMap::new();
+    for buyer in buyers {
+        for (id, kind) in outcomes(buyer).await {
+            let before = about.insert(id.clone(), kind);
+            assert!(before.is_none(), "{id} was told twice");
+        }
+    }
+    for order in &orders {
+        let kind = format!("order.{}", order["status"].as_str().unwrap());
+        assert_eq!(about.get(order["id"].as_str().unwrap()), Some(&kind));
+    }
+    let output = shop.output();
+    assert!(!output.contains("panicked"), "{output}");
+}
+
+async fn outcomes(buyer: &Person) -> Vec<(String, String)> {
+    let inbox = buyer.all("/v1/notifications").await;
+    inbox
+        .iter()
+        .filter_map(|entry| {
+            let order = entry["data"]["order_id"].as_str()?.to_owned();
+            Some((order, entry["kind"].as_str()?.to_owned()))
+        })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! The first path through the shop: register, find, order, be told.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::people::{Person, lamp, pieces, send};
+use crate::world::{Shop, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process() {
+    let mut shop = Shop::up().await;
+    walk(&shop).await;
+    refusals(&shop).await;
+    shop.terminate();
+    shop.start("up");
+    shop.ready().await;
+    // What was acknowledged is there after a restart, and is told once.
+    let buyer = Person::stranger(&shop);
+    let login = json!({ "email": "mori@konbini.example", "password": crate::people::PASSWORD });
+    assert_eq!(buyer.post("/v1/sessions", login).await.status, 201);
+    let output = shop.output();
+    assert!(!output.contains("panicked"), "{output}");
+    shop.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_processes() {
+    let mut shop = Shop::run().await;
+    walk(&shop).await;
+    let output = shop.output();
+    assert!(!output.contains("panicked"), "{output}");
+    shop.terminate();
+}
+
+async fn walk(shop: &Shop) {
+    let admin = Person::admin(shop).await;
+    let products = [
+        lamp("LAMP-1", "Brass desk lamp", 10),
+        lamp("LAMP-2", "Paper floor lamp", 2),
+        lamp("KETTLE-1", "Enamel kettle", 5),
+    ];
+    let ids = admin.sell(&products).await;
+
+    let buyer = Person::register(shop, "mori@konbini.example").await;
+    let me = buyer.get("/v1/users/me").await;
+    assert_eq!(
+        (me.status, me.body["email"].as_str()),
+        (200, Some("mori@konbini.example"))
+    );
+    let found = || async {
+        let found = buyer.get("/v1/products/search?q=floor+lamps").await;
+        found.body["items"][0]["id"] == ids[1].as_str()
+    };
+    eventually("the lamp can be found", found).await;
+
+    let request = || {
+        buyer
+            .request(Method::POST, "/v1/orders")
+            .header("idempotency-key", "first")
+    };
+    let placed = send(request().json(&pieces(&ids[1], 2))).await.unwrap();
+    assert_eq!(
+        (placed.status, placed.body["status"].as_str()),
+        (201, Some("confirmed")),
+        "{placed:?}"
+    );
+    let replay = send(request().json(&pieces(&ids[1], 2))).await.unwrap();
+    assert_eq!(replay, placed);
+    let short = buyer.post("/v1/orders", pieces(&ids[1], 1)).await;
+    assert_eq!(
+        (short.status, short.body["type"].as_str()),
+        (409, Some("/problems/out-of-stock"))
+    );
+    let stock = admin.get(&format!("/v1/products/{}/stock", ids[1])).await;
+    let levels = ["on_hand", "reserved", "available"].map(|level| stock.body[level].as_i64());
+    assert_eq!(levels, [Some(2), Some(2), Some(0)]);
+
+    let told = || async {
+        let inbox = buyer.all("/v1/notifications").await;
+        inbox.iter().any(|entry| entry["kind"] == "order.rejected")
+    };
+    eventually("the buyer is told", told).await;
+    let inbox = buyer.all("/v1/notifications").await;
+    let confirmed: Vec<_> = inbox
+        .iter()
+        .filter(|entry| entry["kind"] == "order.confirmed")
+        .collect();
+    assert_eq!(confirmed.len(), 1, "{inbox:?}");
+    assert_eq!(confirmed[0]["data"]["order_id"], placed.body["id"]);
+}
+
+/// Every refusal is a problem document (`send` checks that), and none hurts.
+async fn refusals(shop: &Shop) {
+    let anyone = Person::stranger(shop);
+    let buyer = Person::register(shop, "refused@konbini.example").await;
+    assert_eq!(anyone.get("/v1/nowhere").await.status, 404);
+    assert_eq!(anyone.get("/v1/users/me").await.status, 401);
+    assert_eq!(buyer.get("/v1/orders/order_x").await.status, 404);
+    assert_eq!(
+        buyer.post("/v1/products", lamp("X", "X", 1)).await.status,
+        403
+    );
+    let order = |body: &'static str| {
+        let request = buyer
+            .request(Method::POST, "/v1/orders")
+            .header("content-type", "application/json");
+        send(request.body(body))
+    };
+    assert_eq!(order("{").await.unwrap().status, 400);
+    assert_eq!(
+        order("{\"items\":[],\"colour\":1}").await.unwrap().status,
+        400
+    );
+    assert_eq!(order("{\"items\":3}").await.unwrap().status, 422);
+    let plain = buyer.request(Method::POST, "/v1/orders").body("items");
+    assert_eq!(send(plain).await.unwrap().status, 415);
+    let large = buyer
+        .post("/v1/orders", Value::from("x".repeat(1024 * 1024)))
+        .await;
+    assert_eq!(large.status, 413);
+    let put = buyer.request(Method::PUT, "/v1/orders").json(&json!({}));
+    assert_eq!(send(put).await.unwrap().status, 405);
+}
