@@ -63,14 +63,10 @@ pub(crate) struct Shop {
     /// How log lines look; `auto` is human on a terminal, JSON elsewhere.
     #[arg(long, env = "KONBINI_LOG_FORMAT", value_enum, default_value_t = Format::Auto)]
     log_format: Format,
-    /// What is logged: a level, or a filter such as `info,orders=debug`.
-    #[arg(
-        long,
-        env = "KONBINI_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    log: String,
+    /// What is logged: a level, or a filter such as `info,orders=debug` [default:
+    /// info for services, warn for commands]
+    #[arg(long, env = "KONBINI_LOG", value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,9 +77,11 @@ enum Format {
 }
 
 impl Shop {
-    /// Opens the data folder and reads its settings; the command line wins.
+    /// Opens the data folder and reads its settings; the command line wins. Logs
+    /// from `level` on unless told otherwise.
     pub(crate) fn open(
         &self,
+        level: &str,
         listen: Option<SocketAddr>,
     ) -> Result<(Folder, Config), chassis::Error> {
         use std::io::IsTerminal;
@@ -93,7 +91,7 @@ impl Shop {
             Format::Json => false,
         };
         let format = if human { LogFormat::Human } else { LogFormat::Json };
-        chassis::telemetry::start(format, &self.log);
+        chassis::telemetry::start(format, self.log.as_deref().unwrap_or(level));
         let folder = Folder::open(&self.data)?;
         let mut config = Config::read(&folder.config_file())?;
         if let Some(listen) = listen {

@@ -15,7 +15,7 @@ pub(crate) async fn run(
     shop: &Shop,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let (folder, config) = shop.open(listen)?;
+    let (folder, config) = shop.open("info", listen)?;
     let sockets = folder.room("mesh")?;
     let endpoints = Endpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .and_then(|here| {

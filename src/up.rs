@@ -14,7 +14,7 @@ use crate::services::{Running, ServiceName};
 /// Opens the shop and keeps it open until told otherwise.
 pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> anyhow::Result<()> {
     let started = Instant::now();
-    let (folder, config) = shop.open(listen)?;
+    let (folder, config) = shop.open("info", listen)?;
     let endpoints = Endpoints::alone()
         .and_beyond(
             &config.mesh.listen,

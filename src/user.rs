@@ -60,7 +60,7 @@ impl Role {
 
 /// Makes or changes the account and says so.
 pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
-    let (folder, config) = add.shop.open(None)?;
+    let (folder, config) = add.shop.open("warn", None)?;
     let given = if add.password_stdin { Some(first_line()?) } else { None };
     let outcome = match add.ask(&folder, given.clone()).await {
         Err(error) if is_at_rest(&error) => {

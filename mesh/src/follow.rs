@@ -11,20 +11,17 @@
 //! rolled back or replaced: it is followed no further, loudly, until it shows it
 //! again.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{Read, Store, Table, Tx};
+use store::{Store, Tx};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::apply::{Handler, Next, apply_page, cursor, discard_parked, retry_parked};
 use crate::page::{PAGE_EVENTS_MAX, PageAnswer, PageQuestion, Ring, pack, unpack};
-use crate::{Event, Mark, Mesh, Parked, Recorded, Subscription, TransportError, now, parked};
-
-/// lane (`follower/source`) → the last event whose effect is in this store.
-const CURSORS: Table<String, Mark> = Table::new("cursors");
+use crate::{Event, Mark, Mesh, Parked, Recorded, Refusal, Subscription, TransportError, parked};
 
 /// How long one question to a source may take before it counts as absent.
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
@@ -37,19 +34,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 
 /// How many callers may wait for a catch-up at once.
 const COMMANDS_MAX: usize = 256;
-
-/// Why a handler did not take an event.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// It never will: the event is parked and the rest flows on.
-    #[error("{0}")]
-    Never(String),
-    /// Not now: tried again for as long as it lasts.
-    #[error(transparent)]
-    Later(#[from] store::Error),
-}
-
-type Handler = dyn Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync;
 
 /// One follower of one source, not yet started.
 pub struct Follower {
@@ -104,14 +88,12 @@ impl Follower {
         let topic = self.mesh.topic("events", self.source);
         let rings = self.mesh.transport().subscribe(&topic).await?;
         let lane: Arc<str> = format!("{}/{}", self.name, self.source).into();
-        let cursor = self
-            .store
-            .get(CURSORS, &lane.to_string())
-            .map_err(|error| TransportError(error.to_string()))?
-            .unwrap_or_default();
+        let cursor =
+            cursor(&self.store, &lane).map_err(|error| TransportError(error.to_string()))?;
         let (commands, inbox) = flume::bounded(COMMANDS_MAX);
         let (state, seen) = watch::channel(State::Waiting { cursor });
-        let following = Following { source: self.source, commands, state: seen };
+        let (source, store) = (self.source, self.store.clone());
+        let following = Following { source, lane: lane.clone(), store, commands, state: seen };
         let run = Run { follower: self, lane, cursor, state };
         tasks.spawn(async move {
             stop.run_until_cancelled(run.run(rings, inbox)).await;
@@ -159,6 +141,8 @@ enum Command {
 #[derive(Clone)]
 pub struct Following {
     source: &'static str,
+    lane: Arc<str>,
+    store: Store,
     commands: flume::Sender<Command>,
     state: watch::Receiver<State>,
 }
@@ -190,6 +174,14 @@ impl Following {
         matches!(tokio::time::timeout(patience, answer).await, Ok(Ok(true)))
     }
 
+    /// What is parked, oldest first, at most `count_max` events.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn parked(&self, count_max: usize) -> Result<Vec<Parked>, store::Error> {
+        parked::list(&self.store, &self.lane, count_max)
+    }
+
     /// Handles the parked events of the key of event `seq` again, oldest first,
     /// until one is refused again.
     ///
@@ -218,13 +210,6 @@ impl Following {
         sent.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
-}
-
-/// Whether the log has to be asked after some events were looked at.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Wait,
-    Ask,
 }
 
 struct Run {
@@ -356,37 +341,17 @@ impl Run {
 
     async fn retry(&self, seq: u64) -> Result<(), Refusal> {
         let (lane, handler) = (self.lane.clone(), self.follower.handler.clone());
-        self.follower
-            .store
-            .write_when_free(move |tx| {
-                let waiting = parked::of_same_key(tx, &lane, seq)?;
-                if waiting.is_empty() {
-                    return Err(nothing_parked(&lane, seq));
-                }
-                for (place, parked) in waiting.iter().enumerate() {
-                    let handled = handle(tx, &parked.recorded, &*handler);
-                    match handled {
-                        // What was handled before this one stays handled.
-                        Err(Refusal::Never(_)) if place > 0 => return Ok(()),
-                        handled => handled?,
-                    }
-                    parked::release(tx, &lane, parked)?;
-                }
-                Ok(())
-            })
+        let store = &self.follower.store;
+        store
+            .write_when_free(move |tx| retry_parked(tx, &lane, seq, &*handler))
             .await
     }
 
     async fn discard(&self, seq: u64) -> Result<(), Refusal> {
         let lane = self.lane.clone();
-        self.follower
-            .store
-            .write_when_free(move |tx| {
-                let waiting = parked::of_same_key(tx, &lane, seq)?;
-                let parked = waiting.iter().find(|parked| parked.recorded.seq == seq);
-                let parked = parked.ok_or_else(|| nothing_parked(&lane, seq))?;
-                Ok(parked::release(tx, &lane, parked)?)
-            })
+        let store = &self.follower.store;
+        store
+            .write_when_free(move |tx| discard_parked(tx, &lane, seq))
             .await
     }
 
@@ -416,86 +381,4 @@ impl Run {
             tracing::error!(lane = %self.lane, "{why}");
         }
     }
-}
-
-fn nothing_parked(lane: &str, seq: u64) -> Refusal {
-    Refusal::Never(format!("nothing is parked at {lane}/{seq}"))
-}
-
-/// Applies, in order, the events that continue the stored cursor.
-fn apply_page(
-    tx: &mut Tx<'_>,
-    lane: &str,
-    events: &[Recorded],
-    handler: &Handler,
-    parks: bool,
-) -> Result<(Mark, Next), store::Error> {
-    let mut cursor = tx.get(CURSORS, &lane.to_owned())?.unwrap_or_default();
-    let mut next = Next::Wait;
-    for recorded in events {
-        if recorded.seq <= cursor.seq {
-            continue;
-        }
-        if !recorded.continues(&cursor) {
-            next = Next::Ask;
-            break;
-        }
-        match take_in(tx, lane, recorded, handler) {
-            Ok(()) => {}
-            Err(Refusal::Never(reason)) if parks => park(tx, lane, recorded, reason)?,
-            Err(reason) => {
-                tracing::error!(
-                    lane,
-                    seq = recorded.seq,
-                    %reason,
-                    "an event that must not be passed over is refused; trying again"
-                );
-                next = Next::Ask;
-                break;
-            }
-        }
-        cursor = recorded.mark();
-    }
-    tx.put(CURSORS, &lane.to_owned(), &cursor)?;
-    Ok((cursor, next))
-}
-
-fn take_in(
-    tx: &mut Tx<'_>,
-    lane: &str,
-    recorded: &Recorded,
-    handler: &Handler,
-) -> Result<(), Refusal> {
-    if parked::holds(tx, lane, &Event::key_of(&recorded.body))? {
-        return Err(Refusal::Never(
-            "an earlier event of its key is parked".into(),
-        ));
-    }
-    handle(tx, recorded, handler)
-}
-
-/// Runs the handler so that a refusal, or a panic, leaves none of its writes.
-fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &Handler) -> Result<(), Refusal> {
-    let event = Event::decode(&recorded.body).map_err(Refusal::Never)?;
-    tx.attempt(|tx| {
-        catch_unwind(AssertUnwindSafe(|| handler(tx, &event)))
-            .unwrap_or_else(|_| Err(Refusal::Never("its handler panicked".into())))
-    })
-    .map_err(|refusal| match refusal {
-        // No later try makes it smaller.
-        Refusal::Later(error @ store::Error::TooLarge { .. }) => Refusal::Never(error.to_string()),
-        refusal => refusal,
-    })
-}
-
-fn park(
-    tx: &mut Tx<'_>,
-    lane: &str,
-    recorded: &Recorded,
-    reason: String,
-) -> Result<(), store::Error> {
-    tracing::error!(lane, seq = recorded.seq, reason, "an event was parked");
-    let key = Event::key_of(&recorded.body);
-    let parked = Parked { recorded: recorded.clone(), key, reason, at: now() };
-    parked::park(tx, lane, &parked)
 }

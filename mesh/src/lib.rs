@@ -13,7 +13,7 @@
 //! | `log` | the durable, gap-free log in the caller's store |
 //! | `page` | what travels: events, marks, questions and answers |
 //! | `source` | publishes a log and answers for it |
-//! | `follow`, `parked` | applies a foreign log exactly once |
+//! | `follow`, `apply`, `parked` | applies a foreign log exactly once |
 //! | `transport`, `zenoh`, `local` | the one trait and its two implementations |
 //! | `endpoints` | where Zenoh listens and connects, and what is refused |
 //! | `discovery` | who is alive, and where |
@@ -22,6 +22,7 @@
 //! cursor moves only together with its effect; a source that does not show the
 //! hash a follower remembers is never followed further. This crate knows no HTTP.
 
+mod apply;
 mod discovery;
 mod endpoints;
 mod event;
@@ -38,11 +39,12 @@ mod time;
 mod transport;
 mod zenoh;
 
+pub use apply::Refusal;
 pub use discovery::{Directory, Instance, Presence};
 pub use endpoints::{Endpoints, EndpointsError, MutualTls, socket_path};
 pub use event::{Event, Hash, Recorded};
 pub use fact::{Fact, ItemOrdered, KeyPublished, Listing, PublicationStatus, Shortage};
-pub use follow::{Follower, Following, Refusal, State};
+pub use follow::{Follower, Following, State};
 pub use id::{Id, Kind, kinds};
 pub use local::{Faults, LocalNetwork};
 pub use log::{Draft, Log};

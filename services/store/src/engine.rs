@@ -20,6 +20,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
@@ -31,9 +32,13 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LEAF_ROWS: usize = 16;
 const FLUSH_EVERY_MS: u64 = 500;
 
-// Twice over, since a leaf is a moment above its size before it splits.
+/// sled's own lock outlives a closed database by a moment: its background threads
+/// hold it. With ours in hand nobody else can be meant, so it is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+// Half as much again, since a leaf is a moment above its size before it splits.
 const _: () =
-    assert!(2 * LEAF_ROWS * (VALUE_BYTES_MAX + KEY_BYTES_MAX) <= SEGMENT_BYTES / 4 + 64 * 1024);
+    assert!(LEAF_ROWS * 3 / 2 * (VALUE_BYTES_MAX + KEY_BYTES_MAX) < SEGMENT_BYTES / 4 - 20);
 
 /// An open database folder.
 pub(crate) struct Engine {
@@ -55,18 +60,13 @@ impl Engine {
         std::fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
         let lock = lock(dir)?;
         remove_unfinished_snapshots(dir).map_err(|error| failed(error.to_string()))?;
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(dir)
             .mode(sled::Mode::LowSpace)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(|error| match error.to_string() {
-                // sled has a lock of its own beside ours.
-                why if why.contains("could not acquire lock") => Error::Locked(dir.to_owned()),
-                why => failed(why),
-            })?;
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let db = open_patiently(&config).map_err(|error| failed(error.to_string()))?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -189,6 +189,21 @@ fn lock(dir: &Path) -> Result<File, Error> {
                 Error::Io { dir: dir.to_owned(), why: format!("its lock: {error}") }
             }
         })
+}
+
+fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
+    let begun = Instant::now();
+    loop {
+        match config.open() {
+            Err(error)
+                if error.to_string().contains("could not acquire lock")
+                    && begun.elapsed() < LOCK_PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
