@@ -139,9 +139,11 @@ impl Log {
         *self.durable.borrow()
     }
 
-    /// Wakes whenever the durable tail moves.
-    pub fn watch(&self) -> watch::Receiver<Mark> {
-        self.durable.subscribe()
+    /// Returns as soon as the durable tail is beyond place `seq`.
+    pub async fn beyond(&self, seq: u64) {
+        let mut tail = self.durable.subscribe();
+        // The look at the tail ends here: whoever kept it would stop the writer.
+        let _ = tail.wait_for(|tail| tail.seq > seq).await;
     }
 
     /// The service this is the log of.

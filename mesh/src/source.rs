@@ -69,16 +69,19 @@ impl Source {
 /// Rings for every event that becomes durable, and now and then without one.
 async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
     let topic = mesh.topic("events", log.source());
-    let mut tail = log.watch();
     let mut published = log.tail().seq;
     loop {
-        let to = *tail.borrow_and_update();
+        let tail = log.tail();
         // Whoever is further behind than a page asks the log anyway.
-        let from = published.max(to.seq.saturating_sub(PAGE_EVENTS_MAX as u64));
-        let events = if to.seq > from { log.read(from) } else { Ok(Vec::new()) };
+        let from = published.max(tail.seq.saturating_sub(PAGE_EVENTS_MAX as u64));
+        let events = if tail.seq > from {
+            log.read(from)
+        } else {
+            Ok(Vec::new())
+        };
         match events {
             Ok(events) => {
-                published = events.last().map_or(to.seq, |last| last.seq);
+                published = events.last().map_or(tail.seq, |last| last.seq);
                 let ring = Ring { events, tail: log.tail() };
                 if let Err(error) = mesh.transport().publish(&topic, pack(&ring)).await {
                     tracing::warn!(%error, source = log.source(), "events not published; followers will ask");
@@ -86,14 +89,11 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
             }
             Err(error) => {
                 tracing::error!(%error, source = log.source(), "the log is unreadable");
-                published = to.seq;
+                published = tail.seq;
             }
         }
-        if tail.borrow().seq <= published {
-            // A timeout is the rhythm of announcements; a closed channel cannot
-            // happen while `log` is held.
-            let _ = tokio::time::timeout(announce_every, tail.changed()).await;
-        }
+        // The timeout is the rhythm of announcements.
+        let _ = tokio::time::timeout(announce_every, log.beyond(published)).await;
     }
 }
 

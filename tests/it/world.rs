@@ -92,8 +92,9 @@ pub(crate) fn konbini(args: &[&str]) -> Command {
 
 /// A shop and its processes.
 pub(crate) struct Shop {
-    folder: TempDir,
+    // Dropped before the folder with their logs is.
     processes: Vec<(&'static str, Process)>,
+    folder: TempDir,
     listen: String,
 }
 
@@ -122,7 +123,7 @@ impl Shop {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = probe.local_addr().unwrap().to_string();
         let folder = tempfile::Builder::new().prefix("kb").tempdir().unwrap();
-        Self { folder, processes: Vec::new(), listen }
+        Self { processes: Vec::new(), folder, listen }
     }
 
     /// Starts `up`, or one service.

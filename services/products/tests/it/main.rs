@@ -1,7 +1,13 @@
 //! The real service, used as people and other services use it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on ends it, like the test itself"
+)]
+
 mod catalogue;
 mod import;
+mod search;
 mod stock;
 
 use chassis::testing::{Answer, Person, send};

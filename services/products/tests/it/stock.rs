@@ -143,7 +143,7 @@ async fn stock_adds_up() {
     println!("seed {seed:?}");
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut below = move |limit: u32| random.next_u32() % limit;
-    let mut app = TestService::start("products", products::open, &["orders"]).await;
+    let app = TestService::start("products", products::open, &["orders"]).await;
     let orders = app.other("orders");
     let mut told = Told::by(&app).await;
     let staff = app.staff();

@@ -1,0 +1,304 @@
+//! Keeps the index level with the service's own log.
+//!
+//! The index is a follower whose cursor is tantivy's commit payload: what a
+//! commit holds and how far it had read become durable together. The index lags
+//! and never leads, since only durable events are read; what is indexed is a
+//! product's present state, so reading an event twice does no harm.
+//!
+//! **Invariant:** an index whose cursor the log does not show, or which cannot be
+//! read, is deleted and made anew from the store.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::store::{Read, Store};
+use mesh::{Event, Fact, Log, Mark};
+use serde::{Deserialize, Serialize};
+use tantivy::index::IndexSettings;
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::{Index, IndexWriter, ReloadPolicy, Term};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Reader;
+use super::schema::{self, SCHEMA};
+use crate::Error;
+use crate::domain::ProductId;
+use crate::store::{self, PRODUCTS};
+
+/// The least tantivy takes; enough for tens of thousands of products a second.
+const WRITER_BYTES: usize = 15_000_000;
+/// Segments are merged by the handful: few small files, little memory.
+const SEGMENTS_MERGED: usize = 4;
+/// A segment is rewritten when this part of it is deleted.
+const DELETED_RATIO_MAX: f32 = 0.3;
+/// Changes that come together are committed together…
+const GATHER: Duration = Duration::from_millis(100);
+/// …and commits keep this distance: each costs files and syncs.
+const COMMIT_EVERY: Duration = Duration::from_millis(600);
+/// Products indexed before a commit even while more keep coming.
+const PRODUCTS_PER_COMMIT: usize = 5_000;
+/// Pause before trying again when the disk fails the index.
+const RETRY: Duration = Duration::from_secs(1);
+/// Products between two words about a rebuild's progress.
+const PROGRESS_EVERY: usize = 5_000;
+
+/// How far an index has read, and what its documents look like.
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    version: u32,
+    mark: Mark,
+}
+
+/// Opens the index in `dir`, or an empty one where there is none that can be
+/// used. The mark is how far it has read; `None` asks for a rebuild.
+pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error> {
+    match open_existing(dir, log) {
+        Ok(opened) => return Ok(opened),
+        Err(why) if dir.exists() => {
+            tracing::warn!(why, "the search index cannot be used and is rebuilt");
+        }
+        Err(_) => tracing::info!("making the search index"),
+    }
+    let failed = |error| Error::Index(tantivy::TantivyError::IoError(Arc::new(error)));
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(failed)?;
+    }
+    fs::create_dir_all(dir).map_err(failed)?;
+    let settings = IndexSettings {
+        docstore_compress_dedicated_thread: false,
+        ..IndexSettings::default()
+    };
+    let mut index = Index::builder()
+        .schema(SCHEMA.0.clone())
+        .settings(settings)
+        .create_in_dir(dir)?;
+    schema::register_analyzers(&mut index);
+    Ok((index, None))
+}
+
+fn open_existing(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), String> {
+    let told = |error: tantivy::TantivyError| error.to_string();
+    let mut index = Index::open_in_dir(dir).map_err(told)?;
+    let payload = index.load_metas().map_err(told)?.payload;
+    let cursor: Cursor = payload
+        .and_then(|payload| serde_json::from_str(&payload).ok())
+        .ok_or("it was never finished")?;
+    if cursor.version != schema::VERSION || index.schema() != SCHEMA.0 {
+        return Err("it was made by another version".into());
+    }
+    if !shows(log, cursor.mark).map_err(|error| error.to_string())? {
+        return Err("it is not of this store's history".into());
+    }
+    let damaged = index.validate_checksum().map_err(told)?;
+    if let Some(file) = damaged.iter().next() {
+        return Err(format!("its file {} is damaged", file.display()));
+    }
+    schema::register_analyzers(&mut index);
+    // Opens every segment, so a missing file shows here and not in a search.
+    reader(&index).map_err(|error| error.to_string())?;
+    Ok((index, Some(cursor.mark)))
+}
+
+/// Whether the log has this mark in its history.
+fn shows(log: &Log, mark: Mark) -> Result<bool, ::store::Error> {
+    let Some(before) = mark.seq.checked_sub(1) else {
+        return Ok(mark == Mark::default());
+    };
+    let recorded = log.read(before)?;
+    Ok(recorded.first().is_some_and(|event| event.mark() == mark))
+}
+
+/// A reader that sees what is committed now.
+pub(super) fn reader(index: &Index) -> Result<tantivy::IndexReader, Error> {
+    // Ids are read a page at a time; there is nothing worth keeping in memory.
+    Ok(index
+        .reader_builder()
+        .reload_policy(ReloadPolicy::Manual)
+        .doc_store_cache_num_blocks(1)
+        .try_into()?)
+}
+
+/// The thread that follows the log.
+pub(super) struct Indexer {
+    pub(super) store: Store,
+    pub(super) log: Log,
+    pub(super) dir: std::path::PathBuf,
+    pub(super) reader: Reader,
+    pub(super) caught_up: Arc<AtomicBool>,
+    pub(super) stop: CancellationToken,
+    pub(super) runtime: Handle,
+}
+
+impl Indexer {
+    /// Follows until told to stop. A failure is retried for as long as it lasts,
+    /// each time from what the last commit holds.
+    pub(super) fn run(self, mut opened: (Index, Option<Mark>)) {
+        loop {
+            match self.follow(opened) {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "indexing failed; trying again"),
+            }
+            self.caught_up.store(false, Ordering::Relaxed);
+            opened = loop {
+                if !self.sleep_until(Instant::now() + RETRY) {
+                    return;
+                }
+                match self.reopen() {
+                    Ok(opened) => break opened,
+                    Err(error) => tracing::warn!(%error, "the search index cannot be opened"),
+                }
+            };
+        }
+    }
+
+    fn reopen(&self) -> Result<(Index, Option<Mark>), Error> {
+        let opened = open(&self.dir, &self.log)?;
+        self.reader.set(reader(&opened.0)?);
+        Ok(opened)
+    }
+
+    fn follow(&self, (index, mark): (Index, Option<Mark>)) -> Result<(), Error> {
+        let mut writer = writer(&index)?;
+        let mut mark = match mark {
+            Some(mark) => mark,
+            None => self.rebuild(&mut writer)?,
+        };
+        loop {
+            let (reached, changed) = self.index_after(&writer, mark)?;
+            mark = reached;
+            if changed {
+                self.commit(&mut writer, mark)?;
+            }
+            let committed = Instant::now();
+            if mark.seq < self.log.tail().seq {
+                continue;
+            }
+            self.caught_up.store(true, Ordering::Relaxed);
+            if !self.wait_for_more(mark, committed) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes the index from the store. What changes meanwhile is in the log after
+    /// the mark it begins at.
+    fn rebuild(&self, writer: &mut IndexWriter) -> Result<Mark, Error> {
+        let mark = self.log.tail();
+        writer.delete_all_documents()?;
+        let mut done = 0;
+        for row in self.store.scan(PRODUCTS.all())? {
+            let (id, product) = row?;
+            if product.is_published() {
+                let level = store::level(&self.store, id)?.unwrap_or_default();
+                writer.add_document(schema::document(&product, level))?;
+            }
+            done += 1;
+            if done % PROGRESS_EVERY == 0 {
+                tracing::info!(products = done, "rebuilding the search index");
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+        }
+        // Cut off, it stays without a cursor and is rebuilt at the next start.
+        if !self.stop.is_cancelled() {
+            self.commit(writer, mark)?;
+            tracing::info!(products = done, "the search index is built");
+        }
+        Ok(mark)
+    }
+
+    /// Indexes what events after `mark` touched, a commit's worth at most.
+    fn index_after(&self, writer: &IndexWriter, mut mark: Mark) -> Result<(Mark, bool), Error> {
+        let mut touched = BTreeSet::new();
+        while touched.len() < PRODUCTS_PER_COMMIT {
+            let events = self.log.read(mark.seq)?;
+            let Some(last) = events.last() else { break };
+            mark = last.mark();
+            for recorded in &events {
+                // An event that cannot be read tells of nothing this program made.
+                if let Ok(Event { fact: Some(fact), .. }) = Event::decode(&recorded.body) {
+                    self.touch(&fact, &mut touched)?;
+                }
+            }
+        }
+        for id in &touched {
+            writer.delete_term(Term::from_field_text(SCHEMA.1.id, &id.to_string()));
+            match store::product(&self.store, *id) {
+                Ok((product, level)) if product.is_published() => {
+                    writer.add_document(schema::document(&product, level))?;
+                }
+                Ok(_) | Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((mark, !touched.is_empty()))
+    }
+
+    /// The products a fact says something about.
+    fn touch(&self, fact: &Fact, touched: &mut BTreeSet<ProductId>) -> Result<(), Error> {
+        match fact {
+            Fact::ProductCreated(listing) | Fact::ProductUpdated(listing) => {
+                touched.insert(listing.product_id);
+            }
+            Fact::ProductDeleted { product_id } | Fact::StockAdjusted { product_id, .. } => {
+                touched.insert(*product_id);
+            }
+            Fact::StockReserved { order_id } => {
+                let held = store::reservation(&self.store, *order_id)?;
+                let lines = held.into_iter().flat_map(|held| held.lines);
+                touched.extend(lines.map(|line| line.product_id));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn commit(&self, writer: &mut IndexWriter, mark: Mark) -> Result<(), Error> {
+        let cursor = Cursor { version: schema::VERSION, mark };
+        let payload = serde_json::to_string(&cursor)
+            .map_err(|error| tantivy::TantivyError::InternalError(error.to_string()))?;
+        let mut commit = writer.prepare_commit()?;
+        commit.set_payload(&payload);
+        commit.commit()?;
+        self.reader.reload()
+    }
+
+    /// Waits for the log to grow and for the next commit to be due; `false` when
+    /// it is time to stop.
+    fn wait_for_more(&self, mark: Mark, committed: Instant) -> bool {
+        let grown = self.stop.run_until_cancelled(self.log.beyond(mark.seq));
+        if self.runtime.block_on(grown).is_none() {
+            return false;
+        }
+        let gathered = Instant::now() + GATHER;
+        self.sleep_until(gathered.max(committed + COMMIT_EVERY))
+    }
+
+    fn sleep_until(&self, moment: Instant) -> bool {
+        let sleep = tokio::time::sleep_until(moment);
+        self.runtime
+            .block_on(self.stop.run_until_cancelled(sleep))
+            .is_some()
+    }
+}
+
+fn writer(index: &Index) -> Result<IndexWriter, Error> {
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(WRITER_BYTES)
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .build();
+    let writer = index.writer_with_options(options)?;
+    let mut merging = LogMergePolicy::default();
+    merging.set_min_num_segments(SEGMENTS_MERGED);
+    merging.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
+    writer.set_merge_policy(Box::new(merging));
+    Ok(writer)
+}

@@ -1,0 +1,274 @@
+//! Finding things.
+
+use chassis::testing::{TestService, eventually, send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{CATALOGUE, import, lamp, make, with};
+
+/// A service with the demo catalogue in its index.
+async fn shop() -> TestService {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    assert_eq!(import(&app.staff(), CATALOGUE).await.body["created"], 200);
+    total(&app, "", 194).await;
+    app
+}
+
+async fn search(app: &TestService, query: &str) -> Value {
+    let path = format!("/v1/products/search?{query}");
+    let answer = app.anonymous().get(&path).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+    answer.body
+}
+
+/// Waits until a query finds so many products.
+async fn total(app: &TestService, query: &str, expected: usize) {
+    let found = async || search(app, query).await["total"] == expected;
+    eventually(&format!("`{query}` finds {expected}"), found).await;
+}
+
+fn skus(found: &Value) -> Vec<&str> {
+    let items = found["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["sku"].as_str().unwrap())
+        .collect()
+}
+
+fn published() -> impl Iterator<Item = Value> {
+    CATALOGUE
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|product: &Value| product["status"] == "published")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_found_however_they_are_typed() {
+    let app = shop().await;
+    for (typed, first) in [
+        ("headphones+wireless", "ELE-0001"),
+        // Another form of the word.
+        ("headphone+cancel+noise", "ELE-0001"),
+        // Typos: one, two in a long word, a transposition.
+        ("hedphones+wireless", "ELE-0001"),
+        ("wireles+haedphonse", "ELE-0001"),
+        ("xylohpone", "TOY-0020"),
+        // The beginning of the last word.
+        ("desk+la", "HOM-0001"),
+        ("xyl", "TOY-0020"),
+        // Model numbers and SKUs, however they are written.
+        ("SV-900", "ELE-0001"),
+        ("sv900", "ELE-0001"),
+        ("sv-t3", "ELE-0005"),
+        ("hom-0006", "HOM-0006"),
+        // Accents, brands, attributes.
+        ("boucle+sofa", "HOM-0006"),
+        ("vindelo+sofa", "HOM-0006"),
+        ("sofa+Bouclé", "HOM-0006"),
+        ("headphones+midnight+black", "ELE-0001"),
+    ] {
+        let found = search(&app, &format!("q={typed}")).await;
+        assert_eq!(skus(&found).first(), Some(&first), "{typed}: {found}");
+    }
+    let corrected = search(&app, "q=wireles+haedphonse").await;
+    assert_eq!(corrected["corrected"], "wireless headphones");
+    assert_eq!(search(&app, "q=headphones").await["corrected"], Value::Null);
+    let nothing = search(&app, "q=zzyzxqw").await;
+    assert_eq!(
+        (&nothing["total"], &nothing["items"]),
+        (&json!(0), &json!([]))
+    );
+
+    let found = search(&app, "q=desk+lamp&limit=1").await;
+    let item = &found["items"][0];
+    assert!(item["score"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        item["highlights"]["title"],
+        "Arlen Adjustable <em>Desk</em> <em>Lamp</em> with Touch Dimmer"
+    );
+    assert!(item["price"]["amount"].is_i64() && found["took_us"].is_u64());
+    let stems = search(&app, "q=lamps").await;
+    let exact_first = search(&app, "q=lamp").await;
+    assert_eq!(stems["total"], exact_first["total"]);
+
+    let suggest = async |typed: &str| {
+        let path = format!("/v1/products/suggest?q={typed}");
+        app.anonymous().get(&path).await.body["items"].clone()
+    };
+    assert_eq!(
+        suggest("wireless+hea").await,
+        json!(["wireless headphones"])
+    );
+    assert_eq!(suggest("haedph").await[0], "headphones");
+    assert_eq!(suggest("").await, json!([]));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_narrow_and_facets_count() {
+    let app = shop().await;
+    let audio = "category=Electronics%20%3E%20Audio";
+    let in_audio = |product: &Value| {
+        let paths = product["categories"].as_array().unwrap();
+        paths
+            .iter()
+            .any(|path| path.as_str().unwrap().starts_with("Electronics > Audio"))
+    };
+    let expected = published().filter(in_audio).count();
+    let found = search(&app, &format!("{audio}&facets=brand,category,price")).await;
+    assert_eq!(found["total"], expected);
+    let sum = |facet: &str| -> u64 {
+        let values = found["facets"][facet].as_array().unwrap();
+        values
+            .iter()
+            .map(|value| value["count"].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!(sum("price"), expected as u64);
+    assert_eq!(sum("brand"), expected as u64);
+
+    // A facet's own filter does not hide its other values; others do.
+    let one = search(
+        &app,
+        &format!("{audio}&brand=Sonavik&facets=brand,category"),
+    )
+    .await;
+    assert_eq!(one["facets"]["brand"], found["facets"]["brand"]);
+    assert_eq!(one["facets"]["category"][0]["value"], "Electronics");
+    let brands = found["facets"]["category"].as_array().unwrap();
+    let all_electronics = brands
+        .iter()
+        .find(|value| value["value"] == "Electronics")
+        .unwrap();
+    assert!(all_electronics["count"].as_u64().unwrap() > expected as u64);
+
+    let black = search(
+        &app,
+        "attr.colour=matt+black&facets=attr.colour,attr.material",
+    )
+    .await;
+    let expected = published().filter(|product| product["attributes"]["colour"] == "matt black");
+    assert_eq!(black["total"], expected.count());
+    assert!(black["facets"]["attr.colour"].as_array().unwrap().len() > 1);
+    assert!(
+        !black["facets"]["attr.material"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+
+    let cheap = search(&app, "price_min=1000&price_max=2000&sort=-price&limit=100").await;
+    let prices: Vec<_> = cheap["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["price"]["amount"].as_i64().unwrap())
+        .collect();
+    assert!(prices.len() > 5 && prices.is_sorted_by(|a, b| a >= b));
+    assert!(prices.iter().all(|price| (1000..=2000).contains(price)));
+    let sold_out = published().filter(|product| product["stock"] == 0).count();
+    assert_eq!(
+        search(&app, "available=true").await["total"],
+        194 - sold_out
+    );
+    assert_eq!(search(&app, "available=false").await["total"], sold_out);
+
+    let first = search(&app, "sort=created_at&limit=100").await;
+    let second = search(&app, "sort=created_at&limit=100&offset=100").await;
+    let oldest: Vec<_> = published().collect();
+    assert_eq!(skus(&first)[0], oldest[0]["sku"]);
+    assert_eq!(skus(&second).len(), 94);
+    for bad in [
+        "limit=101",
+        "limit=0",
+        "offset=9999",
+        "offset=-1",
+        "sort=name",
+        "colour=red",
+        "facets=colour",
+        "price_min=1.5",
+        "available=maybe",
+    ] {
+        let path = format!("/v1/products/search?{bad}");
+        let refused = app.anonymous().get(&path).await;
+        assert_eq!(refused.status, 400, "{bad}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_is_found_as_it_is() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    let path = make(&staff, lamp("zebra")).await;
+    total(&app, "q=zebra", 1).await;
+    total(&app, "available=true", 0).await;
+    let delivery = json!({"delta": 1, "reason": "delivery"});
+    staff.post(&format!("{path}/stock"), delivery).await;
+    total(&app, "available=true", 1).await;
+    let placed = mesh::Fact::OrderPlaced {
+        order_id: mesh::Id::new(),
+        user_id: mesh::Id::new(),
+        items: vec![mesh::ItemOrdered {
+            product_id: path.rsplit('/').next().unwrap().parse().unwrap(),
+            quantity: 1,
+        }],
+    };
+    app.other("orders").say("order", placed).await;
+    total(&app, "available=true", 0).await;
+    with(
+        &staff,
+        Method::PATCH,
+        &path,
+        json!({"title": "Quagga lamp"}),
+    )
+    .await;
+    total(&app, "q=quagga", 1).await;
+    with(&staff, Method::PATCH, &path, json!({"status": "archived"})).await;
+    total(&app, "", 0).await;
+    with(&staff, Method::PATCH, &path, json!({"status": "published"})).await;
+    total(&app, "", 1).await;
+    send(staff.request(Method::DELETE, &path)).await;
+    total(&app, "", 0).await;
+    app.finish().await;
+}
+
+/// The index is disposable: gone or damaged, it is made anew; behind, it catches
+/// up. A service that says it is ready finds everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_index_is_made_anew() {
+    let mut app = shop().await;
+    let index = app.folder.room("products").unwrap().join("index");
+    // At once, so that the index has most likely not seen it when it stops.
+    make(&app.staff(), lamp("zebra")).await;
+    app.restart("products", products::open).await;
+    assert_eq!(search(&app, "q=zebra").await["total"], 1);
+    assert_eq!(search(&app, "").await["total"], 195);
+
+    let damages: [fn(&std::path::Path); 3] = [
+        |index| std::fs::remove_dir_all(index).unwrap(),
+        |index| std::fs::write(index.join("meta.json"), "{}").unwrap(),
+        |index| {
+            for file in std::fs::read_dir(index).unwrap() {
+                let file = file.unwrap().path();
+                if file
+                    .extension()
+                    .is_some_and(|kind| kind == "idx" || kind == "term")
+                {
+                    std::fs::write(file, "damaged").unwrap();
+                }
+            }
+        },
+    ];
+    for damage in damages {
+        // Only stopped, nothing holds the files.
+        app.restart_after("products", products::open, || damage(&index))
+            .await;
+        assert_eq!(
+            search(&app, "q=desk+lamp&limit=1").await["items"][0]["sku"],
+            "HOM-0001"
+        );
+        assert_eq!(search(&app, "").await["total"], 195);
+    }
+    app.finish().await;
+}
