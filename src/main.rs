@@ -3,6 +3,7 @@
 //! This package starts services and speaks to people at a terminal; it holds no
 //! business rule. `up` runs all services in one process, `run` one of them.
 
+mod allocator;
 mod cli;
 mod control;
 mod demo;
@@ -17,6 +18,7 @@ use clap::Parser;
 use owo_colors::OwoColorize;
 
 fn main() -> ExitCode {
+    allocator::settle();
     let cli = cli::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

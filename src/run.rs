@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mesh::{Endpoints, Mesh, ZenohTransport};
 
 use crate::cli::Shop;
-use crate::services::{Running, ServiceName};
+use crate::services::{Running, ServiceName, stop_on_signal};
 
 /// Runs `service` until told otherwise. It may be started before, after or
 /// without the others.
@@ -15,6 +15,7 @@ pub(crate) async fn run(
     shop: &Shop,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
     let sockets = folder.room("mesh")?;
     let endpoints = Endpoints::on_this_host(&sockets, Some(service.name()), &service.before())
@@ -32,7 +33,7 @@ pub(crate) async fn run(
             .map_err(chassis::Error::from)?,
     );
     let mesh = Mesh::new(transport.clone(), folder.shop());
-    let running = Running::start(&[service], &folder, config, &mesh).await?;
+    let running = Running::start(&[service], &folder, config, &mesh, stop).await?;
     // Ready means that it serves. Whether it has caught up with the others is for
     // /readyz: under systemd they wait for one another's start otherwise.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

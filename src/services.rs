@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// How often it is looked whether a service is ready.
+const READY_LOOK: Duration = Duration::from_millis(5);
+
 /// A service of the shop. Each one's process connects to those before it, so that
 /// every pair of processes has exactly one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,15 +74,16 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `names`; returns when all of them can be reached.
+    /// Starts `names`, to be ended by `stop`; returns when all of them can be
+    /// reached.
     pub(crate) async fn start(
         names: &[ServiceName],
         folder: &Folder,
         config: Config,
         mesh: &Mesh,
+        stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
         let config = Arc::new(config);
-        let stop = CancellationToken::new();
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
         for &name in names {
@@ -88,18 +92,9 @@ impl Running {
                 let _ = heard.send(started);
             };
             let (folder, config, mesh) = (folder.clone(), config.clone(), mesh.clone());
-            let stop = running.stop.clone();
+            let (open, stop) = (name.open(), running.stop.clone());
             running.services.spawn(async move {
-                chassis::run(
-                    name.name(),
-                    name.open(),
-                    folder,
-                    config,
-                    mesh,
-                    stop,
-                    started,
-                )
-                .await
+                chassis::run(name.name(), open, folder, config, mesh, stop, started).await
             });
             waiting.push(listening);
         }
@@ -108,7 +103,7 @@ impl Running {
                 Ok(started) => running.started.push(started),
                 // It ended before it listened; its error says why.
                 Err(_) => {
-                    running.stop().await?;
+                    running.end().await?;
                     return Err(chassis::Error::Service(
                         "a service ended while it was opened".into(),
                     ));
@@ -123,63 +118,65 @@ impl Running {
         self.started.last().map(|one| one.address)
     }
 
-    /// Returns when nothing is missing, or one of them has ended.
-    pub(crate) async fn ready(&mut self) {
+    /// Returns when nothing is missing or it is time to stop.
+    pub(crate) async fn ready(&mut self) -> Result<(), chassis::Error> {
         while self
             .started
             .iter()
             .any(|one| !one.health.missing().is_empty())
-            && !self.ended()
         {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            if let Some(ended) = self.services.try_join_next() {
+                return flatten(ended).and(self.end().await);
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+            tokio::time::sleep(READY_LOOK).await;
         }
+        Ok(())
     }
 
-    fn ended(&self) -> bool {
-        self.services.len() < self.started.len()
-    }
-
-    /// Runs until a signal or until one of them fails, then ends all.
+    /// Runs until told to stop or until one of them fails, then drains all.
     pub(crate) async fn until_told(mut self) -> Result<(), chassis::Error> {
-        let told = tokio::select! {
-            told = signalled() => told.map_err(|error| chassis::Error::Service(error.to_string())),
-            ended = self.services.join_next() => flatten(ended),
-        };
+        let first = self.services.join_next().await.map_or(Ok(()), flatten);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        told.and(self.stop().await)
+        first.and(self.end().await)
     }
 
     /// Drains everything; the first failure wins.
-    pub(crate) async fn stop(&mut self) -> Result<(), chassis::Error> {
+    pub(crate) async fn end(&mut self) -> Result<(), chassis::Error> {
         self.stop.cancel();
         let mut outcome = Ok(());
         while let Some(ended) = self.services.join_next().await {
-            outcome = outcome.and(flatten(Some(ended)));
+            outcome = outcome.and(flatten(ended));
         }
         outcome
     }
 }
 
 fn flatten(
-    ended: Option<Result<Result<(), chassis::Error>, tokio::task::JoinError>>,
+    ended: Result<Result<(), chassis::Error>, tokio::task::JoinError>,
 ) -> Result<(), chassis::Error> {
-    match ended {
-        None => Ok(()),
-        Some(Ok(outcome)) => outcome,
-        Some(Err(panic)) => Err(chassis::Error::Service(format!(
+    ended.unwrap_or_else(|panic| {
+        Err(chassis::Error::Service(format!(
             "a service panicked: {panic}"
-        ))),
-    }
+        )))
+    })
 }
 
-/// Returns at SIGINT or SIGTERM.
-async fn signalled() -> std::io::Result<()> {
+/// A token that SIGINT or SIGTERM cancels, from the first moment on.
+pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("ending");
-    Ok(())
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending");
+        told.cancel();
+    });
+    Ok(stop)
 }

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chassis::Folder;
 use mesh::{Endpoints, Mesh, ZenohTransport};
 use owo_colors::OwoColorize;
 
 use crate::cli::Shop;
-use crate::demo;
-use crate::services::{Running, ServiceName};
+use crate::demo::{self, Plan};
+use crate::services::{Running, ServiceName, stop_on_signal};
 
 /// Opens the shop and keeps it open until told otherwise.
 pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> anyhow::Result<()> {
     let started = Instant::now();
+    let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
     let endpoints = Endpoints::alone()
         .and_beyond(
@@ -28,29 +30,34 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
             .map_err(chassis::Error::from)?,
     );
     let mesh = Mesh::new(transport.clone(), folder.shop());
-    let mut running = Running::start(&ServiceName::ALL, &folder, config, &mesh).await?;
-    let seeded = if demo { Some(demo::seed(&folder).await?) } else { None };
-    running.ready().await;
-    let door = running
-        .door()
-        .map(|door| format!("http://{door}"))
-        .unwrap_or_default();
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    anstream::println!(
-        "{} {} {}",
-        "The shop is open at".bold(),
-        door.green().bold(),
-        format!(
-            "(ready after {} ms, data in {})",
-            started.elapsed().as_millis(),
-            folder.path().display()
-        )
-        .dimmed(),
-    );
-    if let Some(seeded) = seeded {
-        anstream::println!("{seeded}");
+    let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
+    let mut running =
+        Running::start(&ServiceName::ALL, &folder, config, &mesh, stop.clone()).await?;
+    if let Some(seeded) = stop.run_until_cancelled(demo::follow(&demo, &folder)).await {
+        seeded?;
+    }
+    running.ready().await?;
+    if !stop.is_cancelled() {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        greet(&running, &folder, started);
+        anstream::print!("{}", demo.words(&folder));
     }
     let outcome = running.until_told().await;
     transport.close().await;
     Ok(outcome?)
+}
+
+fn greet(running: &Running, folder: &Folder, started: Instant) {
+    let door = running
+        .door()
+        .map(|door| format!("http://{door}"))
+        .unwrap_or_default();
+    let took = started.elapsed().as_millis();
+    let data = folder.path().display();
+    anstream::println!(
+        "{} {} {}",
+        "The shop is open at".bold(),
+        door.green().bold(),
+        format!("(ready after {took} ms, data in {data})").dimmed(),
+    );
 }

@@ -15,6 +15,7 @@ use hyper::StatusCode;
 use mesh::{LocalNetwork, Mesh};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::Shop;
 use crate::control::{self, Answer};
@@ -28,12 +29,14 @@ pub(crate) struct Add {
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
-    /// The person's name; the address if not given.
+    /// The person's name; of a new account, the part of the address before the @
+    /// if not given.
     #[arg(long)]
     name: Option<String>,
-    /// What the account may do.
-    #[arg(long, value_enum, default_value_t = Role::Customer)]
-    role: Role,
+    /// What the account may do; a new one may buy, an existing one stays as it is,
+    /// if not given.
+    #[arg(long, value_enum)]
+    role: Option<Role>,
     /// Read the password from the first line of standard input; otherwise one is
     /// made and shown, for an account that is new.
     #[arg(long)]
@@ -65,9 +68,11 @@ pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
     let outcome = match add.ask(&folder, given.clone()).await {
         Err(error) if is_at_rest(&error) => {
             let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), folder.shop());
-            let mut users = Running::start(&[ServiceName::Users], &folder, config, &mesh).await?;
+            let stop = CancellationToken::new();
+            let names = [ServiceName::Users];
+            let mut users = Running::start(&names, &folder, config, &mesh, stop).await?;
             let outcome = add.ask(&folder, given).await;
-            users.stop().await?;
+            users.end().await?;
             outcome?
         }
         outcome => outcome?,
@@ -94,17 +99,13 @@ struct Outcome {
 }
 
 impl Add {
-    /// Asks users. Only a new account needs a name and a password; if it turns out
-    /// to be new, what was not given is made up.
+    /// Asks users. Only a new account needs a password; if it turns out to be new
+    /// and none was given, one is made.
     async fn ask(&self, folder: &Folder, given: Option<String>) -> anyhow::Result<Outcome> {
-        let answer = self
-            .send(folder, self.name.as_ref(), given.as_ref())
-            .await?;
-        let (answer, password) = if lacks(&answer, "/name") || lacks(&answer, "/password") {
-            let made = given.is_none().then(generate);
-            let name = self.name.as_ref().unwrap_or(&self.email);
-            let password = given.as_ref().or(made.as_ref());
-            (self.send(folder, Some(name), password).await?, made)
+        let answer = self.send(folder, given.as_ref()).await?;
+        let (answer, password) = if given.is_none() && lacks_password(&answer) {
+            let made = generate();
+            (self.send(folder, Some(&made)).await?, Some(made))
         } else {
             (answer, None)
         };
@@ -113,17 +114,12 @@ impl Add {
         Ok(Outcome { created, user: answer.body, password })
     }
 
-    async fn send(
-        &self,
-        folder: &Folder,
-        name: Option<&String>,
-        password: Option<&String>,
-    ) -> anyhow::Result<Answer> {
+    async fn send(&self, folder: &Folder, password: Option<&String>) -> anyhow::Result<Answer> {
         let account = json!({
             "email": self.email,
-            "name": name,
+            "name": self.name,
             "password": password,
-            "roles": self.role.names(),
+            "roles": self.role.map(Role::names),
         });
         let socket = control::socket(folder, "users");
         control::post(
@@ -136,14 +132,9 @@ impl Add {
     }
 }
 
-/// Whether users wants a field that was not given.
-fn lacks(answer: &Answer, pointer: &str) -> bool {
+fn lacks_password(answer: &Answer) -> bool {
     let errors = answer.body["errors"].as_array();
-    errors.is_some_and(|errors| {
-        errors.iter().any(|error| {
-            error["pointer"] == pointer && text(&error["detail"]).starts_with("is required")
-        })
-    })
+    errors.is_some_and(|errors| errors.iter().any(|error| error["pointer"] == "/password"))
 }
 
 /// Nobody serves the socket: the shop is not running.

@@ -66,12 +66,13 @@ impl From<Error> for Problem {
             .member("service", service)
             .header(RETRY_AFTER, "1"),
             Error::Unreachable { service, .. } => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "bad-gateway",
-                "A service failed to answer",
-                format!("the service `{service}` cannot be reached; nothing was sent to it"),
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service-unavailable",
+                "A service is not there at the moment",
+                format!("the service `{service}` cannot be reached; nothing was written, try again"),
             )
             .member("service", service)
+            .header(RETRY_AFTER, "1")
             .because(&error),
             Error::Broken { service, .. } => Self::new(
                 StatusCode::BAD_GATEWAY,

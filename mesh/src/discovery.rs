@@ -91,15 +91,6 @@ impl Directory {
         Ok(Self { instances, guard })
     }
 
-    /// The instances of `service` that are alive now.
-    pub fn of(&self, service: &str) -> Vec<Instance> {
-        let all = self.instances.borrow();
-        all.values()
-            .filter(|one| one.service == service)
-            .cloned()
-            .collect()
-    }
-
     /// Wakes whenever somebody comes or goes.
     pub fn changes(&self) -> watch::Receiver<BTreeMap<String, Instance>> {
         self.instances.clone()

@@ -158,11 +158,6 @@ impl Following {
         self.state.borrow().clone()
     }
 
-    /// Wakes whenever that changes.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        self.state.clone()
-    }
-
     /// Applies everything that was in the source's log when this was called:
     /// before refusing for want of something just made elsewhere. `false` when
     /// that did not succeed within `patience`.
@@ -229,7 +224,10 @@ impl Run {
             let next = tokio::select! {
                 // Commands first: somebody waits for them.
                 biased;
-                Ok(command) = inbox.recv_async() => self.obey(command).await,
+                Ok(command) = inbox.recv_async() => {
+                    self.obey(command, &inbox).await;
+                    Next::Wait
+                }
                 Ok(ring) = rings.messages.recv_async() => self.hear(ring, &rings).await,
                 () = tokio::time::sleep(wait) => Next::Ask,
             };
@@ -265,20 +263,29 @@ impl Run {
         Next::Ask
     }
 
-    async fn obey(&mut self, command: Command) -> Next {
-        match command {
-            Command::CatchUp(done) => {
-                let caught_up = self.pull().await.is_some_and(|caught_up| caught_up);
-                let _ = done.send(caught_up);
-            }
-            Command::Retry(seq, done) => {
-                let _ = done.send(self.retry(seq).await);
-            }
-            Command::Discard(seq, done) => {
-                let _ = done.send(self.discard(seq).await);
+    /// Does what was asked, and whatever else was asked meanwhile. All who wait for
+    /// a catch-up share one; those who gave up waiting cost nothing.
+    async fn obey(&mut self, first: Command, inbox: &flume::Receiver<Command>) {
+        let mut catching_up = Vec::new();
+        for command in std::iter::once(first).chain(inbox.drain()) {
+            match command {
+                Command::CatchUp(done) => catching_up.push(done),
+                Command::Retry(seq, done) => {
+                    let _ = done.send(self.retry(seq).await);
+                }
+                Command::Discard(seq, done) => {
+                    let _ = done.send(self.discard(seq).await);
+                }
             }
         }
-        Next::Wait
+        catching_up.retain(|done| !done.is_closed());
+        if catching_up.is_empty() {
+            return;
+        }
+        let caught_up = self.pull().await.is_some_and(|caught_up| caught_up);
+        for done in catching_up {
+            let _ = done.send(caught_up);
+        }
     }
 
     /// Applies pages until the log's end. `None`: no answer, or nothing could be

@@ -19,7 +19,8 @@ use crate::{Event, Fact, Mark, Recorded, Time};
 const LOG: Table<u64, Recorded> = Table::new("log");
 /// source → where its log stands. One row, named for whoever looks.
 const HEAD: Table<String, Head> = Table::new("log_head");
-/// epoch → what it grew from.
+/// epoch → what it grew from. For people: a log's past is told from this table
+/// when somebody asks why a follower stopped.
 const EPOCHS: Table<u64, Origin> = Table::new("log_epochs");
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ use crate::{Endpoints, MutualTls};
 const LEASE: Duration = Duration::from_secs(3);
 
 /// `close` can hang on a dead link (zenoh issue 2675).
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A Zenoh session.
 pub struct ZenohTransport {
@@ -44,7 +44,9 @@ impl ZenohTransport {
         Ok(Self { session })
     }
 
-    /// Leaves the mesh.
+    /// Leaves the mesh, right before the process ends. Zenoh does not wait for
+    /// whoever is just coming in: such a peer stays linked to the closed session,
+    /// which tells it nothing, and looks for no other while this process lives.
     pub async fn close(&self) {
         if tokio::time::timeout(CLOSE_PATIENCE, self.session.close())
             .await

@@ -1,6 +1,8 @@
 //! The whole system: the real binary, used over HTTP as customers and staff would,
 //! and killed in the middle.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cli;
 mod kill;
 mod people;

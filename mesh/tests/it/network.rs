@@ -8,7 +8,7 @@ use mesh::{Endpoints, Faults, LocalNetwork, Mesh, Transport, ZenohTransport};
 use tempfile::TempDir;
 
 use crate::node::SOURCE;
-use crate::soon;
+use crate::{LOOK_EVERY, soon};
 
 /// A session on this host that listens as `name` and connects to `others`.
 pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<ZenohTransport> {
@@ -51,10 +51,13 @@ impl Network {
         Mesh::new(transport, "chaos")
     }
 
+    /// Ends the source's session. At the end of a process the host closes every
+    /// link; here the process goes on, so nobody may be on the way in.
     pub(crate) async fn source_ended(&mut self) {
-        if let Self::Zenoh { source, .. } = self
+        if let Self::Zenoh { source, followers, .. } = self
             && let Some(session) = source.take()
         {
+            soon("the followers' way in", came_in(followers, &session)).await;
             session.close().await;
         }
     }
@@ -78,5 +81,16 @@ impl Network {
         if let Self::Zenoh { followers, .. } = self {
             soon("the end of the session", followers.close()).await;
         }
+    }
+}
+
+/// Returns once `from` is heard at `at`: the sessions have found each other.
+async fn came_in(from: &ZenohTransport, at: &ZenohTransport) {
+    const TOPIC: &str = "chaos/way-in";
+    let heard = at.subscribe(TOPIC).await.expect("a subscription");
+    while heard.messages.is_empty() {
+        let knock = from.publish(TOPIC, Vec::new());
+        knock.await.expect("a publication");
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

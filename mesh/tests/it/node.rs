@@ -121,6 +121,7 @@ impl FollowerNode {
     }
 
     pub(crate) async fn stop(self) {
+        drop(self.following);
         self.home.leave().await;
     }
 }

@@ -22,16 +22,30 @@ pub fn of(body: &[u8]) -> String {
     )
 }
 
-/// A single resource with its tag, or 304 when the client has this version.
-pub fn respond<T: Serialize>(request: &HeaderMap, status: StatusCode, resource: &T) -> Response {
+/// A resource that was read: with its tag, or 304 when the client has this
+/// version.
+pub fn respond<T: Serialize>(request: &HeaderMap, resource: &T) -> Response {
+    let response = written(StatusCode::OK, resource);
+    let tag = response
+        .headers()
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok());
+    match tag {
+        Some(tag) if names(request, IF_NONE_MATCH, tag) => {
+            (StatusCode::NOT_MODIFIED, [(ETAG, tag.to_owned())]).into_response()
+        }
+        _ => response,
+    }
+}
+
+/// A resource that was made or changed, with its new tag: never 304, whatever
+/// version the client had.
+pub fn written<T: Serialize>(status: StatusCode, resource: &T) -> Response {
     let body = match serde_json::to_vec(resource) {
         Ok(body) => body,
         Err(error) => return Problem::internal(error).into_response(),
     };
     let tag = of(&body);
-    if status == StatusCode::OK && names(request, IF_NONE_MATCH, &tag) {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
-    }
     (
         status,
         [(ETAG, tag), (CONTENT_TYPE, "application/json".into())],

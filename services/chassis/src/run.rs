@@ -15,6 +15,8 @@ use futures::future::BoxFuture;
 use mesh::{Follower, Instance, Log, Mesh, Presence, Source};
 use store::Store;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,6 +50,8 @@ pub async fn run(
     started: impl FnOnce(Started) + Send,
 ) -> Result<(), Error> {
     let context = prepare(name, folder, config, mesh.clone()).await?;
+    // However this ends, what was started in the background ends with it.
+    let _end = context.stop.clone().drop_guard();
     let service = open(context).await?;
     let Service { context, address, server, control } = service;
     let listener = TcpListener::bind(address)
@@ -77,27 +81,37 @@ pub async fn run(
         error = context.store.failed() => Some(error),
     };
     drop(presence);
-    draining.cancel();
-    if tokio::time::timeout(DRAIN_PATIENCE, serving).await.is_err() {
+    drain(context, serving).await;
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Ends a service: requests in flight, then background tasks, then the store.
+async fn drain(context: Context, serving: JoinHandle<()>) {
+    let service = context.name;
+    let deadline = Instant::now() + DRAIN_PATIENCE;
+    context.draining.cancel();
+    if timeout_at(deadline, serving).await.is_err() {
         tracing::warn!(
-            service = name,
+            service,
             "requests were still in flight when the time to drain was over"
         );
     }
     context.stop.cancel();
     context.tasks.close();
-    if tokio::time::timeout(DRAIN_PATIENCE, context.tasks.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(service = name, "background tasks did not end in time");
+    if timeout_at(deadline, context.tasks.wait()).await.is_err() {
+        tracing::warn!(service, "background tasks did not end in time");
     }
     let store = context.store.clone();
     // The log holds the store too, and only its last clone is closed for good.
     drop(context);
     // Joining the writer thread waits for its last sync.
-    let _ = tokio::task::spawn_blocking(move || store.close()).await;
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    let closing = tokio::task::spawn_blocking(move || store.close());
+    if timeout_at(deadline, closing).await.is_err() {
+        tracing::warn!(
+            service,
+            "the store did not close in time; it recovers when it is opened"
+        );
+    }
 }
 
 /// Opens what every service stands on and starts what every service does.

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -22,6 +23,9 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 const SECONDS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0,
 ];
+
+/// How often samples are folded into their buckets.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts logging to standard error and collecting metrics, once a process.
 /// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
@@ -44,8 +48,25 @@ pub fn start(format: LogFormat, filter: &str) {
     let recorder = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
         .map(PrometheusBuilder::install_recorder);
-    if let Ok(Ok(handle)) = recorder {
-        let _ = METRICS.set(handle);
+    if let Ok(Ok(handle)) = recorder
+        && METRICS.set(handle.clone()).is_ok()
+    {
+        keep_up(handle);
+    }
+}
+
+/// Histograms keep every sample until somebody folds them, and nobody may be
+/// reading.
+fn keep_up(handle: PrometheusHandle) {
+    let folding = move || loop {
+        std::thread::sleep(FOLD_EVERY);
+        handle.run_upkeep();
+    };
+    let thread = std::thread::Builder::new()
+        .name("metrics".into())
+        .spawn(folding);
+    if let Err(error) = thread {
+        tracing::error!(%error, "metrics are not folded and will grow");
     }
 }
 

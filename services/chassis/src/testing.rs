@@ -141,9 +141,43 @@ impl TestService {
     /// # Panics
     /// When it does not end or come up.
     pub async fn restart(&mut self, name: &'static str, open: Open) {
+        self.restart_after(name, open, || {}).await;
+    }
+
+    /// As [`restart`](Self::restart), with something happening to the data while
+    /// nobody has it open.
+    ///
+    /// # Panics
+    /// When it does not end or come up.
+    pub async fn restart_after(
+        &mut self,
+        name: &'static str,
+        open: Open,
+        meanwhile: impl FnOnce(),
+    ) {
         self.end().await;
+        self.released(name).await;
+        meanwhile();
         self.stop = CancellationToken::new();
         self.run(name, open).await;
+    }
+
+    /// Waits until the ended service's store can be opened again. A process that
+    /// ends lets go of it at once; here a connection's task may still be about to
+    /// drop its router, and the store in it, after axum has called it done.
+    async fn released(&self, name: &str) {
+        let room = self.folder.path().join(name).join("store");
+        let is_free = || async {
+            match Store::open(&room, &store::Options::default()) {
+                Ok(store) => {
+                    store.close();
+                    true
+                }
+                Err(store::Error::Locked(_)) => false,
+                Err(error) => panic!("the store opens again: {error}"),
+            }
+        };
+        eventually("the store is released", is_free).await;
     }
 
     async fn end(&mut self) {

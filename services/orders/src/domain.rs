@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use chassis::FieldError;
-use mesh::{Id, ItemOrdered, Listing, Money, PublicationStatus, Shortage, Time, kinds};
+use mesh::{Id, Listing, Money, PublicationStatus, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
 
 /// Lines of one order. Bounds the work of one reservation and the size of one
@@ -114,9 +114,18 @@ pub(crate) struct Line {
 /// knowing the products.
 #[derive(Debug, Clone)]
 pub(crate) struct Placing {
-    pub(crate) items: Vec<ItemOrdered>,
+    pub(crate) items: Vec<Item>,
     pub(crate) shipping_address: Option<Address>,
     pub(crate) note: Option<String>,
+}
+
+/// An item of a request, each product once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Item {
+    /// Where it was named first, for whoever has to mend it.
+    place: usize,
+    pub(crate) product_id: Id<kinds::Product>,
+    pub(crate) quantity: u32,
 }
 
 /// An item as it was sent.
@@ -170,7 +179,7 @@ impl Placing {
     }
 }
 
-fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> Vec<ItemOrdered> {
+fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> Vec<Item> {
     let wanted = items.unwrap_or_default();
     if !(1..=LINES_MAX).contains(&wanted.len()) {
         faults.push(FieldError::new(
@@ -179,7 +188,7 @@ fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> 
         ));
         return Vec::new();
     }
-    let mut items: Vec<ItemOrdered> = Vec::with_capacity(wanted.len());
+    let mut items: Vec<Item> = Vec::with_capacity(wanted.len());
     for (place, item) in wanted.iter().enumerate() {
         let product_id = item
             .product_id
@@ -205,7 +214,7 @@ fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> 
                 faults.push(bad_quantity(place));
             }
             Some(other) => other.quantity += quantity,
-            None => items.push(ItemOrdered { product_id, quantity }),
+            None => items.push(Item { place, product_id, quantity }),
         }
     }
     items
@@ -231,12 +240,13 @@ fn unknown_product(place: usize) -> FieldError {
 /// Every item that is not for sale; several currencies; a total that no amount
 /// can hold.
 pub(crate) fn price(
-    items: &[ItemOrdered],
-    listing: impl Fn(&ItemOrdered) -> Option<Listing>,
+    items: &[Item],
+    listing: impl Fn(&Item) -> Option<Listing>,
 ) -> Result<(Vec<Line>, Money), Vec<FieldError>> {
     let mut faults = Vec::new();
     let mut lines = Vec::with_capacity(items.len());
-    for (place, item) in items.iter().enumerate() {
+    for item in items {
+        let place = item.place;
         let Some(listing) = listing(item).filter(|one| one.status == PublicationStatus::Published)
         else {
             faults.push(unknown_product(place));
@@ -344,7 +354,7 @@ mod tests {
 
     #[test]
     fn currencies_do_not_mix_and_totals_do_not_wrap() {
-        let items = [1, 2].map(|quantity| ItemOrdered { product_id: Id::new(), quantity });
+        let items = [1, 2].map(|quantity| Item { place: 0, product_id: Id::new(), quantity });
         let euros = price(&items, |_| Some(listing(250, "EUR"))).unwrap();
         assert_eq!(euros.1.amount, 750);
         let mixed = price(&items, |item| {

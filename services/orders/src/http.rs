@@ -115,8 +115,13 @@ struct PlaceRequest {
 
 /// What a request found or did in its transaction.
 enum Begun {
+    /// A new order, to be waited for.
     Placed,
-    Known(Known),
+    /// The key's order, which is not settled and was not answered.
+    Open(Id<kinds::Order>),
+    /// The answer under the key.
+    Answered(Answer),
+    /// Nothing can be ordered this way.
     Refused(Problem),
 }
 
@@ -126,16 +131,26 @@ struct Reply {
 }
 
 impl Orders {
-    /// Products that are not for sale here may have become so just now.
-    async fn learn_of(&self, placing: &Placing) -> Result<(), Error> {
+    /// Products that are not for sale here may have become so just now. While
+    /// products cannot be asked, nothing is decided: 503 rather than 422.
+    async fn learn_of(&self, placing: &Placing) -> Result<(), Problem> {
+        if self.all_for_sale(placing)?
+            || self.products.catch_up(CATCH_UP_PATIENCE).await
+            || self.all_for_sale(placing)?
+        {
+            return Ok(());
+        }
+        Err(Problem::busy())
+    }
+
+    fn all_for_sale(&self, placing: &Placing) -> Result<bool, Error> {
         for item in &placing.items {
             let listing = orders::listing(&self.store, item.product_id)?;
             if listing.is_none_or(|listing| listing.status != PublicationStatus::Published) {
-                self.products.catch_up(CATCH_UP_PATIENCE).await;
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Places the order, or finds what its key already led to, and waits for the
@@ -154,19 +169,14 @@ impl Orders {
                 let answer = self.outcome(id, &mut wait).await?;
                 Ok(Reply { answer, replayed: false })
             }
-            Begun::Known(Known::Answered(answer)) => Ok(Reply { answer, replayed: true }),
-            Begun::Known(Known::Accepted(id)) => {
-                let (order, lines) = orders::find(&self.store, id)?;
-                Ok(Reply { answer: Answer::accepted(&order, &lines), replayed: true })
-            }
-            Begun::Known(Known::Open(id)) => {
+            Begun::Answered(answer) => Ok(Reply { answer, replayed: true }),
+            Begun::Open(id) => {
                 // Its first request is waiting: a twin. Nobody is: that request
                 // died with a process, and this one takes its place.
                 let mut wait = self.waiters.register(id).ok_or(Error::InFlight)?;
                 let answer = self.outcome(id, &mut wait).await?;
                 Ok(Reply { answer, replayed: true })
             }
-            Begun::Known(Known::New) => Err(Problem::internal("a new key was reported as known")),
         }
     }
 
@@ -204,8 +214,13 @@ fn begin(
         .map(|key| (user_id, orders::PLACE_PATH.to_owned(), key));
     if let Some(scope) = &scope {
         match idempotency::look_up(tx, scope, &fingerprint)? {
-            Known::New => {}
-            known => return Ok(Begun::Known(known)),
+            None => {}
+            Some(Known::Open(id)) => return Ok(Begun::Open(id)),
+            Some(Known::Answered(answer)) => return Ok(Begun::Answered(answer)),
+            Some(Known::Accepted(id)) => {
+                let (order, lines) = orders::find(tx, id)?;
+                return Ok(Begun::Answered(Answer::accepted(&order, &lines)));
+            }
         }
     }
     let now = now();
@@ -213,7 +228,7 @@ fn begin(
     for item in &placing.items {
         listings.push(orders::listing(tx, item.product_id)?);
     }
-    let listing = |item: &mesh::ItemOrdered| {
+    let listing = |item: &domain::Item| {
         listings
             .iter()
             .flatten()
@@ -333,11 +348,7 @@ async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (order, lines) = own(&orders, &caller, id)?;
-    Ok(etag::respond(
-        &headers,
-        StatusCode::OK,
-        &OrderView::new(&order, &lines),
-    ))
+    Ok(etag::respond(&headers, &OrderView::new(&order, &lines)))
 }
 
 async fn history(

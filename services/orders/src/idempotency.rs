@@ -65,8 +65,6 @@ impl store::Record for Part {}
 /// What is known under a key.
 #[derive(Debug)]
 pub(crate) enum Known {
-    /// Nothing.
-    New,
     /// The order is being settled.
     Open(Id<kinds::Order>),
     /// 202 was answered.
@@ -81,7 +79,7 @@ pub(crate) fn fingerprint(request: &impl Serialize) -> Fingerprint {
     Blake2b::<U16>::digest(bytes).into()
 }
 
-/// Looks a key up.
+/// Looks a key up; `None` for a new one.
 ///
 /// # Errors
 /// [`Error::KeyReused`] when it belongs to another request.
@@ -89,14 +87,14 @@ pub(crate) fn look_up(
     from: &impl Read,
     scope: &Scope,
     fingerprint: &Fingerprint,
-) -> Result<Known, Error> {
+) -> Result<Option<Known>, Error> {
     let Some(record) = from.get(KEYS, scope)? else {
-        return Ok(Known::New);
+        return Ok(None);
     };
     if record.fingerprint != *fingerprint {
         return Err(Error::KeyReused);
     }
-    Ok(match record.outcome {
+    Ok(Some(match record.outcome {
         Outcome::Open { order_id } => Known::Open(order_id),
         Outcome::Accepted { order_id } => Known::Accepted(order_id),
         Outcome::Answered { kind, status, .. } => {
@@ -106,7 +104,7 @@ pub(crate) fn look_up(
             }
             Known::Answered(Answer { kind, status, body })
         }
-    })
+    }))
 }
 
 /// Binds a new key to the order placed under it.

@@ -36,6 +36,7 @@ use tokio::sync::Semaphore;
 use self::indexer::Indexer;
 use self::query::{Doubt, Plan};
 use self::schema::{SCHEMA, column, plain, words_of};
+use self::vocabulary::Doubted;
 use crate::Error;
 use crate::domain::{Level, Product, ProductId};
 use crate::store;
@@ -127,20 +128,30 @@ impl Search {
     pub(crate) fn start(ctx: &Context) -> Result<Self, chassis::Error> {
         let dir = ctx.room.join("index");
         let failed = |error: Error| chassis::Error::Service(error.to_string());
-        let opened = indexer::open(&dir, &ctx.log).map_err(failed)?;
+        // It reads, and may delete, whole files: other services start meanwhile.
+        let opened = tokio::task::block_in_place(|| indexer::open(&dir, &ctx.log));
+        let opened = opened.map_err(failed)?;
         let reader = indexer::reader(&opened.0).map_err(failed)?;
         let reader = Reader(Arc::new(RwLock::new(reader)));
         let caught_up = Arc::new(AtomicBool::new(false));
+        let stop = ctx.stop.child_token();
         let indexer = Indexer {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
             dir,
             reader: reader.clone(),
             caught_up: caught_up.clone(),
-            stop: ctx.stop.clone(),
+            stop: stop.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
         ctx.tasks.spawn_blocking(move || indexer.run(opened));
+        // A runtime that is dropped drops its tasks first and then waits for its
+        // threads: the guard is how the thread hears of it.
+        let (guard, told) = (stop.drop_guard(), ctx.stop.clone());
+        ctx.tasks.spawn(async move {
+            let _guard = guard;
+            told.cancelled().await;
+        });
         ctx.health.add(move || {
             let level = caught_up.load(Ordering::Relaxed);
             (!level).then(|| "search index not caught up".to_owned())
@@ -244,8 +255,8 @@ impl Search {
         let mut ends = vocabulary::completions(&searcher, field, word, SUGGESTIONS_TRIED)?;
         for as_prefix in [false, true] {
             if ends.is_empty() {
-                ends =
-                    vocabulary::corrections(&searcher, field, word, as_prefix, SUGGESTIONS_TRIED)?;
+                let doubted = Doubted { word, as_prefix, documents_min: 0 };
+                ends = vocabulary::corrections(&searcher, field, &doubted, SUGGESTIONS_TRIED)?;
             }
         }
         let mut ranked = Vec::new();

@@ -4,39 +4,21 @@
 //! (RFC 6901), and what passes is within every limit of the contract, so a
 //! stored product always fits a stored value.
 
-use std::collections::BTreeMap;
+mod reading;
 
 use chassis::FieldError;
 use chassis::json::{ParseError, parse_fields};
-use mesh::{Currency, Money, PublicationStatus};
+use mesh::PublicationStatus;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::domain::{CATEGORY_SEPARATOR, Content, PIECES_MAX};
+use self::reading::Reading;
+use crate::domain::Content;
 
-const SKU_CHARS_MAX: usize = 64;
-const TITLE_CHARS_MAX: usize = 300;
-const DESCRIPTION_CHARS_MAX: usize = 8_000;
-const BRAND_CHARS_MAX: usize = 200;
-const CATEGORIES_MAX: usize = 20;
-const CATEGORY_CHARS_MAX: usize = 200;
-/// Every step has its own rows in the lists, so a path cannot be all steps.
-const CATEGORY_STEPS_MAX: usize = 10;
-const ATTRIBUTES_MAX: usize = 256;
-const ATTRIBUTE_NAME_CHARS_MAX: usize = 128;
-const ATTRIBUTE_VALUE_CHARS_MAX: usize = 8_000;
-const IMAGES_MAX: usize = 20;
-const IMAGE_CHARS_MAX: usize = 500;
-/// Minor units.
-const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Of its content as compact JSON. With the record's own few fields this stays
 /// well below the 32 KiB of a stored value.
 const PRODUCT_BYTES_MAX: usize = 24 * 1024;
-/// Faults named of one product; there is no use in more.
-const FAULTS_MAX: usize = 100;
-
 /// What was sent: a product's content and, where it may be given, its stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Submission {
@@ -80,13 +62,6 @@ struct Fields {
     stock: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PriceFields {
-    amount: Option<Box<RawValue>>,
-    currency: Option<Box<RawValue>>,
-}
-
 /// Reads a whole product.
 ///
 /// # Errors
@@ -96,8 +71,8 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
     let mut reading = Reading::default();
     let sku = reading.sku(fields.sku)?;
     let title = reading.title(fields.title)?;
-    let description = reading.text("/description", fields.description, DESCRIPTION_CHARS_MAX)?;
-    let brand = reading.text("/brand", fields.brand, BRAND_CHARS_MAX)?;
+    let description = reading.description(fields.description)?;
+    let brand = reading.brand(fields.brand)?;
     let categories = reading.categories(fields.categories)?;
     let price = reading.price(fields.price)?;
     let attributes = reading.attributes(fields.attributes)?;
@@ -172,219 +147,6 @@ fn within_size(content: &Content) -> Result<(), Fault> {
     Err(Fault::Invalid(vec![FieldError::new("", detail)]))
 }
 
-/// The faults found so far.
-#[derive(Default)]
-struct Reading {
-    faults: Vec<FieldError>,
-}
-
-impl Reading {
-    fn fault(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(FieldError::new(pointer, detail));
-        }
-    }
-
-    /// A value of a type; one of another type is a fault and reads as absent.
-    fn value<T: DeserializeOwned>(
-        &mut self,
-        pointer: &str,
-        raw: Option<Box<RawValue>>,
-    ) -> Result<Option<T>, Fault> {
-        let Some(raw) = raw else { return Ok(None) };
-        match parse_fields(raw.get().as_bytes()) {
-            Ok(value) => Ok(Some(value)),
-            Err(ParseError::Field(error)) => {
-                self.fault(format!("{pointer}{}", error.pointer), error.detail);
-                Ok(None)
-            }
-            Err(ParseError::Unreadable(why)) => Err(Fault::Unreadable(format!("{pointer}: {why}"))),
-        }
-    }
-
-    /// A text of at most `chars_max` characters; `None` when absent or at fault.
-    fn text(
-        &mut self,
-        pointer: &str,
-        raw: Option<Box<RawValue>>,
-        chars_max: usize,
-    ) -> Result<Option<String>, Fault> {
-        let text: Option<String> = self.value(pointer, raw)?;
-        let chars = text.as_ref().map_or(0, |text| text.chars().count());
-        if chars > chars_max {
-            self.fault(
-                pointer,
-                format!("has {chars} characters; at most {chars_max} are kept"),
-            );
-            return Ok(None);
-        }
-        Ok(text)
-    }
-
-    fn required(&mut self, pointer: &str, raw: Option<&RawValue>) -> bool {
-        if raw.is_none() {
-            self.fault(pointer, "is required");
-        }
-        raw.is_some()
-    }
-
-    fn sku(&mut self, raw: Option<Box<RawValue>>) -> Result<String, Fault> {
-        let pointer = "/sku";
-        self.required(pointer, raw.as_deref());
-        let Some(sku) = self.text(pointer, raw, SKU_CHARS_MAX)? else {
-            return Ok(String::new());
-        };
-        if sku.is_empty() || sku.trim() != sku || sku.contains(char::is_control) {
-            self.fault(
-                pointer,
-                "must be 1..64 characters, without spaces around them and without control characters",
-            );
-        }
-        Ok(sku)
-    }
-
-    fn title(&mut self, raw: Option<Box<RawValue>>) -> Result<String, Fault> {
-        let pointer = "/title";
-        self.required(pointer, raw.as_deref());
-        let Some(title) = self.text(pointer, raw, TITLE_CHARS_MAX)? else {
-            return Ok(String::new());
-        };
-        if title.trim().is_empty() {
-            self.fault(pointer, "must not be empty");
-        }
-        Ok(title)
-    }
-
-    fn price(&mut self, raw: Option<Box<RawValue>>) -> Result<Option<Money>, Fault> {
-        if !self.required("/price", raw.as_deref()) {
-            return Ok(None);
-        }
-        let Some(PriceFields { amount, currency }) = self.value("/price", raw)? else {
-            return Ok(None);
-        };
-        self.required("/price/amount", amount.as_deref());
-        self.required("/price/currency", currency.as_deref());
-        let amount: Option<i64> = self.value("/price/amount", amount)?;
-        if amount.is_some_and(|amount| !(0..=PRICE_MAX).contains(&amount)) {
-            self.fault(
-                "/price/amount",
-                format!("must be 0..{PRICE_MAX}, in minor units of the currency"),
-            );
-        }
-        let currency: Option<Currency> = self.value("/price/currency", currency)?;
-        Ok(amount
-            .zip(currency)
-            .map(|(amount, currency)| Money { amount, currency }))
-    }
-
-    /// The steps of each path are trimmed, so that a category has one spelling.
-    fn categories(&mut self, raw: Option<Box<RawValue>>) -> Result<Vec<String>, Fault> {
-        let mut categories: Vec<String> = Vec::new();
-        for (pointer, raw) in self.list("/categories", raw, CATEGORIES_MAX)? {
-            let Some(path) = self.text(&pointer, Some(raw), CATEGORY_CHARS_MAX)? else {
-                continue;
-            };
-            let steps: Vec<&str> = path.split('>').map(str::trim).collect();
-            if steps.iter().any(|step| step.is_empty()) || steps.len() > CATEGORY_STEPS_MAX {
-                self.fault(
-                    pointer,
-                    format!("must be 1..{CATEGORY_STEPS_MAX} names separated by ` > `, such as `Home > Lighting`"),
-                );
-            }
-            let path = steps.join(CATEGORY_SEPARATOR);
-            if !categories.contains(&path) {
-                categories.push(path);
-            }
-        }
-        Ok(categories)
-    }
-
-    fn images(&mut self, raw: Option<Box<RawValue>>) -> Result<Vec<String>, Fault> {
-        let mut images = Vec::new();
-        for (pointer, raw) in self.list("/images", raw, IMAGES_MAX)? {
-            let Some(image) = self.text(&pointer, Some(raw), IMAGE_CHARS_MAX)? else {
-                continue;
-            };
-            let address = ["https://", "http://", "/"]
-                .iter()
-                .any(|start| image.starts_with(start));
-            if !address || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                self.fault(
-                    pointer,
-                    "must be an address that begins with https://, http:// or /",
-                );
-            }
-            images.push(image);
-        }
-        Ok(images)
-    }
-
-    /// An array's values, each with its pointer.
-    fn list(
-        &mut self,
-        pointer: &str,
-        raw: Option<Box<RawValue>>,
-        items_max: usize,
-    ) -> Result<Vec<(String, Box<RawValue>)>, Fault> {
-        let items: Vec<Box<RawValue>> = self.value(pointer, raw)?.unwrap_or_default();
-        if items.len() > items_max {
-            self.fault(
-                pointer,
-                format!("has {} entries; at most {items_max} are kept", items.len()),
-            );
-        }
-        let named = |(place, raw)| (format!("{pointer}/{place}"), raw);
-        Ok(items
-            .into_iter()
-            .take(items_max)
-            .enumerate()
-            .map(named)
-            .collect())
-    }
-
-    fn attributes(
-        &mut self,
-        raw: Option<Box<RawValue>>,
-    ) -> Result<BTreeMap<String, String>, Fault> {
-        let pointer = "/attributes";
-        let raw: BTreeMap<String, Box<RawValue>> = self.value(pointer, raw)?.unwrap_or_default();
-        if raw.len() > ATTRIBUTES_MAX {
-            self.fault(
-                pointer,
-                format!(
-                    "has {} entries; at most {ATTRIBUTES_MAX} are kept",
-                    raw.len()
-                ),
-            );
-        }
-        let mut attributes = BTreeMap::new();
-        for (name, raw) in raw.into_iter().take(ATTRIBUTES_MAX) {
-            let chars = name.chars().count();
-            if !(1..=ATTRIBUTE_NAME_CHARS_MAX).contains(&chars) || name.contains(char::is_control) {
-                // The name itself may be as long as the body, so it is not repeated.
-                self.fault(
-                    pointer,
-                    format!("has a name of {chars} characters; a name has 1..{ATTRIBUTE_NAME_CHARS_MAX} and no control characters"),
-                );
-                continue;
-            }
-            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-            if let Some(value) = self.text(&pointer, Some(raw), ATTRIBUTE_VALUE_CHARS_MAX)? {
-                attributes.insert(name, value);
-            }
-        }
-        Ok(attributes)
-    }
-
-    fn stock(&mut self, raw: Option<Box<RawValue>>) -> Result<Option<i64>, Fault> {
-        let stock: Option<i64> = self.value("/stock", raw)?;
-        if stock.is_some_and(|stock| !(0..=PIECES_MAX).contains(&stock)) {
-            self.fault("/stock", format!("must be 0..{PIECES_MAX} pieces"));
-        }
-        Ok(stock)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -431,7 +193,7 @@ mod tests {
         );
         assert_eq!(faults(&json!({})), ["/sku", "/title", "/price"]);
         assert_eq!(faults(&json!([])), [""]);
-        for bounds in [-1, PRICE_MAX + 1] {
+        for bounds in [-1_i64, 1_000_000_000_001] {
             let mut product = lamp();
             product["price"]["amount"] = bounds.into();
             assert_eq!(faults(&product), ["/price/amount"]);

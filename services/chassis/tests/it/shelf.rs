@@ -86,7 +86,7 @@ fn current(from: &impl Read) -> Result<String, store::Error> {
 }
 
 async fn label(State(store): State<Store>, headers: HeaderMap) -> Result<Response, Problem> {
-    Ok(etag::respond(&headers, StatusCode::OK, &current(&store)?))
+    Ok(etag::respond(&headers, &current(&store)?))
 }
 
 async fn relabel(
@@ -100,7 +100,7 @@ async fn relabel(
         Ok(tx.put(LABEL, &0, &next)?)
     });
     written.await?;
-    Ok(etag::respond(&headers, StatusCode::OK, &label))
+    Ok(etag::written(StatusCode::OK, &label))
 }
 
 async fn key(IdempotencyKey(key): IdempotencyKey) -> Json<Option<String>> {

@@ -1,5 +1,7 @@
 //! Orders as a client sees it, with products played by its log.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use chassis::testing::{OtherService, Person, TestService, eventually, send};
 use mesh::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
 use reqwest::Method;
@@ -29,17 +31,27 @@ impl Shop {
             price: Money { amount, currency: currency.parse().unwrap() },
             status: PublicationStatus::Published,
         };
-        self.products.say(&product_id.to_string(), Fact::ProductCreated(listing)).await;
+        self.products
+            .say(&product_id.to_string(), Fact::ProductCreated(listing))
+            .await;
         product_id
     }
 
     async fn hold(&self, order_id: &str) {
         let order_id = order_id.parse().unwrap();
-        self.products.say("k", Fact::StockReserved { order_id }).await;
+        self.products
+            .say("k", Fact::StockReserved { order_id })
+            .await;
     }
 
     /// Places an order and answers for products as soon as it is pending.
-    async fn order(&self, buyer: &Person, body: Value, key: Option<&str>, short: Option<Shortage>) -> chassis::testing::Answer {
+    async fn order(
+        &self,
+        buyer: &Person,
+        body: Value,
+        key: Option<&str>,
+        short: Option<Shortage>,
+    ) -> chassis::testing::Answer {
         let mut request = buyer.request(Method::POST, "/v1/orders").json(&body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -52,7 +64,8 @@ impl Shop {
         match short {
             None => self.hold(&id).await,
             Some(shortage) => {
-                let fact = Fact::StockRefused { order_id: id.parse().unwrap(), shortages: vec![shortage] };
+                let fact =
+                    Fact::StockRefused { order_id: id.parse().unwrap(), shortages: vec![shortage] };
                 self.products.say("k", fact).await;
             }
         }
@@ -85,7 +98,10 @@ async fn placed_confirmed_and_listed() {
     let placed = shop.order(&buyer, body, None, None).await;
     assert_eq!(placed.status, 201, "{:?}", placed.body);
     assert_eq!(placed.body["status"], "confirmed");
-    assert_eq!(placed.body["total"], json!({ "amount": 5997, "currency": "EUR" }));
+    assert_eq!(
+        placed.body["total"],
+        json!({ "amount": 5997, "currency": "EUR" })
+    );
     assert_eq!(placed.body["items"][0]["quantity"], 3);
     assert_eq!(placed.body["items"][0]["title"], "Desk lamp");
     assert_eq!(placed.body["shipping_address"]["city"], "Kobe");
@@ -103,9 +119,17 @@ async fn placed_confirmed_and_listed() {
     assert_eq!(shop.orders.staff().get(&path).await.status, 200);
     assert_eq!(buyer.get("/v1/orders/order_nonsense").await.status, 404);
     let staff = shop.orders.staff();
-    let theirs = staff.get(&format!("/v1/orders?user_id={}&status=confirmed", buyer.user_id())).await;
+    let theirs = staff
+        .get(&format!(
+            "/v1/orders?user_id={}&status=confirmed",
+            buyer.user_id()
+        ))
+        .await;
     assert_eq!(theirs.body["items"].as_array().unwrap().len(), 1);
-    assert_eq!(buyer.get("/v1/orders?status=rejected").await.body["items"], json!([]));
+    assert_eq!(
+        buyer.get("/v1/orders?status=rejected").await.body["items"],
+        json!([])
+    );
     assert_eq!(buyer.get("/v1/orders?status=lost").await.status, 400);
     shop.orders.finish().await;
 }
@@ -116,20 +140,45 @@ async fn refusals_name_what_is_wrong() {
     let buyer = shop.orders.customer();
     let lamp = shop.sell(100, "EUR").await;
     let torch = shop.sell(100, "USD").await;
-    let unknown = buyer.post("/v1/orders", items(&[(lamp, 1), (Id::new(), 1)])).await;
-    assert_eq!((unknown.status, unknown.body["errors"][0]["pointer"].as_str()), (422, Some("/items/1/product_id")));
-    let mixed = buyer.post("/v1/orders", items(&[(lamp, 1), (torch, 1)])).await;
+    let unknown = buyer
+        .post("/v1/orders", items(&[(lamp, 1), (Id::new(), 1)]))
+        .await;
+    assert_eq!(
+        (
+            unknown.status,
+            unknown.body["errors"][0]["pointer"].as_str()
+        ),
+        (422, Some("/items/1/product_id"))
+    );
+    let mixed = buyer
+        .post("/v1/orders", items(&[(lamp, 1), (torch, 1)]))
+        .await;
     assert_eq!((mixed.status, mixed.problem()), (422, "invalid"));
-    let many = buyer.post("/v1/orders", items(&[(lamp, 1001), (torch, 0)])).await;
+    let many = buyer
+        .post("/v1/orders", items(&[(lamp, 1001), (torch, 0)]))
+        .await;
     assert_eq!(many.body["errors"].as_array().unwrap().len(), 2);
     assert_eq!(buyer.post("/v1/orders", json!({})).await.status, 422);
-    assert_eq!(buyer.post("/v1/orders", json!({ "items": [], "status": "paid" })).await.status, 400);
+    assert_eq!(
+        buyer
+            .post("/v1/orders", json!({ "items": [], "status": "paid" }))
+            .await
+            .status,
+        400
+    );
 
     let shortage = Shortage { product_id: lamp, requested: 5, available: 3 };
-    let short = shop.order(&buyer, items(&[(lamp, 5)]), None, Some(shortage)).await;
+    let short = shop
+        .order(&buyer, items(&[(lamp, 5)]), None, Some(shortage))
+        .await;
     assert_eq!((short.status, short.problem()), (409, "out-of-stock"));
     assert_eq!(short.body["items"][0]["available"], 3);
-    let kept = buyer.get(&format!("/v1/orders/{}", short.body["order_id"].as_str().unwrap())).await;
+    let kept = buyer
+        .get(&format!(
+            "/v1/orders/{}",
+            short.body["order_id"].as_str().unwrap()
+        ))
+        .await;
     assert_eq!(kept.body["status"], "rejected");
     shop.orders.finish().await;
 }
@@ -140,9 +189,16 @@ async fn one_outcome_under_one_key() {
     let buyer = shop.orders.customer();
     let lamp = shop.sell(100, "EUR").await;
     let send_again = |key: &'static str, body: Value| {
-        send(buyer.request(Method::POST, "/v1/orders").json(&body).header("idempotency-key", key))
+        send(
+            buyer
+                .request(Method::POST, "/v1/orders")
+                .json(&body)
+                .header("idempotency-key", key),
+        )
     };
-    let first = shop.order(&buyer, items(&[(lamp, 1)]), Some("\"one\""), None).await;
+    let first = shop
+        .order(&buyer, items(&[(lamp, 1)]), Some("\"one\""), None)
+        .await;
     let replay = send_again("one", items(&[(lamp, 1)])).await;
     assert_eq!((replay.status, &replay.body), (201, &first.body));
     assert_eq!(replay.headers["idempotency-replayed"], "true");
@@ -150,39 +206,72 @@ async fn one_outcome_under_one_key() {
     assert_eq!(send_again("one", items(&[(lamp, 2)])).await.status, 422);
     // A key is its user's own.
     let other = shop.orders.customer();
-    let theirs = shop.order(&other, items(&[(lamp, 2)]), Some("one"), None).await;
+    let theirs = shop
+        .order(&other, items(&[(lamp, 2)]), Some("one"), None)
+        .await;
     assert_eq!(theirs.status, 201);
 
     let shortage = Shortage { product_id: lamp, requested: 9, available: 0 };
-    let short = shop.order(&buyer, items(&[(lamp, 9)]), Some("short"), Some(shortage)).await;
+    let short = shop
+        .order(&buyer, items(&[(lamp, 9)]), Some("short"), Some(shortage))
+        .await;
     let again = send_again("short", items(&[(lamp, 9)])).await;
     assert_eq!((again.status, &again.body), (409, &short.body));
     let refused = send_again("bad", items(&[(Id::new(), 1)])).await;
     let again = send_again("bad", items(&[(Id::new(), 1)])).await;
     assert_eq!((refused.status, again.status), (422, 422));
-    let invalid = buyer.request(Method::POST, "/v1/orders").json(&items(&[(lamp, 1)]));
-    assert_eq!(send(invalid.header("idempotency-key", "a b")).await.status, 400);
+    let invalid = buyer
+        .request(Method::POST, "/v1/orders")
+        .json(&items(&[(lamp, 1)]));
+    assert_eq!(
+        send(invalid.header("idempotency-key", "a b")).await.status,
+        400
+    );
 
     // A twin in flight is told so; 202 is the outcome when products is silent,
     // also for a retry after a restart, and the order settles all the same.
     let slow = tokio::spawn(send(
-        buyer.request(Method::POST, "/v1/orders").json(&items(&[(lamp, 3)])).header("idempotency-key", "slow"),
+        buyer
+            .request(Method::POST, "/v1/orders")
+            .json(&items(&[(lamp, 3)]))
+            .header("idempotency-key", "slow"),
     ));
-    let pending = || async { buyer.get("/v1/orders?status=pending").await.body["items"] != json!([]) };
+    let pending =
+        || async { buyer.get("/v1/orders?status=pending").await.body["items"] != json!([]) };
     eventually("the slow order is pending", pending).await;
-    assert_eq!(send_again("slow", items(&[(lamp, 3)])).await.problem(), "idempotency-key-in-flight");
+    assert_eq!(
+        send_again("slow", items(&[(lamp, 3)])).await.problem(),
+        "idempotency-key-in-flight"
+    );
     let slow = slow.await.unwrap();
-    assert_eq!((slow.status, slow.body["status"].as_str()), (202, Some("pending")));
+    assert_eq!(
+        (slow.status, slow.body["status"].as_str()),
+        (202, Some("pending"))
+    );
 
     shop.orders.restart("orders", orders::open).await;
     let buyer = shop.orders.again(&buyer);
     shop.hold(slow.body["id"].as_str().unwrap()).await;
-    let settled = || async { buyer.get("/v1/orders?status=pending").await.body["items"] == json!([]) };
+    let settled =
+        || async { buyer.get("/v1/orders?status=pending").await.body["items"] == json!([]) };
     eventually("the slow order is settled", settled).await;
-    let retry = send(buyer.request(Method::POST, "/v1/orders").json(&items(&[(lamp, 3)])).header("idempotency-key", "slow"));
+    let retry = send(
+        buyer
+            .request(Method::POST, "/v1/orders")
+            .json(&items(&[(lamp, 3)]))
+            .header("idempotency-key", "slow"),
+    );
     let retry = retry.await;
-    assert_eq!((retry.status, retry.body["status"].as_str()), (202, Some("confirmed")));
-    let replay = send(buyer.request(Method::POST, "/v1/orders").json(&items(&[(lamp, 1)])).header("idempotency-key", "one"));
+    assert_eq!(
+        (retry.status, retry.body["status"].as_str()),
+        (202, Some("confirmed"))
+    );
+    let replay = send(
+        buyer
+            .request(Method::POST, "/v1/orders")
+            .json(&items(&[(lamp, 1)]))
+            .header("idempotency-key", "one"),
+    );
     assert_eq!(replay.await.body, first.body);
     shop.orders.finish().await;
 }
@@ -200,11 +289,17 @@ async fn pages_stay_where_they_are() {
     let mut seen: Vec<_> = first["items"].as_array().unwrap().clone();
     let mut cursor = first["next_cursor"].clone();
     while let Some(text) = cursor.as_str() {
-        let page = buyer.get(&format!("/v1/orders?limit=2&cursor={text}")).await.body;
+        let page = buyer
+            .get(&format!("/v1/orders?limit=2&cursor={text}"))
+            .await
+            .body;
         seen.extend(page["items"].as_array().unwrap().clone());
         cursor = page["next_cursor"].clone();
     }
-    let ids: Vec<_> = seen.iter().map(|order| order["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = seen
+        .iter()
+        .map(|order| order["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids.len(), 5);
     assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
     assert_eq!(buyer.get("/v1/orders?cursor=x").await.status, 400);

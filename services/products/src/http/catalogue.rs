@@ -34,7 +34,7 @@ pub(super) async fn create(
         .await?;
     let location = format!("/v1/products/{}", product.id);
     let view = ProductView::new(&product, level);
-    let answer = etag::respond(&headers, StatusCode::CREATED, &view);
+    let answer = etag::written(StatusCode::CREATED, &view);
     Ok(([(LOCATION, location)], answer).into_response())
 }
 
@@ -68,7 +68,7 @@ fn show(
         return Err(Error::NotFound.into());
     }
     let view = ProductView::new(&product, level);
-    let answer = etag::respond(headers, StatusCode::OK, &view);
+    let answer = etag::respond(headers, &view);
     Ok(cached(answer, product.is_published()))
 }
 
@@ -139,10 +139,9 @@ fn without_stock(submission: Submission) -> Result<Content, Error> {
     }
 }
 
-/// The changed product. A condition on the version before says nothing about it.
 fn changed(product: &Product, level: Level) -> Response {
     let view = ProductView::new(product, level);
-    etag::respond(&HeaderMap::new(), StatusCode::OK, &view)
+    etag::written(StatusCode::OK, &view)
 }
 
 pub(super) async fn remove(

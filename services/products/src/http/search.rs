@@ -143,6 +143,12 @@ fn sort(value: &str) -> Result<Sort, Problem> {
     }
 }
 
+/// What can be the name of an attribute; the index keeps control characters for
+/// itself.
+fn is_attribute(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(char::is_control)
+}
+
 fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
     let names = value.split(',').map(str::trim);
     let facets = names
@@ -152,7 +158,7 @@ fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
                 ("category", _) => Facet::Category,
                 ("brand", _) => Facet::Brand,
                 ("price", _) => Facet::Price,
-                (_, Some(attribute)) if !attribute.is_empty() => {
+                (_, Some(attribute)) if is_attribute(attribute) => {
                     Facet::Attribute(attribute.to_owned())
                 }
                 _ => {

@@ -135,7 +135,7 @@ struct Words {
 
 struct SegmentWords {
     column: Option<StrColumn>,
-    prefix_bytes: usize,
+    prefix: String,
     /// The ordinals of the words that count.
     wanted: std::ops::Range<u64>,
     counts: HashMap<u64, u64>,
@@ -168,7 +168,7 @@ impl Collector for Words {
         };
         Ok(SegmentWords {
             column,
-            prefix_bytes: self.prefix.len(),
+            prefix: self.prefix.clone(),
             wanted,
             counts: HashMap::new(),
         })
@@ -212,7 +212,8 @@ impl SegmentCollector for SegmentWords {
         for (ord, count) in self.counts {
             // A word that cannot be read is a facet value fewer, not a failed search.
             if column.ord_to_str(ord, &mut word).is_ok_and(|found| found) {
-                named.insert(word[self.prefix_bytes..].to_owned(), count);
+                let name = word.strip_prefix(&self.prefix).unwrap_or(&word);
+                named.insert(name.to_owned(), count);
             }
         }
         named

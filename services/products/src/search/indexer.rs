@@ -10,7 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +44,9 @@ const GATHER: Duration = Duration::from_millis(100);
 const COMMIT_EVERY: Duration = Duration::from_millis(600);
 /// Products indexed before a commit even while more keep coming.
 const PRODUCTS_PER_COMMIT: usize = 5_000;
+/// How long the writer is kept after the last change. It holds megabytes and
+/// threads; opened for each change, it would never come to merging segments.
+const WRITER_KEPT: Duration = Duration::from_secs(5);
 /// Pause before trying again when the disk fails the index.
 const RETRY: Duration = Duration::from_secs(1);
 /// Products between two words about a rebuild's progress.
@@ -58,7 +62,9 @@ struct Cursor {
 /// Opens the index in `dir`, or an empty one where there is none that can be
 /// used. The mark is how far it has read; `None` asks for a rebuild.
 pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error> {
-    match open_existing(dir, log) {
+    // What is damaged enough makes tantivy panic where it reads lengths.
+    let existing = catch_unwind(AssertUnwindSafe(|| open_existing(dir, log)));
+    match existing.unwrap_or_else(|_| Err("it is damaged".into())) {
         Ok(opened) => return Ok(opened),
         Err(why) if dir.exists() => {
             tracing::warn!(why, "the search index cannot be used and is rebuilt");
@@ -128,7 +134,7 @@ pub(super) fn reader(index: &Index) -> Result<tantivy::IndexReader, Error> {
 pub(super) struct Indexer {
     pub(super) store: Store,
     pub(super) log: Log,
-    pub(super) dir: std::path::PathBuf,
+    pub(super) dir: PathBuf,
     pub(super) reader: Reader,
     pub(super) caught_up: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
@@ -140,13 +146,14 @@ impl Indexer {
     /// each time from what the last commit holds.
     pub(super) fn run(self, mut opened: (Index, Option<Mark>)) {
         loop {
-            match self.follow(opened) {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "indexing failed; trying again"),
+            match catch_unwind(AssertUnwindSafe(|| self.follow(opened))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::warn!(%error, "indexing failed; trying again"),
+                Err(_) => tracing::warn!("indexing panicked; trying again"),
             }
             self.caught_up.store(false, Ordering::Relaxed);
             opened = loop {
-                if !self.sleep_until(Instant::now() + RETRY) {
+                if self.wait(tokio::time::sleep(RETRY)).is_none() {
                     return;
                 }
                 match self.reopen() {
@@ -164,10 +171,13 @@ impl Indexer {
     }
 
     fn follow(&self, (index, mark): (Index, Option<Mark>)) -> Result<(), Error> {
-        let mut writer = writer(&index)?;
+        let mut writer = open_writer(&index)?;
         let mut mark = match mark {
             Some(mark) => mark,
-            None => self.rebuild(&mut writer)?,
+            None => match self.rebuild(&mut writer)? {
+                Some(mark) => mark,
+                None => return Ok(()),
+            },
         };
         loop {
             let (reached, changed) = self.index_after(&writer, mark)?;
@@ -175,20 +185,34 @@ impl Indexer {
             if changed {
                 self.commit(&mut writer, mark)?;
             }
-            let committed = Instant::now();
+            let due = Instant::now() + COMMIT_EVERY;
             if mark.seq < self.log.tail().seq {
                 continue;
             }
             self.caught_up.store(true, Ordering::Relaxed);
-            if !self.wait_for_more(mark, committed) {
+            let soon = tokio::time::timeout(WRITER_KEPT, self.log.beyond(mark.seq));
+            match self.wait(soon) {
+                None => return Ok(()),
+                Some(Ok(())) => {}
+                Some(Err(_)) => {
+                    writer.wait_merging_threads()?;
+                    if self.wait(self.log.beyond(mark.seq)).is_none() {
+                        return Ok(());
+                    }
+                    writer = open_writer(&index)?;
+                }
+            }
+            let gathered = due.max(Instant::now() + GATHER);
+            if self.wait(tokio::time::sleep_until(gathered)).is_none() {
                 return Ok(());
             }
         }
     }
 
     /// Makes the index from the store. What changes meanwhile is in the log after
-    /// the mark it begins at.
-    fn rebuild(&self, writer: &mut IndexWriter) -> Result<Mark, Error> {
+    /// the mark it begins at. Cut off (`None`), it has committed nothing, stays
+    /// without a cursor and is rebuilt at the next start.
+    fn rebuild(&self, writer: &mut IndexWriter) -> Result<Option<Mark>, Error> {
         let mark = self.log.tail();
         writer.delete_all_documents()?;
         let mut done = 0;
@@ -203,15 +227,12 @@ impl Indexer {
                 tracing::info!(products = done, "rebuilding the search index");
             }
             if self.stop.is_cancelled() {
-                break;
+                return Ok(None);
             }
         }
-        // Cut off, it stays without a cursor and is rebuilt at the next start.
-        if !self.stop.is_cancelled() {
-            self.commit(writer, mark)?;
-            tracing::info!(products = done, "the search index is built");
-        }
-        Ok(mark)
+        self.commit(writer, mark)?;
+        tracing::info!(products = done, "the search index is built");
+        Ok(Some(mark))
     }
 
     /// Indexes what events after `mark` touched, a commit's worth at most.
@@ -270,26 +291,14 @@ impl Indexer {
         self.reader.reload()
     }
 
-    /// Waits for the log to grow and for the next commit to be due; `false` when
-    /// it is time to stop.
-    fn wait_for_more(&self, mark: Mark, committed: Instant) -> bool {
-        let grown = self.stop.run_until_cancelled(self.log.beyond(mark.seq));
-        if self.runtime.block_on(grown).is_none() {
-            return false;
-        }
-        let gathered = Instant::now() + GATHER;
-        self.sleep_until(gathered.max(committed + COMMIT_EVERY))
-    }
-
-    fn sleep_until(&self, moment: Instant) -> bool {
-        let sleep = tokio::time::sleep_until(moment);
+    /// Waits for something on this thread; `None` when it is time to stop.
+    fn wait<F: Future>(&self, what: F) -> Option<F::Output> {
         self.runtime
-            .block_on(self.stop.run_until_cancelled(sleep))
-            .is_some()
+            .block_on(async { self.stop.run_until_cancelled(what).await })
     }
 }
 
-fn writer(index: &Index) -> Result<IndexWriter, Error> {
+fn open_writer(index: &Index) -> Result<IndexWriter, Error> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(WRITER_BYTES)
         .num_worker_threads(1)

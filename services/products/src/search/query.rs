@@ -2,8 +2,9 @@
 //!
 //! Every word must match somewhere; where, decides how much it counts: exact
 //! beats stemmed beats completed beats corrected. A word the index knows is taken
-//! as it is; only if that finds nothing are known words doubted too, and only if
-//! that finds nothing may words be missing.
+//! as it is, unless a far more frequent one is a slip away; only if that finds
+//! nothing are all words doubted, and only if that finds nothing may words be
+//! missing.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Searcher, Term};
 
 use super::schema::{Fields, SCHEMA, compact, plain, stemmed, words_of};
-use super::vocabulary;
+use super::vocabulary::{self, Doubted};
 use crate::Error;
 
 /// Words looked at; the rest of a longer query is ignored.
@@ -22,6 +23,10 @@ const CORRECTIONS_MAX: usize = 6;
 const COMPLETIONS_MAX: usize = 30;
 /// Letters from which a beginning is completed.
 const PREFIX_CHARS_MIN: usize = 2;
+
+/// A known word is doubted beside a likely one this many times as frequent: other
+/// people's typos are in the catalogue too.
+const TIMES_AS_FREQUENT: u64 = 20;
 
 /// What a match is worth, by where the word stands.
 const MODEL: Score = 6.0;
@@ -117,7 +122,7 @@ impl Reading<'_> {
     fn chunk(&mut self, chunk: &str, last: bool) -> Result<Option<Clause>, Error> {
         let parts = words_of(&mut plain(), chunk);
         let whole = compact(chunk);
-        let is_model = vocabulary::knows(self.searcher, self.fields.model, &whole)?;
+        let is_model = vocabulary::documents(self.searcher, self.fields.model, &whole)? > 0;
         match parts.as_slice() {
             [] => return Ok(None),
             [word] => return self.word(word, last, is_model).map(Some),
@@ -148,13 +153,13 @@ impl Reading<'_> {
     /// A word as typed, completed or corrected, and how it was spelled best.
     fn word(&mut self, word: &str, last: bool, is_model: bool) -> Result<Clause, Error> {
         let mut ways = vec![self.as_typed(word)];
-        let known = is_model || self.is_known(word)?;
-        let mut guesses = 0;
+        let known = self.documents(word)?.max(u64::from(is_model));
+        let mut completed = false;
         if last && word.chars().count() >= PREFIX_CHARS_MIN {
             let words = self.fields.words;
             for full in vocabulary::completions(self.searcher, words, word, COMPLETIONS_MAX)? {
-                guesses += 1;
                 if full != word {
+                    completed = true;
                     ways.push(Box::new(BoostQuery::new(self.as_typed(&full), COMPLETED)));
                 }
             }
@@ -162,10 +167,10 @@ impl Reading<'_> {
             self.marks.prefix = Some(word.to_owned());
         }
         let mut spelling = word.to_owned();
-        let doubted = self.doubt != Doubt::UnknownWords || (!known && guesses == 0);
-        if doubted {
-            let near = self.near(word, last)?;
-            if let (false, Some(best)) = (known, near.first()) {
+        let certain = completed || is_model;
+        if self.doubt != Doubt::UnknownWords || !certain {
+            let near = self.near(word, last, known)?;
+            if let (0, false, Some(best)) = (known, completed, near.first()) {
                 spelling.clone_from(best);
                 self.corrected = true;
             }
@@ -176,27 +181,32 @@ impl Reading<'_> {
         Ok((best_of(ways), spelling))
     }
 
-    fn near(&self, word: &str, last: bool) -> Result<Vec<String>, Error> {
+    /// What a word that so many documents have may be a typo of.
+    fn near(&self, word: &str, last: bool, known: u64) -> Result<Vec<String>, Error> {
+        let documents_min = match self.doubt {
+            Doubt::UnknownWords => known * TIMES_AS_FREQUENT,
+            Doubt::EveryWord | Doubt::AnyWord => 0,
+        };
         let look = |as_prefix| {
-            let words = self.fields.words;
-            vocabulary::corrections(self.searcher, words, word, as_prefix, CORRECTIONS_MAX)
+            let doubted = Doubted { word, as_prefix, documents_min };
+            vocabulary::corrections(self.searcher, self.fields.words, &doubted, CORRECTIONS_MAX)
         };
         let near = look(false)?;
-        if near.is_empty() && last { look(true) } else { Ok(near) }
+        if near.is_empty() && last && known == 0 {
+            look(true)
+        } else {
+            Ok(near)
+        }
     }
 
-    /// Whether any product has the word, or another word of its stem.
-    fn is_known(&self, word: &str) -> Result<bool, Error> {
-        if vocabulary::knows(self.searcher, self.fields.words, word)? {
-            return Ok(true);
-        }
+    /// How many documents have the word, or another word of its stem.
+    fn documents(&self, word: &str) -> Result<u64, Error> {
+        let mut most = vocabulary::documents(self.searcher, self.fields.words, word)?;
         let stem = stem(word);
         for (field, _) in self.stemmed_fields() {
-            if vocabulary::knows(self.searcher, field, &stem)? {
-                return Ok(true);
-            }
+            most = most.max(vocabulary::documents(self.searcher, field, &stem)?);
         }
-        Ok(false)
+        Ok(most)
     }
 
     fn stemmed_fields(&self) -> [(Field, Score); 5] {

@@ -19,9 +19,9 @@ const TWO_TYPOS_CHARS_MIN: usize = 8;
 /// Terms looked at for one prefix, so that "a" does not read a whole dictionary.
 const TERMS_SEEN_MAX: usize = 10_000;
 
-/// Whether documents have this term.
-pub(super) fn knows(searcher: &Searcher, field: Field, word: &str) -> Result<bool, Error> {
-    Ok(searcher.doc_freq(&Term::from_field_text(field, word))? > 0)
+/// How many documents have this term. Some of them may be deleted.
+pub(super) fn documents(searcher: &Searcher, field: Field, word: &str) -> Result<u64, Error> {
+    Ok(searcher.doc_freq(&Term::from_field_text(field, word))?)
 }
 
 /// The most frequent terms that begin with `prefix`, at most `count`.
@@ -52,15 +52,24 @@ pub(super) fn completions(
     Ok(most_frequent(found, prefix, count))
 }
 
-/// The most frequent terms that `word` may be a typo of, with as few slips as
-/// possible; of their beginnings when `as_prefix`.
+/// A word that may be a typo, and how to doubt it.
+pub(super) struct Doubted<'a> {
+    pub(super) word: &'a str,
+    /// Whether it is the beginning of a word still being typed.
+    pub(super) as_prefix: bool,
+    /// How many documents a term needs to be what was meant.
+    pub(super) documents_min: u64,
+}
+
+/// The most frequent terms that a word may be a typo of, with as few slips as
+/// possible, at most `count`.
 pub(super) fn corrections(
     searcher: &Searcher,
     field: Field,
-    word: &str,
-    as_prefix: bool,
+    doubted: &Doubted<'_>,
     count: usize,
 ) -> Result<Vec<String>, Error> {
+    let Doubted { word, as_prefix, documents_min } = *doubted;
     for slips in 1..=slips_max(word) {
         let term = Term::from_field_text(field, word);
         let near = if as_prefix {
@@ -77,6 +86,7 @@ pub(super) fn corrections(
                 add(&mut found, terms.key(), terms.value().doc_freq);
             }
         }
+        found.retain(|term, documents| term != word && u64::from(*documents) >= documents_min);
         if !found.is_empty() {
             return Ok(most_frequent(found, word, count));
         }

@@ -181,13 +181,13 @@ async fn stock_adds_up() {
     app.finish().await;
 }
 
+/// Held, or what was short: of what, how many were wanted, how many there were.
+type Outcome = Result<(), Vec<(Id<kinds::Product>, u32, i64)>>;
+
 /// What products told of orders, as another service hears it.
 struct Told {
-    heard: flume::Receiver<(
-        Id<kinds::Order>,
-        Result<(), Vec<(Id<kinds::Product>, u32, i64)>>,
-    )>,
-    known: HashMap<Id<kinds::Order>, Result<(), Vec<(Id<kinds::Product>, u32, i64)>>>,
+    heard: flume::Receiver<(Id<kinds::Order>, Outcome)>,
+    known: HashMap<Id<kinds::Order>, Outcome>,
     _folder: tempfile::TempDir,
 }
 
@@ -223,10 +223,7 @@ impl Told {
         Self { heard, known: HashMap::new(), _folder: folder }
     }
 
-    async fn of(
-        &mut self,
-        order: Id<kinds::Order>,
-    ) -> Result<(), Vec<(Id<kinds::Product>, u32, i64)>> {
+    async fn of(&mut self, order: Id<kinds::Order>) -> Outcome {
         let told = std::sync::Mutex::new(&mut self.known);
         eventually("the order is settled", || async {
             let mut known = told.lock().unwrap();

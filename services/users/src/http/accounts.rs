@@ -30,7 +30,6 @@ pub(super) struct Registration {
 pub(super) async fn register(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    headers: HeaderMap,
     Json(body): Json<Registration>,
 ) -> Result<Response, Problem> {
     let NewUser { email, name, password } =
@@ -42,12 +41,12 @@ pub(super) async fn register(
         tables::register(tx, &user, &hash, &cause)?;
         Ok::<_, Error>(user)
     });
-    Ok(created(&headers, &registered.await?))
+    Ok(created(&registered.await?))
 }
 
 /// 201 with the account and where it is.
-pub(super) fn created(headers: &HeaderMap, user: &User) -> Response {
-    let mut response = etag::respond(headers, StatusCode::CREATED, user);
+pub(super) fn created(user: &User) -> Response {
+    let mut response = etag::written(StatusCode::CREATED, user);
     let place = HeaderValue::from_str(&format!("/v1/users/{}", user.id));
     let place = place.expect("an id is visible ASCII");
     response.headers_mut().insert(LOCATION, place);
@@ -61,7 +60,7 @@ pub(super) async fn me(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let user = tables::caller(&users.store, caller.user_id)?;
-    Ok(etag::respond(&headers, StatusCode::OK, &user))
+    Ok(etag::respond(&headers, &user))
 }
 
 #[derive(Deserialize)]
@@ -81,15 +80,14 @@ pub(super) async fn change_me(
 ) -> Result<Response, Problem> {
     let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
     let cause = users.cause(Some(caller.user_id), request);
-    let wanted = headers.clone();
     let changed = users.store.write(move |tx| {
         let before = tables::caller(tx, caller.user_id)?;
-        etag::require_match(&wanted, &before).map_err(Error::Stale)?;
+        etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.with(change, cause.at);
         tables::change(tx, &before, &after, &cause)?;
         Ok::<_, Error>(after)
     });
-    Ok(etag::respond(&headers, StatusCode::OK, &changed.await?))
+    Ok(etag::written(StatusCode::OK, &changed.await?))
 }
 
 #[derive(Deserialize)]
@@ -128,7 +126,7 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let user = users.store.get(USERS, &id)?.ok_or(Error::NotFound)?;
-    Ok(etag::respond(&headers, StatusCode::OK, &user))
+    Ok(etag::respond(&headers, &user))
 }
 
 #[derive(Deserialize)]
@@ -149,13 +147,12 @@ pub(super) async fn administer(
 ) -> Result<Response, Problem> {
     let change = Administration::parse(body.roles, body.status).map_err(Error::Invalid)?;
     let cause = users.cause(Some(admin.user_id), request);
-    let wanted = headers.clone();
     let changed = users.store.write(move |tx| {
         let before = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
-        etag::require_match(&wanted, &before).map_err(Error::Stale)?;
+        etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.administered(change, cause.at);
         tables::change(tx, &before, &after, &cause)?;
         Ok::<_, Error>(after)
     });
-    Ok(etag::respond(&headers, StatusCode::OK, &changed.await?))
+    Ok(etag::written(StatusCode::OK, &changed.await?))
 }

@@ -4,7 +4,7 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::http::RequestId;
 use chassis::{Json, Problem, Role, etag};
@@ -28,7 +28,6 @@ pub(super) struct AdditionRequest {
 pub(super) async fn add(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    headers: HeaderMap,
     Json(body): Json<AdditionRequest>,
 ) -> Result<Response, Problem> {
     let mut wanted = Addition::parse(body.email, body.name, body.password, body.roles)
@@ -43,8 +42,8 @@ pub(super) async fn add(
         .write(move |tx| tables::add(tx, wanted, hash.as_ref(), &cause));
     let (user, is_new) = added.await?;
     Ok(if is_new {
-        accounts::created(&headers, &user)
+        accounts::created(&user)
     } else {
-        etag::respond(&headers, StatusCode::OK, &user)
+        etag::written(StatusCode::OK, &user)
     })
 }

@@ -212,5 +212,5 @@ pub(super) async fn keys(
     let keys = tables::keys(&users.store)?.into_iter();
     let keys = keys.map(|(kid, key)| KeyShown { kid, key: key.key, status: key.status });
     let document = Keys { keys: keys.collect() };
-    Ok(etag::respond(&headers, StatusCode::OK, &document))
+    Ok(etag::respond(&headers, &document))
 }
