@@ -259,11 +259,6 @@ impl TestService {
         self.keys.issue(claims)
     }
 
-    /// The same person after a restart, which moved the service to another port.
-    pub fn again(&self, person: &Person) -> Person {
-        Person { address: self.address, ..person.clone() }
-    }
-
     fn person(&self, roles: &[Role]) -> Person {
         let user_id = Id::new();
         let token = self.issue(&claims(user_id, roles, mesh::now()));
