@@ -20,7 +20,7 @@ pub struct Config {
     pub store: Store,
     /// Password hashing.
     pub password: Password,
-    /// How services on several hosts reach each other.
+    /// Where events travel beyond this host.
     pub mesh: Mesh,
 }
 
@@ -69,7 +69,8 @@ impl Default for Password {
     }
 }
 
-/// `[mesh]`: only needed when services run on several hosts.
+/// `[mesh]`: endpoints beyond this host. A service's HTTP stays on loopback
+/// whatever is said here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mesh {

@@ -102,10 +102,10 @@ impl Reading {
         let Some(sku) = self.text(pointer, raw, SKU_CHARS_MAX)? else {
             return Ok(String::new());
         };
-        if sku.is_empty() || sku.trim() != sku || sku.contains(char::is_control) {
+        if sku.is_empty() || sku.contains(char::is_control) {
             self.fault(
                 pointer,
-                "must be 1..64 characters, without spaces around them and without control characters",
+                "must be 1..64 characters, without control characters",
             );
         }
         Ok(sku)
