@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::run::Started;
-use chassis::{Config, Folder, Open};
+use chassis::{Config, Folder, Open, config};
 use clap::ValueEnum;
-use mesh::Mesh;
+use mesh::{Endpoints, Mesh, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -179,4 +179,17 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         told.cancel();
     });
     Ok(stop)
+}
+
+/// Joins the shop's mesh by `here` and whatever the settings add beyond this host.
+pub(crate) async fn join(
+    here: Endpoints,
+    config: &Config,
+    folder: &Folder,
+) -> Result<(Arc<ZenohTransport>, Mesh), chassis::Error> {
+    let config::Mesh { listen, connect, .. } = &config.mesh;
+    let endpoints = here.and_beyond(listen, connect, config.mutual_tls())?;
+    let transport = Arc::new(ZenohTransport::open(&endpoints).await?);
+    let mesh = Mesh::new(transport.clone(), folder.shop());
+    Ok((transport, mesh))
 }

@@ -1,35 +1,22 @@
 //! `konbini up`: the whole shop in one process.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use chassis::Folder;
-use mesh::{Endpoints, Mesh, ZenohTransport};
+use mesh::Endpoints;
 use owo_colors::OwoColorize;
 
 use crate::cli::Shop;
 use crate::demo::{self, Plan};
-use crate::services::{Running, ServiceName, stop_on_signal};
+use crate::services::{Running, ServiceName, join, stop_on_signal};
 
 /// Opens the shop and keeps it open until told otherwise.
 pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
-    let endpoints = Endpoints::alone()
-        .and_beyond(
-            &config.mesh.listen,
-            &config.mesh.connect,
-            config.mutual_tls(),
-        )
-        .map_err(chassis::Error::from)?;
-    let transport = Arc::new(
-        ZenohTransport::open(&endpoints)
-            .await
-            .map_err(chassis::Error::from)?,
-    );
-    let mesh = Mesh::new(transport.clone(), folder.shop());
+    let (transport, mesh) = join(Endpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
     let mut running =
         Running::start(&ServiceName::ALL, &folder, config, &mesh, stop.clone()).await?;

@@ -272,9 +272,15 @@ impl Indexer {
                 touched.insert(*product_id);
             }
             Fact::StockReserved { order_id } => {
+                // Holding pieces changes what is shown only when it takes the last
+                // one; most orders of a well-stocked shop touch no document.
                 let held = store::reservation(&self.store, *order_id)?;
-                let lines = held.into_iter().flat_map(|held| held.lines);
-                touched.extend(lines.map(|line| line.product_id));
+                for line in held.into_iter().flat_map(|held| held.lines) {
+                    let level = store::level(&self.store, line.product_id)?;
+                    if level.is_none_or(|level| level.available() <= 0) {
+                        touched.insert(line.product_id);
+                    }
+                }
             }
             _ => {}
         }
