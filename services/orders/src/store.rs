@@ -5,7 +5,7 @@
 
 use mesh::{Draft, Fact, Id, Listing, Log, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
-use store::{Read, Table, Tx};
+use store::{Key, Read, Record, Span, Table, Tx};
 
 use crate::Error;
 use crate::answer::Answer;
@@ -93,6 +93,9 @@ pub(crate) fn history(from: &impl Read, id: OrderId) -> Result<Vec<Change>, Erro
     Ok(changes.collect::<Result<_, _>>()?)
 }
 
+/// Ids of orders as a scan finds them.
+type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;
+
 /// The ids of orders older than `before`, newest first, of a user, in a status, or
 /// of everyone.
 pub(crate) fn ids(
@@ -100,54 +103,39 @@ pub(crate) fn ids(
     user: Option<UserId>,
     status: Option<Status>,
     before: Option<OrderId>,
-) -> Result<Box<dyn Iterator<Item = Result<OrderId, store::Error>> + '_>, Error> {
+) -> Result<Ids<'_>, Error> {
     let status = status.map(|status| status.name().to_owned());
-    Ok(match (user, status) {
-        (None, None) => {
-            let span = ORDERS.all();
-            let span = match before {
-                Some(before) => span.before(&before),
-                None => span,
-            };
-            Box::new(
-                from.scan(span.newest_first())?
-                    .map(|row| row.map(|(id, _)| id)),
-            )
-        }
+    match (user, status) {
+        (None, None) => newest(from, ORDERS.all(), before, |id| id),
         (Some(user), None) => {
-            let span = BY_USER.prefix(&user);
-            let span = match before {
-                Some(before) => span.before(&(user, before)),
-                None => span,
-            };
-            Box::new(
-                from.scan(span.newest_first())?
-                    .map(|row| row.map(|((_, id), ())| id)),
-            )
+            let before = before.map(|before| (user, before));
+            newest(from, BY_USER.prefix(&user), before, |(_, id)| id)
         }
         (None, Some(status)) => {
             let span = BY_STATUS.prefix(&status);
-            let span = match before {
-                Some(before) => span.before(&(status, before)),
-                None => span,
-            };
-            Box::new(
-                from.scan(span.newest_first())?
-                    .map(|row| row.map(|((_, id), ())| id)),
-            )
+            let before = before.map(|before| (status, before));
+            newest(from, span, before, |(_, id)| id)
         }
         (Some(user), Some(status)) => {
             let span = BY_USER_AND_STATUS.prefix(&(user, status.clone()));
-            let span = match before {
-                Some(before) => span.before(&(user, status, before)),
-                None => span,
-            };
-            Box::new(
-                from.scan(span.newest_first())?
-                    .map(|row| row.map(|((_, _, id), ())| id)),
-            )
+            let before = before.map(|before| (user, status, before));
+            newest(from, span, before, |(_, _, id)| id)
         }
-    })
+    }
+}
+
+fn newest<'a, K: Key + 'static, V: Record + 'static>(
+    from: &'a impl Read,
+    span: Span<K, V>,
+    before: Option<K>,
+    id: fn(K) -> OrderId,
+) -> Result<Ids<'a>, Error> {
+    let span = match before {
+        Some(before) => span.before(&before),
+        None => span,
+    };
+    let rows = from.scan(span.newest_first())?;
+    Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
 }
 
 /// Writes a new order with its lines, its first line of history and its event.
