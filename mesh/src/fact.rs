@@ -35,6 +35,38 @@ published_language! {
     /// An account was made.
     "user.registered" => UserRegistered {
         /// Whose.
+        user_id: Id<kinds::User>,
+        /// Whether they run the shop, as staff or admin.
+        #[serde(default)]
+        staff: bool
+    }
+    /// An account was changed. What it is now is asked of users, who knows; only
+    /// whether it is staff's is told, for whoever addresses those.
+    "user.updated" => UserUpdated {
+        /// Whose.
+        user_id: Id<kinds::User>,
+        /// What of it.
+        changed: Vec<UserField>,
+        /// Whether they run the shop now, as staff or admin.
+        staff: bool
+    }
+    /// Somebody asked for a one-time code. The code itself is asked of users.
+    "user.code_requested" => UserCodeRequested {
+        /// For which account.
+        user_id: Id<kinds::User>,
+        /// What it will allow.
+        purpose: CodePurpose,
+        /// From when on it is worth nothing.
+        until: Time
+    }
+    /// An account may not be used any more.
+    "user.disabled" => UserDisabled {
+        /// Whose.
+        user_id: Id<kinds::User>
+    }
+    /// A person is forgotten: whatever is personal about them is to be dropped.
+    "user.erased" => UserErased {
+        /// Who it was.
         user_id: Id<kinds::User>
     }
     /// A login's tokens no longer count.
@@ -44,7 +76,10 @@ published_language! {
         /// Which login.
         session_id: Id<kinds::Session>,
         /// When the last access token of the session has expired anyway.
-        until: Time
+        until: Time,
+        /// Why, where it was written down.
+        #[serde(default)]
+        reason: Option<RevocationReason>
     }
     /// A key that signs tokens may be trusted.
     "key.published" => KeyPublished (KeyPublished)
@@ -83,6 +118,13 @@ published_language! {
         /// Of which order.
         order_id: Id<kinds::Order>
     }
+    /// Fewer pieces of a product can be sold than the shop wants to have.
+    "stock.low" => StockLow {
+        /// Of what.
+        product_id: Id<kinds::Product>,
+        /// Pieces that can still be sold.
+        available: i64
+    }
     /// Somebody ordered; stock is not settled yet.
     "order.placed" => OrderPlaced {
         /// Which order.
@@ -105,6 +147,58 @@ published_language! {
         order_id: Id<kinds::Order>,
         /// Whose.
         user_id: Id<kinds::User>
+    }
+    /// The order was paid for in full.
+    "order.paid" => OrderPaid {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// Whose.
+        user_id: Id<kinds::User>
+    }
+    /// The order left the house: what was held for it is gone from the shelf.
+    "order.shipped" => OrderShipped {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// Whose.
+        user_id: Id<kinds::User>
+    }
+    /// The order arrived.
+    "order.delivered" => OrderDelivered {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// Whose.
+        user_id: Id<kinds::User>
+    }
+    /// The order is off before it was shipped; what is held for it is free.
+    "order.cancelled" => OrderCancelled {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// Whose.
+        user_id: Id<kinds::User>,
+        /// What was paid and goes back.
+        #[serde(default)]
+        refunded: Option<Money>
+    }
+    /// Money went back.
+    "order.refunded" => OrderRefunded {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// Whose.
+        user_id: Id<kinds::User>,
+        /// How much this time.
+        amount: Money,
+        /// Whether that was the rest of it. What is still held is free then.
+        in_full: bool
+    }
+    /// Money came that belongs to no order in need of it. It is kept on record;
+    /// staff decide.
+    "payment.unmatched" => PaymentUnmatched {
+        /// For which order it was meant, if there is such an order.
+        order_id: Option<Id<kinds::Order>>,
+        /// How much.
+        amount: Money,
+        /// Why it fits nothing.
+        reason: Mismatch
     }
 }
 
@@ -165,4 +259,74 @@ pub struct Shortage {
     pub requested: u32,
     /// How many were there.
     pub available: i64,
+}
+
+/// A part of an account that can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserField {
+    /// Their name.
+    Name,
+    /// Their address.
+    Email,
+    /// That the address is theirs.
+    EmailVerified,
+    /// Their password.
+    Password,
+    /// What they may do.
+    Roles,
+    /// Whether the account may be used.
+    Status,
+    /// A part this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a one-time code allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodePurpose {
+    /// A new password without the old one.
+    PasswordReset,
+    /// To show that an address is one's own.
+    EmailVerification,
+    /// Something this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a login ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationReason {
+    /// Its owner ended it, here or from another login.
+    Ended,
+    /// A spent refresh token was used again: somebody else may have it.
+    Reused,
+    /// The password is another one.
+    PasswordChanged,
+    /// The account was disabled, erased, or lost a role.
+    AccountChanged,
+    /// A newer login took its place.
+    TooMany,
+    /// A reason this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a payment fits no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mismatch {
+    /// There is no such order.
+    UnknownOrder,
+    /// The amount or the currency is not the order's.
+    WrongAmount,
+    /// The order was already paid for.
+    AlreadyPaid,
+    /// The order is over: cancelled, rejected, or refunded.
+    OrderOver,
+    /// A reason this program does not know.
+    #[serde(other)]
+    Unknown,
 }

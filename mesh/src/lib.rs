@@ -15,6 +15,7 @@
 //! | `source` | publishes a log and answers for it |
 //! | `follow`, `apply`, `parked` | applies a foreign log exactly once |
 //! | `transport`, `zenoh`, `local` | the one trait and its two implementations |
+//! | `ask` | questions for what must not be in a log |
 //! | `endpoints` | where Zenoh listens and connects, and what is refused |
 //! | `discovery` | who is alive, and where |
 //!
@@ -23,6 +24,7 @@
 //! hash a follower remembers is never followed further. This crate knows no HTTP.
 
 mod apply;
+mod ask;
 mod discovery;
 mod endpoints;
 mod event;
@@ -40,10 +42,14 @@ mod transport;
 mod zenoh;
 
 pub use apply::Refusal;
+pub use ask::{Ask, CodeOf, Contact, ContactOf, OneTimeCode};
 pub use discovery::{Directory, Instance, Presence};
 pub use endpoints::{Endpoints, EndpointsError, MutualTls, socket_path};
 pub use event::{Event, Hash, Recorded};
-pub use fact::{Fact, ItemOrdered, KeyPublished, Listing, PublicationStatus, Shortage};
+pub use fact::{
+    CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
+    RevocationReason, Shortage, UserField,
+};
 pub use follow::{Follower, Following, State};
 pub use id::{Id, Kind, kinds};
 pub use local::{Faults, LocalNetwork};

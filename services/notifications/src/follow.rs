@@ -20,7 +20,7 @@ pub(crate) fn handler(
 ) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
     move |tx, event| {
         let (user, topic) = match event.fact {
-            Some(Fact::UserRegistered { user_id }) => (user_id, Topic::UserRegistered {}),
+            Some(Fact::UserRegistered { user_id, .. }) => (user_id, Topic::UserRegistered {}),
             Some(Fact::OrderConfirmed { order_id, user_id }) => {
                 (user_id, Topic::OrderConfirmed { order_id })
             }

@@ -130,7 +130,7 @@ pub(crate) fn register(
 ) -> Result<(), Error> {
     put_user(tx, None, user)?;
     tx.put(PASSWORDS, &user.id, hash)?;
-    let fact = Fact::UserRegistered { user_id: user.id };
+    let fact = Fact::UserRegistered { user_id: user.id, staff: user.is_staff() };
     Ok(cause.tell(tx, user.id.to_string(), fact)?)
 }
 
@@ -272,7 +272,7 @@ pub(crate) fn end_session(
 ) -> Result<(), ::store::Error> {
     tx.delete(SESSIONS, &(user_id, session_id))?;
     let until = cause.at.after(ACCESS_TOKEN_LIFE);
-    let fact = Fact::SessionRevoked { user_id, session_id, until };
+    let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
     cause.tell(tx, user_id.to_string(), fact)
 }
 

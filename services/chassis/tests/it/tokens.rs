@@ -157,7 +157,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
     assert_eq!(status(&test, &other).await, 200);
 
     let (user_id, session_id, until) = (ended.sub, ended.sid, ended.exp);
-    let fact = Fact::SessionRevoked { user_id, session_id, until };
+    let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
     users.say(&session_id.to_string(), fact).await;
     eventually("it is refused", || async {
         status(&test, &token).await == 401
@@ -168,7 +168,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
     // Others that end push out what has expired, not what still counts.
     for _ in 0..20 {
         let (session_id, until) = (Id::new(), Time(1));
-        let fact = Fact::SessionRevoked { user_id, session_id, until };
+        let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
         users.say(&session_id.to_string(), fact).await;
     }
     test.restart(shelf::NAME, shelf::open).await;

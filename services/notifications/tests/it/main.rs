@@ -58,7 +58,7 @@ async fn each_event_is_told_once_to_whom_it_concerns() {
     let (orders, users) = (test.other("orders"), test.other("users"));
     let at = Time(1_795_369_454_120);
 
-    let welcome = Fact::UserRegistered { user_id: ann.user_id() };
+    let welcome = Fact::UserRegistered { user_id: ann.user_id(), staff: false };
     users.say_at("ann", welcome, at).await;
     told(&ann, 1).await;
     let (order_id, user_id) = (Id::new(), ann.user_id());

@@ -193,7 +193,7 @@ async fn revoke(
     until: Time,
 ) {
     let (user_id, session_id) = (claims.sub, claims.sid);
-    let fact = Fact::SessionRevoked { user_id, session_id, until };
+    let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
     users.say(&session_id.to_string(), fact).await;
 }
 

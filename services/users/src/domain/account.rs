@@ -48,6 +48,11 @@ impl User {
         }
     }
 
+    /// Whether they run the shop.
+    pub(crate) fn is_staff(&self) -> bool {
+        self.roles.contains(&Role::Staff) || self.roles.contains(&Role::Admin)
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.status == Status::Active
     }
