@@ -12,9 +12,9 @@ use chassis::caller::identify;
 use chassis::context::Health;
 use chassis::http::{REQUEST_ID, RequestId, request_id};
 use chassis::{Problem, Trust};
-use http::header::{EXPECT, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, EXPECT, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::body::{Body, Progress, RequestBody, linger, page};
 use crate::error::too_large;
 use crate::metrics::Metrics;
 use crate::pages::{self, Page};
-use crate::routes::{self, Patience, Route};
+use crate::routes::{self, Patience, Route, Token};
 use crate::server::Peer;
 use crate::upstream::Upstreams;
 use crate::{Error, cors, headers};
@@ -49,10 +49,10 @@ enum Target {
 }
 
 impl Target {
-    fn of(path: &str) -> Self {
+    fn of(method: &Method, path: &str) -> Self {
         Page::find(path)
             .map(Self::Own)
-            .or_else(|| routes::find(path).map(Self::Service))
+            .or_else(|| routes::find(method, path).map(Self::Service))
             .unwrap_or(Self::Nobody)
     }
 
@@ -88,7 +88,7 @@ impl Gateway {
         let id = request_id(request.headers());
         let is_cross_origin = request.headers().contains_key(ORIGIN);
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let target = Target::of(uri.path());
+        let target = Target::of(&method, uri.path());
         let id_value = HeaderValue::from_str(&id.0).ok();
 
         let answered = self.answer(target, &peer, id_value.as_ref(), request).await;
@@ -156,9 +156,11 @@ impl Gateway {
             Target::Own(page) => return self.own(page, peer, parts).await.map(Admitted::Answered),
             Target::Nobody => return Err(Problem::not_found()),
         };
-        let caller = identify(&self.trust, &parts.headers).await?;
-        if caller.is_none() && !route.public {
-            return Err(Problem::unauthenticated());
+        if route.token != Token::Ignored {
+            let caller = identify(&self.trust, &parts.headers).await?;
+            if caller.is_none() && route.token == Token::Required {
+                return Err(Problem::unauthenticated());
+            }
         }
         if body.size_hint().lower() > route.body_bytes_max {
             return Err(too_large(route.body_bytes_max));
@@ -185,6 +187,9 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_claims(&mut parts.headers);
+        if route.token == Token::Ignored {
+            parts.headers.remove(AUTHORIZATION);
+        }
         parts
             .headers
             .insert(FORWARDED_FOR, peer.forwarded_for.clone());

@@ -3,8 +3,13 @@
 //! One static table, the more specific prefix first. A prefix matches whole
 //! segments of the path as it was sent: nothing is decoded or normalised, so what
 //! is routed is what the service sees.
+//!
+//! **Invariant:** a service sees a token only if it is believed; where none is
+//! needed because the body proves who asks, it never sees one.
 
 use std::time::Duration;
+
+use http::Method;
 
 use chassis::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_PATIENCE};
 
@@ -27,15 +32,29 @@ pub(crate) enum Patience {
     Idle(Duration),
 }
 
+/// What a request's bearer token is to a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// Nothing is forwarded without one.
+    Required,
+    /// It may be left out, but not be wrong; a service may still want one.
+    Optional,
+    /// Neither looked at nor passed on: the body proves who asks, and whoever
+    /// renews an expired token may well send that along.
+    Ignored,
+}
+
 /// A prefix and what is known about the requests below it.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// Whole segments the path starts with.
     pub(crate) prefix: &'static str,
+    /// The only method it is for, where methods differ.
+    pub(crate) method: Option<&'static str>,
     /// Who answers.
     pub(crate) service: &'static str,
-    /// Whether it may be asked without a token; a service may still want one.
-    pub(crate) public: bool,
+    /// What its token means.
+    pub(crate) token: Token,
     /// The largest request body.
     pub(crate) body_bytes_max: u64,
     /// How long until the answer's head.
@@ -44,8 +63,11 @@ pub(crate) struct Route {
     pub(crate) endless: bool,
 }
 
-static ROUTES: [Route; 10] = [
+static ROUTES: [Route; 14] = [
+    public("/v1/users/me", "users"),
+    proven_by_body("/v1/users", "users"),
     public("/v1/users", "users"),
+    proven_by_body("/v1/sessions", "users"),
     public("/v1/sessions", "users"),
     public("/.well-known/paserk.json", "users"),
     bulk("/v1/products/import", "products"),
@@ -53,6 +75,7 @@ static ROUTES: [Route; 10] = [
     public("/v1/products", "products"),
     public("/v1/categories", "products"),
     private("/v1/orders", "orders"),
+    proven_by_body("/v1/payments/webhook", "orders"),
     Route {
         endless: true,
         ..private("/v1/notifications/stream", "notifications")
@@ -63,8 +86,9 @@ static ROUTES: [Route; 10] = [
 const fn public(prefix: &'static str, service: &'static str) -> Route {
     Route {
         prefix,
+        method: None,
         service,
-        public: true,
+        token: Token::Optional,
         body_bytes_max: JSON_BODY_BYTES_MAX as u64,
         patience: Patience::Total(ANSWER_PATIENCE),
         endless: false,
@@ -72,7 +96,16 @@ const fn public(prefix: &'static str, service: &'static str) -> Route {
 }
 
 const fn private(prefix: &'static str, service: &'static str) -> Route {
-    Route { public: false, ..public(prefix, service) }
+    Route { token: Token::Required, ..public(prefix, service) }
+}
+
+/// Registration, login, renewal, a code, a signature.
+const fn proven_by_body(prefix: &'static str, service: &'static str) -> Route {
+    Route {
+        method: Some("POST"),
+        token: Token::Ignored,
+        ..public(prefix, service)
+    }
 }
 
 const fn bulk(prefix: &'static str, service: &'static str) -> Route {
@@ -83,11 +116,12 @@ const fn bulk(prefix: &'static str, service: &'static str) -> Route {
     }
 }
 
-/// The route of a path, if it has one.
-pub(crate) fn find(path: &str) -> Option<&'static Route> {
+/// The route of a request, if it has one.
+pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| {
-        path.strip_prefix(route.prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let asked = path.strip_prefix(route.prefix);
+        asked.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            && route.method.is_none_or(|only| method == only)
     })
 }
 
@@ -97,7 +131,7 @@ mod tests {
 
     #[test]
     fn whole_segments_and_the_specific_first() {
-        let prefix = |path: &str| find(path).map(|route| route.prefix);
+        let prefix = |path: &str| find(&Method::GET, path).map(|route| route.prefix);
         assert_eq!(prefix("/v1/orders"), Some("/v1/orders"));
         assert_eq!(prefix("/v1/orders/x/pay"), Some("/v1/orders"));
         assert_eq!(prefix("/v1/products/import"), Some("/v1/products/import"));
@@ -105,12 +139,14 @@ mod tests {
         for unknown in ["/", "/v1", "/v1/ordersx", "/v1%2forders", "//v1/orders"] {
             assert_eq!(prefix(unknown), None, "{unknown}");
         }
+        let token = |path: &str| find(&Method::POST, path).map(|route| route.token);
+        assert_eq!(token("/v1/sessions/refresh"), Some(Token::Ignored));
+        assert_eq!(token("/v1/users/password-reset"), Some(Token::Ignored));
+        assert_eq!(token("/v1/users/me/password"), Some(Token::Optional));
         for route in &ROUTES {
-            assert_eq!(
-                prefix(route.prefix),
-                Some(route.prefix),
-                "hidden by another"
-            );
+            let method: Method = route.method.unwrap_or("GET").parse().unwrap();
+            let found = find(&method, route.prefix).unwrap();
+            assert!(std::ptr::eq(found, route), "hidden: {route:?}");
             assert!(SERVICES.contains(&route.service), "{}", route.service);
         }
     }

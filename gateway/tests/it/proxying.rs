@@ -115,6 +115,14 @@ async fn only_believed_credentials_pass() {
     let import = anonymous.post("/v1/products/import", json!({})).await;
     assert_eq!(import.status, 401);
     assert!(products.seen().is_empty() && orders.seen().is_empty());
+
+    // Whoever renews an expired token may well send that along.
+    let users = Stub::start(&test, "users").await;
+    let renewal = forger.post("/v1/sessions/refresh", json!({})).await;
+    assert_eq!(renewal.status, 200);
+    assert!(!users.seen()[0].headers.contains_key("authorization"));
+    assert_eq!(forger.get("/v1/sessions").await.status, 401);
+
     assert_eq!(anonymous.get("/v1/products").await.status, 200);
     assert_eq!(anonymous.get("/v1/nothing").await.status, 404);
     assert_eq!(products.seen().len(), 1);
