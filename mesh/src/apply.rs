@@ -48,6 +48,8 @@ pub(crate) fn apply_page(
 ) -> Result<(Mark, Next), store::Error> {
     let mut cursor = tx.get(CURSORS, &lane.to_owned())?.unwrap_or_default();
     let mut next = Next::Wait;
+    // Nearly always nothing is, and then no event is asked for its key.
+    let mut any_parked = parked::any(tx, lane)?;
     for recorded in events {
         if recorded.seq <= cursor.seq {
             continue;
@@ -56,9 +58,17 @@ pub(crate) fn apply_page(
             next = Next::Ask;
             break;
         }
-        match take_in(tx, lane, recorded, handler) {
+        let taken = if any_parked {
+            take_in(tx, lane, recorded, handler)
+        } else {
+            handle(tx, recorded, handler)
+        };
+        match taken {
             Ok(()) => {}
-            Err(Refusal::Never(reason)) if parks => park(tx, lane, recorded, reason)?,
+            Err(Refusal::Never(reason)) if parks => {
+                park(tx, lane, recorded, reason)?;
+                any_parked = true;
+            }
             Err(reason) => {
                 tracing::error!(
                     lane,

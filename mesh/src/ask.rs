@@ -112,6 +112,9 @@ impl Mesh {
         let room = Arc::new(Semaphore::new(ANSWERS_AT_ONCE_MAX));
         let each = tasks.clone();
         tasks.spawn(stop.run_until_cancelled_owned(async move {
+            // Taken whole: the block would else leave the guard behind, and with it
+            // nobody would ask here any more.
+            let questions = questions;
             while let Ok(asked) = questions.messages.recv_async().await {
                 let Ok(question) = rmp_serde::from_slice::<Q>(&asked.body) else {
                     continue;

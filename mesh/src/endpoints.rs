@@ -26,9 +26,9 @@ pub struct MutualTls {
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
     /// What to listen on.
-    pub(crate) listen: Vec<String>,
+    pub listen: Vec<String>,
     /// What to connect to; absent ones are tried again in the background.
-    pub(crate) connect: Vec<String>,
+    pub connect: Vec<String>,
     /// Needed for `tls/` endpoints.
     pub(crate) tls: Option<MutualTls>,
 }

@@ -81,7 +81,7 @@ published_language! {
         #[serde(default)]
         reason: Option<RevocationReason>
     }
-    /// A key that signs tokens may be trusted.
+    /// A key that signs tokens may be trusted; those before it end when it says.
     "key.published" => KeyPublished (KeyPublished)
     /// A product was made.
     "product.created" => ProductCreated (Listing)
@@ -210,7 +210,8 @@ pub struct KeyPublished {
     /// PASERK `k4.public.…`.
     pub key: String,
     /// A PASETO `v4.public` token made by the root key whose claims repeat `kid`
-    /// and `key`; a verifier believes nothing else.
+    /// and `key` and say when it was published and when the keys before it end; a
+    /// verifier believes nothing else.
     pub voucher: String,
 }
 

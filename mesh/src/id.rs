@@ -40,6 +40,10 @@ pub mod kinds {
         Order = "order",
         /// A message in a person's inbox.
         Notification = "notif",
+        /// Somebody else's program that is told of events.
+        Webhook = "hook",
+        /// One event on its way to such a program.
+        Message = "msg",
     }
 }
 

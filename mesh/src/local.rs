@@ -1,8 +1,8 @@
-//! A transport inside one process, with faults by a seed: it loses, doubles,
-//! delays and so reorders messages, and loses questions and answers.
+//! A transport inside one process: what a shop in one process needs.
 //!
-//! It exists so that what the mesh promises can be tested against everything a
-//! network may do, and so that a service's tests need no sockets.
+//! It can also have faults, by a seed: then it loses, doubles, delays and so
+//! reorders messages, and loses questions and answers, so that what the mesh
+//! promises is tested against everything a network may do.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,6 +82,13 @@ impl LocalNetwork {
     }
 }
 
+/// Lets `delay` pass. Sleeping for no time would still wait for the timer.
+async fn pass(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// Runs its closure when dropped.
 struct OnDrop<F: FnMut()>(F);
 
@@ -98,6 +105,9 @@ impl Inner {
 
     fn delay(&mut self) -> Duration {
         let most = u64::try_from(self.faults.delay_max.as_micros()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
         Duration::from_micros(self.rng.random_range(0..=most))
     }
 
@@ -175,7 +185,7 @@ impl Transport for LocalNetwork {
             if lost {
                 return None;
             }
-            tokio::time::sleep(there).await;
+            pass(there).await;
             let (sender, answer) = oneshot::channel();
             let reply = Box::new(move |bytes| {
                 let _ = sender.send(bytes);
@@ -183,7 +193,7 @@ impl Transport for LocalNetwork {
             });
             server.try_send(Question { body: question, reply }).ok()?;
             let answer = tokio::time::timeout(patience, answer).await.ok()?.ok()?;
-            tokio::time::sleep(back).await;
+            pass(back).await;
             Some(answer)
         }
         .boxed()

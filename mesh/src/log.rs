@@ -5,11 +5,11 @@
 //! the durable tail is ever shown to anyone outside, because what is not synced
 //! may still be lost.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
-use tokio::sync::watch;
 
 use crate::event::chain;
 use crate::page::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
@@ -60,7 +60,37 @@ pub struct Draft {
 pub struct Log {
     store: Store,
     source: Arc<str>,
-    durable: watch::Sender<Mark>,
+    tail: Arc<Mutex<Tail>>,
+}
+
+/// The durable end of a log, with the newest events, a page at most: whoever follows
+/// closely needs no disk.
+struct Tail {
+    mark: Mark,
+    recent: VecDeque<Recorded>,
+    recent_bytes: usize,
+}
+
+impl Tail {
+    fn push(&mut self, recorded: Recorded) {
+        self.mark = recorded.mark();
+        self.recent_bytes += recorded.body.len();
+        self.recent.push_back(recorded);
+        while self.recent.len() > PAGE_EVENTS_MAX || self.recent_bytes > PAGE_BYTES_MAX {
+            let Some(oldest) = self.recent.pop_front() else {
+                return;
+            };
+            self.recent_bytes -= oldest.body.len();
+        }
+    }
+
+    /// The events after place `after`, if they are all here.
+    fn since(&self, after: u64) -> Option<impl Iterator<Item = &Recorded>> {
+        let missing = self.mark.seq.saturating_sub(after);
+        let missing = usize::try_from(missing).ok()?;
+        let have = self.recent.len().checked_sub(missing)?;
+        Some(self.recent.range(have..))
+    }
 }
 
 impl Log {
@@ -77,10 +107,11 @@ impl Log {
                 None => begin_epoch(tx, &name, now, None),
             })
             .await?;
+        let tail = Tail { mark: head.mark, recent: VecDeque::new(), recent_bytes: 0 };
         Ok(Self {
             store,
             source: source.into(),
-            durable: watch::Sender::new(head.mark),
+            tail: Arc::new(Mutex::new(tail)),
         })
     }
 
@@ -122,29 +153,49 @@ impl Log {
         tx.put(LOG, &seq, &recorded)?;
         head.mark = recorded.mark();
         tx.put(HEAD, &self.source.to_string(), &head)?;
-        let durable = self.durable.clone();
+        let tail = self.tail.clone();
         tx.on_durable(move || {
-            durable.send_if_modified(|tail| {
-                let newer = head.mark.seq > tail.seq;
-                if newer {
-                    *tail = head.mark;
-                }
-                newer
-            });
+            tail.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(recorded);
         });
         Ok(seq)
     }
 
     /// Where the log durably ends.
     pub fn tail(&self) -> Mark {
-        *self.durable.borrow()
+        self.lock().mark
     }
 
-    /// Returns as soon as the durable tail is beyond place `seq`.
+    /// Returns as soon as the durable tail is beyond place `seq`, and all events of
+    /// the batch that moved it are within the tail.
     pub async fn beyond(&self, seq: u64) {
-        let mut tail = self.durable.subscribe();
-        // The look at the tail ends here: whoever kept it would stop the writer.
-        let _ = tail.wait_for(|tail| tail.seq > seq).await;
+        let mut batches = self.store.batches();
+        loop {
+            // First, so that none is missed between the look and the wait.
+            batches.borrow_and_update();
+            if self.tail().seq > seq {
+                return;
+            }
+            if batches.changed().await.is_err() {
+                // The store is closed: nothing will ever come.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Returns once everything that readers of the store see now is durable: they
+    /// see a commit a moment before it is synced, and each that changes anything
+    /// told has appended here.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn settled(&self) -> Result<(), store::Error> {
+        let head = self.store.get(HEAD, &self.source.to_string())?;
+        if let Some(before) = head.and_then(|head| head.mark.seq.checked_sub(1)) {
+            self.beyond(before).await;
+        }
+        Ok(())
     }
 
     /// The service this is the log of.
@@ -157,7 +208,13 @@ impl Log {
     /// # Errors
     /// When the store cannot be read.
     pub fn read(&self, after: u64) -> Result<Vec<Recorded>, store::Error> {
-        let tail = self.tail();
+        let tail = {
+            let tail = self.lock();
+            if let Some(recent) = tail.since(after) {
+                return Ok(recent.cloned().collect());
+            }
+            tail.mark
+        };
         let mut events = Vec::new();
         let mut bytes = 0;
         for row in self.store.scan(LOG.all().after(&after).up_to(&tail.seq))? {
@@ -171,12 +228,45 @@ impl Log {
         Ok(events)
     }
 
+    /// Reads the whole log as it durably is, calling `seen` for each event, and tells
+    /// what is wrong with it: places that are missing, hashes that do not continue
+    /// the one before, events that cannot be read. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn verify(&self, mut seen: impl FnMut()) -> Result<Vec<String>, store::Error> {
+        let tail = self.tail();
+        let mut faults = Vec::new();
+        let mut before: Option<Mark> = None;
+        for row in self.store.scan(LOG.all().up_to(&tail.seq))? {
+            let (seq, recorded) = row?;
+            seen();
+            // What lies before the oldest event that is kept cannot be looked at.
+            let oldest = (seq == 1).then(Mark::default);
+            if let Some(mark) = before.or(oldest)
+                && !recorded.continues(&mark)
+            {
+                faults.push(format!("event {seq} does not continue event {}", mark.seq));
+            }
+            if let Err(why) = Event::decode(&recorded.body) {
+                faults.push(format!("event {seq} cannot be read: {why}"));
+            }
+            before = Some(recorded.mark());
+        }
+        let end = before.unwrap_or_default();
+        if end != tail {
+            faults.push(format!("it ends at event {} and should at {}", end.seq, tail.seq));
+        }
+        Ok(faults)
+    }
+
     /// Answers a follower that stands at `after`.
     pub(crate) fn page(&self, after: &Mark) -> Result<PageAnswer, store::Error> {
         let tail = self.tail();
         let known = match after.seq {
             0 => true,
             seq if seq > tail.seq => false,
+            seq if seq == tail.seq => tail.hash == after.hash,
             seq => self
                 .store
                 .get(LOG, &seq)?
@@ -187,6 +277,10 @@ impl Log {
         }
         let events = self.read(after.seq)?;
         Ok(PageAnswer::Events { events, tail })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -28,6 +28,11 @@ pub struct Parked {
 
 impl store::Record for Parked {}
 
+/// Whether anything is parked in a lane.
+pub(crate) fn any(from: &impl Read, lane: &str) -> Result<bool, store::Error> {
+    Ok(!list(from, lane, 1)?.is_empty())
+}
+
 /// Whether an earlier event of `key` is parked.
 pub(crate) fn holds(tx: &Tx<'_>, lane: &str, key: &str) -> Result<bool, store::Error> {
     tx.contains(KEYS, &(lane.to_owned(), key.to_owned()))

@@ -4,7 +4,8 @@
 //! thread ([`Read`]); every change goes through [`Store::write`], a closure that
 //! one writer thread runs against a [`Tx`]: it reads its own writes, and a
 //! closure that refuses leaves nothing behind. The writer drains what is queued,
-//! commits all of it as one transaction, syncs once, and only then answers.
+//! journals all of it as one record, syncs once, and only then answers; the
+//! database underneath gets the rows of many batches at a time.
 //!
 //! | room | holds |
 //! | --- | --- |
@@ -12,7 +13,9 @@
 //! | `key`, `record` | how keys and values become bytes, and back |
 //! | `read`, `tx` | what a reader and a transaction can do |
 //! | `overlay` | the uncommitted writes of a batch, with undo |
-//! | `writer` | the one writer thread: batch, commit, sync, answer |
+//! | `writer` | the one writer thread: batch, journal, answer |
+//! | `journal` | what makes a batch durable, and whole after a crash |
+//! | `layers`, `view` | rows on their way to the database, and both as one |
 //! | `engine` | sled, and everything sled needs to be told |
 //!
 //! **Invariant:** an answer that says `Ok` was preceded by an `fdatasync` that
@@ -22,13 +25,16 @@
 
 mod engine;
 mod error;
+mod journal;
 mod key;
+mod layers;
 mod overlay;
 mod read;
 mod record;
 mod store;
 mod table;
 mod tx;
+mod view;
 mod writer;
 
 pub use error::Error;

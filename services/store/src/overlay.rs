@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 
-type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// A table's writes; `None` is a deletion.
+pub(crate) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes by table and key; `None` is a deletion.
 #[derive(Default)]

@@ -9,8 +9,11 @@ use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::layers::Layers;
 use crate::read::{Bounds, RawRow};
-use crate::writer::{self, Job};
+use crate::view::View;
+use crate::writer::{self, Job, Writer};
 use crate::{Error, Read, Tx};
 
 /// How a store is opened.
@@ -22,8 +25,8 @@ pub struct Options {
     /// How many closures may wait for the writer. Above it, [`Store::write`]
     /// refuses with [`Error::Busy`].
     pub queue_max: usize,
-    /// How the database file is made durable. Only tests put something else
-    /// here than `fdatasync`.
+    /// How the journal's and the database's files are made durable. Only tests put
+    /// something else here than `fdatasync`.
     pub sync: fn(&File) -> io::Result<()>,
 }
 
@@ -43,9 +46,10 @@ impl Default for Options {
 /// gone, or sooner by [`close`](Self::close).
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<Engine>,
+    view: Arc<View>,
     jobs: flume::Sender<Job>,
     failed: watch::Receiver<Option<String>>,
+    batches: watch::Receiver<u64>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -56,20 +60,28 @@ impl Store {
     /// [`Error::Locked`] when another process has it open, [`Error::Io`] when it
     /// cannot be read or made durable.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
-        let engine = Arc::new(Engine::open(dir, options)?);
+        let engine = Engine::open(dir, options)?;
+        let journal = Journal::open(dir, options.sync, &engine)?;
+        let view = Arc::new(View { layers: Layers::default(), engine });
         let (jobs, queue) = flume::bounded(options.queue_max);
         let (fail, failed) = watch::channel(None);
+        let (batch, batches) = watch::channel(0);
+        let writer = Writer {
+            view: view.clone(),
+            journal,
+            jobs: queue,
+            failed: fail,
+            batches: batch,
+        };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn({
-                let engine = engine.clone();
-                move || writer::run(&engine, &queue, &fail)
-            })
+            .spawn(move || writer.run())
             .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
         Ok(Self {
-            engine,
+            view,
             jobs,
             failed,
+            batches,
             writer: Arc::new(Mutex::new(Some(writer))),
         })
     }
@@ -122,12 +134,23 @@ impl Store {
         Error::Poisoned(why)
     }
 
+    /// Counts the batches that became durable. It moves once a batch, after all that
+    /// waited for its being durable: whoever collects what they leave sees all of it.
+    pub fn batches(&self) -> watch::Receiver<u64> {
+        self.batches.clone()
+    }
+
     /// The database's size on disk, in bytes.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn disk_bytes(&self) -> Result<u64, Error> {
-        self.engine.disk_bytes()
+        self.view.engine.disk_bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dir(&self) -> &Path {
+        self.view.engine.dir()
     }
 
     /// How many closures wait for the writer now.
@@ -139,7 +162,7 @@ impl Store {
     /// this was the last clone. Blocks; other clones' later writes are refused
     /// only once they are dropped too.
     pub fn close(self) {
-        let Self { engine, jobs, failed: _, writer } = self;
+        let Self { view, jobs, failed: _, batches: _, writer } = self;
         drop(jobs);
         if let Some(writer) = Arc::into_inner(writer) {
             let handle = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -149,7 +172,7 @@ impl Store {
                 tracing::error!("the store's writer thread had panicked");
             }
         }
-        drop(engine);
+        drop(view);
     }
 
     async fn answer<T, E: From<Error>>(
@@ -185,7 +208,7 @@ where
 
 impl Read for Store {
     fn raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.engine.get(table, key)
+        self.view.get(table, key)
     }
 
     fn raw_scan(
@@ -194,6 +217,6 @@ impl Read for Store {
         bounds: Bounds,
         newest_first: bool,
     ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
-        self.engine.scan(table, bounds, newest_first)
+        self.view.scan(table, bounds, newest_first)
     }
 }

@@ -3,20 +3,27 @@
 
 use std::iter::Peekable;
 
-use crate::engine::Engine;
 use crate::overlay::Overlay;
 use crate::read::{Bounds, RawRow};
+use crate::view::View;
 use crate::{Error, KEY_BYTES_MAX, Key, Read, Record, Table, VALUE_BYTES_MAX, record};
 
-/// Runs after the sync that made its transaction durable.
-pub(crate) type DurableHook = Box<dyn FnOnce() + Send>;
+/// Runs on the writer thread when a batch has come so far.
+pub(crate) type Hook = Box<dyn FnOnce() + Send>;
+
+/// What waits for a batch to be seen by readers, and to be on disk.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) visible: Vec<Hook>,
+    pub(crate) durable: Vec<Hook>,
+}
 
 /// One closure's view of the store. Everything it writes becomes durable
 /// together, or not at all.
 pub struct Tx<'a> {
-    pub(crate) engine: &'a Engine,
+    pub(crate) view: &'a View,
     pub(crate) overlay: &'a mut Overlay,
-    pub(crate) hooks: &'a mut Vec<DurableHook>,
+    pub(crate) hooks: &'a mut Hooks,
 }
 
 impl Tx<'_> {
@@ -53,11 +60,13 @@ impl Tx<'_> {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (mark, hooks) = (self.overlay.mark(), self.hooks.len());
+        let (visible, durable) = (self.hooks.visible.len(), self.hooks.durable.len());
+        let mark = self.overlay.mark();
         let outcome = work(self);
         if outcome.is_err() {
             self.overlay.roll_back(mark);
-            self.hooks.truncate(hooks);
+            self.hooks.visible.truncate(visible);
+            self.hooks.durable.truncate(durable);
         }
         outcome
     }
@@ -66,7 +75,14 @@ impl Tx<'_> {
     /// its caller is answered. Never called if it is refused. It must be quick
     /// and must not touch the store.
     pub fn on_durable(&mut self, hook: impl FnOnce() + Send + 'static) {
-        self.hooks.push(Box::new(hook));
+        self.hooks.durable.push(Box::new(hook));
+    }
+
+    /// As [`on_durable`](Self::on_durable), but as soon as readers see what was
+    /// written, which a crash may still take back: only for what follows again from
+    /// facts that are durable elsewhere.
+    pub fn on_visible(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.hooks.visible.push(Box::new(hook));
     }
 
     fn set(
@@ -97,7 +113,7 @@ impl Read for Tx<'_> {
     fn raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self.overlay.get(table, key) {
             Some(written) => Ok(written.map(<[u8]>::to_vec)),
-            None => self.engine.get(table, key),
+            None => self.view.get(table, key),
         }
     }
 
@@ -107,22 +123,30 @@ impl Read for Tx<'_> {
         bounds: Bounds,
         newest_first: bool,
     ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
-        let stored = self.engine.scan(table, bounds.clone(), newest_first)?;
+        let stored = self.view.scan(table, bounds.clone(), newest_first)?;
         let Some(rows) = self.overlay.tables.get(table) else {
             return Ok(stored);
         };
         let written = rows.range(bounds).map(|(k, v)| (k.clone(), v.clone()));
-        let written: Box<dyn Iterator<Item = _>> = if newest_first {
-            Box::new(written.rev())
+        Ok(if newest_first {
+            merge(stored, written.rev(), newest_first)
         } else {
-            Box::new(written)
-        };
-        Ok(Box::new(Merge {
-            stored: stored.peekable(),
-            written: written.peekable(),
-            newest_first,
-        }))
+            merge(stored, written, newest_first)
+        })
     }
+}
+
+/// What is stored with what was written on top of it, both in the same direction.
+pub(crate) fn merge<'a>(
+    stored: Box<dyn Iterator<Item = RawRow> + 'a>,
+    written: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a,
+    newest_first: bool,
+) -> Box<dyn Iterator<Item = RawRow> + 'a> {
+    let mut written = written.peekable();
+    if written.peek().is_none() {
+        return stored;
+    }
+    Box::new(Merge { stored: stored.peekable(), written, newest_first })
 }
 
 /// Two ordered runs as one; where both hold a key, the written row wins and a

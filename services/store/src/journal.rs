@@ -1,0 +1,464 @@
+//! The write-ahead journal: what makes a batch durable, before the database has it.
+//!
+//! Two files take turns. A batch is one record, appended and synced; readers find its
+//! rows in a layer above the database (see `layers`), which takes them in when a file
+//! is full, beside the running work. Opening brings in whatever was not: rows are
+//! whole values, so doing that twice, or over newer ones, ends the same.
+//!
+//! | record | bytes, little-endian |
+//! | --- | --- |
+//! | checksum of everything after it (CRC-32) | 4 |
+//! | length of the rows | 4 |
+//! | generation: which turn of which file | 8 |
+//! | number, consecutive over both files | 8 |
+//! | the last generation that the database has synced | 8 |
+//! | rows: see [`encode`] | length |
+//!
+//! **Invariants:** a row is in the database only if its record is synced. A file is
+//! written over only once the database has all its rows, synced. Since one record is
+//! written at a time, only the last one can be torn; anything else that does not
+//! read is damage, and is said rather than passed over.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::Error;
+use crate::engine::Engine;
+use crate::overlay::{Overlay, Rows};
+use crate::view::View;
+
+/// A file above this size has had its turn. The journal takes twice as much on disk,
+/// its layers a few times as much in memory while there is much to do, and opening
+/// after a crash replays as much.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How far a file grows at once: syncing blocks that are there already takes half the
+/// time of adding some.
+const GROWTH_BYTES: u64 = 256 * 1024;
+
+const HEAD_BYTES: usize = 32;
+
+/// In place of a value's length, for a row that is removed.
+const REMOVED: u32 = u32::MAX;
+
+/// The open journal of a store, owned by its writer.
+pub(crate) struct Journal {
+    dir: PathBuf,
+    files: [File; 2],
+    sizes: [u64; 2],
+    sync: fn(&File) -> io::Result<()>,
+    generation: u64,
+    /// Of the last record.
+    number: u64,
+    /// Where the next record goes.
+    end: u64,
+    settled: u64,
+    /// The database's sync of the generation before this one.
+    settling: Option<JoinHandle<Result<(), Error>>>,
+    record: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir` and brings `engine` up to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the disk; [`Error::Corrupt`] for a damaged record.
+    pub(crate) fn open(
+        dir: &Path,
+        sync: fn(&File) -> io::Result<()>,
+        engine: &Engine,
+    ) -> Result<Self, Error> {
+        let failed = |error: io::Error| io_error(dir, &error);
+        let open = |name: &str| {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(dir.join(name))
+        };
+        let files = [
+            open("journal.0").map_err(failed)?,
+            open("journal.1").map_err(failed)?,
+        ];
+        let mut turns = Vec::new();
+        let mut sizes = [0; 2];
+        for (file, size) in files.iter().zip(&mut sizes) {
+            *size = file.metadata().map_err(failed)?.len();
+            let mut bytes = vec![0; usize::try_from(*size).unwrap_or(usize::MAX)];
+            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+            turns.extend(Turn::read(bytes)?);
+        }
+        turns.sort_by_key(|turn| turn.generation);
+        if let [before, after] = &*turns
+            && before.last + 1 != after.first
+        {
+            return Err(damaged("records between its two files are missing"));
+        }
+        let settled = turns.iter().map(|turn| turn.settled).max().unwrap_or(0);
+        let unsettled = turns.iter().filter(|turn| turn.generation > settled);
+        let mut tables = BTreeMap::new();
+        for rows in unsettled.flat_map(Turn::batches) {
+            decode(rows, &mut tables).ok_or_else(|| damaged("rows that do not read"))?;
+        }
+        engine.settle(&tables)?;
+        let last = turns.last();
+        let generation = last.map_or(0, |turn| turn.generation);
+        Ok(Self {
+            dir: dir.to_owned(),
+            files,
+            sizes,
+            sync,
+            generation: generation + 1,
+            number: last.map_or(0, |turn| turn.last),
+            end: 0,
+            settled: generation,
+            settling: None,
+            record: Vec::new(),
+        })
+    }
+
+    /// Makes a batch the record to be written next.
+    ///
+    /// # Errors
+    /// When the database could not take in what is older.
+    pub(crate) fn prepare(&mut self, batch: &Overlay) -> Result<(), Error> {
+        self.note_settled(false)?;
+        let record = &mut self.record;
+        record.clear();
+        record.resize(HEAD_BYTES, 0);
+        encode(batch, record);
+        let length = length(record.len() - HEAD_BYTES);
+        record[4..8].copy_from_slice(&length.to_le_bytes());
+        record[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        record[16..24].copy_from_slice(&(self.number + 1).to_le_bytes());
+        record[24..32].copy_from_slice(&self.settled.to_le_bytes());
+        let checksum = crc32fast::hash(&record[4..]);
+        record[..4].copy_from_slice(&checksum.to_le_bytes());
+        Ok(())
+    }
+
+    /// Writes the prepared batch down; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; whether the batch is durable is then unknown.
+    pub(crate) fn append(&mut self) -> Result<(), Error> {
+        let record = std::mem::take(&mut self.record);
+        self.write(&record)
+            .map_err(|error| io_error(&self.dir, &error))?;
+        self.number += 1;
+        self.end += record.len() as u64;
+        self.record = record;
+        Ok(())
+    }
+
+    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+        let place = self.place();
+        let (file, size) = (&self.files[place], &mut self.sizes[place]);
+        let end = self.end + record.len() as u64;
+        if end > *size {
+            let grown = end.next_multiple_of(GROWTH_BYTES);
+            // Zeros begin no record: its checksum would not be zero.
+            let zeros = vec![0; usize::try_from(grown - *size).unwrap_or(0)];
+            file.write_all_at(&zeros, *size)?;
+            *size = grown;
+        }
+        file.write_all_at(record, self.end)?;
+        (self.sync)(file)
+    }
+
+    fn place(&self) -> usize {
+        usize::from(self.generation % 2 == 1)
+    }
+
+    /// Goes on in the other file when this one is full, and has the database take in
+    /// what this one holds meanwhile.
+    ///
+    /// # Errors
+    /// When the database could not take in what is older.
+    pub(crate) fn turn_if_full(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        if self.end < FILE_BYTES_MAX {
+            return Ok(());
+        }
+        self.turn(view)
+    }
+
+    fn turn(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        // One layer settles at a time, and its file is not written over before.
+        self.note_settled(true)?;
+        let settling = std::thread::Builder::new()
+            .name("store-settling".into())
+            .spawn(view.settle())
+            .map_err(|error| io_error(&self.dir, &error))?;
+        self.settling = Some(settling);
+        self.generation += 1;
+        self.end = 0;
+        Ok(())
+    }
+
+    /// Takes in that the generation before this one is settled; if `wait`, once it
+    /// is.
+    fn note_settled(&mut self, wait: bool) -> Result<(), Error> {
+        if let Some(settling) = self
+            .settling
+            .take_if(|running| wait || running.is_finished())
+        {
+            settling
+                .join()
+                .unwrap_or_else(|_| Err(damaged("syncing the database panicked")))?;
+            self.settled = self.generation - 1;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing to replay.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then there is something to replay.
+    pub(crate) fn close(mut self, view: &Arc<View>) -> Result<(), Error> {
+        if self.end == 0 && self.settling.is_none() {
+            return Ok(());
+        }
+        if self.end > 0 {
+            self.turn(view)?;
+        }
+        self.note_settled(true)?;
+        self.prepare(&Overlay::default())?;
+        self.append()
+    }
+}
+
+/// What one file holds: the records of one generation.
+struct Turn {
+    generation: u64,
+    settled: u64,
+    first: u64,
+    last: u64,
+    bytes: Vec<u8>,
+    batches: Vec<Range<usize>>,
+}
+
+impl Turn {
+    /// Reads a file up to its end or its torn last record; `None` without any.
+    fn read(bytes: Vec<u8>) -> Result<Option<Self>, Error> {
+        let Some(first) = Record::at(&bytes, 0) else {
+            return Ok(None);
+        };
+        let mut turn = Self {
+            generation: first.generation,
+            settled: first.settled,
+            first: first.number,
+            last: first.number,
+            bytes: Vec::new(),
+            batches: vec![first.rows],
+        };
+        let mut at = first.end;
+        let follows = |record: &Record, last: u64| {
+            record.generation == first.generation && record.number == last + 1
+        };
+        while let Some(record) = Record::at(&bytes, at).filter(|one| follows(one, turn.last)) {
+            turn.settled = record.settled;
+            turn.last = record.number;
+            turn.batches.push(record.rows);
+            at = record.end;
+        }
+        // Behind a torn record there is none of this turn.
+        let torn = Record::unchecked(&bytes, at).filter(|torn| follows(torn, turn.last));
+        if let Some(torn) = torn
+            && Record::at(&bytes, torn.end).is_some_and(|next| follows(&next, torn.number))
+        {
+            return Err(damaged("a record that others follow does not read"));
+        }
+        Ok(Some(Self { bytes, ..turn }))
+    }
+
+    fn batches(&self) -> impl Iterator<Item = &[u8]> {
+        self.batches.iter().map(|rows| &self.bytes[rows.clone()])
+    }
+}
+
+struct Record {
+    generation: u64,
+    number: u64,
+    settled: u64,
+    rows: Range<usize>,
+    end: usize,
+}
+
+impl Record {
+    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        let record = Self::unchecked(bytes, at)?;
+        let checksum = u32::from_le_bytes(bytes[at..at + 4].try_into().ok()?);
+        (checksum == crc32fast::hash(&bytes[at + 4..record.end])).then_some(record)
+    }
+
+    fn unchecked(bytes: &[u8], at: usize) -> Option<Self> {
+        let head = bytes.get(at..at + HEAD_BYTES)?;
+        let long = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
+        let length = u32::from_le_bytes(head[4..8].try_into().ok()?);
+        let begin = at + HEAD_BYTES;
+        let end = begin.checked_add(usize::try_from(length).ok()?)?;
+        (end <= bytes.len()).then_some(Self {
+            generation: long(8)?,
+            number: long(16)?,
+            settled: long(24)?,
+            rows: begin..end,
+            end,
+        })
+    }
+}
+
+/// Rows by table: the name's length (1 byte), the name, the number of rows (4);
+/// each row its key's length (2), the key, its value's length (4), the value.
+fn encode(batch: &Overlay, out: &mut Vec<u8>) {
+    for (name, rows) in &batch.tables {
+        out.push(u8::try_from(name.len()).expect("table names are short words"));
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(&length(rows.len()).to_le_bytes());
+        for (key, value) in rows {
+            let bytes = u16::try_from(key.len()).expect("keys are capped far below");
+            out.extend_from_slice(&bytes.to_le_bytes());
+            out.extend_from_slice(key);
+            let bytes = value.as_ref().map_or(REMOVED, |value| length(value.len()));
+            out.extend_from_slice(&bytes.to_le_bytes());
+            out.extend_from_slice(value.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+fn length(of: usize) -> u32 {
+    u32::try_from(of).expect("values and batches are capped far below")
+}
+
+/// Puts the rows of a record over those of the records before it.
+fn decode(mut bytes: &[u8], tables: &mut BTreeMap<String, Rows>) -> Option<()> {
+    while let Some((&name, rest)) = bytes.split_first() {
+        bytes = rest;
+        let name = String::from_utf8(take(&mut bytes, name.into())?.to_vec()).ok()?;
+        let rows = tables.entry(name).or_default();
+        for _ in 0..long(&mut bytes)? {
+            let length = u16::from_le_bytes(take(&mut bytes, 2)?.try_into().ok()?);
+            let key = take(&mut bytes, length.into())?.to_vec();
+            let value = match long(&mut bytes)? {
+                REMOVED => None,
+                length => Some(take(&mut bytes, usize::try_from(length).ok()?)?.to_vec()),
+            };
+            rows.insert(key, value);
+        }
+    }
+    Some(())
+}
+
+fn take<'b>(bytes: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
+    let (head, tail) = bytes.split_at_checked(count)?;
+    *bytes = tail;
+    Some(head)
+}
+
+fn long(bytes: &mut &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
+}
+
+fn io_error(dir: &Path, error: &io::Error) -> Error {
+    Error::Io { dir: dir.to_owned(), why: format!("its journal: {error}") }
+}
+
+fn damaged(why: &str) -> Error {
+    Error::Corrupt { table: "journal", why: why.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Read, Store, Table};
+
+    const ROWS: Table<u64, String> = Table::new("rows");
+
+    fn open(dir: &Path) -> Result<Store, Error> {
+        Store::open(dir, &Options::default())
+    }
+
+    /// What a killed process leaves: the journal as it was, and a database that is
+    /// missing, or has, whatever was not synced.
+    async fn crash(store: &Store, to: &Path) {
+        store
+            .write(|tx| tx.put(ROWS, &0, &"last".into()))
+            .await
+            .unwrap();
+        for name in ["journal.0", "journal.1"] {
+            std::fs::copy(store.dir().join(name), to.join(name)).unwrap();
+        }
+    }
+
+    async fn fill(store: &Store, rows: std::ops::Range<u64>) {
+        for row in rows {
+            let text = row.to_string().repeat(5000);
+            store
+                .write(move |tx| tx.put(ROWS, &row, &text))
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_database_lost_is_replayed() {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open(dir.path()).unwrap();
+        fill(&store, 1..20).await;
+        crash(&store, copy.path()).await;
+        let again = open(copy.path()).unwrap();
+        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 20);
+        assert_eq!(again.get(ROWS, &0).unwrap(), Some("last".into()));
+    }
+
+    #[tokio::test]
+    async fn a_torn_end_is_forgotten_and_damage_is_told() {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open(dir.path()).unwrap();
+        fill(&store, 1..20).await;
+        crash(&store, copy.path()).await;
+        // The first generation is 1 and lies in the second file.
+        let file = copy.path().join("journal.1");
+        let whole = std::fs::read(&file).unwrap();
+        let turn = Turn::read(whole.clone()).unwrap().unwrap();
+        let last = turn.batches.last().unwrap().start;
+
+        let mut torn = whole.clone();
+        torn[last] ^= 1;
+        std::fs::write(&file, &torn).unwrap();
+        let again = open(copy.path()).unwrap();
+        assert_eq!(again.get(ROWS, &0).unwrap(), None);
+        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 19);
+        again.close();
+
+        let mut damaged = whole;
+        damaged[turn.batches[5].start] ^= 1;
+        assert!(Turn::read(damaged).is_err());
+    }
+
+    /// Several turns of both files, then a crash, then a clean end.
+    #[tokio::test]
+    async fn files_take_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        fill(&store, 1..400).await;
+        store.close();
+        let generation = |name: &str| {
+            let bytes = std::fs::read(dir.path().join(name)).unwrap();
+            assert!(bytes.len() as u64 <= FILE_BYTES_MAX + GROWTH_BYTES);
+            Turn::read(bytes).unwrap().unwrap()
+        };
+        let mut turns = [generation("journal.0"), generation("journal.1")];
+        turns.sort_by_key(|turn| turn.generation);
+        assert!(turns[1].generation > 3, "it never turned");
+        assert_eq!(
+            turns[1].settled, turns[0].generation,
+            "a clean end leaves nothing"
+        );
+        let again = open(dir.path()).unwrap();
+        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 399);
+    }
+}
