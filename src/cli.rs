@@ -8,7 +8,7 @@ use chassis::{Config, Folder};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::services::ServiceName;
-use crate::{run, up, user};
+use crate::{check, keys, products, run, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -46,13 +46,55 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Manage the keys that sign access tokens.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Manage the catalogue.
+    Products {
+        #[command(subcommand)]
+        command: ProductsCommand,
+    },
+    Check(check::Check),
+}
+
+#[derive(Debug, Subcommand)]
+enum ProductsCommand {
+    Import(products::Import),
 }
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
     /// Make an account, or give an existing one a role and, if asked, a password.
     Add(user::Add),
+    /// Give an account another password; its logins end.
+    Passwd(user::Passwd),
+    /// List accounts, newest first.
+    List(user::List),
+    /// Give an account another role.
+    Roles(user::Roles),
 }
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// List the keys whose tokens are believed, newest first.
+    List(keys::List),
+    /// Let a new key sign; the old ones count until their last token has expired.
+    Rotate(keys::Rotate),
+}
+
+/// The command line cannot be meant as it is, and what to write instead.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) &'static str);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// What every command needs to know of the shop.
 #[derive(Debug, Args)]
@@ -77,6 +119,15 @@ enum Format {
 }
 
 impl Shop {
+    /// That there is a shop in the data folder, for commands that make none.
+    pub(crate) fn require(&self) -> Result<(), chassis::Error> {
+        if Folder::holds_shop(&self.data) {
+            return Ok(());
+        }
+        let why = "there is no shop in it; choose a shop's folder with --data".into();
+        Err(chassis::Error::Folder { path: self.data.clone(), why })
+    }
+
     /// Opens the data folder and reads its settings; the command line wins. Logs
     /// from `level` on unless told otherwise.
     pub(crate) fn open(
@@ -106,7 +157,20 @@ impl Cli {
         match self.command {
             Command::Up { shop, listen, demo } => up::up(&shop, listen, demo).await,
             Command::Run { service, shop, listen } => run::run(service, &shop, listen).await,
-            Command::User { command: UserCommand::Add(add) } => user::add(add).await,
+            Command::User { command } => match command {
+                UserCommand::Add(add) => user::add(add).await,
+                UserCommand::Passwd(passwd) => user::passwd(passwd).await,
+                UserCommand::List(list) => user::list(list).await,
+                UserCommand::Roles(roles) => user::roles(roles).await,
+            },
+            Command::Keys { command } => match command {
+                KeysCommand::List(list) => keys::list(list).await,
+                KeysCommand::Rotate(rotate) => keys::rotate(rotate).await,
+            },
+            Command::Products { command: ProductsCommand::Import(import) } => {
+                products::import(import).await
+            }
+            Command::Check(check) => check::check(check).await,
         }
     }
 }

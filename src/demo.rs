@@ -86,6 +86,11 @@ pub(crate) async fn follow(plan: &Plan, folder: &Folder) -> anyhow::Result<()> {
 }
 
 impl Plan {
+    /// Whether the shop is one to be tried out, without secrets.
+    pub(crate) fn is_tried_out(&self) -> bool {
+        matches!(self, Self::Fill | Self::Filled)
+    }
+
     /// What to tell whoever started it.
     pub(crate) fn words(&self, folder: &Folder) -> String {
         let mut words = String::new();

@@ -4,11 +4,15 @@
 //! business rule. `up` runs all services in one process, `run` one of them.
 
 mod allocator;
+mod check;
 mod cli;
 mod control;
 mod demo;
+mod keys;
+mod products;
 mod run;
 mod services;
+mod table;
 mod up;
 mod user;
 
@@ -38,9 +42,11 @@ fn main() -> ExitCode {
 
 /// One clear line, and the exit code that goes with the reason.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let code = error
-        .downcast_ref::<chassis::Error>()
-        .map_or(1, chassis::Error::exit_code);
+    let code = match error.downcast_ref::<chassis::Error>() {
+        Some(error) => error.exit_code(),
+        None if error.is::<cli::Usage>() => 2,
+        None => 1,
+    };
     let lines: Vec<_> = error.chain().map(ToString::to_string).collect();
     anstream::eprintln!("{} {}", "konbini:".red().bold(), lines.join(": "));
     ExitCode::from(code)

@@ -19,12 +19,12 @@ pub(crate) async fn run(
     let sockets = folder.room("mesh")?;
     let here = Endpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .map_err(chassis::Error::from)?;
-    let (transport, mesh) = join(here, &config, &folder).await?;
-    let running = Running::start(&[service], &folder, config, &mesh, stop).await?;
+    let joined = join(here, &config, &folder).await?;
+    let running = Running::start(&[service], &folder, config, &joined.mesh, stop).await?;
     // Ready means that it serves. Whether it has caught up with the others is for
     // /readyz: under systemd they wait for one another's start otherwise.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let outcome = running.until_told().await;
-    transport.close().await;
+    joined.leave().await;
     Ok(outcome?)
 }

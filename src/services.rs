@@ -7,7 +7,7 @@ use std::time::Duration;
 use chassis::run::Started;
 use chassis::{Config, Folder, Open, config};
 use clap::ValueEnum;
-use mesh::{Endpoints, Mesh, ZenohTransport};
+use mesh::{Endpoints, LocalNetwork, Mesh, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -181,15 +181,36 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// A process's part in the shop's mesh.
+pub(crate) struct Joined {
+    pub(crate) mesh: Mesh,
+    zenoh: Option<Arc<ZenohTransport>>,
+}
+
+impl Joined {
+    /// Leaves it, as the last thing that the process does.
+    pub(crate) async fn leave(self) {
+        if let Some(zenoh) = self.zenoh {
+            zenoh.close().await;
+        }
+    }
+}
+
 /// Joins the shop's mesh by `here` and whatever the settings add beyond this host.
+/// Where that is nothing, all there is to hear is in this process.
 pub(crate) async fn join(
     here: Endpoints,
     config: &Config,
     folder: &Folder,
-) -> Result<(Arc<ZenohTransport>, Mesh), chassis::Error> {
+) -> Result<Joined, chassis::Error> {
     let config::Mesh { listen, connect, .. } = &config.mesh;
     let endpoints = here.and_beyond(listen, connect, config.mutual_tls())?;
-    let transport = Arc::new(ZenohTransport::open(&endpoints).await?);
-    let mesh = Mesh::new(transport.clone(), folder.shop());
-    Ok((transport, mesh))
+    let shop = folder.shop();
+    if endpoints.listen.is_empty() && endpoints.connect.is_empty() {
+        let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), shop);
+        return Ok(Joined { mesh, zenoh: None });
+    }
+    let zenoh = Arc::new(ZenohTransport::open(&endpoints).await?);
+    let mesh = Mesh::new(zenoh.clone(), shop);
+    Ok(Joined { mesh, zenoh: Some(zenoh) })
 }

@@ -15,11 +15,18 @@ use crate::services::{Running, ServiceName, join, stop_on_signal};
 pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = stop_on_signal()?;
-    let (folder, config) = shop.open("info", listen)?;
-    let (transport, mesh) = join(Endpoints::alone(), &config, &folder).await?;
+    let (folder, mut config) = shop.open("info", listen)?;
+    let joined = join(Endpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
-    let mut running =
-        Running::start(&ServiceName::ALL, &folder, config, &mesh, stop.clone()).await?;
+    config.mail.print_codes |= demo.is_tried_out();
+    let mut running = Running::start(
+        &ServiceName::ALL,
+        &folder,
+        config,
+        &joined.mesh,
+        stop.clone(),
+    )
+    .await?;
     if let Some(seeded) = stop.run_until_cancelled(demo::follow(&demo, &folder)).await {
         seeded?;
     }
@@ -30,7 +37,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
         anstream::print!("{}", demo.words(&folder));
     }
     let outcome = running.until_told().await;
-    transport.close().await;
+    joined.leave().await;
     Ok(outcome?)
 }
 

@@ -1,25 +1,25 @@
-//! `konbini user add`: accounts from the machine the shop runs on.
+//! `konbini user`: accounts from the machine the shop runs on.
 //!
-//! Beside a running shop it speaks to users through the control socket; on a data
-//! folder at rest it runs users for as long as that takes. Either way the same
-//! code makes the account.
+//! **Invariant:** a password comes from standard input or from a terminal that
+//! does not show it, never from an argument, which others on the machine could
+//! read.
 
-use std::io::BufRead;
-use std::sync::Arc;
+use std::io::{BufRead, IsTerminal};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chassis::Folder;
 use clap::{Args, ValueEnum};
 use data_encoding::BASE32_NOPAD;
-use hyper::StatusCode;
-use mesh::{LocalNetwork, Mesh};
+use hyper::{Method, StatusCode};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::cli::Shop;
+use crate::cli::{Shop, Usage};
 use crate::control::{self, Answer};
-use crate::services::{Running, ServiceName};
+use crate::table::{Column, Table, print_json};
+
+/// Where users takes orders about accounts.
+const USERS: &str = "/control/users";
 
 /// Arguments of `user add`.
 #[derive(Debug, Args)]
@@ -41,6 +41,55 @@ pub(crate) struct Add {
     /// made and shown, for an account that is new.
     #[arg(long)]
     password_stdin: bool,
+    /// Answer with a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `user passwd`.
+#[derive(Debug, Args)]
+pub(crate) struct Passwd {
+    #[command(flatten)]
+    shop: Shop,
+    /// The account's e-mail address.
+    #[arg(long)]
+    email: String,
+    /// Read the password from the first line of standard input instead of asking
+    /// for it.
+    #[arg(long)]
+    password_stdin: bool,
+    /// Answer with a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `user roles`.
+#[derive(Debug, Args)]
+pub(crate) struct Roles {
+    #[command(flatten)]
+    shop: Shop,
+    /// The account's e-mail address.
+    #[arg(long)]
+    email: String,
+    /// What the account may do from now on.
+    #[arg(long, value_enum)]
+    role: Role,
+    /// Answer with a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `user list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    shop: Shop,
+    /// Only the account with this e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+    /// Answer with a JSON document a line, an account each.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -63,27 +112,13 @@ impl Role {
 
 /// Makes or changes the account and says so.
 pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
-    let (folder, config) = add.shop.open("warn", None)?;
     let given = if add.password_stdin { Some(first_line()?) } else { None };
-    let outcome = match add.ask(&folder, given.clone()).await {
-        Err(error) if is_at_rest(&error) => {
-            let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), folder.shop());
-            let stop = CancellationToken::new();
-            let names = [ServiceName::Users];
-            let mut users = Running::start(&names, &folder, config, &mesh, stop).await?;
-            let outcome = add.ask(&folder, given).await;
-            users.end().await?;
-            outcome?
-        }
-        outcome => outcome?,
-    };
-    let Outcome { created, user, password } = outcome;
-    let done = if created { "made" } else { "changed" };
-    anstream::println!(
-        "{done} {} {}",
-        text(&user["id"]).bold(),
-        text(&user["email"])
-    );
+    let asked = async |folder: &Folder| add.ask(folder, given.clone()).await;
+    let Outcome { created, user, password } = control::with_users(&add.shop, asked).await?;
+    if add.json {
+        return print_json(&json!({ "created": created, "user": user, "password": password }));
+    }
+    say(if created { "made" } else { "changed" }, &user);
     if let Some(password) = password {
         anstream::println!("password {}", password.bold());
     }
@@ -121,14 +156,7 @@ impl Add {
             "password": password,
             "roles": self.role.map(Role::names),
         });
-        let socket = control::socket(folder, "users");
-        control::post(
-            &socket,
-            "/control/users",
-            "application/json",
-            account.to_string(),
-        )
-        .await
+        control::ask_users(folder, Method::POST, USERS, Some(account)).await
     }
 }
 
@@ -137,17 +165,125 @@ fn lacks_password(answer: &Answer) -> bool {
     errors.is_some_and(|errors| errors.iter().any(|error| error["pointer"] == "/password"))
 }
 
-/// Nobody serves the socket: the shop is not running.
-fn is_at_rest(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| {
-            matches!(
-                cause.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-            )
-        })
+/// Gives an account another password. Its logins end.
+pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
+    passwd.shop.require()?;
+    let password = if passwd.password_stdin {
+        first_line()?
+    } else {
+        prompted()?
+    };
+    let change = json!({ "email": passwd.email, "password": password });
+    let user = change_account(&passwd.shop, &change).await?;
+    tell(passwd.json, &user)
+}
+
+/// Gives an account other roles.
+pub(crate) async fn roles(roles: Roles) -> anyhow::Result<()> {
+    roles.shop.require()?;
+    let change = json!({ "email": roles.email, "roles": roles.role.names() });
+    let user = change_account(&roles.shop, &change).await?;
+    tell(roles.json, &user)
+}
+
+async fn change_account(shop: &Shop, change: &Value) -> anyhow::Result<Value> {
+    let asked = async |folder: &Folder| {
+        let answer = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
+        let answer = answer.await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            bail!("{}: there is no such account", text(&change["email"]));
+        }
+        Ok(answer.accepted()?.body)
+    };
+    control::with_users(shop, asked).await
+}
+
+const COLUMNS: &[Column] = &[
+    ("ACCOUNT", 31),
+    ("STATUS", 8),
+    ("ROLES", 15),
+    ("SINCE", 10),
+    ("E-MAIL", 32),
+    ("NAME", 0),
+];
+
+/// Lists accounts, newest first.
+pub(crate) async fn list(list: List) -> anyhow::Result<()> {
+    list.shop.require()?;
+    let asked = async |folder: &Folder| list.print(folder).await;
+    control::with_users(&list.shop, asked).await
+}
+
+impl List {
+    /// Prints page after page.
+    async fn print(&self, folder: &Folder) -> anyhow::Result<()> {
+        let mut query = format!("{USERS}?limit=100");
+        if let Some(email) = &self.email {
+            query.push_str(&format!("&email={}", percent(email)));
+        }
+        let mut cursor = String::new();
+        let mut table = Table::new(COLUMNS, self.json);
+        loop {
+            let page = format!("{query}{cursor}");
+            let answer = control::ask_users(folder, Method::GET, &page, None).await?;
+            let body = answer.accepted()?.body;
+            for user in body["items"].as_array().into_iter().flatten() {
+                table.row(user, row)?;
+            }
+            match body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", percent(next)),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn row(user: &Value) -> Vec<String> {
+    let roles = user["roles"].as_array().into_iter().flatten();
+    let roles: Vec<_> = roles.map(text).collect();
+    vec![
+        text(&user["id"]).to_owned(),
+        text(&user["status"]).to_owned(),
+        roles.join(","),
+        text(&user["created_at"]).chars().take(10).collect(),
+        text(&user["email"]).to_owned(),
+        text(&user["name"]).to_owned(),
+    ]
+}
+
+/// A value as it may stand in a query (RFC 3986 §2.1), every byte encoded.
+fn percent(value: &str) -> String {
+    value.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn tell(as_json: bool, user: &Value) -> anyhow::Result<()> {
+    if as_json {
+        return print_json(user);
+    }
+    say("changed", user);
+    Ok(())
+}
+
+fn say(done: &str, user: &Value) {
+    anstream::println!(
+        "{done} {} {}",
+        text(&user["id"]).bold(),
+        text(&user["email"])
+    );
+}
+
+/// A password typed twice at a terminal that does not show it.
+fn prompted() -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let how = "there is no terminal to ask for the password; give it with --password-stdin";
+        return Err(Usage(how).into());
+    }
+    let password = rpassword::prompt_password("New password: ").context("the terminal")?;
+    let again = rpassword::prompt_password("Once more: ").context("the terminal")?;
+    if password != again {
+        bail!("the two are not the same; nothing was changed");
+    }
+    Ok(password)
 }
 
 fn first_line() -> anyhow::Result<String> {

@@ -1,9 +1,11 @@
 //! What a person at a terminal is told when something is wrong: one clear line
 //! and the right exit code.
 
+use std::io::Write;
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::world::{Shop, konbini};
@@ -89,4 +91,96 @@ async fn one_shop_a_folder() {
     assert!(made.starts_with("made user_"), "{made}");
     let changed = shop.add_user("later@konbini.example", "admin", "a kettle and four lamps");
     assert!(changed.starts_with("changed user_"), "{changed}");
+}
+
+fn lines(args: &[&str], input: &str) -> Vec<String> {
+    let mut child = konbini(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    write!(child.stdin.take().unwrap(), "{input}").unwrap();
+    let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{args:?}: {said}");
+    said.lines().map(str::to_owned).collect()
+}
+
+/// The same commands beside a running shop and on its data at rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_keys_are_looked_after() {
+    const EMAIL: &str = "ana@konbini.example";
+    let mut shop = Shop::up().await;
+    let data = shop.data();
+    shop.add_user(EMAIL, "staff", "a kettle and three lamps");
+    let log_in = async |password: &str| {
+        let body = json!({ "email": EMAIL, "password": password });
+        let client = reqwest::Client::new();
+        let login = client.post(shop.url("/v1/sessions")).json(&body);
+        login.send().await.unwrap().status().as_u16()
+    };
+
+    let of = |what: &'static str, email: &'static str| -> Vec<String> {
+        let words = format!("user {what} --data {data} --email {email}");
+        words.split(' ').map(str::to_owned).collect()
+    };
+    let ask = of("passwd", EMAIL);
+    let passwd: Vec<_> = ask
+        .iter()
+        .map(String::as_str)
+        .chain(["--password-stdin"])
+        .collect();
+    assert!(lines(&passwd, "a kettle and four lamps\n")[0].starts_with("changed user_"));
+    assert_eq!(log_in("a kettle and three lamps").await, 401);
+    assert_eq!(log_in("a kettle and four lamps").await, 201);
+    let asked = told(konbini(&passwd[..passwd.len() - 1]).stdin(Stdio::null()));
+    assert_eq!(asked.0, Some(2), "no terminal to ask at: {}", asked.1);
+    let stranger = of("roles", "b@b.example --role admin");
+    let stranger: Vec<_> = stranger.iter().map(String::as_str).collect();
+    let (code, said) = told(&mut konbini(&stranger));
+    assert!(
+        code == Some(1) && said.contains("no such account"),
+        "{said}"
+    );
+
+    let rotate = ["keys", "rotate", "--data", &data, "--json"];
+    let json = |line: &String| serde_json::from_str::<Value>(line).unwrap();
+    let keys = |lines: Vec<String>| lines.iter().map(json).collect::<Vec<_>>();
+    let running = keys(lines(&rotate, ""));
+    assert_eq!(running.len(), 2);
+    let document = reqwest::get(shop.url("/.well-known/paserk.json"))
+        .await
+        .unwrap();
+    let document: Value = serde_json::from_str(&document.text().await.unwrap()).unwrap();
+    assert_eq!(document["keys"][0]["kid"], running[0]["kid"]);
+    assert_eq!(log_in("a kettle and four lamps").await, 201);
+    shop.terminate();
+
+    let roles = [
+        "user", "roles", "--data", &data, "--email", EMAIL, "--role", "admin",
+    ];
+    assert!(lines(&roles, "")[0].starts_with("changed user_"));
+    let list = lines(&["user", "list", "--data", &data], "");
+    let row: Vec<_> = list[0].split('\t').collect();
+    assert_eq!(
+        (list.len(), row[1], row[2], row[4]),
+        (1, "active", "customer,admin", EMAIL)
+    );
+    let rested = keys(lines(&rotate, ""));
+    assert_eq!(rested.len(), 3);
+    assert_eq!(rested[1]["kid"], running[0]["kid"]);
+    let listed = lines(&["keys", "list", "--data", &data], "");
+    let statuses: Vec<_> = listed
+        .iter()
+        .map(|line| line.split('\t').nth(1).unwrap())
+        .collect();
+    assert_eq!(statuses, ["active", "retiring", "retiring"]);
+
+    let nowhere = format!("{data}/nowhere");
+    let (code, said) = told(&mut konbini(&["keys", "list", "--data", &nowhere]));
+    assert_eq!(code, Some(78), "{said}");
+    assert!(
+        !std::path::Path::new(&nowhere).exists(),
+        "looking makes no shop"
+    );
 }

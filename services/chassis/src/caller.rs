@@ -57,9 +57,14 @@ pub struct Staff(pub Caller);
 #[derive(Debug, Clone)]
 pub struct Admin(pub Caller);
 
-/// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
+/// The token of the `Authorization: Bearer` header (RFC 6750 §2.1). Of two such
+/// headers neither counts: others on the way may have believed the other one.
 pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
-    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let header = given.next()?.to_str().ok()?;
+    if given.next().is_some() {
+        return None;
+    }
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -3,12 +3,26 @@
 //! Every setting has a default that is right for one small host. Unknown names
 //! are refused, so that a typo never passes for a setting.
 
+mod keys;
+mod mail;
+mod notifications;
+mod orders;
+mod products;
+mod webhooks;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+
+pub use self::keys::Keys;
+pub use self::mail::{Mail, Security};
+pub use self::notifications::Notifications;
+pub use self::orders::{Orders, Payments, Secret};
+pub use self::products::Products;
+pub use self::webhooks::Webhooks;
 
 /// The whole configuration of a shop.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,8 +34,22 @@ pub struct Config {
     pub store: Store,
     /// Password hashing.
     pub password: Password,
+    /// The keys that sign access tokens.
+    pub keys: Keys,
     /// Where events travel beyond this host.
     pub mesh: Mesh,
+    /// The catalogue and its stock.
+    pub products: Products,
+    /// How long an order may stay unpaid.
+    pub orders: Orders,
+    /// Whose word counts for an order's being paid.
+    pub payments: Payments,
+    /// What people are told, and in which words.
+    pub notifications: Notifications,
+    /// How mail leaves the shop.
+    pub mail: Mail,
+    /// How other programs are told.
+    pub webhooks: Webhooks,
 }
 
 /// `[gateway]`
@@ -115,6 +143,13 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.keys.check()?;
+        self.products.check()?;
+        self.orders.check()?;
+        self.payments.check()?;
+        self.notifications.check()?;
+        self.mail.check()?;
+        self.webhooks.check()?;
         let faults = [
             (
                 !(1..=4096).contains(&self.store.cache_mib),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::response::Response;
 use futures::future::BoxFuture;
 use mesh::{Event, Follower, Following, Log, Mesh, Refusal, State};
 use store::{Store, Tx};
@@ -11,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::check::Checks;
+use crate::http::Ready;
 use crate::{Config, Error, Folder, Trust};
 
 /// Everything a service stands on.
@@ -40,6 +43,8 @@ pub struct Context {
     pub draining: CancellationToken,
     /// What has to be well before the service is ready.
     pub health: Health,
+    /// What the operator can have compared.
+    pub checks: Checks,
 }
 
 impl Context {
@@ -82,12 +87,28 @@ impl Context {
     /// As [`serve`](Self::serve), with `streams` for requests that have no time
     /// limit of their own: each handler there bounds how long its body may idle.
     pub fn serve_with_streams(self, router: Router, streams: Router) -> Service {
+        self.serve_all(router, streams, None)
+    }
+
+    /// As [`serve_with_streams`](Self::serve_with_streams), asking `ready` first
+    /// for whatever is found by a route.
+    pub fn serve_ready(
+        self,
+        router: Router,
+        streams: Router,
+        ready: impl Fn(&axum::extract::Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> Service {
+        self.serve_all(router, streams, Some(Box::new(ready)))
+    }
+
+    fn serve_all(self, router: Router, streams: Router, ready: Option<Ready>) -> Service {
         let address = ([127, 0, 0, 1], 0).into();
         let (trust, health) = (self.trust.clone(), self.health.clone());
-        let router = crate::http::wrap(self.name, router, streams, trust, health);
+        let router = crate::http::wrap(self.name, router, streams, trust, health, ready);
+        let near = Some(router.clone());
         let server: Server =
             Box::new(move |listener, stop| Box::pin(serve_router(listener, router, stop)));
-        Service { context: self, address, server, control: None }
+        Service { context: self, address, server, near, control: None }
     }
 }
 
@@ -98,7 +119,9 @@ async fn serve_router(listener: TcpListener, router: Router, stop: CancellationT
             tracing::trace!(%error, "nodelay");
         }
     });
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    // A bare router would be copied, routes and all, for every connection.
+    let served = axum::serve(listener, router.into_make_service())
+        .with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "serving ended");
     }
@@ -112,13 +135,15 @@ pub struct Service {
     pub(crate) context: Context,
     pub(crate) address: std::net::SocketAddr,
     pub(crate) server: Server,
+    /// What `server` answers with, for callers in this process.
+    pub(crate) near: Option<Router>,
     pub(crate) control: Option<Router>,
 }
 
 impl Service {
     /// A service that answers connections at `address` by itself.
     pub fn custom(context: Context, address: std::net::SocketAddr, server: Server) -> Self {
-        Self { context, address, server, control: None }
+        Self { context, address, server, near: None, control: None }
     }
 
     /// Adds the operator's door: served on `control.sock` in the service's room,

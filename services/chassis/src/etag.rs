@@ -4,8 +4,9 @@
 //! The tag is a hash of the very bytes sent, so it is right without anyone having
 //! to remember to change it.
 
+use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use blake2::digest::consts::U12;
 use blake2::{Blake2b, Digest};
@@ -25,16 +26,55 @@ pub fn of(body: &[u8]) -> String {
 /// A resource that was read: with its tag, or 304 when the client has this
 /// version.
 pub fn respond<T: Serialize>(request: &HeaderMap, resource: &T) -> Response {
-    let response = written(StatusCode::OK, resource);
-    let tag = response
-        .headers()
-        .get(ETAG)
-        .and_then(|tag| tag.to_str().ok());
-    match tag {
-        Some(tag) if names(request, IF_NONE_MATCH, tag) => {
-            (StatusCode::NOT_MODIFIED, [(ETAG, tag.to_owned())]).into_response()
-        }
-        _ => response,
+    match Tagged::new(resource) {
+        Ok(tagged) => tagged.respond(request),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// A representation with its tag, ready to be sent any number of times. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
+pub struct Tagged {
+    body: Bytes,
+    tag: HeaderValue,
+}
+
+impl Tagged {
+    /// The JSON of a resource.
+    ///
+    /// # Errors
+    /// 500 when it has none.
+    pub fn new<T: Serialize>(resource: &T) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(resource).map_err(Problem::internal)?;
+        let tag = HeaderValue::try_from(of(&body)).map_err(Problem::internal)?;
+        Ok(Self { body: body.into(), tag })
+    }
+
+    /// The size of the representation, in bytes.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// It, or 304 when the client has this version.
+    pub fn respond(self, request: &HeaderMap) -> Response {
+        let known = self.tag.to_str();
+        let known = known.is_ok_and(|tag| names(request, IF_NONE_MATCH, tag));
+        let mut response = if known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = Response::new(Body::from(self.body));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            response
+        };
+        response.headers_mut().insert(ETAG, self.tag);
+        response
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! DATA/SHOP                 the marker: format, shop, root key (public)
 //! DATA/konbini.toml         settings, if the owner wrote any
-//! DATA/keys/ID.secret       private keys, mode 0600
+//! DATA/templates/           the owner's own wording, if they wrote any
+//! DATA/keys/KID.secret      private keys, mode 0600
 //! DATA/mesh/SERVICE.sock    the mesh's sockets, folder mode 0700
 //! DATA/SERVICE/             store, and what else a service keeps
 //! DATA/SERVICE/NAME.secret  random bytes only that service knows, mode 0600
@@ -13,12 +14,13 @@
 //! to. The marker appears whole or not at all, and of several processes that
 //! start at once on an empty folder exactly one makes it.
 
+mod secrets;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::token::KeyPair;
@@ -32,6 +34,7 @@ const FORMAT: u32 = 1;
 pub struct Folder {
     path: PathBuf,
     marker: Marker,
+    credentials: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,7 +78,19 @@ impl Folder {
                 marker.format
             )));
         }
-        Ok(Self { path, marker })
+        Ok(Self { path, marker, credentials: secrets::credentials() })
+    }
+
+    /// The same folder with its secrets looked for in another one first, as
+    /// `$CREDENTIALS_DIRECTORY` says at opening.
+    #[must_use]
+    pub fn with_credentials(self, folder: &Path) -> Self {
+        Self { credentials: Some(folder.to_owned()), ..self }
+    }
+
+    /// Whether there is a shop in a folder.
+    pub fn holds_shop(path: &Path) -> bool {
+        path.join(MARKER).exists()
     }
 
     /// The folder's absolute path.
@@ -98,6 +113,11 @@ impl Folder {
         self.path.join(Config::FILE)
     }
 
+    /// Where the owner's own wording of messages is.
+    pub fn templates(&self) -> PathBuf {
+        self.path.join("templates")
+    }
+
     /// A service's own room, made if need be.
     ///
     /// # Errors
@@ -107,63 +127,6 @@ impl Folder {
         make_private(&room)
             .map_err(|error| Error::Folder { path: room.clone(), why: error.to_string() })?;
         Ok(room)
-    }
-
-    /// Writes a private key, mode 0600, so that it is whole or absent.
-    ///
-    /// # Errors
-    /// [`Error::Folder`] when it cannot be written.
-    pub fn keep_secret(&self, pair: &KeyPair) -> Result<(), Error> {
-        let room = self.room("keys")?;
-        write_secret(&room, pair)
-            .map_err(|error| Error::Folder { path: room, why: error.to_string() })
-    }
-
-    /// Reads the private key that goes with a public one.
-    ///
-    /// # Errors
-    /// [`Error::Folder`] when it is not here or is damaged.
-    pub fn secret(&self, kid: &str) -> Result<KeyPair, Error> {
-        let file = self.path.join("keys").join(secret_name(kid));
-        let failed = |why: String| Error::Folder { path: file.clone(), why };
-        let text = fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
-        KeyPair::parse(text.trim())
-            .ok_or_else(|| failed("not a private key (PASERK k4.secret)".into()))
-    }
-
-    /// 32 random bytes known to one service alone, made when it first asks. The
-    /// service must hold the lock of its store, so that nobody else makes them too.
-    ///
-    /// # Errors
-    /// [`Error::Folder`] when they cannot be written or are damaged.
-    pub fn service_secret(&self, service: &str, name: &str) -> Result<[u8; 32], Error> {
-        let room = self.room(service)?;
-        let file = room.join(secret_name(name));
-        let failed = |why: String| Error::Folder { path: file.clone(), why };
-        let text = match fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = HEXLOWER.encode(&rand::random::<[u8; 32]>());
-                write_private(&room, name, &made).map(|()| made)
-            }
-            read => read,
-        };
-        let text = text.map_err(|error| failed(error.to_string()))?;
-        let bytes = HEXLOWER.decode(text.trim().as_bytes()).ok();
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| failed("not 64 hexadecimal digits; is the file damaged?".into()))
-    }
-
-    /// The root key pair, on the host that has it.
-    ///
-    /// # Errors
-    /// [`Error::Folder`] when it is not here or is damaged.
-    pub fn root_secret(&self) -> Result<KeyPair, Error> {
-        let kid = crate::token::kid_of(self.root_key()).ok_or_else(|| Error::Folder {
-            path: self.path.join(MARKER),
-            why: "its root_key is not a public key (PASERK k4.public)".into(),
-        })?;
-        self.secret(&kid)
     }
 }
 
@@ -186,7 +149,8 @@ fn make_private(path: &Path) -> io::Result<()> {
 fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let ours = [MARKER, Config::FILE, "keys", "lost+found"].contains(&name.as_str())
+        let ours = [MARKER, Config::FILE, "keys", "templates", "lost+found"]
+            .contains(&name.as_str())
             || name.starts_with(".shop-");
         if !ours {
             return Ok(Some(name));
@@ -199,7 +163,7 @@ fn make_shop(path: &Path) -> io::Result<()> {
     let root = KeyPair::generate();
     let keys = path.join("keys");
     make_private(&keys)?;
-    write_secret(&keys, &root)?;
+    secrets::write_key(&keys, &root)?;
     let marker = Marker {
         format: FORMAT,
         shop: mesh::Id::<mesh::kinds::Session>::new()
@@ -217,28 +181,12 @@ fn make_shop(path: &Path) -> io::Result<()> {
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(keys.join(secret_name(&root.kid())))?;
+            // The winner may have tidied it away already.
+            let _ = fs::remove_file(keys.join(secrets::file_name(&root.kid())));
         }
         Err(error) => return Err(error),
     }
     File::open(path)?.sync_all()
-}
-
-fn secret_name(name: &str) -> String {
-    format!("{name}.secret")
-}
-
-fn write_secret(room: &Path, pair: &KeyPair) -> io::Result<()> {
-    write_private(room, &pair.kid(), &pair.secret_text())
-}
-
-fn write_private(room: &Path, name: &str, content: &str) -> io::Result<()> {
-    let file = room.join(secret_name(name));
-    let draft = file.with_extension("draft");
-    let _ = fs::remove_file(&draft);
-    write_new(&draft, content.as_bytes())?;
-    fs::rename(&draft, &file)?;
-    File::open(room)?.sync_all()
 }
 
 fn write_new(file: &Path, content: &[u8]) -> io::Result<()> {

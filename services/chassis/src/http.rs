@@ -4,21 +4,28 @@
 //! **Invariant:** no answer with an error status leaves without a problem
 //! document, whoever refused, and every answer names its request.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use metrics::Histogram;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument;
 
 use crate::context::Health;
+use crate::idempotency::InFlight;
 use crate::limits::{HEADER_ID_BYTES_MAX, REQUEST_PATIENCE};
 use crate::{Json, Problem, Trust};
 
@@ -49,6 +56,26 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
     ))
 }
 
+/// The address a request comes from, as whoever accepted its connection saw it.
+///
+/// The gateway replaces what a client says in `X-Forwarded-For` with the address it
+/// talks to. Services listen on loopback only, so a request without the header
+/// comes from this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let told = parts.headers.get("x-forwarded-for");
+        let told = told.and_then(|text| text.to_str().ok()?.parse::<IpAddr>().ok());
+        Ok(Self(told.map_or(Ipv4Addr::LOCALHOST.into(), |ip| {
+            ip.to_canonical()
+        })))
+    }
+}
+
 /// A service's routers with everything around them. What `streams` answers may
 /// take as long as its body keeps moving, so only `router` is timed as a whole.
 pub(crate) fn wrap(
@@ -57,7 +84,9 @@ pub(crate) fn wrap(
     streams: Router,
     trust: Trust,
     health: Health,
+    ready: Option<Ready>,
 ) -> Router {
+    let around = Arc::new(Around { service: name, ready, routes: RwLock::default() });
     let pages = Router::new()
         .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readyz))
@@ -71,34 +100,68 @@ pub(crate) fn wrap(
         ))
         .merge(streams)
         .layer(axum::Extension(trust))
+        .layer(axum::Extension(InFlight::default()))
         .layer(CatchPanicLayer::new())
-        .layer(middleware::from_fn_with_state(name, finish))
+        .layer(middleware::from_fn_with_state(around, finish))
+}
+
+/// Answers what needs nothing of what is around a handler: no caller, no log line,
+/// no wait. `None`: the handler is asked as ever.
+pub type Ready = Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
+
+/// What is around the handlers of a service.
+struct Around {
+    service: &'static str,
+    ready: Option<Ready>,
+    /// Route → status → its histogram: to look one up by its labels costs more
+    /// than many an answer.
+    routes: RwLock<HashMap<Arc<str>, HashMap<u16, Histogram>>>,
+}
+
+impl Around {
+    fn record(&self, route: &str, status: u16, elapsed: Duration) {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let known = routes.get(route).and_then(|route| route.get(&status));
+        if let Some(histogram) = known {
+            return histogram.record(elapsed);
+        }
+        drop(routes);
+        let labels = [
+            ("service", self.service.to_owned()),
+            ("route", route.to_owned()),
+            ("status", status.to_string()),
+        ];
+        let histogram = metrics::histogram!("konbini_http_request_seconds", &labels);
+        histogram.record(elapsed);
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let route = routes.entry(route.into()).or_default();
+        route.insert(status, histogram);
+    }
 }
 
 /// Names the request, then makes its answer whole.
-async fn finish(State(service): State<&'static str>, mut request: Request, next: Next) -> Response {
+async fn finish(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none".into(), |path| path.as_str().to_owned());
-    let span = tracing::info_span!("request", service, request_id = %id.0);
-    request.extensions_mut().insert(id.clone());
-    let response = next.run(request).instrument(span.clone()).await;
-    let response = complete(response, &id);
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    span.in_scope(
-        || tracing::debug!(%method, route, status, duration_ms = elapsed.as_millis(), "answered"),
-    );
-    let labels = [
-        ("service", service.to_owned()),
-        ("route", route),
-        ("status", status.to_string()),
-    ];
-    metrics::histogram!("konbini_http_request_seconds", &labels).record(elapsed);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let ready = around.ready.as_ref().and_then(|ready| ready(&request));
+    let response = if let Some(response) = ready {
+        complete(response, &id)
+    } else {
+        let method = request.method().clone();
+        let span = tracing::info_span!("request", service = around.service, request_id = %id.0);
+        request.extensions_mut().insert(id.clone());
+        let response = next.run(request).instrument(span.clone()).await;
+        let response = complete(response, &id);
+        span.in_scope(|| {
+            let status = response.status().as_u16();
+            let duration_ms = started.elapsed().as_millis();
+            tracing::debug!(%method, route, status, duration_ms, "answered");
+        });
+        response
+    };
+    around.record(route, response.status().as_u16(), started.elapsed());
     response
 }
 

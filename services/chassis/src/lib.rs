@@ -13,21 +13,27 @@
 //! | `limits` | every bound that is not one service's own |
 //! | `token`, `trust`, `caller` | making tokens, believing them, and who may do what |
 //! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
+//! | `idempotency` | requests that may be sent twice |
 //! | `http` | the layers around every router, and the health pages |
+//! | `neighbour` | services of one process, called without a socket |
+//! | `check` | what the operator can have compared |
 //! | `telemetry` | logs and metrics |
 //! | `testing` | (feature) the real service on port 0 in a temporary folder |
 //!
 //! **Invariant:** this crate knows no product and no order.
 
 pub mod caller;
+pub mod check;
 pub mod config;
 pub mod context;
 mod error;
 pub mod etag;
 pub mod folder;
 pub mod http;
+pub mod idempotency;
 pub mod json;
 pub mod limits;
+pub mod neighbour;
 pub mod page;
 pub mod problem;
 pub mod run;

@@ -20,8 +20,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::check::Checks;
 use crate::context::Health;
 use crate::limits::DRAIN_PATIENCE;
+use crate::neighbour::Membership;
 use crate::{Config, Context, Error, Folder, Service, Trust};
 
 /// How a service is opened.
@@ -53,7 +55,7 @@ pub async fn run(
     // However this ends, what was started in the background ends with it.
     let _end = context.stop.clone().drop_guard();
     let service = open(context).await?;
-    let Service { context, address, server, control } = service;
+    let Service { context, address, server, near, control } = service;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|why| Error::Bind { address, why })?;
@@ -62,17 +64,20 @@ pub async fn run(
         .map_err(|why| Error::Bind { address, why })?;
     let draining = context.draining.clone();
     let serving = tokio::spawn(server(listener, draining.clone()));
-    if let Some(router) = control {
-        let socket = context.room.join("control.sock");
-        let listener = control_listener(&socket)?;
-        let (trust, health) = (context.trust.clone(), context.health.clone());
-        // The operator is in no hurry either: an import comes through here.
-        let router = crate::http::wrap(name, Router::new(), router, trust, health);
-        context
-            .tasks
-            .spawn(serve_control(listener, router, context.stop.clone()));
-    }
-    let presence = Presence::declare(&mesh, &Instance::new(name, address)).await?;
+    let control = control.unwrap_or_default().merge(context.checks.router());
+    let socket = context.room.join("control.sock");
+    let control_listener = control_listener(&socket)?;
+    let (trust, health) = (context.trust.clone(), context.health.clone());
+    // The operator is in no hurry: an import comes through here, and checks.
+    let control = crate::http::wrap(name, Router::new(), control, trust, health, None);
+    context.tasks.spawn(serve_control(
+        control_listener,
+        control,
+        context.stop.clone(),
+    ));
+    let instance = Instance::new(name, address);
+    let near = near.map(|router| Membership::begin(instance.id.clone(), router));
+    let presence = Presence::declare(&mesh, &instance).await?;
     tracing::info!(service = name, %address, "listening");
     started(Started { address, health: context.health.clone() });
 
@@ -81,16 +86,20 @@ pub async fn run(
         error = context.store.failed() => Some(error),
     };
     drop(presence);
-    drain(context, serving).await;
+    drain(context, serving, near).await;
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Ends a service: requests in flight, then background tasks, then the store.
-async fn drain(context: Context, serving: JoinHandle<()>) {
+async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Membership>) {
     let service = context.name;
     let deadline = Instant::now() + DRAIN_PATIENCE;
     context.draining.cancel();
-    if timeout_at(deadline, serving).await.is_err() {
+    let answered = async {
+        let near = near.map(Membership::end);
+        futures::join!(serving, futures::future::OptionFuture::from(near))
+    };
+    if timeout_at(deadline, answered).await.is_err() {
         tracing::warn!(
             service,
             "requests were still in flight when the time to drain was over"
@@ -137,6 +146,8 @@ async fn prepare(
         .start(&tasks, stop.clone())
         .await?;
     let health = Health::default();
+    let checks = Checks::default();
+    checks.add_log(log.clone());
     let context = Context {
         name,
         folder,
@@ -150,6 +161,7 @@ async fn prepare(
         stop,
         draining: CancellationToken::new(),
         health,
+        checks,
     };
     follow_trust(&context).await?;
     Ok(context)

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::ACCESS_TOKEN_LIFE;
-use crate::token::{AUDIENCE, Claims, ISSUER, KeyPair};
+use crate::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
 use crate::{Config, Error, Folder, Open, Role};
 
 /// How long a condition may take to come true on a busy machine.
@@ -33,6 +33,7 @@ pub struct TestService {
     /// The data folder.
     pub folder: Folder,
     keys: KeyPair,
+    config: Config,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), Error>>>,
     others: Vec<(&'static str, OtherService)>,
@@ -77,6 +78,19 @@ impl TestService {
     /// # Panics
     /// When it does not come up.
     pub async fn start(name: &'static str, open: Open, others: &[&'static str]) -> Self {
+        Self::start_with(Config::default(), name, open, others).await
+    }
+
+    /// As [`start`](Self::start), with settings.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_with(
+        config: Config,
+        name: &'static str,
+        open: Open,
+        others: &[&'static str],
+    ) -> Self {
         let temporary = TempDir::new().expect("a temporary folder can be made");
         let folder = Folder::open(&temporary.path().join("shop")).expect("an empty folder opens");
         let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), folder.shop());
@@ -86,6 +100,7 @@ impl TestService {
             mesh,
             folder,
             keys,
+            config,
             stop: CancellationToken::new(),
             running: None,
             others: Vec::new(),
@@ -97,9 +112,10 @@ impl TestService {
                 .folder
                 .root_secret()
                 .expect("a new shop has its root key");
-            users
-                .say("keys", Fact::KeyPublished(root.vouch_for(&test.keys)))
-                .await;
+            let now = mesh::now();
+            let first = Succession { published_at: now, earlier_until: now };
+            let published = root.vouch_for(&test.keys, first);
+            users.say("keys", Fact::KeyPublished(published)).await;
         }
         for other in others {
             test.play(other).await;
@@ -111,7 +127,7 @@ impl TestService {
     async fn run(&mut self, name: &'static str, open: Open) {
         let (heard, listening) = oneshot::channel();
         let (folder, mesh, stop) = (self.folder.clone(), self.mesh.clone(), self.stop.clone());
-        let mut config = Config::default();
+        let mut config = self.config.clone();
         config.gateway.listen.set_port(0);
         let config = Arc::new(config);
         self.running = Some(tokio::spawn(async move {

@@ -3,10 +3,13 @@
 //! is down.
 //!
 //! **Invariants:** a key counts only with the word of the root key that this
-//! data folder was made with, so a stranger on the mesh cannot publish one.
-//! Revocation is looked up on every request, cached token or not.
+//! data folder was made with, and only if it is newer than every key known, so a
+//! stranger on the mesh can neither publish a key, nor end one, nor bring one
+//! back. Revocations and the ends of keys are looked up on every request, cached
+//! token or not.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use mesh::{Event, Fact, Following, Id, KeyPublished, Refusal, Time, kinds};
@@ -14,18 +17,33 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
-use crate::limits::{CATCH_UP_PATIENCE, CLOCK_LEEWAY, TOKENS_CACHED_MAX};
-use crate::token::{self, AUDIENCE, Claims, ISSUER, VerifyingKey};
+use crate::limits::{ACCESS_TOKEN_LIFE, CATCH_UP_PATIENCE, CLOCK_LEEWAY, TOKENS_CACHED_MAX};
+use crate::token::{self, AUDIENCE, Claims, ISSUER, Succession, VerifyingKey};
 use crate::{Error, Folder};
+
+#[cfg(test)]
+mod tests;
+
+type SessionId = Id<kinds::Session>;
 
 /// kid → the public key, vouched for.
 const KEYS: Table<String, TrustedKey> = Table::new("trust_keys");
-/// session → until when its tokens must be refused.
-const REVOKED: Table<Id<kinds::Session>, Time> = Table::new("trust_revoked");
+/// (until, session) → its tokens must be refused until then. What can be forgotten
+/// lies in front.
+const REVOKED: Table<(Time, SessionId), ()> = Table::new("trust_revocations");
+
+/// How many revocations are forgotten when a new one is learned: more than one, so
+/// that the table stays as large as what happened in a quarter of an hour.
+const FORGOTTEN_AT_ONCE_MAX: usize = 8;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct TrustedKey {
     key: String,
+    #[serde(default)]
+    published_at: Option<Time>,
+    /// From then on its tokens are refused.
+    #[serde(default)]
+    until: Option<Time>,
 }
 
 impl store::Record for TrustedKey {}
@@ -36,25 +54,47 @@ pub struct Trust(Arc<Inner>);
 
 struct Inner {
     root: VerifyingKey,
-    keys: RwLock<HashMap<String, VerifyingKey>>,
-    revoked: RwLock<HashMap<Id<kinds::Session>, Time>>,
-    verified: Cache<String, Arc<Claims>>,
+    keys: RwLock<HashMap<String, Arc<KnownKey>>>,
+    revoked: RwLock<HashMap<SessionId, Time>>,
+    verified: Cache<Box<str>, Verified>,
     following: OnceLock<Following>,
+}
+
+/// A key and when it ends; the cached tokens of a key share it.
+struct KnownKey {
+    key: VerifyingKey,
+    until: AtomicI64,
+}
+
+/// Everything about a token that does not change with time.
+#[derive(Clone)]
+struct Verified {
+    claims: Arc<Claims>,
+    key: Arc<KnownKey>,
 }
 
 /// Why a token is not believed. For the log; a client is told only that it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a `v4.public` token of ours.
+    /// Not a `v4.public` token with a footer like ours.
     #[error("malformed token")]
     Malformed,
-    /// Signed by a key this service does not know.
+    /// It names a key this service does not know.
     #[error("unknown key")]
     UnknownKey,
-    /// The signature, the issuer or the audience is wrong.
-    #[error("not signed for this shop")]
+    /// It names a key that has ended.
+    #[error("a key that no longer counts")]
+    EndedKey,
+    /// The named key did not sign it, or not an access token.
+    #[error("wrong signature or claims")]
     Forged,
-    /// Not valid yet, or no longer.
+    /// Another issuer or audience, or a longer life than ours have.
+    #[error("not one of this shop's access tokens")]
+    Foreign,
+    /// Not valid yet.
+    #[error("not valid yet")]
+    Early,
+    /// No longer valid.
     #[error("expired")]
     Expired,
     /// Its session was ended.
@@ -76,10 +116,14 @@ impl Trust {
         for row in store.scan(KEYS.all())? {
             let (kid, trusted) = row?;
             if let Some(key) = VerifyingKey::parse(&trusted.key) {
-                keys.insert(kid, key);
+                keys.insert(kid, KnownKey::until(key, trusted.until));
             }
         }
-        let revoked = store.scan(REVOKED.all())?.collect::<Result<_, _>>()?;
+        let mut revoked = HashMap::new();
+        for row in store.scan(REVOKED.all())? {
+            let ((until, session), ()) = row?;
+            revoked.insert(session, until);
+        }
         Ok(Self(Arc::new(Inner {
             root,
             keys: RwLock::new(keys),
@@ -94,61 +138,86 @@ impl Trust {
         match &event.fact {
             Some(Fact::KeyPublished(published)) => self.admit(tx, published),
             Some(Fact::SessionRevoked { session_id, until, .. }) => {
-                self.revoke(tx, *session_id, *until, event.at)
+                // Forgotten is only what has expired by either clock.
+                self.revoke(tx, *session_id, *until, event.at.min(mesh::now()))
             }
             _ => Ok(()),
         }
     }
 
     fn admit(&self, tx: &mut Tx<'_>, published: &KeyPublished) -> Result<(), Refusal> {
-        let key = VerifyingKey::parse(&published.key);
-        let Some(key) = key.filter(|_| self.0.root.vouched_for(published)) else {
+        let kid = &published.kid;
+        let Some((key, place)) = self.0.root.vouched_for(published) else {
             tracing::error!(
-                kid = published.kid,
+                kid,
                 "a key without the shop's root signature was published and ignored"
             );
             return Ok(());
         };
-        let trusted = TrustedKey { key: published.key.clone() };
-        tx.put(KEYS, &published.kid, &trusted)?;
-        let (inner, kid) = (self.0.clone(), published.kid.clone());
+        let known: Vec<_> = tx.scan(KEYS.all())?.collect::<Result<_, _>>()?;
+        let newest = known
+            .iter()
+            .filter_map(|(_, known)| known.published_at)
+            .max();
+        if newest >= Some(place.published_at) {
+            tracing::error!(
+                kid,
+                "a key that is not the newest was published and ignored"
+            );
+            return Ok(());
+        }
+        for (kid, earlier) in known {
+            end(tx, &kid, earlier, place)?;
+        }
+        let trusted = TrustedKey {
+            key: published.key.clone(),
+            published_at: Some(place.published_at),
+            until: None,
+        };
+        tx.put(KEYS, kid, &trusted)?;
+        let (inner, kid) = (self.0.clone(), kid.clone());
         tx.on_durable(move || {
             let mut keys = inner.keys.write().unwrap_or_else(PoisonError::into_inner);
-            keys.insert(kid, key);
+            keys.retain(|_, earlier| {
+                !is_over(earlier.end_by(place.earlier_until), place.published_at)
+            });
+            keys.insert(kid, KnownKey::until(key, None));
         });
         Ok(())
     }
 
-    /// Also drops revocations whose tokens have expired anyway, a few each time,
-    /// so that the table stays as large as what happened in a quarter of an hour.
     fn revoke(
         &self,
         tx: &mut Tx<'_>,
-        session: Id<kinds::Session>,
+        session: SessionId,
         until: Time,
         now: Time,
     ) -> Result<(), Refusal> {
         let mut spent = Vec::new();
-        for row in tx.scan(REVOKED.all())?.take(8) {
-            let (other, until) = row?;
-            if until < now {
-                spent.push(other);
+        for row in tx.scan(REVOKED.all())?.take(FORGOTTEN_AT_ONCE_MAX) {
+            let (row, ()) = row?;
+            if is_over(row.0, now) {
+                spent.push(row);
             }
         }
-        for other in &spent {
-            tx.delete(REVOKED, other)?;
+        for row in &spent {
+            tx.delete(REVOKED, row)?;
         }
-        tx.put(REVOKED, &session, &until)?;
+        tx.put(REVOKED, &(until, session), &())?;
         let inner = self.0.clone();
         tx.on_durable(move || {
             let mut revoked = inner
                 .revoked
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            spent.iter().for_each(|other| {
-                revoked.remove(other);
-            });
-            revoked.insert(session, until);
+            for (until, other) in &spent {
+                // One that was revoked twice counts until the later end.
+                if revoked.get(other) == Some(until) {
+                    revoked.remove(other);
+                }
+            }
+            let known = revoked.entry(session).or_insert(until);
+            *known = until.max(*known);
         });
         Ok(())
     }
@@ -175,39 +244,91 @@ impl Trust {
     }
 
     fn check(&self, token: &str, now: Time) -> Result<Arc<Claims>, TokenError> {
-        let claims = match self.0.verified.get(token) {
-            Some(claims) => claims,
-            None => {
-                let claims = Arc::new(self.believe(token)?);
-                self.0.verified.insert(token.to_owned(), claims.clone());
-                claims
-            }
-        };
-        if now < claims.nbf && claims.nbf.since(now) > CLOCK_LEEWAY || now >= claims.exp {
+        if let Some(verified) = self.0.verified.get(token) {
+            return match self.count(&verified, now) {
+                Ok(()) => Ok(verified.claims),
+                Err(why) => {
+                    self.0.verified.remove(token);
+                    Err(why)
+                }
+            };
+        }
+        let verified = self.believe(token)?;
+        self.count(&verified, now)?;
+        self.0.verified.insert(token.into(), verified.clone());
+        Ok(verified.claims)
+    }
+
+    /// Whether a genuine token counts at `now`. An end is kept to the millisecond,
+    /// since a token that ends early costs its owner a refresh; a beginning is not,
+    /// since a clock that lags would refuse every fresh token.
+    fn count(&self, verified: &Verified, now: Time) -> Result<(), TokenError> {
+        let Verified { claims, key } = verified;
+        if now.0 >= key.until.load(Ordering::Acquire) {
+            return Err(TokenError::EndedKey);
+        }
+        if claims.nbf.max(claims.iat) > now.after(CLOCK_LEEWAY) {
+            return Err(TokenError::Early);
+        }
+        if now >= claims.exp {
             return Err(TokenError::Expired);
         }
-        let revoked = self
-            .0
-            .revoked
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let revoked = self.0.revoked.read();
+        let revoked = revoked.unwrap_or_else(PoisonError::into_inner);
         if revoked.contains_key(&claims.sid) {
             return Err(TokenError::Revoked);
         }
-        Ok(claims)
+        Ok(())
     }
 
-    /// Everything about a token that does not change with time.
-    fn believe(&self, token: &str) -> Result<Claims, TokenError> {
+    fn believe(&self, token: &str) -> Result<Verified, TokenError> {
         let token = token::parse(token).ok_or(TokenError::Malformed)?;
         let kid = token::claimed_kid(&token).ok_or(TokenError::Malformed)?;
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.get(&kid).cloned().ok_or(TokenError::UnknownKey)?;
         drop(keys);
-        let claims = key.claims(&token).ok_or(TokenError::Forged)?;
-        if claims.iss != ISSUER || claims.aud != AUDIENCE {
-            return Err(TokenError::Forged);
+        let claims = key.key.claims(&token).ok_or(TokenError::Forged)?;
+        // One that lived longer would outlive the memory of its revocation.
+        let is_ours = claims.iss == ISSUER
+            && claims.aud == AUDIENCE
+            && claims.exp <= claims.iat.after(ACCESS_TOKEN_LIFE);
+        if !is_ours {
+            return Err(TokenError::Foreign);
         }
-        Ok(claims)
+        Ok(Verified { claims: Arc::new(claims), key })
     }
+}
+
+impl KnownKey {
+    fn until(key: VerifyingKey, until: Option<Time>) -> Arc<Self> {
+        let until = AtomicI64::new(until.map_or(i64::MAX, |until| until.0));
+        Arc::new(Self { key, until })
+    }
+
+    /// Ends it then, if it does not end before; when it does.
+    fn end_by(&self, until: Time) -> Time {
+        Time(self.until.fetch_min(until.0, Ordering::AcqRel).min(until.0))
+    }
+}
+
+/// Ends a key as its successor says, or forgets it when it ended before.
+fn end(
+    tx: &mut Tx<'_>,
+    kid: &String,
+    mut key: TrustedKey,
+    place: Succession,
+) -> Result<(), store::Error> {
+    let until = key
+        .until
+        .map_or(place.earlier_until, |until| until.min(place.earlier_until));
+    if is_over(until, place.published_at) {
+        return tx.delete(KEYS, kid);
+    }
+    key.until = Some(until);
+    tx.put(KEYS, kid, &key)
+}
+
+/// Whether something that counts until then is over on every host's clock.
+fn is_over(until: Time, now: Time) -> bool {
+    until.after(CLOCK_LEEWAY) < now
 }

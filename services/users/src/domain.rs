@@ -5,11 +5,16 @@
 //! clock, no wire.
 
 mod account;
+mod common;
 mod fields;
 mod requests;
 mod session;
 
 pub(crate) use account::{Status, User};
-pub(crate) use fields::{Email, Password};
-pub(crate) use requests::{Addition, Administration, Credentials, NewUser, Profile};
+pub(crate) use fields::{Email, Password, language};
+pub(crate) use requests::{
+    Addition, Administration, Credentials, Lost, NewUser, PasswordChange, Profile, Reset, code,
+};
+#[cfg(test)]
+pub(crate) use session::REFRESH_GRACE;
 pub(crate) use session::{Refresh, SESSIONS_PER_USER_MAX, Session};

@@ -3,8 +3,10 @@
 //! **Invariant:** whatever is wrong with a login, its refusal is the same; so is
 //! every refusal of a refresh token. Nobody learns from them who has an account.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use chassis::{FieldError, Problem};
 
 /// Why a request was refused, or failed.
@@ -19,6 +21,21 @@ pub(crate) enum Error {
     /// The login is wrong in some way.
     #[error("wrong credentials")]
     WrongCredentials,
+    /// The present password, which was to be shown once more, is another one.
+    #[error("wrong password")]
+    WrongPassword,
+    /// The one-time code is wrong, spent or late.
+    #[error("wrong code")]
+    WrongCode,
+    /// Too many tries; the next one is looked at after this long.
+    #[error("too many tries, {0:?} to wait")]
+    Throttled(Duration),
+    /// Without this account nobody could run the machine.
+    #[error("the last admin")]
+    LastAdmin,
+    /// The list of who was forgotten could not be written.
+    #[error("the list of erasures: {0}")]
+    Erasures(#[source] std::io::Error),
     /// The refresh token is not one, is spent, or its session is over.
     #[error("wrong refresh token")]
     WrongRefreshToken,
@@ -37,6 +54,9 @@ pub(crate) enum Error {
     /// A password could not be hashed, or its hash not be read.
     #[error("password hashing: {0}")]
     Hashing(String),
+    /// The keys that sign tokens cannot be changed, and what to do.
+    #[error(transparent)]
+    Keys(#[from] chassis::Error),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] ::store::Error),
@@ -55,6 +75,23 @@ impl From<Error> for Problem {
                 "The login is wrong",
                 "no account can be entered with this e-mail address and password",
             ),
+            Error::WrongPassword => Self::new(
+                StatusCode::FORBIDDEN,
+                "wrong-password",
+                "The present password is another one",
+                "current_password is not this account's password; nothing was changed",
+            ),
+            Error::WrongCode => unauthorized(
+                "wrong-code",
+                "The code is not valid",
+                "it is not the code that was sent last, or was used before, or is older than ten minutes; have another one sent",
+            ),
+            Error::Throttled(wait) => throttled(wait),
+            Error::LastAdmin => Self::conflict(
+                "last-admin",
+                "this is the shop's last active admin; make somebody else an admin first",
+            ),
+            Error::Erasures(cause) => Self::internal(cause),
             Error::WrongRefreshToken => unauthorized(
                 "wrong-refresh-token",
                 "The refresh token is not valid",
@@ -65,9 +102,22 @@ impl From<Error> for Problem {
             Error::Stale(problem) => problem,
             Error::Busy => Self::busy(),
             Error::Hashing(cause) => Self::internal(cause),
+            // Only the operator asks for that.
+            Error::Keys(why) => Self::conflict("keys", why.to_string()),
             Error::Store(error) => error.into(),
         }
     }
+}
+
+fn throttled(wait: Duration) -> Problem {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many-attempts",
+        "Too many attempts",
+        format!("wait {seconds} s, then try again"),
+    )
+    .header(RETRY_AFTER, &seconds.to_string())
 }
 
 fn unauthorized(code: &'static str, title: &'static str, detail: &str) -> Problem {

@@ -4,12 +4,17 @@
 //! `Caller` or `Admin` is for anyone.
 
 mod accounts;
+mod codes;
 mod control;
+mod keys;
+mod me;
 mod sessions;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
 use axum::routing::{delete, get, post};
 
 use crate::Users;
@@ -20,7 +25,22 @@ type Shared = Arc<Users>;
 pub(crate) fn routes(users: Shared) -> Router {
     Router::new()
         .route("/v1/users", post(accounts::register).get(accounts::list))
-        .route("/v1/users/me", get(accounts::me).patch(accounts::change_me))
+        .route(
+            "/v1/users/me",
+            get(me::show).patch(me::change).delete(me::erase),
+        )
+        .route("/v1/users/me/password", post(me::change_password))
+        .route("/v1/users/me/export", get(me::export))
+        .route("/v1/users/me/verify-email", post(codes::verify))
+        .route(
+            "/v1/users/me/verify-email/confirm",
+            post(codes::confirm_address),
+        )
+        .route("/v1/users/password-reset", post(codes::reset))
+        .route(
+            "/v1/users/password-reset/confirm",
+            post(codes::confirm_reset),
+        )
         .route(
             "/v1/users/{id}",
             get(accounts::one).patch(accounts::administer),
@@ -29,13 +49,24 @@ pub(crate) fn routes(users: Shared) -> Router {
         .route("/v1/sessions/refresh", post(sessions::refresh))
         .route("/v1/sessions/current", delete(sessions::log_out))
         .route("/v1/sessions/{id}", delete(sessions::end))
-        .route("/.well-known/paserk.json", get(sessions::keys))
+        .route("/.well-known/paserk.json", get(keys::document))
         .with_state(users)
 }
 
 /// The operator's door.
 pub(crate) fn control(users: Shared) -> Router {
     Router::new()
-        .route("/control/users", post(control::add))
+        .route(
+            "/control/users",
+            post(control::add).patch(control::change).get(control::list),
+        )
+        .route("/control/keys", get(keys::list))
+        .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)
+}
+
+/// What the client's user reads, if they say so.
+fn language(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(ACCEPT_LANGUAGE)?;
+    crate::domain::language(header.to_str().ok()?)
 }

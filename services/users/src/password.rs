@@ -1,23 +1,27 @@
-//! Password hashing: argon2id (RFC 9106), bounded in memory and in waiting.
+//! Password hashing: argon2id (RFC 9106), bounded in memory, in cores and in waiting.
 //!
-//! A hash takes tens of milliseconds of a core and tens of MiB by design, so as
-//! many run at once as there are cores, some more wait, and the rest is told to
-//! come back. **Invariant:** a login with an unknown address costs one
-//! verification, like every other.
+//! A hash takes tens of milliseconds of a core and tens of MiB by design. So one
+//! core is left to everything else, no more run at once than memory has room for,
+//! some more wait, and the rest is told to come back. **Invariant:** a login with
+//! an unknown address costs one verification, like every other.
 
 use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
-use tokio::sync::Semaphore;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 use crate::domain::Password;
 
-/// How many may wait for a core. On a slow one of two that is half a minute of
-/// work, which is as long as a request may take.
+/// How many may wait for a core. On a slow one that is half a minute of work,
+/// which is as long as a request may take.
 const WAITING_MAX: usize = 64;
+
+/// Hashes get at most this part of the memory there is.
+const MEMORY_PART: u64 = 4;
 
 /// Hashes and verifies. One a service.
 pub(crate) struct Hasher {
@@ -28,10 +32,34 @@ pub(crate) struct Hasher {
     running: Arc<Semaphore>,
 }
 
+/// A place in the queue, for one request.
+#[derive(Clone)]
+pub(crate) struct Place(Arc<OwnedSemaphorePermit>);
+
+/// A password at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredPassword {
+    /// argon2id, as a PHC string.
+    pub(crate) hash: String,
+    /// Counts the passwords an account had. Another hash of the same one counts
+    /// the same, so whoever verified the one may rely on the other.
+    pub(crate) generation: u32,
+}
+
+impl ::store::Record for StoredPassword {
+    const VERSION: u8 = 2;
+
+    /// Version 1 was the hash alone.
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, String> {
+        let hash = ::store::decode(&[&[version], body].concat())?;
+        Ok(Self { hash, generation: 0 })
+    }
+}
+
 /// What came of a verification.
 pub(crate) struct Verified {
-    /// The stored hash the password was found to match.
-    pub(crate) hash: String,
+    /// Which of the account's passwords it was.
+    pub(crate) generation: u32,
     /// The same password hashed with the present parameters, where the stored
     /// hash was made with weaker ones.
     pub(crate) stronger: Option<String>,
@@ -43,61 +71,69 @@ impl Hasher {
         let params = Params::new(config.memory_kib, config.iterations, 1, None)
             .map_err(|error| Error::Hashing(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = at_once(cores, memory_kib(), config.memory_kib);
         let mut hasher = Self {
             params,
             nobody: String::new(),
-            admitted: Arc::new(Semaphore::new(cores + WAITING_MAX)),
-            running: Arc::new(Semaphore::new(cores)),
+            admitted: Arc::new(Semaphore::new(at_once + WAITING_MAX)),
+            running: Arc::new(Semaphore::new(at_once)),
         };
         let unknowable: [u8; 32] = rand::random();
-        hasher.nobody = hasher.run(move |params| hash(&params, &unknowable)).await?;
+        let place = hasher.admit()?;
+        let nobody = hasher.run(place, move |params| hash(&params, &unknowable));
+        hasher.nobody = nobody.await?;
         Ok(hasher)
+    }
+
+    /// A place in the queue, to be had before anything else is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too many wait.
+    pub(crate) fn admit(&self) -> Result<Place, Error> {
+        let permit = self.admitted.clone().try_acquire_owned();
+        Ok(Place(Arc::new(permit.map_err(|_| Error::Busy)?)))
     }
 
     /// A new hash as a PHC string.
     ///
     /// # Errors
-    /// [`Error::Busy`] when too many wait.
-    pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
-        self.run(move |params| hash(&params, password.as_bytes()))
+    /// When hashing fails.
+    pub(crate) async fn hash(&self, place: Place, password: Password) -> Result<String, Error> {
+        self.run(place, move |params| hash(&params, password.as_bytes()))
             .await
     }
 
-    /// Whether `password` is the one `stored` was made of; without a stored hash
+    /// Whether `password` is the one `stored` was made of; without a stored one
     /// it takes as long and is wrong.
     ///
     /// # Errors
-    /// [`Error::WrongCredentials`] when it is not, [`Error::Busy`] when too many wait.
+    /// [`Error::WrongCredentials`] when it is not.
     pub(crate) async fn verify(
         &self,
+        place: Place,
         password: Password,
-        stored: Option<String>,
+        stored: Option<StoredPassword>,
     ) -> Result<Verified, Error> {
-        let is_known = stored.is_some();
-        let hash = stored.unwrap_or_else(|| self.nobody.clone());
-        let verified = self
-            .run(move |params| verify(&params, password.as_bytes(), hash))
-            .await?;
-        if is_known {
-            Ok(verified)
-        } else {
-            Err(Error::WrongCredentials)
-        }
+        let generation = stored.as_ref().map(|stored| stored.generation);
+        let hash = stored.map_or_else(|| self.nobody.clone(), |stored| stored.hash);
+        let verify = move |params| verify(&params, password.as_bytes(), &hash);
+        let stronger = self.run(place, verify).await?;
+        let generation = generation.ok_or(Error::WrongCredentials)?;
+        Ok(Verified { generation, stronger })
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        place: Place,
         work: impl FnOnce(Params) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let admitted = self.admitted.clone().try_acquire_owned();
-        let admitted = admitted.map_err(|_| Error::Busy)?;
         let running = self.running.clone().acquire_owned().await;
         let running = running.expect("the semaphore is never closed");
         let params = self.params.clone();
         // The permits move along: a caller that goes away does not free a core
         // that still hashes for it.
         let worked = tokio::task::spawn_blocking(move || {
-            let _permits = (admitted, running);
+            let _permits = (place.0, running);
             work(params)
         });
         worked
@@ -106,14 +142,43 @@ impl Hasher {
     }
 }
 
+/// How many hashes of so much memory each run at one time.
+fn at_once(cores: usize, memory_kib: Option<u64>, hash_kib: u32) -> usize {
+    let room = memory_kib.map(|memory| memory / MEMORY_PART / u64::from(hash_kib.max(1)));
+    let room = room.and_then(|room| usize::try_from(room).ok());
+    room.unwrap_or(usize::MAX)
+        .min(cores.saturating_sub(1))
+        .max(1)
+}
+
+/// The memory this process may have: the machine's, or what its control group is
+/// allowed if that is less. `None` where neither is told.
+fn memory_kib() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("MemTotal:"))?;
+            line.trim().trim_end_matches("kB").trim().parse().ok()
+        });
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    machine
+        .into_iter()
+        .chain(group.map(|bytes| bytes / 1024))
+        .min()
+}
+
 fn hash(params: &Params, password: &[u8]) -> Result<String, Error> {
     let salt: [u8; 16] = rand::random();
     let hash = Argon2::from(params).hash_password_with_salt(password, &salt);
     hash.map(|hash| hash.to_string()).map_err(failed)
 }
 
-fn verify(params: &Params, password: &[u8], stored: String) -> Result<Verified, Error> {
-    let parsed = PasswordHash::new(&stored).map_err(|error| Error::Hashing(error.to_string()))?;
+/// The password's stronger hash, if its own is weaker than it should be.
+fn verify(params: &Params, password: &[u8], stored: &str) -> Result<Option<String>, Error> {
+    let parsed = PasswordHash::new(stored).map_err(|error| Error::Hashing(error.to_string()))?;
     // The stored hash says which parameters it was made with; ours do not matter.
     match Argon2::default().verify_password(password, &parsed) {
         Ok(()) => {}
@@ -122,8 +187,7 @@ fn verify(params: &Params, password: &[u8], stored: String) -> Result<Verified, 
     }
     let used = Params::try_from(&parsed).map_err(failed)?;
     let is_weaker = used.m_cost() < params.m_cost() || used.t_cost() < params.t_cost();
-    let stronger = is_weaker.then(|| hash(params, password)).transpose()?;
-    Ok(Verified { hash: stored, stronger })
+    is_weaker.then(|| hash(params, password)).transpose()
 }
 
 fn failed(error: HashError) -> Error {
@@ -135,22 +199,28 @@ mod tests {
     use super::*;
     use chassis::config;
 
+    async fn hash(hasher: &Hasher, text: &str) -> Result<String, Error> {
+        hasher.hash(hasher.admit()?, Password::attempt(text)).await
+    }
+
     #[tokio::test]
     async fn raised_parameters_make_a_stronger_hash() {
         let config = config::Password::default();
         let hasher = Hasher::new(&config).await.unwrap();
-        let stored = hasher.hash(Password::attempt("kittens7")).await.unwrap();
+        let stored = hash(&hasher, "kittens7").await.unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        let verify = async |hasher: &Hasher, text, stored| {
-            hasher.verify(Password::attempt(text), stored).await
+        let verify = async |hasher: &Hasher, text, hash: Option<String>| {
+            let stored = hash.map(|hash| StoredPassword { hash, generation: 7 });
+            let place = hasher.admit().unwrap();
+            hasher.verify(place, Password::attempt(text), stored).await
         };
         let same = verify(&hasher, "kittens7", Some(stored.clone()))
             .await
             .unwrap();
-        assert!(same.stronger.is_none());
+        assert!(same.stronger.is_none() && same.generation == 7);
         for (text, stored) in [("kittens8", Some(stored.clone())), ("kittens7", None)] {
             let refused = verify(&hasher, text, stored).await;
             assert!(matches!(refused, Err(Error::WrongCredentials)));
@@ -168,13 +238,38 @@ mod tests {
     async fn who_does_not_fit_in_is_sent_away() {
         let hasher = Hasher::new(&config::Password::default()).await.unwrap();
         let everyone = hasher.admitted.available_permits();
-        let taken = hasher
-            .admitted
-            .clone()
-            .try_acquire_many_owned(everyone.try_into().unwrap());
-        let refused = hasher.hash(Password::attempt("kittens7")).await;
+        let taken: Vec<_> = (0..everyone).map(|_| hasher.admit().unwrap()).collect();
+        let refused = hash(&hasher, "kittens7").await;
         assert!(matches!(refused, Err(Error::Busy)));
         drop(taken);
-        assert!(hasher.hash(Password::attempt("kittens7")).await.is_ok());
+        assert!(hash(&hasher, "kittens7").await.is_ok());
+    }
+
+    /// The exact bytes on disk: a change here is a change of format.
+    #[test]
+    fn golden_bytes() {
+        let stored = StoredPassword { hash: "$argon2id".into(), generation: 1 };
+        let golden = b"\x02\x82\xa4hash\xa9$argon2id\xaageneration\x01";
+        assert_eq!(::store::encode(&stored).unwrap(), golden);
+        assert_eq!(::store::decode::<StoredPassword>(golden).unwrap(), stored);
+        let first = StoredPassword { generation: 0, ..stored };
+        let bytes = ::store::encode(&first.hash).unwrap();
+        assert_eq!(::store::decode::<StoredPassword>(&bytes).unwrap(), first);
+        assert!(::store::decode::<StoredPassword>(b"\x03\xa1x").is_err());
+    }
+
+    #[test]
+    fn cores_and_memory_bound_what_runs_at_once() {
+        const GIB: u64 = 1024 * 1024;
+        for (cores, memory, hash, expected) in [
+            (1, Some(GIB), 19_456, 1),
+            (2, Some(4 * GIB), 19_456, 1),
+            (8, Some(4 * GIB), 19_456, 7),
+            (8, Some(GIB / 4), 19_456, 3),
+            (8, Some(GIB / 4), 1_048_576, 1),
+            (8, None, 19_456, 7),
+        ] {
+            assert_eq!(at_once(cores, memory, hash), expected, "{cores} {memory:?}");
+        }
     }
 }

@@ -1,25 +1,27 @@
-//! The key that signs access tokens, and the tokens a session is used with.
+//! The tokens a session is used with.
 //!
 //! An access token is a PASETO made of the session's present state alone, and so
 //! is a refresh token: a name (account, session, generation) with a keyed
 //! BLAKE2b-256 (RFC 7693 §2.9) over it. So the pair of a generation can be made
 //! again, byte for byte, and nothing that could be replayed is stored.
 //!
-//! **Invariant:** the signing key's file is durable before the event that
-//! publishes the key, so no restart finds a key without its secret.
+//! **Invariant:** the key that signs is the one of the moment the pair was made
+//! at, whenever that is done.
+
+use std::sync::Arc;
 
 use blake2::Blake2bMac;
 use blake2::digest::consts::U32;
 use blake2::digest::{KeyInit, Mac};
 use chassis::limits::ACCESS_TOKEN_LIFE;
-use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair};
+use chassis::token::{AUDIENCE, Claims, ISSUER};
 use chassis::{Context, Error};
 use data_encoding::BASE64URL_NOPAD;
 use mesh::{Id, Time, kinds};
 use store::Key;
 
 use crate::domain::{Session, User};
-use crate::store::{self as tables, Cause};
+use crate::keys::Keys;
 
 /// So that a leaked one is recognised for what it is.
 const PREFIX: &str = "refresh_";
@@ -27,9 +29,12 @@ const MAC_BYTES: usize = 32;
 
 /// Makes tokens.
 pub(crate) struct Tokens {
-    signing: KeyPair,
-    refreshing: [u8; 32],
+    keys: Arc<Keys>,
+    refreshing: RefreshKey,
 }
+
+/// What refresh tokens are made with. It is shown to nobody, not even formatted.
+struct RefreshKey([u8; 32]);
 
 /// What a refresh token names: one pair of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,33 +45,26 @@ pub(crate) struct Generation {
 }
 
 impl Tokens {
-    /// Reads the service's keys, or makes and publishes them.
+    /// Reads the service's keys, or makes them, and tends them from now on.
     ///
     /// # Errors
     /// When they cannot be kept or read, or the store fails.
     pub(crate) async fn open(context: &Context) -> Result<Self, Error> {
-        let refreshing = context.folder.service_secret(context.name, "refresh")?;
-        let signing = match tables::active_key(&context.store)? {
-            Some(kid) => context.folder.secret(&kid)?,
-            None => Self::first_key(context).await?,
-        };
-        Ok(Self { signing, refreshing })
+        let secret = context.folder.service_secret(context.name, "refresh")?;
+        let refreshing = RefreshKey(secret);
+        let (folder, store, log) = (&context.folder, &context.store, &context.log);
+        let rotate_every = context.config.keys.rotate_every();
+        let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
+        let keys = Keys::open(folder, store, log, rotate_every, mesh::now());
+        let keys = Arc::new(keys.await?);
+        let tending = keys.clone().keep_tending(context.stop.clone());
+        context.tasks.spawn(tending);
+        Ok(Self { keys, refreshing })
     }
 
-    async fn first_key(context: &Context) -> Result<KeyPair, Error> {
-        let pair = KeyPair::generate();
-        context.folder.keep_secret(&pair)?;
-        let published = context.folder.root_secret()?.vouch_for(&pair);
-        let cause = Cause {
-            log: context.log.clone(),
-            at: mesh::now(),
-            by: None,
-            trace: None,
-        };
-        let publish = move |tx: &mut store::Tx<'_>| tables::publish_key(tx, published, &cause);
-        context.store.write(publish).await?;
-        tracing::info!(kid = pair.kid(), "made the first key that signs tokens");
-        Ok(pair)
+    /// The ring of keys that sign.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// When the access token of the present pair ends.
@@ -74,14 +72,16 @@ impl Tokens {
         session.refreshed_at.after(ACCESS_TOKEN_LIFE)
     }
 
-    /// The access token of the present pair.
+    /// The access token of the present pair, asked for at `now`.
     pub(crate) fn access(
         &self,
         user: &User,
         session_id: Id<kinds::Session>,
         session: &Session,
+        now: Time,
     ) -> String {
-        self.signing.issue(&Claims {
+        let signing = self.keys.signing(session.refreshed_at, now);
+        signing.issue(&Claims {
             iss: ISSUER.into(),
             aud: AUDIENCE.into(),
             sub: user.id,
@@ -96,14 +96,25 @@ impl Tokens {
 
     /// The refresh token of a generation.
     pub(crate) fn refresh(&self, generation: Generation) -> String {
+        self.refreshing.token(generation)
+    }
+
+    /// What a refresh token names, if this shop made it.
+    pub(crate) fn read(&self, token: &str) -> Option<Generation> {
+        self.refreshing.read(token)
+    }
+}
+
+impl RefreshKey {
+    fn token(&self, generation: Generation) -> String {
         let mut bytes = generation.encode();
         let mac = self.mac(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac);
         format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes))
     }
 
-    /// What a refresh token names, if this shop made it. Compared in constant time.
-    pub(crate) fn read(&self, token: &str) -> Option<Generation> {
+    /// Compared in constant time.
+    fn read(&self, token: &str) -> Option<Generation> {
         let encoded = token.strip_prefix(PREFIX)?;
         let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
         let (name, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
@@ -112,7 +123,7 @@ impl Tokens {
     }
 
     fn mac(&self, name: &[u8]) -> Blake2bMac<U32> {
-        let mac = Blake2bMac::new_from_slice(&self.refreshing);
+        let mac = Blake2bMac::new_from_slice(&self.0);
         mac.expect("BLAKE2b takes keys of up to 64 bytes")
             .chain_update(name)
     }
@@ -137,13 +148,12 @@ mod tests {
 
     #[test]
     fn only_our_own_refresh_tokens_are_read() {
-        let tokens = |key| Tokens { signing: KeyPair::generate(), refreshing: [key; 32] };
-        let ours = tokens(1);
+        let ours = RefreshKey([1; 32]);
         let generation = Generation { user_id: Id::new(), session_id: Id::new(), number: 7 };
-        let token = ours.refresh(generation);
-        assert_eq!(token, ours.refresh(generation), "the same again");
+        let token = ours.token(generation);
+        assert_eq!(token, ours.token(generation), "the same again");
         assert_eq!(ours.read(&token), Some(generation));
-        assert_eq!(tokens(2).read(&token), None);
+        assert_eq!(RefreshKey([2; 32]).read(&token), None);
         for wrong in [
             "",
             PREFIX,
@@ -154,7 +164,7 @@ mod tests {
             assert_eq!(ours.read(wrong), None, "{wrong}");
         }
         // A name of another with the code of this one.
-        let other = ours.refresh(Generation { number: 8, ..generation });
+        let other = ours.token(Generation { number: 8, ..generation });
         let (mut forged, code) = (other[..56].to_owned(), &token[56..]);
         forged.push_str(code);
         assert_eq!(ours.read(&forged), None);

@@ -118,3 +118,34 @@ fn nobody_else_reads_a_shop() {
         assert_eq!(found, mode, "{} has {found:o}", what.display());
     }
 }
+
+#[test]
+fn secrets_are_kept_to_their_owner_and_given_ones_are_only_read() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+    let made = folder.service_secret("users", "refresh").unwrap();
+    let file = folder.path().join("users/refresh.secret");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&file), 0o600);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(folder.service_secret("users", "refresh").unwrap(), made);
+    assert_eq!(mode(&file), 0o600, "put right when it is next read");
+
+    let credentials = temporary.path().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    let given = folder.with_credentials(&credentials);
+    assert_eq!(given.service_secret("users", "refresh").unwrap(), made);
+    let other = "07".repeat(32);
+    fs::write(credentials.join("users.refresh.secret"), &other).unwrap();
+    assert_eq!(given.service_secret("users", "refresh").unwrap(), [7; 32]);
+    assert_eq!(names(&credentials).len(), 1);
+
+    // A damaged one is refused, and not replaced by one that nobody knows.
+    fs::write(credentials.join("users.refresh.secret"), &other[1..]).unwrap();
+    let error = given.service_secret("users", "refresh").unwrap_err();
+    let told = format!("{error} {error:?}");
+    assert!(
+        told.contains("users.refresh.secret") && !told.contains("0707"),
+        "{told}"
+    );
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chassis::Role;
 use chassis::testing::{Person, TestService, claims, eventually};
-use chassis::token::{Claims, KeyPair};
+use chassis::token::{Claims, KeyPair, Succession};
 use mesh::{Fact, Id, KeyPublished, Time};
 
 use super::{shelf, start};
@@ -90,6 +90,9 @@ async fn only_the_shops_own_tokens_are_believed() {
         );
         assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
     }
+    let twice = with(&test, ours.clone()).request(reqwest::Method::GET, "/mine");
+    let twice = chassis::testing::send(twice.header("authorization", "Bearer other")).await;
+    assert_eq!(twice.status, 401, "of two headers neither counts");
     let basic = test.anonymous().request(reqwest::Method::GET, "/anyone");
     let basic = chassis::testing::send(basic.basic_auth("a", Some("b"))).await;
     assert_eq!(basic.status, 401);
@@ -112,16 +115,34 @@ async fn a_remembered_token_expires() {
     test.finish().await;
 }
 
+/// The strongest stranger there is: the mesh lets them say whatever they like in
+/// users' own log.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_needs_the_word_of_the_root() {
+async fn only_the_root_can_publish_a_key_or_end_one() {
     let test = start().await;
     let users = test.other("users");
     let root = test.folder.root_secret().unwrap();
-    let (thief, rotated) = (KeyPair::generate(), KeyPair::generate());
-    let honest = root.vouch_for(&rotated);
-    let own_word = thief.vouch_for(&thief);
+    let (thief, second, third) = (
+        KeyPair::generate(),
+        KeyPair::generate(),
+        KeyPair::generate(),
+    );
+    let now = mesh::now();
+    let later = now.after(Duration::from_secs(600));
+    let at = |seconds| now.after(Duration::from_secs(seconds));
+    let place = |published_at, earlier_until| Succession { published_at, earlier_until };
+    let honest = root.vouch_for(&second, place(at(1), later));
+    let newest = root.vouch_for(&third, place(at(3), later));
+    let ours = test.issue(&fresh());
+    assert_eq!(status(&test, &ours).await, 200);
+    users.say("keys", Fact::KeyPublished(honest.clone())).await;
+
+    // Each would make the thief's key count, or end all others at once.
+    let own_word = thief.vouch_for(&thief, place(at(2), now));
+    let of_second = thief.vouch_for(&second, place(at(2), now));
     let forgeries = [
         own_word.clone(),
+        of_second.clone(),
         KeyPublished { voucher: String::new(), ..own_word.clone() },
         KeyPublished { voucher: honest.voucher.clone(), ..own_word.clone() },
         KeyPublished {
@@ -130,19 +151,65 @@ async fn a_key_needs_the_word_of_the_root() {
         },
         KeyPublished { key: own_word.key.clone(), ..honest.clone() },
         KeyPublished { kid: own_word.kid.clone(), ..honest.clone() },
+        KeyPublished { voucher: root.issue(&fresh()), ..own_word.clone() },
+        KeyPublished { voucher: test.issue(&fresh()), ..own_word.clone() },
     ];
     for forged in forgeries {
         users.say("keys", Fact::KeyPublished(forged)).await;
     }
+    users.say("keys", Fact::KeyPublished(newest)).await;
+    // What the root once said says nothing now: neither that a key counts again,
+    // nor that later ones end.
     users.say("keys", Fact::KeyPublished(honest)).await;
+    let last = KeyPair::generate();
+    let place = place(at(4), later);
+    let published = root.vouch_for(&last, place);
+    users.say("keys", Fact::KeyPublished(published)).await;
 
     // The last one is believed at once, so all before it have been looked at.
-    assert_eq!(status(&test, &rotated.issue(&fresh())).await, 200);
+    assert_eq!(status(&test, &last.issue(&fresh())).await, 200);
     let stolen = thief.issue(&fresh());
     assert_eq!(status(&test, &stolen).await, 401);
-    let by_rotated = rotated.issue(&fresh());
-    assert_eq!(status(&test, &refooted(&stolen, &by_rotated)).await, 401);
-    assert_eq!(status(&test, &test.issue(&fresh())).await, 200);
+    let by_second = second.issue(&fresh());
+    assert_eq!(status(&test, &refooted(&stolen, &by_second)).await, 401);
+    for token in [&ours, &by_second, &third.issue(&fresh())] {
+        assert_eq!(status(&test, token).await, 200, "no key has ended");
+    }
+    test.finish().await;
+}
+
+/// A key is rotated while people shop: nobody notices, whichever key signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
+    let mut test = start().await;
+    let users = test.other("users");
+    let root = test.folder.root_secret().unwrap();
+    let next = KeyPair::generate();
+    let old = test.issue(&fresh());
+    assert_eq!(status(&test, &old).await, 200);
+    let ends = mesh::now().after(Duration::from_secs(2));
+    let place = Succession { published_at: mesh::now(), earlier_until: ends };
+    let published = root.vouch_for(&next, place);
+    users.say("keys", Fact::KeyPublished(published)).await;
+    // At once, though its publication may not have been heard yet.
+    assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
+
+    let mut seen = Vec::new();
+    while mesh::now() < ends {
+        let asked = mesh::now();
+        let (by_old, by_new) = (test.issue(&fresh()), next.issue(&fresh()));
+        seen.push(status(&test, &by_new).await);
+        let answer = status(&test, &by_old).await;
+        if mesh::now() < ends {
+            seen.push(answer);
+        }
+        assert!(asked < ends);
+    }
+    assert!(seen.len() > 2 && seen.iter().all(|status| *status == 200));
+    assert_eq!(status(&test, &old).await, 401, "the remembered token, too");
+    test.restart(shelf::NAME, shelf::open).await;
+    assert_eq!(status(&test, &old).await, 401);
+    assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
     test.finish().await;
 }
 

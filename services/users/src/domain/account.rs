@@ -5,7 +5,7 @@
 //! its own.
 
 use chassis::Role;
-use mesh::{Id, Time, kinds};
+use mesh::{Id, Time, UserField, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::{Addition, Administration, Email, Profile};
@@ -57,6 +57,11 @@ impl User {
         self.status == Status::Active
     }
 
+    /// Whether they run the machine, and can.
+    pub(crate) fn is_active_admin(&self) -> bool {
+        self.is_active() && self.roles.contains(&Role::Admin)
+    }
+
     /// What its owner makes of it. A new address has to be verified anew.
     pub(crate) fn with(&self, change: Profile, now: Time) -> Self {
         let mut user = self.clone();
@@ -93,11 +98,40 @@ impl User {
         before.touched(user, now)
     }
 
+    /// As [`added`](Self::added), of an account that stays disabled if it is.
+    pub(crate) fn reshaped(&self, wanted: Addition, now: Time) -> Self {
+        let status = self.status;
+        let user = Self { status, ..Self::added(Some(self), wanted, self.updated_at) };
+        self.touched(user, now)
+    }
+
     fn touched(&self, mut changed: Self, now: Time) -> Self {
         if changed != *self {
             changed.updated_at = now;
         }
         changed
+    }
+
+    /// The account of somebody who showed that the address is theirs.
+    pub(crate) fn verified(&self, now: Time) -> Self {
+        let user = Self { email_verified: true, ..self.clone() };
+        self.touched(user, now)
+    }
+
+    /// What is not as it was in `before`.
+    pub(crate) fn changed(&self, before: &Self) -> Vec<UserField> {
+        let fields = [
+            (self.name != before.name, UserField::Name),
+            (self.email != before.email, UserField::Email),
+            (
+                self.email_verified != before.email_verified,
+                UserField::EmailVerified,
+            ),
+            (self.roles != before.roles, UserField::Roles),
+            (self.status != before.status, UserField::Status),
+        ];
+        let changed = fields.into_iter().filter(|(changed, _)| *changed);
+        changed.map(|(_, field)| field).collect()
     }
 
     /// Whether tokens made for `before` would allow what is allowed no longer.

@@ -8,7 +8,10 @@ use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use super::common::is_common;
+
 const EMAIL_BYTES_MAX: usize = 254;
+const LANGUAGE_BYTES_MAX: usize = 35;
 const NAME_CHARS_MAX: usize = 100;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 
@@ -45,6 +48,12 @@ impl Email {
     }
 }
 
+impl std::fmt::Display for Email {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 fn is_reachable(domain: &str) -> bool {
     domain.contains('.') || domain.eq_ignore_ascii_case("localhost")
 }
@@ -57,11 +66,13 @@ impl Password {
     /// One somebody wants to have.
     pub(crate) fn choose(text: &str) -> Result<Self, &'static str> {
         let password = Self::attempt(text);
-        if PASSWORD_CHARS.contains(&password.0.chars().count()) {
-            Ok(password)
-        } else {
-            Err("must have 8..256 characters")
+        if !PASSWORD_CHARS.contains(&password.0.chars().count()) {
+            return Err("must have 8..256 characters");
         }
+        if is_common(&password.0) {
+            return Err("is among the passwords that are guessed first; choose another");
+        }
+        Ok(password)
     }
 
     /// One somebody tries. Cut off where none can be right any more, so that a
@@ -73,6 +84,17 @@ impl Password {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+}
+
+/// The language of an `Accept-Language` header (RFC 9110 §12.5.4) that its sender
+/// names first, as a BCP 47 tag of at most 35 bytes (RFC 5646 §4.4.1).
+pub(crate) fn language(header: &str) -> Option<String> {
+    let tag = header.split([',', ';']).next().unwrap_or_default().trim();
+    let subtags = |subtag: &str| {
+        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let is_tag = tag.len() <= LANGUAGE_BYTES_MAX && tag.split('-').all(subtags);
+    is_tag.then(|| tag.to_owned())
 }
 
 /// A name as its owner wants to be called.
@@ -134,9 +156,27 @@ mod tests {
     }
 
     #[test]
+    fn the_language_named_first() {
+        for (header, tag) in [
+            ("pt-BR,pt;q=0.9,en;q=0.8", Some("pt-BR")),
+            ("de;q=0.5, en", Some("de")),
+            (" zh-Hant-TW ", Some("zh-Hant-TW")),
+            ("*", None),
+            ("", None),
+            ("-en", None),
+            ("en_US", None),
+            ("<script>", None),
+        ] {
+            assert_eq!(language(header).as_deref(), tag, "{header}");
+        }
+    }
+
+    #[test]
     fn passwords_are_counted_and_compared_normalised() {
         assert!(Password::choose("kitten7").is_err());
         assert!(Password::choose("kittens7").is_ok());
+        // Wide letters are the same ones in NFKC.
+        assert!(Password::choose("\u{ff30}assword1").is_err());
         assert!(Password::choose(&"ö".repeat(256)).is_ok());
         assert!(Password::choose(&"o\u{308}".repeat(256)).is_ok());
         assert!(Password::choose(&"ö".repeat(257)).is_err());

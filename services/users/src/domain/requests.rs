@@ -46,6 +46,69 @@ impl Credentials {
     }
 }
 
+/// Somebody who is logged in and wants another password.
+pub(crate) struct PasswordChange {
+    pub(crate) current: Password,
+    pub(crate) new: Password,
+}
+
+impl PasswordChange {
+    /// Reads a change.
+    pub(crate) fn parse(
+        current: Option<String>,
+        new: Option<String>,
+    ) -> Result<Self, Vec<FieldError>> {
+        let mut faults = Faults::default();
+        let attempt = |text: String| Ok(Password::attempt(&text));
+        let current = faults.required("/current_password", current, attempt);
+        let new = faults.required("/new_password", new, |text| Password::choose(&text));
+        faults.unless(|| Some(Self { current: current?, new: new? }))
+    }
+}
+
+/// Somebody who lost their password. An address that nobody can have is nobody's.
+pub(crate) struct Lost {
+    pub(crate) email: Option<Email>,
+}
+
+impl Lost {
+    /// Reads a request for a code.
+    pub(crate) fn parse(email: Option<String>) -> Result<Self, Vec<FieldError>> {
+        let mut faults = Faults::default();
+        let email = faults.required("/email", email, |text| Ok(Email::parse(&text).ok()));
+        faults.unless(|| Some(Self { email: email? }))
+    }
+}
+
+/// Somebody who lost their password and got a code.
+pub(crate) struct Reset {
+    pub(crate) email: Option<Email>,
+    pub(crate) code: String,
+    pub(crate) new: Password,
+}
+
+impl Reset {
+    /// Reads a confirmation.
+    pub(crate) fn parse(
+        email: Option<String>,
+        code: Option<String>,
+        new: Option<String>,
+    ) -> Result<Self, Vec<FieldError>> {
+        let mut faults = Faults::default();
+        let email = faults.required("/email", email, |text| Ok(Email::parse(&text).ok()));
+        let code = faults.required("/code", code, Ok);
+        let new = faults.required("/new_password", new, |text| Password::choose(&text));
+        faults.unless(|| Some(Self { email: email?, code: code?, new: new? }))
+    }
+}
+
+/// The code somebody typed.
+pub(crate) fn code(typed: Option<String>) -> Result<String, Vec<FieldError>> {
+    let mut faults = Faults::default();
+    let code = faults.required("/code", typed, Ok);
+    faults.unless(|| code)
+}
+
 /// What people change about themselves.
 pub(crate) struct Profile {
     pub(super) email: Option<Email>,

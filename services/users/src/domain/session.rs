@@ -5,6 +5,7 @@
 //! which generation is the present one, so nothing that could be replayed is
 //! stored. **Invariant:** a generation becomes the present one once.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh::Time;
@@ -16,6 +17,10 @@ pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a session lives without being refreshed.
 pub(crate) const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a session lives at all: then its owner shows their password again,
+/// however often they came by (ASVS 5.0, 7.3.2).
+pub(crate) const SESSION_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many live sessions one account may have; a login beyond that ends the one
 /// longest unused.
@@ -34,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) generation: u32,
     /// What the client called itself at login.
     pub(crate) user_agent: Option<String>,
+    /// Where the client was when the present pair was made.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl ::store::Record for Session {}
@@ -53,19 +60,21 @@ pub(crate) enum Refresh {
 
 impl Session {
     /// A fresh login.
-    pub(crate) fn start(user_agent: Option<&str>, now: Time) -> Self {
+    pub(crate) fn start(user_agent: Option<&str>, address: IpAddr, now: Time) -> Self {
         let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARS_MAX).collect());
         Self {
             created_at: now,
             refreshed_at: now,
             generation: 0,
             user_agent,
+            address: Some(address),
         }
     }
 
     /// Whether its tokens still count.
     pub(crate) fn is_live(&self, now: Time) -> bool {
         now.since(self.refreshed_at) < SESSION_IDLE_MAX
+            && now.since(self.created_at) < SESSION_LIFE_MAX
     }
 
     /// What the refresh token of `generation` gets at `now`. One that this data
@@ -91,10 +100,12 @@ impl Session {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn a_refresh_token_rotates_repeats_or_ends_the_family() {
         let start = Time(1_000_000);
-        let session = Session::start(Some("curl"), start);
+        let session = Session::start(Some("curl"), HERE, start);
         let Refresh::Rotated(second) = session.refresh(0, start) else {
             panic!("the present token rotates")
         };
@@ -121,6 +132,11 @@ mod tests {
         let Refresh::Rotated(third) = second.refresh(1, later(Duration::from_secs(60))) else {
             panic!("the present token rotates")
         };
+        let mut faithful = third.clone();
+        faithful.refreshed_at = start.after(SESSION_LIFE_MAX - Duration::from_secs(1));
+        let end = start.after(SESSION_LIFE_MAX);
+        assert!(faithful.is_live(faithful.refreshed_at));
+        assert_eq!(faithful.refresh(2, end), Refresh::Over, "at last");
         // Two generations back is reuse, however quick.
         assert_eq!(third.refresh(0, third.refreshed_at), Refresh::Reused);
     }
@@ -128,11 +144,12 @@ mod tests {
     /// The exact bytes on disk: a change here is a change of format.
     #[test]
     fn golden_bytes() {
-        let session = Session::start(Some(&"a".repeat(300)), Time(5));
+        let session = Session::start(Some(&"a".repeat(300)), HERE, Time(5));
         let mut golden =
-            b"\x01\x84\xaacreated_at\x05\xacrefreshed_at\x05\xaageneration\x00\xaauser_agent\xda\x01\x00"
+            b"\x01\x85\xaacreated_at\x05\xacrefreshed_at\x05\xaageneration\x00\xaauser_agent\xda\x01\x00"
                 .to_vec();
         golden.extend_from_slice(&[b'a'; USER_AGENT_CHARS_MAX]);
+        golden.extend_from_slice(b"\xa7address\x81\xa2V4\x94\x7f\x00\x00\x01");
         assert_eq!(::store::encode(&session).unwrap(), golden);
         assert_eq!(::store::decode::<Session>(&golden).unwrap(), session);
     }

@@ -1,22 +1,23 @@
-//! Accounts: registering, looking, changing.
+//! Accounts: registering, and what admins see and do of all of them.
 
 use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use chassis::http::RequestId;
+use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Caller, Json, Problem, Role, etag};
+use chassis::{Admin, Json, Problem, Role, etag};
 use mesh::kinds;
 use serde::Deserialize;
 use store::Read;
 
 use super::Shared;
-use crate::Error;
-use crate::domain::{Administration, Email, NewUser, Profile, Status, User};
+use crate::domain::{Administration, Email, NewUser, Status, User};
 use crate::store::{self as tables, USERS};
+use crate::throttle::Door;
+use crate::{Error, Users};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,15 +31,23 @@ pub(super) struct Registration {
 pub(super) async fn register(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
+    address: ClientAddress,
+    headers: HeaderMap,
     Json(body): Json<Registration>,
 ) -> Result<Response, Problem> {
     let NewUser { email, name, password } =
         NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
-    let hash = users.hasher.hash(password).await?;
+    let throttle = &users.throttle;
+    let attempt = throttle.attempt(&users.store, Door::Registration, None, None, address)?;
+    attempt.check(&users.store, mesh::now())?;
+    let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
     let user = User::new(email, name, mesh::now());
     let cause = users.cause(Some(user.id), request);
+    let language = super::language(&headers);
     let registered = users.store.write(move |tx| {
-        tables::register(tx, &user, &hash, &cause)?;
+        tables::register(tx, &user, hash, &cause)?;
+        tables::set_language(tx, user.id, language.as_ref())?;
+        attempt.count(tx, cause.at)?;
         Ok::<_, Error>(user)
     });
     Ok(created(&registered.await?))
@@ -53,43 +62,6 @@ pub(super) fn created(user: &User) -> Response {
     response
 }
 
-/// `GET /v1/users/me`
-pub(super) async fn me(
-    State(users): State<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let user = tables::caller(&users.store, caller.user_id)?;
-    Ok(etag::respond(&headers, &user))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProfileChange {
-    email: Option<String>,
-    name: Option<String>,
-}
-
-/// `PATCH /v1/users/me`
-pub(super) async fn change_me(
-    State(users): State<Shared>,
-    Extension(request): Extension<RequestId>,
-    caller: Caller,
-    headers: HeaderMap,
-    Json(body): Json<ProfileChange>,
-) -> Result<Response, Problem> {
-    let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
-    let cause = users.cause(Some(caller.user_id), request);
-    let changed = users.store.write(move |tx| {
-        let before = tables::caller(tx, caller.user_id)?;
-        etag::require_match(&headers, &before).map_err(Error::Stale)?;
-        let after = before.with(change, cause.at);
-        tables::change(tx, &before, &after, &cause)?;
-        Ok::<_, Error>(after)
-    });
-    Ok(etag::written(StatusCode::OK, &changed.await?))
-}
-
 #[derive(Deserialize)]
 pub(super) struct Filter {
     email: Option<String>,
@@ -101,6 +73,15 @@ pub(super) async fn list(
     _: Admin,
     paging: Paging,
     Query(filter): Query<Filter>,
+) -> Result<Json<Page<User>>, Problem> {
+    page(&users, &paging, filter)
+}
+
+/// One page of all accounts, or the one with an address.
+pub(super) fn page(
+    users: &Users,
+    paging: &Paging,
+    filter: Filter,
 ) -> Result<Json<Page<User>>, Problem> {
     if let Some(text) = filter.email {
         let found = match Email::parse(&text) {

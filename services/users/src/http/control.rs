@@ -3,16 +3,17 @@
 //! where a network reaches.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::http::RequestId;
+use chassis::page::{Page, Paging};
 use chassis::{Json, Problem, Role, etag};
 use serde::Deserialize;
 
 use super::{Shared, accounts};
 use crate::Error;
-use crate::domain::Addition;
+use crate::domain::{Addition, User};
 use crate::store as tables;
 
 #[derive(Deserialize)]
@@ -33,17 +34,53 @@ pub(super) async fn add(
     let mut wanted = Addition::parse(body.email, body.name, body.password, body.roles)
         .map_err(Error::Invalid)?;
     let hash = match wanted.password.take() {
-        Some(password) => Some(users.hasher.hash(password).await?),
+        Some(password) => Some(users.hasher.hash(users.hasher.admit()?, password).await?),
         None => None,
     };
     let cause = users.cause(None, request);
     let added = users
         .store
-        .write(move |tx| tables::add(tx, wanted, hash.as_ref(), &cause));
+        .write(move |tx| tables::add(tx, wanted, hash, &cause));
     let (user, is_new) = added.await?;
     Ok(if is_new {
         accounts::created(&user)
     } else {
         etag::written(StatusCode::OK, &user)
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeRequest {
+    email: Option<String>,
+    password: Option<String>,
+    roles: Option<Vec<Role>>,
+}
+
+/// `PATCH /control/users`: the password or the roles of an account that exists.
+pub(super) async fn change(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Json(body): Json<ChangeRequest>,
+) -> Result<Response, Problem> {
+    let wanted = Addition::parse(body.email, None, body.password, body.roles);
+    let mut wanted = wanted.map_err(Error::Invalid)?;
+    let hash = match wanted.password.take() {
+        Some(password) => Some(users.hasher.hash(users.hasher.admit()?, password).await?),
+        None => None,
+    };
+    let cause = users.cause(None, request);
+    let changed = users
+        .store
+        .write(move |tx| tables::reshape(tx, wanted, hash, &cause));
+    Ok(etag::written(StatusCode::OK, &changed.await?))
+}
+
+/// `GET /control/users`: as `GET /v1/users`, for whoever opens the door.
+pub(super) async fn list(
+    State(users): State<Shared>,
+    paging: Paging,
+    Query(filter): Query<accounts::Filter>,
+) -> Result<Json<Page<User>>, Problem> {
+    accounts::page(&users, &paging, filter)
 }

@@ -1,21 +1,24 @@
-//! Sessions: logging in and out, refreshing, and the keys others check with.
+//! Sessions: logging in and out, and refreshing.
+
+use std::net::IpAddr;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, USER_AGENT};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use chassis::http::RequestId;
+use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, FieldError, Json, Problem, etag};
-use mesh::{Id, Time, kinds};
+use chassis::{Caller, FieldError, Json, Problem};
+use mesh::{Id, RevocationReason, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::Read;
 
 use super::Shared;
 use crate::domain::{Credentials, Session, User};
-use crate::store::{self as tables, KeyStatus, Refreshed, SESSIONS};
+use crate::store::{self as tables, Refreshed, SESSIONS};
+use crate::throttle::Door;
 use crate::tokens::{Generation, Tokens};
 use crate::{Error, Users};
 
@@ -41,27 +44,33 @@ struct Pair<'a> {
 pub(super) async fn log_in(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
+    address: ClientAddress,
     headers: HeaderMap,
     Json(body): Json<Login>,
 ) -> Result<Response, Problem> {
     let Credentials { email, password } =
         Credentials::parse(body.email, body.password).map_err(Error::Invalid)?;
-    let user_id = match email {
-        Some(email) => tables::by_email(&users.store, &email)?.map(|user| user.id),
-        None => None,
-    };
-    let stored = match user_id {
-        Some(id) => tables::password(&users.store, id)?,
-        None => None,
-    };
-    let verified = users.hasher.verify(password, stored).await?;
+    let user_id = users.account(email.as_ref())?.map(|user| user.id);
+    let throttle = &users.throttle;
+    let attempt = throttle.attempt(
+        &users.store,
+        Door::Password,
+        email.as_ref(),
+        user_id,
+        address,
+    )?;
+    let verified = users.verify(&attempt, password, user_id).await?;
     let user_id = user_id.ok_or(Error::WrongCredentials)?;
     let cause = users.cause(Some(user_id), request);
     let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
+    let language = super::language(&headers);
     let now = cause.at;
-    let (id, session) = (Id::new(), Session::start(user_agent, now));
+    let (id, session) = (Id::new(), Session::start(user_agent, address.0, now));
     let begun = users.store.write(move |tx| {
         let user = tables::log_in(tx, user_id, &verified, (id, &session), &cause)?;
+        tables::set_language(tx, user_id, language.as_ref())?;
+        attempt.clear(tx)?;
+        attempt.remember(tx, user_id, now)?;
         Ok::<_, Error>((user, session))
     });
     let (user, session) = begun.await?;
@@ -78,6 +87,7 @@ pub(super) struct RefreshRequest {
 pub(super) async fn refresh(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
+    address: ClientAddress,
     Json(body): Json<RefreshRequest>,
 ) -> Result<Response, Problem> {
     let missing = || vec![FieldError::new("/refresh_token", "is required")];
@@ -91,7 +101,7 @@ pub(super) async fn refresh(
     // A refusal may itself write, so it is an outcome here and no error.
     let refreshed = users
         .store
-        .write(move |tx| tables::refresh(tx, presented, &cause));
+        .write(move |tx| tables::refresh(tx, presented, address.0, &cause));
     match refreshed.await? {
         Refreshed::Pair(user, session) => {
             let id = presented.session_id;
@@ -111,7 +121,7 @@ fn pair(
 ) -> Response {
     let generation = Generation { user_id: user.id, session_id, number: session.generation };
     let body = Pair {
-        access_token: users.tokens.access(user, session_id, session),
+        access_token: users.tokens.access(user, session_id, session, now),
         token_type: "Bearer",
         expires_in: Tokens::access_ends(session).since(now).as_secs(),
         refresh_token: users.tokens.refresh(generation),
@@ -127,9 +137,10 @@ pub(super) async fn log_out(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
-    let ended = users
-        .store
-        .write(move |tx| tables::end_session(tx, caller.user_id, caller.session_id, &cause));
+    let ended = users.store.write(move |tx| {
+        let Caller { user_id, session_id, .. } = caller;
+        tables::end_session(tx, user_id, session_id, RevocationReason::Ended, &cause)
+    });
     ended.await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -141,8 +152,28 @@ pub(super) struct SessionShown {
     /// Whether it is the one asking.
     current: bool,
     user_agent: Option<String>,
+    /// Where it was used last.
+    address: Option<IpAddr>,
     created_at: Time,
     last_seen_at: Time,
+}
+
+impl SessionShown {
+    /// A session, seen from the one called `current`.
+    pub(super) fn of(
+        id: Id<kinds::Session>,
+        session: Session,
+        current: Id<kinds::Session>,
+    ) -> Self {
+        Self {
+            id,
+            current: id == current,
+            user_agent: session.user_agent,
+            address: session.address,
+            created_at: session.created_at,
+            last_seen_at: session.refreshed_at,
+        }
+    }
 }
 
 /// `GET /v1/sessions`, newest first
@@ -160,13 +191,7 @@ pub(super) async fn list(
     let live = users.store.scan(span)?.filter_map(|row| match row {
         Ok((_, session)) if !session.is_live(now) => None,
         row => Some(row.map(|((_, id), session)| {
-            let shown = SessionShown {
-                id,
-                current: id == caller.session_id,
-                user_agent: session.user_agent,
-                created_at: session.created_at,
-                last_seen_at: session.refreshed_at,
-            };
+            let shown = SessionShown::of(id, session, caller.session_id);
             (id, shown)
         })),
     });
@@ -185,32 +210,9 @@ pub(super) async fn end(
         if !tx.contains(SESSIONS, &(caller.user_id, id))? {
             return Err(Error::NotFound);
         }
-        Ok(tables::end_session(tx, caller.user_id, id, &cause)?)
+        let reason = RevocationReason::Ended;
+        Ok(tables::end_session(tx, caller.user_id, id, reason, &cause)?)
     });
     ended.await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The document of `/.well-known/paserk.json`.
-#[derive(Serialize)]
-struct Keys {
-    keys: Vec<KeyShown>,
-}
-
-#[derive(Serialize)]
-struct KeyShown {
-    kid: String,
-    key: String,
-    status: KeyStatus,
-}
-
-/// `GET /.well-known/paserk.json`
-pub(super) async fn keys(
-    State(users): State<Shared>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let keys = tables::keys(&users.store)?.into_iter();
-    let keys = keys.map(|(kid, key)| KeyShown { kid, key: key.key, status: key.status });
-    let document = Keys { keys: keys.collect() };
-    Ok(etag::respond(&headers, &document))
 }

@@ -83,7 +83,7 @@ async fn every_refusal_is_a_problem() {
         400
     );
     assert_eq!(ana.get("/v1/users/me/shoes").await.status, 404);
-    let answer = delete(&ana, "/v1/users/me").await;
+    let answer = delete(&ana, "/v1/users").await;
     assert_eq!(
         (answer.status, answer.problem()),
         (405, "method-not-allowed")
@@ -95,7 +95,7 @@ async fn every_refusal_is_a_problem() {
 async fn an_address_belongs_to_one_account_however_fast_it_is_asked_for() {
     let app = start().await;
     let mut racing = Vec::new();
-    for turn in 0..20 {
+    for turn in 0..50 {
         let mut email = String::from("ana@example.org");
         let letter = email.remove(turn % 3).to_ascii_uppercase();
         email.insert(turn % 3, letter);
@@ -111,12 +111,25 @@ async fn an_address_belongs_to_one_account_however_fast_it_is_asked_for() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses[0], 201);
-    assert_eq!(statuses[1..], [409; 19]);
+    assert_eq!(statuses[1..], [409; 49]);
     let found = admin(&app)
         .await
         .get("/v1/users?email=ANA@example.ORG")
         .await;
     assert_eq!(found.body["items"].as_array().unwrap().len(), 1);
+
+    // And however fast people move to it.
+    let mut racing = tokio::task::JoinSet::new();
+    for turn in 0..4 {
+        let person = newcomer(&app, &format!("ben{turn}@example.org")).await;
+        racing.spawn(async move {
+            let moving = json!({ "email": "Lima@example.org" });
+            patch(&person, "/v1/users/me", moving).await.status
+        });
+    }
+    let mut statuses = racing.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409, 409, 409]);
     app.finish().await;
 }
 

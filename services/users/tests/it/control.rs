@@ -33,8 +33,8 @@ async fn the_operator_makes_changes_and_reopens_accounts() {
     let boss = log_in(&app, "boss@example.org").await;
     let path = format!("/v1/users/{}", boss["user"]["id"].as_str().unwrap());
     let disabling = json!({ "status": "disabled" });
-    let disabled = patch(&holder(&app, &boss), &path, disabling).await;
-    assert_eq!(disabled.status, 200, "even one's own");
+    let disabled = patch(&admin(&app).await, &path, disabling).await;
+    assert_eq!(disabled.status, 200);
     assert_eq!(
         try_log_in(&app, "boss@example.org", PASSWORD).await.status,
         401
@@ -48,5 +48,14 @@ async fn the_operator_makes_changes_and_reopens_accounts() {
     );
     let back = try_log_in(&app, "boss@example.org", "a new password").await;
     assert_eq!(back.status, 201);
+
+    let socket = app.folder.path().join("users/control.sock");
+    let client = reqwest::Client::builder().unix_socket(socket);
+    let client = client.build().unwrap();
+    let list = send(client.get("http://control/control/users?limit=1")).await;
+    assert_eq!(list.body["items"][0]["email"], "root@localhost");
+    let path = "http://control/control/users?email=boss@example.org";
+    let found = send(client.get(path)).await;
+    assert_eq!(found.body["items"][0]["roles"], json!(["admin"]));
     app.finish().await;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesh::{Event, Fact, Follower};
+use mesh::{Event, Fact, Follower, RevocationReason};
 use serde_json::json;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 
 /// Follows users and collects what it says.
-async fn listen(app: &TestService) -> Arc<Mutex<Vec<Event>>> {
+pub(super) async fn listen(app: &TestService) -> Arc<Mutex<Vec<Event>>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let room = app.folder.path().join("listener");
     let store = Store::open(&room, &store::Options::default()).unwrap();
@@ -49,9 +49,67 @@ async fn others_hear_of_people_by_id_only() {
         assert!(event.trace.is_some());
         assert!(!format!("{event:?}").to_lowercase().contains("ana"));
     }
-    let Some(Fact::SessionRevoked { until, .. }) = &heard[2].fact else {
+    let Some(Fact::SessionRevoked { until, reason, .. }) = &heard[2].fact else {
         panic!("{:?}", heard[2])
     };
     assert_eq!(until.since(heard[2].at).as_secs(), 900);
+    assert_eq!(*reason, Some(RevocationReason::Ended));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_hear_what_became_of_an_account_and_who_did_it() {
+    let app = start().await;
+    let heard = listen(&app).await;
+    let root = admin(&app).await;
+    let root_id = root.get("/v1/users/me").await.body["id"].clone();
+    let ana = newcomer(&app, "ana@example.org").await;
+    let id = ana.get("/v1/users/me").await.body["id"].clone();
+    let path = format!("/v1/users/{}", id.as_str().unwrap());
+
+    let profile = json!({ "email": "ana@example.com", "name": "Ana Lima" });
+    assert_eq!(patch(&ana, "/v1/users/me", profile).await.status, 200);
+    let change = json!({ "current_password": PASSWORD, "new_password": "a new password" });
+    let changed = ana.post("/v1/users/me/password", change).await;
+    assert_eq!(changed.status, 204);
+    for change in [
+        json!({ "roles": ["customer", "staff"] }),
+        json!({ "roles": ["customer", "staff"] }),
+        json!({ "status": "disabled" }),
+    ] {
+        assert_eq!(patch(&root, &path, change).await.status, 200);
+    }
+
+    let about = |event: &&Event| Some(event.key.as_str()) == id.as_str();
+    let all = || async { heard.lock().unwrap().iter().filter(about).count() >= 7 };
+    eventually("all of it is heard", all).await;
+    let heard = heard.lock().unwrap().clone();
+    let mut lines = Vec::new();
+    for event in heard.iter().filter(about) {
+        let by = event.by.as_deref();
+        let who = match () {
+            () if by == id.as_str() => "ana",
+            () if by == root_id.as_str() => "root",
+            () => "nobody",
+        };
+        let what = match event.fact.as_ref().unwrap() {
+            Fact::UserUpdated { changed, staff, .. } => format!("{changed:?} {staff}"),
+            Fact::SessionRevoked { reason, .. } => format!("{:?}", reason.unwrap()),
+            _ => String::new(),
+        };
+        lines.push(format!("{who} {} {what}", event.kind));
+    }
+    assert_eq!(
+        lines,
+        [
+            "ana user.registered ",
+            "ana user.updated [Email] false",
+            "ana user.updated [Password] false",
+            "root user.updated [Roles] true",
+            "root session.revoked AccountChanged",
+            "root user.updated [Status] true",
+            "root user.disabled ",
+        ]
+    );
     app.finish().await;
 }

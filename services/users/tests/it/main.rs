@@ -1,22 +1,33 @@
 //! The real service over HTTP, and its operator's door over the control socket.
 //!
 //! `accounts` registers, changes and administers people, `sessions` logs them in
-//! and out, `control` is the operator, `events` listens as another service would,
-//! and `restart` looks at what is still there afterwards.
+//! and out, `passwords` changes and resets what they log in with, `throttling`
+//! guesses it, `rights` takes their data along and forgets them, `control` is the
+//! operator, `keys` rotates what signs, `events` listens as another service would, and `restart` looks at
+//! what is still there afterwards.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod accounts;
 mod control;
 mod events;
+mod keys;
+mod passwords;
 mod restart;
+mod rights;
 mod sessions;
+mod throttling;
+
+use std::time::Duration;
 
 use chassis::testing::{Answer, Person, TestService, eventually, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse";
+
+/// How long a question over the mesh may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn start() -> TestService {
     TestService::start("users", users::open, &[]).await
@@ -25,7 +36,9 @@ async fn start() -> TestService {
 /// Registers somebody and returns their account.
 async fn register(app: &TestService, email: &str) -> Value {
     let body = json!({ "email": email, "password": PASSWORD, "name": "Ana Lima" });
-    let answer = app.anonymous().post("/v1/users", body).await;
+    let request = app.anonymous().request(Method::POST, "/v1/users");
+    let request = request.header("accept-language", "pt-BR,pt;q=0.9");
+    let answer = send(request.json(&body)).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     answer.body
 }

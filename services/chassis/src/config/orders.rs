@@ -1,0 +1,151 @@
+//! `[orders]` and `[payments]`: how long an order may stay unpaid, and whose word
+//! counts for its being paid.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::Error;
+
+/// The secrets' name among systemd's credentials.
+const CREDENTIAL: &str = "payments_secrets";
+
+/// `[orders]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Orders {
+    /// After how many minutes a confirmed order that nobody paid is cancelled,
+    /// 1..=525,600; without it, never. Counts for orders confirmed from then on.
+    pub unpaid_expire_minutes: Option<u32>,
+}
+
+impl Orders {
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.unpaid_expire_minutes {
+            Some(minutes) if !(1..=525_600).contains(&minutes) => {
+                Err("orders.unpaid_expire_minutes must be 1..525600".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long stock is held for an order that is not paid; `None`: for ever.
+    pub fn unpaid_expire(&self) -> Option<Duration> {
+        let minutes = u64::from(self.unpaid_expire_minutes?);
+        Some(Duration::from_secs(minutes * 60))
+    }
+}
+
+/// `[payments]`: the payment provider's webhook. Several secrets may be valid at
+/// once, so that one can be replaced while the other still counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Payments {
+    /// Secrets as the provider shows them: `whsec_` and base64 of 24 to 64 bytes.
+    pub secrets: Vec<Secret>,
+    /// Files with more of them, one a line [default: the systemd credential
+    /// `payments_secrets`].
+    pub secrets_files: Vec<PathBuf>,
+}
+
+impl Payments {
+    pub(super) fn check(&self) -> Result<(), String> {
+        for secret in &self.secrets {
+            secret
+                .bytes()
+                .map_err(|why| format!("payments.secrets: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Every secret that is valid now, the files' too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a file that cannot be read or holds something else.
+    pub fn all_secrets(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut secrets = Vec::new();
+        for secret in &self.secrets {
+            secrets.push(secret.bytes().map_err(Error::Config)?);
+        }
+        for file in self.secrets_files.iter().cloned().chain(credential()) {
+            let failed = |why: String| Error::Config(format!("{}: {why}", file.display()));
+            let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                secrets.push(Secret(line.into()).bytes().map_err(failed)?);
+            }
+        }
+        Ok(secrets)
+    }
+}
+
+/// `$CREDENTIALS_DIRECTORY/payments_secrets` (systemd.exec(5)).
+#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
+fn credential() -> Option<PathBuf> {
+    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
+    Some(Path::new(&folder).join(CREDENTIAL)).filter(|file| file.exists())
+}
+
+/// A secret of a webhook. Never shown again, neither printed nor logged.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        let bytes = self.0.strip_prefix("whsec_").unwrap_or_default();
+        BASE64
+            .decode(bytes.as_bytes())
+            .ok()
+            .filter(|bytes| (24..=64).contains(&bytes.len()))
+            .ok_or_else(|| "a secret is `whsec_` and base64 of 24 to 64 bytes".into())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a secret)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("(a secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secrets");
+        let second = format!("whsec_{}", BASE64.encode(&[2; 32]));
+        std::fs::write(&file, format!("{second}\n\n")).unwrap();
+        let payments = Payments {
+            secrets: vec![format!("whsec_{}", BASE64.encode(&[1; 24])).as_str().into()],
+            secrets_files: vec![file.clone()],
+        };
+        payments.check().unwrap();
+        assert_eq!(payments.all_secrets().unwrap(), [vec![1; 24], vec![2; 32]]);
+        let shown = format!("{payments:?} {}", serde_json::to_string(&payments).unwrap());
+        assert!(!shown.contains("whsec_"), "{shown}");
+
+        for wrong in ["AQEB", "whsec_AQEB", "whsec_!"] {
+            let payments = Payments { secrets: vec![wrong.into()], ..Payments::default() };
+            assert!(payments.check().is_err(), "{wrong}");
+        }
+        std::fs::write(&file, "whsec_x").unwrap();
+        let why = payments.all_secrets().unwrap_err().to_string();
+        assert!(why.contains("secrets: a secret is"), "{why}");
+    }
+}

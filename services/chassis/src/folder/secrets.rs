@@ -1,0 +1,175 @@
+//! The shop's secrets: private keys, and random bytes only one service knows.
+//!
+//! A secret may lie among the credentials that systemd hands a unit
+//! (systemd.exec(5), `LoadCredentialEncrypted=`) instead of the data folder:
+//! `KID.secret`, or `SERVICE.NAME.secret`.
+//!
+//! **Invariants:** a secret's file is whole or absent, and its owner's alone. What
+//! is found among the credentials is read there and never written. No error names
+//! what is in a file.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+
+use super::{Folder, MARKER, write_new};
+use crate::Error;
+use crate::token::{self, KeyPair};
+
+const SECRET: &str = ".secret";
+const DRAFT: &str = ".draft";
+
+impl Folder {
+    /// Writes a private key, mode 0600, so that it is whole or absent.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it cannot be written.
+    pub fn keep_secret(&self, pair: &KeyPair) -> Result<(), Error> {
+        let room = self.room("keys")?;
+        write_key(&room, pair).map_err(|error| Error::Folder { path: room, why: error.to_string() })
+    }
+
+    /// Reads the private key that goes with a public one.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it is nowhere or is damaged.
+    pub fn secret(&self, kid: &str) -> Result<KeyPair, Error> {
+        let name = file_name(kid);
+        let (file, text) = self.read_secret(&name, &self.path.join("keys").join(&name));
+        let failed = |why: String| Error::Folder { path: file.clone(), why };
+        let text = text.map_err(|error| failed(error.to_string()))?;
+        KeyPair::parse(text.trim())
+            .filter(|pair| pair.kid() == kid)
+            .ok_or_else(|| failed("not the private key (PASERK k4.secret) of its name".into()))
+    }
+
+    /// Deletes every private key in the folder but the root's and those of `kids`,
+    /// and says which those were. What lies among the credentials stays.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when the folder cannot be read or written.
+    pub fn retain_secrets(&self, kids: &[String]) -> Result<Vec<String>, Error> {
+        let room = self.room("keys")?;
+        let failed =
+            |error: io::Error| Error::Folder { path: room.clone(), why: error.to_string() };
+        let root = token::kid_of(self.root_key());
+        let mut gone = Vec::new();
+        for entry in fs::read_dir(&room).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let kid = name.strip_suffix(SECRET).or(name.strip_suffix(DRAFT));
+            let Some(kid) = kid.filter(|kid| kid.starts_with("k4.pid.")) else {
+                continue;
+            };
+            if root.as_deref() != Some(kid) && !kids.iter().any(|other| other == kid) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+                gone.push(kid.to_owned());
+            }
+        }
+        if !gone.is_empty() {
+            File::open(&room)
+                .and_then(|room| room.sync_all())
+                .map_err(failed)?;
+        }
+        Ok(gone)
+    }
+
+    /// 32 random bytes known to one service alone, made when it first asks. The
+    /// service must hold the lock of its store, so that nobody else makes them too.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when they cannot be written or are damaged.
+    pub fn service_secret(&self, service: &str, name: &str) -> Result<[u8; 32], Error> {
+        let room = self.room(service)?;
+        let credential = format!("{service}.{}", file_name(name));
+        let (file, text) = self.read_secret(&credential, &room.join(file_name(name)));
+        let failed = |why: String| Error::Folder { path: file.clone(), why };
+        let text = match text {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = HEXLOWER.encode(&rand::random::<[u8; 32]>());
+                write_private(&room, name, &made).map(|()| made)
+            }
+            read => read,
+        };
+        let text = text.map_err(|error| failed(error.to_string()))?;
+        let bytes = HEXLOWER.decode(text.trim().as_bytes()).ok();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| failed("not 64 hexadecimal digits; is the file damaged?".into()))
+    }
+
+    /// A secret's text and where it was looked for last: among the credentials,
+    /// else in the folder.
+    fn read_secret(&self, credential: &str, file: &Path) -> (PathBuf, io::Result<String>) {
+        if let Some(folder) = &self.credentials {
+            let given = folder.join(credential);
+            match fs::read_to_string(&given) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                read => return (given, read),
+            }
+        }
+        (file.to_owned(), read_private(file))
+    }
+
+    /// The root key pair, on the host that has it.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it is not here or is damaged.
+    pub fn root_secret(&self) -> Result<KeyPair, Error> {
+        let kid = token::kid_of(self.root_key()).ok_or_else(|| Error::Folder {
+            path: self.path.join(MARKER),
+            why: "its root_key is not a public key (PASERK k4.public)".into(),
+        })?;
+        self.secret(&kid).map_err(|error| match error {
+            Error::Folder { path, why } => Error::Folder {
+                path,
+                why: format!(
+                    "{why} (the shop's root key, which vouches for the keys that sign tokens)"
+                ),
+            },
+            other => other,
+        })
+    }
+}
+
+/// Where systemd puts what a unit may know.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting: systemd.exec(5) names the folder so"
+)]
+pub(super) fn credentials() -> Option<PathBuf> {
+    std::env::var("CREDENTIALS_DIRECTORY")
+        .ok()
+        .map(PathBuf::from)
+}
+
+/// Reads a secret's file, which nobody else may read from now on if they could.
+fn read_private(file: &Path) -> io::Result<String> {
+    let opened = File::open(file)?;
+    let mode = opened.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %file.display(), "a secret was readable by others (mode {mode:o}); it is 600 now");
+        opened.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    io::read_to_string(opened)
+}
+
+pub(super) fn file_name(name: &str) -> String {
+    format!("{name}{SECRET}")
+}
+
+pub(super) fn write_key(room: &Path, pair: &KeyPair) -> io::Result<()> {
+    write_private(room, &pair.kid(), &pair.secret_text())
+}
+
+fn write_private(room: &Path, name: &str, content: &str) -> io::Result<()> {
+    let file = room.join(file_name(name));
+    let draft = room.join(format!("{name}{DRAFT}"));
+    let _ = fs::remove_file(&draft);
+    write_new(&draft, content.as_bytes())?;
+    fs::rename(&draft, &file)?;
+    File::open(room)?.sync_all()
+}

@@ -1,0 +1,84 @@
+//! Answers as bytes: made once, so that a repeat is the same to the last one.
+
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::{Problem, etag};
+
+/// An answer as it is kept: without the headers that differ from one request to
+/// the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// From 400 on the body is a problem document.
+    pub(super) status: u16,
+    pub(super) location: Option<String>,
+    #[serde(with = "serde_bytes")]
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// A resource as it is now.
+    pub fn new(status: StatusCode, resource: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(resource)
+            .expect("resources are plain structs of strings and numbers, which encode");
+        Self { status: status.as_u16(), location: None, body }
+    }
+
+    /// The same, saying where what was made can be found.
+    #[must_use]
+    pub fn at(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
+    }
+
+    /// Whether it says that something was done.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// A refusal that was decided.
+    pub fn refusal(problem: &Problem, request_id: &str) -> Self {
+        Self {
+            status: problem.status().as_u16(),
+            location: None,
+            body: problem.document(request_id).to_string().into_bytes(),
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_client_error() {
+            let kind = [(CONTENT_TYPE, "application/problem+json")];
+            return (status, kind, self.body).into_response();
+        }
+        let headers = [
+            (CONTENT_TYPE, "application/json".to_owned()),
+            (ETAG, etag::of(&self.body)),
+        ];
+        let location = self.location.map(|location| [(LOCATION, location)]);
+        (status, headers, location, self.body).into_response()
+    }
+}
+
+/// An answer, and whether it is told again.
+#[derive(Debug)]
+pub struct Reply {
+    /// What was decided.
+    pub answer: Answer,
+    /// By an earlier request under the same key.
+    pub replayed: bool,
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Self {
+        let mut response = reply.answer.into_response();
+        if reply.replayed {
+            let value = HeaderValue::from_static("true");
+            response.headers_mut().insert("idempotency-replayed", value);
+        }
+        response
+    }
+}

@@ -1,0 +1,305 @@
+//! Keys as rows: what is known under each, and for how long.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use blake2::digest::consts::U16;
+use blake2::{Blake2b, Digest};
+use mesh::{Id, Time, kinds};
+use serde::{Deserialize, Serialize};
+use store::{Read, Record, Table, Tx};
+
+use super::Answer;
+use crate::Problem;
+
+/// (room, whose key for what) → what became of the request.
+const KEYS: Table<(u16, Scope), Bound> = Table::new("idempotency_keys");
+/// (room, whose, part) → the rest of an answer that is larger than one value.
+const PARTS: Table<(u16, Scope, u16), Part> = Table::new("idempotency_parts");
+
+/// How long a key is remembered: a day, so that two rooms hold all that count.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const ROOMS: u16 = 3;
+/// Expired keys dropped with each new one: more than one, so they cannot pile up.
+const DROPPED_PER_KEY: usize = 4;
+/// A part of an answer; with its name well inside a stored value.
+const PART_BYTES_MAX: usize = 24 * 1024;
+
+/// Whose key, for what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    pub(super) user_id: Id<kinds::User>,
+    pub(super) path: String,
+    pub(super) key: String,
+}
+
+impl store::Key for Scope {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        self.user_id.write_to(out);
+        self.path.write_to(out);
+        self.key.write_to(out);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        let (user_id, path, key) = store::Key::read_from(bytes)?;
+        Some(Self { user_id, path, key })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Bound {
+    /// A hash of the request, to tell a repeat from a mistake.
+    #[serde(with = "serde_bytes")]
+    fingerprint: [u8; 16],
+    at: Time,
+    outcome: Outcome,
+}
+
+impl Record for Bound {}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Answered { answer: Answer, parts: u16 },
+    Refers { to: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+impl Record for Part {}
+
+/// A key and the request it was sent with.
+#[derive(Debug, Clone)]
+pub struct Key {
+    scope: Scope,
+    fingerprint: [u8; 16],
+    at: Time,
+}
+
+/// What is known under a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The answer, decided.
+    Answer(Answer),
+    /// Where the service keeps what the answer is told from.
+    Reference(String),
+}
+
+impl Key {
+    /// The key of this scope, for the request with this body.
+    pub(super) fn new(scope: Scope, body: &[u8], at: Time) -> Self {
+        Self { scope, fingerprint: Blake2b::<U16>::digest(body).into(), at }
+    }
+
+    /// What became of an earlier request under this key; `None` for a new one. All
+    /// rooms are looked into: clocks step back.
+    ///
+    /// # Errors
+    /// 422 when the key belongs to another request.
+    pub fn look_up(&self, from: &impl Read) -> Result<Option<Known>, Problem> {
+        for room in 0..ROOMS {
+            let place = (room, self.scope.clone());
+            let Some(bound) = from
+                .get(KEYS, &place)?
+                .filter(|bound| !bound.is_over(self.at))
+            else {
+                continue;
+            };
+            if bound.fingerprint != self.fingerprint {
+                return Err(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "idempotency-key-reused",
+                    "This Idempotency-Key belongs to another request",
+                    "it was sent before with another body; use a new key for a new request",
+                ));
+            }
+            return Ok(Some(match bound.outcome {
+                Outcome::Refers { to } => Known::Reference(to),
+                Outcome::Answered { mut answer, parts } => {
+                    for part in 0..parts {
+                        let part = from.get(PARTS, &(room, self.scope.clone(), part))?;
+                        answer
+                            .body
+                            .extend(part.map(|part| part.bytes).unwrap_or_default());
+                    }
+                    Known::Answer(answer)
+                }
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Keeps an answer under a key that nothing is known of.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn keep(&self, tx: &mut Tx<'_>, answer: &Answer) -> Result<(), store::Error> {
+        let mut chunks = answer.body.chunks(PART_BYTES_MAX);
+        let body = chunks.next().unwrap_or_default().to_vec();
+        let mut parts = 0;
+        for bytes in chunks {
+            let place = (self.room(), self.scope.clone(), parts);
+            tx.put(PARTS, &place, &Part { bytes: bytes.to_vec() })?;
+            parts += 1;
+        }
+        let answer = Answer {
+            status: answer.status,
+            location: answer.location.clone(),
+            body,
+        };
+        self.bind(tx, Outcome::Answered { answer, parts })
+    }
+
+    /// Binds a key that nothing is known of to where its answer is told from.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn refer(&self, tx: &mut Tx<'_>, to: String) -> Result<(), store::Error> {
+        self.bind(tx, Outcome::Refers { to })
+    }
+
+    fn bind(&self, tx: &mut Tx<'_>, outcome: Outcome) -> Result<(), store::Error> {
+        drop_expired(tx, (self.room() + 1) % ROOMS, self.at)?;
+        let bound = Bound { fingerprint: self.fingerprint, at: self.at, outcome };
+        tx.put(KEYS, &(self.room(), self.scope.clone()), &bound)
+    }
+
+    /// The room of the day.
+    fn room(&self) -> u16 {
+        let day =
+            Duration::from_millis(u64::try_from(self.at.0).unwrap_or(0)).as_secs() / KEPT.as_secs();
+        u16::try_from(day % u64::from(ROOMS)).unwrap_or(0)
+    }
+}
+
+impl Bound {
+    fn is_over(&self, now: Time) -> bool {
+        now.since(self.at) >= KEPT
+    }
+}
+
+/// Drops a few keys of the room that is filled next: all there are over.
+fn drop_expired(tx: &mut Tx<'_>, room: u16, now: Time) -> Result<(), store::Error> {
+    let oldest = tx.scan(KEYS.prefix(&room))?.take(DROPPED_PER_KEY);
+    let oldest: Vec<_> = oldest.collect::<Result<_, _>>()?;
+    for (place, bound) in oldest.into_iter().filter(|(_, bound)| bound.is_over(now)) {
+        if let Outcome::Answered { parts, .. } = bound.outcome {
+            for part in 0..parts {
+                tx.delete(PARTS, &(room, place.1.clone(), part))?;
+            }
+        }
+        tx.delete(KEYS, &place)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idempotency::{Reply, Turn};
+    use store::Store;
+
+    fn key(name: &str, body: &str, at: Time) -> Key {
+        let user_id = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let scope = Scope { user_id, path: "/v1/orders".into(), key: name.into() };
+        Key::new(scope, body.as_bytes(), at)
+    }
+
+    fn turn(key: &Key) -> Turn {
+        Turn {
+            key: Some(key.clone()),
+            request_id: "r1".into(),
+            _entered: None,
+        }
+    }
+
+    async fn say(store: &Store, key: &Key, text: &str) -> Reply {
+        let text = text.to_owned();
+        let turn = turn(key);
+        let reply = turn.once(store, move |_| Ok(Answer::new(StatusCode::OK, &text)));
+        reply.await.unwrap()
+    }
+
+    /// The bytes that every later version must replay.
+    #[test]
+    fn golden_bytes() {
+        let answer = Answer { status: 200, location: None, body: b"{}".to_vec() };
+        let bound = Bound {
+            fingerprint: [7; 16],
+            at: Time(1),
+            outcome: Outcome::Answered { answer, parts: 0 },
+        };
+        let mut golden = b"\x01\x83\xabfingerprint\xc4\x10".to_vec();
+        golden.extend([7; 16]);
+        golden.extend(b"\xa2at\x01\xa7outcome\x81\xa8answered\x82\xa6answer\x83\xa6status\xcc\xc8");
+        golden.extend(b"\xa8location\xc0\xa4body\xc4\x02{}\xa5parts\x00");
+        assert_eq!(store::encode(&bound).unwrap(), golden);
+    }
+
+    #[tokio::test]
+    async fn one_outcome_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &store::Options::default()).unwrap();
+        let long = "x".repeat(100_000);
+        let first = key("k", "a", Time(1_000));
+        assert!(!say(&store, &first, &long).await.replayed);
+        let again = say(&store, &key("k", "a", Time(86_400_999)), "other").await;
+        assert!(again.replayed);
+        assert_eq!(again.answer, Answer::new(StatusCode::OK, &long));
+        // A clock that steps back over midnight still finds it.
+        assert!(
+            say(&store, &key("k", "a", Time(-5)), "other")
+                .await
+                .replayed
+        );
+        let mistaken = key("k", "b", Time(2_000)).look_up(&store).unwrap_err();
+        assert_eq!(mistaken.status(), 422);
+        let over = say(&store, &key("k", "b", Time(86_401_000)), "new").await;
+        assert!(!over.replayed);
+
+        // A decided refusal is kept and takes its writes back; another is not kept.
+        for (name, status, kept) in [
+            ("c", StatusCode::CONFLICT, true),
+            ("u", StatusCode::SERVICE_UNAVAILABLE, false),
+        ] {
+            let key = key(name, "a", Time(0));
+            let refuse = move |tx: &mut Tx<'_>| {
+                const ROWS: Table<u64, u64> = Table::new("rows");
+                tx.put(ROWS, &1, &1)?;
+                Err(Problem::new(status, "no", "No", "no"))
+            };
+            let reply = turn(&key).once(&store, refuse).await;
+            assert_eq!(
+                (reply.is_ok(), key.look_up(&store).unwrap().is_some()),
+                (kept, kept)
+            );
+        }
+        const ROWS: Table<u64, u64> = Table::new("rows");
+        assert_eq!(store.get(ROWS, &1).unwrap(), None);
+    }
+
+    /// Days of keys leave two days of rows.
+    #[tokio::test]
+    async fn rooms_are_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &store::Options::default()).unwrap();
+        let day = i64::try_from(KEPT.as_millis()).unwrap();
+        for number in 0..600_i64 {
+            let key = key(&number.to_string(), "a", Time(number * day / 100));
+            say(
+                &store,
+                &key,
+                &"x".repeat(usize::try_from(number % 3).unwrap() * 15_000),
+            )
+            .await;
+        }
+        let rows = store.scan(KEYS.all()).unwrap().count();
+        let parts = store.scan(PARTS.all()).unwrap().count();
+        assert!((200..=225).contains(&rows), "{rows}");
+        assert!(parts <= rows / 3 + 1, "{parts}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The caller's own account: looking, changing, taking it along, being forgotten.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chassis::http::{ClientAddress, RequestId};
+use chassis::{Caller, Json, Problem, etag};
+use mesh::Time;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::sessions::SessionShown;
+use crate::Error;
+use crate::domain::{PasswordChange, Profile, User};
+use crate::store as tables;
+use crate::throttle::Door;
+
+/// `GET /v1/users/me`
+pub(super) async fn show(
+    State(users): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = tables::caller(&users.store, caller.user_id)?;
+    Ok(etag::respond(&headers, &user))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileChange {
+    email: Option<String>,
+    name: Option<String>,
+}
+
+/// `PATCH /v1/users/me`
+pub(super) async fn change(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<ProfileChange>,
+) -> Result<Response, Problem> {
+    let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
+    let cause = users.cause(Some(caller.user_id), request);
+    let changed = users.store.write(move |tx| {
+        let before = tables::caller(tx, caller.user_id)?;
+        etag::require_match(&headers, &before).map_err(Error::Stale)?;
+        let after = before.with(change, cause.at);
+        tables::change(tx, &before, &after, &cause)?;
+        Ok::<_, Error>(after)
+    });
+    Ok(etag::written(StatusCode::OK, &changed.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordChangeRequest {
+    current_password: Option<String>,
+    new_password: Option<String>,
+}
+
+/// `POST /v1/users/me/password`
+pub(super) async fn change_password(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    address: ClientAddress,
+    Json(body): Json<PasswordChangeRequest>,
+) -> Result<StatusCode, Problem> {
+    let PasswordChange { current, new } =
+        PasswordChange::parse(body.current_password, body.new_password).map_err(Error::Invalid)?;
+    let user = tables::caller(&users.store, caller.user_id)?;
+    let id = Some(user.id);
+    let attempt =
+        users
+            .throttle
+            .attempt(&users.store, Door::Password, Some(&user.email), id, address)?;
+    let verified = users.verify(&attempt, current, id).await;
+    let verified = verified.map_err(|error| match error {
+        Error::WrongCredentials => Error::WrongPassword,
+        error => error,
+    })?;
+    let hash = users.hasher.hash(users.hasher.admit()?, new).await?;
+    let cause = users.cause(id, request);
+    let changed = users.store.write(move |tx| {
+        let user = tables::caller(tx, caller.user_id)?;
+        if !tables::confirm_password(tx, user.id, &verified)? {
+            return Err(Error::WrongPassword);
+        }
+        attempt.clear(tx)?;
+        tables::set_password(tx, &user, hash, Some(caller.session_id), &cause)
+    });
+    changed.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Everything that is held about somebody. What is kept as a keyed hash only, the
+/// addresses they logged in from and what failed there, names nobody.
+#[derive(Serialize)]
+struct Export {
+    exported_at: Time,
+    user: User,
+    /// What they read, as a BCP 47 tag.
+    language: Option<String>,
+    sessions: Vec<SessionShown>,
+}
+
+/// `GET /v1/users/me/export`
+pub(super) async fn export(
+    State(users): State<Shared>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let user = tables::caller(&users.store, caller.user_id)?;
+    let sessions = tables::sessions(&users.store, user.id)?.into_iter();
+    let sessions = sessions.map(|(id, session)| SessionShown::of(id, session, caller.session_id));
+    let export = Export {
+        exported_at: mesh::now(),
+        language: tables::language(&users.store, user.id)?,
+        sessions: sessions.collect(),
+        user,
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(export)).into_response())
+}
+
+/// `DELETE /v1/users/me`
+pub(super) async fn erase(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let cause = users.cause(Some(caller.user_id), request);
+    let erasures = users.erasures.clone();
+    let erased = users.store.write(move |tx| {
+        let user = tables::caller(tx, caller.user_id)?;
+        etag::require_match(&headers, &user).map_err(Error::Stale)?;
+        tables::erase_at_wish(tx, &user, &erasures, &cause)
+    });
+    erased.await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,264 @@
+//! Accounts: what is read of them, and every change to them with its event.
+
+use chassis::FieldError;
+use mesh::{CodePurpose, Fact, RevocationReason, UserField};
+use store::{Read, Tx};
+
+use super::{
+    Cause, LANGUAGES, PASSWORDS, SessionId, USERS, USERS_BY_EMAIL, UserId, end_every_session,
+};
+use crate::domain::{Addition, Email, User};
+use crate::password::{StoredPassword, Verified};
+use crate::{Error, codes, throttle};
+
+/// The account with an address, in whatever case it is written.
+pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, Error> {
+    match read.get(USERS_BY_EMAIL, &email.key())? {
+        Some(id) => Ok(read.get(USERS, &id)?),
+        None => Ok(None),
+    }
+}
+
+/// The account of somebody whose token was believed.
+pub(crate) fn caller(read: &impl Read, id: UserId) -> Result<User, Error> {
+    let user = read.get(USERS, &id)?;
+    user.filter(User::is_active).ok_or(Error::Unauthenticated)
+}
+
+/// The password an account has.
+pub(crate) fn password(read: &impl Read, id: UserId) -> Result<Option<StoredPassword>, Error> {
+    Ok(read.get(PASSWORDS, &id)?)
+}
+
+/// What the account's owner reads, as a BCP 47 tag.
+pub(crate) fn language(read: &impl Read, id: UserId) -> Result<Option<String>, Error> {
+    Ok(read.get(LANGUAGES, &id)?)
+}
+
+/// Makes an account.
+pub(crate) fn register(
+    tx: &mut Tx<'_>,
+    user: &User,
+    hash: String,
+    cause: &Cause,
+) -> Result<(), Error> {
+    put_user(tx, None, user)?;
+    tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation: 0 })?;
+    let fact = Fact::UserRegistered { user_id: user.id, staff: user.is_staff() };
+    Ok(cause.tell(tx, user.id.to_string(), fact)?)
+}
+
+/// Notes what the account's owner reads, if they said so.
+pub(crate) fn set_language(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    language: Option<&String>,
+) -> Result<(), ::store::Error> {
+    match language {
+        Some(tag) if tx.get(LANGUAGES, &id)?.as_ref() != Some(tag) => tx.put(LANGUAGES, &id, tag),
+        _ => Ok(()),
+    }
+}
+
+/// Changes an account; tokens that would allow too much end. The shop keeps an
+/// admin: whoever runs the machine may overrule that, nobody else.
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    before: &User,
+    after: &User,
+    cause: &Cause,
+) -> Result<(), Error> {
+    if before.is_active_admin() && !after.is_active_admin() {
+        require_another_admin(tx, before.id)?;
+    }
+    put_changed(tx, before, after, cause)
+}
+
+fn put_changed(tx: &mut Tx<'_>, before: &User, after: &User, cause: &Cause) -> Result<(), Error> {
+    let changed = after.changed(before);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    put_user(tx, Some(before), after)?;
+    if after.allows_less_than(before) {
+        end_every_session(tx, after.id, None, RevocationReason::AccountChanged, cause)?;
+    }
+    tell_updated(tx, after, changed, cause)?;
+    if before.is_active() && !after.is_active() {
+        let fact = Fact::UserDisabled { user_id: after.id };
+        cause.tell(tx, after.id.to_string(), fact)?;
+    }
+    Ok(())
+}
+
+fn tell_updated(
+    tx: &mut Tx<'_>,
+    user: &User,
+    changed: Vec<UserField>,
+    cause: &Cause,
+) -> Result<(), ::store::Error> {
+    let fact = Fact::UserUpdated { user_id: user.id, changed, staff: user.is_staff() };
+    cause.tell(tx, user.id.to_string(), fact)
+}
+
+/// Admins come first in most shops, so this mostly looks at a few accounts.
+fn require_another_admin(read: &impl Read, id: UserId) -> Result<(), Error> {
+    for row in read.scan(USERS.all())? {
+        let (other, user) = row?;
+        if other != id && user.is_active_admin() {
+            return Ok(());
+        }
+    }
+    Err(Error::LastAdmin)
+}
+
+/// Gives an account another password. Whoever knew the old one has to log in
+/// anew, but for the session `keep`, and a code that was sent for it is void.
+pub(crate) fn set_password(
+    tx: &mut Tx<'_>,
+    user: &User,
+    hash: String,
+    keep: Option<SessionId>,
+    cause: &Cause,
+) -> Result<(), Error> {
+    let before = password(tx, user.id)?;
+    let generation = before.map_or(0, |before| before.generation + 1);
+    tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation })?;
+    codes::revoke(tx, user.id, CodePurpose::PasswordReset)?;
+    end_every_session(tx, user.id, keep, RevocationReason::PasswordChanged, cause)?;
+    Ok(tell_updated(tx, user, vec![UserField::Password], cause)?)
+}
+
+/// Whether the password that was verified is still the account's; if it is,
+/// a stronger hash takes the place of a weaker one.
+pub(crate) fn confirm_password(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    verified: &Verified,
+) -> Result<bool, Error> {
+    let stored = password(tx, user_id)?;
+    let Some(stored) = stored.filter(|stored| stored.generation == verified.generation) else {
+        return Ok(false);
+    };
+    if let Some(hash) = verified.stronger.clone() {
+        tx.put(PASSWORDS, &user_id, &StoredPassword { hash, ..stored })?;
+    }
+    Ok(true)
+}
+
+/// Makes an account, or what there is of it to what is wanted. A new password
+/// ends the sessions of whoever knew the old one. Whether it is new, too.
+pub(crate) fn add(
+    tx: &mut Tx<'_>,
+    wanted: Addition,
+    hash: Option<String>,
+    cause: &Cause,
+) -> Result<(User, bool), Error> {
+    let before = by_email(tx, &wanted.email)?;
+    let user = User::added(before.as_ref(), wanted, cause.at);
+    let Some(before) = before else {
+        let hash = hash.ok_or_else(|| {
+            let detail = "is required for an account that does not exist yet";
+            Error::Invalid(vec![FieldError::new("/password", detail)])
+        })?;
+        register(tx, &user, hash, cause)?;
+        return Ok((user, true));
+    };
+    put_changed(tx, &before, &user, cause)?;
+    if let Some(hash) = hash {
+        set_password(tx, &user, hash, None, cause)?;
+    }
+    Ok((user, false))
+}
+
+/// Gives an account that exists other roles or another password. One that is
+/// disabled stays so.
+pub(crate) fn reshape(
+    tx: &mut Tx<'_>,
+    wanted: Addition,
+    hash: Option<String>,
+    cause: &Cause,
+) -> Result<User, Error> {
+    let before = by_email(tx, &wanted.email)?.ok_or(Error::NotFound)?;
+    let after = before.reshaped(wanted, cause.at);
+    put_changed(tx, &before, &after, cause)?;
+    if let Some(hash) = hash {
+        set_password(tx, &after, hash, None, cause)?;
+    }
+    Ok(after)
+}
+
+/// Forgets a person: everything that is kept about them goes now.
+pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &Cause) -> Result<(), Error> {
+    tx.delete(USERS, &user.id)?;
+    tx.delete(USERS_BY_EMAIL, &user.email.key())?;
+    tx.delete(PASSWORDS, &user.id)?;
+    tx.delete(LANGUAGES, &user.id)?;
+    codes::revoke(tx, user.id, CodePurpose::PasswordReset)?;
+    codes::revoke(tx, user.id, CodePurpose::EmailVerification)?;
+    throttle::forget(tx, user.id)?;
+    end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
+    let fact = Fact::UserErased { user_id: user.id };
+    Ok(cause.tell(tx, user.id.to_string(), fact)?)
+}
+
+/// As [`erase`], at the person's own wish. The shop keeps an admin.
+pub(crate) fn erase_at_wish(
+    tx: &mut Tx<'_>,
+    user: &User,
+    erasures: &crate::erasure::Erasures,
+    cause: &Cause,
+) -> Result<(), Error> {
+    if user.is_active_admin() {
+        require_another_admin(tx, user.id)?;
+    }
+    erasures.add(user.id, cause.at).map_err(Error::Erasures)?;
+    erase(tx, user, cause)
+}
+
+fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User) -> Result<(), Error> {
+    let key = after.email.key();
+    if tx
+        .get(USERS_BY_EMAIL, &key)?
+        .is_some_and(|id| id != after.id)
+    {
+        return Err(Error::EmailTaken);
+    }
+    if let Some(before) = before {
+        tx.delete(USERS_BY_EMAIL, &before.email.key())?;
+    }
+    tx.put(USERS_BY_EMAIL, &key, &after.id)?;
+    Ok(tx.put(USERS, &after.id, after)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::store::{Options, Store};
+    use mesh::{Log, Time};
+
+    /// Two logins at once while the parameters are raised, then a new password.
+    #[tokio::test]
+    async fn a_stronger_hash_is_the_same_password_and_another_password_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
+        let email = Email::parse("ana@example.org").unwrap();
+        let ana = User::new(email, "Ana".into(), Time(1));
+        let cause = Cause { log, at: Time(1), by: None, trace: None };
+        let confirmed = store.write(move |tx| {
+            register(tx, &ana, "weak".into(), &cause)?;
+            let generation = password(tx, ana.id)?.unwrap().generation;
+            let verified =
+                |stronger: &str| Verified { generation, stronger: Some(stronger.into()) };
+            assert!(confirm_password(tx, ana.id, &verified("strong"))?);
+            assert!(confirm_password(tx, ana.id, &verified("as strong"))?);
+            assert_eq!(password(tx, ana.id)?.unwrap().hash, "as strong");
+            set_password(tx, &ana, "another".into(), None, &cause)?;
+            assert!(!confirm_password(tx, ana.id, &verified("late"))?);
+            assert_eq!(password(tx, ana.id)?.unwrap().hash, "another");
+            Ok::<_, Error>(())
+        });
+        confirmed.await.unwrap();
+    }
+}

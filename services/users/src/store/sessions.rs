@@ -1,0 +1,136 @@
+//! Sessions: beginning, refreshing and ending them.
+
+use std::net::IpAddr;
+
+use chassis::limits::ACCESS_TOKEN_LIFE;
+use mesh::{Fact, RevocationReason};
+use store::{Read, Tx};
+
+use super::{Cause, SESSIONS, SessionId, USERS, UserId, confirm_password};
+use crate::Error;
+use crate::domain::{Refresh, SESSIONS_PER_USER_MAX, Session, User};
+use crate::password::Verified;
+use crate::tokens::Generation;
+
+#[cfg(test)]
+mod tests;
+
+/// Begins a session of an account whose password was found right, if it still is
+/// and the account may be used.
+pub(crate) fn log_in(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    verified: &Verified,
+    (session_id, session): (SessionId, &Session),
+    cause: &Cause,
+) -> Result<User, Error> {
+    let user = tx.get(USERS, &user_id)?.filter(User::is_active);
+    let user = user.ok_or(Error::WrongCredentials)?;
+    if !confirm_password(tx, user_id, verified)? {
+        return Err(Error::WrongCredentials);
+    }
+    make_room(tx, user_id, cause)?;
+    tx.put(SESSIONS, &(user_id, session_id), session)?;
+    Ok(user)
+}
+
+/// Sees to it that an account can have one more session.
+fn make_room(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Error> {
+    let (mut live, over): (Vec<_>, Vec<_>) = sessions(tx, user_id)?
+        .into_iter()
+        .partition(|(_, session)| session.is_live(cause.at));
+    for (id, _) in over {
+        // Its tokens expired weeks ago, so there is nothing to revoke.
+        tx.delete(SESSIONS, &(user_id, id))?;
+    }
+    live.sort_by_key(|(_, session)| session.refreshed_at);
+    let too_many = (live.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
+    for (id, _) in live.drain(..too_many) {
+        end_session(tx, user_id, id, RevocationReason::TooMany, cause)?;
+    }
+    Ok(())
+}
+
+/// What became of a refresh token that this shop made.
+pub(crate) enum Refreshed {
+    /// The session now has this pair.
+    Pair(User, Session),
+    /// There is none: the session is over, now if not before.
+    Refused,
+}
+
+/// Lets a refresh token that comes from `address` do what it may.
+pub(crate) fn refresh(
+    tx: &mut Tx<'_>,
+    presented: Generation,
+    address: IpAddr,
+    cause: &Cause,
+) -> Result<Refreshed, Error> {
+    let Generation { user_id, session_id, number } = presented;
+    let key = (user_id, session_id);
+    let user = tx.get(USERS, &user_id)?.filter(User::is_active);
+    let (Some(user), Some(session)) = (user, tx.get(SESSIONS, &key)?) else {
+        return Ok(Refreshed::Refused);
+    };
+    match session.refresh(number, cause.at) {
+        Refresh::Rotated(session) => {
+            let session = Session { address: Some(address), ..session };
+            tx.put(SESSIONS, &key, &session)?;
+            Ok(Refreshed::Pair(user, session))
+        }
+        Refresh::Repeated => Ok(Refreshed::Pair(user, session)),
+        Refresh::Reused => {
+            tracing::warn!(%user_id, %session_id, "a refresh token was used twice; its session ends");
+            end_session(tx, user_id, session_id, RevocationReason::Reused, cause)?;
+            Ok(Refreshed::Refused)
+        }
+        Refresh::Over => Ok(Refreshed::Refused),
+    }
+}
+
+/// Ends a session, known or not: whoever has its tokens cannot use them any more.
+pub(crate) fn end_session(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    session_id: SessionId,
+    reason: RevocationReason,
+    cause: &Cause,
+) -> Result<(), ::store::Error> {
+    let key = (user_id, session_id);
+    // Its last token may be younger than now, if the clock was put back.
+    let refreshed_at = tx.get(SESSIONS, &key)?.map(|session| session.refreshed_at);
+    let until = refreshed_at
+        .max(Some(cause.at))
+        .unwrap_or(cause.at)
+        .after(ACCESS_TOKEN_LIFE);
+    tx.delete(SESSIONS, &key)?;
+    let reason = Some(reason);
+    let fact = Fact::SessionRevoked { user_id, session_id, until, reason };
+    cause.tell(tx, user_id.to_string(), fact)
+}
+
+/// Ends all sessions of an account but `keep`.
+pub(super) fn end_every_session(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    keep: Option<SessionId>,
+    reason: RevocationReason,
+    cause: &Cause,
+) -> Result<(), Error> {
+    for (session_id, _) in sessions(tx, user_id)? {
+        if Some(session_id) != keep {
+            end_session(tx, user_id, session_id, reason, cause)?;
+        }
+    }
+    Ok(())
+}
+
+/// The sessions of an account, oldest first, also those that ended by themselves.
+pub(crate) fn sessions(
+    read: &impl Read,
+    user_id: UserId,
+) -> Result<Vec<(SessionId, Session)>, Error> {
+    let rows = read.scan(SESSIONS.prefix(&user_id))?;
+    let rows = rows.map(|row| row.map(|((_, id), session)| (id, session)));
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,128 @@
+//! A family of tokens under more hands than it has.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ::store::{Options, Store};
+use mesh::{Event, Id, Log, Time};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::super::register;
+use super::*;
+use crate::domain::{Email, REFRESH_GRACE};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOGIN: Time = Time(1_795_369_454_120);
+
+/// One account with one session.
+struct Family {
+    store: Store,
+    log: Log,
+    first: Generation,
+    _folder: TempDir,
+}
+
+impl Family {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let log = Log::open(store.clone(), "users", LOGIN).await.unwrap();
+        let email = Email::parse("ana@example.org").unwrap();
+        let ana = User::new(email, "Ana".into(), LOGIN);
+        let first = Generation { user_id: ana.id, session_id: Id::new(), number: 0 };
+        let cause = Cause { log: log.clone(), at: LOGIN, by: None, trace: None };
+        let begun = store.write(move |tx| {
+            register(tx, &ana, "hash".into(), &cause)?;
+            let session = Session::start(None, HERE, LOGIN);
+            Ok::<_, Error>(tx.put(SESSIONS, &(ana.id, first.session_id), &session)?)
+        });
+        begun.await.unwrap();
+        Self { store, log, first, _folder: folder }
+    }
+
+    /// The generation that a token gets at a moment, if it gets one.
+    async fn refresh(&self, number: u32, at: Time) -> Option<u32> {
+        let presented = Generation { number, ..self.first };
+        let cause = Cause { log: self.log.clone(), at, by: None, trace: None };
+        let refreshed = self
+            .store
+            .write_when_free(move |tx| refresh(tx, presented, HERE, &cause));
+        match refreshed.await.unwrap() {
+            Refreshed::Pair(_, session) => Some(session.generation),
+            Refreshed::Refused => None,
+        }
+    }
+
+    /// Why sessions ended, as others hear it.
+    fn endings(&self) -> Vec<RevocationReason> {
+        let events = self.log.read(0).unwrap();
+        let facts = events
+            .iter()
+            .map(|event| Event::decode(&event.body).unwrap().fact);
+        facts
+            .filter_map(|fact| match fact {
+                Some(Fact::SessionRevoked { reason, .. }) => reason,
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_hands_get_one_successor() {
+    const HANDS: u64 = 10_000;
+    let family = std::sync::Arc::new(Family::start().await);
+    let spent = LOGIN.after(Duration::from_secs(60));
+    let mut hands = JoinSet::new();
+    for hand in 0..HANDS {
+        let family = family.clone();
+        // Each looks at the clock where it likes within the grace, and the first
+        // to arrive is not the first to have looked.
+        let spread = REFRESH_GRACE.as_millis() as u64 / 2;
+        let at = spent.after(Duration::from_millis(hand * 7919 % spread));
+        hands.spawn(async move { family.refresh(0, at).await });
+    }
+    let got = hands.join_all().await;
+    let same = got.iter().filter(|number| **number == Some(1)).count();
+    assert_eq!(
+        same as u64, HANDS,
+        "all get generation 1, and no other is made"
+    );
+    assert_eq!(family.endings(), [], "and none of them passes for a thief");
+    let sessions = sessions(&family.store, family.first.user_id).unwrap();
+    assert_eq!(sessions[0].1.generation, 1);
+
+    // Its successor goes on; a token that was spent before the grace is a theft.
+    let later = spent.after(Duration::from_secs(60));
+    assert_eq!(family.refresh(1, later).await, Some(2));
+    let too_late = later.after(REFRESH_GRACE + Duration::from_millis(1));
+    assert_eq!(family.refresh(1, later.after(REFRESH_GRACE)).await, Some(2));
+    assert_eq!(family.refresh(1, too_late).await, None);
+    assert_eq!(family.endings(), [RevocationReason::Reused]);
+    assert_eq!(
+        family.refresh(2, too_late).await,
+        None,
+        "the family has ended"
+    );
+    assert_eq!(family.endings().len(), 1, "which is told once");
+}
+
+/// A clock that was put back must not shorten the memory of a revocation.
+#[tokio::test]
+async fn a_revocation_outlives_the_last_token_whatever_the_clock_says() {
+    let family = Family::start().await;
+    let Generation { user_id, session_id, .. } = family.first;
+    let before = Time(LOGIN.0 - 3_600_000);
+    let cause = Cause { log: family.log.clone(), at: before, by: None, trace: None };
+    let ended = family
+        .store
+        .write(move |tx| end_session(tx, user_id, session_id, RevocationReason::Ended, &cause));
+    let ended: Result<(), ::store::Error> = ended.await;
+    ended.unwrap();
+    let last = family.log.read(1).unwrap().pop().unwrap();
+    let Some(Fact::SessionRevoked { until, .. }) = Event::decode(&last.body).unwrap().fact else {
+        panic!("the session was ended");
+    };
+    assert_eq!(until, LOGIN.after(ACCESS_TOKEN_LIFE));
+}

@@ -1,0 +1,135 @@
+//! Counts at rest: they survive a restart, go when they are over, and are bounded.
+//!
+//! ```text
+//! counters         what is counted       → how many, since when
+//! counters_by_end  end, what is counted  → nothing
+//! counters_kept    "all"                 → how many there are
+//! ```
+//!
+//! **Invariant:** each row of `counters` has exactly one in `counters_by_end`, at
+//! the moment its rule ends it.
+
+use std::time::Duration;
+
+use mesh::Time;
+use store::{Read, Table, Tx};
+
+use super::Key;
+use super::rule::{Counter, Rule};
+
+const COUNTERS: Table<Key, Counter> = Table::new("counters");
+const COUNTERS_BY_END: Table<(Time, Key), ()> = Table::new("counters_by_end");
+const COUNTERS_KEPT: Table<String, u64> = Table::new("counters_kept");
+
+/// Counts kept, some 100 bytes each. Beyond that the one that ends first goes.
+const COUNTERS_MAX: u64 = 100_000;
+
+/// How many are swept with each new one, so that they go faster than they come.
+const SWEPT_AT_ONCE: usize = 8;
+
+/// How long the next try has to wait.
+pub(super) fn wait(
+    read: &impl Read,
+    key: &Key,
+    rule: Rule,
+    now: Time,
+) -> Result<Duration, ::store::Error> {
+    let counter = read.get(COUNTERS, key)?;
+    Ok(counter.map_or(Duration::ZERO, |counter| rule.wait(counter, now)))
+}
+
+/// Counts one more.
+pub(super) fn count(
+    tx: &mut Tx<'_>,
+    key: &Key,
+    rule: Rule,
+    now: Time,
+) -> Result<(), ::store::Error> {
+    let before = tx.get(COUNTERS, key)?;
+    let after = rule.counted(before, now);
+    match before {
+        Some(before) => tx.delete(COUNTERS_BY_END, &(rule.ends(before), *key))?,
+        None => {
+            let kept = sweep(tx, now)?;
+            set_kept(tx, kept + 1)?;
+        }
+    }
+    tx.put(COUNTERS, key, &after)?;
+    tx.put(COUNTERS_BY_END, &(rule.ends(after), *key), &())
+}
+
+/// Forgets a count.
+pub(super) fn clear(tx: &mut Tx<'_>, key: &Key, rule: Rule) -> Result<(), ::store::Error> {
+    let Some(counter) = tx.get(COUNTERS, key)? else {
+        return Ok(());
+    };
+    drop_row(tx, rule.ends(counter), key)?;
+    let kept = kept(tx)?;
+    set_kept(tx, kept.saturating_sub(1))
+}
+
+/// Drops counts that are over, or one for want of room; how many are left.
+fn sweep(tx: &mut Tx<'_>, now: Time) -> Result<u64, ::store::Error> {
+    let mut kept = kept(tx)?;
+    let earliest = tx.scan(COUNTERS_BY_END.all())?.take(SWEPT_AT_ONCE);
+    let earliest = earliest.collect::<Result<Vec<_>, _>>()?;
+    for ((end, key), ()) in earliest {
+        if end > now && kept < COUNTERS_MAX {
+            break;
+        }
+        drop_row(tx, end, &key)?;
+        kept = kept.saturating_sub(1);
+    }
+    Ok(kept)
+}
+
+fn drop_row(tx: &mut Tx<'_>, end: Time, key: &Key) -> Result<(), ::store::Error> {
+    tx.delete(COUNTERS_BY_END, &(end, *key))?;
+    tx.delete(COUNTERS, key)
+}
+
+fn kept(read: &impl Read) -> Result<u64, ::store::Error> {
+    Ok(read.get(COUNTERS_KEPT, &"all".to_owned())?.unwrap_or(0))
+}
+
+fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), ::store::Error> {
+    tx.put(COUNTERS_KEPT, &"all".to_owned(), &kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BACKOFF, NEWCOMERS};
+    use super::*;
+    use ::store::{Error, Options, Store};
+
+    #[tokio::test]
+    async fn counts_go_when_they_are_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let counted = store.write(|tx| {
+            let start = Time(1_000_000);
+            for place in 0..20u8 {
+                count(tx, &[place; 16], NEWCOMERS, start)?;
+                count(tx, &[place; 16], NEWCOMERS, start)?;
+            }
+            clear(tx, &[0; 16], NEWCOMERS)?;
+            assert_eq!(kept(tx)?, 19);
+            let later = start.after(Duration::from_secs(3600));
+            // Each new one makes room of several that are over.
+            for place in 20..23u8 {
+                count(tx, &[place; 16], BACKOFF, later)?;
+            }
+            assert_eq!(kept(tx)?, 3);
+            let rows = tx.scan(COUNTERS.all())?.count();
+            let ends = tx.scan(COUNTERS_BY_END.all())?.count();
+            assert_eq!((rows, ends), (3, 3));
+
+            set_kept(tx, COUNTERS_MAX)?;
+            count(tx, &[30; 16], NEWCOMERS, later)?;
+            let rows = tx.scan(COUNTERS.all())?.count();
+            assert_eq!((rows, kept(tx)?), (3, COUNTERS_MAX), "one went for it");
+            Ok::<_, Error>(())
+        });
+        counted.await.unwrap();
+    }
+}

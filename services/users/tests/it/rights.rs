@@ -1,0 +1,115 @@
+//! Taking one's data along, being forgotten, and who cannot leave.
+
+use std::path::Path;
+
+use mesh::{ContactOf, Fact, Id, kinds};
+use serde_json::json;
+
+use super::*;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_held_can_be_taken_along() {
+    let app = start().await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    let me = ana.get("/v1/users/me").await.body;
+    let export = ana.get("/v1/users/me/export").await;
+    assert_eq!(export.status, 200);
+    assert_eq!(export.headers["cache-control"], "no-store");
+    assert_eq!(export.body["user"], me);
+    assert_eq!(export.body["language"], "pt-BR");
+    let session = &export.body["sessions"][0];
+    assert_eq!(
+        (&session["current"], &session["address"]),
+        (&json!(true), &json!("127.0.0.1"))
+    );
+    assert_eq!(app.anonymous().get("/v1/users/me/export").await.status, 401);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_forgotten_stays_forgotten() {
+    let mut app = start().await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    let ben = newcomer(&app, "ben@example.org").await;
+    let id = ana.get("/v1/users/me").await.body["id"].clone();
+    let user_id: Id<kinds::User> = id.as_str().unwrap().parse().unwrap();
+    let store = app.folder.path().join("users/store");
+    let backup = app.folder.path().join("backup");
+    app.restart_after("users", users::open, || copy(&store, &backup))
+        .await;
+
+    let ana = ana.at(app.address);
+    assert_eq!(delete(&ana, "/v1/users/me").await.status, 204);
+    locked_out(&ana).await;
+    let gone = async |app: &TestService| {
+        let refused = try_log_in(app, "ana@example.org", PASSWORD).await;
+        assert_eq!(refused.status, 401);
+        let contact = app.mesh.ask(&ContactOf { user_id }, PATIENCE).await;
+        assert!(contact.expect("users answers").is_none());
+    };
+    gone(&app).await;
+    let other = register(&app, "ana@example.org").await;
+    assert_ne!(other["id"], id, "the address is free");
+
+    let put_back = || {
+        std::fs::remove_dir_all(&store).unwrap();
+        copy(&backup, &store);
+    };
+    app.restart_after("users", users::open, put_back).await;
+    gone(&app).await;
+    assert_eq!(
+        ben.at(app.address).get("/v1/users/me").await.status,
+        200,
+        "only who asked for it"
+    );
+    let heard = events::listen(&app).await;
+    let told = || async {
+        let heard = heard.lock().unwrap();
+        let erased = Fact::UserErased { user_id };
+        heard
+            .iter()
+            .any(|event| event.fact.as_ref() == Some(&erased))
+    };
+    eventually("everybody hears of it again", told).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_admin_stays() {
+    let app = start().await;
+    let root = admin(&app).await;
+    let me = root.get("/v1/users/me").await.body;
+    let path = format!("/v1/users/{}", me["id"].as_str().unwrap());
+    let ana = register(&app, "ana@example.org").await;
+    let ana = format!("/v1/users/{}", ana["id"].as_str().unwrap());
+    let demotion = json!({ "roles": ["customer"] });
+    let disabling = json!({ "status": "disabled" });
+    for refused in [
+        patch(&root, &path, demotion.clone()).await,
+        patch(&root, &path, disabling.clone()).await,
+        delete(&root, "/v1/users/me").await,
+    ] {
+        assert_eq!((refused.status, refused.problem()), (409, "last-admin"));
+    }
+    // A disabled admin is none.
+    let promotion = json!({ "roles": ["admin"], "status": "disabled" });
+    assert_eq!(patch(&root, &ana, promotion).await.status, 200);
+    assert_eq!(patch(&root, &path, demotion.clone()).await.status, 409);
+    let enabling = json!({ "status": "active" });
+    assert_eq!(patch(&root, &ana, enabling).await.status, 200);
+    assert_eq!(patch(&root, &path, demotion).await.status, 200);
+    app.finish().await;
+}

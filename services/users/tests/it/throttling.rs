@@ -1,0 +1,104 @@
+//! Guessing is slow, and keeps nobody out who was in before.
+
+use serde_json::json;
+
+use super::*;
+
+/// A login as it comes through the gateway from an address.
+async fn try_from(app: &TestService, address: &str, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    let request = app.anonymous().request(Method::POST, "/v1/sessions");
+    send(request.header("x-forwarded-for", address).json(&body)).await
+}
+
+fn wait_of(answer: &Answer) -> u64 {
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (429, "too-many-attempts")
+    );
+    let header = answer.headers["retry-after"].to_str().unwrap();
+    header.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sixth_try_waits_whoever_has_the_address() {
+    let mut app = start().await;
+    register(&app, "ana@example.org").await;
+    for email in ["ana@example.org", "nobody@example.org"] {
+        // All at once, as a thief would: no more are looked at than one by one.
+        let mut racing = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let request = app.anonymous().request(Method::POST, "/v1/sessions");
+            let request = request.header("x-forwarded-for", "203.0.113.7");
+            let request = request.json(&json!({ "email": email, "password": "wrong horse" }));
+            racing.spawn(async move { send(request).await.status });
+        }
+        let statuses = racing.join_all().await;
+        let looked_at = statuses.iter().filter(|status| **status == 401).count();
+        assert!((5..8).contains(&looked_at), "{email}: {statuses:?}");
+        let elsewhere = try_from(&app, "203.0.113.8", email, "wrong horse").await;
+        assert_eq!(elsewhere.status, 401, "{email}");
+    }
+
+    let right =
+        async |app: &TestService| try_from(app, "203.0.113.7", "ana@example.org", PASSWORD).await;
+    // Until the wait is surely longer than a restart takes.
+    let wrong = || async {
+        let answer = try_from(&app, "203.0.113.7", "ana@example.org", "wrong horse").await;
+        answer.status == 429 && wait_of(&answer) >= 4
+    };
+    eventually("it waits for 4 s", wrong).await;
+    app.restart("users", users::open).await;
+    assert!(wait_of(&right(&app).await) <= 4, "whatever the password");
+
+    let in_at_last = || async { right(&app).await.status == 201 };
+    eventually("the wait is over", in_at_last).await;
+    for _ in 0..5 {
+        let wrong = try_from(&app, "203.0.113.7", "ana@example.org", "wrong horse").await;
+        assert_eq!(wrong.status, 401, "all is forgiven");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_cannot_keep_the_owner_out() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let home = "2001:db8:1:2::1";
+    let first = try_from(&app, home, "ana@example.org", PASSWORD).await;
+    assert_eq!(first.status, 201);
+    for email in ["ana@example.org", "nobody@example.org"] {
+        for stranger in 0..60 {
+            let address = format!("198.51.100.{stranger}");
+            let answer = try_from(&app, &address, email, "wrong horse").await;
+            assert_eq!(answer.status, 401, "{email} {stranger}");
+        }
+        let refused = try_from(&app, "198.51.100.99", email, PASSWORD).await;
+        let wait = wait_of(&refused);
+        assert!((3_000..=3_600).contains(&wait), "{email}: {wait}");
+    }
+    // The same network, another machine in it.
+    let neighbour = "2001:db8:1:2::ffff";
+    let again = try_from(&app, neighbour, "ana@example.org", PASSWORD).await;
+    assert_eq!(again.status, 201);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_throttled_for_known_and_unknown_alike() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let mut seen = Vec::new();
+    for email in ["ana@example.org", "nobody@example.org"] {
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            let body = json!({ "email": email });
+            let asked = app.anonymous().post("/v1/users/password-reset", body).await;
+            statuses.push(asked.status);
+        }
+        seen.push(statuses);
+    }
+    assert_eq!(seen[0], [202, 202, 202, 202, 202, 429]);
+    assert_eq!(seen[0], seen[1]);
+    app.finish().await;
+}

@@ -1,0 +1,166 @@
+//! `konbini products import`: a catalogue file, streamed into a shop.
+//!
+//! **Invariant:** importing is upserting by SKU, so a file whose import was cut
+//! off anywhere is simply imported again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use chassis::Folder;
+use clap::{Args, ValueEnum};
+use futures::TryStreamExt;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+use crate::cli::Shop;
+use crate::control;
+use crate::services::ServiceName;
+use crate::table::{Column, Table, print_json};
+
+const SUMMARY: &[Column] = &[
+    ("READ", 10),
+    ("CREATED", 10),
+    ("UPDATED", 10),
+    ("UNCHANGED", 10),
+    ("FAILED", 0),
+];
+const FAILURES: &[Column] = &[("LINE", 8), ("FIELD", 20), ("WHAT IS WRONG", 0)];
+const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+/// The file is read, and sent, in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+/// The last lines' answer after the last byte was sent.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Import a catalogue: products are made, or changed where their SKU is known.
+///
+/// FILE holds one JSON document a line (what `GET /v1/products/export` gives), or
+/// comma-separated values: our own columns (sku, title, price, currency,
+/// description, brand, categories, images, status, stock, attribute.NAME; several
+/// categories or images are separated by |), or a product export of Shopify. A bad
+/// line fails alone and is named.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    shop: Shop,
+    /// The catalogue.
+    file: PathBuf,
+    /// How it is written [default: csv if its name ends so, else ndjson].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The currency of prices in a CSV that names none, such as EUR [default:
+    /// `import_currency` of the settings].
+    #[arg(long, value_name = "CODE")]
+    currency: Option<mesh::Currency>,
+    /// Answer with a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    fn of(file: &Path) -> Self {
+        let is_csv = file
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("csv"));
+        if is_csv { Self::Csv } else { Self::Ndjson }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+}
+
+/// Imports the file and tells what became of its lines; a failure if any failed.
+pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
+    import.shop.require()?;
+    let bytes = tokio::fs::metadata(&import.file)
+        .await
+        .with_context(|| import.file.display().to_string())?
+        .len();
+    let started = Instant::now();
+    let bar = ProgressBar::new(bytes)
+        .with_style(ProgressStyle::with_template(BAR).expect("the template above is valid"))
+        .with_prefix("importing");
+    bar.enable_steady_tick(TICK);
+    let sent = async |folder: &Folder| send(&import, folder, &bar).await;
+    let summary = control::with(ServiceName::Products, &import.shop, sent).await;
+    bar.finish_and_clear();
+    let summary = summary?;
+    if import.json {
+        print_json(&summary)?;
+    } else {
+        report(&summary)?;
+        // For people who watched; a pipe gets figures alone.
+        if !bar.is_hidden() {
+            anstream::eprintln!("in {}", HumanDuration(started.elapsed()));
+        }
+    }
+    match summary["failed"].as_u64() {
+        Some(0) => Ok(()),
+        failed => bail!(
+            "{} lines of {} failed; the others are imported",
+            failed.unwrap_or_default(),
+            import.file.display()
+        ),
+    }
+}
+
+async fn send(import: &Import, folder: &Folder, bar: &ProgressBar) -> anyhow::Result<Value> {
+    let file = File::open(&import.file)
+        .await
+        // Not as a cause: a file that is missing is no shop at rest.
+        .map_err(|error| anyhow::anyhow!("{}: {error}", import.file.display()))?;
+    bar.set_position(0);
+    let moved = bar.clone();
+    let pieces = ReaderStream::with_capacity(file, PIECE_BYTES)
+        .inspect_ok(move |piece| moved.inc(piece.len() as u64))
+        .map_ok(Frame::data);
+    let format = import.format.unwrap_or_else(|| Format::of(&import.file));
+    let path = match import.currency {
+        Some(currency) => format!("/control/import?currency={currency}"),
+        None => "/control/import".to_owned(),
+    };
+    let socket = control::socket(folder, ServiceName::Products.name());
+    let body = StreamBody::new(pieces);
+    let answer = control::stream(&socket, &path, format.content_type(), body).await?;
+    Ok(answer.accepted()?.body)
+}
+
+fn report(summary: &Value) -> anyhow::Result<()> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let mut table = Table::new(SUMMARY, false);
+    table.row(summary, |summary| {
+        let names = ["read", "created", "updated", "unchanged", "failed"];
+        names.map(|name| text(&summary[name])).to_vec()
+    })?;
+    let mut failures = Table::new(FAILURES, false);
+    for line in summary["errors"].as_array().into_iter().flatten() {
+        for error in line["errors"].as_array().into_iter().flatten() {
+            failures.row(error, |error| {
+                vec![
+                    text(&line["line"]),
+                    text(&error["pointer"]),
+                    text(&error["detail"]),
+                ]
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Lists, row by row: columns under headings on a terminal, values between tabs
+//! elsewhere, or a JSON document a line.
+//!
+//! **Invariant:** what somebody else wrote moves no cursor: control characters
+//! are shown as U+FFFD.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::Context;
+use owo_colors::OwoColorize;
+use serde_json::Value;
+
+/// A heading, and the width its column has at least, in characters.
+pub(crate) type Column = (&'static str, usize);
+
+/// A list on standard output.
+pub(crate) struct Table {
+    columns: &'static [Column],
+    form: Form,
+    is_empty: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Aligned,
+    Tabs,
+    Json,
+}
+
+impl Table {
+    /// An empty list; nothing is printed for it.
+    pub(crate) fn new(columns: &'static [Column], as_json: bool) -> Self {
+        let form = match as_json {
+            true => Form::Json,
+            false if std::io::stdout().is_terminal() => Form::Aligned,
+            false => Form::Tabs,
+        };
+        Self { columns, form, is_empty: true }
+    }
+
+    /// Prints a row: the document itself, or its `values`, one a column.
+    pub(crate) fn row(
+        &mut self,
+        document: &Value,
+        values: impl FnOnce(&Value) -> Vec<String>,
+    ) -> anyhow::Result<()> {
+        if self.is_empty && self.form == Form::Aligned {
+            let headings = self.columns.iter().map(|(name, _)| (*name).to_owned());
+            print(&self.joined(headings).bold().to_string())?;
+        }
+        self.is_empty = false;
+        if self.form == Form::Json {
+            return print_json(document);
+        }
+        let values = values(document).into_iter();
+        print(&self.joined(values.map(|value| printable(&value))))
+    }
+
+    fn joined(&self, values: impl Iterator<Item = String>) -> String {
+        if self.form == Form::Tabs {
+            return values.collect::<Vec<_>>().join("\t");
+        }
+        let cells = values.zip(self.columns);
+        let cells = cells.map(|(value, (_, width))| format!("{value:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        line.trim_end().to_owned()
+    }
+}
+
+/// A JSON document on a line of its own.
+pub(crate) fn print_json(document: &Value) -> anyhow::Result<()> {
+    print(&document.to_string())
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(anstream::stdout().lock(), "{line}").context("standard output")
+}
+
+fn printable(value: &str) -> String {
+    let shown = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    value.chars().map(shown).collect()
+}
