@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod choreography;
 mod cli;
+mod contract;
 mod kill;
 mod people;
 mod walk;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::contract;
 use crate::world::{PATIENCE, Shop};
 
 pub(crate) const PASSWORD: &str = "a kettle and three lamps";
@@ -160,16 +161,21 @@ pub(crate) fn pieces(product_id: &str, quantity: u32) -> Value {
     json!({ "items": [{ "product_id": product_id, "quantity": quantity }] })
 }
 
-/// Sends a request; an error status must come with a problem document.
+/// Sends a request; its answer must be one that the contract knows.
 pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let response = request.send().await?;
+    let (http, request) = request.build_split();
+    let request = request?;
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = http.execute(request).await?;
     let status = response.status().as_u16();
     let kind = response.headers().get("content-type").cloned();
     let text = response.text().await?;
     if status >= 400 {
-        let kind = kind.expect("an error has a content type");
+        let kind = kind.as_ref().expect("an error has a content type");
         assert_eq!(kind, "application/problem+json", "{status} {text}");
     }
+    let kind = kind.as_ref().and_then(|kind| kind.to_str().ok());
+    contract::check(&method, &path, status, kind, &text);
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Ok(Answer { status, body })
 }

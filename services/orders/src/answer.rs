@@ -1,94 +1,59 @@
-//! The answer to placing an order, as bytes: made once, so that a replay is the
-//! same to the last byte.
+//! The answer to placing an order, told from the order as products left it: the
+//! same to the last byte whenever it is asked for, whatever became of the order
+//! since.
 
+use axum::http::StatusCode;
 use chassis::Problem;
-use serde::{Deserialize, Serialize};
+use chassis::idempotency::Answer;
 use serde_json::json;
 
-use crate::domain::{Line, Order, Status};
+use crate::domain::{Order, Status};
 use crate::http::OrderView;
 
-/// An HTTP answer without the headers that differ from request to request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) kind: Kind,
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+/// The one answer to placing this order; `None` while there is none.
+pub(crate) fn placed(order: &Order) -> Option<Answer> {
+    if order.accepted {
+        return Some(resource(StatusCode::ACCEPTED, order));
+    }
+    if let Some(settled) = order.as_settled() {
+        return Some(match settled.status {
+            Status::Rejected => Answer::refusal(&out_of_stock(&settled), &order.request_id),
+            _ => resource(StatusCode::CREATED, &settled),
+        });
+    }
+    (order.status == Status::Cancelled).then(|| {
+        let problem = Problem::conflict(
+            "order-cancelled",
+            "the order was cancelled before its stock was settled",
+        );
+        Answer::refusal(&problem.member("order_id", order.id), &order.request_id)
+    })
 }
 
-/// What the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// The order.
-    Resource,
-    /// A problem document.
-    Problem,
+fn resource(status: StatusCode, order: &Order) -> Answer {
+    Answer::new(status, &OrderView::new(order)).at(format!("/v1/orders/{}", order.id))
 }
 
-impl Answer {
-    /// 201 for a confirmed order, 202 for one that is not settled, 409 for one
-    /// that was rejected.
-    pub(crate) fn placed(order: &Order, lines: &[Line]) -> Self {
-        match order.status {
-            Status::Confirmed => Self::resource(201, order, lines),
-            Status::Pending => Self::resource(202, order, lines),
-            Status::Rejected => Self::problem(&out_of_stock(order, lines), &order.request_id),
-        }
-    }
-
-    /// The order as it is, under the 202 that was promised first.
-    pub(crate) fn accepted(order: &Order, lines: &[Line]) -> Self {
-        Self::resource(202, order, lines)
-    }
-
-    /// A refusal that was decided.
-    pub(crate) fn problem(problem: &Problem, request_id: &str) -> Self {
-        Self {
-            kind: Kind::Problem,
-            status: problem.status().as_u16(),
-            body: problem.document(request_id).to_string().into_bytes(),
-        }
-    }
-
-    fn resource(status: u16, order: &Order, lines: &[Line]) -> Self {
-        let body = serde_json::to_vec(&OrderView::new(order, lines))
-            .expect("plain structs of strings and numbers encode");
-        Self { kind: Kind::Resource, status, body }
-    }
-}
-
-fn out_of_stock(order: &Order, lines: &[Line]) -> Problem {
-    let items: Vec<_> = order
-        .shortages
-        .iter()
-        .map(|shortage| {
-            let line = lines
-                .iter()
-                .find(|line| line.product_id == shortage.product_id);
+fn out_of_stock(order: &Order) -> Problem {
+    let short = order.lines.iter().filter_map(|line| {
+        let mut shortages = order.shortages.iter();
+        let shortage = shortages.find(|short| short.product_id == line.product_id)?;
+        Some((line, shortage))
+    });
+    let names: Vec<_> = short.clone().map(|(line, _)| line.title.as_str()).collect();
+    let items: Vec<_> = short
+        .map(|(line, shortage)| {
             json!({
-                "product_id": shortage.product_id,
-                "sku": line.map(|line| &line.sku),
-                "title": line.map(|line| &line.title),
+                "product_id": line.product_id,
+                "sku": line.sku,
+                "title": line.title,
                 "requested": shortage.requested,
                 "available": shortage.available,
             })
         })
         .collect();
-    let names: Vec<_> = lines
-        .iter()
-        .filter(|line| {
-            order
-                .shortages
-                .iter()
-                .any(|short| short.product_id == line.product_id)
-        })
-        .map(|line| line.title.as_str())
-        .collect();
-    Problem::conflict(
-        "out-of-stock",
-        format!("not enough in stock: {}", names.join(", ")),
-    )
-    .member("order_id", order.id)
-    .member("items", items)
+    let detail = format!("not enough in stock: {}", names.join(", "));
+    Problem::conflict("out-of-stock", detail)
+        .member("order_id", order.id)
+        .member("items", items)
 }

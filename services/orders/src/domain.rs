@@ -1,97 +1,59 @@
-//! What an order is and how it may go on. Pure: no I/O, no clock.
+//! What an order is. Pure: no I/O, no clock.
 //!
-//! | from | step | to |
-//! | --- | --- | --- |
-//! | – | place | pending |
-//! | pending | stock reserved | confirmed |
-//! | pending | stock refused | rejected |
+//! `life` says how it may go on, `placing` how a request becomes one.
+
+mod life;
+mod placing;
+#[cfg(test)]
+mod walks;
 
 use std::collections::BTreeMap;
 
-use chassis::FieldError;
-use mesh::{Id, Listing, Money, PublicationStatus, Shortage, Time, kinds};
+use mesh::{Id, Money, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
 
-/// Lines of one order. Bounds the work of one reservation and the size of one
-/// event.
-pub(crate) const LINES_MAX: usize = 100;
+pub(crate) use life::{By, Cause, Change, Refused, Status, Taken};
+pub(crate) use placing::{ItemWanted, Placing, is_for_sale, price};
+
 /// Pieces of one line.
 pub(crate) const QUANTITY_MAX: u32 = 1000;
-/// Characters of a note.
-const NOTE_CHARS_MAX: usize = 1000;
-/// Fields of a shipping address, and characters of a name and a value. Together
-/// with the note they keep an order's row well inside a stored value.
-const ADDRESS_FIELDS_MAX: usize = 20;
-const ADDRESS_CHARS_MAX: (usize, usize) = (40, 200);
 
-/// Where an order is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    /// Placed; stock is not settled yet.
-    Pending,
-    /// Stock is held for it.
-    Confirmed,
-    /// Stock could not be held; it is over.
-    Rejected,
-}
-
-/// What can happen to an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Products holds every line.
-    StockReserved,
-    /// Products holds none.
-    StockRefused,
-}
-
-impl Status {
-    /// The state after a step; `None` when this state does not allow it.
-    pub(crate) fn after(self, step: Step) -> Option<Self> {
-        match (self, step) {
-            (Self::Pending, Step::StockReserved) => Some(Self::Confirmed),
-            (Self::Pending, Step::StockRefused) => Some(Self::Rejected),
-            (Self::Confirmed | Self::Rejected, Step::StockReserved | Step::StockRefused) => None,
-        }
-    }
-
-    /// Its name on the wire.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// The state of that name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Pending, Self::Confirmed, Self::Rejected]
-            .into_iter()
-            .find(|status| status.name() == name)
-    }
-}
-
-/// An order without its lines, which are rows of their own.
+/// An order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) id: Id<kinds::Order>,
     pub(crate) user_id: Id<kinds::User>,
     pub(crate) status: Status,
+    pub(crate) lines: Vec<Line>,
+    /// How many rows hold the lines that are not stored with it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) line_parts: u16,
     pub(crate) total: Money,
     pub(crate) refunded_total: Money,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shipping_address: Option<Address>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
-    /// What was short when it was rejected.
-    #[serde(default)]
-    pub(crate) shortages: Vec<Shortage>,
     /// The request that placed it.
     pub(crate) request_id: String,
-    /// The key it was placed under.
-    #[serde(default)]
-    pub(crate) idempotency_key: Option<String>,
+    /// When products said whether its lines are held; `None` until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settled_at: Option<Time>,
+    /// What was short, if something was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shortages: Vec<Shortage>,
+    /// Until when its stock is held although nobody paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reserved_until: Option<Time>,
+    /// The payment that paid for it, or will once it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) payment: Option<String>,
+    /// Placing it was answered with 202.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) accepted: bool,
+    /// How many changes are written down beyond those its fields tell of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) changes: u16,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
@@ -110,280 +72,12 @@ pub(crate) struct Line {
     pub(crate) line_total: Money,
 }
 
-/// A request to place an order, checked as far as that is possible without
-/// knowing the products.
-#[derive(Debug, Clone)]
-pub(crate) struct Placing {
-    pub(crate) items: Vec<Item>,
-    pub(crate) shipping_address: Option<Address>,
-    pub(crate) note: Option<String>,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
-/// An item of a request, each product once.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Item {
-    /// Where it was named first, for whoever has to mend it.
-    place: usize,
-    pub(crate) product_id: Id<kinds::Product>,
-    pub(crate) quantity: u32,
-}
-
-/// An item as it was sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ItemWanted {
-    pub(crate) product_id: Option<String>,
-    pub(crate) quantity: Option<i64>,
-}
-
-impl Placing {
-    /// Checks everything that was sent; a product named twice is added up.
-    ///
-    /// # Errors
-    /// Every field at fault.
-    pub(crate) fn parse(
-        items: Option<Vec<ItemWanted>>,
-        shipping_address: Option<Address>,
-        note: Option<String>,
-    ) -> Result<Self, Vec<FieldError>> {
-        let mut faults = Vec::new();
-        let items = parse_items(items, &mut faults);
-        if note
-            .as_ref()
-            .is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX)
-        {
-            faults.push(FieldError::new(
-                "/note",
-                format!("at most {NOTE_CHARS_MAX} characters"),
-            ));
-        }
-        let too_long = |address: &Address| {
-            address.len() > ADDRESS_FIELDS_MAX
-                || address.iter().any(|(name, value)| {
-                    name.chars().count() > ADDRESS_CHARS_MAX.0
-                        || value.chars().count() > ADDRESS_CHARS_MAX.1
-                })
-        };
-        if shipping_address.as_ref().is_some_and(too_long) {
-            let (name, value) = ADDRESS_CHARS_MAX;
-            faults.push(FieldError::new(
-                "/shipping_address",
-                format!("at most {ADDRESS_FIELDS_MAX} fields; names of at most {name}, values of at most {value} characters"),
-            ));
-        }
-        if faults.is_empty() {
-            Ok(Self { items, shipping_address, note })
-        } else {
-            Err(faults)
-        }
-    }
-}
-
-fn parse_items(items: Option<Vec<ItemWanted>>, faults: &mut Vec<FieldError>) -> Vec<Item> {
-    let wanted = items.unwrap_or_default();
-    if !(1..=LINES_MAX).contains(&wanted.len()) {
-        faults.push(FieldError::new(
-            "/items",
-            format!("1..{LINES_MAX} items are needed"),
-        ));
-        return Vec::new();
-    }
-    let mut items: Vec<Item> = Vec::with_capacity(wanted.len());
-    for (place, item) in wanted.iter().enumerate() {
-        let product_id = item
-            .product_id
-            .as_deref()
-            .map(str::parse::<Id<kinds::Product>>);
-        let quantity = item
-            .quantity
-            .and_then(|quantity| u32::try_from(quantity).ok());
-        let quantity = quantity.filter(|quantity| (1..=QUANTITY_MAX).contains(quantity));
-        if quantity.is_none() {
-            faults.push(bad_quantity(place));
-        }
-        let Some(Ok(product_id)) = product_id else {
-            faults.push(unknown_product(place));
-            continue;
-        };
-        let quantity = quantity.unwrap_or(0);
-        match items
-            .iter_mut()
-            .find(|other| other.product_id == product_id)
-        {
-            Some(other) if other.quantity + quantity > QUANTITY_MAX => {
-                faults.push(bad_quantity(place));
-            }
-            Some(other) => other.quantity += quantity,
-            None => items.push(Item { place, product_id, quantity }),
-        }
-    }
-    items
-}
-
-fn bad_quantity(place: usize) -> FieldError {
-    FieldError::new(
-        format!("/items/{place}/quantity"),
-        format!("1..{QUANTITY_MAX} pieces of one product can be ordered"),
-    )
-}
-
-fn unknown_product(place: usize) -> FieldError {
-    FieldError::new(
-        format!("/items/{place}/product_id"),
-        "no product of this id is for sale",
-    )
-}
-
-/// The lines at today's titles and prices, and their total.
-///
-/// # Errors
-/// Every item that is not for sale; several currencies; a total that no amount
-/// can hold.
-pub(crate) fn price(
-    items: &[Item],
-    listing: impl Fn(&Item) -> Option<Listing>,
-) -> Result<(Vec<Line>, Money), Vec<FieldError>> {
-    let mut faults = Vec::new();
-    let mut lines = Vec::with_capacity(items.len());
-    for item in items {
-        let place = item.place;
-        let Some(listing) = listing(item).filter(|one| one.status == PublicationStatus::Published)
-        else {
-            faults.push(unknown_product(place));
-            continue;
-        };
-        match listing.price.checked_mul(item.quantity) {
-            Some(line_total) => lines.push(Line {
-                product_id: item.product_id,
-                sku: listing.sku,
-                title: listing.title,
-                quantity: item.quantity,
-                unit_price: listing.price,
-                line_total,
-            }),
-            None => faults.push(FieldError::new(
-                format!("/items/{place}/quantity"),
-                "the total is too large",
-            )),
-        }
-    }
-    let currency = lines.first().map(|line| line.unit_price.currency);
-    if lines
-        .iter()
-        .any(|line| Some(line.unit_price.currency) != currency)
-    {
-        faults.push(FieldError::new(
-            "/items",
-            "all items of an order must have one currency",
-        ));
-    }
-    let total = currency.and_then(|currency| {
-        lines.iter().try_fold(Money::zero(currency), |sum, line| {
-            sum.checked_add(line.line_total)
-        })
-    });
-    match total {
-        Some(total) if faults.is_empty() => Ok((lines, total)),
-        None if faults.is_empty() => Err(vec![FieldError::new("/items", "the total is too large")]),
-        _ => Err(faults),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn wanted(product_id: &str, quantity: i64) -> ItemWanted {
-        ItemWanted {
-            product_id: Some(product_id.into()),
-            quantity: Some(quantity),
-        }
-    }
-
-    fn listing(amount: i64, currency: &str) -> Listing {
-        Listing {
-            product_id: Id::new(),
-            sku: "S".into(),
-            title: "T".into(),
-            price: Money { amount, currency: currency.parse().unwrap() },
-            status: PublicationStatus::Published,
-        }
-    }
-
-    #[test]
-    fn every_field_at_fault_is_named() {
-        let good = Id::<kinds::Product>::new().to_string();
-        let items = vec![
-            wanted(&good, 0),
-            wanted("prod_x", 1),
-            wanted(&good, 1001),
-            ItemWanted { product_id: None, quantity: None },
-        ];
-        let faults = Placing::parse(Some(items), None, Some("x".repeat(1001))).unwrap_err();
-        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
-        assert_eq!(
-            pointers,
-            [
-                "/items/0/quantity",
-                "/items/1/product_id",
-                "/items/2/quantity",
-                "/items/3/quantity",
-                "/items/3/product_id",
-                "/note"
-            ]
-        );
-        assert!(Placing::parse(Some(vec![]), None, None).is_err());
-        assert!(Placing::parse(Some(vec![wanted(&good, 1); 101]), None, None).is_err());
-        let placing = Placing::parse(
-            Some(vec![wanted(&good, 400), wanted(&good, 600)]),
-            None,
-            None,
-        )
-        .unwrap();
-        assert_eq!((placing.items.len(), placing.items[0].quantity), (1, 1000));
-        assert!(
-            Placing::parse(
-                Some(vec![wanted(&good, 400), wanted(&good, 601)]),
-                None,
-                None
-            )
-            .is_err()
-        );
-    }
-
-    #[test]
-    fn currencies_do_not_mix_and_totals_do_not_wrap() {
-        let items = [1, 2].map(|quantity| Item { place: 0, product_id: Id::new(), quantity });
-        let euros = price(&items, |_| Some(listing(250, "EUR"))).unwrap();
-        assert_eq!(euros.1.amount, 750);
-        let mixed = price(&items, |item| {
-            Some(listing(1, if item.quantity == 1 { "EUR" } else { "USD" }))
-        });
-        assert_eq!(mixed.unwrap_err()[0].pointer, "/items");
-        let huge = price(&items, |_| Some(listing(i64::MAX / 2, "EUR")));
-        assert_eq!(huge.unwrap_err()[0].detail, "the total is too large");
-        let draft = price(&items, |_| {
-            Some(Listing { status: PublicationStatus::Draft, ..listing(1, "EUR") })
-        });
-        assert_eq!(draft.unwrap_err().len(), 2);
-    }
-
-    proptest! {
-        /// However the answers come, an order is settled once and stays settled.
-        #[test]
-        fn settled_once(steps in prop::collection::vec(prop::bool::ANY, 1..20)) {
-            let steps = steps.into_iter().map(|held| if held { Step::StockReserved } else { Step::StockRefused });
-            let mut status = Status::Pending;
-            let mut changes = 0;
-            for step in steps {
-                if let Some(next) = status.after(step) {
-                    prop_assert_eq!(Status::parse(next.name()), Some(next));
-                    status = next;
-                    changes += 1;
-                }
-            }
-            prop_assert_eq!(changes, 1);
-        }
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u16) -> bool {
+    *value == 0
 }

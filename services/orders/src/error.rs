@@ -2,7 +2,9 @@
 
 use chassis::{FieldError, Problem};
 
-/// Why an order was not placed or found.
+use crate::domain::Refused;
+
+/// Why an order was not placed, found or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store refused or failed.
@@ -11,15 +13,18 @@ pub enum Error {
     /// No such order, or not the caller's.
     #[error("no such order")]
     NotFound,
-    /// The request cannot become an order.
-    #[error("invalid order")]
+    /// The request cannot be done as it is.
+    #[error("invalid: {} fields at fault", .0.len())]
     Invalid(Vec<FieldError>),
-    /// The key was used for another request before.
-    #[error("the key was used for another request")]
-    KeyReused,
-    /// A request with the same key is being handled.
-    #[error("a request with the same key is being handled")]
-    InFlight,
+    /// The order does not allow it.
+    #[error("{0}")]
+    Refused(Refused),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 impl From<Error> for Problem {
@@ -28,16 +33,12 @@ impl From<Error> for Problem {
             Error::Store(error) => error.into(),
             Error::NotFound => Self::not_found(),
             Error::Invalid(faults) => Self::invalid(faults),
-            Error::KeyReused => Self::new(
-                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "This Idempotency-Key belongs to another request",
-                "it was sent before with another body; use a new key for a new request",
-            ),
-            Error::InFlight => Self::conflict(
-                "idempotency-key-in-flight",
-                "a request with this Idempotency-Key is being handled; ask again in a moment",
-            ),
+            Error::Refused(refused @ Refused::Forbidden { status, .. }) => {
+                Self::conflict("order-state", refused.to_string()).member("order_status", status)
+            }
+            Error::Refused(refused @ Refused::MoreThanLeft { left }) => {
+                Self::conflict("refund-too-large", refused.to_string()).member("left", left)
+            }
         }
     }
 }

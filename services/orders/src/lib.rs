@@ -1,27 +1,30 @@
 //! Orders: what was bought, by whom, at which price, and how it went.
 //!
-//! **Owns** orders with their lines and history, the answers given under an
-//! `Idempotency-Key`, and its own projection of what products sells, so that it
-//! never has to call anyone.
+//! **Owns** orders with their lines and history, what the payment provider told, and
+//! its own projection of what products sells, so that it never has to call anyone.
 //!
 //! **Endpoints:** `POST /v1/orders`, `GET /v1/orders`, `GET /v1/orders/{id}`,
-//! `GET /v1/orders/{id}/history`.
+//! `GET /v1/orders/{id}/history`, `POST /v1/orders/{id}/cancel`, `…/pay`, `…/ship`,
+//! `…/deliver`, `…/refund`, and `POST /v1/payments/webhook`.
 //!
-//! **Writes** `order.placed`, `order.confirmed`, `order.rejected`. **Follows**
-//! products: listings, and `stock.reserved` or `stock.refused` for each order.
+//! **Writes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
+//! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
+//! `payment.unmatched`. **Follows** products: listings, and `stock.reserved`,
+//! `stock.refused` or `stock.released` for each order; and users: `user.erased`.
 //!
 //! An order is placed by choreography: one transaction holds the pending order,
 //! `order.placed` and the key it was sent under; products answers with an event;
-//! one transaction settles the order and stores the answer. The request only
-//! waits for that.
+//! one transaction settles the order. The request only waits for that.
 //!
 //! | room | holds |
 //! | --- | --- |
 //! | `domain` | the state machine, prices, limits |
 //! | `store` | the tables and what is done to them |
-//! | `idempotency` | answers under a key: first written wins, replayed byte for byte |
-//! | `answer` | the answer to placing an order, as bytes |
-//! | `waiters` | requests that wait for their order to be settled |
+//! | `lists` | which orders a list shows |
+//! | `payments`, `signature` | what the payment provider told, and whether it was he |
+//! | `answer` | the answer to placing an order, told from the order |
+//! | `waiters` | requests that wait for word of their order |
+//! | `sweep` | what falls due: unpaid orders, people to be forgotten |
 //! | `http`, `follow`, `error` | as in every service |
 
 mod answer;
@@ -29,8 +32,11 @@ mod domain;
 mod error;
 mod follow;
 mod http;
-mod idempotency;
+mod lists;
+mod payments;
+mod signature;
 mod store;
+mod sweep;
 mod waiters;
 
 pub use error::Error;
@@ -43,18 +49,26 @@ use futures::future::BoxFuture;
 /// Opens the service.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
-        let waiters = Arc::new(waiters::Waiters::default());
-        let products = ctx
-            .follow(
-                "products",
-                follow::products(ctx.log.clone(), waiters.clone()),
-            )
-            .await?;
+        let secrets = signature::Secrets::new(ctx.config.payments.all_secrets()?);
+        let (settling, releasing) = (waiters::Waiters::default(), waiters::Waiters::default());
+        let word_of_products = follow::products(follow::Settling {
+            log: ctx.log.clone(),
+            settling: settling.clone(),
+            releasing: releasing.clone(),
+            unpaid_expire: ctx.config.orders.unpaid_expire(),
+        });
+        let products = ctx.follow("products", word_of_products).await?;
+        ctx.follow("users", follow::users).await?;
+        let sweep = sweep::run(ctx.store.clone(), ctx.log.clone());
+        ctx.tasks
+            .spawn(ctx.stop.clone().run_until_cancelled_owned(sweep));
         let orders = http::Orders {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
-            waiters,
+            settling,
+            releasing,
             products,
+            secrets: Arc::new(secrets),
         };
         Ok(ctx.serve(http::router(orders)))
     })

@@ -1,64 +1,86 @@
 //! The tables of orders and what is done to them.
 //!
-//! Listing by user, by status, and by both are indexes written in the same
-//! transaction as the order, so no list is ever a scan over strangers' orders.
+//! | table | key → value |
+//! | --- | --- |
+//! | `orders` | order → everything but what follows |
+//! | `order_lines` | order, part → the lines that do not fit there |
+//! | `order_history` | order, place → a change, after those the order itself tells |
+//! | `orders_by_status_and_user` | status, user, order: every order |
+//! | `orders_by_status` | status, order: every order that is not pending |
+//! | `orders_unpaid` | until when, order: what is cancelled if nobody pays |
+//! | `listings` | product → what it is sold as: a projection of products' events |
+//!
+//! Rows are what an order costs, so a usual one is written as four (the order, its
+//! place among its owner's, `order.placed`, the key it was sent under) and settled
+//! with five. A pending order has one index row, since it is pending for
+//! milliseconds: all of them together are few.
+//!
+//! **Invariant:** an order, its indexes, its history and its event change in one
+//! transaction, in [`place`] and [`settle`] and [`change`] only. No list is a scan
+//! over strangers' orders.
 
-use mesh::{Draft, Fact, Id, Listing, Log, Shortage, Time, kinds};
+use std::time::Duration;
+
+use mesh::{Draft, Fact, Id, Listing, Log, Mismatch, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
-use store::{Key, Read, Record, Span, Table, Tx};
+use store::{Read, Record, Table, Tx};
 
 use crate::Error;
-use crate::answer::Answer;
-use crate::domain::{Line, Order, Status, Step};
-use crate::idempotency::{self, Scope};
+use crate::domain::{By, Cause, Change, Line, Order, Refused, Status, Taken};
 
-type OrderId = Id<kinds::Order>;
-type UserId = Id<kinds::User>;
+pub(crate) type OrderId = Id<kinds::Order>;
+pub(crate) type UserId = Id<kinds::User>;
 
-/// order → everything but its lines.
-const ORDERS: Table<OrderId, Order> = Table::new("orders");
-/// (order, place) → a line.
-const LINES: Table<(OrderId, u16), Line> = Table::new("order_lines");
-/// (order, place) → a change of status.
+pub(crate) const ORDERS: Table<OrderId, Order> = Table::new("orders");
+const LINES: Table<(OrderId, u16), Lines> = Table::new("order_lines");
 const HISTORY: Table<(OrderId, u16), Change> = Table::new("order_history");
-/// (user, order)
-const BY_USER: Table<(UserId, OrderId), ()> = Table::new("orders_by_user");
-/// (status, order)
-const BY_STATUS: Table<(String, OrderId), ()> = Table::new("orders_by_status");
-/// (user, status, order)
-const BY_USER_AND_STATUS: Table<(UserId, String, OrderId), ()> =
-    Table::new("orders_by_user_and_status");
-/// product → what it is sold as: a projection of products' events.
+pub(crate) const BY_STATUS_AND_USER: Table<(Status, UserId, OrderId), ()> =
+    Table::new("orders_by_status_and_user");
+pub(crate) const BY_STATUS: Table<(Status, OrderId), ()> = Table::new("orders_by_status");
+pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
 const LISTINGS: Table<Id<kinds::Product>, ListingRow> = Table::new("listings");
 
-impl store::Record for Order {}
-impl store::Record for Line {}
+/// Lines kept with the order, in bytes: some eight usual ones, and with the largest
+/// address, note and shortages still a stored value.
+const LINES_WITH_ORDER_BYTES_MAX: usize = 2 * 1024;
+/// Lines of one part, in bytes.
+const LINES_PART_BYTES_MAX: usize = 16 * 1024;
+/// A line without its texts, in bytes.
+const LINE_FIXED_BYTES: usize = 200;
 
-/// A line of an order's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Change {
-    pub(crate) at: Time,
-    pub(crate) from: Option<Status>,
-    pub(crate) to: Status,
-    pub(crate) by: String,
-    pub(crate) reason: Option<String>,
+impl store::Key for Status {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        let [number] = <[u8; 1]>::read_from(bytes)?;
+        Self::ALL.into_iter().find(|status| *status as u8 == number)
+    }
 }
 
-impl store::Record for Change {}
+#[derive(Debug, Serialize, Deserialize)]
+struct Lines {
+    lines: Vec<Line>,
+}
+
+impl Record for Order {}
+impl Record for Lines {}
+impl Record for Change {}
 
 /// [`Listing`] as it is kept here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct ListingRow {
     listing: Listing,
 }
 
-impl store::Record for ListingRow {}
-
-/// The path that keys of placed orders are scoped to.
-pub(crate) const PLACE_PATH: &str = "/v1/orders";
+impl Record for ListingRow {}
 
 /// What products sells under this id.
-pub(crate) fn listing(from: &impl Read, id: Id<kinds::Product>) -> Result<Option<Listing>, Error> {
+pub(crate) fn listing(
+    from: &impl Read,
+    id: Id<kinds::Product>,
+) -> Result<Option<Listing>, store::Error> {
     Ok(from.get(LISTINGS, &id)?.map(|row| row.listing))
 }
 
@@ -73,104 +95,63 @@ pub(crate) fn unlist(tx: &mut Tx<'_>, id: Id<kinds::Product>) -> Result<(), stor
     tx.delete(LISTINGS, &id)
 }
 
-/// An order and its lines.
+/// An order with all its lines.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<(Order, Vec<Line>), Error> {
-    let order = from.get(ORDERS, &id)?.ok_or(Error::NotFound)?;
-    let lines = from
-        .scan(LINES.prefix(&id))?
-        .map(|row| row.map(|(_, line)| line));
-    Ok((order, lines.collect::<Result<_, _>>()?))
+pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<Order, Error> {
+    let mut order = from.get(ORDERS, &id)?.ok_or(Error::NotFound)?;
+    if order.line_parts > 0 {
+        for row in from.scan(LINES.prefix(&id))? {
+            order.lines.extend(row?.1.lines);
+        }
+    }
+    Ok(order)
 }
 
 /// How an order came to be as it is, oldest first.
-pub(crate) fn history(from: &impl Read, id: OrderId) -> Result<Vec<Change>, Error> {
-    let changes = from
-        .scan(HISTORY.prefix(&id))?
-        .map(|row| row.map(|(_, change)| change));
-    Ok(changes.collect::<Result<_, _>>()?)
-}
-
-/// Ids of orders as a scan finds them.
-type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;
-
-/// The ids of orders older than `before`, newest first, of a user, in a status, or
-/// of everyone.
-pub(crate) fn ids(
-    from: &impl Read,
-    user: Option<UserId>,
-    status: Option<Status>,
-    before: Option<OrderId>,
-) -> Result<Ids<'_>, Error> {
-    let status = status.map(|status| status.name().to_owned());
-    match (user, status) {
-        (None, None) => newest(from, ORDERS.all(), before, |id| id),
-        (Some(user), None) => {
-            let before = before.map(|before| (user, before));
-            newest(from, BY_USER.prefix(&user), before, |(_, id)| id)
-        }
-        (None, Some(status)) => {
-            let span = BY_STATUS.prefix(&status);
-            let before = before.map(|before| (status, before));
-            newest(from, span, before, |(_, id)| id)
-        }
-        (Some(user), Some(status)) => {
-            let span = BY_USER_AND_STATUS.prefix(&(user, status.clone()));
-            let before = before.map(|before| (user, status, before));
-            newest(from, span, before, |(_, _, id)| id)
-        }
+pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<Change>, Error> {
+    let mut changes = order.first_changes();
+    for row in from.scan(HISTORY.prefix(&order.id))? {
+        changes.push(row?.1);
     }
+    Ok(changes)
 }
 
-fn newest<'a, K: Key + 'static, V: Record + 'static>(
-    from: &'a impl Read,
-    span: Span<K, V>,
-    before: Option<K>,
-    id: fn(K) -> OrderId,
-) -> Result<Ids<'a>, Error> {
-    let span = match before {
-        Some(before) => span.before(&before),
-        None => span,
-    };
-    let rows = from.scan(span.newest_first())?;
-    Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
-}
-
-/// Writes a new order with its lines, its first line of history and its event.
-pub(crate) fn place(
-    tx: &mut Tx<'_>,
-    log: &Log,
-    order: &Order,
-    lines: &[Line],
-) -> Result<(), store::Error> {
-    tx.put(ORDERS, &order.id, order)?;
-    for (place, line) in (0u16..).zip(lines) {
-        tx.put(LINES, &(order.id, place), line)?;
+/// Writes a new order and its event.
+pub(crate) fn place(tx: &mut Tx<'_>, log: &Log, mut order: Order) -> Result<(), store::Error> {
+    let mut apart = &order.lines[with_order(&order.lines)..];
+    while !apart.is_empty() {
+        let (lines, later) = apart.split_at(fitting(apart, LINES_PART_BYTES_MAX).max(1));
+        let part = Lines { lines: lines.to_vec() };
+        tx.put(LINES, &(order.id, order.line_parts), &part)?;
+        order.line_parts += 1;
+        apart = later;
     }
-    tx.put(BY_USER, &(order.user_id, order.id), &())?;
-    index(tx, order)?;
-    let by = order.user_id.to_string();
-    let change = Change {
-        at: order.created_at,
-        from: None,
-        to: order.status,
-        by: by.clone(),
-        reason: None,
-    };
-    tx.put(HISTORY, &(order.id, 0), &change)?;
-    let items = lines
+    put(tx, &order)?;
+    index(tx, &order)?;
+    let items = order
+        .lines
         .iter()
-        .map(|line| mesh::ItemOrdered { product_id: line.product_id, quantity: line.quantity })
-        .collect();
-    let fact = Fact::OrderPlaced { order_id: order.id, user_id: order.user_id, items };
-    log.append(tx, draft(order, fact, order.created_at, Some(by)))?;
-    Ok(())
+        .map(|line| mesh::ItemOrdered { product_id: line.product_id, quantity: line.quantity });
+    let fact = Fact::OrderPlaced {
+        order_id: order.id,
+        user_id: order.user_id,
+        items: items.collect(),
+    };
+    let cause = Cause::new(order.created_at, By::User(order.user_id));
+    tell(tx, log, &order, fact, &cause)
 }
 
-/// Takes in what products answered. An order that is settled already stays as it
-/// is: `None`.
+/// What products decided about an order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Settlement<'a> {
+    Reserved,
+    Refused(&'a [Shortage]),
+}
+
+/// Takes in what products answered; an order that nobody pays is held for
+/// `unpaid_expire`. One that went on meanwhile stays as it is: `None`.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an order that was never placed here.
@@ -178,60 +159,143 @@ pub(crate) fn settle(
     tx: &mut Tx<'_>,
     log: &Log,
     id: OrderId,
-    step: Step,
-    shortages: &[Shortage],
-    now: Time,
+    settlement: Settlement<'_>,
+    unpaid_expire: Option<Duration>,
+    at: Time,
 ) -> Result<Option<Order>, Error> {
-    let (before, lines) = find(tx, id)?;
-    let Some(status) = before.status.after(step) else {
+    let mut order = find(tx, id)?;
+    let before = order.status;
+    let taken = match settlement {
+        Settlement::Reserved => order.reserve(at, unpaid_expire.map(|span| at.after(span))),
+        Settlement::Refused(shortages) => order.refuse(at, shortages.to_vec()),
+    };
+    let Ok(Taken { fact, .. }) = taken else {
         return Ok(None);
     };
-    let mut order = Order { status, updated_at: now, ..before.clone() };
-    order.shortages = shortages.to_vec();
-    unindex(tx, &before)?;
-    index(tx, &order)?;
-    tx.put(ORDERS, &id, &order)?;
-    let reason = (step == Step::StockRefused).then(|| "out of stock".to_owned());
-    let change = Change {
-        at: now,
-        from: Some(before.status),
-        to: status,
-        by: "products".into(),
-        reason,
-    };
-    let place = u16::try_from(history(tx, id)?.len()).unwrap_or(u16::MAX);
-    tx.put(HISTORY, &(id, place), &change)?;
-    let user_id = order.user_id;
-    let fact = match step {
-        Step::StockReserved => Fact::OrderConfirmed { order_id: id, user_id },
-        Step::StockRefused => Fact::OrderRejected { order_id: id, user_id },
-    };
-    log.append(tx, draft(&order, fact, now, None))?;
-    if let Some(scope) = scope(&order) {
-        idempotency::settle(tx, &scope, &Answer::placed(&order, &lines))?;
+    if let Some(until) = order.reserved_until {
+        tx.put(UNPAID, &(until, id), &())?;
     }
-    Ok(Some(order))
+    put(tx, &order)?;
+    reindex(tx, before, &order)?;
+    tell(tx, log, &order, fact, &Cause::new(at, By::Products))?;
+    pay_early(tx, log, order, at).map(Some)
 }
 
-/// The scope of the key an order was placed under.
-pub(crate) fn scope(order: &Order) -> Option<Scope> {
-    let key = order.idempotency_key.clone()?;
-    Some((order.user_id, PLACE_PATH.to_owned(), key))
+/// Takes a step with an order and writes down all that follows from it.
+///
+/// # Errors
+/// Why the step is not taken.
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    log: &Log,
+    mut order: Order,
+    cause: Cause,
+    step: impl FnOnce(&mut Order, Cause) -> Result<Taken, Refused>,
+) -> Result<Order, Error> {
+    let before = order.status;
+    let Taken { change, fact } = step(&mut order, cause.clone())?;
+    if let (Status::Confirmed, Some(until)) = (before, order.reserved_until) {
+        tx.delete(UNPAID, &(until, order.id))?;
+    }
+    note(tx, &mut order, Some(&change))?;
+    reindex(tx, before, &order)?;
+    tell(tx, log, &order, fact, &cause)?;
+    if before == Status::Pending {
+        return pay_early(tx, log, order, cause.at);
+    }
+    Ok(order)
+}
+
+/// Gives money that came while an order was pending its meaning, now that it is
+/// not any more.
+fn pay_early(tx: &mut Tx<'_>, log: &Log, order: Order, at: Time) -> Result<Order, Error> {
+    let Some(reference) = &order.payment else {
+        return Ok(order);
+    };
+    let cause = Cause::new(at, By::Payments).because(reference);
+    if order.status == Status::Confirmed {
+        return change(tx, log, order, cause, Order::pay);
+    }
+    let fact = Fact::PaymentUnmatched {
+        order_id: Some(order.id),
+        amount: order.total,
+        reason: Mismatch::OrderOver,
+    };
+    tell(tx, log, &order, fact, &cause)?;
+    Ok(order)
+}
+
+/// Writes an order in which something was noted that changes no state, with a line
+/// of history if there is one to it.
+pub(crate) fn note(
+    tx: &mut Tx<'_>,
+    order: &mut Order,
+    change: Option<&Change>,
+) -> Result<(), store::Error> {
+    if let Some(change) = change {
+        tx.put(HISTORY, &(order.id, order.changes), change)?;
+        order.changes = order.changes.saturating_add(1);
+    }
+    put(tx, order)
+}
+
+fn put(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+    let count = with_order(&order.lines);
+    if count == order.lines.len() {
+        return tx.put(ORDERS, &order.id, order);
+    }
+    let lines = order.lines[..count].to_vec();
+    tx.put(ORDERS, &order.id, &Order { lines, ..order.clone() })
+}
+
+fn with_order(lines: &[Line]) -> usize {
+    fitting(lines, LINES_WITH_ORDER_BYTES_MAX)
+}
+
+/// How many of these lines take at most so many bytes.
+fn fitting(lines: &[Line], bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |line: &&Line| {
+        bytes += LINE_FIXED_BYTES + line.sku.len() + line.title.len();
+        bytes <= bytes_max
+    };
+    lines.iter().take_while(fits).count()
 }
 
 fn index(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
-    let status = order.status.name().to_owned();
-    tx.put(BY_STATUS, &(status.clone(), order.id), &())?;
-    tx.put(BY_USER_AND_STATUS, &(order.user_id, status, order.id), &())
+    let Order { status, user_id, id, .. } = *order;
+    tx.put(BY_STATUS_AND_USER, &(status, user_id, id), &())?;
+    if status != Status::Pending {
+        tx.put(BY_STATUS, &(status, id), &())?;
+    }
+    Ok(())
 }
 
-fn unindex(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
-    let status = order.status.name().to_owned();
-    tx.delete(BY_STATUS, &(status.clone(), order.id))?;
-    tx.delete(BY_USER_AND_STATUS, &(order.user_id, status, order.id))
+fn reindex(tx: &mut Tx<'_>, before: Status, order: &Order) -> Result<(), store::Error> {
+    if before == order.status {
+        return Ok(());
+    }
+    tx.delete(BY_STATUS_AND_USER, &(before, order.user_id, order.id))?;
+    if before != Status::Pending {
+        tx.delete(BY_STATUS, &(before, order.id))?;
+    }
+    index(tx, order)
 }
 
-fn draft(order: &Order, fact: Fact, at: Time, by: Option<String>) -> Draft {
-    let trace = Some(order.request_id.clone());
-    Draft { key: order.id.to_string(), fact, at, by, trace }
+/// Tells the others what happened to an order.
+pub(crate) fn tell(
+    tx: &mut Tx<'_>,
+    log: &Log,
+    order: &Order,
+    fact: Fact,
+    cause: &Cause,
+) -> Result<(), store::Error> {
+    let draft = Draft {
+        key: order.id.to_string(),
+        fact,
+        at: cause.at,
+        by: cause.by.user().map(|id| id.to_string()),
+        trace: Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone()),
+    };
+    log.append(tx, draft).map(|_| ())
 }

@@ -1,61 +1,89 @@
-//! Requests that wait, in memory, for their order to be settled.
+//! Requests that wait, in memory, for word of their order.
 //!
-//! Nothing depends on them: an order settles whether or not anyone waits.
+//! Nothing depends on them: an order goes on whether or not anyone waits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh::{Id, kinds};
 use tokio::sync::watch;
 
-type Waiting = HashMap<Id<kinds::Order>, watch::Sender<bool>>;
+use crate::store::OrderId;
 
 /// Who waits for which order; as many as requests are in flight.
-#[derive(Default)]
-pub(crate) struct Waiters(Mutex<Waiting>);
+pub(crate) struct Waiters<T>(Arc<Mutex<HashMap<OrderId, watch::Sender<Option<T>>>>>);
 
 /// One wait; forgotten when dropped.
-pub(crate) struct Wait {
-    waiters: Arc<Waiters>,
-    order: Id<kinds::Order>,
-    settled: watch::Receiver<bool>,
+pub(crate) struct Wait<T> {
+    waiters: Waiters<T>,
+    order: OrderId,
+    word: watch::Receiver<Option<T>>,
 }
 
-impl Waiters {
-    /// Waits for `order` from now on: before it is placed, so that nothing is
-    /// missed. `None` when somebody does already.
-    pub(crate) fn register(self: &Arc<Self>, order: Id<kinds::Order>) -> Option<Wait> {
-        let mut waiting = self.lock();
-        if waiting.contains_key(&order) {
-            return None;
-        }
-        let (sender, settled) = watch::channel(false);
-        waiting.insert(order, sender);
-        Some(Wait { waiters: self.clone(), order, settled })
+impl<T> Clone for Waiters<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for Waiters<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone> Waiters<T> {
+    /// Waits for word of `order` from now on: from before it can come, so that
+    /// none is missed.
+    pub(crate) fn register(&self, order: OrderId) -> Wait<T> {
+        let word = self
+            .lock()
+            .entry(order)
+            .or_insert_with(|| watch::Sender::new(None))
+            .subscribe();
+        Wait { waiters: self.clone(), order, word }
     }
 
-    /// The order is settled, durably.
-    pub(crate) fn wake(&self, order: Id<kinds::Order>) {
-        if let Some(waiter) = self.lock().get(&order) {
-            waiter.send_replace(true);
+    /// Passes word of an order to whoever waits for it.
+    pub(crate) fn wake(&self, order: OrderId, word: T) {
+        if let Some(waiting) = self.lock().get(&order) {
+            waiting.send_replace(Some(word));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    /// Whether anyone waits for word of `order`.
+    pub(crate) fn waits(&self, order: OrderId) -> bool {
+        self.lock().contains_key(&order)
+    }
+}
+
+impl<T> Waiters<T> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<T>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wait {
-    /// Returns when the order is settled, or after `patience`.
-    pub(crate) async fn settled(&mut self, patience: Duration) {
-        let _ = tokio::time::timeout(patience, self.settled.wait_for(|settled| *settled)).await;
+impl<T: Clone> Wait<T> {
+    /// The word when it comes, or none after `patience`.
+    pub(crate) async fn word(&mut self, patience: Duration) -> Option<T> {
+        let word = self.word.wait_for(Option::is_some);
+        tokio::time::timeout(patience, word)
+            .await
+            .ok()?
+            .ok()?
+            .clone()
     }
 }
 
-impl Drop for Wait {
+impl<T> Drop for Wait<T> {
     fn drop(&mut self) {
-        self.waiters.lock().remove(&self.order);
+        let mut waiting = self.waiters.lock();
+        // This one's own receiver still counts.
+        if waiting
+            .get(&self.order)
+            .is_some_and(|sender| sender.receiver_count() <= 1)
+        {
+            waiting.remove(&self.order);
+        }
     }
 }

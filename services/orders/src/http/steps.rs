@@ -1,0 +1,211 @@
+//! Moving an order: cancel, pay, ship, deliver, refund.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chassis::idempotency::{Answer, Keyed, Reply, Turn};
+use chassis::json::PathId;
+use chassis::{Caller, FieldError, Json, Problem, Staff};
+use mesh::{Money, kinds, now};
+use serde::{Deserialize, Serialize};
+
+use super::{OrderView, Orders, own};
+use crate::domain::{By, Cause, Order, Refused, Taken};
+use crate::store::OrderId;
+use crate::{Error, store as orders};
+
+/// How long a cancellation waits for the stock to be free again.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// Characters of a reason, and of a carrier's name and number.
+const REASON_CHARS_MAX: usize = 500;
+const CARRIER_CHARS_MAX: usize = 200;
+
+/// The body of a step that needs none.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ship {
+    carrier: Option<String>,
+    tracking: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refund {
+    amount: Option<Amount>,
+    reason: Option<String>,
+}
+
+/// Money of the order's currency: minor units, or those with the currency.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Minor(i64),
+    Money(Money),
+}
+
+/// Cancels an order. The answer waits for products to say that the stock is free:
+/// whoever orders next can have it.
+pub(super) async fn cancel(
+    State(orders): State<Orders>,
+    caller: Caller,
+    PathId(id): PathId<kinds::Order>,
+    keyed: Keyed,
+    Json(body): Json<Cancel>,
+) -> Result<Response, Problem> {
+    let turn = keyed.begin(&caller, &body)?;
+    let mut faults = Vec::new();
+    let reason = required(body.reason, &mut faults);
+    all_right(faults)?;
+    // What products said of a pending order comes before what its owner says now.
+    orders.own(&caller, id).await?;
+    let mut released = orders.releasing.register(id);
+    let reply = orders
+        .step(&turn, &caller, id, Some(reason), Order::cancel)
+        .await?;
+    if reply.answer.is_success() && !reply.replayed {
+        released.word(RELEASE_PATIENCE).await;
+    }
+    Ok(reply.into())
+}
+
+pub(super) async fn pay(
+    State(orders): State<Orders>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    keyed: Keyed,
+    body: Option<Json<Nothing>>,
+) -> Result<Response, Problem> {
+    let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
+    let reply = orders.step(&turn, &caller, id, None, Order::pay).await?;
+    Ok(reply.into())
+}
+
+pub(super) async fn ship(
+    State(orders): State<Orders>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    keyed: Keyed,
+    body: Option<Json<Ship>>,
+) -> Result<Response, Problem> {
+    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let turn = keyed.begin(&caller, &body)?;
+    let Ship { carrier, tracking } = body;
+    let mut faults = Vec::new();
+    for (pointer, text) in [("/carrier", &carrier), ("/tracking", &tracking)] {
+        if text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > CARRIER_CHARS_MAX)
+        {
+            faults.push(FieldError::new(
+                pointer,
+                format!("at most {CARRIER_CHARS_MAX} characters"),
+            ));
+        }
+    }
+    all_right(faults)?;
+    let ship = |order: &mut Order, cause| order.ship(cause, carrier, tracking);
+    Ok(orders.step(&turn, &caller, id, None, ship).await?.into())
+}
+
+pub(super) async fn deliver(
+    State(orders): State<Orders>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    keyed: Keyed,
+    body: Option<Json<Nothing>>,
+) -> Result<Response, Problem> {
+    let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
+    let reply = orders
+        .step(&turn, &caller, id, None, Order::deliver)
+        .await?;
+    Ok(reply.into())
+}
+
+pub(super) async fn refund(
+    State(orders): State<Orders>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    keyed: Keyed,
+    Json(body): Json<Refund>,
+) -> Result<Response, Problem> {
+    let turn = keyed.begin(&caller, &body)?;
+    let (amount, currency) = match body.amount {
+        None => (None, None),
+        Some(Amount::Minor(amount)) => (Some(amount), None),
+        Some(Amount::Money(Money { amount, currency })) => (Some(amount), Some(currency)),
+    };
+    let mut faults = Vec::new();
+    if amount.is_some_and(|amount| amount < 1) {
+        faults.push(FieldError::new("/amount", "at least 1 minor unit"));
+    }
+    let reason = required(body.reason, &mut faults);
+    if let Some(currency) = currency
+        && orders.own(&caller, id).await?.total.currency != currency
+    {
+        faults.push(FieldError::new(
+            "/amount/currency",
+            "not the order's currency",
+        ));
+    }
+    all_right(faults)?;
+    let refund = move |order: &mut Order, cause| order.refund(cause, amount);
+    Ok(orders
+        .step(&turn, &caller, id, Some(reason), refund)
+        .await?
+        .into())
+}
+
+impl Orders {
+    /// Takes a step with the caller's order, once.
+    async fn step(
+        &self,
+        turn: &Turn,
+        caller: &Caller,
+        id: OrderId,
+        reason: Option<String>,
+        step: impl FnOnce(&mut Order, Cause) -> Result<Taken, Refused> + Send + 'static,
+    ) -> Result<Reply, Problem> {
+        let (log, caller) = (self.log.clone(), caller.clone());
+        let (at, by, trace) = (
+            now(),
+            By::User(caller.user_id),
+            Some(turn.request_id.clone()),
+        );
+        let cause = Cause { at, by, reason, trace };
+        let work = move |tx: &mut store::Tx<'_>| {
+            let order = own(tx, &caller, id)?;
+            let order = orders::change(tx, &log, order, cause, step)?;
+            Ok(Answer::new(StatusCode::OK, &OrderView::new(&order)))
+        };
+        turn.once(&self.store, work).await
+    }
+}
+
+/// The reason, which must be there.
+fn required(reason: Option<String>, faults: &mut Vec<FieldError>) -> String {
+    let reason = reason.unwrap_or_default();
+    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        let detail = format!("is required, 1..{REASON_CHARS_MAX} characters");
+        faults.push(FieldError::new("/reason", detail));
+    }
+    reason
+}
+
+fn all_right(faults: Vec<FieldError>) -> Result<(), Error> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Invalid(faults))
+}

@@ -1,0 +1,120 @@
+//! A shop in which products is played by its log.
+
+use chassis::Config;
+use chassis::testing::{Answer, OtherService, Person, TestService, eventually, send};
+use mesh::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+pub(crate) type ProductId = Id<kinds::Product>;
+
+/// A shop in which products sells lamps and answers when it is told to.
+pub(crate) struct Shop {
+    pub(crate) orders: TestService,
+    pub(crate) products: OtherService,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Config::default()).await
+    }
+
+    pub(crate) async fn open_with(config: Config) -> Self {
+        let orders = TestService::start_with(config, "orders", orders::open, &["products"]).await;
+        let products = orders.other("products");
+        Self { orders, products }
+    }
+
+    pub(crate) async fn sell(&self, amount: i64, currency: &str) -> ProductId {
+        let sku = format!("LAMP-{amount}");
+        self.sell_as(amount, currency, &sku, "Desk lamp").await
+    }
+
+    pub(crate) async fn sell_as(
+        &self,
+        amount: i64,
+        currency: &str,
+        sku: &str,
+        title: &str,
+    ) -> ProductId {
+        let product_id = Id::new();
+        let listing = Listing {
+            product_id,
+            sku: sku.into(),
+            title: title.into(),
+            price: Money { amount, currency: currency.parse().unwrap() },
+            status: PublicationStatus::Published,
+        };
+        self.products
+            .say(&product_id.to_string(), Fact::ProductCreated(listing))
+            .await;
+        product_id
+    }
+
+    pub(crate) async fn hold(&self, order_id: &str) {
+        let order_id = order_id.parse().unwrap();
+        self.products
+            .say("k", Fact::StockReserved { order_id })
+            .await;
+    }
+
+    /// An order of one lamp that is confirmed, by its path.
+    pub(crate) async fn confirmed(&self, buyer: &Person, amount: i64) -> String {
+        let lamp = self.sell(amount, "EUR").await;
+        let placed = self.order(buyer, items(&[(lamp, 1)]), None, None).await;
+        assert_eq!(placed.status, 201, "{:?}", placed.body);
+        placed.headers["location"].to_str().unwrap().to_owned()
+    }
+
+    /// Places an order and holds its stock, or what is not short of it.
+    pub(crate) async fn order(
+        &self,
+        buyer: &Person,
+        body: Value,
+        key: Option<&str>,
+        short: Option<Shortage>,
+    ) -> Answer {
+        self.order_short(buyer, body, key, short.into_iter().collect())
+            .await
+    }
+
+    /// Places an order and answers for products as soon as it is pending.
+    pub(crate) async fn order_short(
+        &self,
+        buyer: &Person,
+        body: Value,
+        key: Option<&str>,
+        shortages: Vec<Shortage>,
+    ) -> Answer {
+        let mut request = buyer.request(Method::POST, "/v1/orders").json(&body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let before = newest(buyer).await;
+        let placing = tokio::spawn(send(request));
+        let pending = || async { newest(buyer).await != before };
+        eventually("the order is pending", pending).await;
+        let id = newest(buyer).await.unwrap();
+        let order_id = id.parse().unwrap();
+        let fact = if shortages.is_empty() {
+            Fact::StockReserved { order_id }
+        } else {
+            Fact::StockRefused { order_id, shortages }
+        };
+        self.products.say("k", fact).await;
+        placing.await.unwrap()
+    }
+}
+
+pub(crate) async fn newest(buyer: &Person) -> Option<String> {
+    let list = buyer.get("/v1/orders?limit=1").await;
+    list.body["items"][0]["id"].as_str().map(str::to_owned)
+}
+
+pub(crate) fn items(wanted: &[(ProductId, u32)]) -> Value {
+    let items: Vec<_> = wanted
+        .iter()
+        .map(|(id, quantity)| json!({ "product_id": id, "quantity": quantity }))
+        .collect();
+    json!({ "items": items })
+}
