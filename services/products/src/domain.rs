@@ -1,13 +1,16 @@
-//! What a product and its stock are, and what may happen to them. Pure: time and
-//! present state are parameters.
+//! What a product is. Pure: time is a parameter. Its stock is in `stock`.
 //!
-//! **Invariant:** `0 <= reserved <= on_hand` for every level; what is available
-//! is never below zero, so nothing is promised twice.
+//! **Invariant:** a content that exists is within every limit of the contract;
+//! it is made by `submission` alone.
+
+mod stock;
 
 use std::collections::BTreeMap;
 
-use mesh::{Id, ItemOrdered, Listing, Money, PublicationStatus, Shortage, Time, kinds};
+use mesh::{Id, Listing, Money, PublicationStatus, Time, kinds};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::stock::*;
 
 /// A product's id.
 pub(crate) type ProductId = Id<kinds::Product>;
@@ -79,172 +82,9 @@ pub(crate) fn category_and_above(path: &str) -> impl Iterator<Item = &str> {
         .chain(std::iter::once(path))
 }
 
-/// The most pieces of one product.
-pub(crate) const PIECES_MAX: i64 = 1_000_000_000;
-
-/// How many movements of a product's stock are kept.
-pub(crate) const MOVEMENTS_KEPT: u64 = 100;
-
-/// Pieces of a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Level {
-    /// In the house.
-    pub(crate) on_hand: i64,
-    /// Of those, promised to orders.
-    pub(crate) reserved: i64,
-    /// How many movements there have been; numbers the next one.
-    pub(crate) movements: u64,
-}
-
-impl store::Record for Level {}
-
-/// Why a level cannot be changed so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LevelFault {
-    /// Fewer would be left than are promised to orders.
-    BelowReserved,
-    /// More than [`PIECES_MAX`].
-    TooMany,
-}
-
-impl Level {
-    /// How many may still be promised.
-    pub(crate) fn available(&self) -> i64 {
-        self.on_hand - self.reserved
-    }
-
-    /// The level after `delta` pieces came or went.
-    ///
-    /// # Errors
-    /// See [`LevelFault`].
-    pub(crate) fn moved(self, delta: i64) -> Result<Self, LevelFault> {
-        let on_hand = self.on_hand.saturating_add(delta);
-        if on_hand < self.reserved {
-            return Err(LevelFault::BelowReserved);
-        }
-        if on_hand > PIECES_MAX {
-            return Err(LevelFault::TooMany);
-        }
-        Ok(Self { on_hand, movements: self.movements + 1, ..self })
-    }
-}
-
-/// One change of how many pieces are in the house.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Movement {
-    /// When.
-    pub(crate) at: Time,
-    /// How many came (or, below zero, went).
-    pub(crate) delta: i64,
-    /// How many there were then.
-    pub(crate) on_hand: i64,
-    /// Why.
-    pub(crate) reason: String,
-    /// The user who said so; `None` for the shop's own import.
-    pub(crate) by: Option<String>,
-}
-
-impl store::Record for Movement {}
-
-/// What is held for an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reservation {
-    /// What, each product once.
-    pub(crate) lines: Vec<ItemOrdered>,
-    /// Since when.
-    pub(crate) at: Time,
-}
-
-impl store::Record for Reservation {}
-
-/// The new level of every line's product, or every line that is short.
-pub(crate) type Hold = Result<Vec<(ProductId, Level)>, Vec<Shortage>>;
-
-/// Holds every line or none. `level_of` gives a product's present level, `None`
-/// for one that is gone.
-///
-/// # Errors
-/// Those of `level_of`.
-pub(crate) fn hold<E>(
-    lines: &[ItemOrdered],
-    level_of: impl Fn(ProductId) -> Result<Option<Level>, E>,
-) -> Result<Hold, E> {
-    let mut held = Vec::with_capacity(lines.len());
-    let mut shortages = Vec::new();
-    for &ItemOrdered { product_id, quantity } in lines {
-        let level = level_of(product_id)?.unwrap_or_default();
-        let available = level.available();
-        if i64::from(quantity) > available {
-            shortages.push(Shortage { product_id, requested: quantity, available });
-        } else {
-            let reserved = level.reserved + i64::from(quantity);
-            held.push((product_id, Level { reserved, ..level }));
-        }
-    }
-    Ok(if shortages.is_empty() { Ok(held) } else { Err(shortages) })
-}
-
-/// An order's lines with each product once.
-pub(crate) fn each_product_once(items: &[ItemOrdered]) -> Vec<ItemOrdered> {
-    let mut lines: Vec<ItemOrdered> = Vec::with_capacity(items.len());
-    for item in items {
-        match lines
-            .iter_mut()
-            .find(|line| line.product_id == item.product_id)
-        {
-            Some(line) => line.quantity = line.quantity.saturating_add(item.quantity),
-            None => lines.push(*item),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
-
-    #[test]
-    fn a_level_keeps_its_promises() {
-        let level = Level { on_hand: 5, reserved: 3, movements: 1 };
-        assert_eq!(level.available(), 2);
-        assert_eq!(level.moved(-2).unwrap().on_hand, 3);
-        assert_eq!(level.moved(-3), Err(LevelFault::BelowReserved));
-        assert_eq!(level.moved(i64::MIN), Err(LevelFault::BelowReserved));
-        assert_eq!(level.moved(i64::MAX), Err(LevelFault::TooMany));
-    }
-
-    #[test]
-    fn all_lines_are_held_or_none() {
-        let (lamp, chair, gone) = (Id::new(), Id::new(), Id::new());
-        let level_of = |id| -> Result<_, Infallible> {
-            let level = |on_hand| Some(Level { on_hand, ..Level::default() });
-            Ok([(lamp, level(5)), (chair, level(1))]
-                .into_iter()
-                .find(|(known, _)| *known == id)
-                .and_then(|(_, level)| level))
-        };
-        let line = |product_id, quantity| ItemOrdered { product_id, quantity };
-        let Ok(held) = hold(&[line(lamp, 5), line(chair, 1)], level_of);
-        let reserved: Vec<_> = held
-            .unwrap()
-            .iter()
-            .map(|(_, level)| level.reserved)
-            .collect();
-        assert_eq!(reserved, [5, 1]);
-
-        let Ok(refused) = hold(&[line(lamp, 1), line(chair, 2), line(gone, 1)], level_of);
-        let short: Vec<_> = refused
-            .unwrap_err()
-            .iter()
-            .map(|short| (short.product_id, short.requested, short.available))
-            .collect();
-        assert_eq!(short, [(chair, 2, 1), (gone, 1, 0)]);
-
-        let twice = each_product_once(&[line(lamp, 3), line(chair, 1), line(lamp, 3)]);
-        assert_eq!(twice, [line(lamp, 6), line(chair, 1)]);
-    }
 
     #[test]
     fn a_category_is_in_all_above_it() {

@@ -39,9 +39,6 @@ pub(crate) enum Error {
         /// Of those, promised.
         reserved: i64,
     },
-    /// One key came with two different requests.
-    #[error("the idempotency key was used for another request")]
-    KeyReused,
     /// An import's sender sent nothing for this long.
     #[error("no byte came for {} s", .0.as_secs())]
     Idle(Duration),
@@ -87,12 +84,6 @@ impl From<Error> for Problem {
                 let detail = format!("{on_hand} pieces are on hand; at most {PIECES_MAX} are counted");
                 Self::invalid(vec![FieldError::new("/delta", detail)])
             }
-            Error::KeyReused => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "This key belongs to another request",
-                "the Idempotency-Key was sent before with another body; use a new key for a new request",
-            ),
             Error::Idle(patience) => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "import-idle",

@@ -1,9 +1,14 @@
 //! What products does when it hears of orders.
+//!
+//! **Invariant:** a reservation is made and ended in the order in which orders
+//! said so, whatever orders thought of the answer meanwhile: an order that was
+//! cancelled while it was pending has its pieces held first and then freed.
 
 use ::store::Tx;
-use mesh::{Event, Fact, Log, Refusal};
+use mesh::{Event, Fact, Refusal};
 
-use crate::store::{self, Cause};
+use crate::stock;
+use crate::store::{Cause, Effects};
 
 /// The most lines an order may have here. orders allows fewer; more would not
 /// fit a stored reservation, and trying again would not make them fit.
@@ -11,22 +16,40 @@ const LINES_MAX: usize = 500;
 
 /// Handles an event of orders.
 pub(crate) fn orders(
-    log: Log,
+    effects: Effects,
 ) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
     move |tx, event| {
-        let Some(Fact::OrderPlaced { order_id, items, .. }) = &event.fact else {
-            return Ok(());
-        };
-        if items.len() > LINES_MAX {
-            let lines = items.len();
-            let why = format!("{order_id} has {lines} lines; at most {LINES_MAX} are held");
-            return Err(Refusal::Never(why));
-        }
-        let cause = Cause {
+        let cause = || Cause {
             at: event.at,
             by: event.by.clone(),
             trace: event.trace.clone(),
         };
-        Ok(store::reserve(tx, &log, &cause, *order_id, items)?)
+        match &event.fact {
+            Some(Fact::OrderPlaced { order_id, items, .. }) => {
+                if items.len() > LINES_MAX {
+                    let lines = items.len();
+                    let why = format!("{order_id} has {lines} lines; at most {LINES_MAX} are held");
+                    return Err(Refusal::Never(why));
+                }
+                stock::reserve(tx, &effects, &cause(), *order_id, items)?;
+            }
+            Some(Fact::OrderCancelled { order_id, .. }) => {
+                stock::release(tx, &effects, &cause(), *order_id)?;
+                stock::tell_released(tx, &effects, &cause(), *order_id)?;
+            }
+            // Once it was shipped nothing is held any more; what comes back is
+            // counted in by staff.
+            Some(Fact::OrderRefunded { order_id, in_full: true, .. }) => {
+                let held = stock::release(tx, &effects, &cause(), *order_id)?;
+                if held {
+                    stock::tell_released(tx, &effects, &cause(), *order_id)?;
+                }
+            }
+            Some(Fact::OrderShipped { order_id, .. }) => {
+                stock::ship(tx, &effects, &cause(), *order_id)?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }

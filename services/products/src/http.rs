@@ -10,29 +10,32 @@ mod search;
 mod stock;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Query};
-use axum::http::Uri;
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::extract::{DefaultBodyLimit, Query, Request};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::http::RequestId;
 use chassis::{Caller, Problem};
-use mesh::{Log, Money, PublicationStatus, Time};
+use mesh::{Currency, Money, PublicationStatus, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use store::Store;
 
+use crate::cache::Cache;
 use crate::domain::{Content, Level, Product, ProductId};
 use crate::search::Search;
-use crate::store::Cause;
+use crate::store::{Cause, Effects};
 
 /// What the handlers work with.
 #[derive(Clone)]
 pub(crate) struct Products {
     pub(crate) store: Store,
-    pub(crate) log: Log,
+    pub(crate) effects: Effects,
     pub(crate) search: Search,
+    /// Of prices in a CSV that names none.
+    pub(crate) import_currency: Currency,
 }
 
 /// The routes that answer at once.
@@ -55,6 +58,18 @@ pub(crate) fn router(products: Products) -> Router {
         )
         .route("/v1/categories", get(lists::categories))
         .with_state(products)
+}
+
+/// A published product that is in the cache, for whoever comes without a token: a
+/// token has to be checked, even where it changes nothing.
+pub(crate) fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
+    move |request| {
+        let id = request.uri().path().strip_prefix("/v1/products/")?;
+        let asks =
+            request.method() == Method::GET && !request.headers().contains_key(AUTHORIZATION);
+        let shown = cache.peek(id.parse().ok().filter(|_| asks)?)?;
+        Some(cached(shown.respond(request.headers()), true))
+    }
 }
 
 /// The routes whose bodies go on for as long as they move.

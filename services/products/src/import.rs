@@ -1,42 +1,64 @@
-//! Catalogues in and out, one product a line (NDJSON), streamed.
+//! Catalogues in, streamed: NDJSON, our own CSV, or a product CSV of Shopify.
 //!
-//! A file's size bounds time, never memory: lines are read as they come, and a
+//! | room | holds |
+//! | --- | --- |
+//! | `lines` | a body cut into lines of JSON |
+//! | `csv` | a body cut into records, and our own columns |
+//! | `price` | prices as people write them |
+//! | `shopify` | Shopify's columns: several records a product |
+//! | `html` | what is left of HTML without its tags |
+//!
+//! A file's size bounds time, never memory: records are read as they come, and a
 //! few transactions are in flight at once. **Invariants:** a bad line fails alone
-//! and is named by its number in the file; what was counted is durable.
+//! and is named by its number in the file; what was counted is durable; importing
+//! a file again changes nothing, so one that was cut off is simply sent again.
+
+mod csv;
+mod html;
+mod lines;
+mod price;
+mod shopify;
 
 use std::time::Duration;
 
-use ::store::{Read, Store};
-use bytes::{Buf, Bytes, BytesMut};
+use ::store::Store;
+use bytes::Bytes;
 use chassis::limits::IMPORT_BODY_BYTES_MAX;
 use chassis::{FieldError, Problem};
 use futures::{Stream, StreamExt, TryStreamExt};
-use mesh::Log;
+use mesh::Currency;
 use serde::Serialize;
 
+use self::csv::Csv;
+use self::lines::Lines;
 use crate::Error;
-use crate::domain::{Content, ProductId};
-use crate::store::{self, Cause, PRODUCTS, Upserted};
-use crate::submission::{self, Fault, Submission};
+use crate::store::{self, Cause, Effects, Upserted};
+use crate::submission::{Fault, Submission};
 
-/// A line, in bytes. A product has at most 24 KiB; the rest is white space and
-/// escapes.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// Lines of one transaction: enough to share its sync, few enough that requests
+/// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
+/// space, escapes and HTML.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of one transaction: enough to share its sync, few enough that requests
 /// in between do not wait for long.
-const BATCH_LINES: usize = 64;
+const BATCH_ENTRIES: usize = 64;
 /// Transactions queued at once.
 const BATCHES_IN_FLIGHT: usize = 4;
 /// Lines named with their errors; all are counted.
 const FAILURES_NAMED_MAX: usize = 100;
 /// Errors named of one line.
 const ERRORS_PER_LINE_MAX: usize = 20;
-/// How long the other side may send, or take, nothing.
-pub(crate) const IDLE_PATIENCE: Duration = Duration::from_secs(30);
-/// Products of one page of an export, in bytes as sent.
-const EXPORT_PAGE_BYTES: usize = 64 * 1024;
-/// Pages made ahead of a slow reader.
-const EXPORT_PAGES_AHEAD: usize = 2;
+/// How long the other side may send nothing.
+const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a body is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One product a line, as JSON.
+    Ndjson,
+    /// Comma-separated values (RFC 4180) with a header; prices without a currency
+    /// of their own are in this one.
+    Csv(Currency),
+}
 
 /// What became of a file's lines.
 #[derive(Debug, Default, Serialize)]
@@ -68,32 +90,36 @@ impl Summary {
     }
 }
 
-/// Imports a stream of lines.
+/// Imports a body.
 ///
 /// # Errors
-/// When the stream breaks off, idles or is too large, or the store fails. What
-/// came before stays; importing the same file again completes it.
+/// When it breaks off, idles or is too large, when a CSV's header is not one that
+/// is read here, or when the store fails. What came before stays; importing the
+/// same file again completes it.
 pub(crate) async fn import<E>(
     store: &Store,
-    log: &Log,
+    effects: &Effects,
     cause: &Cause,
+    format: Format,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Summary, Error> {
-    let lines = Lines {
+    let intake = Intake {
         body: body.fuse(),
-        buffer: BytesMut::new(),
-        searched: 0,
-        too_long: false,
-        line: 0,
+        reader: match format {
+            Format::Ndjson => Reader::Ndjson(Lines::default()),
+            Format::Csv(currency) => Reader::Csv(Box::new(Csv::new(currency))),
+        },
+        entries: Vec::new(),
         bytes: 0,
+        ended: false,
     };
-    let batches = futures::stream::try_unfold(lines, |mut lines: Lines<_>| async move {
-        let batch = lines.batch().await?;
-        Ok::<_, Error>((!batch.is_empty()).then_some((batch, lines)))
+    let batches = futures::stream::try_unfold(intake, |mut intake: Intake<_>| async move {
+        let batch = intake.batch().await?;
+        Ok::<_, Error>((!batch.is_empty()).then_some((batch, intake)))
     });
     // Taken and answered in order, so that the last line of a SKU is what stays,
     // and a body that breaks off is reported after what came before it is kept.
-    let commit = |batch| async { commit(store, log, cause, batch?).await };
+    let commit = |batch| async { commit(store, effects, cause, batch?).await };
     let mut outcomes = std::pin::pin!(batches.map(commit).buffered(BATCHES_IN_FLIGHT));
     let mut summary = Summary::default();
     while let Some(outcome) = outcomes.try_next().await? {
@@ -102,19 +128,38 @@ pub(crate) async fn import<E>(
     Ok(summary)
 }
 
-/// A line with its number, and what it says.
+/// A line with its number, counted from 1, and what it says.
+#[derive(Debug)]
 struct Entry {
     line: u64,
     content: Result<Submission, Vec<FieldError>>,
 }
 
+impl Entry {
+    fn new(line: u64, content: Result<Submission, Fault>) -> Self {
+        let content = content.map_err(|fault| match fault {
+            Fault::Unreadable(why) => vec![FieldError::new("", why)],
+            Fault::Invalid(mut errors) => {
+                errors.truncate(ERRORS_PER_LINE_MAX);
+                errors
+            }
+        });
+        Self { line, content }
+    }
+
+    fn too_long(line: u64) -> Self {
+        let why = format!("the line is longer than {RECORD_BYTES_MAX} bytes");
+        Self::new(line, Err(Fault::Unreadable(why)))
+    }
+}
+
 async fn commit(
     store: &Store,
-    log: &Log,
+    effects: &Effects,
     cause: &Cause,
     entries: Vec<Entry>,
 ) -> Result<Summary, Error> {
-    let (log, cause) = (log.clone(), cause.clone());
+    let (effects, cause) = (effects.clone(), cause.clone());
     let write = store.write_when_free(move |tx| {
         let mut summary = Summary::default();
         for Entry { line, content } in entries {
@@ -124,7 +169,7 @@ async fn commit(
                     summary.failed += 1;
                     summary.errors.push(LineErrors { line, errors });
                 }
-                Ok(submission) => match store::upsert(tx, &log, &cause, submission)? {
+                Ok(submission) => match store::upsert(tx, &effects, &cause, submission)? {
                     Upserted::Created => summary.created += 1,
                     Upserted::Updated => summary.updated += 1,
                     Upserted::Unchanged => summary.unchanged += 1,
@@ -136,146 +181,77 @@ async fn commit(
     write.await
 }
 
-/// A body being cut into lines.
-struct Lines<S> {
-    body: S,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
-    searched: usize,
-    /// Whether the line being read is too long, and its beginning thrown away.
-    too_long: bool,
-    /// The number of the last line taken.
-    line: u64,
-    bytes: u64,
+/// Makes entries of a body's pieces, wherever they were cut.
+enum Reader {
+    Ndjson(Lines),
+    Csv(Box<Csv>),
 }
 
-impl<S, E> Lines<S>
+impl Reader {
+    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), Fault> {
+        match self {
+            Self::Ndjson(lines) => {
+                lines.feed(piece, entries);
+                Ok(())
+            }
+            Self::Csv(csv) => csv.feed(piece, entries),
+        }
+    }
+
+    /// What was still waiting for more.
+    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), Fault> {
+        match self {
+            Self::Ndjson(lines) => {
+                lines.end(entries);
+                Ok(())
+            }
+            Self::Csv(csv) => csv.end(entries),
+        }
+    }
+}
+
+/// A body being read.
+struct Intake<S> {
+    body: S,
+    reader: Reader,
+    /// Read and not yet given on.
+    entries: Vec<Entry>,
+    bytes: u64,
+    ended: bool,
+}
+
+impl<S, E> Intake<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    /// The next lines that are not blank; none at the end.
+    /// The next entries; none at the end.
     async fn batch(&mut self) -> Result<Vec<Entry>, Error> {
-        let mut entries = Vec::with_capacity(BATCH_LINES);
-        while entries.len() < BATCH_LINES {
-            if let Some(end) = self.line_end() {
-                let line = self.buffer.split_to(end);
-                self.buffer.advance(1);
-                entries.extend(self.entry(&line));
-            } else if !self.fill().await? {
-                let last = self.buffer.split();
-                entries.extend(self.entry(&last));
-                break;
+        while self.entries.len() < BATCH_ENTRIES && !self.ended {
+            match self.piece().await? {
+                Some(piece) => self.reader.feed(&piece, &mut self.entries)?,
+                None => {
+                    self.ended = true;
+                    self.reader.end(&mut self.entries)?;
+                }
             }
         }
-        Ok(entries)
+        let count = self.entries.len().min(BATCH_ENTRIES);
+        Ok(self.entries.drain(..count).collect())
     }
 
-    fn line_end(&mut self) -> Option<usize> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map(|at| self.searched + at);
-        self.searched = if found.is_some() { 0 } else { self.buffer.len() };
-        found
-    }
-
-    fn entry(&mut self, line: &[u8]) -> Option<Entry> {
-        self.line += 1;
-        self.searched = 0;
-        let line_no = self.line;
-        if std::mem::take(&mut self.too_long) || line.len() > LINE_BYTES_MAX {
-            let detail = format!("the line is longer than {LINE_BYTES_MAX} bytes");
-            let content = Err(vec![FieldError::new("", detail)]);
-            return Some(Entry { line: line_no, content });
-        }
-        if line.trim_ascii().is_empty() {
-            return None;
-        }
-        let content = submission::read(line).map_err(|fault| match fault {
-            Fault::Unreadable(why) => vec![FieldError::new("", why)],
-            Fault::Invalid(mut errors) => {
-                errors.truncate(ERRORS_PER_LINE_MAX);
-                errors
-            }
-        });
-        Some(Entry { line: line_no, content })
-    }
-
-    /// Reads on; `false` at the end of the body.
-    async fn fill(&mut self) -> Result<bool, Error> {
-        if self.buffer.len() > LINE_BYTES_MAX {
-            self.too_long = true;
-            self.buffer.clear();
-            self.searched = 0;
-        }
-        let chunk = match tokio::time::timeout(IDLE_PATIENCE, self.body.next()).await {
-            Ok(None) => return Ok(false),
-            Ok(Some(Ok(chunk))) => chunk,
+    /// The body's next piece; `None` at its end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let piece = match tokio::time::timeout(IDLE_PATIENCE, self.body.next()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(piece))) => piece,
             Ok(Some(Err(_))) => return Err(Problem::bad_request("the body ended early").into()),
             Err(_) => return Err(Error::Idle(IDLE_PATIENCE)),
         };
-        self.bytes += chunk.len() as u64;
+        self.bytes += piece.len() as u64;
         if self.bytes > IMPORT_BODY_BYTES_MAX {
             let bytes_max = usize::try_from(IMPORT_BODY_BYTES_MAX).unwrap_or(usize::MAX);
             return Err(Problem::too_large(bytes_max).into());
         }
-        self.buffer.extend_from_slice(&chunk);
-        Ok(true)
+        Ok(Some(piece))
     }
-}
-
-/// A product as export writes it: what import takes.
-#[derive(Serialize)]
-struct Exported<'a> {
-    #[serde(flatten)]
-    content: &'a Content,
-    stock: i64,
-}
-
-/// Every product in any status, oldest first, as chunks of lines. A chunk that is
-/// an error breaks the answer off, so that it never passes for a shorter shop.
-pub(crate) fn export(store: Store) -> impl Stream<Item = Result<Bytes, Error>> {
-    let (pages, inbox) = flume::bounded(EXPORT_PAGES_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        let mut after = None;
-        loop {
-            let page = export_page(&store, after.as_ref());
-            let (page, last) = match page {
-                Ok(Some((page, last))) => (Ok(page), Some(last)),
-                Ok(None) => return,
-                Err(error) => (Err(error), None),
-            };
-            let failed = page.is_err();
-            // A reader that is gone, or takes nothing, does not want the rest.
-            if pages.send_timeout(page, IDLE_PATIENCE).is_err() || failed {
-                return;
-            }
-            after = last;
-        }
-    });
-    inbox.into_stream()
-}
-
-fn export_page(
-    store: &Store,
-    after: Option<&ProductId>,
-) -> Result<Option<(Bytes, ProductId)>, Error> {
-    let rows = match after {
-        Some(last) => PRODUCTS.all().after(last),
-        None => PRODUCTS.all(),
-    };
-    let (mut page, mut last) = (Vec::with_capacity(EXPORT_PAGE_BYTES), None);
-    for row in store.scan(rows)? {
-        let (id, product) = row?;
-        let level = store::level(store, id)?.unwrap_or_default();
-        let line = Exported { content: &product.content, stock: level.on_hand };
-        serde_json::to_writer(&mut page, &line)
-            .map_err(|error| Error::Refused(Problem::internal(error)))?;
-        page.push(b'\n');
-        last = Some(id);
-        if page.len() >= EXPORT_PAGE_BYTES {
-            break;
-        }
-    }
-    Ok(last.map(|last| (page.into(), last)))
 }

@@ -5,10 +5,12 @@
 //! | `domain` | products, levels, reservations, and what may happen to them |
 //! | `submission` | from a JSON text to a product's content, every fault named |
 //! | `store` | the rows, and every change of them with its event |
+//! | `stock` | levels, movements and reservations, likewise |
+//! | `cache` | published products as they are sent |
 //! | `shelves` | the rows behind each list and its orders |
 //! | `categories` | category paths as a tree |
-//! | `import` | whole catalogues in and out, streamed |
-//! | `idempotency` | stock movements under an `Idempotency-Key` |
+//! | `import`, `export` | whole catalogues in and out, streamed |
+//! | `check` | what the operator can have compared |
 //! | `follow` | what is held for orders |
 //! | `search` | the full-text index, a follower of this service's own log |
 //! | `http` | routes, wire types, handlers |
@@ -21,42 +23,61 @@
 //! `GET /v1/categories`; for the operator `POST /control/import`.
 //!
 //! Events written: `product.created`, `product.updated`, `product.deleted`,
-//! `stock.adjusted` (key: the product); `stock.reserved`, `stock.refused` (key:
-//! the order). Followed: `order.placed` of orders. Trees: see `store`, `shelves`
-//! and `idempotency`; beside the store the folder `index`, which may be deleted.
+//! `stock.adjusted`, `stock.low` (key: the product); `stock.reserved`,
+//! `stock.refused`, `stock.released` (key: the order). Followed: `order.placed`,
+//! `order.cancelled`, `order.shipped` and `order.refunded` of orders. Trees: see
+//! `store`, `stock` and `shelves`; beside the store the folder `index`, which may be deleted.
 //!
 //! **Invariant:** nothing is sold twice: a level changes only in a transaction
 //! that checks it, and an order's lines are held all together or not at all.
 
+mod cache;
 mod categories;
+mod check;
 mod domain;
 mod error;
+mod export;
 mod follow;
 mod http;
-mod idempotency;
 mod import;
 mod search;
 mod shelves;
+mod stock;
 mod store;
 mod submission;
 
 use chassis::{Context, Service};
 use futures::future::BoxFuture;
 
+use crate::cache::Cache;
 use crate::error::Error;
 use crate::http::Products;
 use crate::search::Search;
+use crate::store::Effects;
 
 /// Opens the service.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
         let search = Search::start(&ctx)?;
-        ctx.follow("orders", follow::orders(ctx.log.clone()))
+        check::add(&ctx, &search);
+        let settings = &ctx.config.products;
+        let effects = Effects {
+            log: ctx.log.clone(),
+            cache: Cache::new(settings.cache_mib * 1024 * 1024),
+            low_stock: settings.low_stock,
+        };
+        ctx.follow("orders", follow::orders(effects.clone()))
             .await?;
-        let products = Products { store: ctx.store.clone(), log: ctx.log.clone(), search };
+        let products = Products {
+            store: ctx.store.clone(),
+            effects,
+            search,
+            import_currency: settings.import_currency,
+        };
         let router = http::router(products.clone());
         let streams = http::streams(products.clone());
-        let service = ctx.serve_with_streams(router, streams);
+        let ready = http::ready(products.effects.cache.clone());
+        let service = ctx.serve_ready(router, streams, ready);
         Ok(service.with_control(http::control(products)))
     })
 }

@@ -2,11 +2,16 @@
 //!
 //! | room | holds |
 //! | --- | --- |
-//! | `schema` | the fields, the words, a product as a document |
+//! | `schema`, `stemmer` | the fields, the words, a product as a document |
 //! | `indexer` | the thread that keeps the index level with the log |
+//! | `kind` | what a product is, and what it only mentions |
 //! | `query` | from what was typed to a query |
-//! | `vocabulary` | corrections and completions |
+//! | `vocabulary`, `spelling` | corrections and completions |
+//! | `synonyms` | what the shop's owner calls the same |
+//! | `ranking` | the order of what is found |
+//! | `suggest` | what is being typed, completed |
 //! | `facets` | filters and counts |
+//! | `audit` | what it holds, for a check |
 //! | `highlight` | matches, marked |
 //!
 //! **Invariants:** the index decides only which products are found and in what
@@ -14,11 +19,18 @@
 //! damaged, it is made anew at the next start. A search runs on a blocking
 //! thread, and only a few at once, so that it starves nobody.
 
+mod audit;
 mod facets;
 mod highlight;
 mod indexer;
+mod kind;
 mod query;
+mod ranking;
 mod schema;
+mod spelling;
+mod stemmer;
+mod suggest;
+mod synonyms;
 mod vocabulary;
 
 use std::collections::BTreeMap;
@@ -28,27 +40,28 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ::store::Store;
 use chassis::Context;
 use tantivy::collector::{Count, TopDocs};
-use tantivy::query::{AllQuery, BooleanQuery, Occur, Query};
+use tantivy::query::{BooleanQuery, EnableScoring, Occur, Query};
 use tantivy::schema::Value;
-use tantivy::{DocAddress, IndexReader, Order, Score, Searcher, TantivyDocument};
+use tantivy::{DocAddress, IndexReader, Order, Score, Searcher, TERMINATED, TantivyDocument};
 use tokio::sync::Semaphore;
 
+use self::facets::Counting;
 use self::indexer::Indexer;
-use self::query::{Doubt, Plan};
-use self::schema::{SCHEMA, column, plain, words_of};
-use self::vocabulary::Doubted;
+use self::query::Plan;
+use self::schema::{SCHEMA, column};
+use self::synonyms::SynonymsFile;
 use crate::Error;
 use crate::domain::{Level, Product, ProductId};
 use crate::store;
 
+pub(crate) use self::audit::Indexed;
 pub(crate) use self::facets::{Facet, FacetValue, Filters};
 
 /// Searches that run at once; each is short, and more would only share two cores.
 const SEARCHES_AT_ONCE: usize = 4;
-/// Suggestions given.
-const SUGGESTIONS_MAX: usize = 10;
-/// Words tried for a suggestion.
-const SUGGESTIONS_TRIED: usize = 40;
+/// With fewer products than this, those that lack a word are found as well, after
+/// the others.
+const ENOUGH: usize = 100;
 
 /// In which order products are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,6 +129,7 @@ impl Reader {
 pub(crate) struct Search {
     store: Store,
     reader: Reader,
+    synonyms: Arc<SynonymsFile>,
     running: Arc<Semaphore>,
 }
 
@@ -159,6 +173,7 @@ impl Search {
         Ok(Self {
             store: ctx.store.clone(),
             reader,
+            synonyms: Arc::new(SynonymsFile::new(ctx.room.with_file_name("synonyms.txt"))),
             running: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
         })
     }
@@ -176,7 +191,8 @@ impl Search {
     /// # Errors
     /// When the index cannot be read.
     pub(crate) async fn suggest(&self, text: String) -> Result<Vec<String>, Error> {
-        self.blocking(move |search| search.suggest_now(&text)).await
+        self.blocking(move |search| suggest::suggest(&search.reader.searcher(), &text))
+            .await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -196,25 +212,30 @@ impl Search {
 
     fn find_now(&self, wanted: &Wanted) -> Result<Found, Error> {
         let searcher = self.reader.searcher();
-        let mut plan = query::plan(&searcher, &wanted.text, Doubt::UnknownWords)?;
-        let mut total = count(&searcher, &plan, &wanted.filters)?;
-        for doubt in [Doubt::EveryWord, Doubt::AnyWord] {
-            if total > 0 || plan.query.is_none() {
-                break;
-            }
-            plan = query::plan(&searcher, &wanted.text, doubt)?;
-            total = count(&searcher, &plan, &wanted.filters)?;
+        let plan = query::plan(&searcher, &self.synonyms.now(), &wanted.text)?;
+        let text = relaxed(&searcher, &plan, wanted.sort)?;
+        let (own, others): (Vec<_>, Vec<_>) = wanted
+            .facets
+            .iter()
+            .map(|(_, facet)| facet)
+            .partition(|facet| wanted.filters.narrow(facet));
+        let query = within(text.as_ref(), &wanted.filters, None);
+        let (top, total, counted) =
+            page(&searcher, &query, &plan, wanted, Counting(others.clone()))?;
+        let mut values: Vec<(&Facet, Vec<FacetValue>)> = others.into_iter().zip(counted).collect();
+        for facet in own {
+            let query = within(text.as_ref(), &wanted.filters, Some(facet));
+            let counted = searcher.search(&query, &Counting(vec![facet]))?;
+            values.extend(counted.into_iter().map(|counted| (facet, counted)));
         }
-        let query = within(&plan, &wanted.filters, None);
-        let mut hits = Vec::new();
-        for (score, address) in top(&searcher, &query, &plan, wanted)? {
+        let facets = wanted.facets.iter().filter_map(|(name, facet)| {
+            let place = values.iter().position(|(counted, _)| *counted == facet)?;
+            Some((name.clone(), values.swap_remove(place).1))
+        });
+        let facets = facets.collect();
+        let mut hits = Vec::with_capacity(top.len());
+        for (score, address) in top {
             hits.extend(self.hit(&searcher, address, score, &plan)?);
-        }
-        let mut facets = BTreeMap::new();
-        for (name, facet) in &wanted.facets {
-            let query = within(&plan, &wanted.filters, Some(facet));
-            let values = facets::count(&searcher, &query, facet)?;
-            facets.insert(name.clone(), values);
         }
         let corrected = plan.corrected.filter(|_| total > 0);
         Ok(Found { total, hits, facets, corrected })
@@ -243,79 +264,71 @@ impl Search {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn suggest_now(&self, text: &str) -> Result<Vec<String>, Error> {
-        let searcher = self.reader.searcher();
-        let (before, typed) = text.rsplit_once(char::is_whitespace).unwrap_or(("", text));
-        let words = words_of(&mut plain(), typed);
-        let [word] = words.as_slice() else {
-            return Ok(Vec::new());
-        };
-        let field = SCHEMA.1.title_exact;
-        let mut ends = vocabulary::completions(&searcher, field, word, SUGGESTIONS_TRIED)?;
-        for as_prefix in [false, true] {
-            if ends.is_empty() {
-                let doubted = Doubted { word, as_prefix, documents_min: 0 };
-                ends = vocabulary::corrections(&searcher, field, &doubted, SUGGESTIONS_TRIED)?;
-            }
+/// What was typed, with as many words as find enough, or else with fewer. Whoever
+/// wants an order of their own would see those that lack a word anywhere in it, so
+/// there words are given up only when nothing has them all.
+fn relaxed(searcher: &Searcher, plan: &Plan, sort: Sort) -> Result<Box<dyn Query>, Error> {
+    let enough = if sort == Sort::Relevance { ENOUGH } else { 1 };
+    let words = plan.words();
+    let mut query = plan.query(0);
+    for missing in [1, words / 2, words.saturating_sub(1)] {
+        let possible = 1..words;
+        if !possible.contains(&missing) || finds(searcher, query.as_ref(), enough)? {
+            continue;
         }
-        let mut ranked = Vec::new();
-        for end in ends {
-            let suggestion = format!("{before} {end}").trim_start().to_owned();
-            // The space makes the last word a finished one.
-            let plan = query::plan(&searcher, &format!("{suggestion} "), Doubt::UnknownWords)?;
-            let found = count(&searcher, &plan, &Filters::default())?;
-            if found > 0 {
-                ranked.push((found, suggestion));
-            }
-        }
-        ranked.sort_by_key(|(found, _)| std::cmp::Reverse(*found));
-        ranked.truncate(SUGGESTIONS_MAX);
-        Ok(ranked
-            .into_iter()
-            .map(|(_, suggestion)| suggestion)
-            .collect())
+        query = plan.query(missing);
     }
+    Ok(query)
+}
+
+/// Whether a query finds at least so many.
+fn finds(searcher: &Searcher, query: &dyn Query, enough: usize) -> Result<bool, Error> {
+    let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
+    let mut found = 0;
+    for segment in searcher.segment_readers() {
+        let mut documents = weight.scorer(segment, 1.0)?;
+        while documents.doc() != TERMINATED && found < enough {
+            found += usize::from(!segment.is_deleted(documents.doc()));
+            documents.advance();
+        }
+    }
+    Ok(found >= enough)
 }
 
 /// What was typed, within the filters but a facet's own.
-fn within(plan: &Plan, filters: &Filters, without: Option<&Facet>) -> BooleanQuery {
+fn within(text: &dyn Query, filters: &Filters, without: Option<&Facet>) -> BooleanQuery {
     let mut clauses = filters.clauses(without);
-    let text: Box<dyn Query> = match &plan.query {
-        Some(query) => query.box_clone(),
-        None => Box::new(AllQuery),
-    };
-    clauses.push((Occur::Must, text));
+    clauses.push((Occur::Must, text.box_clone()));
     BooleanQuery::new(clauses)
 }
 
-fn count(searcher: &Searcher, plan: &Plan, filters: &Filters) -> Result<usize, Error> {
-    Ok(searcher.search(&within(plan, filters, None), &Count)?)
-}
+/// The matches of a page, best first.
+type Top = Vec<(Score, DocAddress)>;
 
-/// The wanted page of matches; a score is only worked out where it orders them.
-fn top(
+/// The wanted page of matches, how many there are, and their facets, in one pass.
+/// A score is only worked out where it orders them.
+fn page(
     searcher: &Searcher,
     query: &dyn Query,
     plan: &Plan,
     wanted: &Wanted,
-) -> Result<Vec<(Score, DocAddress)>, Error> {
-    let page = TopDocs::with_limit(wanted.limit).and_offset(wanted.offset);
-    let by_column = |page: TopDocs, column, order| {
-        let collector = page.order_by_fast_field::<i64>(column, order);
-        let rows = searcher.search(query, &collector)?;
-        Ok(rows
-            .into_iter()
-            .map(|(_, address)| (0.0, address))
-            .collect())
-    };
-    match wanted.sort {
-        Sort::Relevance if plan.query.is_some() => {
-            Ok(searcher.search(query, &page.order_by_score())?)
+    counting: Counting<'_>,
+) -> Result<(Top, usize, Vec<Vec<FacetValue>>), Error> {
+    let top = TopDocs::with_limit(wanted.limit).and_offset(wanted.offset);
+    let (name, order) = match wanted.sort {
+        Sort::Relevance if plan.words() > 0 => {
+            let best = top.tweak_score(ranking::by_kind(&plan.marks.stems));
+            return Ok(searcher.search(query, &(best, Count, counting))?);
         }
-        Sort::Relevance | Sort::Newest => by_column(page, column::CREATED, Order::Desc),
-        Sort::Oldest => by_column(page, column::CREATED, Order::Asc),
-        Sort::Cheapest => by_column(page, column::PRICE, Order::Asc),
-        Sort::Dearest => by_column(page, column::PRICE, Order::Desc),
-    }
+        Sort::Relevance | Sort::Newest => (column::CREATED, Order::Desc),
+        Sort::Oldest => (column::CREATED, Order::Asc),
+        Sort::Cheapest => (column::PRICE, Order::Asc),
+        Sort::Dearest => (column::PRICE, Order::Desc),
+    };
+    let ordered = top.order_by_fast_field::<i64>(name, order);
+    let (rows, total, counted) = searcher.search(query, &(ordered, Count, counting))?;
+    let rows = rows.into_iter().map(|(_, address)| (0.0, address));
+    Ok((rows.collect(), total, counted))
 }

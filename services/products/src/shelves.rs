@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use mesh::PublicationStatus;
-use store::{Table, Tx};
+use store::{Key, Read, Record, Table, Tx};
 
 use crate::domain::{Content, Product, ProductId, category_and_above};
 
@@ -108,4 +108,44 @@ pub(crate) fn rearrange(
         tx.put(BY_TITLE, &(*shelf, title.clone(), id), &())?;
     }
     Ok(())
+}
+
+/// On how many places in each order a product stands; `None` when one of them is
+/// missing in some order.
+pub(crate) fn standing(from: &impl Read, product: &Product) -> Result<Option<u64>, store::Error> {
+    let (id, rows) = (product.id, rows(&product.content));
+    let places = rows.len() as u64;
+    for Row { shelf, price, title } in rows {
+        if !from.contains(BY_AGE, &(shelf, id))?
+            || !from.contains(BY_PRICE, &(shelf, price, id))?
+            || !from.contains(BY_TITLE, &(shelf, title, id))?
+        {
+            return Ok(None);
+        }
+    }
+    Ok(Some(places))
+}
+
+/// On how many places products stand in each order; orders that disagree count as
+/// the fullest.
+pub(crate) fn rows_in_all(from: &impl Read) -> Result<u64, store::Error> {
+    let counts = [
+        count(from, BY_AGE)?,
+        count(from, BY_PRICE)?,
+        count(from, BY_TITLE)?,
+    ];
+    Ok(counts.into_iter().max().unwrap_or(0))
+}
+
+/// How many rows a table has.
+pub(crate) fn count<K: Key, V: Record>(
+    from: &impl Read,
+    table: Table<K, V>,
+) -> Result<u64, store::Error> {
+    let mut count = 0;
+    for row in from.scan(table.all())? {
+        row?;
+        count += 1;
+    }
+    Ok(count)
 }

@@ -4,6 +4,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chassis::etag::Tagged;
 use chassis::http::RequestId;
 use chassis::json::{PathId, read_body, require_json};
 use chassis::{Caller, FieldError, Problem, Staff, etag};
@@ -27,10 +28,10 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     require_json(&headers, JSON)?;
     let submission = submission::read(&read_body(request).await?).map_err(Error::from)?;
-    let (log, cause) = (app.log.clone(), cause(&caller, request_id));
+    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     let (product, level) = app
         .store
-        .write(move |tx| store::create(tx, &log, &cause, submission))
+        .write(move |tx| store::create(tx, &effects, &cause, submission))
         .await?;
     let location = format!("/v1/products/{}", product.id);
     let view = ProductView::new(&product, level);
@@ -63,13 +64,20 @@ fn show(
     id: ProductId,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
+    let missed = match app.effects.cache.find(id) {
+        Ok(shown) => return Ok(cached(shown.respond(headers), true)),
+        Err(missed) => missed,
+    };
     let (product, level) = store::product(&app.store, id)?;
-    if !product.is_published() && !caller.is_some_and(Caller::is_staff) {
+    let public = product.is_published();
+    if !public && !caller.is_some_and(Caller::is_staff) {
         return Err(Error::NotFound.into());
     }
-    let view = ProductView::new(&product, level);
-    let answer = etag::respond(headers, &view);
-    Ok(cached(answer, product.is_published()))
+    let shown = Tagged::new(&ProductView::new(&product, level))?;
+    if public {
+        app.effects.cache.fill(missed, shown.clone());
+    }
+    Ok(cached(shown.respond(headers), public))
 }
 
 pub(super) async fn replace(
@@ -117,13 +125,13 @@ async fn change(
     headers: HeaderMap,
     decide: impl FnOnce(&Content) -> Result<Content, Error> + Send + 'static,
 ) -> Result<(Product, Level), Error> {
-    let (log, cause) = (app.log.clone(), cause(&caller, request_id));
+    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     app.store
         .write(move |tx| {
             let (present, level) = store::product(tx, id)?;
             etag::require_match(&headers, &ProductView::new(&present, level))?;
             let content = decide(&present.content)?;
-            let product = store::replace(tx, &log, &cause, present, content)?;
+            let product = store::replace(tx, &effects, &cause, present, content)?;
             Ok((product, level))
         })
         .await
@@ -151,12 +159,12 @@ pub(super) async fn remove(
     PathId(id): PathId<kinds::Product>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (log, cause) = (app.log.clone(), cause(&caller, request_id));
+    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     app.store
         .write(move |tx| {
             let (present, level) = store::product(tx, id)?;
             etag::require_match(&headers, &ProductView::new(&present, level))?;
-            store::remove(tx, &log, &cause, &present)
+            store::remove(tx, &effects, &cause, &present)
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

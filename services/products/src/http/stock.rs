@@ -1,16 +1,18 @@
 //! A product's stock: levels, movements, corrections.
 
 use axum::extract::{Extension, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::http::RequestId;
-use chassis::json::{IdempotencyKey, PathId};
+use chassis::idempotency::{Answer, Keyed};
+use chassis::json::PathId;
 use chassis::{FieldError, Json, Problem, Staff};
 use mesh::{Time, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::{Products, cause};
 use crate::domain::{Level, Movement, PIECES_MAX};
-use crate::{Error, idempotency, store};
+use crate::{Error, stock};
 
 /// Movements shown with the levels.
 const MOVEMENTS_SHOWN: usize = 20;
@@ -61,8 +63,8 @@ pub(super) async fn levels(
     Staff(_): Staff,
     PathId(id): PathId<kinds::Product>,
 ) -> Result<Response, Problem> {
-    let level = store::level(&app.store, id)?.ok_or(Error::NotFound)?;
-    let movements = store::movements(&app.store, id, MOVEMENTS_SHOWN)?;
+    let level = stock::level(&app.store, id)?.ok_or(Error::NotFound)?;
+    let movements = stock::movements(&app.store, id, MOVEMENTS_SHOWN)?;
     let movements = movements.into_iter().map(MovementView::from).collect();
     Ok(Json(LevelsAndMovements { levels: level.into(), movements }).into_response())
 }
@@ -108,27 +110,15 @@ pub(super) async fn adjust(
     Staff(caller): Staff,
     Extension(request_id): Extension<RequestId>,
     PathId(id): PathId<kinds::Product>,
-    IdempotencyKey(key): IdempotencyKey,
+    keyed: Keyed,
     Json(correction): Json<Correction>,
 ) -> Result<Response, Problem> {
     let (delta, reason) = correction.check()?;
-    let (log, cause) = (app.log.clone(), cause(&caller, request_id));
-    let write = app.store.write(move |tx| {
-        let move_stock =
-            |tx: &mut ::store::Tx<'_>| store::move_stock(tx, &log, &cause, id, delta, &reason);
-        match key {
-            None => move_stock(tx).map(|level| Ok((level, false))),
-            Some(key) => {
-                let scope = (caller.user_id, id, key);
-                idempotency::once(tx, &scope, (delta, &reason), cause.at, move_stock)
-            }
-        }
+    let turn = keyed.begin(&caller, &(delta, &reason))?;
+    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
+    let reply = turn.once(&app.store, move |tx| {
+        let level = stock::move_pieces(tx, &effects, &cause, id, delta, &reason)?;
+        Ok(Answer::new(StatusCode::OK, &Levels::from(level)))
     });
-    let (level, replayed) = write.await??;
-    let answer = Json(Levels::from(level)).into_response();
-    Ok(if replayed {
-        ([("idempotency-replayed", "true")], answer).into_response()
-    } else {
-        answer
-    })
+    Ok(reply.await?.into())
 }

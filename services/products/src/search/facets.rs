@@ -11,10 +11,9 @@ use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, Score, Searcher, SegmentOrdinal, SegmentReader, Term};
+use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
 
 use super::schema::{NAME_END, SCHEMA, column};
-use crate::Error;
 
 /// Values shown of one facet, the most frequent ones.
 const VALUES_MAX: usize = 100;
@@ -41,6 +40,16 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
+    /// Whether anything is filtered by a facet itself.
+    pub(super) fn narrow(&self, facet: &Facet) -> bool {
+        match facet {
+            Facet::Category => !self.categories.is_empty(),
+            Facet::Brand => !self.brands.is_empty(),
+            Facet::Price => (self.price_min, self.price_max) != (None, None),
+            Facet::Attribute(name) => self.attributes.contains_key(name),
+        }
+    }
+
     /// These filters as clauses that add nothing to a score, without a facet's own.
     pub(super) fn clauses(&self, without: Option<&Facet>) -> Vec<(Occur, Box<dyn Query>)> {
         let fields = &SCHEMA.1;
@@ -102,118 +111,171 @@ pub(crate) struct FacetValue {
     max: Option<i64>,
 }
 
-/// Counts a facet's values among the products `query` finds.
-pub(super) fn count(
-    searcher: &Searcher,
-    query: &dyn Query,
-    facet: &Facet,
-) -> Result<Vec<FacetValue>, Error> {
-    let words = |column, prefix| Words { column, prefix };
-    let counted = match facet {
-        Facet::Category => searcher.search(query, &words(column::CATEGORY, String::new()))?,
-        Facet::Brand => searcher.search(query, &words(column::BRAND, String::new()))?,
-        Facet::Attribute(name) => {
-            let prefix = format!("{name}{NAME_END}");
-            searcher.search(query, &words(column::ATTRIBUTE, prefix))?
-        }
-        Facet::Price => return Ok(prices(searcher.search(query, &Prices)?)),
-    };
-    let mut values: Vec<FacetValue> = counted
-        .into_iter()
-        .map(|(value, count)| FacetValue { value, count, min: None, max: None })
-        .collect();
-    values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-    values.truncate(VALUES_MAX);
-    Ok(values)
+/// Counts the values of several facets in one pass over what a query finds.
+pub(super) struct Counting<'a>(pub(super) Vec<&'a Facet>);
+
+/// What one segment holds of each facet.
+pub(super) struct SegmentCounts(Vec<SegmentCount>);
+
+enum SegmentCount {
+    Words(SegmentWords),
+    Prices(SegmentPrices),
 }
 
-/// Counts the words of a column that begin with a prefix, without it.
-struct Words {
-    column: &'static str,
-    prefix: String,
+/// How many products have each value.
+pub(super) enum Counts {
+    Words(HashMap<String, u64>),
+    Prices(BTreeMap<usize, u64>),
 }
 
-struct SegmentWords {
-    column: Option<StrColumn>,
-    prefix: String,
-    /// The ordinals of the words that count.
-    wanted: std::ops::Range<u64>,
-    counts: HashMap<u64, u64>,
-}
-
-impl Collector for Words {
-    type Fruit = HashMap<String, u64>;
-    type Child = SegmentWords;
+impl Collector for Counting<'_> {
+    type Fruit = Vec<Vec<FacetValue>>;
+    type Child = SegmentCounts;
 
     fn for_segment(
         &self,
         _: SegmentOrdinal,
         segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentWords> {
-        let column = segment.fast_fields().str(self.column)?;
-        let wanted = match &column {
-            Some(column) if !self.prefix.is_empty() => {
-                let end = self.prefix.replace(NAME_END, "\u{20}");
-                let (low, high) = column.dictionary().term_bounds_to_ord(
-                    Bound::Included(self.prefix.as_str()),
-                    Bound::Excluded(end.as_str()),
-                )?;
-                let at = |bound, open| match bound {
-                    Bound::Included(ord) | Bound::Excluded(ord) => ord,
-                    Bound::Unbounded => open,
-                };
-                at(low, 0)..at(high, u64::MAX)
-            }
-            _ => 0..u64::MAX,
+    ) -> tantivy::Result<SegmentCounts> {
+        let words = |column, prefix| {
+            Ok(SegmentCount::Words(SegmentWords::open(
+                segment, column, prefix,
+            )?))
         };
-        Ok(SegmentWords {
-            column,
-            prefix: self.prefix.clone(),
-            wanted,
-            counts: HashMap::new(),
-        })
+        let count = |facet: &&Facet| match facet {
+            Facet::Category => words(column::CATEGORY, String::new()),
+            Facet::Brand => words(column::BRAND, String::new()),
+            Facet::Attribute(name) => words(column::ATTRIBUTE, format!("{name}{NAME_END}")),
+            Facet::Price => Ok(SegmentCount::Prices(SegmentPrices::open(segment)?)),
+        };
+        Ok(SegmentCounts(
+            self.0.iter().map(count).collect::<tantivy::Result<_>>()?,
+        ))
     }
 
     fn requires_scoring(&self) -> bool {
         false
     }
 
-    fn merge_fruits(
-        &self,
-        segments: Vec<HashMap<String, u64>>,
-    ) -> tantivy::Result<HashMap<String, u64>> {
-        let mut all: HashMap<String, u64> = HashMap::new();
-        for (word, count) in segments.into_iter().flatten() {
-            *all.entry(word).or_default() += count;
+    fn merge_fruits(&self, segments: Vec<Vec<Counts>>) -> tantivy::Result<Vec<Vec<FacetValue>>> {
+        let mut all: Vec<Option<Counts>> = self.0.iter().map(|_| None).collect();
+        for segment in segments {
+            for (sum, counts) in all.iter_mut().zip(segment) {
+                match (sum, counts) {
+                    (Some(Counts::Words(sum)), Counts::Words(counts)) => {
+                        for (word, count) in counts {
+                            *sum.entry(word).or_default() += count;
+                        }
+                    }
+                    (Some(Counts::Prices(sum)), Counts::Prices(counts)) => {
+                        for (band, count) in counts {
+                            *sum.entry(band).or_default() += count;
+                        }
+                    }
+                    (sum, counts) => *sum = Some(counts),
+                }
+            }
         }
-        Ok(all)
+        Ok(all.into_iter().map(values).collect())
     }
 }
 
-impl SegmentCollector for SegmentWords {
-    type Fruit = HashMap<String, u64>;
+impl SegmentCollector for SegmentCounts {
+    type Fruit = Vec<Counts>;
 
     fn collect(&mut self, document: DocId, _: Score) {
-        if let Some(column) = &self.column {
-            for word in column.term_ords(document) {
-                if self.wanted.contains(&word) {
-                    *self.counts.entry(word).or_default() += 1;
-                }
+        for count in &mut self.0 {
+            match count {
+                SegmentCount::Words(words) => words.count(document),
+                SegmentCount::Prices(prices) => prices.count(document),
             }
         }
     }
 
-    fn harvest(self) -> HashMap<String, u64> {
-        let Some(column) = self.column else {
+    fn harvest(self) -> Vec<Counts> {
+        let harvest = |count| match count {
+            SegmentCount::Words(words) => Counts::Words(words.named()),
+            SegmentCount::Prices(prices) => Counts::Prices(prices.counts),
+        };
+        self.0.into_iter().map(harvest).collect()
+    }
+}
+
+/// The values of a facet as they are shown, the most frequent first, prices from
+/// the cheapest.
+fn values(counts: Option<Counts>) -> Vec<FacetValue> {
+    match counts {
+        None => Vec::new(),
+        Some(Counts::Prices(counts)) => prices(counts),
+        Some(Counts::Words(counts)) => {
+            let mut values: Vec<FacetValue> = counts
+                .into_iter()
+                .map(|(value, count)| FacetValue { value, count, min: None, max: None })
+                .collect();
+            values
+                .sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+            values.truncate(VALUES_MAX);
+            values
+        }
+    }
+}
+
+/// Counts the words of a column that begin with a prefix, without it.
+struct SegmentWords {
+    column: Option<StrColumn>,
+    prefix: String,
+    /// The place of the first word that counts.
+    first: u64,
+    /// By a word's distance from the first.
+    counts: Vec<u32>,
+}
+
+impl SegmentWords {
+    fn open(segment: &SegmentReader, name: &str, prefix: String) -> tantivy::Result<Self> {
+        let column = segment.fast_fields().str(name)?;
+        let wanted = match &column {
+            None => 0..0,
+            Some(column) if prefix.is_empty() => 0..column.num_terms() as u64,
+            Some(column) => {
+                let end = prefix.replace(NAME_END, "\u{20}");
+                let (low, high) = column.dictionary().term_bounds_to_ord(
+                    Bound::Included(prefix.as_str()),
+                    Bound::Excluded(end.as_str()),
+                )?;
+                let at = |bound, open| match bound {
+                    Bound::Included(ord) | Bound::Excluded(ord) => ord,
+                    Bound::Unbounded => open,
+                };
+                at(low, 0)..at(high, column.num_terms() as u64)
+            }
+        };
+        let words = usize::try_from(wanted.end.saturating_sub(wanted.start)).unwrap_or(0);
+        Ok(Self { column, prefix, first: wanted.start, counts: vec![0; words] })
+    }
+
+    fn count(&mut self, document: DocId) {
+        let Some(column) = &self.column else { return };
+        for word in column.term_ords(document) {
+            let place = word
+                .checked_sub(self.first)
+                .and_then(|place| usize::try_from(place).ok());
+            if let Some(count) = place.and_then(|place| self.counts.get_mut(place)) {
+                *count += 1;
+            }
+        }
+    }
+
+    fn named(self) -> HashMap<String, u64> {
+        let (Some(column), mut word) = (self.column, String::new()) else {
             return HashMap::new();
         };
-        let mut word = String::new();
         let mut named = HashMap::new();
-        for (ord, count) in self.counts {
+        let counted = self.counts.into_iter().zip(self.first..);
+        for (count, ord) in counted.filter(|(count, _)| *count > 0) {
             // A word that cannot be read is a facet value fewer, not a failed search.
             if column.ord_to_str(ord, &mut word).is_ok_and(|found| found) {
                 let name = word.strip_prefix(&self.prefix).unwrap_or(&word);
-                named.insert(name.to_owned(), count);
+                named.insert(name.to_owned(), u64::from(count));
             }
         }
         named
@@ -228,54 +290,22 @@ static BAND_ENDS: std::sync::LazyLock<Vec<i64>> = std::sync::LazyLock::new(|| {
 });
 
 /// Counts prices by band.
-struct Prices;
-
 struct SegmentPrices {
     column: Column<i64>,
     counts: BTreeMap<usize, u64>,
 }
 
-impl Collector for Prices {
-    type Fruit = BTreeMap<usize, u64>;
-    type Child = SegmentPrices;
-
-    fn for_segment(
-        &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentPrices> {
+impl SegmentPrices {
+    fn open(segment: &SegmentReader) -> tantivy::Result<Self> {
         let column = segment.fast_fields().i64(column::PRICE)?;
-        Ok(SegmentPrices { column, counts: BTreeMap::new() })
+        Ok(Self { column, counts: BTreeMap::new() })
     }
 
-    fn requires_scoring(&self) -> bool {
-        false
-    }
-
-    fn merge_fruits(
-        &self,
-        segments: Vec<BTreeMap<usize, u64>>,
-    ) -> tantivy::Result<BTreeMap<usize, u64>> {
-        let mut all: BTreeMap<usize, u64> = BTreeMap::new();
-        for (band, count) in segments.into_iter().flatten() {
-            *all.entry(band).or_default() += count;
-        }
-        Ok(all)
-    }
-}
-
-impl SegmentCollector for SegmentPrices {
-    type Fruit = BTreeMap<usize, u64>;
-
-    fn collect(&mut self, document: DocId, _: Score) {
+    fn count(&mut self, document: DocId) {
         if let Some(price) = self.column.first(document) {
             let band = BAND_ENDS.partition_point(|end| *end <= price);
             *self.counts.entry(band).or_default() += 1;
         }
-    }
-
-    fn harvest(self) -> BTreeMap<usize, u64> {
-        self.counts
     }
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use tantivy::tokenizer::TextAnalyzer;
 
-use super::query::{Marks, stem};
-use super::schema::plain;
+use super::query::Marks;
+use super::schema::{plain, stemmed};
 use crate::domain::Content;
 
 /// How much of a longer text is shown around its first match, in bytes.
@@ -19,28 +19,36 @@ const LEAD_BYTES: usize = 60;
 
 /// The texts of a product in which something matched, marked.
 pub(super) fn highlights(content: &Content, marks: &Marks) -> BTreeMap<&'static str, String> {
-    let mut analyzer = plain();
+    let mut analyzers = (stemmed(), plain());
     [
         ("title", &content.title),
         ("description", &content.description),
         ("brand", &content.brand),
     ]
     .into_iter()
-    .filter_map(|(name, text)| Some((name, marked(&mut analyzer, text, marks)?)))
+    .filter_map(|(name, text)| Some((name, marked(&mut analyzers, text, marks)?)))
     .collect()
 }
 
-fn marked(analyzer: &mut TextAnalyzer, text: &str, marks: &Marks) -> Option<String> {
+/// The words of a text as stems and as they are, in the same places.
+type Analyzers = (TextAnalyzer, TextAnalyzer);
+
+fn marked((stems, words): &mut Analyzers, text: &str, marks: &Marks) -> Option<String> {
     let mut matches: Vec<Range<usize>> = Vec::new();
-    analyzer.token_stream(text).process(&mut |token| {
-        let begun = marks
-            .prefix
-            .as_ref()
-            .is_some_and(|prefix| token.text.starts_with(prefix));
-        if begun || marks.stems.contains(&stem(&token.text)) {
+    stems.token_stream(text).process(&mut |token| {
+        if marks.stems.contains(&token.text) {
             matches.push(token.offset_from..token.offset_to);
         }
     });
+    if let Some(prefix) = &marks.prefix {
+        words.token_stream(text).process(&mut |token| {
+            if token.text.starts_with(prefix) {
+                matches.push(token.offset_from..token.offset_to);
+            }
+        });
+        matches.sort_unstable_by_key(|found| found.start);
+        matches.dedup();
+    }
     let first = matches.first()?.start;
     let shown = fragment(text, first);
     let mut out = String::new();
@@ -95,12 +103,13 @@ fn escape(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::stem;
     use super::*;
 
     #[test]
     fn matches_are_marked_and_all_else_is_escaped() {
         let marks = Marks { stems: [stem("lamps")].into(), prefix: Some("des".into()) };
-        let mark = |text: &str| marked(&mut plain(), text, &marks);
+        let mark = |text: &str| marked(&mut (stemmed(), plain()), text, &marks);
         assert_eq!(
             mark("Desk <b>Lamp</b> & more").unwrap(),
             "<em>Desk</em> &lt;b&gt;<em>Lamp</em>&lt;/b&gt; &amp; more"

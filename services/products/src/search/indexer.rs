@@ -1,9 +1,10 @@
 //! Keeps the index level with the service's own log.
 //!
 //! The index is a follower whose cursor is tantivy's commit payload: what a
-//! commit holds and how far it had read become durable together. The index lags
-//! and never leads, since only durable events are read; what is indexed is a
-//! product's present state, so reading an event twice does no harm.
+//! commit holds and how far it had read become durable together. What is indexed
+//! is a product's present state, so reading an event twice does no harm; and a
+//! commit waits until all it may have seen is durable, so the index lags behind
+//! the store and never leads it, whenever the power is cut.
 //!
 //! **Invariant:** an index whose cursor the log does not show, or which cannot be
 //! read, is deleted and made anew from the store.
@@ -34,6 +35,7 @@ use crate::store::{self, PRODUCTS};
 
 /// The least tantivy takes; enough for tens of thousands of products a second.
 const WRITER_BYTES: usize = 15_000_000;
+const DOCSTORE_BLOCK_BYTES: usize = 1_024;
 /// Segments are merged by the handful: few small files, little memory.
 const SEGMENTS_MERGED: usize = 4;
 /// A segment is rewritten when this part of it is deleted.
@@ -44,6 +46,9 @@ const GATHER: Duration = Duration::from_millis(100);
 const COMMIT_EVERY: Duration = Duration::from_millis(600);
 /// Products indexed before a commit even while more keep coming.
 const PRODUCTS_PER_COMMIT: usize = 5_000;
+/// Events passed over before the cursor is committed though nothing changed, so
+/// that a restart does not read them again.
+const EVENTS_PER_CURSOR: u64 = 10_000;
 /// How long the writer is kept after the last change. It holds megabytes and
 /// threads; opened for each change, it would never come to merging segments.
 const WRITER_KEPT: Duration = Duration::from_secs(5);
@@ -78,6 +83,8 @@ pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error
     fs::create_dir_all(dir).map_err(failed)?;
     let settings = IndexSettings {
         docstore_compress_dedicated_thread: false,
+        // Ids are read one by one: a block is unpacked for each.
+        docstore_blocksize: DOCSTORE_BLOCK_BYTES,
         ..IndexSettings::default()
     };
     let mut index = Index::builder()
@@ -179,11 +186,16 @@ impl Indexer {
                 None => return Ok(()),
             },
         };
+        let mut committed = mark.seq;
         loop {
             let (reached, changed) = self.index_after(&writer, mark)?;
             mark = reached;
-            if changed {
+            if changed || mark.seq - committed >= EVENTS_PER_CURSOR {
+                if self.wait(self.log.settled()).transpose()?.is_none() {
+                    return Ok(());
+                }
                 self.commit(&mut writer, mark)?;
+                committed = mark.seq;
             }
             let due = Instant::now() + COMMIT_EVERY;
             if mark.seq < self.log.tail().seq {
@@ -229,6 +241,9 @@ impl Indexer {
             if self.stop.is_cancelled() {
                 return Ok(None);
             }
+        }
+        if self.wait(self.log.settled()).transpose()?.is_none() {
+            return Ok(None);
         }
         self.commit(writer, mark)?;
         tracing::info!(products = done, "the search index is built");

@@ -1,69 +1,75 @@
 //! From what a person typed to a query over the index.
 //!
-//! Every word must match somewhere; where, decides how much it counts: exact
-//! beats stemmed beats completed beats corrected. A word the index knows is taken
-//! as it is, unless a far more frequent one is a slip away; only if that finds
-//! nothing are all words doubted, and only if that finds nothing may words be
-//! missing.
+//! A word is looked for as its stem in the product's texts and, worth less, in
+//! its attributes; the very word goes before others of its stem. What else a word
+//! may stand for counts instead of it and never on top of it: a synonym, two
+//! words written as one or one as two, the word whose beginning it is. Only a word
+//! that nothing in the shop knows is corrected.
+//!
+//! **Invariant:** every word typed has its clause, so that fewer words found is
+//! always told from all words found.
 
 use std::collections::BTreeSet;
 
-use tantivy::query::{BooleanQuery, BoostQuery, DisjunctionMaxQuery, Occur, Query, TermQuery};
+use tantivy::query::{
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, DisjunctionMaxQuery, EmptyQuery, Occur,
+    Query, TermQuery,
+};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Searcher, Term};
 
-use super::schema::{Fields, SCHEMA, compact, plain, stemmed, words_of};
+use super::schema::{Fields, SCHEMA, compact, plain, stem, words_of};
+use super::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
 use super::vocabulary::{self, Doubted};
 use crate::Error;
 
 /// Words looked at; the rest of a longer query is ignored.
 const WORDS_MAX: usize = 16;
-/// Words a typo may be corrected to, or a beginning completed to.
-const CORRECTIONS_MAX: usize = 6;
-const COMPLETIONS_MAX: usize = 30;
-/// Letters from which a beginning is completed.
+/// Words that a beginning is completed to.
+const COMPLETIONS_MAX: usize = 10;
+/// Letters from which a beginning is completed: of a word nobody knows, and of one
+/// that is a word itself.
 const PREFIX_CHARS_MIN: usize = 2;
-
-/// A known word is doubted beside a likely one this many times as frequent: other
-/// people's typos are in the catalogue too.
-const TIMES_AS_FREQUENT: u64 = 20;
+const KNOWN_PREFIX_CHARS_MIN: usize = 3;
+/// A word in so few documents may be somebody else's typo…
+const RARE_DOCUMENTS_MAX: u64 = 2;
+/// …of one this many times as frequent.
+const TIMES_AS_FREQUENT: u64 = 50;
+/// Letters on each side where a word is taken for two.
+const PART_CHARS_MIN: usize = 3;
 
 /// What a match is worth, by where the word stands.
-const MODEL: Score = 6.0;
-const TITLE_EXACT: Score = 4.0;
-const TITLE: Score = 3.0;
-const BRAND: Score = 2.5;
-const CATEGORY: Score = 1.5;
-const DESCRIPTION: Score = 1.0;
-const ATTRIBUTES: Score = 0.6;
-/// What a guessed word is worth beside one that was typed.
-const COMPLETED: Score = 0.5;
-const CORRECTED: Score = 0.25;
-/// What a word's lesser matches add to its best one.
-const TIE_BREAKER: Score = 0.1;
+const TEXT: Score = 1.0;
+const ATTRIBUTE: Score = 0.15;
+const MODEL: Score = 1.0;
+const EXACT: Score = 0.1;
+/// What another way to say it is worth.
+const SYNONYM: Score = 0.9;
+/// Of each of the two words that are one in the text.
+const JOINED: Score = 0.5;
+const COMPLETED: Score = 0.05;
+const DOUBTED: Score = 0.5;
 
-/// A clause of the query, and the best spelling of what it stands for.
-type Clause = (Box<dyn Query>, String);
-
-/// How much doubt a query is read with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// Words the index knows mean what they say.
-    UnknownWords,
-    /// Any word may be a typo.
-    EveryWord,
-    /// And any word may be missing.
-    AnyWord,
-}
+/// Words that are in a query for its grammar and need not be found.
+const FUNCTION_WORDS: &[&str] = &[
+    "a", "an", "and", "for", "from", "in", "of", "on", "or", "the", "to", "with",
+];
 
 /// A query ready to be run.
 pub(super) struct Plan {
-    /// `None`: everything matches.
-    pub(super) query: Option<Box<dyn Query>>,
+    clauses: Vec<Clause>,
     /// The text with typos corrected, if there were any.
     pub(super) corrected: Option<String>,
     /// What to mark in the texts found.
     pub(super) marks: Marks,
+}
+
+/// What one word asks for.
+struct Clause {
+    query: Box<dyn Query>,
+    /// How much the word tells: the rarer, the more.
+    rarity: Score,
+    needed: bool,
 }
 
 /// The words that a match is recognised by.
@@ -75,162 +81,354 @@ pub(super) struct Marks {
     pub(super) prefix: Option<String>,
 }
 
-/// Reads a text with some doubt.
-pub(super) fn plan(searcher: &Searcher, text: &str, doubt: Doubt) -> Result<Plan, Error> {
-    let chunks: Vec<&str> = text.split_whitespace().take(WORDS_MAX).collect();
+impl Plan {
+    /// How many words must be found.
+    pub(super) fn words(&self) -> usize {
+        let needed = self.clauses.iter().filter(|clause| clause.needed);
+        needed.count()
+    }
+
+    /// What finds products that lack at most so many of the words. Those that lack
+    /// less, and less telling words, come first.
+    pub(super) fn query(&self, missing: usize) -> Box<dyn Query> {
+        if self.clauses.is_empty() {
+            return Box::new(AllQuery);
+        }
+        if missing == 0 {
+            let clause = |clause: &Clause| {
+                let occur = if clause.needed { Occur::Must } else { Occur::Should };
+                (occur, clause.query.box_clone())
+            };
+            return Box::new(BooleanQuery::new(self.clauses.iter().map(clause).collect()));
+        }
+        let needed = self.clauses.iter().filter(|clause| clause.needed);
+        let found = |clause: &Clause| -> Box<dyn Query> {
+            let there = ConstScoreQuery::new(Box::new(AllQuery), clause.rarity);
+            Box::new(BooleanQuery::intersection(vec![
+                clause.query.box_clone(),
+                Box::new(there),
+            ]))
+        };
+        Box::new(BooleanQuery::union_with_minimum_required_clauses(
+            needed.map(found).collect(),
+            self.words().saturating_sub(missing).max(1),
+        ))
+    }
+}
+
+/// Reads a text.
+pub(super) fn plan(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Result<Plan, Error> {
+    let fields = &SCHEMA.1;
+    let chunks: Vec<Chunk<'_>> = text
+        .split_whitespace()
+        .take(WORDS_MAX)
+        .map(|typed| Chunk { typed, words: words_of(&mut plain(), typed) })
+        .filter(|chunk| !chunk.words.is_empty())
+        .collect();
+    // Whoever ended with a space has finished the last word.
+    let typing = !text.ends_with(char::is_whitespace);
     let mut reading = Reading {
         searcher,
-        fields: &SCHEMA.1,
-        doubt,
+        fields,
+        words: chunks
+            .iter()
+            .flat_map(|chunk| chunk.words.iter().map(String::as_str))
+            .collect(),
         marks: Marks::default(),
         corrected: false,
     };
-    // Whoever ended with a space has finished the last word.
-    let typing = !text.ends_with(char::is_whitespace);
-    let mut clauses = Vec::new();
-    let mut spelled = Vec::new();
-    for (place, chunk) in chunks.iter().enumerate() {
+    let mut ways: Vec<Vec<Box<dyn Query>>> = Vec::new();
+    ways.resize_with(chunks.len(), Vec::new);
+    reading.joined(&chunks, &mut ways)?;
+    reading.synonyms(synonyms, &chunks, &mut ways)?;
+    let (mut clauses, mut spelled) = (Vec::new(), Vec::new());
+    for (place, (chunk, ways)) in chunks.iter().zip(ways).enumerate() {
         let last = typing && place + 1 == chunks.len();
-        if let Some((query, spelling)) = reading.chunk(chunk, last)? {
-            clauses.push(query);
-            spelled.push(spelling);
-        }
+        let (query, spelling) = reading.chunk(chunk, last, ways)?;
+        let rarity = reading.rarity(&chunk.words)?;
+        let needed = !FUNCTION_WORDS.contains(&chunk.words[0].as_str());
+        clauses.push(Clause { query, rarity, needed });
+        spelled.push(spelling);
     }
-    let occur = match doubt {
-        Doubt::AnyWord => Occur::Should,
-        Doubt::UnknownWords | Doubt::EveryWord => Occur::Must,
-    };
-    let query = (!clauses.is_empty()).then(|| -> Box<dyn Query> {
-        let clauses = clauses.into_iter().map(|query| (occur, query));
-        Box::new(BooleanQuery::new(clauses.collect()))
-    });
+    if clauses.iter().all(|clause| !clause.needed) {
+        clauses.iter_mut().for_each(|clause| clause.needed = true);
+    }
     let corrected = reading.corrected.then(|| spelled.join(" "));
-    Ok(Plan { query, corrected, marks: reading.marks })
+    Ok(Plan { clauses, corrected, marks: reading.marks })
 }
+
+/// What stands between two spaces: a word, or words joined by marks such as
+/// `usb-c`, which may also be a model number.
+struct Chunk<'a> {
+    typed: &'a str,
+    words: Vec<String>,
+}
+
+/// A query, and the spelling of what it stands for.
+type Spelled = (Box<dyn Query>, String);
 
 struct Reading<'a> {
     searcher: &'a Searcher,
     fields: &'a Fields,
-    doubt: Doubt,
+    /// All words typed.
+    words: Vec<&'a str>,
     marks: Marks,
     corrected: bool,
 }
 
-impl Reading<'_> {
-    /// What stands between two spaces: a word, or words joined by marks such as
-    /// `usb-c`, which may also be a model number. With its corrected spelling.
-    fn chunk(&mut self, chunk: &str, last: bool) -> Result<Option<Clause>, Error> {
-        let parts = words_of(&mut plain(), chunk);
-        let whole = compact(chunk);
-        let is_model = vocabulary::documents(self.searcher, self.fields.model, &whole)? > 0;
-        match parts.as_slice() {
-            [] => return Ok(None),
-            [word] => return self.word(word, last, is_model).map(Some),
-            _ => {}
+impl<'a> Reading<'a> {
+    /// Neighbours that somewhere are written as one: `smart watch`, `mx 500`.
+    fn joined(
+        &mut self,
+        chunks: &[Chunk<'_>],
+        ways: &mut [Vec<Box<dyn Query>>],
+    ) -> Result<(), Error> {
+        for (place, pair) in chunks.windows(2).enumerate() {
+            let joined = format!("{}{}", compact(pair[0].typed), compact(pair[1].typed));
+            if self.knows(&joined)? {
+                let query = self.as_typed(&joined)?;
+                for ways in &mut ways[place..place + 2] {
+                    ways.push(worth(query.box_clone(), JOINED));
+                }
+            }
         }
-        let (mut clauses, mut spelled) = (Vec::new(), Vec::new());
-        for (place, part) in parts.iter().enumerate() {
-            let last = last && place + 1 == parts.len();
-            let (query, spelling) = self.word(part, last, is_model)?;
-            clauses.push(query);
+        Ok(())
+    }
+
+    /// What else the owner calls these words.
+    fn synonyms(
+        &mut self,
+        synonyms: &Synonyms,
+        chunks: &[Chunk<'_>],
+        ways: &mut [Vec<Box<dyn Query>>],
+    ) -> Result<(), Error> {
+        let stems: Vec<String> = chunks
+            .iter()
+            .map(|chunk| stem(&chunk.words.join("")))
+            .collect();
+        for from in 0..stems.len() {
+            for to in from + 1..=stems.len().min(from + PHRASE_WORDS_MAX) {
+                for phrase in synonyms.of(&stems[from..to]) {
+                    let query = self.phrase(phrase)?;
+                    // Each word of the phrase carries its part of the whole.
+                    let part = SYNONYM / (to - from) as Score;
+                    for ways in &mut ways[from..to] {
+                        ways.push(worth(query.box_clone(), part));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn phrase(&mut self, words: &Phrase) -> Result<Box<dyn Query>, Error> {
+        let queries = words
+            .iter()
+            .map(|word| self.as_typed(word))
+            .collect::<Result<_, _>>()?;
+        Ok(all_of(queries))
+    }
+
+    /// A chunk, with the other ways to say it, and how it is spelled best.
+    fn chunk(
+        &mut self,
+        chunk: &Chunk<'_>,
+        last: bool,
+        mut ways: Vec<Box<dyn Query>>,
+    ) -> Result<Spelled, Error> {
+        let whole = compact(chunk.typed);
+        if let [word] = chunk.words.as_slice() {
+            return self.word(word, last, ways);
+        }
+        let is_model = vocabulary::documents(self.searcher, self.fields.model, &whole)? > 0;
+        let (mut parts, mut spelled) = (Vec::new(), Vec::new());
+        for (place, part) in chunk.words.iter().enumerate() {
+            let last = last && place + 1 == chunk.words.len();
+            let (query, spelling) = if is_model {
+                (self.as_typed(part)?, part.clone())
+            } else {
+                self.word(part, last, Vec::new())?
+            };
+            parts.push(query);
             spelled.push(spelling);
         }
-        let mut ways: Vec<Box<dyn Query>> = vec![
-            Box::new(BooleanQuery::intersection(clauses)),
-            self.boosted(self.fields.model, &whole, MODEL * 2.0),
-        ];
-        if last {
-            ways.extend(self.models_beginning(&whole)?);
-        }
-        let spelling = if spelled == parts {
-            chunk.to_owned()
+        let spelling = if spelled == chunk.words {
+            chunk.typed.to_owned()
         } else {
             spelled.join(" ")
         };
-        Ok(Some((best_of(ways), spelling)))
-    }
-
-    /// A word as typed, completed or corrected, and how it was spelled best.
-    fn word(&mut self, word: &str, last: bool, is_model: bool) -> Result<Clause, Error> {
-        let mut ways = vec![self.as_typed(word)];
-        let known = self.documents(word)?.max(u64::from(is_model));
-        let mut completed = false;
-        if last && word.chars().count() >= PREFIX_CHARS_MIN {
-            let words = self.fields.words;
-            for full in vocabulary::completions(self.searcher, words, word, COMPLETIONS_MAX)? {
-                if full != word {
-                    completed = true;
-                    ways.push(Box::new(BoostQuery::new(self.as_typed(&full), COMPLETED)));
-                }
-            }
-            ways.extend(self.models_beginning(&compact(word))?);
-            self.marks.prefix = Some(word.to_owned());
+        ways.push(all_of(parts));
+        if is_model {
+            ways.push(self.term(self.fields.model, &whole, MODEL));
         }
-        let mut spelling = word.to_owned();
-        let certain = completed || is_model;
-        if self.doubt != Doubt::UnknownWords || !certain {
-            let near = self.near(word, last, known)?;
-            if let (0, false, Some(best)) = (known, completed, near.first()) {
-                spelling.clone_from(best);
-                self.corrected = true;
-            }
-            for meant in near {
-                ways.push(Box::new(BoostQuery::new(self.as_typed(&meant), CORRECTED)));
-            }
+        if last {
+            ways.extend(self.models_beginning(&whole)?);
         }
         Ok((best_of(ways), spelling))
     }
 
-    /// What a word that so many documents have may be a typo of.
-    fn near(&self, word: &str, last: bool, known: u64) -> Result<Vec<String>, Error> {
-        let documents_min = match self.doubt {
-            Doubt::UnknownWords => known * TIMES_AS_FREQUENT,
-            Doubt::EveryWord | Doubt::AnyWord => 0,
-        };
-        let look = |as_prefix| {
-            let doubted = Doubted { word, as_prefix, documents_min };
-            vocabulary::corrections(self.searcher, self.fields.words, &doubted, CORRECTIONS_MAX)
-        };
-        let near = look(false)?;
-        if near.is_empty() && last && known == 0 {
-            look(true)
+    /// A word as typed, completed or, if nothing knows it, corrected; and how it
+    /// is spelled best.
+    fn word(
+        &mut self,
+        word: &str,
+        last: bool,
+        mut ways: Vec<Box<dyn Query>>,
+    ) -> Result<Spelled, Error> {
+        let known = self.knows(word)?;
+        if known {
+            ways.push(self.as_typed(word)?);
+        }
+        if last {
+            ways.extend(self.completed(word, known)?);
+        }
+        let mut spelling = word.to_owned();
+        if ways.is_empty() {
+            if let Some((query, meant)) = self.meant(word, last)? {
+                (spelling, self.corrected) = (meant, true);
+                ways.push(query);
+            }
+        } else if known && let Some(meant) = self.doubted(word)? {
+            ways.push(worth(self.as_typed(&meant)?, DOUBTED));
+        }
+        Ok((best_of(ways), spelling))
+    }
+
+    /// The words whose beginning it may be.
+    fn completed(&mut self, word: &str, known: bool) -> Result<Vec<Box<dyn Query>>, Error> {
+        let chars_min = if known {
+            KNOWN_PREFIX_CHARS_MIN
         } else {
-            Ok(near)
+            PREFIX_CHARS_MIN
+        };
+        let mut ways = self.models_beginning(&compact(word))?;
+        if word.chars().count() < chars_min {
+            return Ok(ways);
         }
-    }
-
-    /// How many documents have the word, or another word of its stem.
-    fn documents(&self, word: &str) -> Result<u64, Error> {
-        let mut most = vocabulary::documents(self.searcher, self.fields.words, word)?;
-        let stem = stem(word);
-        for (field, _) in self.stemmed_fields() {
-            most = most.max(vocabulary::documents(self.searcher, field, &stem)?);
-        }
-        Ok(most)
-    }
-
-    fn stemmed_fields(&self) -> [(Field, Score); 5] {
-        [
-            (self.fields.title, TITLE),
-            (self.fields.brand_words, BRAND),
-            (self.fields.category_words, CATEGORY),
-            (self.fields.description, DESCRIPTION),
-            (self.fields.attribute_words, ATTRIBUTES),
-        ]
-    }
-
-    /// A word where it is worth most.
-    fn as_typed(&mut self, word: &str) -> Box<dyn Query> {
-        let stem = stem(word);
-        let mut places: Vec<Box<dyn Query>> = self
-            .stemmed_fields()
-            .into_iter()
-            .map(|(field, worth)| self.boosted(field, &stem, worth))
+        let own = stem(word);
+        let full =
+            vocabulary::completions(self.searcher, self.fields.words, word, COMPLETIONS_MAX)?;
+        let stems: BTreeSet<String> = full
+            .iter()
+            .map(|(full, _)| stem(full))
+            .filter(|stem| *stem != own)
             .collect();
-        places.push(self.boosted(self.fields.title_exact, word, TITLE_EXACT));
-        places.push(self.boosted(self.fields.model, word, MODEL));
+        if !full.is_empty() {
+            self.marks.prefix = Some(word.to_owned());
+        }
+        for stem in stems {
+            ways.push(self.term(self.fields.text, &stem, COMPLETED));
+            ways.push(self.term(self.fields.attributes, &stem, COMPLETED * ATTRIBUTE));
+            self.marks.stems.insert(stem);
+        }
+        Ok(ways)
+    }
+
+    /// What a word that nothing knows stands for: two words, or a typo of one.
+    fn meant(&mut self, word: &str, last: bool) -> Result<Option<Spelled>, Error> {
+        for as_prefix in [false, true] {
+            if as_prefix && !last {
+                break;
+            }
+            if let Some((meant, _)) = self.corrections(word, as_prefix)?.into_iter().next() {
+                return Ok(Some((self.as_typed(&meant)?, meant)));
+            }
+        }
+        if let Some(parts) = self.parts(word)? {
+            return Ok(Some((self.phrase(&parts)?, parts.join(" "))));
+        }
+        Ok(None)
+    }
+
+    /// The far more frequent word that a rare one may be a typo of.
+    fn doubted(&self, word: &str) -> Result<Option<String>, Error> {
+        let documents = vocabulary::documents(self.searcher, self.fields.text, &stem(word))?;
+        if documents > RARE_DOCUMENTS_MAX {
+            return Ok(None);
+        }
+        let nearest = self.corrections(word, false)?.into_iter().next();
+        let frequent =
+            |(_, found): &(String, u32)| u64::from(*found) >= documents.max(1) * TIMES_AS_FREQUENT;
+        Ok(nearest.filter(frequent).map(|(meant, _)| meant))
+    }
+
+    fn corrections(&self, word: &str, as_prefix: bool) -> Result<Vec<(String, u32)>, Error> {
+        let beside: Vec<&str> = self
+            .words
+            .iter()
+            .copied()
+            .filter(|other| *other != word)
+            .collect();
+        let doubted = Doubted { word, as_prefix, beside: &beside };
+        vocabulary::corrections(self.searcher, self.fields.words, &doubted)
+    }
+
+    /// Two words written as one, if products have both: those that most have.
+    fn parts(&self, word: &str) -> Result<Option<Phrase>, Error> {
+        let mut best: Option<(u32, Phrase)> = None;
+        for (cut, _) in word.char_indices() {
+            let (one, other) = word.split_at(cut);
+            if one.chars().count() < PART_CHARS_MIN || other.chars().count() < PART_CHARS_MIN {
+                continue;
+            }
+            let together = vocabulary::together(self.searcher, self.fields.words, one, other)?;
+            if together > best.as_ref().map_or(0, |(most, _)| *most) {
+                best = Some((together, vec![one.to_owned(), other.to_owned()]));
+            }
+        }
+        Ok(best.map(|(_, parts)| parts))
+    }
+
+    /// Whether any product has the word, or another of its stem.
+    fn knows(&self, word: &str) -> Result<bool, Error> {
+        let Fields { text, attributes, words, model, .. } = *self.fields;
+        let stem = stem(word);
+        for (field, word) in [
+            (words, word),
+            (text, &stem),
+            (attributes, &stem),
+            (model, word),
+        ] {
+            if vocabulary::documents(self.searcher, field, word)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// How much words tell together: the logarithm that BM25 weighs them by.
+    fn rarity(&self, words: &[String]) -> Result<Score, Error> {
+        let all = self.searcher.num_docs() as Score;
+        let mut rarity: Score = 0.0;
+        for word in words {
+            let found =
+                vocabulary::documents(self.searcher, self.fields.text, &stem(word))? as Score;
+            rarity = rarity.max((1.0 + (all - found + 0.5).max(0.0) / (found + 0.5)).ln());
+        }
+        Ok(rarity)
+    }
+
+    /// A word wherever it may stand.
+    fn as_typed(&mut self, word: &str) -> Result<Box<dyn Query>, Error> {
+        let Fields { text, attributes, words, model, .. } = *self.fields;
+        let stem = stem(word);
+        let mut places = Vec::new();
+        for (field, word, worth) in [
+            (text, stem.as_str(), TEXT),
+            (attributes, &stem, ATTRIBUTE),
+            (words, word, EXACT),
+            (model, word, MODEL),
+        ] {
+            if vocabulary::documents(self.searcher, field, word)? > 0 {
+                places.push(self.term(field, word, worth));
+            }
+        }
         self.marks.stems.insert(stem);
-        best_of(places)
+        Ok(match places.len() {
+            0 => Box::new(EmptyQuery),
+            1 => places.remove(0),
+            _ => Box::new(BooleanQuery::union(places)),
+        })
     }
 
     fn models_beginning(&self, prefix: &str) -> Result<Vec<Box<dyn Query>>, Error> {
@@ -242,23 +440,31 @@ impl Reading<'_> {
         }
         let field = self.fields.model;
         let models = vocabulary::completions(self.searcher, field, prefix, COMPLETIONS_MAX)?;
-        let worth = MODEL * COMPLETED;
-        let query = |model: &String| self.boosted(field, model, worth);
+        let query = |(model, _): &(String, u32)| self.term(field, model, COMPLETED * MODEL);
         Ok(models.iter().map(query).collect())
     }
 
-    fn boosted(&self, field: Field, word: &str, worth: Score) -> Box<dyn Query> {
+    fn term(&self, field: Field, word: &str, value: Score) -> Box<dyn Query> {
         let term = Term::from_field_text(field, word);
-        let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-        Box::new(BoostQuery::new(Box::new(query), worth))
+        worth(
+            Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)),
+            value,
+        )
     }
 }
 
-fn best_of(ways: Vec<Box<dyn Query>>) -> Box<dyn Query> {
-    Box::new(DisjunctionMaxQuery::with_tie_breaker(ways, TIE_BREAKER))
+fn worth(query: Box<dyn Query>, value: Score) -> Box<dyn Query> {
+    Box::new(BoostQuery::new(query, value))
 }
 
-pub(super) fn stem(word: &str) -> String {
-    let stems = words_of(&mut stemmed(), word);
-    stems.into_iter().next().unwrap_or_else(|| word.to_owned())
+fn all_of(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+    Box::new(BooleanQuery::intersection(queries))
+}
+
+fn best_of(mut ways: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+    match ways.len() {
+        0 => Box::new(EmptyQuery),
+        1 => ways.remove(0),
+        _ => Box::new(DisjunctionMaxQuery::new(ways)),
+    }
 }

@@ -4,6 +4,7 @@
 //! **Invariant:** whatever changes the bytes of a document raises [`VERSION`], so
 //! that an index made otherwise is rebuilt and never read.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use tantivy::schema::{
@@ -11,15 +12,17 @@ use tantivy::schema::{
     TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{
-    AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer,
-    TextAnalyzer, TokenizerManager,
+    AsciiFoldingFilter, LowerCaser, RemoveLongFilter, SimpleTokenizer, TextAnalyzer,
+    TokenizerManager,
 };
 use tantivy::{Index, TantivyDocument};
 
-use crate::domain::{Content, Level, Product, category_and_above};
+use super::kind;
+use super::stemmer::Stemming;
+use crate::domain::{CATEGORY_SEPARATOR, Content, Level, Product, category_and_above};
 
 /// The shape of the documents; written into every commit.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Words are lower case, without accents, and cut at whatever is neither letter
 /// nor digit.
@@ -34,6 +37,10 @@ const FACET_VALUE_CHARS_MAX: usize = 200;
 /// Between an attribute's name and its value. Names have no control characters.
 pub(super) const NAME_END: char = '\u{1f}';
 
+/// Shorter words, and shorter numbers, are sizes and counts.
+const CODE_BYTES_MIN: usize = 4;
+const CODE_DIGITS_MIN: usize = 6;
+
 /// Attributes whose values are numbers that people look things up by.
 const MODEL_ATTRIBUTES: &[&str] = &[
     "model",
@@ -46,6 +53,9 @@ const MODEL_ATTRIBUTES: &[&str] = &[
     "isbn",
 ];
 
+/// Attribute values that say whether, not what.
+const FLAGS: &[&str] = &["true", "false", "yes", "no", "Yes", "No"];
+
 /// Names of the columns that facets and orders are read from.
 pub(super) mod column {
     pub(crate) const CATEGORY: &str = "category";
@@ -53,6 +63,7 @@ pub(super) mod column {
     pub(crate) const ATTRIBUTE: &str = "attribute";
     pub(crate) const PRICE: &str = "price";
     pub(crate) const CREATED: &str = "created";
+    pub(crate) const KIND: &str = "kind";
 }
 
 /// The fields of a document.
@@ -60,16 +71,18 @@ pub(super) mod column {
 pub(super) struct Fields {
     /// The product's id: the only thing stored.
     pub(super) id: Field,
-    /// Stemmed texts.
-    pub(super) title: Field,
-    pub(super) description: Field,
-    pub(super) brand_words: Field,
-    pub(super) category_words: Field,
-    pub(super) attribute_words: Field,
-    /// The title's words as they are, since an exact word beats its stem.
-    pub(super) title_exact: Field,
-    /// Every word as it is: what a typo is corrected to.
+    /// Title, description and brand, stemmed: what a product is found and ranked
+    /// by. One field, so that a word is as rare as it is in the catalogue and a
+    /// long text is long wherever it stands.
+    pub(super) text: Field,
+    /// Attributes and categories, likewise.
+    pub(super) attributes: Field,
+    /// Every word as it is: what is corrected to, completed to, and what lets an
+    /// exact word go before its stem.
     pub(super) words: Field,
+    /// What is suggested: the words of titles; brands and the last steps of
+    /// categories, whole; in lower case.
+    pub(super) names: Field,
     /// SKU and model numbers, letters and digits only, kept whole.
     pub(super) model: Field,
     /// Every category path, those above included.
@@ -82,6 +95,8 @@ pub(super) struct Fields {
     pub(super) available: Field,
     /// Milliseconds since 1970.
     pub(super) created: Field,
+    /// What the product is and what it is about, see [`kind`].
+    pub(super) kind: Field,
 }
 
 /// The schema and its fields.
@@ -103,14 +118,10 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
     let mut schema = Schema::builder();
     let fields = Fields {
         id: schema.add_text_field("id", STRING | STORED),
-        title: schema.add_text_field("title", stemmed()),
-        description: schema.add_text_field("description", stemmed()),
-        brand_words: schema.add_text_field("brand_words", stemmed()),
-        category_words: schema.add_text_field("category_words", stemmed()),
-        attribute_words: schema.add_text_field("attribute_words", stemmed()),
-        title_exact: schema
-            .add_text_field("title_exact", text(PLAIN, IndexRecordOption::WithFreqs)),
+        text: schema.add_text_field("text", stemmed()),
+        attributes: schema.add_text_field("attributes", stemmed()),
         words: schema.add_text_field("words", text(PLAIN, IndexRecordOption::Basic)),
+        names: schema.add_text_field("names", whole.clone()),
         model: schema.add_text_field("model", whole.clone()),
         category: schema.add_text_field(column::CATEGORY, facet()),
         brand: schema.add_text_field(column::BRAND, facet()),
@@ -118,6 +129,7 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
         price: schema.add_i64_field(column::PRICE, number()),
         available: schema.add_bool_field("available", INDEXED),
         created: schema.add_i64_field(column::CREATED, number()),
+        kind: schema.add_u64_field(column::KIND, FAST),
     };
     (schema.build(), fields)
 });
@@ -137,7 +149,7 @@ pub(super) fn stemmed() -> TextAnalyzer {
         .filter(RemoveLongFilter::limit(WORD_BYTES_MAX))
         .filter(LowerCaser)
         .filter(AsciiFoldingFilter)
-        .filter(Stemmer::new(Language::English))
+        .filter(Stemming)
         .build()
 }
 
@@ -158,6 +170,16 @@ pub(super) fn words_of(analyzer: &mut TextAnalyzer, text: &str) -> Vec<String> {
     words
 }
 
+thread_local! {
+    static STEMMER: RefCell<TextAnalyzer> = RefCell::new(stemmed());
+}
+
+/// A word's stem.
+pub(super) fn stem(word: &str) -> String {
+    let stems = STEMMER.with_borrow_mut(|stemmer| words_of(stemmer, word));
+    stems.into_iter().next().unwrap_or_else(|| word.to_owned())
+}
+
 /// A model number without what people write differently: `DV7-1211ea` and
 /// `dv7 1211EA` are both `dv71211ea`.
 pub(super) fn compact(text: &str) -> String {
@@ -172,20 +194,23 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
     let (fields, content) = (&SCHEMA.1, &product.content);
     let mut document = TantivyDocument::new();
     document.add_text(fields.id, product.id.to_string());
-    document.add_text(fields.title, &content.title);
-    document.add_text(fields.title_exact, &content.title);
-    document.add_text(fields.description, &content.description);
-    document.add_text(fields.brand_words, &content.brand);
     for text in [&content.title, &content.description, &content.brand] {
+        document.add_text(fields.text, text);
         document.add_text(fields.words, text);
+    }
+    for word in words_of(&mut plain(), &content.title) {
+        document.add_text(fields.names, word);
     }
     if !content.brand.is_empty() {
         document.add_text(fields.brand, &content.brand);
+        document.add_text(fields.names, content.brand.to_lowercase());
     }
     let mut paths: Vec<&str> = Vec::new();
     for path in &content.categories {
-        document.add_text(fields.category_words, path);
+        document.add_text(fields.attributes, path);
         document.add_text(fields.words, path);
+        let leaf = path.rsplit(CATEGORY_SEPARATOR).next().unwrap_or(path);
+        document.add_text(fields.names, leaf.to_lowercase());
         paths.extend(category_and_above(path));
     }
     paths.sort_unstable();
@@ -197,12 +222,15 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
         if value.chars().count() <= FACET_VALUE_CHARS_MAX {
             document.add_text(fields.attribute, format!("{name}{NAME_END}{value}"));
         }
+        // Yes, no and 17.3 are for filters; nobody looks for them as words, and
         // "touchscreen: false" must not make it a touchscreen.
-        if !["false", "no"].contains(&value.to_lowercase().as_str()) {
-            document.add_text(fields.attribute_words, name.replace('_', " "));
-            document.add_text(fields.attribute_words, value);
-            document.add_text(fields.words, value);
+        let is_word = value.parse::<f64>().is_err() && !FLAGS.contains(&value.as_str());
+        if is_word {
+            document.add_text(fields.attributes, value);
         }
+    }
+    for mark in kind::marks(content) {
+        document.add_u64(fields.kind, mark);
     }
     for model in models(content) {
         document.add_text(fields.model, model);
@@ -215,27 +243,26 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
 
 /// The SKU, and whatever looks like a model number.
 fn models(content: &Content) -> Vec<String> {
-    let named = content
-        .attributes
-        .iter()
-        .filter(|(name, _)| {
-            let name = name.to_lowercase().replace(['_', '-'], " ");
-            MODEL_ATTRIBUTES.contains(&name.as_str())
-        })
-        .flat_map(|(_, value)| std::iter::once(value.as_str()).chain(value.split([' ', ',', ';'])));
-    let told = content
-        .title
-        .split_whitespace()
-        .filter(|word| word.contains(|letter: char| letter.is_ascii_digit()));
-    let mut models: Vec<String> = std::iter::once(content.sku.as_str())
-        .chain(named)
-        .chain(told)
+    let named = content.attributes.iter().filter(|(name, _)| {
+        let name = name.to_lowercase().replace(['_', '-'], " ");
+        MODEL_ATTRIBUTES.contains(&name.as_str())
+    });
+    let named = named.flat_map(|(_, value)| value.split([' ', ',', ';']));
+    let told = named
+        .chain(content.title.split_whitespace())
         .map(compact)
-        .filter(|model| (2..=WORD_BYTES_MAX).contains(&model.len()))
-        .collect();
+        .filter(|word| is_code(word));
+    let mut models: Vec<String> = told.chain([compact(&content.sku)]).collect();
+    models.retain(|model| (1..=WORD_BYTES_MAX).contains(&model.len()));
     models.sort_unstable();
     models.dedup();
     models
+}
+
+/// Whether a word is a code and not just a word or a number: `mx500`, `0884420588030`.
+fn is_code(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    digits > 0 && word.len() >= CODE_BYTES_MIN && (digits < word.len() || digits >= CODE_DIGITS_MIN)
 }
 
 #[cfg(test)]
@@ -251,7 +278,7 @@ mod tests {
         );
         assert_eq!(
             words_of(&mut stemmed(), text),
-            ["creme", "brule", "lamp", "usb", "c"]
+            ["crem", "brule", "lamp", "usb", "c"]
         );
         assert_eq!(compact("DV7-1211ea"), "dv71211ea");
     }

@@ -243,3 +243,67 @@ async fn categories_count_what_is_published() {
     assert!(!archived.body["items"].as_array().unwrap().is_empty());
     app.finish().await;
 }
+
+/// One product is changed again and again while others read it: nobody who asks
+/// after a change was answered sees what was before it, by id or by SKU, and what
+/// is cached is what is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_after_a_write_sees_it() {
+    const WRITES: u64 = 150;
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let (staff, path) = (app.staff(), make(&app.staff(), lamp("A1")).await);
+    let acknowledged = std::sync::atomic::AtomicU64::new(0);
+    let price = |body: &Value| body["price"]["amount"].as_u64().unwrap();
+    let first = with(
+        &staff,
+        Method::PATCH,
+        &path,
+        json!({"price": {"amount": 0}}),
+    )
+    .await;
+    assert_eq!(first.status, 200);
+    let write = async {
+        for amount in 1..=WRITES {
+            let patch = json!({ "price": { "amount": amount } });
+            assert_eq!(with(&staff, Method::PATCH, &path, patch).await.status, 200);
+            acknowledged.store(amount, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    let readers = join_all((0..6).map(|reader| {
+        let (anyone, path, acknowledged) = (app.anonymous(), &path, &acknowledged);
+        async move {
+            let path = if reader % 2 == 0 {
+                path
+            } else {
+                "/v1/products/by-sku/A1"
+            };
+            let mut known = 0;
+            while known < WRITES {
+                known = acknowledged.load(std::sync::atomic::Ordering::SeqCst);
+                let seen = price(&anyone.get(path).await.body);
+                assert!(seen >= known, "saw {seen} after {known} was acknowledged");
+            }
+        }
+    }));
+    tokio::join!(write, readers);
+
+    // What changes what is shown without changing the product is seen as well, and
+    // what is no longer public is gone from where everyone looks.
+    let anyone = app.anonymous();
+    assert_eq!(anyone.get(&path).await.body["available"], false);
+    let moved = json!({ "delta": 1, "reason": "found" });
+    assert_eq!(
+        staff.post(&format!("{path}/stock"), moved).await.status,
+        200
+    );
+    assert_eq!(anyone.get(&path).await.body["available"], true);
+    assert_eq!(
+        staff.get(&path).await.headers["cache-control"],
+        "public, max-age=0, must-revalidate"
+    );
+    with(&staff, Method::PATCH, &path, json!({"status": "draft"})).await;
+    assert_eq!(staff.get(&path).await.status, 200);
+    assert_eq!(anyone.get(&path).await.status, 404);
+    assert_eq!(anyone.get("/v1/products/by-sku/A1").await.status, 404);
+    app.finish().await;
+}

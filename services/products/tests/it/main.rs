@@ -6,6 +6,7 @@
 )]
 
 mod catalogue;
+mod check;
 mod import;
 mod search;
 mod stock;

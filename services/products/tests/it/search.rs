@@ -104,6 +104,73 @@ async fn words_are_found_however_they_are_typed() {
     app.finish().await;
 }
 
+/// Things before what is about them, words however they are cut, what the owner
+/// calls the same, and nothing only when nothing is near.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_understood() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    for (sku, title, category) in [
+        ("LOCK", "Keyed Laptop Lock", "Computers > Accessories"),
+        (
+            "BAG",
+            "Padded Laptop Bag",
+            "Computers > Laptop Bags",
+        ),
+        (
+            "LAP",
+            "Probook 14 Laptop with a lock slot",
+            "Computers > Laptops",
+        ),
+        ("WATCH", "Runner Smartwatch", "Watches"),
+        ("MX", "Laser Mouse MX500", "Computers > Mice"),
+        ("PAD", "Gel Mouse Pad", "Computers > Accessories"),
+        ("MODE", "Lamp with night mode", "Lamps"),
+        ("TV", "Telly 50", "Televisions"),
+    ] {
+        let mut product = lamp(sku);
+        product["title"] = json!(title);
+        product["categories"] = json!([category]);
+        product["description"] = json!("");
+        make(&staff, product).await;
+    }
+    total(&app, "", 8).await;
+    eprintln!("{}", search(&app, "q=laptop").await);
+    let first = async |typed: &str| {
+        let found = search(&app, &format!("q={typed}")).await;
+        let sku = skus(&found).first().map(|sku| (*sku).to_owned());
+        (sku.unwrap_or_default(), found["corrected"].clone())
+    };
+    for (typed, sku, corrected) in [
+        ("laptop", "LAP", Value::Null),
+        ("laptop+bag", "BAG", Value::Null),
+        ("laptop+lock", "LOCK", Value::Null),
+        ("smart+watch", "WATCH", Value::Null),
+        ("mx+500", "MX", Value::Null),
+        ("mx500", "MX", Value::Null),
+        ("lasermouse", "MX", json!("laser mouse")),
+        // The other words say which correction is meant.
+        ("gel+mose", "PAD", json!("gel mouse")),
+        ("night+mose", "MODE", json!("night mode")),
+        // Not all words are found, and grammar need not be.
+        ("laptop+bag+crocodile", "BAG", Value::Null),
+        ("bag+of+the+laptop", "BAG", Value::Null),
+    ] {
+        assert_eq!(first(typed).await, (sku.into(), corrected), "{typed}");
+    }
+    assert_eq!(search(&app, "q=zzyzxqwk").await["total"], 0);
+
+    let synonyms = app
+        .folder
+        .room("products")
+        .unwrap()
+        .with_file_name("synonyms.txt");
+    std::fs::write(&synonyms, "flatscreen, idiot box, telly\nalone\n").unwrap();
+    let found = async || first("idiot+box").await.0 == "TV" && first("flatscreen").await.0 == "TV";
+    eventually("synonyms are read while the service runs", found).await;
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_narrow_and_facets_count() {
     let app = shop().await;

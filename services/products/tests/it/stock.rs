@@ -129,6 +129,83 @@ async fn an_order_is_held_whole_or_not_at_all() {
     app.finish().await;
 }
 
+/// What is held for an order is given back, or leaves the house, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_ends_once() {
+    let mut app = TestService::start("products", products::open, &["orders"]).await;
+    let orders = app.other("orders");
+    let mut told = Told::by(&app).await;
+    let (staff, user_id) = (app.staff(), Id::new());
+    let stocked = |sku: &str| {
+        let mut product = lamp(sku);
+        product["stock"] = 7.into();
+        product
+    };
+    let lamps = make(&staff, stocked("A1")).await;
+    let chairs = make(&staff, stocked("A2")).await;
+    let say = |order_id: Id<kinds::Order>, fact: Fact| {
+        let orders = orders.clone();
+        async move { orders.say(&order_id.to_string(), fact).await }
+    };
+
+    // Cancelled, also twice, also while it was pending, also when it was refused.
+    let cancelled = |order_id| Fact::OrderCancelled { order_id, user_id, refunded: None };
+    let held = place(&orders, &[(&lamps, 3), (&chairs, 7)]).await;
+    say(held, cancelled(held)).await;
+    told.released(held, 1).await;
+    say(held, cancelled(held)).await;
+    told.released(held, 2).await;
+    let refused = place(&orders, &[(&lamps, 8)]).await;
+    say(refused, cancelled(refused)).await;
+    told.released(refused, 1).await;
+    assert_eq!(levels(&staff, &lamps).await, (7, 0, 7));
+    assert_eq!(levels(&staff, &chairs).await, (7, 0, 7));
+
+    // Shipped, with what came back and what was sent again changing nothing.
+    let sent = place(&orders, &[(&lamps, 3), (&chairs, 1)]).await;
+    let shipped = Fact::OrderShipped { order_id: sent, user_id };
+    let refunded = |order_id, in_full| {
+        let amount = mesh::Money { amount: 1, currency: "EUR".parse().unwrap() };
+        Fact::OrderRefunded { order_id, user_id, amount, in_full }
+    };
+    for fact in [shipped.clone(), shipped, refunded(sent, true)] {
+        say(sent, fact).await;
+    }
+    // A paid order that is refunded frees what it holds, once it is all refunded;
+    // a product removed meanwhile takes its pieces with it.
+    let paid = place(&orders, &[(&lamps, 2), (&chairs, 2)]).await;
+    say(paid, refunded(paid, false)).await;
+    assert_eq!(told.of(paid).await, Ok(()));
+    assert_eq!(levels(&staff, &lamps).await, (4, 2, 2));
+    assert_eq!(levels(&staff, &chairs).await, (6, 2, 4));
+    send(staff.request(Method::DELETE, &chairs)).await;
+    say(paid, refunded(paid, true)).await;
+    told.released(paid, 1).await;
+    told.released(sent, 0).await;
+    assert_eq!(levels(&staff, &lamps).await, (4, 0, 4));
+    let shown = staff.get(&format!("{lamps}/stock")).await.body;
+    let movement = &shown["movements"][0];
+    assert_eq!(
+        (&movement["delta"], &movement["reason"]),
+        (&json!(-3), &json!("order shipped"))
+    );
+
+    // Five are wanted on the shelf; each time it goes below is told once.
+    let low = |fact: &Fact| match fact {
+        Fact::StockLow { product_id, available } => Some((*product_id, *available)),
+        _ => None,
+    };
+    let lamp = id_of(&lamps);
+    let chair = id_of(&chairs);
+    assert_eq!(
+        told.all(4, low).await,
+        [(lamp, 4), (chair, 0), (lamp, 4), (chair, 4)]
+    );
+    app.restart("products", products::open).await;
+    assert_eq!(levels(&app.staff(), &lamps).await, (4, 0, 4));
+    app.finish().await;
+}
+
 /// Random orders against little stock: what is held adds up, and is never more
 /// than there is.
 #[tokio::test(flavor = "multi_thread")]
@@ -184,10 +261,10 @@ async fn stock_adds_up() {
 /// Held, or what was short: of what, how many were wanted, how many there were.
 type Outcome = Result<(), Vec<(Id<kinds::Product>, u32, i64)>>;
 
-/// What products told of orders, as another service hears it.
+/// What products told, as another service hears it.
 struct Told {
-    heard: flume::Receiver<(Id<kinds::Order>, Outcome)>,
-    known: HashMap<Id<kinds::Order>, Outcome>,
+    heard: flume::Receiver<Fact>,
+    known: Vec<Fact>,
     _folder: tempfile::TempDir,
 }
 
@@ -196,46 +273,54 @@ impl Told {
         let folder = tempfile::TempDir::new().unwrap();
         let store = store::Store::open(folder.path(), &store::Options::default()).unwrap();
         let (tell, heard) = flume::bounded(4096);
-        let follower = mesh::Follower::new(
-            "test",
-            "products",
-            store,
-            app.mesh.clone(),
-            move |_, event| {
-                let outcome = match &event.fact {
-                    Some(Fact::StockReserved { order_id }) => Some((*order_id, Ok(()))),
-                    Some(Fact::StockRefused { order_id, shortages }) => {
-                        let short = shortages.iter();
-                        let short = short.map(|one| (one.product_id, one.requested, one.available));
-                        Some((*order_id, Err(short.collect())))
-                    }
-                    _ => None,
-                };
-                if let Some(outcome) = outcome {
-                    tell.send(outcome).unwrap();
-                }
-                Ok(())
-            },
-        );
+        let mesh = app.mesh.clone();
+        let follower = mesh::Follower::new("test", "products", store, mesh, move |_, event| {
+            if let Some(fact) = &event.fact {
+                tell.send(fact.clone()).unwrap();
+            }
+            Ok(())
+        });
         let tasks = tokio_util::task::TaskTracker::new();
         let stop = tokio_util::sync::CancellationToken::new();
         follower.start(&tasks, stop).await.unwrap();
-        Self { heard, known: HashMap::new(), _folder: folder }
+        Self { heard, known: Vec::new(), _folder: folder }
     }
 
-    async fn of(&mut self, order: Id<kinds::Order>) -> Outcome {
-        let told = std::sync::Mutex::new(&mut self.known);
-        eventually("the order is settled", || async {
-            let mut known = told.lock().unwrap();
-            for (order, outcome) in self.heard.try_iter() {
-                assert!(
-                    known.insert(order, outcome).is_none(),
-                    "{order} was told twice"
-                );
-            }
-            known.contains_key(&order)
+    /// Everything told that `wanted` makes something of, once there are `count`.
+    async fn all<T>(&mut self, count: usize, wanted: impl Fn(&Fact) -> Option<T>) -> Vec<T> {
+        let known = std::sync::Mutex::new(&mut self.known);
+        eventually("products has told it", || async {
+            let mut known = known.lock().unwrap();
+            known.extend(self.heard.try_iter());
+            known.iter().filter_map(&wanted).count() >= count
         })
         .await;
-        self.known[&order].clone()
+        self.known.iter().filter_map(&wanted).collect()
+    }
+
+    /// How an order was settled, which is told once.
+    async fn of(&mut self, order: Id<kinds::Order>) -> Outcome {
+        let settled = |fact: &Fact| match fact {
+            Fact::StockReserved { order_id } if *order_id == order => Some(Ok(())),
+            Fact::StockRefused { order_id, shortages } if *order_id == order => {
+                let short = shortages.iter();
+                let short = short.map(|one| (one.product_id, one.requested, one.available));
+                Some(Err(short.collect()))
+            }
+            _ => None,
+        };
+        let mut told: Vec<Outcome> = self.all(1, settled).await;
+        assert_eq!(told.len(), 1, "{order} was told twice");
+        told.remove(0)
+    }
+
+    /// Waits until an order's release was told so many times, no more.
+    async fn released(&mut self, order: Id<kinds::Order>, times: usize) {
+        let told = self
+            .all(times, |fact| {
+                matches!(fact, Fact::StockReleased { order_id } if *order_id == order).then_some(())
+            })
+            .await;
+        assert_eq!(told.len(), times, "{order}");
     }
 }

@@ -1,0 +1,154 @@
+//! Whether the catalogue agrees with itself: rows with the indexes made of them,
+//! levels with what orders hold, the search index with what is published.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use ::store::{Read, Store};
+use chassis::Context;
+use chassis::check::{self, Finding};
+use tokio::time::Instant;
+
+use crate::domain::{Level, Product, ProductId};
+use crate::search::{Indexed, Search};
+use crate::shelves;
+use crate::stock::{RESERVATIONS, STOCK};
+use crate::store::{self, PRODUCTS};
+
+/// How long the search index may take to come level; it lags by a second.
+const INDEX_PATIENCE: Duration = Duration::from_secs(20);
+const INDEX_LOOK: Duration = Duration::from_millis(200);
+
+/// Adds what this service can compare.
+pub(crate) fn add(ctx: &Context, search: &Search) {
+    let (store, search) = (ctx.store.clone(), search.clone());
+    ctx.checks.add(move || {
+        let (store, search) = (store.clone(), search.clone());
+        async move {
+            let beside = |from: &Store| rows(from);
+            let mut findings = check::settled(store.clone(), beside, |tx| rows(tx)).await?;
+            findings.push(index(store, search).await?);
+            Ok(findings)
+        }
+    });
+}
+
+fn rows(from: &impl Read) -> Result<Vec<Finding>, ::store::Error> {
+    Ok(vec![catalogue(from)?, stock(from)?])
+}
+
+/// Every product is found by its SKU and stands on its shelves, and nothing else
+/// does; categories count what is published.
+fn catalogue(from: &impl Read) -> Result<Finding, ::store::Error> {
+    let mut finding = Finding::of("products and their indexes");
+    let (mut shelved, mut categories) = (0, BTreeMap::<String, u64>::new());
+    for row in from.scan(PRODUCTS.all())? {
+        let (id, product) = row?;
+        finding.compare();
+        if store::id_of_sku(from, &product.content.sku)? != Some(id) {
+            finding.fault(format!("{id} is not found by its SKU"));
+        }
+        match shelves::standing(from, &product)? {
+            Some(places) => shelved += places,
+            None => finding.fault(format!("{id} is missing in a list")),
+        }
+        for path in store::published_paths(Some(&product)) {
+            *categories.entry(path.to_owned()).or_default() += 1;
+        }
+    }
+    if store::skus(from)? != finding.compared() {
+        finding.fault("there are SKUs without a product");
+    }
+    if finding.is_well() && shelves::rows_in_all(from)? != shelved {
+        finding.fault("lists hold products that are not, or no longer, there");
+    }
+    if store::categories(from)? != Vec::from_iter(categories) {
+        finding.fault("categories count other products than are published");
+    }
+    Ok(finding)
+}
+
+/// Each product has a level, and what is reserved of it is what orders hold.
+fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
+    let mut finding = Finding::of("stock and reservations");
+    let mut held: HashMap<ProductId, i64> = HashMap::new();
+    for row in from.scan(RESERVATIONS.all())? {
+        for line in row?.1.lines {
+            *held.entry(line.product_id).or_default() += i64::from(line.quantity);
+        }
+    }
+    for row in from.scan(STOCK.all())? {
+        let (id, Level { on_hand, reserved, .. }) = row?;
+        finding.compare();
+        let held = held.get(&id).copied().unwrap_or(0);
+        if reserved != held {
+            finding.fault(format!(
+                "{id}: {reserved} are reserved and orders hold {held}"
+            ));
+        }
+        if !(0..=on_hand).contains(&reserved) {
+            finding.fault(format!("{id}: {reserved} of {on_hand} are reserved"));
+        }
+    }
+    for row in from.scan(PRODUCTS.all())? {
+        let (id, _) = row?;
+        if store::level(from, id)?.is_none() {
+            finding.fault(format!("{id} has no level"));
+        }
+    }
+    Ok(finding)
+}
+
+/// The index holds each published product as it is, and no other. It lags behind
+/// the store, so what disagrees is looked at again for a while.
+async fn index(store: Store, search: Search) -> Result<Finding, ::store::Error> {
+    let deadline = Instant::now() + INDEX_PATIENCE;
+    loop {
+        let (reading, searching) = (store.clone(), search.clone());
+        let finding = check::blocking(move || compare(&reading, &searching)).await?;
+        if finding.is_well() || Instant::now() > deadline {
+            return Ok(finding);
+        }
+        tokio::time::sleep(INDEX_LOOK).await;
+    }
+}
+
+fn compare(store: &Store, search: &Search) -> Result<Finding, ::store::Error> {
+    let mut finding = Finding::of("search index");
+    let mut indexed: HashMap<ProductId, Indexed> = HashMap::new();
+    match search.indexed() {
+        Ok(all) => {
+            for (id, one) in all {
+                if indexed.insert(id, one).is_some() {
+                    finding.fault(format!("{id} is indexed twice"));
+                }
+            }
+        }
+        Err(error) => finding.fault(format!("it cannot be read: {error}")),
+    }
+    for row in store.scan(PRODUCTS.all())? {
+        let (id, product) = row?;
+        if !product.is_published() {
+            continue;
+        }
+        finding.compare();
+        match indexed.remove(&id) {
+            None => finding.fault(format!("{id} is not indexed")),
+            Some(one) if one != expected(&product) => {
+                finding.fault(format!("{id} is indexed as it was before"));
+            }
+            Some(_) => {}
+        }
+    }
+    for id in indexed.keys() {
+        finding.fault(format!("{id} is indexed and not published"));
+    }
+    Ok(finding)
+}
+
+fn expected(product: &Product) -> Indexed {
+    Indexed {
+        price: product.content.price.amount,
+        created: product.created_at.0,
+    }
+}

@@ -1,0 +1,374 @@
+//! How many pieces there are, how many of them are promised, and what may happen
+//! to both. Pure: present levels are parameters.
+//!
+//! **Invariants:** `0 <= reserved <= on_hand` for every level, so nothing is
+//! promised twice; what a reservation holds is given back, or leaves the house,
+//! once, because settling it removes it.
+
+use mesh::{ItemOrdered, Shortage, Time};
+use serde::{Deserialize, Serialize};
+
+use super::ProductId;
+
+/// The most pieces of one product.
+pub(crate) const PIECES_MAX: i64 = 1_000_000_000;
+
+/// How many movements of a product's stock are kept.
+pub(crate) const MOVEMENTS_KEPT: u64 = 100;
+
+/// Pieces of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Level {
+    /// In the house.
+    pub(crate) on_hand: i64,
+    /// Of those, promised to orders.
+    pub(crate) reserved: i64,
+    /// How many movements there have been; numbers the next one.
+    pub(crate) movements: u64,
+}
+
+impl store::Record for Level {}
+
+/// Why a level cannot be changed so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LevelFault {
+    /// Fewer would be left than are promised to orders.
+    BelowReserved,
+    /// More than [`PIECES_MAX`].
+    TooMany,
+}
+
+impl Level {
+    /// How many may still be promised.
+    pub(crate) fn available(&self) -> i64 {
+        self.on_hand - self.reserved
+    }
+
+    /// Whether one can be bought.
+    pub(crate) fn is_available(&self) -> bool {
+        self.available() > 0
+    }
+
+    /// The level after `delta` pieces came or went.
+    ///
+    /// # Errors
+    /// See [`LevelFault`].
+    pub(crate) fn moved(self, delta: i64) -> Result<Self, LevelFault> {
+        let on_hand = self.on_hand.saturating_add(delta);
+        if on_hand < self.reserved {
+            return Err(LevelFault::BelowReserved);
+        }
+        if on_hand > PIECES_MAX {
+            return Err(LevelFault::TooMany);
+        }
+        Ok(Self { on_hand, movements: self.movements + 1, ..self })
+    }
+
+    /// The level after what was held of it met its end.
+    fn after(self, end: End, quantity: u32) -> Self {
+        let reserved = self.reserved - i64::from(quantity);
+        match end {
+            End::Freed => Self { reserved, ..self },
+            End::Shipped => Self {
+                on_hand: self.on_hand - i64::from(quantity),
+                reserved,
+                movements: self.movements + 1,
+            },
+        }
+    }
+
+    /// Whether going from here to `after` makes the product one that staff should
+    /// order more of: fewer than `low` (0: never) can be sold now, and before it
+    /// was not so.
+    pub(crate) fn runs_low(&self, after: &Self, low: i64) -> bool {
+        self.available() >= low && after.available() < low
+    }
+}
+
+/// One change of how many pieces are in the house.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Movement {
+    /// When.
+    pub(crate) at: Time,
+    /// How many came (or, below zero, went).
+    pub(crate) delta: i64,
+    /// How many there were then.
+    pub(crate) on_hand: i64,
+    /// Why.
+    pub(crate) reason: String,
+    /// The user who said so; `None` for the shop's own import.
+    pub(crate) by: Option<String>,
+}
+
+impl store::Record for Movement {}
+
+/// What is held for an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reservation {
+    /// What, each product once.
+    pub(crate) lines: Vec<ItemOrdered>,
+    /// Since when.
+    pub(crate) at: Time,
+}
+
+impl store::Record for Reservation {}
+
+/// How a reservation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its pieces can be sold again.
+    Freed,
+    /// Its pieces left the house.
+    Shipped,
+}
+
+/// A product's level, as it is and as it will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) product_id: ProductId,
+    pub(crate) before: Level,
+    pub(crate) after: Level,
+}
+
+/// The change of every line's product, or every line that is short.
+pub(crate) type Hold = Result<Vec<Change>, Vec<Shortage>>;
+
+/// Holds every line, each of another product, or none. `level_of` gives a
+/// product's present level, `None` for one that is gone.
+///
+/// # Errors
+/// Those of `level_of`.
+pub(crate) fn hold<E>(
+    lines: &[ItemOrdered],
+    level_of: impl Fn(ProductId) -> Result<Option<Level>, E>,
+) -> Result<Hold, E> {
+    let mut held = Vec::with_capacity(lines.len());
+    let mut shortages = Vec::new();
+    for &ItemOrdered { product_id, quantity } in lines {
+        let before = level_of(product_id)?.unwrap_or_default();
+        let available = before.available();
+        if i64::from(quantity) > available {
+            shortages.push(Shortage { product_id, requested: quantity, available });
+        } else {
+            let reserved = before.reserved + i64::from(quantity);
+            let after = Level { reserved, ..before };
+            held.push(Change { product_id, before, after });
+        }
+    }
+    Ok(if shortages.is_empty() { Ok(held) } else { Err(shortages) })
+}
+
+/// What the end of a reservation changes. A product that was removed meanwhile
+/// took its pieces with it and is passed over.
+///
+/// # Errors
+/// Those of `level_of`.
+pub(crate) fn settle<E>(
+    lines: &[ItemOrdered],
+    end: End,
+    level_of: impl Fn(ProductId) -> Result<Option<Level>, E>,
+) -> Result<Vec<Change>, E> {
+    let mut changes = Vec::with_capacity(lines.len());
+    for &ItemOrdered { product_id, quantity } in lines {
+        if let Some(before) = level_of(product_id)? {
+            let after = before.after(end, quantity);
+            changes.push(Change { product_id, before, after });
+        }
+    }
+    Ok(changes)
+}
+
+/// An order's lines with each product once.
+pub(crate) fn each_product_once(items: &[ItemOrdered]) -> Vec<ItemOrdered> {
+    let mut lines: Vec<ItemOrdered> = Vec::with_capacity(items.len());
+    for item in items {
+        match lines
+            .iter_mut()
+            .find(|line| line.product_id == item.product_id)
+        {
+            Some(line) => line.quantity = line.quantity.saturating_add(item.quantity),
+            None => lines.push(*item),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    use mesh::Id;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_level_keeps_its_promises() {
+        let level = Level { on_hand: 5, reserved: 3, movements: 1 };
+        assert_eq!(level.available(), 2);
+        assert_eq!(level.moved(-2).unwrap().on_hand, 3);
+        assert_eq!(level.moved(-3), Err(LevelFault::BelowReserved));
+        assert_eq!(level.moved(i64::MIN), Err(LevelFault::BelowReserved));
+        assert_eq!(level.moved(i64::MAX), Err(LevelFault::TooMany));
+        let at = |on_hand| Level { on_hand, ..Level::default() };
+        assert!(at(5).runs_low(&at(4), 5) && !at(4).runs_low(&at(3), 5));
+        assert!(!at(6).runs_low(&at(5), 5) && !at(1).runs_low(&at(0), 0));
+    }
+
+    #[test]
+    fn all_lines_are_held_or_none() {
+        let (lamp, chair, gone) = (Id::new(), Id::new(), Id::new());
+        let level_of = |id| -> Result<_, Infallible> {
+            let level = |on_hand| Some(Level { on_hand, ..Level::default() });
+            Ok([(lamp, level(5)), (chair, level(1))]
+                .into_iter()
+                .find(|(known, _)| *known == id)
+                .and_then(|(_, level)| level))
+        };
+        let line = |product_id, quantity| ItemOrdered { product_id, quantity };
+        let Ok(held) = hold(&[line(lamp, 5), line(chair, 1)], level_of);
+        let reserved: Vec<_> = held
+            .unwrap()
+            .iter()
+            .map(|change| change.after.reserved)
+            .collect();
+        assert_eq!(reserved, [5, 1]);
+
+        let Ok(refused) = hold(&[line(lamp, 1), line(chair, 2), line(gone, 1)], level_of);
+        let short: Vec<_> = refused
+            .unwrap_err()
+            .iter()
+            .map(|short| (short.product_id, short.requested, short.available))
+            .collect();
+        assert_eq!(short, [(chair, 2, 1), (gone, 1, 0)]);
+
+        let twice = each_product_once(&[line(lamp, 3), line(chair, 1), line(lamp, 3)]);
+        assert_eq!(twice, [line(lamp, 6), line(chair, 1)]);
+    }
+
+    /// What a walk may do; numbers are taken modulo what there is.
+    #[derive(Debug, Clone)]
+    enum Command {
+        Place(Vec<(usize, u32)>),
+        End(usize, bool),
+        Move(usize, i64),
+        Remove(usize),
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        let lines = prop::collection::vec((any::<usize>(), 1..8_u32), 1..5);
+        prop_oneof![
+            4 => lines.prop_map(Command::Place),
+            3 => (any::<usize>(), any::<bool>()).prop_map(|(at, ships)| Command::End(at, ships)),
+            2 => (any::<usize>(), -12..20_i64).prop_map(|(at, delta)| Command::Move(at, delta)),
+            1 => any::<usize>().prop_map(Command::Remove),
+        ]
+    }
+
+    /// The levels as decided, and beside them a plain count of what came in, what
+    /// left, and what each order that is not over holds.
+    #[derive(Default)]
+    struct Walk {
+        levels: BTreeMap<ProductId, Level>,
+        in_house: BTreeMap<ProductId, i64>,
+        open: Vec<Vec<ItemOrdered>>,
+    }
+
+    impl Walk {
+        fn level_of(&self, id: ProductId) -> Result<Option<Level>, Infallible> {
+            Ok(self.levels.get(&id).copied())
+        }
+
+        fn apply(&mut self, changes: Vec<Change>) {
+            for Change { product_id, before, after } in changes {
+                assert_eq!(self.levels.insert(product_id, after), Some(before));
+            }
+        }
+
+        fn step(&mut self, ids: &[ProductId], command: Command) {
+            match command {
+                Command::Place(wanted) => {
+                    let items: Vec<_> = wanted
+                        .into_iter()
+                        .map(|(at, quantity)| ItemOrdered {
+                            product_id: ids[at % ids.len()],
+                            quantity,
+                        })
+                        .collect();
+                    let lines = each_product_once(&items);
+                    let fits = |line: &ItemOrdered| {
+                        let held = self.held(line.product_id);
+                        let there = self.in_house.get(&line.product_id).unwrap_or(&0);
+                        i64::from(line.quantity) <= there - held
+                    };
+                    let all_fit = lines.iter().all(fits);
+                    let Ok(outcome) = hold(&lines, |id| self.level_of(id));
+                    assert_eq!(outcome.is_ok(), all_fit);
+                    if let Ok(changes) = outcome {
+                        self.apply(changes);
+                        self.open.push(lines);
+                    }
+                }
+                Command::End(at, ships) if !self.open.is_empty() => {
+                    let lines = self.open.swap_remove(at % self.open.len());
+                    let end = if ships { End::Shipped } else { End::Freed };
+                    let Ok(changes) = settle(&lines, end, |id| self.level_of(id));
+                    self.apply(changes);
+                    for line in lines.iter().filter(|_| ships) {
+                        if let Some(there) = self.in_house.get_mut(&line.product_id) {
+                            *there -= i64::from(line.quantity);
+                        }
+                    }
+                }
+                Command::End(..) => {}
+                Command::Move(at, delta) => {
+                    let id = ids[at % ids.len()];
+                    let Some(level) = self.levels.get(&id) else {
+                        return;
+                    };
+                    let there = self.in_house[&id] + delta;
+                    let moved = level.moved(delta);
+                    assert_eq!(moved.is_ok(), there >= self.held(id));
+                    if let Ok(level) = moved {
+                        self.levels.insert(id, level);
+                        self.in_house.insert(id, there);
+                    }
+                }
+                Command::Remove(at) => {
+                    let id = ids[at % ids.len()];
+                    self.levels.remove(&id);
+                    self.in_house.remove(&id);
+                }
+            }
+        }
+
+        fn held(&self, id: ProductId) -> i64 {
+            let lines = self.open.iter().flatten();
+            let of_it = lines.filter(|line| line.product_id == id);
+            of_it.map(|line| i64::from(line.quantity)).sum()
+        }
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: pieces are neither made nor lost,
+        /// and none is promised twice.
+        #[test]
+        fn stock_is_conserved(commands in prop::collection::vec(command(), 1..120)) {
+            let ids: Vec<ProductId> = (0..4).map(|_| Id::new()).collect();
+            let mut walk = Walk::default();
+            for id in &ids {
+                walk.levels.insert(*id, Level { on_hand: 20, ..Level::default() });
+                walk.in_house.insert(*id, 20);
+            }
+            for command in commands {
+                walk.step(&ids, command);
+                for (id, level) in &walk.levels {
+                    prop_assert_eq!(level.on_hand, walk.in_house[id]);
+                    prop_assert_eq!(level.reserved, walk.held(*id));
+                    prop_assert!(level.available() >= 0);
+                }
+            }
+        }
+    }
+}

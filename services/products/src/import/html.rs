@@ -1,0 +1,123 @@
+//! What is left of HTML when it is read aloud: descriptions come with their tags
+//! and are kept as text.
+
+/// Elements whose content nobody sees.
+const UNSEEN: [&str; 2] = ["script", "style"];
+/// Elements that begin or end a line.
+const LINES: [&str; 14] = [
+    "br", "p", "div", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6",
+];
+
+/// The text of an HTML fragment: without tags and comments, entities decoded,
+/// white space as a browser would show it, without empty lines.
+pub(super) fn text(html: &str) -> String {
+    let mut rest = html;
+    let mut text = String::with_capacity(html.len());
+    while let Some(at) = rest.find('<') {
+        say(&mut text, &rest[..at]);
+        rest = &rest[at..];
+        if let Some(comment) = rest.strip_prefix("<!--") {
+            rest = comment.split_once("-->").map_or("", |(_, after)| after);
+            continue;
+        }
+        let begins = |c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?';
+        let end = tag_end(rest).filter(|_| rest[1..].starts_with(begins));
+        let Some(end) = end else {
+            // A sign like any other: "< 5 kg".
+            say(&mut text, "<");
+            rest = &rest[1..];
+            continue;
+        };
+        let tag = &rest[1..end];
+        rest = &rest[end + 1..];
+        let closes = tag.starts_with('/');
+        let name: String = tag
+            .trim_start_matches('/')
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase();
+        if LINES.contains(&name.as_str()) {
+            text.push('\n');
+        }
+        if !closes && UNSEEN.contains(&name.as_str()) {
+            rest = after_element(rest, &name);
+        }
+    }
+    say(&mut text, rest);
+    tidy(&text)
+}
+
+/// Adds text, in which a line end is white space like any other.
+fn say(text: &mut String, html: &str) {
+    let decoded = html_escape::decode_html_entities(html);
+    text.extend(
+        decoded
+            .chars()
+            .map(|c| if c.is_whitespace() { ' ' } else { c }),
+    );
+}
+
+/// Where the tag at the beginning of `html` ends; `>` in quotes does not end it.
+fn tag_end(html: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, c) in html.char_indices() {
+        match (quote, c) {
+            (None, '>') => return Some(at),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    // A quote that never closes was none.
+    html.find('>')
+}
+
+fn after_element<'h>(html: &'h str, name: &str) -> &'h str {
+    let end = format!("</{name}");
+    let lower = html.to_ascii_lowercase();
+    lower.find(&end).map_or("", |at| &html[at..])
+}
+
+fn tidy(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.join(" ")
+    });
+    let mut tidied = String::with_capacity(text.len());
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !tidied.is_empty() {
+            tidied.push('\n');
+        }
+        tidied += &line;
+    }
+    tidied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn tags_go_and_words_stay() {
+        for (html, expected) in [
+            ("", ""),
+            ("plain, < 5 kg & light", "plain, < 5 kg & light"),
+            (
+                "<p>One</p>\n<p>Two &amp; a&nbsp;half</p>",
+                "One\nTwo & a half",
+            ),
+            ("<ul><li>Oak</li><li>Brass</li></ul>", "Oak\nBrass"),
+            ("a<br/>b<BR>c", "a\nb\nc"),
+            ("<a title=\"x > y\">link</a> &eacute;&#8364;", "link é€"),
+            (
+                "<style>p { color: red }</style>seen<!-- not <b> -->.",
+                "seen.",
+            ),
+            ("cut <b", "cut <b"),
+            ("<script>never ends", ""),
+        ] {
+            assert_eq!(text(html), expected, "{html}");
+        }
+    }
+}

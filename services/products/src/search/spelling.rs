@@ -1,0 +1,104 @@
+//! How far one spelling is from another, as people slip.
+//!
+//! The optimal string alignment distance, in which slips that people make often
+//! cost less than a whole edit: letters swapped, doubled or not, one vowel for
+//! another, and a key beside the right one.
+
+/// The price of a slip.
+const EDIT: f32 = 1.0;
+const SWAPPED: f32 = 0.7;
+const DOUBLED: f32 = 0.6;
+const VOWEL_MISSED: f32 = 0.8;
+const VOWEL_TAKEN: f32 = 0.7;
+const NEXT_KEY: f32 = 0.8;
+
+const ROWS: [&str; 3] = ["qwertyuiop", "asdfghjkl", "zxcvbnm"];
+
+/// What it costs to get from what was typed to what may have been meant.
+pub(super) fn distance(typed: &str, meant: &str) -> f32 {
+    let a: Vec<char> = typed.chars().collect();
+    let b: Vec<char> = meant.chars().collect();
+    let mut rows = vec![vec![0.0_f32; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            let mut least = if i + j == 0 { 0.0 } else { f32::INFINITY };
+            if i > 0 {
+                least = least.min(rows[i - 1][j] + one_more(&a, i, &b, j));
+            }
+            if j > 0 {
+                least = least.min(rows[i][j - 1] + one_missed(&b, j));
+            }
+            if i > 0 && j > 0 {
+                least = least.min(rows[i - 1][j - 1] + instead(a[i - 1], b[j - 1]));
+            }
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + SWAPPED);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+fn one_more(typed: &[char], i: usize, meant: &[char], j: usize) -> f32 {
+    let letter = typed[i - 1];
+    let again = i > 1 && typed[i - 2] == letter || j > 0 && meant[j - 1] == letter;
+    if again { DOUBLED } else { EDIT }
+}
+
+fn one_missed(meant: &[char], j: usize) -> f32 {
+    let letter = meant[j - 1];
+    if j > 1 && meant[j - 2] == letter {
+        DOUBLED
+    } else if is_vowel(letter) {
+        VOWEL_MISSED
+    } else {
+        EDIT
+    }
+}
+
+fn instead(typed: char, meant: char) -> f32 {
+    if typed == meant {
+        0.0
+    } else if is_vowel(typed) && is_vowel(meant) {
+        VOWEL_TAKEN
+    } else if are_neighbours(typed, meant) {
+        NEXT_KEY
+    } else {
+        EDIT
+    }
+}
+
+fn is_vowel(letter: char) -> bool {
+    matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u' | 'y')
+}
+
+/// Whether two keys touch; each row stands half a key to the right of the one above.
+fn are_neighbours(one: char, other: char) -> bool {
+    let place = |letter| {
+        let mut rows = ROWS.iter().enumerate();
+        rows.find_map(|(row, keys)| keys.find(letter).map(|at| (row, 2 * at + row)))
+    };
+    match (place(one), place(other)) {
+        (Some((row, at)), Some((other_row, other_at))) => {
+            row.abs_diff(other_row) <= 1 && at.abs_diff(other_at) <= 2
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likely_slips_are_nearer() {
+        assert_eq!(distance("mouse", "mouse"), 0.0);
+        assert_eq!(distance("mosue", "mouse"), SWAPPED);
+        assert_eq!(distance("batery", "battery"), DOUBLED);
+        assert_eq!(distance("mose", "mouse"), VOWEL_MISSED);
+        assert_eq!(distance("kamp", "lamp"), NEXT_KEY);
+        assert_eq!(distance("damp", "lamp"), EDIT);
+        assert!(distance("", "lamp") > 3.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! What is being typed, completed: words of titles, brands and categories that begin so,
+//! the most frequent first.
+
+use tantivy::Searcher;
+
+use super::schema::{SCHEMA, plain, words_of};
+use super::vocabulary::{self, Doubted};
+use crate::Error;
+
+/// Suggestions given.
+const SUGGESTIONS_MAX: usize = 10;
+/// Words tried for a suggestion.
+const TRIED_MAX: usize = 30;
+
+/// Completes a text.
+pub(super) fn suggest(searcher: &Searcher, text: &str) -> Result<Vec<String>, Error> {
+    let field = SCHEMA.1.names;
+    let (before, typed) = text
+        .trim_start()
+        .rsplit_once(char::is_whitespace)
+        .unwrap_or(("", text.trim_start()));
+    let words = words_of(&mut plain(), typed);
+    let [word] = words.as_slice() else {
+        return Ok(Vec::new());
+    };
+    let context = words_of(&mut plain(), before);
+    let beside: Vec<&str> = context.iter().map(String::as_str).collect();
+    let mut ends = vocabulary::completions(searcher, field, word, TRIED_MAX)?;
+    for as_prefix in [false, true] {
+        if ends.is_empty() {
+            let doubted = Doubted { word, as_prefix, beside: &beside };
+            ends = vocabulary::corrections(searcher, field, &doubted)?;
+        }
+    }
+    let mut ranked: Vec<(u32, String)> = Vec::new();
+    for (end, documents) in ends {
+        // Beside other words, a completion is as popular as what has them all.
+        let mut together = documents;
+        for beside in &beside {
+            let found = vocabulary::together(searcher, field, &end, beside)?;
+            together = together.min(found);
+        }
+        ranked.push((together, format!("{before} {end}").trim_start().to_owned()));
+    }
+    let whole = text.trim_start().to_lowercase();
+    for (name, documents) in vocabulary::completions(searcher, field, &whole, SUGGESTIONS_MAX)? {
+        if !ranked.iter().any(|(_, ranked)| *ranked == name) {
+            ranked.push((documents, name));
+        }
+    }
+    ranked.retain(|(found, _)| *found > 0);
+    ranked.sort_by_key(|(found, _)| std::cmp::Reverse(*found));
+    ranked.truncate(SUGGESTIONS_MAX);
+    Ok(ranked
+        .into_iter()
+        .map(|(_, suggestion)| suggestion)
+        .collect())
+}
