@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mesh::{Id, Time, kinds};
+use mesh::{Id, Mismatch, Money, Time, kinds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ use uuid::Uuid;
 pub(crate) type NotificationId = Id<kinds::Notification>;
 /// Whose inbox.
 pub(crate) type UserId = Id<kinds::User>;
+
+/// Which of their logins.
+pub(crate) type SessionId = Id<kinds::Session>;
 
 /// One entry of an inbox. Its words are not kept: they are `text`'s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,35 +31,145 @@ pub(crate) struct Notification {
 
 impl ::store::Record for Notification {}
 
-/// What a notification is about: the kind of event it tells, and its data. In
-/// answers and records alike `{"kind": …, "data": {…}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "data")]
-pub(crate) enum Topic {
+/// One line a kind: its name and its variant, as the published language has it.
+macro_rules! topics {
+    ($($(#[$doc:meta])* $kind:literal => $variant:ident $fields:tt)*) => {
+        /// What a notification is about: a kind, and its data. In answers and
+        /// records alike `{"kind": …, "data": {…}}`. Ids and figures only.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "data")]
+        pub(crate) enum Topic {
+            $($(#[$doc])* #[serde(rename = $kind)] $variant $fields,)*
+        }
+
+        impl Topic {
+            /// Every kind's name.
+            #[cfg(test)]
+            pub(crate) const KINDS: &[&str] = &[$($kind),*];
+
+            /// The kind's name: that of the event it tells, where it tells one.
+            pub(crate) fn kind(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $kind,)* }
+            }
+        }
+    };
+}
+
+topics! {
     /// The owner made their account.
-    #[serde(rename = "user.registered")]
-    UserRegistered {},
+    "user.registered" => UserRegistered {}
+    /// The owner's password is another one.
+    "user.password_changed" => PasswordChanged {}
+    /// A spent refresh token of the owner's was used again, so its login ended.
+    "session.reused" => SessionReused {
+        /// Which login.
+        session_id: SessionId
+    }
     /// The stock of the owner's order is held.
-    #[serde(rename = "order.confirmed")]
-    OrderConfirmed {
+    "order.confirmed" => OrderConfirmed {
         /// Which order.
-        order_id: Id<kinds::Order>,
-    },
+        order_id: Id<kinds::Order>
+    }
     /// The owner's order could not be held and is over.
-    #[serde(rename = "order.rejected")]
-    OrderRejected {
+    "order.rejected" => OrderRejected {
+        /// Which order.
+        order_id: Id<kinds::Order>
+    }
+    /// The owner's order was paid for in full.
+    "order.paid" => OrderPaid {
+        /// Which order.
+        order_id: Id<kinds::Order>
+    }
+    /// The owner's order is on its way.
+    "order.shipped" => OrderShipped {
+        /// Which order.
+        order_id: Id<kinds::Order>
+    }
+    /// The owner's order arrived.
+    "order.delivered" => OrderDelivered {
+        /// Which order.
+        order_id: Id<kinds::Order>
+    }
+    /// The owner's order is off.
+    "order.cancelled" => OrderCancelled {
         /// Which order.
         order_id: Id<kinds::Order>,
-    },
+        /// What was paid and goes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refunded: Option<Money>
+    }
+    /// Money for the owner's order went back.
+    "order.refunded" => OrderRefunded {
+        /// Which order.
+        order_id: Id<kinds::Order>,
+        /// How much this time.
+        amount: Money,
+        /// Whether that was the rest of it.
+        in_full: bool
+    }
+    /// To staff: few pieces of a product are left to sell.
+    "stock.low" => StockLow {
+        /// Of what.
+        product_id: Id<kinds::Product>,
+        /// Pieces that can still be sold.
+        available: i64
+    }
+    /// To staff: money came that belongs to no order in need of it.
+    "payment.unmatched" => PaymentUnmatched {
+        /// For which order it was meant, if there is such an order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<Id<kinds::Order>>,
+        /// How much.
+        amount: Money,
+        /// Why it fits nothing.
+        reason: Mismatch
+    }
+    /// To staff: a mail could not be delivered and is given up.
+    "mail.failed" => MailFailed {
+        /// Whom it was for.
+        user_id: Id<kinds::User>,
+        /// The kind of what it was about.
+        about: String,
+        /// The last SMTP reply code, where the server gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u16>
+    }
+    /// To staff: a webhook failed for so long that it is tried no more.
+    "webhook.disabled" => WebhookDisabled {
+        /// Which.
+        webhook_id: Id<kinds::Webhook>
+    }
+    /// To staff: events could not be handled here and wait for an operator.
+    "event.parked" => EventParked {
+        /// The service whose events they are.
+        source: String,
+        /// The first of them in its log.
+        seq: u64,
+        /// How many came to lie there since the last such notice.
+        count: u64
+    }
 }
 
 impl Topic {
-    /// The kind's name, the same as that of the event it tells.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// Whether it is also sent by mail: what its owner waits for, and what they
+    /// must not miss.
+    pub(crate) fn is_mailed(&self) -> bool {
         match self {
-            Self::UserRegistered {} => "user.registered",
-            Self::OrderConfirmed { .. } => "order.confirmed",
-            Self::OrderRejected { .. } => "order.rejected",
+            Self::PasswordChanged {}
+            | Self::SessionReused { .. }
+            | Self::OrderConfirmed { .. }
+            | Self::OrderRejected { .. }
+            | Self::OrderPaid { .. }
+            | Self::OrderShipped { .. }
+            | Self::OrderDelivered { .. }
+            | Self::OrderCancelled { .. }
+            | Self::OrderRefunded { .. } => true,
+            Self::UserRegistered {}
+            | Self::StockLow { .. }
+            | Self::PaymentUnmatched { .. }
+            | Self::MailFailed { .. }
+            | Self::WebhookDisabled { .. }
+            | Self::EventParked { .. } => false,
         }
     }
 }
@@ -71,11 +184,14 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    /// 10,000 entries, 400 days: a year and what was forgotten of it.
-    pub(crate) const DEFAULT: Self = Self {
-        entries_max: 10_000,
-        age_max: Duration::from_secs(400 * 24 * 60 * 60),
-    };
+    /// As the settings say.
+    pub(crate) fn new(settings: &chassis::config::Notifications) -> Self {
+        let days = u64::from(settings.days_max);
+        Self {
+            entries_max: settings.entries_max,
+            age_max: Duration::from_secs(days * 24 * 60 * 60),
+        }
+    }
 
     /// Whether an entry that is the `place`-th oldest (from 0) of `held` goes.
     pub(crate) fn drops(&self, place: u64, held: u64, created_at: Time, now: Time) -> bool {
@@ -104,23 +220,24 @@ mod tests {
 
     #[test]
     fn kinds_are_named_as_they_are_written() {
+        let order_id = order_id();
+        let euros = Money { amount: 1999, currency: "EUR".parse().unwrap() };
         let topics = [
             (Topic::UserRegistered {}, "{}"),
             (
-                Topic::OrderConfirmed { order_id: order_id() },
+                Topic::OrderConfirmed { order_id },
                 "{\"order_id\":\"order_01h455vb4pex5vsknk084sn02q\"}",
             ),
             (
-                Topic::OrderRejected { order_id: order_id() },
-                "{\"order_id\":\"order_01h455vb4pex5vsknk084sn02q\"}",
+                Topic::OrderRefunded { order_id, amount: euros, in_full: false },
+                "{\"order_id\":\"order_01h455vb4pex5vsknk084sn02q\",\"amount\":{\"amount\":1999,\"currency\":\"EUR\"},\"in_full\":false}",
             ),
         ];
         for (topic, data) in topics {
             let text = serde_json::to_string(&topic).unwrap();
-            assert_eq!(
-                text,
-                format!("{{\"kind\":\"{}\",\"data\":{data}}}", topic.kind())
-            );
+            let kind = topic.kind();
+            assert_eq!(text, format!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
+            assert!(Topic::KINDS.contains(&kind));
         }
     }
 

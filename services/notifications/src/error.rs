@@ -16,6 +16,18 @@ pub(crate) enum Error {
     /// As many streams are open as this host carries.
     #[error("all streams are taken")]
     StreamsOfAll,
+    /// No webhook of that id, or no such message of it.
+    #[error("no such webhook, or no such delivery of it")]
+    NoWebhook,
+    /// There are as many webhooks as a shop may have.
+    #[error("there are {0} webhooks, which is as many as a shop may have; delete one of them")]
+    Webhooks(usize),
+    /// It is not tried any more.
+    #[error("this webhook is disabled; enable it first")]
+    WebhookDisabled,
+    /// It is another version that was to be changed.
+    #[error("it has changed meanwhile")]
+    Precondition(Problem),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] ::store::Error),
@@ -24,7 +36,10 @@ pub(crate) enum Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => Self::not_found(),
+            Error::NotFound | Error::NoWebhook => Self::not_found(),
+            Error::Webhooks(_) => Self::conflict("too-many-webhooks", error.to_string()),
+            Error::WebhookDisabled => Self::conflict("webhook-disabled", error.to_string()),
+            Error::Precondition(problem) => problem,
             Error::StreamsOfOne(_) => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-streams",

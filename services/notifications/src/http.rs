@@ -8,11 +8,12 @@ use ::store::Store;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header::ACCEPT_LANGUAGE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::Event;
 use axum::routing::{get, post};
-use chassis::caller::identify;
+use chassis::caller::bearer;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Context, Json, Problem, Trust};
@@ -23,27 +24,47 @@ use serde::{Deserialize, Serialize};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Notification, NotificationId, Topic};
+use crate::contacts::Contacts;
+use crate::domain::{Notification, NotificationId, Retention, Topic, UserId};
 use crate::live::{Bells, Feed};
 use crate::store;
-use crate::text;
+use crate::text::{Text, Texts};
 
 /// How often a silent stream shows that it lives: below the idle time after
 /// which proxies usually cut a connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How long users may take to say what somebody reads; without an answer it is
+/// what their client says, or the shop's language.
+const ASK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How many languages of an `Accept-Language` are tried.
+const LANGUAGES_MAX: usize = 8;
+
 #[derive(Clone)]
 struct Inbox {
     store: Store,
+    keep: Retention,
     bells: Bells,
+    texts: Texts,
+    contacts: Contacts,
     trust: Trust,
     draining: CancellationToken,
 }
 
-pub(crate) fn router(ctx: &Context, bells: Bells) -> Router {
+pub(crate) fn router(
+    ctx: &Context,
+    keep: Retention,
+    bells: Bells,
+    texts: Texts,
+    contacts: Contacts,
+) -> Router {
     let inbox = Inbox {
         store: ctx.store.clone(),
+        keep,
         bells,
+        texts,
+        contacts,
         trust: ctx.trust.clone(),
         draining: ctx.draining.clone(),
     };
@@ -55,24 +76,61 @@ pub(crate) fn router(ctx: &Context, bells: Bells) -> Router {
         .with_state(inbox)
 }
 
+impl Inbox {
+    /// What somebody reads, best first: what they said, then what their client
+    /// says.
+    async fn languages(&self, user: UserId, headers: &HeaderMap) -> Vec<String> {
+        let contact = self.contacts.of(user, ASK_PATIENCE).await.flatten();
+        let said = contact.and_then(|contact| contact.language);
+        said.into_iter().chain(accepted(headers)).collect()
+    }
+}
+
+/// The languages of an `Accept-Language` (RFC 9110 §12.5.4), best first.
+fn accepted(headers: &HeaderMap) -> Vec<String> {
+    let value = headers.get(ACCEPT_LANGUAGE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut ranges: Vec<_> = text
+        .split(',')
+        .take(LANGUAGES_MAX)
+        .filter_map(|range| {
+            let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
+            let weight = weight.trim().strip_prefix("q=")?;
+            let weight: f32 = weight.trim().parse().ok()?;
+            let tag = tag.trim();
+            (weight > 0.0 && !tag.is_empty() && tag != "*").then(|| (weight, tag.to_owned()))
+        })
+        .collect();
+    ranges.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    ranges.into_iter().map(|(_, tag)| tag).collect()
+}
+
 /// A notification as clients see it.
 #[derive(Serialize)]
 struct Shown {
     id: NotificationId,
     #[serde(flatten)]
     topic: Topic,
-    title: &'static str,
-    body: &'static str,
+    title: String,
+    body: String,
     read_at: Option<Time>,
     created_at: Time,
 }
 
-impl From<(NotificationId, Notification)> for Shown {
-    fn from((id, entry): (NotificationId, Notification)) -> Self {
+impl Shown {
+    fn new(id: NotificationId, entry: Notification, texts: &Texts, languages: &[String]) -> Self {
         let Notification { topic, read_at, created_at } = entry;
-        let text::Text { title, body } = text::of(&topic);
+        let Text { title, body } = texts.notice(&topic, languages);
         Self { id, topic, title, body, read_at, created_at }
     }
+}
+
+/// A page of an inbox, and how much of all of it is unread.
+#[derive(Serialize)]
+struct InboxPage {
+    #[serde(flatten)]
+    page: Page<Shown>,
+    unread_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -85,17 +143,28 @@ async fn list(
     State(inbox): State<Inbox>,
     caller: Caller,
     paging: Paging,
+    headers: HeaderMap,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Json<Page<Shown>>, Problem> {
+) -> Result<Json<InboxPage>, Problem> {
     let Query(filter) = filter.map_err(|_| Problem::bad_request("unread must be true or false"))?;
     let before = paging.after()?;
-    let rows = store::newest_first(&inbox.store, caller.user_id, before)?;
+    let (user, keep, now) = (caller.user_id, inbox.keep, mesh::now());
+    while store::is_overdue(&inbox.store, &keep, user, now)? {
+        let trimmed = inbox
+            .store
+            .write(move |tx| store::trim(tx, &keep, user, now));
+        trimmed.await?;
+    }
+    let languages = inbox.languages(user, &headers).await;
+    let unread_count = store::tally(&inbox.store, user)?.unread;
+    let rows = store::newest_first(&inbox.store, user, before)?;
     let wanted = rows.filter(|row| match row {
         Ok((_, entry)) => !filter.unread || entry.read_at.is_none(),
         Err(_) => true,
     });
-    let shown = wanted.map(|row| row.map(|(id, entry)| (id, Shown::from((id, entry)))));
-    Ok(Json(paging.collect(shown)?))
+    let page = paging.collect(wanted.map(|row| row.map(|(id, entry)| (id, (id, entry)))))?;
+    let page = page.map(|(id, entry)| Shown::new(id, entry, &inbox.texts, &languages));
+    Ok(Json(InboxPage { page, unread_count }))
 }
 
 async fn read_one(
@@ -133,9 +202,17 @@ async fn stream(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let after = last_event_id(&headers)?;
-    let listener = inbox.bells.listen(caller.user_id)?;
-    let feed = Feed::open(inbox.store, listener, inbox.draining, after)?;
-    Ok(Sse::new(events(feed, inbox.trust, headers)))
+    let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
+    let listener = inbox.bells.listen(caller.user_id, caller.session_id)?;
+    let languages = inbox.languages(caller.user_id, &headers).await;
+    let live = Live {
+        feed: Feed::open(inbox.store, listener, inbox.draining, after)?,
+        texts: inbox.texts,
+        languages: languages.into(),
+        trust: inbox.trust,
+        token: token.into(),
+    };
+    Ok(Sse::new(live.events()))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem> {
@@ -147,32 +224,60 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem>
         .ok_or_else(|| Problem::bad_request("Last-Event-ID is not one that this stream gave out"))
 }
 
-/// A feed as events, with a comment when it has been silent for a while. It ends
-/// when the token it was asked for with is no longer believed: the client comes
-/// back with a fresh one and loses nothing.
-fn events(
+/// What an open stream holds on to: as little as it can, for there are thousands.
+/// The request's own headers are not among it, since they would keep the whole
+/// buffer they were read into.
+struct Live {
     feed: Feed,
+    texts: Texts,
+    languages: Box<[String]>,
     trust: Trust,
-    headers: HeaderMap,
-) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold(
-        (feed, trust, headers),
-        |(mut feed, trust, headers)| async move {
-            let next = tokio::time::timeout(HEARTBEAT, feed.next()).await;
-            identify(&trust, &headers).await.ok()?;
-            let event = match next {
-                Ok(entry) => event(entry?.into()),
-                Err(_) => Event::default().comment("still here"),
-            };
-            Some((Ok(event), (feed, trust, headers)))
-        },
-    )
+    token: Box<str>,
 }
 
-fn event(shown: Shown) -> Event {
-    Event::default()
-        .id(shown.id.to_string())
-        .event(shown.topic.kind())
-        .json_data(&shown)
-        .expect("plain structs of strings and numbers encode")
+impl Live {
+    /// The feed as events, with a comment when it has been silent for a while. It
+    /// ends when the token it was asked for with is no longer believed: the client
+    /// comes back with a fresh one and loses nothing.
+    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        unfold(self, |mut live| async move {
+            let next = tokio::time::timeout(HEARTBEAT, live.feed.next()).await;
+            live.trust.verify(&live.token, mesh::now()).await.ok()?;
+            let event = match next {
+                Ok(told) => live.event(told?),
+                Err(_) => Event::default().comment("still here"),
+            };
+            Some((Ok(event), live))
+        })
+    }
+
+    fn event(&self, (id, entry): (NotificationId, Notification)) -> Event {
+        let kind = entry.topic.kind();
+        let shown = Shown::new(id, entry, &self.texts, &self.languages);
+        Event::default()
+            .id(id.to_string())
+            .event(kind)
+            .json_data(&shown)
+            .expect("plain structs of strings and numbers encode")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_by_weight() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, text.parse().unwrap());
+            accepted(&headers).join(" ")
+        };
+        assert_eq!(
+            read("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.95, *;q=0.5"),
+            "fr-CH de fr en"
+        );
+        assert_eq!(read("da;q=0, de;q=x, ;, en"), "en");
+        assert_eq!(accepted(&HeaderMap::new()), [""; 0]);
+    }
 }

@@ -15,7 +15,7 @@ use ::store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Notification, NotificationId, UserId};
+use crate::domain::{Notification, NotificationId, SessionId, UserId};
 use crate::error::Error;
 use crate::store;
 
@@ -32,8 +32,10 @@ const LOOK_ENTRIES_MAX: usize = 100;
 #[derive(Clone, Default)]
 pub(crate) struct Bells(Arc<Mutex<HashMap<UserId, Bell>>>);
 
+/// What is heard is only that something happened, and which of the listening
+/// sessions have ended.
 struct Bell {
-    rung: watch::Sender<()>,
+    rung: watch::Sender<Vec<SessionId>>,
     listeners: usize,
 }
 
@@ -41,27 +43,35 @@ impl Bells {
     /// Wakes the streams of `user`.
     pub(crate) fn ring(&self, user: UserId) {
         if let Some(bell) = self.lock().get(&user) {
-            bell.rung.send_replace(());
+            bell.rung.send_modify(|_| ());
         }
     }
 
-    /// Hears of everything told to `user` from now on.
+    /// Ends the streams of one login of `user`.
+    pub(crate) fn end(&self, user: UserId, session: SessionId) {
+        if let Some(bell) = self.lock().get(&user) {
+            bell.rung.send_modify(|ended| ended.push(session));
+        }
+    }
+
+    /// Hears of everything told to `user` from now on, until `session` ends.
     ///
     /// # Errors
     /// When too many listen already.
-    pub(crate) fn listen(&self, user: UserId) -> Result<Listener, Error> {
+    pub(crate) fn listen(&self, user: UserId, session: SessionId) -> Result<Listener, Error> {
         let mut bells = self.lock();
         if bells.values().map(|bell| bell.listeners).sum::<usize>() >= STREAMS_MAX {
             return Err(Error::StreamsOfAll);
         }
         let bell = bells
             .entry(user)
-            .or_insert_with(|| Bell { rung: watch::Sender::new(()), listeners: 0 });
+            .or_insert_with(|| Bell { rung: watch::Sender::new(Vec::new()), listeners: 0 });
         if bell.listeners >= STREAMS_PER_USER_MAX {
             return Err(Error::StreamsOfOne(bell.listeners));
         }
         bell.listeners += 1;
-        Ok(Listener { bells: self.clone(), user, rung: bell.rung.subscribe() })
+        let rung = bell.rung.subscribe();
+        Ok(Listener { bells: self.clone(), user, session, rung })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Bell>> {
@@ -73,7 +83,14 @@ impl Bells {
 pub(crate) struct Listener {
     bells: Bells,
     user: UserId,
-    rung: watch::Receiver<()>,
+    session: SessionId,
+    rung: watch::Receiver<Vec<SessionId>>,
+}
+
+impl Listener {
+    fn has_ended(&self) -> bool {
+        self.rung.borrow().contains(&self.session)
+    }
 }
 
 impl Drop for Listener {
@@ -115,10 +132,10 @@ impl Feed {
         Ok(Self { store, listener, draining, after, looked_up: VecDeque::new() })
     }
 
-    /// The next entry, waiting for it if need be; `None` when the service drains
-    /// or its store fails. Giving up waiting loses nothing.
+    /// The next entry, waiting for it if need be; `None` when the session ends, the
+    /// service drains or its store fails. Giving up waiting loses nothing.
     pub(crate) async fn next(&mut self) -> Option<(NotificationId, Notification)> {
-        while !self.draining.is_cancelled() {
+        while !self.draining.is_cancelled() && !self.listener.has_ended() {
             if let Some(entry) = self.looked_up.pop_front() {
                 self.after = Some(entry.0);
                 return Some(entry);
@@ -147,18 +164,23 @@ mod tests {
     #[test]
     fn bells_are_bounded_and_go_with_their_last_listener() {
         let bells = Bells::default();
-        let user = UserId::new();
-        let listeners: Vec<_> = (0..STREAMS_PER_USER_MAX)
-            .map(|_| bells.listen(user).unwrap())
+        let (user, session) = (UserId::new(), SessionId::new());
+        let listeners: Vec<_> = (1..STREAMS_PER_USER_MAX)
+            .map(|_| bells.listen(user, session).unwrap())
             .collect();
-        assert!(matches!(bells.listen(user), Err(Error::StreamsOfOne(_))));
-        let other = bells.listen(UserId::new()).unwrap();
+        let elsewhere = bells.listen(user, SessionId::new()).unwrap();
+        let refused = bells.listen(user, session);
+        assert!(matches!(refused, Err(Error::StreamsOfOne(_))));
+        let other = bells.listen(UserId::new(), session).unwrap();
+        bells.end(user, session);
+        assert!(listeners.iter().all(Listener::has_ended));
+        assert!(!elsewhere.has_ended() && !other.has_ended());
         bells.ring(user);
         assert!(listeners[0].rung.has_changed().unwrap());
         assert!(!other.rung.has_changed().unwrap());
-        drop(listeners);
+        drop((listeners, elsewhere));
         assert!(!bells.lock().contains_key(&user));
         assert_eq!(bells.lock().len(), 1);
-        let _again = bells.listen(user).unwrap();
+        let _again = bells.listen(user, session).unwrap();
     }
 }

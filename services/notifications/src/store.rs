@@ -4,9 +4,11 @@
 //! | --- | --- | --- |
 //! | `inbox` | (user, notification) | [`Notification`] |
 //! | `inbox_tallies` | user | [`Tally`] |
+//! | `forgetting` | user | nothing: their inbox is still to be emptied |
 //!
-//! **Invariant:** a tally is written in the transaction that changes its inbox,
-//! so it always counts what is there.
+//! **Invariants:** a tally is written in the transaction that changes its inbox,
+//! so it always counts what is there. Who is forgotten is told nothing any more,
+//! in whichever order the logs of two services arrive.
 
 use ::store::{Error as StoreError, Read, Table, Tx};
 use mesh::Time;
@@ -19,13 +21,15 @@ use crate::error::Error;
 const INBOX: Table<(UserId, NotificationId), Notification> = Table::new("inbox");
 /// user → what their inbox holds.
 const TALLIES: Table<UserId, Tally> = Table::new("inbox_tallies");
+/// Who was forgotten, until nothing of their inbox is left.
+const FORGETTING: Table<UserId, ()> = Table::new("forgetting");
 
 /// How many of the oldest entries one new one may push out: more than come in,
 /// so that an inbox shrinks to its bounds, yet no commit is long.
 const DROPPED_MAX: usize = 8;
 
-/// How many entries one transaction looks at when all are marked read.
-const MARKED_MAX: usize = 500;
+/// How many entries one transaction looks at when it goes through an inbox.
+const STRETCH_ENTRIES: usize = 500;
 
 /// What an inbox holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub(crate) struct Tally {
     pub(crate) unread: u64,
     /// The one told last, also when it is no longer held.
     pub(crate) newest: Option<NotificationId>,
+    /// Whether they are erased.
+    #[serde(default)]
+    pub(crate) forgotten: bool,
 }
 
 impl ::store::Record for Tally {}
@@ -87,26 +94,96 @@ pub(crate) fn tell(
     user: UserId,
     topic: Topic,
     at: Time,
-) -> Result<NotificationId, StoreError> {
+) -> Result<(), StoreError> {
     let mut tally = tally(tx, user)?;
+    if tally.forgotten {
+        return Ok(());
+    }
     let id = next_id(NotificationId::new(), tally.newest);
     let told = Notification { topic, read_at: None, created_at: at };
     tx.put(INBOX, &(user, id), &told)?;
     tally.held += 1;
     tally.unread += 1;
     tally.newest = Some(id);
+    drop_oldest(tx, keep, user, &mut tally, at, DROPPED_MAX)?;
+    tx.put(TALLIES, &user, &tally)
+}
+
+/// Drops what is no longer kept at `now`, a stretch of it, and says whether there
+/// may be more.
+pub(crate) fn trim(
+    tx: &mut Tx<'_>,
+    keep: &Retention,
+    user: UserId,
+    now: Time,
+) -> Result<bool, StoreError> {
+    let mut tally = tally(tx, user)?;
+    let dropped = drop_oldest(tx, keep, user, &mut tally, now, STRETCH_ENTRIES)?;
+    tx.put(TALLIES, &user, &tally)?;
+    Ok(dropped == STRETCH_ENTRIES)
+}
+
+/// Whether an inbox holds what is too old to be kept. New entries push out old
+/// ones; an inbox that nothing is put into is trimmed when it is read.
+pub(crate) fn is_overdue(
+    from: &impl Read,
+    keep: &Retention,
+    user: UserId,
+    now: Time,
+) -> Result<bool, StoreError> {
+    let oldest = told_after(from, user, None, 1)?;
+    Ok(oldest
+        .first()
+        .is_some_and(|(_, entry)| keep.drops(0, 0, entry.created_at, now)))
+}
+
+fn drop_oldest(
+    tx: &mut Tx<'_>,
+    keep: &Retention,
+    user: UserId,
+    tally: &mut Tally,
+    now: Time,
+    count_max: usize,
+) -> Result<usize, StoreError> {
     let held = tally.held;
-    let oldest = told_after(tx, user, None, DROPPED_MAX)?;
+    let oldest = told_after(tx, user, None, count_max)?;
     let dropped = (0..)
         .zip(&oldest)
-        .take_while(|(place, (_, entry))| keep.drops(*place, held, entry.created_at, at));
+        .take_while(|(place, (_, entry))| keep.drops(*place, held, entry.created_at, now));
+    let mut count = 0;
     for (_, (old, entry)) in dropped {
         tx.delete(INBOX, &(user, *old))?;
         tally.held -= 1;
         tally.unread -= u64::from(entry.read_at.is_none());
+        count += 1;
     }
+    Ok(count)
+}
+
+/// From now on nothing is told to `user`; what was told is dropped soon.
+pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    let tally = Tally { forgotten: true, ..tally(tx, user)? };
     tx.put(TALLIES, &user, &tally)?;
-    Ok(id)
+    tx.put(FORGETTING, &user, &())
+}
+
+/// Drops a stretch of what was told to somebody who is forgotten; `false` once
+/// nothing is left of anybody.
+pub(crate) fn forget_stretch(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    let next = tx.scan(FORGETTING.all())?.next().transpose()?;
+    let Some((user, ())) = next else {
+        return Ok(false);
+    };
+    let stretch = told_after(tx, user, None, STRETCH_ENTRIES)?;
+    for (id, _) in &stretch {
+        tx.delete(INBOX, &(user, *id))?;
+    }
+    if stretch.len() < STRETCH_ENTRIES {
+        let tally = Tally { forgotten: true, ..Tally::default() };
+        tx.put(TALLIES, &user, &tally)?;
+        tx.delete(FORGETTING, &user)?;
+    }
+    Ok(true)
 }
 
 /// Marks one entry read; the moment it was first read stays.
@@ -141,7 +218,7 @@ pub(crate) fn mark_stretch_read(
         return Ok(None);
     }
     let stretch: Vec<_> = newest_first(tx, user, before)?
-        .take(MARKED_MAX)
+        .take(STRETCH_ENTRIES)
         .collect::<Result<_, _>>()?;
     let last = stretch.last().map(|(id, _)| *id);
     for (id, entry) in stretch {
@@ -176,6 +253,31 @@ mod tests {
             Ok::<_, StoreError>(())
         });
         told.await.unwrap();
+    }
+
+    /// More than one stretch goes, whoever else is there keeps theirs, and what
+    /// another log tells late reaches nobody.
+    #[tokio::test]
+    async fn who_is_forgotten_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let (user, other) = (UserId::new(), UserId::new());
+        let keep = Retention { entries_max: 10_000, ..KEEP };
+        let filled = store.write(move |tx| {
+            for _ in 0..STRETCH_ENTRIES + 1 {
+                tell(tx, &keep, user, Topic::UserRegistered {}, Time(1))?;
+            }
+            tell(tx, &keep, other, Topic::UserRegistered {}, Time(1))?;
+            forget(tx, user)
+        });
+        filled.await.unwrap();
+        for left in [true, true, false] {
+            assert_eq!(store.write(forget_stretch).await.unwrap(), left);
+        }
+        tell_at(&store, user, vec![2]).await;
+        assert!(held(&store, user).is_empty());
+        assert_eq!(tally(&store, user).unwrap().unread, 0);
+        assert_eq!(held(&store, other), [1]);
     }
 
     /// Everything here is read back from `held` and the tally: what is dropped is

@@ -179,7 +179,15 @@ async fn a_stream_tells_nothing_to_a_session_that_ended() {
     confirm(&orders, &ann).await;
     assert!(stream.next().await.is_some());
 
+    // Nothing more is told: the end of the session ends the stream, at once.
+    let started = tokio::time::Instant::now();
+    let mut idle = Stream::open(&ann, None).await;
     revoke(&users, &claims, claims.exp).await;
+    assert!(idle.next().await.is_none());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "only a heartbeat ended it"
+    );
     let refused = || async { ann.get("/v1/notifications").await.status == 401 };
     eventually("the session has ended", refused).await;
     confirm(&orders, &ann).await;

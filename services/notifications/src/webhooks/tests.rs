@@ -1,0 +1,101 @@
+use super::*;
+
+fn faults(url: &str, events: &[&str]) -> Vec<String> {
+    let registering = Registering {
+        url: Some(url.into()),
+        events: Some(events.iter().map(ToString::to_string).collect()),
+    };
+    let checked = registering.check(&config::Webhooks::default(), Time(7));
+    checked.map_or_else(
+        |faults| faults.into_iter().map(|fault| fault.pointer).collect(),
+        |_| Vec::new(),
+    )
+}
+
+#[test]
+fn every_field_at_fault_is_named() {
+    let good = "https://example.com/hook?x=1";
+    assert_eq!(faults(good, &["order.confirmed", "order.paid"]), [""; 0]);
+    let wrong = faults(
+        "ftp://example.com",
+        &["order.paid", "order.paid", "order.*"],
+    );
+    assert_eq!(wrong, ["/url", "/events/1", "/events/2"]);
+    assert_eq!(faults("", &[]), ["/url", "/events"]);
+    for url in [
+        "/hook",
+        "http://example.com/",
+        "https://me:secret@example.com/",
+        "https://example.com/#here",
+        "https://127.0.0.1/",
+        "https://0x7f.1/",
+        "https://2130706433/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://169.254.169.254/latest/meta-data/",
+        &format!("https://example.com/{}", "x".repeat(URL_BYTES_MAX)),
+    ] {
+        assert_eq!(faults(url, &["order.paid"]), ["/url"], "{url}");
+    }
+}
+
+#[test]
+fn a_message_ends_delivered_or_given_up() {
+    let schedule = schedule(&config::Webhooks::default());
+    let attempt = |at: Time, status| Attempt { at, took_ms: 1, status, error: None };
+    let mut message = Message {
+        kind: "order.paid".into(),
+        payload: "{}".into(),
+        created_at: Time(0),
+        began_at: Time(0),
+        failed: 0,
+        due: Some(Time(0)),
+        attempts: Vec::new(),
+    };
+    let mut tries = 0;
+    while let Some(due) = message.due {
+        assert_eq!(message.standing(), Standing::Pending);
+        message.note(attempt(due, Some(500)), &schedule, 0.5);
+        tries += 1;
+    }
+    assert_eq!(message.standing(), Standing::Failed);
+    assert!((10..ATTEMPTS_MAX).contains(&tries), "{tries}");
+    message.again(Time(1));
+    assert_eq!(
+        (message.standing(), message.due),
+        (Standing::Pending, Some(Time(1)))
+    );
+    message.note(attempt(Time(2), None), &schedule, 0.5);
+    assert_eq!(message.due, Some(Time(2).after(schedule.first)));
+    message.note(attempt(Time(3), Some(204)), &schedule, 0.5);
+    assert_eq!(
+        (message.standing(), message.due),
+        (Standing::Delivered, None)
+    );
+}
+
+#[test]
+fn long_failure_disables_once_and_success_forgives() {
+    let five_days = Duration::from_secs(5 * 24 * 60 * 60);
+    let new = || {
+        let events = Some(vec!["order.paid".into()]);
+        let registering = Registering { url: Some("https://example.com".into()), events };
+        registering
+            .check(&config::Webhooks::default(), Time(0))
+            .unwrap()
+    };
+    let failed = |at| Attempt { at, took_ms: 1, status: Some(500), error: None };
+    let late = Time(1).after(five_days);
+    let mut hook = new();
+    assert!(!hook.note(&failed(Time(1)), five_days));
+    assert!(!hook.note(&failed(Time(2)), five_days));
+    assert!(hook.note(&failed(late), five_days));
+    assert!(!hook.note(&failed(late), five_days), "told once");
+    assert!(!hook.wants("order.paid", late));
+
+    let mut hook = new();
+    hook.note(&failed(Time(1)), five_days);
+    hook.note(&Attempt { status: Some(200), ..failed(Time(2)) }, five_days);
+    assert!(!hook.note(&failed(late), five_days));
+    assert!(hook.note(&Attempt { status: Some(410), ..failed(late) }, five_days));
+}

@@ -1,0 +1,117 @@
+//! Who is told of what.
+
+use chassis::testing::eventually;
+use mesh::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
+
+use super::{kinds_told, start, told};
+
+/// Every kind of event that concerns its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_told_what_concerns_them() {
+    let test = start().await;
+    let (ann, orders, users) = (test.customer(), test.other("orders"), test.other("users"));
+    let (order_id, user_id, session_id) = (Id::new(), ann.user_id(), Id::new());
+    let amount = Money { amount: 1999, currency: "EUR".parse().unwrap() };
+    let until = mesh::now();
+    let revoked = |reason| Fact::SessionRevoked { user_id, session_id, until, reason };
+    let updated = |field| Fact::UserUpdated { user_id, changed: vec![field], staff: false };
+    for fact in [
+        Fact::UserRegistered { user_id, staff: false },
+        updated(UserField::Name),
+        updated(UserField::Password),
+        revoked(Some(RevocationReason::Ended)),
+        revoked(None),
+        revoked(Some(RevocationReason::Reused)),
+    ] {
+        users.say("ann", fact).await;
+    }
+    let of_users = ["session.reused", "user.password_changed", "user.registered"];
+    assert_eq!(kinds_told(&ann, 3).await, of_users);
+    for fact in [
+        Fact::OrderConfirmed { order_id, user_id },
+        Fact::OrderPaid { order_id, user_id },
+        Fact::OrderShipped { order_id, user_id },
+        Fact::OrderDelivered { order_id, user_id },
+        Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
+        Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
+    ] {
+        orders.say("order", fact).await;
+    }
+    let items = told(&ann, 9).await;
+    let of_orders = [
+        "order.cancelled",
+        "order.refunded",
+        "order.delivered",
+        "order.shipped",
+        "order.paid",
+        "order.confirmed",
+    ];
+    for (item, kind) in items.iter().zip(of_orders) {
+        assert_eq!(item["kind"], kind);
+        assert_eq!(item["data"]["order_id"], order_id.to_string());
+    }
+    assert_eq!(items[0]["data"]["refunded"]["amount"], 1999);
+    assert!(
+        items[1]["body"]
+            .as_str()
+            .unwrap()
+            .starts_with("19.99 EUR go back")
+    );
+    test.finish().await;
+}
+
+/// What concerns staff is told to them and to nobody else, for as long as they are
+/// staff.
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_are_told_what_concerns_them() {
+    let test = start().await;
+    let (ann, staff) = (test.customer(), test.customer());
+    let (orders, users, products) = (
+        test.other("orders"),
+        test.other("users"),
+        test.other("products"),
+    );
+    let (order_id, user_id) = (Id::new(), ann.user_id());
+    let amount = Money { amount: 1999, currency: "EUR".parse().unwrap() };
+    let hire = |staff_now| Fact::UserUpdated {
+        user_id: staff.user_id(),
+        changed: vec![UserField::Roles],
+        staff: staff_now,
+    };
+    let low = || Fact::StockLow { product_id: Id::new(), available: 3 };
+    let unmatched =
+        || Fact::PaymentUnmatched { order_id: None, amount, reason: Mismatch::UnknownOrder };
+    products.say("before", low()).await;
+    users.say("staff", hire(true)).await;
+    let heard = || async {
+        products.say("low", low()).await;
+        !staff.get("/v1/notifications").await.body["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    };
+    eventually("staff are known", heard).await;
+    orders.say("payment", unmatched()).await;
+    let newest = || async {
+        let inbox = staff.get("/v1/notifications").await.body;
+        inbox["items"][0]["kind"] == "payment.unmatched"
+    };
+    eventually("staff are told", newest).await;
+    users.say("staff", hire(false)).await;
+    // Once this is told, users' log has been read up to here.
+    let changed = vec![UserField::Password];
+    let updated = Fact::UserUpdated { user_id, changed, staff: false };
+    users.say("ann", updated).await;
+    told(&ann, 1).await;
+    let before = staff.get("/v1/notifications").await.body;
+    orders.say("payment", unmatched()).await;
+    orders
+        .say("order", Fact::OrderPaid { order_id, user_id })
+        .await;
+    told(&ann, 2).await;
+    assert_eq!(
+        staff.get("/v1/notifications").await.body["items"][0],
+        before["items"][0]
+    );
+    test.finish().await;
+}

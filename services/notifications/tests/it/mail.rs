@@ -1,0 +1,283 @@
+//! Mail, handed to a server that speaks SMTP over real sockets and misbehaves as
+//! it is told.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use chassis::config::Security;
+use chassis::testing::{Person, TestService, eventually};
+use mesh::{CodeOf, CodePurpose, Contact, ContactOf, Fact, Id, Mesh, OneTimeCode, kinds};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::mail_server::{Manner, Server};
+use super::{NAME, confirm, kinds_told, told};
+
+type UserId = Id<kinds::User>;
+
+/// Users, as far as it is asked.
+#[derive(Clone, Default)]
+struct Users(Arc<Mutex<HashMap<UserId, Contact>>>);
+
+impl Users {
+    async fn start(mesh: &Mesh) -> Self {
+        let users = Self::default();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let known = users.clone();
+        let contact = move |question: ContactOf| -> futures::future::BoxFuture<'static, _> {
+            let contact = known.0.lock().unwrap().get(&question.user_id).cloned();
+            Box::pin(std::future::ready(contact))
+        };
+        mesh.answer(&tasks, stop.clone(), contact).await.unwrap();
+        let known = users.clone();
+        let code = move |question: CodeOf| -> futures::future::BoxFuture<'static, _> {
+            let contact = known.0.lock().unwrap().get(&question.user_id).cloned();
+            let code = contact.map(|contact| OneTimeCode { code: CODE.into(), contact });
+            Box::pin(std::future::ready(code))
+        };
+        mesh.answer(&tasks, stop, code).await.unwrap();
+        users
+    }
+
+    fn know(&self, person: &Person, name: &str, language: Option<&str>) {
+        let contact = Contact {
+            email: format!("{name}@example.com"),
+            email_verified: true,
+            name: name.into(),
+            language: language.map(Into::into),
+        };
+        self.0.lock().unwrap().insert(person.user_id(), contact);
+    }
+}
+
+const CODE: &str = "73920185";
+
+async fn start(server: &Server) -> TestService {
+    let others = ["orders", "products"];
+    TestService::start_with(server.config(), NAME, notifications::open, &others).await
+}
+
+fn header<'a>(mail: &'a str, name: &str) -> &'a str {
+    let line = mail.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{name} in {mail}")).trim()
+}
+
+/// Put off, cut, left without an answer, hung up on: it goes again, as the same
+/// mail, and in its reader's language.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_is_sent_until_it_is_taken() {
+    let put_off = Manner::Answers("451 4.7.1 later");
+    let busy = Manner::Answers("421 4.3.0 closing");
+    let server = Server::start(&[put_off, Manner::HangsUp, Manner::IsSilent, busy]).await;
+    let test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let ann = test.customer();
+    users.know(&ann, "Ann Mörike", Some("de-CH"));
+    users
+        .0
+        .lock()
+        .unwrap()
+        .get_mut(&ann.user_id())
+        .unwrap()
+        .email = "ann@example.com".into();
+    let order = confirm(&test.other("orders"), &ann).await;
+
+    let mail = server.takes(1).await.remove(0);
+    assert!(mail.contains(&order.to_string()), "{mail}");
+    assert_eq!(header(&mail, "From:"), "\"The Shop\" <shop@example.com>");
+    assert!(
+        header(&mail, "To:").ends_with("<ann@example.com>"),
+        "{mail}"
+    );
+    assert_eq!(header(&mail, "Auto-Submitted:"), "auto-generated");
+    assert!(
+        header(&mail, "Subject:").contains("Ihre Bestellung ist"),
+        "{mail}"
+    );
+    assert!(mail.contains("text/plain") && mail.contains("text/html"));
+    let read = server.read();
+    assert_eq!(read.len(), 2, "once hung up on, once taken");
+    let ids: HashSet<_> = read
+        .iter()
+        .map(|(mail, _)| header(mail, "Message-ID:"))
+        .collect();
+    assert_eq!(ids.len(), 1);
+    assert!(ids.iter().all(|id| id.ends_with("@example.com>")));
+
+    // The inbox is in the same language; without a word of users, in the client's.
+    assert_eq!(
+        told(&ann, 1).await[0]["title"],
+        "Ihre Bestellung ist bestätigt"
+    );
+    let bob = test.customer();
+    confirm(&test.other("orders"), &bob).await;
+    assert_eq!(told(&bob, 1).await[0]["title"], "Your order is confirmed");
+    let request = bob.request(reqwest::Method::GET, "/v1/notifications");
+    let answer = chassis::testing::send(request.header("accept-language", "fr, de;q=0.5")).await;
+    assert_eq!(
+        answer.body["items"][0]["title"],
+        "Ihre Bestellung ist bestätigt"
+    );
+    test.finish().await;
+}
+
+/// A refusal for good is told to staff, without the address, and holds up nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_is_refused_is_a_dead_letter() {
+    let refused = Manner::Answers("550 5.1.1 <ann@example.com>: no such user");
+    let server = Server::start(&[refused]).await;
+    let test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let (ann, bob, staff) = (test.customer(), test.customer(), test.staff());
+    users.know(&ann, "ann", None);
+    users.know(&bob, "bob", None);
+    let hired = Fact::UserRegistered { user_id: staff.user_id(), staff: true };
+    test.other("users").say("staff", hired).await;
+    told(&staff, 1).await;
+
+    let orders = test.other("orders");
+    confirm(&orders, &ann).await;
+    let notice = told(&staff, 2).await.remove(0);
+    assert_eq!(notice["kind"], "mail.failed");
+    assert_eq!(notice["data"]["user_id"], ann.user_id().to_string());
+    assert_eq!(notice["data"]["about"], "order.confirmed");
+    assert_eq!(notice["data"]["code"], 550);
+    assert!(!notice.to_string().contains("ann@"), "{notice}");
+    confirm(&orders, &bob).await;
+    let mail = server.takes(1).await.remove(0);
+    assert_eq!(header(&mail, "To:"), "bob <bob@example.com>");
+    assert_eq!(server.read().len(), 1);
+    test.finish().await;
+}
+
+/// A code is sent when users tells it, and is nowhere in the shop's data.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_sent_and_never_kept() {
+    let server = Server::start(&[Manner::Answers("451 later")]).await;
+    let mut test = start(&server).await;
+    let ann = test.customer();
+    let requested = Fact::UserCodeRequested {
+        user_id: ann.user_id(),
+        purpose: CodePurpose::PasswordReset,
+        until: mesh::now().after(std::time::Duration::from_secs(600)),
+    };
+    test.other("users").say("ann", requested).await;
+    // Users is not there yet: the mail waits for it.
+    confirm(&test.other("orders"), &ann).await;
+    told(&ann, 1).await;
+    assert!(server.taken().is_empty());
+    let users = Users::start(&test.mesh).await;
+    users.know(&ann, "ann", None);
+    let mails = server.takes(2).await;
+    let code = mails.iter().find(|mail| mail.contains(CODE)).unwrap();
+    assert_eq!(header(code, "Subject:"), "Your code for a new password");
+    let folder = test.folder.path().to_owned();
+    let nowhere = move || {
+        let mut seen = 0;
+        for file in files(&folder) {
+            let bytes = std::fs::read(&file).unwrap();
+            seen += bytes.len();
+            for secret in [CODE.as_bytes(), b"ann@example.com"] {
+                let found = bytes.windows(secret.len()).any(|window| window == secret);
+                assert!(!found, "{}", file.display());
+            }
+        }
+        assert!(seen > 1000, "nothing was looked at");
+    };
+    test.restart_after(NAME, notifications::open, nowhere).await;
+    test.finish().await;
+}
+
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+/// What waits outlives the service; who is forgotten meanwhile is written to no
+/// more, and nothing is left in their inbox.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_mail_outlives_the_service_and_not_its_reader() {
+    const ORDERS: usize = 20;
+    let server = Server::start(&[]).await;
+    server.usually(Manner::Answers("451 later"));
+    let mut test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let (mut ann, mut bob) = (test.customer(), test.customer());
+    users.know(&ann, "ann", None);
+    users.know(&bob, "bob", None);
+    let orders = test.other("orders");
+    for _ in 0..ORDERS {
+        confirm(&orders, &ann).await;
+        confirm(&orders, &bob).await;
+    }
+    told(&ann, ORDERS).await;
+    told(&bob, ORDERS).await;
+    test.restart(NAME, notifications::open).await;
+    (ann, bob) = (ann.at(test.address), bob.at(test.address));
+    users.0.lock().unwrap().remove(&bob.user_id());
+    let erased = Fact::UserErased { user_id: bob.user_id() };
+    test.other("users").say("bob", erased).await;
+    told(&bob, 0).await;
+    server.usually(Manner::Takes);
+    let mails = server.takes(ORDERS).await;
+    let ids: HashSet<_> = mails
+        .iter()
+        .map(|mail| header(mail, "Message-ID:"))
+        .collect();
+    assert_eq!(ids.len(), ORDERS);
+    assert!(mails.iter().all(|mail| mail.contains("ann@example.com")));
+    assert_eq!(told(&ann, ORDERS).await.len(), ORDERS);
+
+    // What another log tells late reaches nobody.
+    confirm(&orders, &bob).await;
+    confirm(&orders, &ann).await;
+    assert_eq!(kinds_told(&ann, ORDERS + 1).await[0], "order.confirmed");
+    told(&bob, 0).await;
+    test.finish().await;
+}
+
+/// The password goes over TLS or not at all, and only to whom the authority
+/// vouches for.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_over_tls_to_the_right_server() {
+    for security in [Security::Starttls, Security::Tls] {
+        let server = Server::start_secured(security).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (password, authority) = (folder.path().join("password"), folder.path().join("ca.pem"));
+        std::fs::write(&password, "a secret\n").unwrap();
+        std::fs::write(&authority, server.certificate()).unwrap();
+        let mut config = server.config();
+        config.mail.server = Some("localhost".into());
+        config.mail.security = security;
+        config.mail.user = Some("shop".into());
+        config.mail.password_file = Some(password);
+        for authority in [None, Some(authority)] {
+            config.mail.authority.clone_from(&authority);
+            let others = ["orders", "products"];
+            let open = notifications::open;
+            let test = TestService::start_with(config.clone(), NAME, open, &others).await;
+            let users = Users::start(&test.mesh).await;
+            let ann = test.customer();
+            users.know(&ann, "ann", None);
+            let before = server.connections();
+            confirm(&test.other("orders"), &ann).await;
+            match authority {
+                None => {
+                    let again = || async { server.connections() >= before + 2 };
+                    eventually("it is tried again", again).await;
+                    assert!(server.read().is_empty() && server.logins().is_empty());
+                }
+                Some(_) => {
+                    server.takes(1).await;
+                    // "\0shop\0a secret" (RFC 4616).
+                    assert_eq!(server.logins(), ["AUTH PLAIN AHNob3AAYSBzZWNyZXQ="]);
+                }
+            }
+            test.finish().await;
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Webhooks, delivered to a server that verifies them with the published crate.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use chassis::Config;
+use chassis::testing::{Answer, Person, TestService, eventually, send};
+use mesh::Fact;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{NAME, confirm, told};
+
+/// A program that is told of events.
+#[derive(Clone, Default)]
+struct Receiver {
+    address: Option<SocketAddr>,
+    answers: Arc<Mutex<VecDeque<u16>>>,
+    got: Arc<Mutex<Vec<Got>>>,
+}
+
+#[derive(Clone)]
+struct Got {
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Got {
+    fn id(&self) -> String {
+        self.headers["webhook-id"].to_str().unwrap().to_owned()
+    }
+
+    fn verifies(&self, secret: &str) -> bool {
+        let webhook = standardwebhooks::Webhook::new(secret).unwrap();
+        webhook.verify(&self.body, &self.headers).is_ok()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+impl Receiver {
+    /// Answers so at first, and then 204.
+    async fn start(first: &[u16]) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let receiver = Self {
+            address: Some(listener.local_addr().unwrap()),
+            answers: Arc::new(Mutex::new(first.iter().copied().collect())),
+            got: Arc::default(),
+        };
+        let router = Router::new()
+            .route("/{path}", axum::routing::any(Self::receive))
+            .with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver
+    }
+
+    async fn receive(
+        State(receiver): State<Self>,
+        Path(path): Path<String>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> (StatusCode, [(&'static str, &'static str); 1]) {
+        let is_slow = path == "slow";
+        receiver
+            .got
+            .lock()
+            .unwrap()
+            .push(Got { path, headers, body });
+        if is_slow {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let answer = receiver.answers.lock().unwrap().pop_front().unwrap_or(204);
+        (
+            StatusCode::from_u16(answer).unwrap(),
+            [("location", "/elsewhere")],
+        )
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address.unwrap())
+    }
+
+    fn got(&self) -> Vec<Got> {
+        self.got.lock().unwrap().clone()
+    }
+
+    async fn gets(&self, count: usize) -> Vec<Got> {
+        eventually("the webhook is called", || async {
+            self.got().len() >= count
+        })
+        .await;
+        self.got()
+    }
+}
+
+async fn start(allow_private: bool) -> TestService {
+    let mut config = Config::default();
+    config.webhooks.allow_http = true;
+    config.webhooks.allow_private = allow_private;
+    config.webhooks.retry_first_ms = 20;
+    let others = ["orders", "products"];
+    TestService::start_with(config, NAME, notifications::open, &others).await
+}
+
+async fn register(admin: &Person, url: &str) -> Value {
+    let body = json!({"url": url, "events": ["order.confirmed"]});
+    let answer = admin.post("/v1/webhooks", body).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let path = format!("/v1/webhooks/{}", answer.body["id"].as_str().unwrap());
+    assert_eq!(answer.headers["location"], path.as_str());
+    answer.body
+}
+
+async fn post(person: &Person, path: &str) -> Answer {
+    send(person.request(Method::POST, path)).await
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap()
+}
+
+/// The deliveries of a webhook, once all of them stand so.
+async fn deliveries(admin: &Person, hook: &Value, standing: &str) -> Vec<Value> {
+    let path = format!("/v1/webhooks/{}/deliveries", text(hook, "id"));
+    let all = || async {
+        let answer = admin.get(&path).await;
+        answer.body["items"].as_array().unwrap().clone()
+    };
+    let settled = || async {
+        let items = all().await;
+        !items.is_empty() && items.iter().all(|item| item["status"] == standing)
+    };
+    eventually(standing, settled).await;
+    all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_signed_tried_again_and_logged() {
+    let receiver = Receiver::start(&[500, 302]).await;
+    let test = start(true).await;
+    let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
+    let hook = register(&admin, &receiver.url("hook")).await;
+    let path = format!("/v1/webhooks/{}", text(&hook, "id"));
+    let secret = text(&hook, "secret");
+    assert!(secret.starts_with("whsec_"));
+    let shown = admin.get(&path).await;
+    assert_eq!(shown.body["secret"], Value::Null);
+    assert_eq!(shown.body["url"], hook["url"]);
+
+    let order = confirm(&orders, &ann).await;
+    let got = receiver.gets(3).await;
+    for one in &got {
+        assert!(one.verifies(secret));
+        assert_eq!((one.id(), one.path.as_str()), (got[0].id(), "hook"));
+        assert_eq!(one.body, got[0].body);
+    }
+    let body = got[0].json();
+    assert_eq!(body["type"], "order.confirmed");
+    assert!(text(&body, "timestamp").ends_with('Z'));
+    let user = ann.user_id().to_string();
+    assert_eq!(
+        body["data"],
+        json!({"order_id": order.to_string(), "user_id": user})
+    );
+
+    let delivery = deliveries(&admin, &hook, "delivered").await.remove(0);
+    assert_eq!(text(&delivery, "id"), got[0].id());
+    let tries = delivery["attempts"].as_array().unwrap().iter();
+    let statuses: Vec<_> = tries.map(|one| one["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [500, 302, 204]);
+
+    // Both secrets are good for a while; the same message, sent again, is the same.
+    let rotated = post(&admin, &format!("{path}/rotate")).await;
+    let fresh = text(&rotated.body, "secret");
+    assert_ne!(fresh, secret);
+    let again = format!("{path}/deliveries/{}/redeliver", got[0].id());
+    assert_eq!(post(&admin, &again).await.status, 202);
+    let last = receiver.gets(4).await.remove(3);
+    assert!(last.verifies(secret) && last.verifies(fresh));
+    assert_eq!((last.id(), &last.body), (got[0].id(), &got[0].body));
+
+    for (who, status) in [(test.anonymous(), 401), (ann, 403), (test.staff(), 403)] {
+        assert_eq!(who.get("/v1/webhooks").await.status, status);
+        assert_eq!(post(&who, &again).await.status, status);
+    }
+    let wrong = json!({"url": "nonsense", "events": []});
+    assert_eq!(admin.post("/v1/webhooks", wrong).await.status, 422);
+    assert_eq!(send(admin.request(Method::DELETE, &path)).await.status, 204);
+    assert_eq!(admin.get(&path).await.status, 404);
+    assert_eq!(admin.get(&format!("{path}/deliveries")).await.status, 404);
+    assert_eq!(admin.get("/v1/webhooks").await.body["items"], json!([]));
+    test.finish().await;
+}
+
+/// Names are resolved and refused at delivery, whatever they were before.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_webhook_reaches_into_the_house() {
+    let receiver = Receiver::start(&[]).await;
+    let test = start(false).await;
+    let (admin, ann) = (test.admin(), test.customer());
+    let port = receiver.address.unwrap().port();
+    for url in [
+        format!("http://127.0.0.1:{port}/hook"),
+        format!("http://[::ffff:127.0.0.1]:{port}/hook"),
+        format!("http://0:{port}/hook"),
+    ] {
+        let body = json!({"url": url, "events": ["order.confirmed"]});
+        let answer = admin.post("/v1/webhooks", body).await;
+        assert_eq!((answer.status, answer.problem()), (422, "invalid"), "{url}");
+    }
+    let hook = register(&admin, &format!("http://localhost:{port}/hook")).await;
+    confirm(&test.other("orders"), &ann).await;
+    let path = format!("/v1/webhooks/{}/deliveries", text(&hook, "id"));
+    let refused = || async {
+        let answer = admin.get(&path).await;
+        let why = &answer.body["items"][0]["attempts"][0]["error"];
+        why.as_str()
+            .is_some_and(|why| why.contains("not an address on the internet"))
+    };
+    eventually("it is refused", refused).await;
+    assert!(receiver.got().is_empty());
+    test.finish().await;
+}
+
+/// One that never answers holds up nobody; one that is gone is disabled, told to
+/// staff, and can be enabled again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_webhook_is_alone_with_its_trouble() {
+    const ORDERS: usize = 30;
+    let (good, bad) = (Receiver::start(&[]).await, Receiver::start(&[410]).await);
+    let test = start(true).await;
+    let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
+    let hired = Fact::UserRegistered { user_id: admin.user_id(), staff: true };
+    test.other("users").say("admin", hired).await;
+    told(&admin, 1).await;
+    register(&admin, &good.url("slow")).await;
+    let gone = register(&admin, &bad.url("gone")).await;
+    register(&admin, &good.url("quick")).await;
+    for _ in 0..ORDERS {
+        confirm(&orders, &ann).await;
+    }
+    let quick = || async {
+        let got = good.got();
+        got.iter().filter(|one| one.path == "quick").count() == ORDERS
+    };
+    eventually("the quick one has all", quick).await;
+
+    let notice = told(&admin, 2).await.remove(0);
+    assert_eq!(notice["kind"], "webhook.disabled");
+    assert_eq!(notice["data"]["webhook_id"], gone["id"]);
+    let path = format!("/v1/webhooks/{}", text(&gone, "id"));
+    assert!(admin.get(&path).await.body["disabled_at"].is_string());
+    let enabled = post(&admin, &format!("{path}/enable")).await;
+    assert_eq!(enabled.body["disabled_at"], Value::Null);
+    let before = bad.got().len();
+    confirm(&orders, &ann).await;
+    bad.gets(before + 1).await;
+    test.finish().await;
+}
+
+/// Ended and started again and again while orders come: each has one entry in its
+/// inbox, and went out at least once, always as the same message.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_the_service_is_down() {
+    const ORDERS: usize = 200;
+    let receiver = Receiver::start(&[]).await;
+    let mut test = start(true).await;
+    let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
+    register(&admin, &receiver.url("hook")).await;
+    let saying = tokio::spawn({
+        let ann = ann.clone();
+        async move {
+            let mut said = HashSet::new();
+            for _ in 0..ORDERS {
+                said.insert(confirm(&orders, &ann).await.to_string());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            said
+        }
+    });
+    while !saying.is_finished() {
+        test.restart(NAME, notifications::open).await;
+    }
+    let said = saying.await.unwrap();
+    let all = || async {
+        let got = receiver.got();
+        let orders: HashSet<_> = got
+            .iter()
+            .map(|one| one.json()["data"]["order_id"].clone())
+            .collect();
+        orders.len() == ORDERS
+    };
+    eventually("every order went out", all).await;
+    let mut ids: HashMap<String, String> = HashMap::new();
+    for one in receiver.got() {
+        let order = text(&one.json()["data"], "order_id").to_owned();
+        assert!(said.contains(&order));
+        assert_eq!(*ids.entry(order).or_insert_with(|| one.id()), one.id());
+    }
+    let ann = ann.at(test.address);
+    let (mut told, mut query) = (Vec::new(), "?limit=100".to_owned());
+    loop {
+        let page = ann.get(&format!("/v1/notifications{query}")).await.body;
+        assert_eq!(page["unread_count"], ORDERS);
+        for item in page["items"].as_array().unwrap() {
+            told.push(text(&item["data"], "order_id").to_owned());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        query = format!("?limit=100&cursor={cursor}");
+    }
+    assert_eq!(told.len(), ORDERS);
+    assert_eq!(told.into_iter().collect::<HashSet<_>>(), said);
+    test.finish().await;
+}
