@@ -18,6 +18,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use store::{Options, Read, Record, Store, Table, Tx};
 
+use crate::memory::resident_bytes;
 use crate::progress::Progress;
 use crate::series::Series;
 use crate::table;
@@ -109,7 +110,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = folder.path().join("store");
     let store = Store::open(&dir, &options(args.cache_mib))?;
     let written = write(&store, args.orders)?;
-    let resident = resident_bytes()?;
+    let resident = resident_bytes("self")?;
     let closing = Instant::now();
     store.close();
     let close_ms = closing.elapsed().as_millis();
@@ -161,7 +162,7 @@ pub(crate) fn run_reader(args: ReaderArgs) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let store = Store::open(&args.dir, &options(args.cache_mib))?;
     let open_ms = u64::try_from(start.elapsed().as_millis())?;
-    let resident = resident_bytes()?;
+    let resident = resident_bytes("self")?;
     let mut reads = Series::new()?;
     for _ in 0..IDLE_READS {
         read_one(&store, args.orders, &mut reads)?;
@@ -169,7 +170,7 @@ pub(crate) fn run_reader(args: ReaderArgs) -> anyhow::Result<ExitCode> {
     let opened = Opened {
         open_ms,
         resident_bytes: resident,
-        resident_after_reads_bytes: resident_bytes()?,
+        resident_after_reads_bytes: resident_bytes("self")?,
         reads: reads.percentiles(),
     };
     println!("{}", serde_json::to_string(&opened)?);
@@ -333,15 +334,4 @@ fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
         };
     }
     Ok(bytes)
-}
-
-/// This process's resident memory (`VmRSS`, proc(5)).
-fn resident_bytes() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(1024
-        * kib
-            .context("no VmRSS in /proc/self/status")?
-            .parse::<u64>()?)
 }

@@ -5,7 +5,8 @@
 //! are tried again, a bounded number of times. No other failure is ever
 //! repeated: after a 504 or a broken connection the outcome is unknown, and a
 //! measurement must not hide that. **Invariant:** every 5xx that the shop ever
-//! answered is in the ledger, tried again or not.
+//! answered is in the ledger, tried again or not. A [`Client::candid`] one tries
+//! nothing again, for those who count every answer or repeat by rules of their own.
 
 use std::io::BufRead;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +25,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES_MAX: u32 = 5;
 /// Whatever `Retry-After` asks for, a try waits no longer.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Items of a list asked for at once; the most that a shop gives.
+const PAGE_ITEMS: &str = "100";
 /// The ledger counts every 5xx and describes this many.
 const FAULTS_SHOWN_MAX: usize = 10;
 
@@ -109,10 +112,17 @@ struct User {
     roles: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
 /// One shop, and a ledger of every 5xx it answered.
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    tries_max: u32,
     faults: Mutex<Faults>,
 }
 
@@ -124,7 +134,8 @@ pub(crate) struct Faults {
 }
 
 impl Client {
-    fn new(base: Url) -> anyhow::Result<Self> {
+    /// A client of the shop at `base`.
+    pub(crate) fn new(base: Url) -> anyhow::Result<Self> {
         ensure!(
             base.scheme() == "http",
             "--url must start with http://, but it is {base}"
@@ -135,17 +146,61 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .context("cannot set up the HTTP client")?;
-        Ok(Self { http, base, faults: Mutex::default() })
+        Ok(Self { http, base, tries_max: TRIES_MAX, faults: Mutex::default() })
+    }
+
+    /// Another client of the same shop, with connections and a ledger of its own,
+    /// that hands over a 429 and a 503 like any other answer.
+    pub(crate) fn candid(&self) -> anyhow::Result<Self> {
+        Ok(Self { tries_max: 1, ..Self::new(self.base.clone())? })
+    }
+
+    /// Where the shop is.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// A request for the path made of `segments`, each of them escaped.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        self.http.request(method, self.url(segments))
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("an http URL has a path")
             .pop_if_empty()
             .extend(segments);
-        self.http.request(method, url)
+        url
+    }
+
+    /// A request that reads the path made of `segments` with this query.
+    pub(crate) fn query(&self, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = self.url(segments);
+        url.query_pairs_mut().extend_pairs(query);
+        self.http.request(Method::GET, url)
+    }
+
+    /// Every item of a list that `account` may read, page by page.
+    pub(crate) async fn all<T: DeserializeOwned>(
+        &self,
+        account: &Account,
+        segments: &[&str],
+    ) -> anyhow::Result<Vec<T>> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let from = cursor.as_deref().map(|cursor| ("cursor", cursor));
+            let query: Vec<_> = [("limit", PAGE_ITEMS)].into_iter().chain(from).collect();
+            let answer = self.send_as(account, self.query(segments, &query)).await?;
+            let doing = format!("reading the list {}", segments.join("/"));
+            let page: Page<T> = answer.expect(StatusCode::OK, &doing)?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Sends as nobody in particular. Errors are of the transport only.
@@ -157,7 +212,7 @@ impl Client {
                 .try_clone()
                 .expect("only a streamed body cannot be copied");
             let answer = self.read(self.http.execute(copy).await?).await?;
-            let Some(wait) = answer.retry_after.filter(|_| tries < TRIES_MAX) else {
+            let Some(wait) = answer.retry_after.filter(|_| tries < self.tries_max) else {
                 return Ok(answer);
             };
             tokio::time::sleep(wait).await;
@@ -288,6 +343,11 @@ struct Problem {
 }
 
 impl Answer {
+    /// The body's bytes.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The body as `T`, if the answer is the one that was hoped for while `doing`.
     pub(crate) fn expect<T: DeserializeOwned>(
         &self,

@@ -8,14 +8,26 @@
 mod aged;
 mod catalogue;
 mod client;
+mod flood;
 mod import;
 mod lines;
+mod memory;
+mod ordering;
+mod payments;
 mod plug;
 mod progress;
+mod relevance;
 mod replay;
+mod rush;
+mod searching;
 mod series;
+mod shop;
 mod store_bench;
 mod table;
+mod telling;
+mod timing;
+mod torture;
+mod vary;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -34,7 +46,17 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Import(import::Args),
+    Vary(vary::Args),
+    Relevance(relevance::Args),
+    Search(searching::Args),
     Replay(replay::Args),
+    Orders(ordering::Args),
+    Torture(torture::Args),
+    Rush(rush::Args),
+    Payments(payments::Args),
+    Flood(flood::Args),
+    Notify(telling::Args),
+    Timing(timing::Args),
     Store(store_bench::Args),
     Aged(aged::Args),
     #[command(hide = true)]
@@ -47,7 +69,17 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Import(args) => over_http(import::run(args)),
+        Command::Vary(args) => vary::run(args),
+        Command::Relevance(args) => over_http(relevance::run(args)),
+        Command::Search(args) => over_http(searching::run(args)),
         Command::Replay(args) => over_http(replay::run(args)),
+        Command::Orders(args) => over_http(ordering::run(args)),
+        Command::Torture(args) => over_http(torture::run(args)),
+        Command::Rush(args) => over_http(rush::run(args)),
+        Command::Payments(args) => over_http(payments::run(args)),
+        Command::Flood(args) => over_http(flood::run(args)),
+        Command::Notify(args) => over_http(telling::run(args)),
+        Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),
         Command::Aged(args) => aged::run(args),
         Command::AgedReader(args) => aged::run_reader(args),

@@ -5,11 +5,11 @@
 //! stock. Only placing is timed. **Invariant:** a run that saw a 5xx or stock
 //! that does not add up never ends with exit code 0.
 
-mod accounts;
-mod checkout;
-mod invoice;
-mod report;
-mod shelf;
+pub(crate) mod accounts;
+pub(crate) mod checkout;
+pub(crate) mod invoice;
+pub(crate) mod report;
+pub(crate) mod shelf;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -25,7 +25,12 @@ impl Series {
 
     /// Counts work that began at `start` and ended now.
     pub(crate) fn record(&mut self, start: Instant) {
-        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.record_lasting(start.elapsed());
+    }
+
+    /// Counts work that took so long.
+    pub(crate) fn record_lasting(&mut self, lasting: Duration) {
+        let nanos = u64::try_from(lasting.as_nanos()).unwrap_or(u64::MAX);
         self.latency_ns.saturating_record(nanos);
     }
 

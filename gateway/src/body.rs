@@ -4,7 +4,7 @@
 //! so a slow reader slows the writer down instead of filling memory.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -50,6 +50,18 @@ impl Progress {
     }
 }
 
+/// Why a body could not be passed on, for whoever sent it: a service that is called
+/// without a connection sees the failure and makes an answer of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault(Arc<OnceLock<Error>>);
+
+impl Fault {
+    /// What went wrong, if anything did.
+    pub(crate) fn seen(&self) -> Option<Error> {
+        self.0.get().cloned()
+    }
+}
+
 /// A client's body on its way to a service.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
@@ -57,18 +69,41 @@ pub(crate) struct RequestBody {
     bytes_left: u64,
     bytes_max: u64,
     progress: Option<Arc<Progress>>,
+    fault: Fault,
 }
 
 impl RequestBody {
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self { incoming: None, bytes_left: 0, bytes_max: 0, progress: None }
+        Self {
+            incoming: None,
+            bytes_left: 0,
+            bytes_max: 0,
+            progress: None,
+            fault: Fault::default(),
+        }
+    }
+
+    /// Where its failure will be seen.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault.clone()
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        // The first is the cause of any other.
+        self.fault.0.get_or_init(|| error).clone()
     }
 
     /// At most `bytes_max` bytes, telling `progress` of each piece.
     pub(crate) fn new(incoming: Incoming, bytes_max: u64, progress: Option<Arc<Progress>>) -> Self {
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
-        Self { incoming, bytes_left: bytes_max, bytes_max, progress }
+        Self {
+            incoming,
+            bytes_left: bytes_max,
+            bytes_max,
+            progress,
+            fault: Fault::default(),
+        }
     }
 }
 
@@ -87,14 +122,14 @@ impl HttpBody for RequestBody {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 let why = crate::error::chain(&error);
-                return Poll::Ready(Some(Err(Error::Unreadable { why })));
+                return Poll::Ready(Some(Err(self.failed(Error::Unreadable { why }))));
             }
             None => return Poll::Ready(None),
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
         let Some(bytes_left) = self.bytes_left.checked_sub(bytes) else {
             let bytes_max = self.bytes_max;
-            return Poll::Ready(Some(Err(Error::TooLarge { bytes_max })));
+            return Poll::Ready(Some(Err(self.failed(Error::TooLarge { bytes_max }))));
         };
         self.bytes_left = bytes_left;
         if let Some(progress) = &self.progress {
@@ -111,6 +146,43 @@ impl HttpBody for RequestBody {
         self.incoming
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+/// A service's body: over a connection, or from this process.
+pub(crate) enum Answer {
+    /// Over a connection.
+    Far(Incoming),
+    /// From this process.
+    Near(chassis::neighbour::Answer),
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Far(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Near(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Far(body) => body.is_end_stream(),
+            Self::Near(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Far(body) => body.size_hint(),
+            Self::Near(body) => body.size_hint(),
+        }
     }
 }
 
@@ -139,7 +211,7 @@ impl Body {
     /// A service's answer; with `until` it ends there, cleanly.
     pub(crate) fn streamed(
         service: &'static str,
-        incoming: Incoming,
+        incoming: Answer,
         until: Option<&CancellationToken>,
     ) -> Self {
         let until = until.map(|token| Box::pin(token.clone().cancelled_owned()));
@@ -157,7 +229,7 @@ where
 
 /// A service's body, cut when the service falls silent.
 pub(crate) struct Streamed {
-    incoming: Incoming,
+    incoming: Answer,
     service: &'static str,
     until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Made when the body is first waited for: most have arrived whole.
@@ -174,7 +246,7 @@ impl Streamed {
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
             self.is_waiting = false;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame);
         }
         let deadline = Instant::now() + ANSWER_IDLE;
         let idle = self

@@ -9,7 +9,7 @@ use chassis::context::Health;
 use chassis::http::metrics_page;
 use chassis::{Problem, Trust};
 use futures::future::join_all;
-use http::header::{ALLOW, CONTENT_TYPE, HOST};
+use http::header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -34,7 +34,20 @@ pub(crate) enum Page {
     Readyz,
     /// Prometheus text.
     Metrics,
+    /// The contract, for programs.
+    OpenApi,
+    /// The contract, for people.
+    Docs,
 }
+
+/// `openapi.yaml` as JSON.
+const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json"));
+const DOCS: &[u8] = include_bytes!("../pages/docs.html");
+
+/// The page has its style and script inside and needs nothing but the document.
+const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
+);
 
 impl Page {
     /// The page at a path.
@@ -43,6 +56,8 @@ impl Page {
             "/livez" => Some(Self::Livez),
             "/readyz" => Some(Self::Readyz),
             "/metrics" => Some(Self::Metrics),
+            "/openapi.json" => Some(Self::OpenApi),
+            "/docs" => Some(Self::Docs),
             _ => None,
         }
     }
@@ -53,6 +68,8 @@ impl Page {
             Self::Livez => "/livez",
             Self::Readyz => "/readyz",
             Self::Metrics => "/metrics",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
         }
     }
 }
@@ -148,10 +165,26 @@ fn may_read_metrics(peer: IpAddr, caller: Option<&Caller>) -> Result<(), Problem
     }
 }
 
+/// The contract as an OpenAPI 3.1 document.
+pub(crate) fn openapi() -> Response<Body> {
+    of_type("application/json", Bytes::from_static(OPENAPI))
+}
+
+/// The same as a page.
+pub(crate) fn docs() -> Response<Body> {
+    let mut response = of_type("text/html; charset=utf-8", Bytes::from_static(DOCS));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, DOCS_POLICY);
+    response
+}
+
 fn json_page(value: &Value) -> Response<Body> {
-    let body = Body::page(Full::new(Bytes::from(value.to_string())));
-    let mut response = Response::new(body);
-    let kind = HeaderValue::from_static("application/json");
+    of_type("application/json", Bytes::from(value.to_string()))
+}
+
+fn of_type(kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::page(Full::new(body)));
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

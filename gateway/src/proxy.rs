@@ -173,6 +173,8 @@ impl Gateway {
         match page {
             Page::Livez => Ok(pages::livez()),
             Page::Readyz => pages::readyz(&self.health, &self.upstreams).await,
+            Page::OpenApi => Ok(pages::openapi()),
+            Page::Docs => Ok(pages::docs()),
             Page::Metrics => pages::metrics(&self.trust, peer.address.ip(), parts).await,
         }
     }

@@ -63,7 +63,7 @@ pub(crate) struct Route {
     pub(crate) endless: bool,
 }
 
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 15] = [
     public("/v1/users/me", "users"),
     proven_by_body("/v1/users", "users"),
     public("/v1/users", "users"),
@@ -81,6 +81,7 @@ static ROUTES: [Route; 14] = [
         ..private("/v1/notifications/stream", "notifications")
     },
     private("/v1/notifications", "notifications"),
+    private("/v1/webhooks", "notifications"),
 ];
 
 const fn public(prefix: &'static str, service: &'static str) -> Route {

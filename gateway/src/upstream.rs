@@ -1,4 +1,5 @@
-//! Who is where, and the warm connections to them.
+//! Who is where, and the warm connections to them. A service in this very process
+//! is called without one.
 //!
 //! The table is what liveliness tokens say and nothing else: no health checks, no
 //! configuration. Of several instances the newest is asked: an older one of a
@@ -13,17 +14,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chassis::Context;
+use chassis::neighbour::{self, Neighbour};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mesh::{Directory, Instance};
 
 use crate::Error;
-use crate::body::RequestBody;
+use crate::body::{Answer, RequestBody};
 
 /// How long a connection to a service may take: it is on this host or the next.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
@@ -32,8 +33,17 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const IDLE_CONNECTIONS_MAX: usize = 64;
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where each service's newest instance listens, ready for a request's URI.
-type Table = HashMap<String, Authority>;
+/// A service's newest instance.
+#[derive(Clone)]
+struct Upstream {
+    /// Where it listens, ready for a request's URI.
+    authority: Authority,
+    /// Itself, if it is in this process.
+    near: Option<Neighbour>,
+}
+
+/// The newest instance of each service.
+type Table = HashMap<String, Upstream>;
 
 /// The services behind the door.
 pub(crate) struct Upstreams {
@@ -80,7 +90,7 @@ impl Upstreams {
         &self,
         service: &'static str,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<Answer>, Error> {
         let is_safe = request.method().is_safe();
         let again = request
             .body()
@@ -99,27 +109,54 @@ impl Upstreams {
         &self,
         service: &'static str,
         mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Error> {
-        let authority = {
+    ) -> Result<Response<Answer>, Error> {
+        let Upstream { authority, near } = {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
             table.get(service).cloned().ok_or(Error::Absent(service))?
         };
+        *request.version_mut() = Version::HTTP_11;
+        let response = match near {
+            Some(near) => call(service, &near, request).await?,
+            None => self.request(service, authority, request).await?,
+        };
+        // Nothing that asks for another protocol is ever passed on.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let why = "it switched protocols unasked".into();
+            return Err(Error::Broken { service, why });
+        }
+        Ok(response)
+    }
+
+    async fn request(
+        &self,
+        service: &'static str,
+        authority: Authority,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Answer>, Error> {
         let mut target = request.uri().clone().into_parts();
         target.scheme = Some(Scheme::HTTP);
         target.authority = Some(authority);
-        let broken = |why: String| Error::Broken { service, why };
-        *request.uri_mut() = Uri::from_parts(target).map_err(|error| broken(error.to_string()))?;
-        *request.version_mut() = Version::HTTP_11;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| failure(service, &error))?;
-        // Nothing that asks for another protocol is ever passed on.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(broken("it switched protocols unasked".into()));
-        }
-        Ok(response)
+        *request.uri_mut() = Uri::from_parts(target)
+            .map_err(|error| Error::Broken { service, why: error.to_string() })?;
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| failure(service, &error))?;
+        Ok(response.map(Answer::Far))
+    }
+}
+
+/// Calls a service of this process. What befell the body on the way to it counts
+/// for more than what it made of that.
+async fn call(
+    service: &'static str,
+    near: &Neighbour,
+    request: Request<RequestBody>,
+) -> Result<Response<Answer>, Error> {
+    let fault = request.body().fault();
+    let gone = |_| Error::Unreachable { service, why: "it is ending".into() };
+    let response = near.call(request).await.map_err(gone)?;
+    match fault.seen() {
+        Some(error) => Err(error),
+        None => Ok(response.map(Answer::Near)),
     }
 }
 
@@ -136,7 +173,8 @@ fn newest<'a>(instances: impl Iterator<Item = &'a Instance>) -> Table {
         .into_iter()
         .filter_map(|(service, one)| {
             let authority = Authority::try_from(one.address.to_string()).ok()?;
-            Some((service.to_owned(), authority))
+            let near = neighbour::find(&one.id);
+            Some((service.to_owned(), Upstream { authority, near }))
         })
         .collect()
 }
@@ -178,7 +216,7 @@ mod tests {
             ..Instance::new("orders", ([127, 0, 0, 1], 2).into())
         };
         let table = newest([&new, &old].into_iter());
-        assert_eq!(table["orders"], "127.0.0.1:2");
+        assert_eq!(table["orders"].authority, "127.0.0.1:2");
         assert_eq!(table.len(), 1);
     }
 }

@@ -16,11 +16,11 @@ use crate::progress::Progress;
 const LOGINS_AT_ONCE: usize = 4;
 
 /// Accounts by customer; `None` is the guest.
-pub(super) type Accounts = HashMap<Option<String>, Account>;
+pub(crate) type Accounts = HashMap<Option<String>, Account>;
 
 /// Registers everyone who orders, where that was not done before, and logs
 /// them in.
-pub(super) async fn open(client: &Client, parts: &[Part]) -> anyhow::Result<Accounts> {
+pub(crate) async fn open(client: &Client, parts: &[Part]) -> anyhow::Result<Accounts> {
     let customers: BTreeSet<&Option<String>> = parts.iter().map(|part| &part.customer).collect();
     let progress = &Progress::count("logging in", customers.len() as u64);
     let accounts = stream::iter(customers)

@@ -26,6 +26,10 @@ const SETTLE_POLL: Duration = Duration::from_millis(250);
 /// A call gives up long before, however often it is tried again.
 const LATENCY_US_MAX: u64 = 600_000_000;
 
+/// How an order is counted that was refused for want of stock, at once or later.
+pub(crate) const OUT_OF_STOCK: &str = "409 /problems/out-of-stock";
+pub(crate) const REJECTED_LATER: &str = "202 then rejected";
+
 /// What became of the pieces of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -48,27 +52,29 @@ struct Placed {
 
 /// Pieces of one product over all orders.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Pieces {
-    pub(super) confirmed: i64,
-    pub(super) unknown: i64,
+pub(crate) struct Pieces {
+    pub(crate) confirmed: i64,
+    pub(crate) unknown: i64,
+    /// In the smallest order that was refused as out of stock.
+    pub(crate) refused_least: Option<i64>,
 }
 
 /// All answers, counted.
-pub(super) struct Tally {
-    pub(super) outcomes: BTreeMap<String, u64>,
-    pub(super) confirmed: u64,
-    pub(super) unknown: u64,
+pub(crate) struct Tally {
+    pub(crate) outcomes: BTreeMap<String, u64>,
+    pub(crate) confirmed: u64,
+    pub(crate) unknown: u64,
     /// Answers that the shop repeated because the run's id was used before.
-    pub(super) replayed: u64,
+    pub(crate) replayed: u64,
     /// Microseconds of each checkout, answered or not: leaving out those that
     /// timed out would flatter the rest.
-    pub(super) latency_us: Histogram<u64>,
-    pub(super) took: Duration,
-    pub(super) pieces: HashMap<Arc<str>, Pieces>,
+    pub(crate) latency_us: Histogram<u64>,
+    pub(crate) took: Duration,
+    pub(crate) pieces: HashMap<Arc<str>, Pieces>,
 }
 
 impl Tally {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         // Fixed bounds: a histogram that grows would clamp what it saturates.
         let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
             .context("cannot set up the histogram")?;
@@ -84,20 +90,26 @@ impl Tally {
     }
 
     /// Orders sent.
-    pub(super) fn orders(&self) -> u64 {
+    pub(crate) fn orders(&self) -> u64 {
         self.outcomes.values().sum()
     }
 
     fn add(&mut self, part: &Part, placed: Placed) {
+        let is_short = placed.outcome == OUT_OF_STOCK || placed.outcome == REJECTED_LATER;
         *self.outcomes.entry(placed.outcome).or_default() += 1;
         self.replayed += u64::from(placed.replayed);
         self.latency_us
             .saturating_record(placed.latency.as_micros() as u64);
         for (product, pieces) in &part.items {
             let total = self.pieces.entry(Arc::clone(product)).or_default();
+            let pieces = *pieces as i64;
             match placed.fate {
-                Fate::Confirmed => total.confirmed += *pieces as i64,
-                Fate::Unknown => total.unknown += *pieces as i64,
+                Fate::Confirmed => total.confirmed += pieces,
+                Fate::Unknown => total.unknown += pieces,
+                Fate::NotHeld if is_short => {
+                    let least = total.refused_least.unwrap_or(pieces);
+                    total.refused_least = Some(least.min(pieces));
+                }
                 Fate::NotHeld => {}
             }
         }
@@ -110,7 +122,7 @@ impl Tally {
 }
 
 /// Places every part, `concurrency` at once.
-pub(super) async fn place_all(
+pub(crate) async fn place_all(
     client: &Client,
     accounts: &Accounts,
     parts: &[Part],

@@ -20,10 +20,10 @@ const PIECES_MAX: i64 = 1_000;
 const LINES_MAX: usize = 100;
 
 /// Product ids by SKU, of what the shop sells.
-pub(super) type Products = HashMap<String, Arc<str>>;
+pub(crate) type Products = HashMap<String, Arc<str>>;
 
 #[derive(Deserialize)]
-pub(super) struct Invoice {
+pub(crate) struct Invoice {
     order_id: String,
     #[serde(rename = "type")]
     kind: Kind,
@@ -49,35 +49,35 @@ struct Line {
 
 /// What was not ordered, and why.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Skipped {
+pub(crate) struct Skipped {
     /// Cancellations met before the last invoice taken.
-    pub(super) invoices_cancelling: u64,
+    pub(crate) invoices_cancelling: u64,
     /// Adjustments met before the last invoice taken.
-    pub(super) invoices_adjusting: u64,
+    pub(crate) invoices_adjusting: u64,
     /// Invoices of which the rules below left no line.
-    pub(super) invoices_emptied: u64,
+    pub(crate) invoices_emptied: u64,
     /// Lines of no pieces or fewer: write-offs and damages.
-    pub(super) lines_without_pieces: u64,
+    pub(crate) lines_without_pieces: u64,
     /// Lines of something that the shop does not sell: postage, fees, samples.
-    pub(super) lines_without_product: u64,
+    pub(crate) lines_without_product: u64,
     /// Lines of more than 1,000 pieces once repeated SKUs are added up.
-    pub(super) lines_above_1000_pieces: u64,
+    pub(crate) lines_above_1000_pieces: u64,
 }
 
 /// One order to place: an invoice, or a part of a long one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) invoice: String,
+pub(crate) struct Part {
+    pub(crate) invoice: String,
     /// Counts from 1 within the invoice.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// `None` is the guest.
-    pub(super) customer: Option<String>,
+    pub(crate) customer: Option<String>,
     /// Product and pieces, each product once.
-    pub(super) items: Vec<(Arc<str>, u64)>,
+    pub(crate) items: Vec<(Arc<str>, u64)>,
 }
 
 /// The first `limit` real invoices of a file that is in time order.
-pub(super) fn read(
+pub(crate) fn read(
     file: &Path,
     limit: usize,
     skipped: &mut Skipped,
@@ -110,7 +110,7 @@ pub(super) fn read(
 }
 
 /// Every SKU on these invoices, once.
-pub(super) fn skus(invoices: &[Invoice]) -> BTreeSet<&str> {
+pub(crate) fn skus(invoices: &[Invoice]) -> BTreeSet<&str> {
     invoices
         .iter()
         .flat_map(|invoice| &invoice.lines)
@@ -119,7 +119,7 @@ pub(super) fn skus(invoices: &[Invoice]) -> BTreeSet<&str> {
 }
 
 /// The orders that one invoice becomes, counting into `skipped` what it does not.
-pub(super) fn parts(invoice: &Invoice, products: &Products, skipped: &mut Skipped) -> Vec<Part> {
+pub(crate) fn parts(invoice: &Invoice, products: &Products, skipped: &mut Skipped) -> Vec<Part> {
     let mut items: Vec<(Arc<str>, i64)> = Vec::new();
     let mut position = HashMap::new();
     for line in &invoice.lines {

@@ -35,7 +35,7 @@ pub(super) struct Report {
 
 /// Of the answer to a checkout, in milliseconds.
 #[derive(Serialize)]
-pub(super) struct Latency {
+pub(crate) struct Latency {
     p50: f64,
     p90: f64,
     p99: f64,
@@ -43,7 +43,7 @@ pub(super) struct Latency {
 }
 
 impl Latency {
-    pub(super) fn of(tally: &Tally) -> Self {
+    pub(crate) fn of(tally: &Tally) -> Self {
         let ms = |micros: u64| micros as f64 / 1_000.0;
         let at = |quantile| ms(tally.latency_us.value_at_quantile(quantile));
         Self {
@@ -51,6 +51,14 @@ impl Latency {
             p90: at(0.9),
             p99: at(0.99),
             max: ms(tally.latency_us.max()),
+        }
+    }
+
+    /// One row a quantile.
+    pub(crate) fn show(&self, table: &mut Table) {
+        let Self { p50, p90, p99, max } = self;
+        for (quantile, ms) in [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)] {
+            table.row(&format!("{quantile} ms"), format_args!("{ms:.2}"));
         }
     }
 }
@@ -85,10 +93,7 @@ impl Report {
             .section("Pace")
             .row("seconds", format_args!("{:.1}", self.seconds))
             .row("orders/s", format_args!("{:.1}", self.orders_per_second));
-        let Latency { p50, p90, p99, max } = self.latency_ms;
-        for (quantile, ms) in [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)] {
-            table.row(&format!("{quantile} ms"), format_args!("{ms:.2}"));
-        }
+        self.latency_ms.show(&mut table);
         self.judge(&mut table);
         table
     }

@@ -23,15 +23,15 @@ const LOOKUPS_AT_ONCE: usize = 16;
 /// Stock of one product, in pieces. Signed, since an oversold shop is exactly
 /// what must be readable here.
 #[derive(Clone, Copy, Deserialize)]
-pub(super) struct Level {
-    on_hand: i64,
-    reserved: i64,
+pub(crate) struct Level {
+    pub(crate) on_hand: i64,
+    pub(crate) reserved: i64,
 }
 
-pub(super) type Levels = HashMap<Arc<str>, Level>;
+pub(crate) type Levels = HashMap<Arc<str>, Level>;
 
 /// Looks up each SKU; one that the shop does not sell is missing in the answer.
-pub(super) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::Result<Products> {
+pub(crate) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::Result<Products> {
     #[derive(Deserialize)]
     struct Product {
         id: String,
@@ -56,7 +56,7 @@ pub(super) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::R
 }
 
 /// The stock of every product in `parts`.
-pub(super) async fn levels(
+pub(crate) async fn levels(
     client: &Client,
     staff: &Account,
     parts: &[Part],
@@ -86,30 +86,30 @@ pub(super) async fn levels(
 
 /// Whether the shelf agrees with the orders.
 #[derive(Serialize)]
-pub(super) struct Audit {
-    pub(super) products: u64,
+pub(crate) struct Audit {
+    pub(crate) products: u64,
     /// Pieces over all these products; a fresh shop has none reserved before.
-    pub(super) reserved_before: i64,
-    pub(super) reserved_after: i64,
+    pub(crate) reserved_before: i64,
+    pub(crate) reserved_after: i64,
     /// Products of which more is promised than there is. Each is a finding.
-    pub(super) oversold: u64,
+    pub(crate) oversold: u64,
     /// Products of which less or more is held than the orders explain.
-    pub(super) unexplained: u64,
-    pub(super) findings: Vec<Finding>,
+    pub(crate) unexplained: u64,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// One product that does not add up.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    pub(super) product: String,
-    pub(super) on_hand: i64,
-    pub(super) reserved: i64,
+pub(crate) struct Finding {
+    pub(crate) product: String,
+    pub(crate) on_hand: i64,
+    pub(crate) reserved: i64,
     /// The least and the most that the orders explain as reserved.
-    pub(super) explained: (i64, i64),
+    pub(crate) explained: (i64, i64),
 }
 
 impl Audit {
-    pub(super) fn new(before: &Levels, after: &Levels, tally: &Tally) -> anyhow::Result<Self> {
+    pub(crate) fn new(before: &Levels, after: &Levels, tally: &Tally) -> anyhow::Result<Self> {
         let mut audit = Self {
             products: after.len() as u64,
             reserved_before: before.values().map(|level| level.reserved).sum(),
@@ -168,8 +168,12 @@ mod tests {
             ("unheld", 10, 2),
             ("over", 5, 6),
         ]);
-        let pieces =
-            |product: &str, confirmed, unknown| (Arc::from(product), Pieces { confirmed, unknown });
+        let pieces = |product: &str, confirmed, unknown| {
+            (
+                Arc::from(product),
+                Pieces { confirmed, unknown, ..Pieces::default() },
+            )
+        };
         let tally = Tally {
             pieces: HashMap::from([
                 pieces("fine", 3, 0),

@@ -234,6 +234,15 @@ async fn its_own_pages() {
     );
     assert_eq!(answer.headers["allow"], "GET, HEAD");
 
+    let contract = anonymous.get("/openapi.json").await;
+    assert_eq!(contract.body["openapi"], "3.1.0");
+    let docs = anonymous.request(Method::GET, "/docs").send().await.unwrap();
+    let policy = docs.headers()["content-security-policy"].clone();
+    assert!(policy.to_str().unwrap().contains("default-src 'none'"));
+    let page = docs.text().await.unwrap();
+    let outside = page.contains("http://") || page.contains("https://");
+    assert!(page.contains("/openapi.json") && !outside);
+
     let _users = Stub::start(&test, "users").await;
     let _orders = Stub::start(&test, "orders").await;
     let _products = Stub::start(&test, "products").await;

@@ -1,0 +1,105 @@
+//! `konbini-bench payments`: a double of the payment provider that sends its
+//! webhooks rightly once and wrongly in every way known.
+//!
+//! It opens a shop of its own, since some ways need one that is half down. Each
+//! message is held against one expectation: the answer, and the order's state
+//! afterwards. **Invariant:** a run in which one of them differs never ends with
+//! exit code 0.
+
+mod provider;
+mod script;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use self::script::ACTS;
+use self::stage::Stage;
+use crate::client::{Account, Client};
+use crate::progress::Progress;
+use crate::shop::{Form, Shop};
+use crate::table::Table;
+
+const STAFF_EMAIL: &str = "staff@payments.example";
+const BUYER_EMAIL: &str = "buyer@payments.example";
+const PASSWORD: &str = "a kettle and three lamps";
+
+/// Send payment webhooks wrongly in every way, and check what comes of it.
+///
+/// Starts the real binary in a temporary folder, places orders and plays the
+/// payment provider (Standard Webhooks). Prints what was sent, expected and got.
+/// Exit code 1 when anything else was got than expected.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The shop's binary; the `konbini` beside this program unless given.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was tried.
+#[derive(Serialize)]
+struct Row {
+    sent: String,
+    /// The answer, and after the arrow the order's state.
+    expected: String,
+    got: String,
+}
+
+impl Row {
+    fn is_as_expected(&self) -> bool {
+        self.expected == self.got
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut shop = Shop::new(args.binary)?;
+    shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
+    let secrets = provider::Secrets::new();
+    shop.configure(&secrets.settings())?;
+    shop.open(Form::Run)?;
+    shop.ready().await?;
+    let client = Client::new(shop.url()?)?;
+    let staff = Account::new(STAFF_EMAIL.into(), PASSWORD.into());
+    let buyer = Account::new(BUYER_EMAIL.into(), PASSWORD.into());
+    client.register(&buyer, "Buyer").await?;
+    let mut stage = Stage::begin(shop, client, staff, buyer, secrets).await?;
+    let progress = Progress::count("playing acts", ACTS.len() as u64);
+    for act in ACTS {
+        act(&mut stage).await?;
+        progress.step();
+    }
+    progress.finish();
+    let rows = stage.end().await?;
+    let is_fine = rows.iter().all(Row::is_as_expected);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        table(&rows).print()?;
+    }
+    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::default();
+    table.section("What the payment provider sent, and what came of it");
+    for row in rows {
+        let Row { sent, expected, got } = row;
+        if row.is_as_expected() {
+            table.verdict(true, &format!("{sent:<58} {got}"));
+        } else {
+            table.verdict(false, &format!("{sent:<58} {got}, not {expected}"));
+        }
+    }
+    let wrong = rows.iter().filter(|row| !row.is_as_expected()).count();
+    table
+        .section("Verdict")
+        .count("things tried", rows.len() as u64)
+        .verdict(wrong == 0, &format!("{wrong} came out otherwise"));
+    table
+}

@@ -1,0 +1,244 @@
+//! A shop of one's own: the real binary in a temporary folder, in one process or
+//! in five, where any process can be killed at any moment.
+//!
+//! **Invariant:** a process that ended without having been killed here is a fault
+//! of the shop, and [`Shop::check`] says so with the end of its log.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use reqwest::Url;
+use tempfile::TempDir;
+
+/// Every service, in the order of the shop's own list.
+pub(crate) const SERVICES: [&str; 5] = ["users", "products", "orders", "notifications", "gateway"];
+
+/// How long a shop may take until it says that it is ready.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_LOOK: Duration = Duration::from_millis(10);
+const LOG_LINES_SHOWN: usize = 15;
+
+/// The settings that a shop here must not take from whoever runs it.
+const ENVIRONMENT: [&str; 4] = [
+    "KONBINI_DATA",
+    "KONBINI_LISTEN",
+    "KONBINI_LOG",
+    "KONBINI_LOG_FORMAT",
+];
+
+/// How many processes a shop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// One, `konbini up`.
+    Up,
+    /// Five, `konbini run SERVICE` each.
+    Run,
+}
+
+impl Form {
+    /// The names of its processes.
+    pub(crate) fn processes(self) -> &'static [&'static str] {
+        match self {
+            Self::Up => &["up"],
+            Self::Run => &SERVICES,
+        }
+    }
+
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Up => Self::Run,
+            Self::Run => Self::Up,
+        }
+    }
+}
+
+/// Dropping it kills its processes and removes its folder.
+pub(crate) struct Shop {
+    // Dropped before the folder that they write into is.
+    processes: Vec<Process>,
+    folder: TempDir,
+    binary: PathBuf,
+    listen: String,
+}
+
+struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Shop {
+    /// A closed shop of `binary`, or of the `konbini` that lies beside this
+    /// program.
+    pub(crate) fn new(binary: Option<PathBuf>) -> anyhow::Result<Self> {
+        let beside = || anyhow::Ok(std::env::current_exe()?.with_file_name("konbini"));
+        let binary = binary.map_or_else(beside, Ok)?;
+        ensure!(
+            binary.is_file(),
+            "{} is not there: build it with `cargo build`, or name it with --binary",
+            binary.display()
+        );
+        // Restarted processes must be found where they were, so the port is
+        // chosen once: free now, and nobody else asks for this one.
+        let probe = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let listen = probe.local_addr()?.to_string();
+        // Socket paths are short by nature, so this name is, too.
+        let folder = tempfile::Builder::new().prefix("kb").tempdir()?;
+        Ok(Self { processes: Vec::new(), folder, binary, listen })
+    }
+
+    /// Writes the settings of a closed shop whose folder is there: an account was
+    /// made in it.
+    pub(crate) fn configure(&self, settings: &str) -> anyhow::Result<()> {
+        std::fs::write(self.data().join("konbini.toml"), settings)?;
+        Ok(())
+    }
+
+    /// Makes an account at the command line, in a closed shop or an open one.
+    pub(crate) fn add_user(&self, email: &str, role: &str, password: &str) -> anyhow::Result<()> {
+        let mut child = self
+            .konbini(&["user", "add", "--email", email, "--role", role])
+            .arg("--password-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut input = child.stdin.take().context("standard input was piped")?;
+        writeln!(input, "{password}")?;
+        drop(input);
+        let out = child.wait_with_output()?;
+        let complaint = String::from_utf8_lossy(&out.stderr);
+        ensure!(
+            out.status.success(),
+            "`konbini user add` failed: {complaint}"
+        );
+        Ok(())
+    }
+
+    /// Starts every process of `form`.
+    pub(crate) fn open(&mut self, form: Form) -> anyhow::Result<()> {
+        form.processes()
+            .iter()
+            .try_for_each(|name| self.start(name))
+    }
+
+    /// Starts one process, `up` or a service.
+    pub(crate) fn start(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(name))?;
+        let arguments: &[&str] = if name == "up" { &["up"] } else { &["run", name] };
+        let child = self
+            .konbini(arguments)
+            .args(["--listen", &self.listen, "--log-format", "json"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        self.processes.push(Process { name, child });
+        Ok(())
+    }
+
+    /// Kills these processes with SIGKILL, one right after the other, and returns
+    /// once they are gone.
+    pub(crate) fn kill(&mut self, names: &[&str]) -> anyhow::Result<()> {
+        self.check()?;
+        let victims = |process: &mut Process| names.contains(&process.name);
+        let mut killed: Vec<Process> = self.processes.extract_if(.., victims).collect();
+        for process in &mut killed {
+            process.child.kill()?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// When a process ended by itself, with the end of its log.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            if let Some(status) = process.child.try_wait()? {
+                let name = process.name;
+                bail!("{name} ended by itself: {status}\n{}", self.log_end(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the readiness page says that every service is there.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_PATIENCE;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        loop {
+            let said = match http.get(self.url()?.join("readyz")?).send().await {
+                Ok(answer) if answer.status() == 200 => return Ok(()),
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            self.check()?;
+            ensure!(
+                Instant::now() < deadline,
+                "the shop was not ready within {} s: {said}",
+                READY_PATIENCE.as_secs()
+            );
+            tokio::time::sleep(READY_LOOK).await;
+        }
+    }
+
+    /// Which logs tell of a panic.
+    pub(crate) fn panicked(&self) -> Vec<&'static str> {
+        let told = |name: &&str| {
+            let log = std::fs::read_to_string(self.log(name));
+            log.is_ok_and(|log| log.contains("panicked"))
+        };
+        let names = Form::Up.processes().iter().chain(Form::Run.processes());
+        names.copied().filter(told).collect()
+    }
+
+    /// The shop's address.
+    pub(crate) fn url(&self) -> anyhow::Result<Url> {
+        Ok(Url::parse(&format!("http://{}", self.listen))?)
+    }
+
+    /// Ends the shop but leaves its data and logs, for whoever looks into a fault.
+    pub(crate) fn keep(self) -> PathBuf {
+        let Self { processes, folder, .. } = self;
+        drop(processes);
+        folder.keep()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn log_end(&self, name: &str) -> String {
+        let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+
+    fn konbini(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).arg("--data").arg(self.data());
+        for name in ENVIRONMENT {
+            command.env_remove(name);
+        }
+        command
+    }
+}

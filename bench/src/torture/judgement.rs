@@ -1,0 +1,320 @@
+//! The judgement: every difference between the books and what the shop shows.
+//! Pure: no shop, no clock.
+
+use std::collections::HashSet;
+
+use super::audit::{Change, Order, Shown, Verdict};
+use super::books::{Account, Books};
+use super::deed::Step;
+use super::effects::{stock, told};
+use super::scene::total;
+
+/// The states an order can go to, from each (the contract's table of orders). The
+/// empty name is before it was placed.
+const LEGAL: [(&str, &[&str]); 6] = [
+    ("", &["pending"]),
+    ("pending", &["confirmed", "rejected", "cancelled"]),
+    ("confirmed", &["paid", "cancelled"]),
+    ("paid", &["paid", "shipped", "cancelled", "refunded"]),
+    ("shipped", &["shipped", "delivered", "refunded"]),
+    ("delivered", &["delivered", "refunded"]),
+];
+
+/// Every promise, and where what is shown breaks it.
+pub(super) fn judge(books: &Books, shown: &Shown) -> Vec<Verdict> {
+    let orders = shown.orders.len() as u64;
+    let each = |judge: fn(&Account, &Order) -> Option<String>| {
+        let pairs = books.orders.iter();
+        let pairs = pairs.filter_map(|(id, account)| Some((id, account, shown.orders.get(id)?)));
+        let findings = pairs.filter_map(|(id, account, order)| {
+            judge(account, order).map(|finding| format!("{id}: {finding}"))
+        });
+        findings.collect::<Vec<_>>()
+    };
+    let verdict = |promise, looked_at, findings| Verdict { promise, looked_at, findings };
+    vec![
+        verdict(
+            "each order that was acknowledged is there, and no other",
+            orders,
+            existence(books, shown),
+        ),
+        verdict(
+            "each order went only where it may, by the steps acknowledged",
+            orders,
+            each(path),
+        ),
+        verdict(
+            "each order's money is what was asked for and given back",
+            orders,
+            each(money),
+        ),
+        verdict(
+            "on hand and reserved are what the orders and movements leave",
+            books.products.len() as u64,
+            stock(books, shown),
+        ),
+        verdict(
+            "each outcome was told once to whom it concerns",
+            shown.inboxes.iter().map(|inbox| inbox.len() as u64).sum(),
+            told(books, shown),
+        ),
+    ]
+}
+
+fn existence(books: &Books, shown: &Shown) -> Vec<String> {
+    let mut findings = books.unreadable.clone();
+    for (id, account) in &books.orders {
+        if !shown.orders.contains_key(id) {
+            findings.push(format!(
+                "{id}: lost, though answered {} under {:?}",
+                account.status, account.keys
+            ));
+        }
+        if account.keys.len() > 1 {
+            findings.push(format!(
+                "{id}: placed under several keys {:?}",
+                account.keys
+            ));
+        }
+    }
+    for (id, order) in &shown.orders {
+        match books.orders.get(id) {
+            None => findings.push(format!("{id}: {}, but no key led to it", order.status)),
+            Some(account) if !has_lines(books, account, order) => {
+                findings.push(format!(
+                    "{id}: other lines than were ordered: {:?}",
+                    order.items
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    findings
+}
+
+fn has_lines(books: &Books, account: &Account, order: &Order) -> bool {
+    let ordered: HashSet<_> = account
+        .lines
+        .iter()
+        .map(|line| (books.products[line.product].as_str(), line.pieces))
+        .collect();
+    let items = order.items.iter();
+    let shown: HashSet<_> = items
+        .map(|item| (item.product_id.as_str(), item.quantity))
+        .collect();
+    ordered == shown && order.items.len() == account.lines.len()
+}
+
+/// How often the history says that the order became `status`.
+pub(super) fn times(order: &Order, status: &str) -> usize {
+    let into = |change: &&Change| change.to == status && change.from.as_deref() != Some(status);
+    order.history.iter().filter(into).count()
+}
+
+fn path(account: &Account, order: &Order) -> Option<String> {
+    let mut at = "";
+    for change in &order.history {
+        let from = change.from.as_deref().unwrap_or("");
+        let legal = LEGAL.iter().find(|(state, _)| *state == from);
+        let is_legal = legal.is_some_and(|(_, next)| next.contains(&change.to.as_str()));
+        if from != at || !is_legal {
+            return Some(format!("its history goes from {at:?} by {change:?}"));
+        }
+        at = &change.to;
+    }
+    if at != order.status {
+        return Some(format!("{}, but its history ends {at}", order.status));
+    }
+    let settled = match account.status {
+        201 => times(order, "confirmed") == 1,
+        409 => order.status == "rejected",
+        _ => order.status != "pending",
+    };
+    if !settled {
+        let (answered, status) = (account.status, &order.status);
+        return Some(format!("answered {answered} when placed, but {status} now"));
+    }
+    let acknowledged = |step: Step| account.steps.iter().filter(|done| **done == step).count();
+    let by_step = [
+        (Step::Cancel, "cancelled"),
+        (Step::Pay, "paid"),
+        (Step::Ship, "shipped"),
+        (Step::Deliver, "delivered"),
+    ];
+    by_step.into_iter().find_map(|(step, status)| {
+        let (said, did) = (acknowledged(step), times(order, status));
+        let name = step.name();
+        (said != did).then(|| format!("{name} was acknowledged {said} times and done {did} times"))
+    })
+}
+
+fn money(account: &Account, order: &Order) -> Option<String> {
+    let asked = total(&account.lines);
+    if order.total.amount != asked {
+        return Some(format!("its total is {}, not {asked}", order.total.amount));
+    }
+    let was_paid = times(order, "paid") > 0;
+    let mut back = 0;
+    for step in &account.steps {
+        match step {
+            Step::Refund(Some(amount)) => back += amount,
+            Step::Refund(None) => back = asked,
+            Step::Cancel if was_paid => back = asked,
+            _ => {}
+        }
+    }
+    // The rest may have been given back before or after a part of it.
+    let rest = account.steps.contains(&Step::Refund(None));
+    let back = if rest { asked } else { back };
+    let refunded = order.refunded_total.amount;
+    if refunded > asked {
+        return Some(format!("{refunded} given back of {asked}"));
+    }
+    if refunded != back {
+        return Some(format!(
+            "{refunded} given back, but {back} was acknowledged"
+        ));
+    }
+    let is_over = order.status == "refunded" || (order.status == "cancelled" && was_paid);
+    let is_all = was_paid && refunded == asked;
+    (is_over != is_all).then(|| format!("{} with {refunded} of {asked} given back", order.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::torture::audit::{Item, Notice};
+    use crate::torture::deed::Line;
+    use crate::torture::scene::{Level, Money};
+
+    const LAMP: &str = "prod_lamp";
+
+    fn account(steps: &[Step]) -> Account {
+        Account {
+            buyer: 1,
+            lines: vec![Line { product: 0, pieces: 3 }],
+            status: 201,
+            steps: steps.to_vec(),
+            keys: vec!["key".into()],
+        }
+    }
+
+    fn order(id: &str, states: &[&str], refunded: i64) -> Order {
+        let from = std::iter::once(None).chain(states.iter().map(|state| Some(*state)));
+        let change = |(from, to): (Option<&str>, &&str)| Change {
+            from: from.map(str::to_owned),
+            to: (*to).to_owned(),
+        };
+        Order {
+            id: id.into(),
+            status: states[states.len() - 1].into(),
+            items: vec![Item { product_id: LAMP.into(), quantity: 3 }],
+            total: Money { amount: total(&[Line { product: 0, pieces: 3 }]) },
+            refunded_total: Money { amount: refunded },
+            history: from.zip(states).map(change).collect(),
+        }
+    }
+
+    fn notice(order: &str, kind: &str) -> Notice {
+        let data = [("order_id".to_owned(), order.into())];
+        Notice { kind: kind.into(), data: data.into() }
+    }
+
+    /// One order that was shipped, one that was cancelled, and all that follows.
+    fn all_well() -> (Books, Shown) {
+        let books = Books {
+            orders: HashMap::from([
+                ("a".into(), account(&[Step::Pay, Step::Ship])),
+                ("b".into(), account(&[Step::Cancel])),
+            ]),
+            pieces: vec![10],
+            products: vec![LAMP.into()],
+            unreadable: Vec::new(),
+        };
+        let shipped = order("a", &["pending", "confirmed", "paid", "shipped"], 0);
+        let cancelled = order("b", &["pending", "confirmed", "cancelled"], 0);
+        let welcome = Notice { kind: "user.registered".into(), data: [].into() };
+        let shown = Shown {
+            orders: HashMap::from([("a".into(), shipped), ("b".into(), cancelled)]),
+            levels: vec![Level { on_hand: 7, reserved: 0 }],
+            inboxes: vec![vec![
+                notice("b", "order.confirmed"),
+                notice("a", "order.confirmed"),
+                welcome,
+            ]],
+        };
+        (books, shown)
+    }
+
+    /// The findings after something was done to what is shown.
+    fn found(spoil: impl FnOnce(&mut Shown)) -> Vec<String> {
+        let (books, mut shown) = all_well();
+        spoil(&mut shown);
+        let verdicts = judge(&books, &shown).into_iter();
+        verdicts.flat_map(|verdict| verdict.findings).collect()
+    }
+
+    #[test]
+    fn all_well_is_found_well() {
+        assert_eq!(found(|_| {}), [""; 0]);
+    }
+
+    fn spoilt(finding: &str, spoil: impl FnOnce(&mut Shown)) {
+        let findings = found(spoil);
+        let is_named = findings.iter().any(|one| one.contains(finding));
+        assert!(is_named, "{finding}: {findings:?}");
+    }
+
+    fn put(shown: &mut Shown, id: &str, states: &[&str]) {
+        shown.orders.insert(id.into(), order(id, states, 0));
+    }
+
+    #[test]
+    fn an_order_gone_astray_is_found_and_named() {
+        spoilt("a: lost", |shown| {
+            shown.orders.remove("a");
+        });
+        spoilt("c: pending, but no key led to it", |shown| {
+            put(shown, "c", &["pending"]);
+        });
+        spoilt("other lines", |shown| {
+            let order = shown.orders.values_mut().next().unwrap();
+            order.items[0].quantity = 2;
+        });
+        spoilt("a: its history goes from \"pending\"", |shown| {
+            put(shown, "a", &["pending", "paid", "shipped"]);
+        });
+        spoilt("b: cancel was acknowledged 1 times and done 0", |shown| {
+            put(shown, "b", &["pending", "confirmed"]);
+        });
+        spoilt("b: answered 201 when placed, but rejected", |shown| {
+            put(shown, "b", &["pending", "rejected"]);
+        });
+        spoilt("5 given back, but 0 was acknowledged", |shown| {
+            let order = shown.orders.values_mut().next().unwrap();
+            order.refunded_total.amount = 5;
+        });
+    }
+
+    #[test]
+    fn wrong_shelves_and_inboxes_are_found_and_named() {
+        spoilt("3 reserved, but its orders hold 0", |shown| {
+            shown.levels[0].reserved = 3;
+        });
+        spoilt("8 on hand, but 7 are left", |shown| {
+            shown.levels[0].on_hand = 8;
+        });
+        spoilt("oversold", |shown| shown.levels[0].reserved = 8);
+        spoilt("b: order.confirmed told 0 times", |shown| {
+            shown.inboxes[0].remove(0);
+        });
+        spoilt("a: order.confirmed told 2 times", |shown| {
+            shown.inboxes[0].push(notice("a", "order.confirmed"));
+        });
+        spoilt("b: order.shipped told 1 times, not 0", |shown| {
+            shown.inboxes[0].push(notice("b", "order.shipped"));
+        });
+    }
+}

@@ -1,0 +1,27 @@
+//! Short runs of the scenarios that judge a shop of their own, against the
+//! `konbini` that was built beside this program (`cargo build`, or `cargo test
+//! --workspace`, which does).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::Command;
+
+/// Runs a scenario; when it finds fault, its report is the failure.
+fn passes(scenario: &[&str]) {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_konbini-bench"));
+    let out = bench.args(scenario).output().unwrap();
+    let said = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(out.status.success(), "{scenario:?}\n{}", said.join("\n"));
+}
+
+/// Any processes of a shop in one or in five, killed in the middle of work.
+#[test]
+fn a_tortured_shop_keeps_its_word() {
+    passes(&["torture", "--kills", "8"]);
+}
+
+/// Webhooks of the payment provider, right, wrong and out of order.
+#[test]
+fn wrong_payments_change_nothing() {
+    passes(&["payments"]);
+}
