@@ -255,7 +255,10 @@ impl Log {
         }
         let end = before.unwrap_or_default();
         if end != tail {
-            faults.push(format!("it ends at event {} and should at {}", end.seq, tail.seq));
+            faults.push(format!(
+                "it ends at event {} and should at {}",
+                end.seq, tail.seq
+            ));
         }
         Ok(faults)
     }

@@ -236,7 +236,11 @@ async fn its_own_pages() {
 
     let contract = anonymous.get("/openapi.json").await;
     assert_eq!(contract.body["openapi"], "3.1.0");
-    let docs = anonymous.request(Method::GET, "/docs").send().await.unwrap();
+    let docs = anonymous
+        .request(Method::GET, "/docs")
+        .send()
+        .await
+        .unwrap();
     let policy = docs.headers()["content-security-policy"].clone();
     assert!(policy.to_str().unwrap().contains("default-src 'none'"));
     let page = docs.text().await.unwrap();
