@@ -60,7 +60,8 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
 ///
 /// The gateway replaces what a client says in `X-Forwarded-For` with the address it
 /// talks to. Services listen on loopback only, so a request without the header
-/// comes from this host.
+/// comes from this host; where it is no address, nobody knows where from, and what
+/// this host may do is not done for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -68,11 +69,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let told = parts.headers.get("x-forwarded-for");
-        let told = told.and_then(|text| text.to_str().ok()?.parse::<IpAddr>().ok());
-        Ok(Self(told.map_or(Ipv4Addr::LOCALHOST.into(), |ip| {
-            ip.to_canonical()
-        })))
+        let ip = match parts.headers.get("x-forwarded-for") {
+            None => Ipv4Addr::LOCALHOST.into(),
+            Some(told) => told
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        };
+        Ok(Self(ip.to_canonical()))
     }
 }
 
@@ -203,4 +208,29 @@ async fn readyz(State(health): State<Health>) -> Response {
 pub fn metrics_page() -> Response {
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, crate::telemetry::render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_who_is_not_told_about_comes_from_this_host() {
+        for (told, seen) in [
+            (None, "127.0.0.1"),
+            (Some("203.0.113.7"), "203.0.113.7"),
+            (Some("::ffff:203.0.113.7"), "203.0.113.7"),
+            (Some("203.0.113.7, 127.0.0.1"), "0.0.0.0"),
+            (Some(""), "0.0.0.0"),
+        ] {
+            let mut request = axum::http::Request::new(());
+            if let Some(told) = told {
+                let told = HeaderValue::from_static(told);
+                request.headers_mut().insert("x-forwarded-for", told);
+            }
+            let (mut parts, ()) = request.into_parts();
+            let Ok(address) = ClientAddress::from_request_parts(&mut parts, &()).await;
+            assert_eq!(address.0.to_string(), seen, "{told:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! token or not.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use mesh::{Event, Fact, Following, Id, KeyPublished, Refusal, Time, kinds};
@@ -58,6 +58,8 @@ struct Inner {
     revoked: RwLock<HashMap<SessionId, Time>>,
     verified: Cache<Box<str>, Verified>,
     following: OnceLock<Following>,
+    /// Whether users was asked what was revoked while this service was away.
+    is_informed: AtomicBool,
 }
 
 /// A key and when it ends; the cached tokens of a key share it.
@@ -130,6 +132,7 @@ impl Trust {
             revoked: RwLock::new(revoked),
             verified: Cache::new(TOKENS_CACHED_MAX),
             following: OnceLock::new(),
+            is_informed: AtomicBool::new(false),
         })))
     }
 
@@ -226,20 +229,29 @@ impl Trust {
         let _ = self.0.following.set(following);
     }
 
-    /// The claims of a token that may be believed at `now`. For a key it does not
-    /// know it first asks users, briefly: the key may be new.
+    /// The claims of a token that may be believed at `now`. Before the first one
+    /// since the start, and for a key it does not know, it asks users, briefly:
+    /// sessions may have ended meanwhile, and the key may be new.
     ///
     /// # Errors
     /// Why it is not believed.
     pub async fn verify(&self, token: &str, now: Time) -> Result<Arc<Claims>, TokenError> {
+        if !self.0.is_informed.load(Ordering::Acquire) {
+            self.catch_up().await;
+            self.0.is_informed.store(true, Ordering::Release);
+        }
         match self.check(token, now) {
             Err(TokenError::UnknownKey) => {
-                if let Some(following) = self.0.following.get() {
-                    following.catch_up(CATCH_UP_PATIENCE).await;
-                }
+                self.catch_up().await;
                 self.check(token, now)
             }
             known => known,
+        }
+    }
+
+    async fn catch_up(&self) {
+        if let Some(following) = self.0.following.get() {
+            following.catch_up(CATCH_UP_PATIENCE).await;
         }
     }
 

@@ -60,6 +60,8 @@ topics! {
     "user.registered" => UserRegistered {}
     /// The owner's password is another one.
     "user.password_changed" => PasswordChanged {}
+    /// The owner's address is another one.
+    "user.email_changed" => EmailChanged {}
     /// A spent refresh token of the owner's was used again, so its login ended.
     "session.reused" => SessionReused {
         /// Which login.
@@ -156,6 +158,7 @@ impl Topic {
     pub(crate) fn is_mailed(&self) -> bool {
         match self {
             Self::PasswordChanged {}
+            | Self::EmailChanged {}
             | Self::SessionReused { .. }
             | Self::OrderConfirmed { .. }
             | Self::OrderRejected { .. }

@@ -100,6 +100,9 @@ fn meaning(fact: &Fact) -> Option<(Audience, Topic)> {
         {
             (user_id, Topic::PasswordChanged {})
         }
+        Fact::UserUpdated { user_id, ref changed, .. } if changed.contains(&UserField::Email) => {
+            (user_id, Topic::EmailChanged {})
+        }
         Fact::SessionRevoked {
             user_id,
             session_id,

@@ -39,8 +39,8 @@ pub(crate) enum Error {
     /// The refresh token is not one, is spent, or its session is over.
     #[error("wrong refresh token")]
     WrongRefreshToken,
-    /// The token was believed, but its account is gone or disabled.
-    #[error("the caller's account is gone or disabled")]
+    /// The token was believed, but its session has ended.
+    #[error("the caller's session has ended")]
     Unauthenticated,
     /// There is no such thing, or it is somebody else's.
     #[error("not found")]

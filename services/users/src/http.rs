@@ -13,8 +13,10 @@ mod sessions;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 
 use crate::Users;
@@ -49,6 +51,7 @@ pub(crate) fn routes(users: Shared) -> Router {
         .route("/v1/sessions/refresh", post(sessions::refresh))
         .route("/v1/sessions/current", delete(sessions::log_out))
         .route("/v1/sessions/{id}", delete(sessions::end))
+        .layer(map_response(not_kept))
         .route("/.well-known/paserk.json", get(keys::document))
         .with_state(users)
 }
@@ -63,6 +66,14 @@ pub(crate) fn control(users: Shared) -> Router {
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)
+}
+
+/// People and their tokens are kept by nobody on the way (RFC 9111 §5.2.2.5), nor
+/// by a browser that others use after them.
+async fn not_kept(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
 }
 
 /// What the client's user reads, if they say so.

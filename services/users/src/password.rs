@@ -5,6 +5,7 @@
 //! some more wait, and the rest is told to come back. **Invariant:** a login with
 //! an unknown address costs one verification, like every other.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -162,12 +163,21 @@ fn memory_kib() -> Option<u64> {
                 .find_map(|line| line.strip_prefix("MemTotal:"))?;
             line.trim().trim_end_matches("kB").trim().parse().ok()
         });
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
-    machine
-        .into_iter()
-        .chain(group.map(|bytes| bytes / 1024))
-        .min()
+    machine.into_iter().chain(group_kib()).min()
+}
+
+/// What this process's control group and those above it allow (cgroups(7), version
+/// 2). In a container its own is the root of what can be seen.
+fn group_kib() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let limits = Path::new(own).ancestors().filter_map(|group| {
+        let file = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
+        // One without a limit says `max`.
+        let bytes: u64 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+        Some(bytes / 1024)
+    });
+    limits.min()
 }
 
 fn hash(params: &Params, password: &[u8]) -> Result<String, Error> {

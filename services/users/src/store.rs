@@ -3,14 +3,14 @@
 //! ```text
 //! users            account            → what its owner may see of it
 //! users_by_email   lower-case address → account
-//! passwords        account            → argon2id hash
+//! passwords        account            → argon2id hash, and how many it had before
 //! languages        account            → BCP 47 tag its owner reads
 //! sessions         account, session   → its state
 //! letters          when, at random    → the account a letter is to go to
 //! ```
 //!
-//! `accounts` changes the first four, `sessions` and `letters` their own; `codes`, `keys` and
-//! `throttle` have tables of their own.
+//! `accounts` changes the first four, `sessions` and `letters` their own; `codes`,
+//! `keys` and `throttle` have tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row an account. A session
 //! that goes while its tokens may live goes with `session.revoked`.

@@ -44,8 +44,8 @@ const STRANGERS: Rule = Rule::Window { most: 60, span: HOUR };
 /// trying one password on everybody takes.
 const EVERYBODY: Rule = Rule::Window { most: 300, span: HOUR };
 
-/// Accounts that one address may make.
-const NEWCOMERS: Rule = Rule::Window { most: 100, span: HOUR };
+/// E-mail addresses that one address may claim.
+const CLAIMS: Rule = Rule::Window { most: 100, span: HOUR };
 
 /// Codes that strangers may have sent to one account.
 const LETTERS: Rule = Rule::Window { most: 20, span: HOUR };
@@ -71,8 +71,9 @@ pub(crate) enum Door {
     Code,
     /// Having a code sent; counts all.
     Letter,
-    /// Making an account; counts all.
-    Registration,
+    /// Claiming an e-mail address, for a new account or for one's own; counts all,
+    /// since a refusal tells that somebody has it.
+    Claim,
 }
 
 /// Over what is counted.
@@ -100,7 +101,7 @@ impl Door {
                 (Over::Account, LETTERS),
                 (Over::Address, EVERYBODY),
             ],
-            Self::Registration => &[(Over::Address, NEWCOMERS)],
+            Self::Claim => &[(Over::Address, CLAIMS)],
         }
     }
 }
@@ -210,6 +211,22 @@ impl Attempt {
             counters::count(tx, key, *rule, now)?;
         }
         Ok(())
+    }
+
+    /// Does `work` and counts it, also where the e-mail address it claims turns out
+    /// to be taken; `None` then.
+    pub(crate) fn claim<T>(
+        &self,
+        tx: &mut Tx<'_>,
+        now: Time,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.check(tx, now)?;
+        self.count(tx, now)?;
+        match tx.attempt(work) {
+            Err(Error::EmailTaken) => Ok(None),
+            done => done.map(Some),
+        }
     }
 
     /// It succeeded: what this address did wrong on this account is forgotten.

@@ -15,6 +15,7 @@ fn topics() -> Vec<Topic> {
     vec![
         Topic::UserRegistered {},
         Topic::PasswordChanged {},
+        Topic::EmailChanged {},
         Topic::SessionReused { session_id },
         Topic::OrderConfirmed { order_id },
         Topic::OrderRejected { order_id },

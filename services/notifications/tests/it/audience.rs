@@ -19,14 +19,20 @@ async fn owners_are_told_what_concerns_them() {
         Fact::UserRegistered { user_id, staff: false },
         updated(UserField::Name),
         updated(UserField::Password),
+        updated(UserField::Email),
         revoked(Some(RevocationReason::Ended)),
         revoked(None),
         revoked(Some(RevocationReason::Reused)),
     ] {
         users.say("ann", fact).await;
     }
-    let of_users = ["session.reused", "user.password_changed", "user.registered"];
-    assert_eq!(kinds_told(&ann, 3).await, of_users);
+    let of_users = [
+        "session.reused",
+        "user.email_changed",
+        "user.password_changed",
+        "user.registered",
+    ];
+    assert_eq!(kinds_told(&ann, 4).await, of_users);
     for fact in [
         Fact::OrderConfirmed { order_id, user_id },
         Fact::OrderPaid { order_id, user_id },
@@ -37,7 +43,7 @@ async fn owners_are_told_what_concerns_them() {
     ] {
         orders.say("order", fact).await;
     }
-    let items = told(&ann, 9).await;
+    let items = told(&ann, 10).await;
     let of_orders = [
         "order.cancelled",
         "order.refunded",

@@ -10,6 +10,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::common::is_common;
 
+/// How much of a text is normalised. Composition makes one character of four at
+/// most, so what is cut off here is too long in any case.
+const TYPED_CHARS_MAX: usize = 2048;
 const EMAIL_BYTES_MAX: usize = 254;
 const LANGUAGE_BYTES_MAX: usize = 35;
 const NAME_CHARS_MAX: usize = 100;
@@ -28,7 +31,8 @@ impl Email {
             .with_no_minimum_sub_domains()
             .without_domain_literal()
             .without_display_text();
-        let text: String = text.trim().nfc().take(EMAIL_BYTES_MAX + 1).collect();
+        let typed = text.trim().chars().take(TYPED_CHARS_MAX);
+        let text: String = typed.nfc().take(EMAIL_BYTES_MAX + 1).collect();
         let fits = text.len() <= EMAIL_BYTES_MAX && !text.contains(['"', ' ']);
         let address = fits.then(|| EmailAddress::parse_with_options(&text, options));
         match address {
@@ -78,7 +82,8 @@ impl Password {
     /// One somebody tries. Cut off where none can be right any more, so that a
     /// long one costs what a short one does.
     pub(crate) fn attempt(text: &str) -> Self {
-        Self(text.nfkc().take(PASSWORD_CHARS.end() + 1).collect())
+        let typed = text.chars().take(TYPED_CHARS_MAX);
+        Self(typed.nfkc().take(PASSWORD_CHARS.end() + 1).collect())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

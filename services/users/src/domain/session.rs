@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chassis::limits::ACCESS_TOKEN_LIFE;
 use mesh::Time;
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +72,16 @@ impl Session {
         }
     }
 
-    /// Whether its tokens still count.
+    /// Whether it can be refreshed.
     pub(crate) fn is_live(&self, now: Time) -> bool {
         now.since(self.refreshed_at) < SESSION_IDLE_MAX
             && now.since(self.created_at) < SESSION_LIFE_MAX
+    }
+
+    /// Whether any of its tokens still counts: an access token made just before the
+    /// session's end outlives it.
+    pub(crate) fn has_tokens(&self, now: Time) -> bool {
+        self.is_live(now) || now < self.refreshed_at.after(ACCESS_TOKEN_LIFE)
     }
 
     /// What the refresh token of `generation` gets at `now`. One that this data
@@ -137,6 +144,8 @@ mod tests {
         let end = start.after(SESSION_LIFE_MAX);
         assert!(faithful.is_live(faithful.refreshed_at));
         assert_eq!(faithful.refresh(2, end), Refresh::Over, "at last");
+        assert!(faithful.has_tokens(end), "its last access token");
+        assert!(!faithful.has_tokens(end.after(ACCESS_TOKEN_LIFE)));
         // Two generations back is reuse, however quick.
         assert_eq!(third.refresh(0, third.refreshed_at), Refresh::Reused);
     }

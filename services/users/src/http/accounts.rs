@@ -38,19 +38,21 @@ pub(super) async fn register(
     let NewUser { email, name, password } =
         NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
     let throttle = &users.throttle;
-    let attempt = throttle.attempt(&users.store, Door::Registration, None, None, address)?;
+    let attempt = throttle.attempt(&users.store, Door::Claim, None, None, address)?;
     attempt.check(&users.store, mesh::now())?;
     let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
     let user = User::new(email, name, mesh::now());
     let cause = users.cause(Some(user.id), request);
     let language = super::language(&headers);
     let registered = users.store.write(move |tx| {
-        tables::register(tx, &user, hash, &cause)?;
-        tables::set_language(tx, user.id, language.as_ref())?;
-        attempt.count(tx, cause.at)?;
-        Ok::<_, Error>(user)
+        attempt.claim(tx, cause.at, |tx| {
+            tables::register(tx, &user, hash, &cause)?;
+            tables::set_language(tx, user.id, language.as_ref())?;
+            Ok(user)
+        })
     });
-    Ok(created(&registered.await?))
+    let user = registered.await?.ok_or(Error::EmailTaken)?;
+    Ok(created(&user))
 }
 
 /// 201 with the account and where it is.
@@ -129,6 +131,7 @@ pub(super) async fn administer(
     let change = Administration::parse(body.roles, body.status).map_err(Error::Invalid)?;
     let cause = users.cause(Some(admin.user_id), request);
     let changed = users.store.write(move |tx| {
+        tables::caller(tx, &admin)?;
         let before = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.administered(change, cause.at);

@@ -113,7 +113,7 @@ pub(super) async fn verify(
     caller: Caller,
     address: ClientAddress,
 ) -> Result<StatusCode, Problem> {
-    let user = tables::caller(&users.store, caller.user_id)?;
+    let user = tables::caller(&users.store, &caller)?;
     let (email, id) = (Some(&user.email), Some(user.id));
     let attempt = users
         .throttle
@@ -145,7 +145,7 @@ pub(super) async fn confirm_address(
     let cause = users.cause(Some(caller.user_id), request);
     let codes = users.codes.clone();
     let confirmed = users.store.write(move |tx| {
-        let before = tables::caller(tx, caller.user_id)?;
+        let before = tables::caller(tx, &caller)?;
         let purpose = CodePurpose::EmailVerification;
         if !codes.redeem(tx, &before, purpose, &code, cause.at)? {
             return Ok(None);

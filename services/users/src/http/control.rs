@@ -12,9 +12,9 @@ use chassis::{Json, Problem, Role, etag};
 use serde::Deserialize;
 
 use super::{Shared, accounts};
-use crate::Error;
-use crate::domain::{Addition, User};
+use crate::domain::{Addition, Password, User};
 use crate::store as tables;
+use crate::{Error, Users};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +33,7 @@ pub(super) async fn add(
 ) -> Result<Response, Problem> {
     let mut wanted = Addition::parse(body.email, body.name, body.password, body.roles)
         .map_err(Error::Invalid)?;
-    let hash = match wanted.password.take() {
-        Some(password) => Some(users.hasher.hash(users.hasher.admit()?, password).await?),
-        None => None,
-    };
+    let hash = hashed(&users, wanted.password.take()).await?;
     let cause = users.cause(None, request);
     let added = users
         .store
@@ -47,6 +44,16 @@ pub(super) async fn add(
     } else {
         etag::written(StatusCode::OK, &user)
     })
+}
+
+/// The hash of a password, if one is given.
+async fn hashed(users: &Users, password: Option<Password>) -> Result<Option<String>, Error> {
+    match password {
+        Some(password) => Ok(Some(
+            users.hasher.hash(users.hasher.admit()?, password).await?,
+        )),
+        None => Ok(None),
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,10 +72,7 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let wanted = Addition::parse(body.email, None, body.password, body.roles);
     let mut wanted = wanted.map_err(Error::Invalid)?;
-    let hash = match wanted.password.take() {
-        Some(password) => Some(users.hasher.hash(users.hasher.admit()?, password).await?),
-        None => None,
-    };
+    let hash = hashed(&users, wanted.password.take()).await?;
     let cause = users.cause(None, request);
     let changed = users
         .store

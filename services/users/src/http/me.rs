@@ -2,13 +2,13 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::{Caller, Json, Problem, etag};
 use mesh::Time;
 use serde::{Deserialize, Serialize};
+use store::Tx;
 
 use super::Shared;
 use super::sessions::SessionShown;
@@ -23,7 +23,7 @@ pub(super) async fn show(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let user = tables::caller(&users.store, caller.user_id)?;
+    let user = tables::caller(&users.store, &caller)?;
     Ok(etag::respond(&headers, &user))
 }
 
@@ -39,19 +39,28 @@ pub(super) async fn change(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
+    address: ClientAddress,
     headers: HeaderMap,
     Json(body): Json<ProfileChange>,
 ) -> Result<Response, Problem> {
+    let claims_address = body.email.is_some();
     let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
+    let throttle = &users.throttle;
+    let attempt = throttle.attempt(&users.store, Door::Claim, None, None, address)?;
     let cause = users.cause(Some(caller.user_id), request);
     let changed = users.store.write(move |tx| {
-        let before = tables::caller(tx, caller.user_id)?;
+        let before = tables::caller(tx, &caller)?;
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.with(change, cause.at);
-        tables::change(tx, &before, &after, &cause)?;
-        Ok::<_, Error>(after)
+        let change = |tx: &mut Tx<'_>| tables::change(tx, &before, &after, &cause);
+        let changed = match claims_address {
+            true => attempt.claim(tx, cause.at, change)?,
+            false => Some(change(tx)?),
+        };
+        Ok::<_, Error>(changed.map(|()| after))
     });
-    Ok(etag::written(StatusCode::OK, &changed.await?))
+    let user = changed.await?.ok_or(Error::EmailTaken)?;
+    Ok(etag::written(StatusCode::OK, &user))
 }
 
 #[derive(Deserialize)]
@@ -71,7 +80,7 @@ pub(super) async fn change_password(
 ) -> Result<StatusCode, Problem> {
     let PasswordChange { current, new } =
         PasswordChange::parse(body.current_password, body.new_password).map_err(Error::Invalid)?;
-    let user = tables::caller(&users.store, caller.user_id)?;
+    let user = tables::caller(&users.store, &caller)?;
     let id = Some(user.id);
     let attempt =
         users
@@ -85,7 +94,7 @@ pub(super) async fn change_password(
     let hash = users.hasher.hash(users.hasher.admit()?, new).await?;
     let cause = users.cause(id, request);
     let changed = users.store.write(move |tx| {
-        let user = tables::caller(tx, caller.user_id)?;
+        let user = tables::caller(tx, &caller)?;
         if !tables::confirm_password(tx, user.id, &verified)? {
             return Err(Error::WrongPassword);
         }
@@ -99,7 +108,7 @@ pub(super) async fn change_password(
 /// Everything that is held about somebody. What is kept as a keyed hash only, the
 /// addresses they logged in from and what failed there, names nobody.
 #[derive(Serialize)]
-struct Export {
+pub(super) struct Export {
     exported_at: Time,
     user: User,
     /// What they read, as a BCP 47 tag.
@@ -111,8 +120,8 @@ struct Export {
 pub(super) async fn export(
     State(users): State<Shared>,
     caller: Caller,
-) -> Result<Response, Problem> {
-    let user = tables::caller(&users.store, caller.user_id)?;
+) -> Result<Json<Export>, Problem> {
+    let user = tables::caller(&users.store, &caller)?;
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
     let sessions = sessions.map(|(id, session)| SessionShown::of(id, session, caller.session_id));
     let export = Export {
@@ -121,7 +130,7 @@ pub(super) async fn export(
         sessions: sessions.collect(),
         user,
     };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(export)).into_response())
+    Ok(Json(export))
 }
 
 /// `DELETE /v1/users/me`
@@ -134,7 +143,7 @@ pub(super) async fn erase(
     let cause = users.cause(Some(caller.user_id), request);
     let erasures = users.erasures.clone();
     let erased = users.store.write(move |tx| {
-        let user = tables::caller(tx, caller.user_id)?;
+        let user = tables::caller(tx, &caller)?;
         etag::require_match(&headers, &user).map_err(Error::Stale)?;
         tables::erase_at_wish(tx, &user, &erasures, &cause)
     });

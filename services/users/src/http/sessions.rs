@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::header::USER_AGENT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::http::{ClientAddress, RequestId};
@@ -127,7 +127,7 @@ fn pair(
         refresh_token: users.tokens.refresh(generation),
         user,
     };
-    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    (status, Json(body)).into_response()
 }
 
 /// `DELETE /v1/sessions/current`
@@ -207,6 +207,7 @@ pub(super) async fn end(
 ) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
     let ended = users.store.write(move |tx| {
+        tables::caller(tx, &caller)?;
         if !tx.contains(SESSIONS, &(caller.user_id, id))? {
             return Err(Error::NotFound);
         }

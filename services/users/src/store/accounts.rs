@@ -1,11 +1,12 @@
 //! Accounts: what is read of them, and every change to them with its event.
 
-use chassis::FieldError;
+use chassis::{Caller, FieldError};
 use mesh::{CodePurpose, Fact, RevocationReason, UserField};
 use store::{Read, Tx};
 
 use super::{
-    Cause, LANGUAGES, PASSWORDS, SessionId, USERS, USERS_BY_EMAIL, UserId, end_every_session,
+    Cause, LANGUAGES, PASSWORDS, SESSIONS, SessionId, USERS, USERS_BY_EMAIL, UserId,
+    end_every_session,
 };
 use crate::domain::{Addition, Email, User};
 use crate::password::{StoredPassword, Verified};
@@ -19,9 +20,15 @@ pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, 
     }
 }
 
-/// The account of somebody whose token was believed.
-pub(crate) fn caller(read: &impl Read, id: UserId) -> Result<User, Error> {
-    let user = read.get(USERS, &id)?;
+/// The account of somebody whose token was believed. Here its session is known for
+/// certain, so that nobody uses the moment until its end is heard of, to make
+/// themself an admin again or to change the address that codes go to.
+pub(crate) fn caller(read: &impl Read, caller: &Caller) -> Result<User, Error> {
+    let Caller { user_id, session_id, .. } = caller;
+    if !read.contains(SESSIONS, &(*user_id, *session_id))? {
+        return Err(Error::Unauthenticated);
+    }
+    let user = read.get(USERS, user_id)?;
     user.filter(User::is_active).ok_or(Error::Unauthenticated)
 }
 

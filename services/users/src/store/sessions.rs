@@ -38,9 +38,9 @@ pub(crate) fn log_in(
 fn make_room(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Error> {
     let (mut live, over): (Vec<_>, Vec<_>) = sessions(tx, user_id)?
         .into_iter()
-        .partition(|(_, session)| session.is_live(cause.at));
+        .partition(|(_, session)| session.has_tokens(cause.at));
     for (id, _) in over {
-        // Its tokens expired weeks ago, so there is nothing to revoke.
+        // There is nothing to revoke.
         tx.delete(SESSIONS, &(user_id, id))?;
     }
     live.sort_by_key(|(_, session)| session.refreshed_at);

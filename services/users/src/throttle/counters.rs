@@ -98,7 +98,7 @@ fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), ::store::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BACKOFF, NEWCOMERS};
+    use super::super::{BACKOFF, CLAIMS};
     use super::*;
     use ::store::{Error, Options, Store};
 
@@ -109,10 +109,10 @@ mod tests {
         let counted = store.write(|tx| {
             let start = Time(1_000_000);
             for place in 0..20u8 {
-                count(tx, &[place; 16], NEWCOMERS, start)?;
-                count(tx, &[place; 16], NEWCOMERS, start)?;
+                count(tx, &[place; 16], CLAIMS, start)?;
+                count(tx, &[place; 16], CLAIMS, start)?;
             }
-            clear(tx, &[0; 16], NEWCOMERS)?;
+            clear(tx, &[0; 16], CLAIMS)?;
             assert_eq!(kept(tx)?, 19);
             let later = start.after(Duration::from_secs(3600));
             // Each new one makes room of several that are over.
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!((rows, ends), (3, 3));
 
             set_kept(tx, COUNTERS_MAX)?;
-            count(tx, &[30; 16], NEWCOMERS, later)?;
+            count(tx, &[30; 16], CLAIMS, later)?;
             let rows = tx.scan(COUNTERS.all())?.count();
             assert_eq!((rows, kept(tx)?), (3, COUNTERS_MAX), "one went for it");
             Ok::<_, Error>(())

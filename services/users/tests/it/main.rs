@@ -3,8 +3,8 @@
 //! `accounts` registers, changes and administers people, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
 //! guesses it, `rights` takes their data along and forgets them, `control` is the
-//! operator, `keys` rotates what signs, `events` listens as another service would, and `restart` looks at
-//! what is still there afterwards.
+//! operator, `keys` rotates what signs, `events` listens as another service would,
+//! and `restart` looks at what is still there afterwards.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 

@@ -111,5 +111,32 @@ async fn the_last_admin_stays() {
     let enabling = json!({ "status": "active" });
     assert_eq!(patch(&root, &ana, enabling).await.status, 200);
     assert_eq!(patch(&root, &path, demotion).await.status, 200);
+    // Not even before the end of their session is heard of.
+    let reinstating = json!({ "roles": ["admin"] });
+    assert_eq!(patch(&root, &path, reinstating).await.status, 401);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_admins_who_demote_each_other_one_stays() {
+    let app = start().await;
+    let root = admin(&app).await;
+    let path = async |person: &Person| {
+        let me = person.get("/v1/users/me").await.body;
+        format!("/v1/users/{}", me["id"].as_str().unwrap())
+    };
+    let ana = newcomer(&app, "ana@example.org").await;
+    let (root_path, ana_path) = (path(&root).await, path(&ana).await);
+    let promotion = json!({ "roles": ["admin"] });
+    assert_eq!(patch(&root, &ana_path, promotion).await.status, 200);
+    let ana = holder(&app, &log_in(&app, "ana@example.org").await);
+    let demotion = json!({ "roles": ["customer"] });
+    let (one, other) = tokio::join!(
+        patch(&root, &ana_path, demotion.clone()),
+        patch(&ana, &root_path, demotion),
+    );
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401], "whoever comes second is no admin");
     app.finish().await;
 }

@@ -102,3 +102,24 @@ async fn letters_are_throttled_for_known_and_unknown_alike() {
     assert_eq!(seen[0], seen[1]);
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_which_addresses_are_taken_is_slow() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let ben = newcomer(&app, "ben@example.org").await;
+    let claim = async |path, method, body: Value| {
+        let request = ben.request(method, path).json(&body);
+        send(request.header("x-forwarded-for", "203.0.113.7")).await
+    };
+    let mine = async |body| claim("/v1/users/me", Method::PATCH, body).await;
+    for _ in 0..100 {
+        let taken = mine(json!({ "email": "ana@example.org" })).await;
+        assert_eq!((taken.status, taken.problem()), (409, "email-taken"));
+    }
+    wait_of(&mine(json!({ "email": "ana@example.org" })).await);
+    let body = json!({ "email": "ana@example.org", "password": PASSWORD, "name": "Ben" });
+    wait_of(&claim("/v1/users", Method::POST, body).await);
+    assert_eq!(mine(json!({ "name": "Ben" })).await.status, 200);
+    app.finish().await;
+}
