@@ -173,6 +173,22 @@ impl Turn {
         });
         write.await
     }
+
+    /// Keeps a refusal that the request itself decided, before anything was read.
+    ///
+    /// # Errors
+    /// The refusal, if there is no key to keep it under; as [`once`](Self::once).
+    pub async fn refuse(
+        &self,
+        store: &Store,
+        refusal: impl Into<Problem>,
+    ) -> Result<Reply, Problem> {
+        let refusal = refusal.into();
+        if self.key.is_none() {
+            return Err(refusal);
+        }
+        self.once(store, move |_| Err(refusal)).await
+    }
 }
 
 /// Whether a refusal would be the same whenever it was asked for again.

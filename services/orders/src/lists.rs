@@ -1,5 +1,8 @@
 //! Which orders a list shows, newest first: read from the indexes alone.
 
+use std::collections::BTreeSet;
+
+use chassis::limits::PAGE_ITEMS;
 use mesh::{Id, kinds};
 use store::{Key, Read, Span};
 
@@ -24,25 +27,31 @@ pub(crate) fn ids(
         (Some(user), None) => {
             let each = Status::ALL.map(|status| of_user(from, user, status, before));
             let each = each.into_iter().collect::<Result<Vec<_>, _>>()?;
-            Ok(Box::new(Merged(
-                each.into_iter().map(Iterator::peekable).collect(),
-            )))
+            let runs = each.into_iter().map(Iterator::peekable).collect();
+            Ok(Box::new(Merged { runs, last: None }))
         }
-        // They are few and have no index of their own.
-        (None, Some(Status::Pending)) => {
-            let rows = from.scan(BY_STATUS_AND_USER.prefix(&Status::Pending))?;
-            let mut ids: Vec<OrderId> = rows
-                .map(|row| row.map(|((_, _, id), ())| id))
-                .filter(|id| !matches!((id, before), (Ok(id), Some(before)) if *id >= before))
-                .collect::<Result<_, _>>()?;
-            ids.sort_unstable_by(|one, other| other.cmp(one));
-            Ok(Box::new(ids.into_iter().map(Ok)))
-        }
+        (None, Some(Status::Pending)) => pending(from, before),
         (None, Some(status)) => {
             let before = before.map(|before| (status, before));
             newest(from, BY_STATUS.prefix(&status), before, |(_, id)| id)
         }
     }
+}
+
+/// A page of pending orders and one more. They are few and have no index of their
+/// own; while products is away they are many, and only these are held in memory.
+fn pending(from: &impl Read, before: Option<OrderId>) -> Result<Ids<'_>, Error> {
+    let mut newest = BTreeSet::new();
+    for row in from.scan(BY_STATUS_AND_USER.prefix(&Status::Pending))? {
+        let ((_, _, id), ()) = row?;
+        if before.is_none_or(|before| id < before) {
+            newest.insert(id);
+        }
+        if newest.len() > PAGE_ITEMS.1 + 1 {
+            newest.pop_first();
+        }
+    }
+    Ok(Box::new(newest.into_iter().rev().map(Ok)))
 }
 
 fn of_user(
@@ -74,8 +83,12 @@ fn newest<'a, K: Key + 'static, V: store::Record + 'static>(
     Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
 }
 
-/// Runs that are newest first, as one.
-struct Merged<'a>(Vec<std::iter::Peekable<Ids<'a>>>);
+/// Runs that are newest first, as one. An order that moved while they were begun,
+/// one after the other, is in two of them.
+struct Merged<'a> {
+    runs: Vec<std::iter::Peekable<Ids<'a>>>,
+    last: Option<OrderId>,
+}
 
 impl Iterator for Merged<'_> {
     type Item = Result<OrderId, store::Error>;
@@ -86,8 +99,13 @@ impl Iterator for Merged<'_> {
             run.peek()
                 .map(|id| (id.is_err(), id.as_ref().ok().copied()))
         };
-        let runs = self.0.iter_mut().map(|run| (next(run), run));
-        let (_, run) = runs.max_by_key(|(next, _)| *next)?;
-        run.next()
+        loop {
+            let runs = self.runs.iter_mut().map(|run| (next(run), run));
+            let (_, run) = runs.max_by_key(|(next, _)| *next)?;
+            match run.next()? {
+                Ok(id) if self.last.replace(id) == Some(id) => {}
+                id => return Some(id),
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing depends on them: an order goes on whether or not anyone waits.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,15 @@ use tokio::sync::watch;
 use crate::store::OrderId;
 
 /// Who waits for which order; as many as requests are in flight.
-pub(crate) struct Waiters<T>(Arc<Mutex<HashMap<OrderId, watch::Sender<Option<T>>>>>);
+pub(crate) struct Waiters<T>(Arc<Mutex<Waiting<T>>>);
+
+type Waiting<T> = HashMap<OrderId, Word<T>>;
+
+/// The word of one order, and how many wait for it.
+struct Word<T> {
+    sender: watch::Sender<Option<T>>,
+    waits: usize,
+}
 
 /// One wait; forgotten when dropped.
 pub(crate) struct Wait<T> {
@@ -36,18 +45,21 @@ impl<T: Clone> Waiters<T> {
     /// Waits for word of `order` from now on: from before it can come, so that
     /// none is missed.
     pub(crate) fn register(&self, order: OrderId) -> Wait<T> {
-        let word = self
-            .lock()
-            .entry(order)
-            .or_insert_with(|| watch::Sender::new(None))
-            .subscribe();
+        let mut waiting = self.lock();
+        let word = waiting.entry(order).or_insert_with(|| {
+            let sender = watch::Sender::new(None);
+            Word { sender, waits: 0 }
+        });
+        word.waits += 1;
+        let word = word.sender.subscribe();
+        drop(waiting);
         Wait { waiters: self.clone(), order, word }
     }
 
     /// Passes word of an order to whoever waits for it.
     pub(crate) fn wake(&self, order: OrderId, word: T) {
         if let Some(waiting) = self.lock().get(&order) {
-            waiting.send_replace(Some(word));
+            waiting.sender.send_replace(Some(word));
         }
     }
 
@@ -58,7 +70,7 @@ impl<T: Clone> Waiters<T> {
 }
 
 impl<T> Waiters<T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrderId, watch::Sender<Option<T>>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,12 +90,11 @@ impl<T: Clone> Wait<T> {
 impl<T> Drop for Wait<T> {
     fn drop(&mut self) {
         let mut waiting = self.waiters.lock();
-        // This one's own receiver still counts.
-        if waiting
-            .get(&self.order)
-            .is_some_and(|sender| sender.receiver_count() <= 1)
-        {
-            waiting.remove(&self.order);
+        if let Entry::Occupied(mut word) = waiting.entry(self.order) {
+            word.get_mut().waits -= 1;
+            if word.get().waits == 0 {
+                word.remove();
+            }
         }
     }
 }

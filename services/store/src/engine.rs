@@ -36,6 +36,11 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LEAF_ROWS: usize = 16;
 const FLUSH_EVERY_MS: u64 = 500;
 
+/// Bytes of one transaction's rows, or one row: sled writes over what it moved away
+/// from as soon as a segment of its log lies behind that, synced or not. So much less
+/// than a segment may come between two syncs, with what is moved along.
+const SETTLED_BYTES: usize = 512 * 1024;
+
 /// Rows of one transaction: some milliseconds in which readers wait.
 const SETTLED_ROWS: usize = 256;
 
@@ -137,9 +142,12 @@ impl Engine {
             trees.push(self.tree(name.as_ref())?);
             rows.extend(of_table.borrow().iter().map(|row| (place, row)));
         }
-        for some in rows.chunks(SETTLED_ROWS) {
+        let mut left = rows.as_slice();
+        while !left.is_empty() {
+            let (some, later) = left.split_at(fitting(left));
             self.commit(&trees, some)?;
             self.sync()?;
+            left = later;
         }
         Ok(())
     }
@@ -199,6 +207,17 @@ impl Engine {
     fn failed(&self, error: &sled::Error) -> Error {
         Error::Io { dir: self.dir.clone(), why: error.to_string() }
     }
+}
+
+/// How many of these rows one transaction takes: at least one.
+fn fitting(rows: &[PlacedRow<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, (key, value)): &&PlacedRow<'_>| {
+        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        bytes <= SETTLED_BYTES
+    };
+    let count = rows.iter().take(SETTLED_ROWS).take_while(fits).count();
+    count.max(1)
 }
 
 /// Takes the folder for this process, or says that another one has it.

@@ -6,9 +6,9 @@
 //! whole values, so doing that twice, or over newer ones, ends the same.
 //!
 //! **Invariants:** a row is in the database only if its record is synced. A file is
-//! written over only once the database has all its rows, synced. Since one record is
-//! written at a time, only the last one can be torn; anything else that does not
-//! read is damage, and is said rather than passed over.
+//! written over only once the database has all its rows, synced, and begins empty.
+//! Since one record is written at a time, only the last one can be torn; anything else
+//! that does not read is damage, and is said rather than passed over.
 
 mod record;
 
@@ -74,9 +74,15 @@ impl Journal {
             open("journal.0").map_err(failed)?,
             open("journal.1").map_err(failed)?,
         ];
+        // The files must be found again.
+        let entries = File::open(dir).and_then(|entries| entries.sync_all());
+        entries.map_err(failed)?;
         let mut turns = Vec::new();
         let mut sizes = [0; 2];
         for (file, size) in files.iter().zip(&mut sizes) {
+            // What a killed process wrote is perhaps in memory only; were the power cut
+            // below, the database would have a part of a batch that nothing completes.
+            sync(file).map_err(failed)?;
             *size = file.metadata().map_err(failed)?.len();
             let mut bytes = vec![0; usize::try_from(*size).unwrap_or(usize::MAX)];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
@@ -97,18 +103,20 @@ impl Journal {
         engine.settle(&tables)?;
         let last = turns.last();
         let generation = last.map_or(0, |turn| turn.generation);
-        Ok(Self {
+        let mut journal = Self {
             dir: dir.to_owned(),
             files,
             sizes,
             sync,
-            generation: generation + 1,
+            generation,
             number: last.map_or(0, |turn| turn.last),
             end: 0,
             settled: generation,
             settling: None,
             record: Vec::new(),
-        })
+        };
+        journal.begin().map_err(failed)?;
+        Ok(journal)
     }
 
     /// Makes a batch the record to be written next.
@@ -184,9 +192,21 @@ impl Journal {
             .spawn(view.settle())
             .map_err(|error| io_error(&self.dir, &error))?;
         self.settling = Some(settling);
+        self.begin().map_err(|error| io_error(&self.dir, &error))
+    }
+
+    /// Goes on in the other file, which begins empty: a power cut can tear a record so
+    /// that its end is written and its beginning is not, and the first one would then
+    /// leave half of the turn before, which reads as damage.
+    fn begin(&mut self) -> io::Result<()> {
         self.generation += 1;
         self.end = 0;
-        Ok(())
+        let place = self.place();
+        if self.sizes[place] == 0 {
+            return Ok(());
+        }
+        self.files[place].write_all_at(&[0; HEAD_BYTES], 0)?;
+        (self.sync)(&self.files[place])
     }
 
     /// Takes in that the generation before this one is settled; if `wait`, once it
@@ -293,9 +313,44 @@ mod tests {
         assert_eq!(again.scan(ROWS.all()).unwrap().count(), 19);
         again.close();
 
-        let mut damaged = whole;
-        damaged[turn.batches[5].start] ^= 1;
-        assert!(Turn::read(damaged).is_err());
+        for record in [0, 5] {
+            let mut damaged = whole.clone();
+            damaged[turn.batches[record].start] ^= 1;
+            assert!(Turn::read(damaged).is_err());
+        }
+    }
+
+    /// The first record of a turn is torn so that only its end was written.
+    #[test]
+    fn a_turn_begins_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+            let journal = Journal::open(dir.path(), File::sync_data, &engine).unwrap();
+            let layers = crate::layers::Layers::default();
+            (journal, Arc::new(View { layers, engine }))
+        };
+        let batch = |bytes: usize| {
+            let mut batch = Overlay::default();
+            batch.set("rows", vec![1], Some(vec![1; bytes]));
+            batch
+        };
+        let (mut journal, view) = open();
+        for _ in 0..2 {
+            for _ in 0..20 {
+                journal.prepare(&batch(1000)).unwrap();
+                journal.append().unwrap();
+            }
+            journal.turn(&view).unwrap();
+        }
+        journal.prepare(&batch(9000)).unwrap();
+        let end = &journal.record[4096..];
+        let file = &journal.files[journal.place()];
+        file.write_all_at(end, 4096).unwrap();
+        journal.note_settled(true).unwrap();
+        drop((journal, view));
+        let (journal, _) = open();
+        assert_eq!((journal.generation, journal.number), (3, 40));
     }
 
     /// Several turns of both files, then a crash, then a clean end.

@@ -35,8 +35,13 @@ pub(super) async fn place(
     Json(body): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
     let turn = keyed.begin(&caller, &body)?;
-    let placing =
-        Placing::parse(body.items, body.shipping_address, body.note).map_err(Error::Invalid)?;
+    let placing = match Placing::parse(body.items, body.shipping_address, body.note) {
+        Ok(placing) => placing,
+        Err(faults) => {
+            let refused = turn.refuse(&orders.store, Error::Invalid(faults)).await;
+            return Ok(refused?.into());
+        }
+    };
     let request = Request {
         user_id: caller.user_id,
         request_id: turn.request_id.clone(),

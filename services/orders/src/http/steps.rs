@@ -67,12 +67,10 @@ pub(super) async fn cancel(
     let turn = keyed.begin(&caller, &body)?;
     let mut faults = Vec::new();
     let reason = required(body.reason, &mut faults);
-    all_right(faults)?;
-    // What products said of a pending order comes before what its owner says now.
-    orders.own(&caller, id).await?;
+    let reason = all_right(faults).map(|()| Some(reason));
     let mut released = orders.releasing.register(id);
     let reply = orders
-        .step(&turn, &caller, id, Some(reason), Order::cancel)
+        .step(&turn, &caller, id, reason, Order::cancel)
         .await?;
     if reply.answer.is_success() && !reply.replayed {
         released.word(RELEASE_PATIENCE).await;
@@ -88,7 +86,9 @@ pub(super) async fn pay(
     body: Option<Json<Nothing>>,
 ) -> Result<Response, Problem> {
     let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
-    let reply = orders.step(&turn, &caller, id, None, Order::pay).await?;
+    let reply = orders
+        .step(&turn, &caller, id, Ok(None), Order::pay)
+        .await?;
     Ok(reply.into())
 }
 
@@ -114,9 +114,9 @@ pub(super) async fn ship(
             ));
         }
     }
-    all_right(faults)?;
+    let reason = all_right(faults).map(|()| None);
     let ship = |order: &mut Order, cause| order.ship(cause, carrier, tracking);
-    Ok(orders.step(&turn, &caller, id, None, ship).await?.into())
+    Ok(orders.step(&turn, &caller, id, reason, ship).await?.into())
 }
 
 pub(super) async fn deliver(
@@ -128,7 +128,7 @@ pub(super) async fn deliver(
 ) -> Result<Response, Problem> {
     let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
     let reply = orders
-        .step(&turn, &caller, id, None, Order::deliver)
+        .step(&turn, &caller, id, Ok(None), Order::deliver)
         .await?;
     Ok(reply.into())
 }
@@ -159,24 +159,31 @@ pub(super) async fn refund(
             "not the order's currency",
         ));
     }
-    all_right(faults)?;
+    let reason = all_right(faults).map(|()| Some(reason));
     let refund = move |order: &mut Order, cause| order.refund(cause, amount);
     Ok(orders
-        .step(&turn, &caller, id, Some(reason), refund)
+        .step(&turn, &caller, id, reason, refund)
         .await?
         .into())
 }
 
 impl Orders {
-    /// Takes a step with the caller's order, once.
+    /// Takes a step with the caller's order, once, for the reason given if there is
+    /// nothing wrong with the request.
     async fn step(
         &self,
         turn: &Turn,
         caller: &Caller,
         id: OrderId,
-        reason: Option<String>,
+        reason: Result<Option<String>, Error>,
         step: impl FnOnce(&mut Order, Cause) -> Result<Taken, Refused> + Send + 'static,
     ) -> Result<Reply, Problem> {
+        let reason = match reason {
+            Ok(reason) => reason,
+            Err(invalid) => return turn.refuse(&self.store, invalid).await,
+        };
+        // What products said of a pending order comes before what is said of it now.
+        self.own(caller, id).await?;
         let (log, caller) = (self.log.clone(), caller.clone());
         let (at, by, trace) = (
             now(),

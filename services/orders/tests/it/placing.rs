@@ -141,6 +141,13 @@ async fn one_outcome_under_one_key() {
     let refused = send_again("bad", items(&[(Id::new(), 1)])).await;
     let again = send_again("bad", items(&[(Id::new(), 1)])).await;
     assert_eq!((refused.status, again.status), (422, 422));
+    // Also what is wrong on its face is decided, and what mends it is another request.
+    let invalid = send_again("zero", items(&[(lamp, 0)])).await;
+    let again = send_again("zero", items(&[(lamp, 0)])).await;
+    assert_eq!((invalid.status, &again.body), (422, &invalid.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    let mended = send_again("zero", items(&[(lamp, 1)])).await;
+    assert_eq!(mended.problem(), "idempotency-key-reused");
     let invalid = buyer
         .request(Method::POST, "/v1/orders")
         .json(&items(&[(lamp, 1)]));

@@ -62,11 +62,8 @@ async fn a_whole_life() {
         ("refund", Some(json!({ "reason": "broken" }))),
     ];
     for (name, body) in steps {
-        assert_eq!(
-            step(&staff, &to(name), None, body).await.status,
-            200,
-            "{name}"
-        );
+        let taken = step(&staff, &to(name), None, body).await;
+        assert_eq!(taken.status, 200, "{name}");
     }
     let history = buyer.get(&to("history")).await.body;
     let told = |line: &Value| {

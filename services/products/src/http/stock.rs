@@ -113,8 +113,11 @@ pub(super) async fn adjust(
     keyed: Keyed,
     Json(correction): Json<Correction>,
 ) -> Result<Response, Problem> {
-    let (delta, reason) = correction.check()?;
-    let turn = keyed.begin(&caller, &(delta, &reason))?;
+    let turn = keyed.begin(&caller, &(correction.delta, &correction.reason))?;
+    let (delta, reason) = match correction.check() {
+        Ok(checked) => checked,
+        Err(invalid) => return Ok(turn.refuse(&app.store, invalid).await?.into()),
+    };
     let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     let reply = turn.once(&app.store, move |tx| {
         let level = stock::move_pieces(tx, &effects, &cause, id, delta, &reason)?;

@@ -36,38 +36,38 @@ impl Turn {
     /// Reads a file up to its end or its torn last record; `None` without any.
     pub(super) fn read(bytes: Vec<u8>) -> Result<Option<Self>, Error> {
         let Some(first) = Record::at(&bytes, 0) else {
-            return Ok(None);
+            return is_last(&bytes, Record::unchecked(&bytes, 0)).map(|()| None);
         };
-        let mut turn = Self {
-            generation: first.generation,
-            settled: first.settled,
-            first: first.number,
-            last: first.number,
-            bytes: Vec::new(),
-            batches: vec![first.rows],
-        };
-        let mut at = first.end;
-        let follows = |record: &Record, last: u64| {
-            record.generation == first.generation && record.number == last + 1
-        };
-        while let Some(record) = Record::at(&bytes, at).filter(|one| follows(one, turn.last)) {
-            turn.settled = record.settled;
-            turn.last = record.number;
-            turn.batches.push(record.rows);
-            at = record.end;
+        let (generation, number) = (first.generation, first.number);
+        let mut batches = vec![first.rows.clone()];
+        let mut last = first;
+        while let Some(record) = Record::at(&bytes, last.end).filter(|one| one.follows(&last)) {
+            batches.push(record.rows.clone());
+            last = record;
         }
-        // Behind a torn record there is none of this turn.
-        let torn = Record::unchecked(&bytes, at).filter(|torn| follows(torn, turn.last));
-        if let Some(torn) = torn
-            && Record::at(&bytes, torn.end).is_some_and(|next| follows(&next, torn.number))
-        {
-            return Err(damaged("a record that others follow does not read"));
-        }
-        Ok(Some(Self { bytes, ..turn }))
+        let torn = Record::unchecked(&bytes, last.end);
+        is_last(&bytes, torn.filter(|torn| torn.follows(&last)))?;
+        Ok(Some(Self {
+            generation,
+            settled: last.settled,
+            first: number,
+            last: last.number,
+            bytes,
+            batches,
+        }))
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &[u8]> {
         self.batches.iter().map(|rows| &self.bytes[rows.clone()])
+    }
+}
+
+/// Behind a torn record there is none of its turn.
+fn is_last(bytes: &[u8], torn: Option<Record>) -> Result<(), Error> {
+    let next = torn.and_then(|torn| Record::at(bytes, torn.end).filter(|next| next.follows(&torn)));
+    match next {
+        Some(_) => Err(damaged("a record that others follow does not read")),
+        None => Ok(()),
     }
 }
 
@@ -80,6 +80,10 @@ struct Record {
 }
 
 impl Record {
+    fn follows(&self, before: &Self) -> bool {
+        self.generation == before.generation && self.number == before.number + 1
+    }
+
     fn at(bytes: &[u8], at: usize) -> Option<Self> {
         let record = Self::unchecked(bytes, at)?;
         let checksum = u32::from_le_bytes(bytes[at..at + 4].try_into().ok()?);

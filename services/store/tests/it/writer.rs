@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use store::{Error, Options, Read, Store, Table};
@@ -73,13 +73,13 @@ async fn a_full_queue_refuses_before_anything_is_written() {
     assert_eq!(keys(&open(dir.path())), [1, 2, 4, 5]);
 }
 
-static SYNCS_LEFT: AtomicI64 = AtomicI64::new(2);
+static DISK_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 fn failing(file: &File) -> io::Result<()> {
-    if SYNCS_LEFT.fetch_sub(1, Ordering::Relaxed) > 0 {
-        return file.sync_data();
+    if DISK_IS_GONE.load(Ordering::Relaxed) {
+        return Err(io::Error::other("the disk is gone"));
     }
-    Err(io::Error::other("the disk is gone"))
+    file.sync_data()
 }
 
 #[tokio::test]
@@ -111,6 +111,7 @@ async fn a_failed_sync_ends_the_store_and_reopening_finds_it_whole() {
         }
     })
     .await;
+    DISK_IS_GONE.store(true, Ordering::Relaxed);
     drop(release);
     for answer in soon("every waiting answer", waiting.join_all()).await {
         assert!(matches!(answer, Err(Error::Poisoned(_))), "{answer:?}");
