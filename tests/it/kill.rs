@@ -1,13 +1,14 @@
 //! Any service killed with -9 in the middle of checkouts, then started again:
 //! every acknowledged order stands, stock adds up, each confirmed order was told
-//! exactly once.
+//! exactly once. And a whole shop killed in the middle of an import.
 
 use std::collections::HashMap;
 
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::people::{Person, lamp, pieces};
-use crate::world::{SERVICES, Shop, eventually};
+use crate::people::{Person, lamp, pieces, send};
+use crate::world::{SERVICES, Shop, eventually, konbini};
 
 const BUYERS: usize = 4;
 const STOCK: u32 = 60;
@@ -140,4 +141,55 @@ async fn outcomes(buyer: &Person) -> Vec<(String, String)> {
             Some((order, entry["kind"].as_str()?.to_owned()))
         })
         .collect()
+}
+
+/// An import that a kill cut off is simply run again: what was there is left as it
+/// is, the rest is made, and nothing is there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_halfway() {
+    const PRODUCTS: u64 = 1_000;
+    let mut shop = Shop::up().await;
+    let admin = Person::admin(&shop).await;
+    let lines: Vec<String> = (0..PRODUCTS)
+        .map(|number| {
+            let mut product = lamp(&format!("LAMP-{number}"), "Desk lamp", 3);
+            product["categories"] = serde_json::json!(["Lamps"]);
+            format!("{product}\n")
+        })
+        .collect();
+    let import = |body: reqwest::Body| {
+        let request = admin.request(reqwest::Method::POST, "/v1/products/import");
+        send(
+            request
+                .header("content-type", "application/x-ndjson")
+                .body(body),
+        )
+    };
+    let made = || async {
+        let tree = admin.get("/v1/categories").await.body;
+        tree["items"][0]["count"].as_u64().unwrap_or(0)
+    };
+
+    // The body stops in the middle and never ends.
+    let half = lines[..lines.len() / 2].concat();
+    let half = stream::iter([Ok::<_, std::io::Error>(half)]).chain(stream::pending());
+    let (cut_off, ()) = tokio::join!(import(reqwest::Body::wrap_stream(half)), async {
+        eventually("some are made", || async { made().await > 0 }).await;
+        shop.kill("up");
+    });
+    assert!(cut_off.is_err(), "{cut_off:?}");
+    shop.start("up");
+    shop.ready().await;
+    let there = made().await;
+    assert!((1..PRODUCTS).contains(&there), "{there}");
+
+    let again = import(lines.concat().into()).await.unwrap().body;
+    assert_eq!(again["unchanged"], there, "{again}");
+    assert_eq!(again["created"], PRODUCTS - there, "{again}");
+    assert_eq!(made().await, PRODUCTS);
+    let check = konbini(&["check", "--data", &shop.data()])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{check:?}");
+    shop.terminate();
 }

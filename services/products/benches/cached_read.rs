@@ -4,7 +4,10 @@
 //!
 //! Both run in this process on ports of their own; rounds alternate, so that
 //! whatever else the host does meets both. Prints both rates and their ratio, the
-//! median over the rounds. Run with `cargo bench -p products`.
+//! median over the rounds. Run with `cargo bench -p products`; a number is how many
+//! rounds. With `serve` it prints the service's address instead and answers until its
+//! input ends: for counting what one request takes (`valgrind --tool=callgrind`)
+//! without what it takes to ask.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,6 +26,9 @@ const ROUND: Duration = Duration::from_millis(700);
 const WARM_UP: usize = 2;
 
 fn main() {
+    // As the shop itself does: what is logged and measured is part of the work.
+    chassis::telemetry::start(chassis::telemetry::LogFormat::Human, "info");
+    let serve = std::env::args().any(|argument| argument == "serve");
     let rounds: usize = std::env::args()
         .skip(1)
         .find_map(|argument| argument.parse().ok())
@@ -38,6 +44,13 @@ fn main() {
         let id = made.body["id"].as_str().expect("a product has an id");
         let path = format!("/v1/products/{id}");
         let body = made.body.to_string();
+        if serve {
+            println!("http://{}{path}", app.address);
+            let ended =
+                tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+            let _ = ended.await;
+            return app.finish().await;
+        }
         let bare = bare(&path, body).await;
         let (shop, measured) = (app.address, path.clone());
         let work = move || compare(shop, bare, &measured, rounds);

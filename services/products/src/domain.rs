@@ -3,6 +3,7 @@
 //! **Invariant:** a content that exists is within every limit of the contract;
 //! it is made by `submission` alone.
 
+mod rating;
 mod stock;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use mesh::{Id, Listing, Money, PublicationStatus, Time, kinds};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::rating::Rating;
 pub(crate) use self::stock::*;
 
 /// A product's id.
@@ -37,6 +39,9 @@ pub(crate) struct Content {
     pub(crate) images: Vec<String>,
     /// Whether it may be seen and sold.
     pub(crate) status: PublicationStatus,
+    /// What customers think of it, where the shop gathers that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rating: Option<Rating>,
 }
 
 /// A product as it is stored.
@@ -110,6 +115,7 @@ mod tests {
                 attributes: [("colour".to_owned(), "black".to_owned())].into(),
                 images: Vec::new(),
                 status: PublicationStatus::Draft,
+                rating: None,
             },
             created_at: Time(1),
             updated_at: Time(2),

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use store::Store;
 
 use crate::cache::Cache;
-use crate::domain::{Content, Level, Product, ProductId};
+use crate::domain::{Content, Level, Product, ProductId, Rating};
 use crate::search::Search;
 use crate::store::{Cause, Effects};
 
@@ -89,7 +89,7 @@ pub(crate) fn control(products: Products) -> Router {
         .with_state(products)
 }
 
-/// A product as it is shown. `rating` joins when there are ratings.
+/// A product as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProductView<'a> {
     id: ProductId,
@@ -103,6 +103,8 @@ pub(crate) struct ProductView<'a> {
     images: &'a [String],
     status: PublicationStatus,
     available: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating: Option<Rating>,
     created_at: Time,
     updated_at: Time,
 }
@@ -119,6 +121,7 @@ impl<'a> ProductView<'a> {
             attributes,
             images,
             status,
+            rating,
         } = &product.content;
         Self {
             id: product.id,
@@ -132,6 +135,7 @@ impl<'a> ProductView<'a> {
             images,
             status: *status,
             available: level.available() > 0,
+            rating: *rating,
             created_at: product.created_at,
             updated_at: product.updated_at,
         }

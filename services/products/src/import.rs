@@ -40,7 +40,7 @@ use crate::submission::{Fault, Submission};
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// Entries of one transaction: enough to share its sync, few enough that requests
 /// in between do not wait for long.
-const BATCH_ENTRIES: usize = 64;
+const BATCH_ENTRIES: usize = 128;
 /// Transactions queued at once.
 const BATCHES_IN_FLIGHT: usize = 4;
 /// Lines named with their errors; all are counted.

@@ -3,11 +3,13 @@
 //! | room | holds |
 //! | --- | --- |
 //! | `schema`, `stemmer` | the fields, the words, a product as a document |
+//! | `merging` | which segments of the index become one, and when |
 //! | `indexer` | the thread that keeps the index level with the log |
 //! | `kind` | what a product is, and what it only mentions |
-//! | `query` | from what was typed to a query |
+//! | `query`, `plan` | from what was typed to a query |
 //! | `vocabulary`, `spelling` | corrections and completions |
 //! | `synonyms` | what the shop's owner calls the same |
+//! | `pass` | what a query finds: a page of it, counted |
 //! | `ranking` | the order of what is found |
 //! | `suggest` | what is being typed, completed |
 //! | `facets` | filters and counts |
@@ -24,6 +26,9 @@ mod facets;
 mod highlight;
 mod indexer;
 mod kind;
+mod merging;
+mod pass;
+mod plan;
 mod query;
 mod ranking;
 mod schema;
@@ -39,16 +44,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::store::Store;
 use chassis::Context;
-use tantivy::collector::{Count, TopDocs};
-use tantivy::query::{BooleanQuery, EnableScoring, Occur, Query};
 use tantivy::schema::Value;
-use tantivy::{DocAddress, IndexReader, Order, Score, Searcher, TERMINATED, TantivyDocument};
+use tantivy::{DocAddress, IndexReader, Score, Searcher, TantivyDocument};
 use tokio::sync::Semaphore;
 
-use self::facets::Counting;
 use self::indexer::Indexer;
-use self::query::Plan;
-use self::schema::{SCHEMA, column};
+use self::pass::{Page, page, relaxed};
+use self::plan::Plan;
+use self::schema::SCHEMA;
 use self::synonyms::SynonymsFile;
 use crate::Error;
 use crate::domain::{Level, Product, ProductId};
@@ -59,9 +62,6 @@ pub(crate) use self::facets::{Facet, FacetValue, Filters};
 
 /// Searches that run at once; each is short, and more would only share two cores.
 const SEARCHES_AT_ONCE: usize = 4;
-/// With fewer products than this, those that lack a word are found as well, after
-/// the others.
-const ENOUGH: usize = 100;
 
 /// In which order products are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(crate) enum Sort {
     Dearest,
     Oldest,
     Newest,
+    /// By average, then by how many say so; what nobody rated comes last.
+    BestRated,
 }
 
 /// What is looked for.
@@ -213,21 +215,12 @@ impl Search {
     fn find_now(&self, wanted: &Wanted) -> Result<Found, Error> {
         let searcher = self.reader.searcher();
         let plan = query::plan(&searcher, &self.synonyms.now(), &wanted.text)?;
-        let text = relaxed(&searcher, &plan, wanted.sort)?;
-        let (own, others): (Vec<_>, Vec<_>) = wanted
-            .facets
-            .iter()
-            .map(|(_, facet)| facet)
-            .partition(|facet| wanted.filters.narrow(facet));
-        let query = within(text.as_ref(), &wanted.filters, None);
-        let (top, total, counted) =
-            page(&searcher, &query, &plan, wanted, Counting(others.clone()))?;
-        let mut values: Vec<(&Facet, Vec<FacetValue>)> = others.into_iter().zip(counted).collect();
-        for facet in own {
-            let query = within(text.as_ref(), &wanted.filters, Some(facet));
-            let counted = searcher.search(&query, &Counting(vec![facet]))?;
-            values.extend(counted.into_iter().map(|counted| (facet, counted)));
+        let mut found = page(&searcher, &plan, 0, wanted)?;
+        let missing = relaxed(&searcher, &plan, wanted.sort, found.total)?;
+        if missing > 0 {
+            found = page(&searcher, &plan, missing, wanted)?;
         }
+        let Page { top, total, facets: mut values } = found;
         let facets = wanted.facets.iter().filter_map(|(name, facet)| {
             let place = values.iter().position(|(counted, _)| *counted == facet)?;
             Some((name.clone(), values.swap_remove(place).1))
@@ -264,71 +257,4 @@ impl Search {
             Err(error) => Err(error),
         }
     }
-}
-
-/// What was typed, with as many words as find enough, or else with fewer. Whoever
-/// wants an order of their own would see those that lack a word anywhere in it, so
-/// there words are given up only when nothing has them all.
-fn relaxed(searcher: &Searcher, plan: &Plan, sort: Sort) -> Result<Box<dyn Query>, Error> {
-    let enough = if sort == Sort::Relevance { ENOUGH } else { 1 };
-    let words = plan.words();
-    let mut query = plan.query(0);
-    for missing in [1, words / 2, words.saturating_sub(1)] {
-        let possible = 1..words;
-        if !possible.contains(&missing) || finds(searcher, query.as_ref(), enough)? {
-            continue;
-        }
-        query = plan.query(missing);
-    }
-    Ok(query)
-}
-
-/// Whether a query finds at least so many.
-fn finds(searcher: &Searcher, query: &dyn Query, enough: usize) -> Result<bool, Error> {
-    let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
-    let mut found = 0;
-    for segment in searcher.segment_readers() {
-        let mut documents = weight.scorer(segment, 1.0)?;
-        while documents.doc() != TERMINATED && found < enough {
-            found += usize::from(!segment.is_deleted(documents.doc()));
-            documents.advance();
-        }
-    }
-    Ok(found >= enough)
-}
-
-/// What was typed, within the filters but a facet's own.
-fn within(text: &dyn Query, filters: &Filters, without: Option<&Facet>) -> BooleanQuery {
-    let mut clauses = filters.clauses(without);
-    clauses.push((Occur::Must, text.box_clone()));
-    BooleanQuery::new(clauses)
-}
-
-/// The matches of a page, best first.
-type Top = Vec<(Score, DocAddress)>;
-
-/// The wanted page of matches, how many there are, and their facets, in one pass.
-/// A score is only worked out where it orders them.
-fn page(
-    searcher: &Searcher,
-    query: &dyn Query,
-    plan: &Plan,
-    wanted: &Wanted,
-    counting: Counting<'_>,
-) -> Result<(Top, usize, Vec<Vec<FacetValue>>), Error> {
-    let top = TopDocs::with_limit(wanted.limit).and_offset(wanted.offset);
-    let (name, order) = match wanted.sort {
-        Sort::Relevance if plan.words() > 0 => {
-            let best = top.tweak_score(ranking::by_kind(&plan.marks.stems));
-            return Ok(searcher.search(query, &(best, Count, counting))?);
-        }
-        Sort::Relevance | Sort::Newest => (column::CREATED, Order::Desc),
-        Sort::Oldest => (column::CREATED, Order::Asc),
-        Sort::Cheapest => (column::PRICE, Order::Asc),
-        Sort::Dearest => (column::PRICE, Order::Desc),
-    };
-    let ordered = top.order_by_fast_field::<i64>(name, order);
-    let (rows, total, counted) = searcher.search(query, &(ordered, Count, counting))?;
-    let rows = rows.into_iter().map(|(_, address)| (0.0, address));
-    Ok((rows.collect(), total, counted))
 }

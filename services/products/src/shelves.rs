@@ -1,58 +1,89 @@
 //! The shelves a product stands on: for each list a client can ask for, and each
 //! order it can ask for it in, one row.
 //!
-//! A shelf is a status with, maybe, a category and a brand; rows are kept in the
+//! A shelf is a status with, maybe, a category or a brand; rows are kept in the
 //! transaction that changes the product, so a page of a list is one short scan
-//! however large the catalogue. The road not taken: sorting at reading time,
-//! which reads a whole category to show twenty of it.
+//! however large the catalogue. A category and a brand together have no shelf, which
+//! would double the rows of every product: theirs are the places that two shelves
+//! have in common. The road not taken: sorting at reading time, which reads a whole
+//! category to show twenty of it.
 //!
 //! **Invariant:** a product's rows are exactly those [`rows`] names for it.
 
+mod walk;
+
 use std::collections::BTreeSet;
 
-use blake2::digest::consts::U16;
+use blake2::digest::consts::U8;
 use blake2::{Blake2b, Digest};
 use mesh::PublicationStatus;
 use store::{Key, Read, Record, Table, Tx};
 
+pub(crate) use self::walk::walk;
 use crate::domain::{Content, Product, ProductId, category_and_above};
 
-/// shelf, product: the shelf in order of creation.
-pub(crate) const BY_AGE: Table<(Shelf, ProductId), ()> = Table::new("shelf_by_age");
-/// shelf, price in minor units, product: the shelf in order of price.
-pub(crate) const BY_PRICE: Table<(Shelf, i64, ProductId), ()> = Table::new("shelf_by_price");
-/// shelf, beginning of the title in lower case, product: in order of title.
-pub(crate) const BY_TITLE: Table<(Shelf, String, ProductId), ()> = Table::new("shelf_by_title");
+/// A table of places: shelf, place on it. A place ends with its product.
+pub(crate) type Places<P> = Table<(Shelf, P), ()>;
 
-/// A shelf's name: BLAKE2b-128 of what is on it, since the words themselves may
-/// be longer than a key.
-pub(crate) type Shelf = [u8; 16];
+/// shelf, product: the shelf in order of creation.
+pub(crate) const BY_AGE: Places<ProductId> = Table::new("shelf_by_age");
+/// shelf, price in minor units, product: the shelf in order of price.
+pub(crate) const BY_PRICE: Places<(i64, ProductId)> = Table::new("shelf_by_price");
+/// shelf, beginning of the title in lower case, product: in order of title.
+pub(crate) const BY_TITLE: Places<(String, ProductId)> = Table::new("shelf_by_title");
+
+/// A shelf's name: BLAKE2b-64 of what is on it. The words themselves may be longer
+/// than a key, and every byte is written once a product and order.
+pub(crate) type Shelf = [u8; 8];
 
 /// How much of a title orders a list.
 const TITLE_CHARS_SORTED: usize = 64;
 
-/// The shelf of a status, narrowed to a category (and all below it) and a brand.
-pub(crate) fn shelf(
-    status: PublicationStatus,
-    category: Option<&str>,
-    brand: Option<&str>,
-) -> Shelf {
+/// What narrows a shelf.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Narrowed<'a> {
+    /// Nothing: all of a status.
+    No,
+    /// A category and all below it.
+    Category(&'a str),
+    /// A brand.
+    Brand(&'a str),
+}
+
+/// The shelf of a status, narrowed.
+pub(crate) fn shelf(status: PublicationStatus, narrowed: Narrowed<'_>) -> Shelf {
     let status = match status {
         PublicationStatus::Draft => 0,
         PublicationStatus::Published => 1,
         PublicationStatus::Archived => 2,
     };
-    let mut name = Blake2b::<U16>::new().chain_update([status]);
-    for narrowed in [category, brand] {
-        // The length tells an absent word from an empty one, and two words from one.
-        let length = narrowed.map_or(u64::MAX, |text| text.len() as u64);
-        name.update(length.to_be_bytes());
-        name.update(narrowed.unwrap_or_default());
-    }
-    name.finalize().into()
+    let (kind, word) = match narrowed {
+        Narrowed::No => (0, ""),
+        Narrowed::Category(path) => (1, path),
+        Narrowed::Brand(brand) => (2, brand),
+    };
+    Blake2b::<U8>::new()
+        .chain_update([status, kind])
+        .chain_update(word)
+        .finalize()
+        .into()
 }
 
-/// Everything that decides where a product stands.
+/// The shelves whose common places make the list of a category, a brand, or both.
+pub(crate) fn list(
+    status: PublicationStatus,
+    category: Option<&str>,
+    brand: Option<&str>,
+) -> Vec<Shelf> {
+    let narrowed = category.map(Narrowed::Category).into_iter();
+    let mut narrowed: Vec<_> = narrowed.chain(brand.map(Narrowed::Brand)).collect();
+    if narrowed.is_empty() {
+        narrowed.push(Narrowed::No);
+    }
+    narrowed.into_iter().map(|by| shelf(status, by)).collect()
+}
+
+/// Everything that decides where a product stands on one shelf.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     shelf: Shelf,
@@ -61,24 +92,23 @@ struct Row {
 }
 
 fn rows(content: &Content) -> BTreeSet<Row> {
-    let paths: BTreeSet<&str> = content
+    let categories = content
         .categories
         .iter()
         .flat_map(|path| category_and_above(path))
-        .collect();
-    let categories = std::iter::once(None).chain(paths.into_iter().map(Some));
+        .map(Narrowed::Category);
     let brand = Some(content.brand.as_str()).filter(|brand| !brand.is_empty());
-    let brands: BTreeSet<Option<&str>> = [None, brand].into();
     let title: String = content
         .title
         .to_lowercase()
         .chars()
         .take(TITLE_CHARS_SORTED)
         .collect();
-    categories
-        .flat_map(|category| brands.iter().map(move |brand| (category, *brand)))
-        .map(|(category, brand)| Row {
-            shelf: shelf(content.status, category, brand),
+    std::iter::once(Narrowed::No)
+        .chain(categories)
+        .chain(brand.map(Narrowed::Brand))
+        .map(|narrowed| Row {
+            shelf: shelf(content.status, narrowed),
             price: content.price.amount,
             title: title.clone(),
         })
@@ -99,13 +129,13 @@ pub(crate) fn rearrange(
     let (before, after) = (rows_of(before), rows_of(after));
     for Row { shelf, price, title } in before.difference(&after) {
         tx.delete(BY_AGE, &(*shelf, id))?;
-        tx.delete(BY_PRICE, &(*shelf, *price, id))?;
-        tx.delete(BY_TITLE, &(*shelf, title.clone(), id))?;
+        tx.delete(BY_PRICE, &(*shelf, (*price, id)))?;
+        tx.delete(BY_TITLE, &(*shelf, (title.clone(), id)))?;
     }
     for Row { shelf, price, title } in after.difference(&before) {
         tx.put(BY_AGE, &(*shelf, id), &())?;
-        tx.put(BY_PRICE, &(*shelf, *price, id), &())?;
-        tx.put(BY_TITLE, &(*shelf, title.clone(), id), &())?;
+        tx.put(BY_PRICE, &(*shelf, (*price, id)), &())?;
+        tx.put(BY_TITLE, &(*shelf, (title.clone(), id)), &())?;
     }
     Ok(())
 }
@@ -117,8 +147,8 @@ pub(crate) fn standing(from: &impl Read, product: &Product) -> Result<Option<u64
     let places = rows.len() as u64;
     for Row { shelf, price, title } in rows {
         if !from.contains(BY_AGE, &(shelf, id))?
-            || !from.contains(BY_PRICE, &(shelf, price, id))?
-            || !from.contains(BY_TITLE, &(shelf, title, id))?
+            || !from.contains(BY_PRICE, &(shelf, (price, id)))?
+            || !from.contains(BY_TITLE, &(shelf, (title, id)))?
         {
             return Ok(None);
         }

@@ -19,6 +19,10 @@ use crate::domain::Content;
 /// Of its content as compact JSON. With the record's own few fields this stays
 /// well below the 32 KiB of a stored value.
 const PRODUCT_BYTES_MAX: usize = 24 * 1024;
+/// What a content may have as compact JSON beyond the text it was read from: names
+/// of fields that were left out, and two blanks for each step of its categories.
+const PRODUCT_BYTES_ADDED_MAX: usize = 1024;
+
 /// What was sent: a product's content and, where it may be given, its stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Submission {
@@ -49,17 +53,19 @@ impl From<ParseError> for Fault {
 /// Every field may be absent here, so that all that are missing can be named.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
-    sku: Option<Box<RawValue>>,
-    title: Option<Box<RawValue>>,
-    description: Option<Box<RawValue>>,
-    brand: Option<Box<RawValue>>,
-    categories: Option<Box<RawValue>>,
-    price: Option<Box<RawValue>>,
-    attributes: Option<Box<RawValue>>,
-    images: Option<Box<RawValue>>,
-    status: Option<Box<RawValue>>,
-    stock: Option<Box<RawValue>>,
+struct Fields<'a> {
+    #[serde(borrow)]
+    sku: Option<&'a RawValue>,
+    title: Option<&'a RawValue>,
+    description: Option<&'a RawValue>,
+    brand: Option<&'a RawValue>,
+    categories: Option<&'a RawValue>,
+    price: Option<&'a RawValue>,
+    attributes: Option<&'a RawValue>,
+    images: Option<&'a RawValue>,
+    status: Option<&'a RawValue>,
+    rating: Option<&'a RawValue>,
+    stock: Option<&'a RawValue>,
 }
 
 /// Reads a whole product.
@@ -67,7 +73,7 @@ struct Fields {
 /// # Errors
 /// See [`Fault`].
 pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
-    let fields: Fields = parse_fields(text)?;
+    let fields: Fields<'_> = parse_fields(text)?;
     let mut reading = Reading::default();
     let sku = reading.sku(fields.sku)?;
     let title = reading.title(fields.title)?;
@@ -80,6 +86,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
     let status = reading
         .value("/status", fields.status)?
         .unwrap_or(PublicationStatus::Draft);
+    let rating = reading.rating(fields.rating)?;
     let stock = reading.stock(fields.stock)?;
     let (Some(price), []) = (price, reading.faults.as_slice()) else {
         return Err(Fault::Invalid(reading.faults));
@@ -94,8 +101,9 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
         attributes,
         images,
         status,
+        rating,
     };
-    within_size(&content)?;
+    within_size(text, &content)?;
     Ok(Submission { content, stock })
 }
 
@@ -105,7 +113,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
 /// See [`Fault`].
 pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, Fault> {
     // A field nobody knows is refused even where the patch would remove it.
-    let _: Fields = parse_fields(patch)?;
+    let _: Fields<'_> = parse_fields(patch)?;
     let patch: Value = parse_fields(patch)?;
     let mut merged = serde_json::to_value(current)
         .map_err(|error| Fault::Unreadable(format!("the present product: {error}")))?;
@@ -134,7 +142,10 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-fn within_size(content: &Content) -> Result<(), Fault> {
+fn within_size(text: &[u8], content: &Content) -> Result<(), Fault> {
+    if text.len() + PRODUCT_BYTES_ADDED_MAX <= PRODUCT_BYTES_MAX {
+        return Ok(());
+    }
     let bytes = serde_json::to_vec(content)
         .map_err(|error| Fault::Unreadable(error.to_string()))?
         .len();
@@ -170,7 +181,8 @@ mod tests {
             "title": "x".repeat(301), "description": 5, "brand": "b".repeat(201),
             "categories": ["Home >", 7, "Home>Lamps"], "price": { "amount": 19.99, "currency": "euro" },
             "attributes": { "a/b": 1, "": "x", "c": "y".repeat(8001) },
-            "images": ["javascript:alert(1)"], "status": "hidden", "stock": -1
+            "images": ["javascript:alert(1)"], "status": "hidden", "stock": -1,
+            "rating": { "average": 5.5 }
         });
         assert_eq!(
             faults(&wrong),
@@ -188,6 +200,8 @@ mod tests {
                 "/attributes/c",
                 "/images/0",
                 "/status",
+                "/rating/count",
+                "/rating/average",
                 "/stock"
             ]
         );

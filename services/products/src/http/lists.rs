@@ -8,12 +8,12 @@ use chassis::{Caller, Json, Problem};
 use mesh::PublicationStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Key, Read, Span, Table};
+use store::Key;
 
 use super::{ProductView, Products, cached, query};
 use crate::domain::ProductId;
-use crate::shelves::{BY_AGE, BY_PRICE, BY_TITLE, Shelf, shelf};
-use crate::{Error, categories as tree, store as products};
+use crate::shelves::{BY_AGE, BY_PRICE, BY_TITLE, Places, Shelf};
+use crate::{Error, categories as tree, shelves, store as products};
 
 /// What a list may be asked for. `limit` and `cursor` are the page's.
 #[derive(Deserialize)]
@@ -61,43 +61,35 @@ pub(super) async fn list(
     }
     let category = query.category.as_deref().filter(|text| !text.is_empty());
     let brand = query.brand.as_deref().filter(|text| !text.is_empty());
-    let shelf = shelf(status, category, brand);
+    let shelves = shelves::list(status, category, brand);
     let page = match query.sort.unwrap_or_default() {
-        Sort::Oldest => page(&app, &paging, shelf, BY_AGE, false, |key| key.1)?,
-        Sort::Newest => page(&app, &paging, shelf, BY_AGE, true, |key| key.1)?,
-        Sort::Cheapest => page(&app, &paging, shelf, BY_PRICE, false, |key| key.2)?,
-        Sort::Dearest => page(&app, &paging, shelf, BY_PRICE, true, |key| key.2)?,
-        Sort::Title => page(&app, &paging, shelf, BY_TITLE, false, |key| key.2)?,
+        Sort::Oldest => page(&app, &paging, shelves, BY_AGE, false, |id| *id)?,
+        Sort::Newest => page(&app, &paging, shelves, BY_AGE, true, |id| *id)?,
+        Sort::Cheapest => page(&app, &paging, shelves, BY_PRICE, false, |place| place.1)?,
+        Sort::Dearest => page(&app, &paging, shelves, BY_PRICE, true, |place| place.1)?,
+        Sort::Title => page(&app, &paging, shelves, BY_TITLE, false, |place| place.1)?,
     };
     Ok(cached(Json(page).into_response(), public))
 }
 
-/// A page of a shelf in one of its orders.
-fn page<K: Key + Clone>(
+/// A page of what stands on all these shelves, in one of their orders.
+fn page<P: Key + Ord + Clone + 'static>(
     app: &Products,
     paging: &Paging,
-    shelf: Shelf,
-    table: Table<K, ()>,
+    shelves: Vec<Shelf>,
+    table: Places<P>,
     descending: bool,
-    id_of: impl Fn(&K) -> ProductId,
-) -> Result<Page<Value>, Problem>
-where
-    Shelf: store::Prefix<K>,
-{
-    let rows: Span<K, ()> = table.prefix(&shelf);
-    let rows = match (paging.after::<K>()?, descending) {
-        (Some(last), false) => rows.after(&last),
-        (Some(last), true) => rows.before(&last).newest_first(),
-        (None, false) => rows,
-        (None, true) => rows.newest_first(),
-    };
-    let shown = app.store.scan(rows)?.filter_map(|row| {
-        let (key, ()) = match row {
-            Ok(row) => row,
+    id_of: impl Fn(&P) -> ProductId,
+) -> Result<Page<Value>, Problem> {
+    let last = paging.after::<P>()?;
+    let places = shelves::walk(&app.store, table, shelves, last.as_ref(), descending);
+    let shown = places.map_err(Error::from)?.filter_map(|place| {
+        let place = match place {
+            Ok(place) => place,
             Err(error) => return Some(Err(Error::from(error))),
         };
-        match products::product(&app.store, id_of(&key)) {
-            Ok((product, level)) => Some(Ok((key, json!(ProductView::new(&product, level))))),
+        match products::product(&app.store, id_of(&place)) {
+            Ok((product, level)) => Some(Ok((place, json!(ProductView::new(&product, level))))),
             // Removed between the two reads.
             Err(Error::NotFound) => None,
             Err(error) => Some(Err(error)),

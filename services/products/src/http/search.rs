@@ -135,8 +135,8 @@ fn sort(value: &str) -> Result<Sort, Problem> {
         "price" => Ok(Sort::Cheapest),
         "-price" => Ok(Sort::Dearest),
         "created_at" => Ok(Sort::Oldest),
-        // Nothing is rated yet, and among equals the newest comes first.
-        "-created_at" | "rating" => Ok(Sort::Newest),
+        "-created_at" => Ok(Sort::Newest),
+        "rating" => Ok(Sort::BestRated),
         _ => Err(Problem::bad_request(
             "sort must be one of relevance, price, -price, created_at, -created_at, rating",
         )),

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use serde::Serialize;
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermQuery};
+use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
 
@@ -50,7 +50,17 @@ impl Filters {
         }
     }
 
-    /// These filters as clauses that add nothing to a score, without a facet's own.
+    /// Tells whether a price passes. Prices are looked at one by one as products are
+    /// found, which costs less than a clause and leaves the others to be counted in
+    /// the same pass.
+    pub(super) fn price(&self) -> impl Fn(i64) -> bool + Copy + Send + Sync + 'static {
+        let low = self.price_min.unwrap_or(i64::MIN);
+        let high = self.price_max.unwrap_or(i64::MAX);
+        move |price| (low..=high).contains(&price)
+    }
+
+    /// The filters but the one by price as clauses that add nothing to a score,
+    /// without a facet's own.
     pub(super) fn clauses(&self, without: Option<&Facet>) -> Vec<(Occur, Box<dyn Query>)> {
         let fields = &SCHEMA.1;
         let mut all: Vec<Box<dyn Query>> = Vec::new();
@@ -68,15 +78,6 @@ impl Filters {
                     .collect();
                 all.push(any_of(fields.attribute, &pairs));
             }
-        }
-        if (self.price_min, self.price_max) != (None, None) && without != Some(&Facet::Price) {
-            let bound = |price: Option<i64>| {
-                price.map_or(Bound::Unbounded, |price| {
-                    Bound::Included(Term::from_field_i64(fields.price, price))
-                })
-            };
-            let range = RangeQuery::new(bound(self.price_min), bound(self.price_max));
-            all.push(Box::new(range));
         }
         if let Some(available) = self.available {
             let term = Term::from_field_bool(fields.available, available);

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use tantivy::tokenizer::TextAnalyzer;
 
-use super::query::Marks;
+use super::plan::Marks;
 use super::schema::{plain, stemmed};
 use crate::domain::Content;
 

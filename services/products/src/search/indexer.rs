@@ -21,13 +21,14 @@ use ::store::{Read, Store};
 use mesh::{Event, Fact, Log, Mark};
 use serde::{Deserialize, Serialize};
 use tantivy::index::IndexSettings;
-use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::indexer::IndexWriterOptions;
 use tantivy::{Index, IndexWriter, ReloadPolicy, Term};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Reader;
+use super::merging::Merging;
 use super::schema::{self, SCHEMA};
 use crate::Error;
 use crate::domain::ProductId;
@@ -36,16 +37,14 @@ use crate::store::{self, PRODUCTS};
 /// The least tantivy takes; enough for tens of thousands of products a second.
 const WRITER_BYTES: usize = 15_000_000;
 const DOCSTORE_BLOCK_BYTES: usize = 1_024;
-/// Segments are merged by the handful: few small files, little memory.
-const SEGMENTS_MERGED: usize = 4;
-/// A segment is rewritten when this part of it is deleted.
-const DELETED_RATIO_MAX: f32 = 0.3;
 /// Changes that come together are committed together…
 const GATHER: Duration = Duration::from_millis(100);
 /// …and commits keep this distance: each costs files and syncs.
 const COMMIT_EVERY: Duration = Duration::from_millis(600);
 /// Products indexed before a commit even while more keep coming.
 const PRODUCTS_PER_COMMIT: usize = 5_000;
+/// Products in one commit that nobody changes by hand: a catalogue comes in.
+const PRODUCTS_BUSY: usize = 300;
 /// Events passed over before the cursor is committed though nothing changed, so
 /// that a restart does not read them again.
 const EVENTS_PER_CURSOR: u64 = 10_000;
@@ -178,7 +177,8 @@ impl Indexer {
     }
 
     fn follow(&self, (index, mark): (Index, Option<Mark>)) -> Result<(), Error> {
-        let mut writer = open_writer(&index)?;
+        let merging = Merging::default();
+        let mut writer = open_writer(&index, &merging)?;
         let mut mark = match mark {
             Some(mark) => mark,
             None => match self.rebuild(&mut writer)? {
@@ -188,17 +188,18 @@ impl Indexer {
         };
         let mut committed = mark.seq;
         loop {
+            let due = Instant::now() + COMMIT_EVERY;
             let (reached, changed) = self.index_after(&writer, mark)?;
             mark = reached;
-            if changed || mark.seq - committed >= EVENTS_PER_CURSOR {
+            merging.set_busy(changed >= PRODUCTS_BUSY);
+            if changed > 0 || mark.seq - committed >= EVENTS_PER_CURSOR {
                 if self.wait(self.log.settled()).transpose()?.is_none() {
                     return Ok(());
                 }
                 self.commit(&mut writer, mark)?;
                 committed = mark.seq;
             }
-            let due = Instant::now() + COMMIT_EVERY;
-            if mark.seq < self.log.tail().seq {
+            if self.log.tail().seq.saturating_sub(mark.seq) >= PRODUCTS_PER_COMMIT as u64 {
                 continue;
             }
             self.caught_up.store(true, Ordering::Relaxed);
@@ -207,11 +208,14 @@ impl Indexer {
                 None => return Ok(()),
                 Some(Ok(())) => {}
                 Some(Err(_)) => {
+                    if merging.set_busy(false) {
+                        self.commit(&mut writer, mark)?;
+                    }
                     writer.wait_merging_threads()?;
                     if self.wait(self.log.beyond(mark.seq)).is_none() {
                         return Ok(());
                     }
-                    writer = open_writer(&index)?;
+                    writer = open_writer(&index, &merging)?;
                 }
             }
             let gathered = due.max(Instant::now() + GATHER);
@@ -250,8 +254,9 @@ impl Indexer {
         Ok(Some(mark))
     }
 
-    /// Indexes what events after `mark` touched, a commit's worth at most.
-    fn index_after(&self, writer: &IndexWriter, mut mark: Mark) -> Result<(Mark, bool), Error> {
+    /// Indexes what events after `mark` touched, a commit's worth at most; how far it
+    /// came, and how many products that were.
+    fn index_after(&self, writer: &IndexWriter, mut mark: Mark) -> Result<(Mark, usize), Error> {
         let mut touched = BTreeSet::new();
         while touched.len() < PRODUCTS_PER_COMMIT {
             let events = self.log.read(mark.seq)?;
@@ -274,7 +279,7 @@ impl Indexer {
                 Err(error) => return Err(error),
             }
         }
-        Ok((mark, !touched.is_empty()))
+        Ok((mark, touched.len()))
     }
 
     /// The products a fact says something about.
@@ -319,16 +324,13 @@ impl Indexer {
     }
 }
 
-fn open_writer(index: &Index) -> Result<IndexWriter, Error> {
+fn open_writer(index: &Index, merging: &Merging) -> Result<IndexWriter, Error> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(WRITER_BYTES)
         .num_worker_threads(1)
         .num_merge_threads(1)
         .build();
     let writer = index.writer_with_options(options)?;
-    let mut merging = LogMergePolicy::default();
-    merging.set_min_num_segments(SEGMENTS_MERGED);
-    merging.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
-    writer.set_merge_policy(Box::new(merging));
+    writer.set_merge_policy(Box::new(merging.clone()));
     Ok(writer)
 }

@@ -178,6 +178,7 @@ mod tests {
             attributes: [("colour".to_owned(), "Night Blue".to_owned())].into(),
             images: Vec::new(),
             status: PublicationStatus::Published,
+            rating: None,
         }
     }
 

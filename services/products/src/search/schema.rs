@@ -22,7 +22,7 @@ use super::stemmer::Stemming;
 use crate::domain::{CATEGORY_SEPARATOR, Content, Level, Product, category_and_above};
 
 /// The shape of the documents; written into every commit.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Words are lower case, without accents, and cut at whatever is neither letter
 /// nor digit.
@@ -64,6 +64,7 @@ pub(super) mod column {
     pub(crate) const PRICE: &str = "price";
     pub(crate) const CREATED: &str = "created";
     pub(crate) const KIND: &str = "kind";
+    pub(crate) const RATING: &str = "rating";
 }
 
 /// The fields of a document.
@@ -97,6 +98,8 @@ pub(super) struct Fields {
     pub(super) created: Field,
     /// What the product is and what it is about, see [`kind`].
     pub(super) kind: Field,
+    /// How it is rated, as a rank; absent where it is not.
+    pub(super) rating: Field,
 }
 
 /// The schema and its fields.
@@ -130,6 +133,7 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
         available: schema.add_bool_field("available", INDEXED),
         created: schema.add_i64_field(column::CREATED, number()),
         kind: schema.add_u64_field(column::KIND, FAST),
+        rating: schema.add_u64_field(column::RATING, FAST),
     };
     (schema.build(), fields)
 });
@@ -238,6 +242,9 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
     document.add_i64(fields.price, content.price.amount);
     document.add_bool(fields.available, level.available() > 0);
     document.add_i64(fields.created, product.created_at.0);
+    if let Some(rating) = content.rating {
+        document.add_u64(fields.rating, rating.rank());
+    }
     document
 }
 

@@ -126,10 +126,11 @@ fn within(
     } else {
         FuzzyTermQuery::new(term, slips, true)
     };
+    let automaton = near.automaton()?;
     let mut found = HashMap::new();
     for segment in searcher.segment_readers() {
         let index = segment.inverted_index(field)?;
-        let matching = index.terms().search(near.automaton()?).into_stream();
+        let matching = index.terms().search(&automaton).into_stream();
         let mut terms = matching.map_err(tantivy::TantivyError::from)?;
         while terms.advance() {
             add(&mut found, terms.key(), terms.value().doc_freq);

@@ -9,11 +9,10 @@ use chassis::FieldError;
 use chassis::json::{ParseError, parse_fields};
 use mesh::{Currency, Money};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Fault;
-use crate::domain::{CATEGORY_SEPARATOR, PIECES_MAX};
+use crate::domain::{CATEGORY_SEPARATOR, PIECES_MAX, Rating};
 
 const SKU_CHARS_MAX: usize = 64;
 const TITLE_CHARS_MAX: usize = 300;
@@ -35,9 +34,18 @@ const FAULTS_MAX: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PriceFields {
-    amount: Option<Box<RawValue>>,
-    currency: Option<Box<RawValue>>,
+struct PriceFields<'a> {
+    #[serde(borrow)]
+    amount: Option<&'a RawValue>,
+    currency: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RatingFields<'a> {
+    #[serde(borrow)]
+    average: Option<&'a RawValue>,
+    count: Option<&'a RawValue>,
 }
 
 /// The faults found so far.
@@ -54,10 +62,10 @@ impl Reading {
     }
 
     /// A value of a type; one of another type is a fault and reads as absent.
-    pub(super) fn value<T: DeserializeOwned>(
+    pub(super) fn value<'a, T: Deserialize<'a>>(
         &mut self,
         pointer: &str,
-        raw: Option<Box<RawValue>>,
+        raw: Option<&'a RawValue>,
     ) -> Result<Option<T>, Fault> {
         let Some(raw) = raw else { return Ok(None) };
         match parse_fields(raw.get().as_bytes()) {
@@ -74,7 +82,7 @@ impl Reading {
     fn text(
         &mut self,
         pointer: &str,
-        raw: Option<Box<RawValue>>,
+        raw: Option<&RawValue>,
         chars_max: usize,
     ) -> Result<Option<String>, Fault> {
         let text: Option<String> = self.value(pointer, raw)?;
@@ -96,9 +104,9 @@ impl Reading {
         raw.is_some()
     }
 
-    pub(super) fn sku(&mut self, raw: Option<Box<RawValue>>) -> Result<String, Fault> {
+    pub(super) fn sku(&mut self, raw: Option<&RawValue>) -> Result<String, Fault> {
         let pointer = "/sku";
-        self.required(pointer, raw.as_deref());
+        self.required(pointer, raw);
         let Some(sku) = self.text(pointer, raw, SKU_CHARS_MAX)? else {
             return Ok(String::new());
         };
@@ -111,9 +119,9 @@ impl Reading {
         Ok(sku)
     }
 
-    pub(super) fn title(&mut self, raw: Option<Box<RawValue>>) -> Result<String, Fault> {
+    pub(super) fn title(&mut self, raw: Option<&RawValue>) -> Result<String, Fault> {
         let pointer = "/title";
-        self.required(pointer, raw.as_deref());
+        self.required(pointer, raw);
         let Some(title) = self.text(pointer, raw, TITLE_CHARS_MAX)? else {
             return Ok(String::new());
         };
@@ -123,26 +131,23 @@ impl Reading {
         Ok(title)
     }
 
-    pub(super) fn description(
-        &mut self,
-        raw: Option<Box<RawValue>>,
-    ) -> Result<Option<String>, Fault> {
+    pub(super) fn description(&mut self, raw: Option<&RawValue>) -> Result<Option<String>, Fault> {
         self.text("/description", raw, DESCRIPTION_CHARS_MAX)
     }
 
-    pub(super) fn brand(&mut self, raw: Option<Box<RawValue>>) -> Result<Option<String>, Fault> {
+    pub(super) fn brand(&mut self, raw: Option<&RawValue>) -> Result<Option<String>, Fault> {
         self.text("/brand", raw, BRAND_CHARS_MAX)
     }
 
-    pub(super) fn price(&mut self, raw: Option<Box<RawValue>>) -> Result<Option<Money>, Fault> {
-        if !self.required("/price", raw.as_deref()) {
+    pub(super) fn price(&mut self, raw: Option<&RawValue>) -> Result<Option<Money>, Fault> {
+        if !self.required("/price", raw) {
             return Ok(None);
         }
         let Some(PriceFields { amount, currency }) = self.value("/price", raw)? else {
             return Ok(None);
         };
-        self.required("/price/amount", amount.as_deref());
-        self.required("/price/currency", currency.as_deref());
+        self.required("/price/amount", amount);
+        self.required("/price/currency", currency);
         let amount: Option<i64> = self.value("/price/amount", amount)?;
         if amount.is_some_and(|amount| !(0..=PRICE_MAX).contains(&amount)) {
             self.fault(
@@ -157,7 +162,7 @@ impl Reading {
     }
 
     /// The steps of each path are trimmed, so that a category has one spelling.
-    pub(super) fn categories(&mut self, raw: Option<Box<RawValue>>) -> Result<Vec<String>, Fault> {
+    pub(super) fn categories(&mut self, raw: Option<&RawValue>) -> Result<Vec<String>, Fault> {
         let mut categories: Vec<String> = Vec::new();
         for (pointer, raw) in self.list("/categories", raw, CATEGORIES_MAX)? {
             let Some(path) = self.text(&pointer, Some(raw), CATEGORY_CHARS_MAX)? else {
@@ -178,7 +183,7 @@ impl Reading {
         Ok(categories)
     }
 
-    pub(super) fn images(&mut self, raw: Option<Box<RawValue>>) -> Result<Vec<String>, Fault> {
+    pub(super) fn images(&mut self, raw: Option<&RawValue>) -> Result<Vec<String>, Fault> {
         let mut images = Vec::new();
         for (pointer, raw) in self.list("/images", raw, IMAGES_MAX)? {
             let Some(image) = self.text(&pointer, Some(raw), IMAGE_CHARS_MAX)? else {
@@ -199,13 +204,13 @@ impl Reading {
     }
 
     /// An array's values, each with its pointer.
-    fn list(
+    fn list<'a>(
         &mut self,
         pointer: &str,
-        raw: Option<Box<RawValue>>,
+        raw: Option<&'a RawValue>,
         items_max: usize,
-    ) -> Result<Vec<(String, Box<RawValue>)>, Fault> {
-        let items: Vec<Box<RawValue>> = self.value(pointer, raw)?.unwrap_or_default();
+    ) -> Result<Vec<(String, &'a RawValue)>, Fault> {
+        let items: Vec<&'a RawValue> = self.value(pointer, raw)?.unwrap_or_default();
         if items.len() > items_max {
             self.fault(
                 pointer,
@@ -223,10 +228,15 @@ impl Reading {
 
     pub(super) fn attributes(
         &mut self,
-        raw: Option<Box<RawValue>>,
+        raw: Option<&RawValue>,
     ) -> Result<BTreeMap<String, String>, Fault> {
         let pointer = "/attributes";
-        let raw: BTreeMap<String, Box<RawValue>> = self.value(pointer, raw)?.unwrap_or_default();
+        // Most products have many and nothing is wrong with any.
+        let texts = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        if let Some(texts) = texts.filter(attributes_are_fine) {
+            return Ok(texts);
+        }
+        let raw: BTreeMap<String, &RawValue> = self.value(pointer, raw)?.unwrap_or_default();
         if raw.len() > ATTRIBUTES_MAX {
             self.fault(
                 pointer,
@@ -238,8 +248,8 @@ impl Reading {
         }
         let mut attributes = BTreeMap::new();
         for (name, raw) in raw.into_iter().take(ATTRIBUTES_MAX) {
-            let chars = name.chars().count();
-            if !(1..=ATTRIBUTE_NAME_CHARS_MAX).contains(&chars) || name.contains(char::is_control) {
+            if !attribute_name_is_fine(&name) {
+                let chars = name.chars().count();
                 // The name itself may be as long as the body, so it is not repeated.
                 self.fault(
                     pointer,
@@ -255,11 +265,35 @@ impl Reading {
         Ok(attributes)
     }
 
-    pub(super) fn stock(&mut self, raw: Option<Box<RawValue>>) -> Result<Option<i64>, Fault> {
+    pub(super) fn rating(&mut self, raw: Option<&RawValue>) -> Result<Option<Rating>, Fault> {
+        let Some(RatingFields { average, count }) = self.value("/rating", raw)? else {
+            return Ok(None);
+        };
+        self.required("/rating/average", average);
+        self.required("/rating/count", count);
+        let average = self.value("/rating/average", average)?;
+        let count = self.value("/rating/count", count)?;
+        let rating = average.zip(count);
+        Ok(rating.map(|(average, count)| Rating { average, count }))
+    }
+
+    pub(super) fn stock(&mut self, raw: Option<&RawValue>) -> Result<Option<i64>, Fault> {
         let stock: Option<i64> = self.value("/stock", raw)?;
         if stock.is_some_and(|stock| !(0..=PIECES_MAX).contains(&stock)) {
             self.fault("/stock", format!("must be 0..{PIECES_MAX} pieces"));
         }
         Ok(stock)
     }
+}
+
+fn attributes_are_fine(attributes: &BTreeMap<String, String>) -> bool {
+    attributes.len() <= ATTRIBUTES_MAX
+        && attributes.iter().all(|(name, value)| {
+            attribute_name_is_fine(name) && value.chars().count() <= ATTRIBUTE_VALUE_CHARS_MAX
+        })
+}
+
+fn attribute_name_is_fine(name: &str) -> bool {
+    (1..=ATTRIBUTE_NAME_CHARS_MAX).contains(&name.chars().count())
+        && !name.contains(char::is_control)
 }

@@ -112,11 +112,7 @@ async fn words_are_understood() {
     let staff = app.staff();
     for (sku, title, category) in [
         ("LOCK", "Keyed Laptop Lock", "Computers > Accessories"),
-        (
-            "BAG",
-            "Padded Laptop Bag",
-            "Computers > Laptop Bags",
-        ),
+        ("BAG", "Padded Laptop Bag", "Computers > Laptop Bags"),
         (
             "LAP",
             "Probook 14 Laptop with a lock slot",
@@ -135,7 +131,6 @@ async fn words_are_understood() {
         make(&staff, product).await;
     }
     total(&app, "", 8).await;
-    eprintln!("{}", search(&app, "q=laptop").await);
     let first = async |typed: &str| {
         let found = search(&app, &format!("q={typed}")).await;
         let sku = skus(&found).first().map(|sku| (*sku).to_owned());
@@ -343,5 +338,49 @@ async fn a_lost_index_is_made_anew() {
         );
         assert_eq!(search(&app, "").await["total"], 195);
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_best_rated_come_first() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    for (sku, rating) in [
+        ("unrated-old", Value::Null),
+        ("good", json!({"average": 4.37, "count": 9})),
+        ("good-to-more", json!({"average": 4.37, "count": 10})),
+        ("best", json!({"average": 5, "count": 1})),
+        ("unrated-new", Value::Null),
+    ] {
+        let mut product = lamp(sku);
+        product["rating"] = rating;
+        make(&staff, product).await;
+    }
+    total(&app, "", 5).await;
+    let best_first = search(&app, "sort=rating").await;
+    assert_eq!(
+        skus(&best_first),
+        ["best", "good-to-more", "good", "unrated-new", "unrated-old"]
+    );
+    let [best, .., unrated] = best_first["items"].as_array().unwrap().as_slice() else {
+        panic!("{best_first}");
+    };
+    assert_eq!(best["rating"], json!({"average": 5.0, "count": 1}));
+    assert_eq!(unrated.get("rating"), None);
+
+    // What was taken is given out again, and a patch changes it.
+    let request = staff.request(Method::GET, "/v1/products/export");
+    let exported = request.send().await.unwrap().bytes().await.unwrap();
+    let again = import(&staff, exported).await.body;
+    assert_eq!(
+        (&again["unchanged"], &again["failed"]),
+        (&json!(5), &json!(0))
+    );
+    let path = format!("/v1/products/{}", unrated["id"].as_str().unwrap());
+    let patch = json!({"rating": {"average": 4.999, "count": 3}});
+    let patched = with(&staff, Method::PATCH, &path, patch).await;
+    assert_eq!(patched.body["rating"], json!({"average": 5.0, "count": 3}));
+    let first = async || skus(&search(&app, "sort=rating").await)[0] == "unrated-old";
+    eventually("a rating moves its product", first).await;
     app.finish().await;
 }

@@ -1,0 +1,49 @@
+//! Which segments of the index become one, and when.
+//!
+//! Each merge writes every term of its segments anew, and a catalogue that comes in
+//! leaves a segment every second: merged by the handful, each product is rewritten
+//! half a dozen times while the import wants the same processors. So as long as much
+//! comes, more segments are let be, and merged once it is over.
+//!
+//! **Invariant:** searches meet no more than some dozens of segments at any time, and
+//! a few when nothing comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tantivy::index::SegmentMeta;
+use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
+
+/// Segments of about one size that are merged: few small files, little memory…
+const SEGMENTS_MERGED: usize = 4;
+/// …and while much comes.
+const SEGMENTS_MERGED_BUSY: usize = 16;
+/// A segment is rewritten when this part of it is deleted.
+const DELETED_RATIO_MAX: f32 = 0.3;
+
+/// Merges by how busy the index is. Clones share that.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Merging {
+    busy: Arc<AtomicBool>,
+}
+
+impl Merging {
+    /// Takes in whether much comes; holds for every commit from now on. Whether it
+    /// was different before.
+    pub(super) fn set_busy(&self, busy: bool) -> bool {
+        self.busy.swap(busy, Ordering::Relaxed) != busy
+    }
+}
+
+impl MergePolicy for Merging {
+    fn compute_merge_candidates(&self, segments: &[SegmentMeta]) -> Vec<MergeCandidate> {
+        let mut by_size = LogMergePolicy::default();
+        by_size.set_min_num_segments(if self.busy.load(Ordering::Relaxed) {
+            SEGMENTS_MERGED_BUSY
+        } else {
+            SEGMENTS_MERGED
+        });
+        by_size.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
+        by_size.compute_merge_candidates(segments)
+    }
+}
