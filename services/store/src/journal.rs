@@ -28,8 +28,9 @@ use crate::view::View;
 
 /// A file above this size has had its turn. The journal takes twice as much on disk,
 /// its layers a few times as much in memory while there is much to do, and opening
-/// after a crash replays as much.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// after a crash replays as much. While more comes than the database takes in, a
+/// writer waits at each turn for the file before: as long as this is large.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// How far a file grows at once: syncing blocks that are there already takes half the
 /// time of adding some.
