@@ -11,6 +11,7 @@ async fn one_process() {
     let mut shop = Shop::up().await;
     walk(&shop).await;
     refusals(&shop).await;
+    tour(&shop).await;
     shop.terminate();
     shop.start("up");
     shop.ready().await;
@@ -30,6 +31,64 @@ async fn five_processes() {
     let output = shop.output();
     assert!(!output.contains("panicked"), "{output}");
     shop.terminate();
+}
+
+/// What the first path leaves out; that each answer is one of the contract's is seen
+/// to by `send`.
+async fn tour(shop: &Shop) {
+    let admin = Person::admin(shop).await;
+    let ids = admin.sell(&[lamp("TOUR-1", "Tour lamp", 3)]).await;
+    let buyer = Person::register(shop, "tour@konbini.example").await;
+    let placed = buyer.post("/v1/orders", pieces(&ids[0], 1)).await;
+    let order = format!("/v1/orders/{}", placed.body["id"].as_str().unwrap());
+    let hook = json!({ "url": "https://hooks.example/konbini", "events": ["order.shipped"] });
+    let hook = admin.post("/v1/webhooks", hook).await;
+    assert_eq!(hook.status, 201, "{hook:?}");
+    let hook = format!("/v1/webhooks/{}", hook.body["id"].as_str().unwrap());
+    let half = json!({ "amount": { "amount": 1000, "currency": "EUR" }, "reason": "a scratch" });
+    for (path, body) in [
+        (format!("{order}/pay"), json!({})),
+        (
+            format!("{order}/ship"),
+            json!({ "carrier": "Yamato", "tracking": "1" }),
+        ),
+        (format!("{order}/refund"), half),
+        (format!("{hook}/rotate"), json!({})),
+        (format!("{hook}/enable"), json!({})),
+    ] {
+        let answer = admin.post(&path, body).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    for path in [
+        "/v1/webhooks",
+        &hook,
+        &format!("{hook}/deliveries"),
+        "/v1/users",
+    ] {
+        assert_eq!(admin.get(path).await.status, 200, "{path}");
+    }
+    let history = format!("{order}/history");
+    for path in [
+        "/v1/sessions",
+        "/v1/users/me/export",
+        &order,
+        &history,
+        "/v1/categories",
+    ] {
+        assert_eq!(buyer.get(path).await.status, 200, "{path}");
+    }
+    let late = buyer
+        .post(&format!("{order}/cancel"), json!({ "reason": "no" }))
+        .await;
+    assert_eq!(
+        (late.status, &late.body["order_status"]),
+        (409, &json!("shipped"))
+    );
+    let code = json!({ "email": "tour@konbini.example" });
+    assert_eq!(
+        buyer.post("/v1/users/password-reset", code).await.status,
+        202
+    );
 }
 
 async fn walk(shop: &Shop) {

@@ -1,3 +1,6 @@
+//! What is said: every topic in every language, and an owner's own wording, good
+//! and broken.
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! What a webhook may be, and when a message or a webhook is given up.
+
 use super::*;
 
 fn faults(url: &str, events: &[&str]) -> Vec<String> {
