@@ -23,7 +23,7 @@ use crate::client::{Access, Account, Client};
 use crate::memory::resident_bytes;
 use crate::progress::Progress;
 use crate::series::Series;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// What a read may take at p99 while the flood lasts.
 const P99_MAX: Duration = Duration::from_millis(20);
@@ -126,7 +126,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     table.print()?;
     let is_fine = slow == 0 && failed == 0 && is_bounded;
-    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(table::exit(is_fine))
 }
 
 struct Scene {

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::catalogue::{self, Catalogue};
 use crate::client::{Access, Account, Answer, Client};
 use crate::lines::Lines;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// Lines are sent together up to about this size.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -107,16 +107,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut summary: Summary = answer?.expect(StatusCode::OK, doing)?;
     let took = started.elapsed();
     name_failures(&args.file, &mut summary)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
-        report(&summary, catalogue, took).print()?;
-    }
-    Ok(if summary.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    table::tell(args.json, &summary, || report(&summary, catalogue, took))?;
+    Ok(table::exit(summary.failed == 0))
 }
 
 type Chunk = io::Result<Vec<u8>>;

@@ -30,6 +30,7 @@ use self::report::Report;
 use crate::client::{Access, Account, Client};
 use crate::progress::Progress;
 use crate::series::Series;
+use crate::table;
 
 /// Log-ins and look-ups at once; a log-in costs the shop a core for a while.
 const CALLS_AT_ONCE: usize = 8;
@@ -106,16 +107,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         anyhow::Ok(Report::new(args.clients, &outcome, &raw))
     });
     let report = report.await.context("the measurement stopped")??;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        report.table().print()?;
-    }
-    Ok(if report.passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    table::tell(args.json, &report, || report.table())?;
+    Ok(table::exit(report.passed()))
 }
 
 fn address(base: &Url) -> anyhow::Result<SocketAddr> {

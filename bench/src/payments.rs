@@ -20,7 +20,7 @@ use self::stage::Stage;
 use crate::client::{Account, Client};
 use crate::progress::Progress;
 use crate::shop::{Form, Shop};
-use crate::table::Table;
+use crate::table::{self, Table};
 
 const STAFF_EMAIL: &str = "staff@payments.example";
 const BUYER_EMAIL: &str = "buyer@payments.example";
@@ -77,12 +77,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     let rows = stage.end().await?;
     let is_fine = rows.iter().all(Row::is_as_expected);
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        table(&rows).print()?;
-    }
-    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    table::tell(args.json, &rows, || table(&rows))?;
+    Ok(table::exit(is_fine))
 }
 
 fn table(rows: &[Row]) -> Table {

@@ -22,7 +22,7 @@ use rand::{RngExt, SeedableRng};
 use store::{Error, Options};
 use tempfile::TempDir;
 
-use crate::table::Table;
+use crate::table::{self, Table};
 use rig::Rig;
 use torture::{Ack, Victim, audit_copy, load};
 
@@ -206,5 +206,5 @@ fn report(cuts: u64, sum: &Sum) -> anyhow::Result<ExitCode> {
         );
     table.print()?;
     let kept = sum.lost == 0 && sum.torn == 0 && sum.failed == 0;
-    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(table::exit(kept))
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::progress::Progress;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// Places of a page that count.
 const DEPTH: usize = 10;
@@ -128,11 +128,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         clean_queries,
         misspelled_queries,
     };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show(&report, args.verbose).print()?;
-    }
+    table::tell(args.json, &report, || show(&report, args.verbose))?;
     Ok(ExitCode::SUCCESS)
 }
 

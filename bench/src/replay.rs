@@ -20,6 +20,7 @@ use self::invoice::Skipped;
 use self::report::{Latency, Report};
 use self::shelf::Audit;
 use crate::client::Access;
+use crate::table;
 
 /// Replay real invoices as orders of their customers.
 ///
@@ -113,14 +114,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         audit: Audit::new(&before, &after, &tally)?,
         outcomes: tally.outcomes,
     };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        report.table().print()?;
-    }
-    Ok(if report.passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    table::tell(args.json, &report, || report.table())?;
+    Ok(table::exit(report.passed()))
 }

@@ -19,7 +19,7 @@ use crate::replay::checkout::{OUT_OF_STOCK, REJECTED_LATER};
 use crate::replay::invoice::{self, Part, Skipped};
 use crate::replay::report::Latency;
 use crate::replay::{accounts, checkout, shelf};
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// Let many buyers ask for few pieces of one product, all at once.
 ///
@@ -123,13 +123,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server_errors: client.faults(),
         outcomes: tally.outcomes,
     };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        report.table().print()?;
-    }
+    table::tell(args.json, &report, || report.table())?;
     let passed = report.verdicts().iter().all(|(kept, _)| *kept);
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(table::exit(passed))
 }
 
 fn pieces_of(part: &Part) -> u64 {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::progress::Progress;
 use crate::series::Series;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// Titles read from the shop, a page at a time.
 const TITLE_PAGES: usize = 100;
@@ -152,11 +152,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             at_the_client: Milliseconds::of(&seen),
         });
     }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-    } else {
-        show(&figures, args.seed).print()?;
-    }
+    table::tell(args.json, &figures, || show(&figures, args.seed))?;
     Ok(ExitCode::SUCCESS)
 }
 

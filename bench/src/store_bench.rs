@@ -189,9 +189,5 @@ fn report(
     );
     table.line(format_args!("measured in {}", folder.display()));
     table.print()?;
-    Ok(if quick && scales {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(table::exit(quick && scales))
 }

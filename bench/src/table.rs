@@ -5,9 +5,11 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use indicatif::HumanCount;
 use owo_colors::OwoColorize;
+use serde::Serialize;
 
 /// Values are aligned right in this many columns, enough for 99,999,999,999.
 const VALUE_WIDTH: usize = 14;
@@ -59,4 +61,22 @@ impl Table {
     pub(crate) fn print(&self) -> io::Result<()> {
         anstream::stdout().write_all(self.0.as_bytes())
     }
+}
+
+/// Tells the figures of a run: as JSON for programs, else as their table.
+pub(crate) fn tell(
+    json: bool,
+    figures: &impl Serialize,
+    table: impl FnOnce() -> Table,
+) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(figures)?);
+        return Ok(());
+    }
+    Ok(table().print()?)
+}
+
+/// What a run ends with, by whether everything was as it must be.
+pub(crate) fn exit(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

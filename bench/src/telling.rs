@@ -25,7 +25,7 @@ use crate::client::{Access, Account, Client};
 use crate::memory::resident_bytes;
 use crate::progress::Progress;
 use crate::series::Series;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// What telling may take at p99.
 const P99_MAX: Duration = Duration::from_millis(15);
@@ -188,7 +188,7 @@ fn report(
         );
     table.print()?;
     let passed = soon && once && there && cheap;
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(table::exit(passed))
 }
 
 fn resident(pids: &[u32]) -> anyhow::Result<u64> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::client::{Account, Client};
 use crate::progress::Progress;
 use crate::series::Series;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// Tries with one address; the shop slows down whoever fails more often.
 const TRIES_EACH: u32 = 4;
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     report(&wrong, &nobody, &said).print()?;
     let is_same = said.len() == 1;
-    Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(table::exit(is_same))
 }
 
 /// Fails to log in; what was said, apart from the request's own id.

@@ -34,6 +34,7 @@ use self::scene::{PASSWORD, STAFF, STAFF_EMAIL, Scene};
 use crate::client::Client;
 use crate::progress::Progress;
 use crate::shop::{Form, SERVICES, Shop};
+use crate::table;
 
 /// People of the staff account at work.
 const CLERKS: usize = 3;
@@ -109,12 +110,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         anstream::eprintln!("the shop's data and logs are in {}", folder.display());
     }
     let report = outcome.with_context(|| format!("seed {seed}"))?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        report.table().print()?;
-    }
-    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    table::tell(args.json, &report, || report.table())?;
+    Ok(table::exit(is_fine))
 }
 
 struct Torture {
