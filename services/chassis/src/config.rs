@@ -3,6 +3,7 @@
 //! Every setting has a default that is right for one small host. Unknown names
 //! are refused, so that a typo never passes for a setting.
 
+mod gateway;
 mod keys;
 mod mail;
 mod notifications;
@@ -10,13 +11,13 @@ mod orders;
 mod products;
 mod webhooks;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
+pub use self::gateway::Gateway;
 pub use self::keys::Keys;
 pub use self::mail::{Mail, Security};
 pub use self::notifications::Notifications;
@@ -50,20 +51,6 @@ pub struct Config {
     pub mail: Mail,
     /// How other programs are told.
     pub webhooks: Webhooks,
-}
-
-/// `[gateway]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gateway {
-    /// Where the shop listens.
-    pub listen: SocketAddr,
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8080).into() }
-    }
 }
 
 /// `[store]`
@@ -143,6 +130,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.gateway.check()?;
         self.keys.check()?;
         self.products.check()?;
         self.orders.check()?;
