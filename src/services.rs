@@ -16,6 +16,11 @@ use tokio_util::sync::CancellationToken;
 /// How often it is looked whether a service is ready.
 const READY_LOOK: Duration = Duration::from_millis(5);
 
+/// How long the services of a process go on while its door is closing, so that the
+/// last requests through it are still answered. With what each may take to drain it
+/// stays within the 10 s that a process promises to end in.
+const DOOR_PATIENCE: Duration = Duration::from_millis(1_500);
+
 /// A service of the shop. Each one's process connects to those before it, so that
 /// every pair of processes has exactly one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,18 +91,32 @@ impl Running {
         let config = Arc::new(config);
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
+        let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
         for &name in names {
             let (heard, listening) = oneshot::channel();
             let started = move |started: Started| {
                 let _ = heard.send(started);
             };
             let (folder, config, mesh) = (folder.clone(), config.clone(), mesh.clone());
-            let (open, stop) = (name.open(), running.stop.clone());
+            let is_door = name == ServiceName::Gateway;
+            let stop = if is_door { &running.stop } else { &behind };
+            let (open, stop) = (name.open(), stop.clone());
+            let closed = is_door.then(|| closed.clone().drop_guard());
             running.services.spawn(async move {
+                let _closed = closed;
                 chassis::run(name.name(), open, folder, config, mesh, stop, started).await
             });
             waiting.push(listening);
         }
+        let has_door = names.contains(&ServiceName::Gateway);
+        let stop = running.stop.clone();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            if has_door {
+                let _ = tokio::time::timeout(DOOR_PATIENCE, closed.cancelled()).await;
+            }
+            behind.cancel();
+        });
         for listening in waiting {
             match listening.await {
                 Ok(started) => running.started.push(started),

@@ -19,6 +19,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     let joined = join(Endpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
     config.mail.print_codes |= demo.is_tried_out();
+    let scheme = if config.gateway.is_secure() { "https" } else { "http" };
     let mut running = Running::start(
         &ServiceName::ALL,
         &folder,
@@ -33,7 +34,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     running.ready().await?;
     if !stop.is_cancelled() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        greet(&running, &folder, started);
+        greet(&running, scheme, &folder, started);
         anstream::print!("{}", demo.words(&folder));
     }
     let outcome = running.until_told().await;
@@ -41,10 +42,10 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     Ok(outcome?)
 }
 
-fn greet(running: &Running, folder: &Folder, started: Instant) {
+fn greet(running: &Running, scheme: &str, folder: &Folder, started: Instant) {
     let door = running
         .door()
-        .map(|door| format!("http://{door}"))
+        .map(|door| format!("{scheme}://{door}"))
         .unwrap_or_default();
     let took = started.elapsed().as_millis();
     let data = folder.path().display();

@@ -18,6 +18,7 @@ mod plug;
 mod progress;
 mod relevance;
 mod replay;
+mod rolling;
 mod rush;
 mod searching;
 mod series;
@@ -52,6 +53,7 @@ enum Command {
     Replay(replay::Args),
     Orders(ordering::Args),
     Torture(torture::Args),
+    Rolling(rolling::Args),
     Rush(rush::Args),
     Payments(payments::Args),
     Flood(flood::Args),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => over_http(replay::run(args)),
         Command::Orders(args) => over_http(ordering::run(args)),
         Command::Torture(args) => over_http(torture::run(args)),
+        Command::Rolling(args) => over_http(rolling::run(args)),
         Command::Rush(args) => over_http(rush::run(args)),
         Command::Payments(args) => over_http(payments::run(args)),
         Command::Flood(args) => over_http(flood::run(args)),

@@ -6,6 +6,8 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use reqwest::Url;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Every service, in the order of the shop's own list.
@@ -21,6 +24,9 @@ pub(crate) const SERVICES: [&str; 5] = ["users", "products", "orders", "notifica
 /// How long a shop may take until it says that it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 const READY_LOOK: Duration = Duration::from_millis(10);
+/// How long a process may take to end when it is told to.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_LOOK: Duration = Duration::from_millis(1);
 const LOG_LINES_SHOWN: usize = 15;
 
 /// The settings that a shop here must not take from whoever runs it.
@@ -30,6 +36,9 @@ const ENVIRONMENT: [&str; 4] = [
     "KONBINI_LOG",
     "KONBINI_LOG_FORMAT",
 ];
+
+/// Hands its standard input over as the one listening socket (sd_listen_fds(3)).
+const WITH_SOCKET: &str = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null"#;
 
 /// How many processes a shop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,6 +74,8 @@ pub(crate) struct Shop {
     folder: TempDir,
     binary: PathBuf,
     listen: String,
+    /// The gateway's socket, if it is held here.
+    door: Option<TcpListener>,
 }
 
 struct Process {
@@ -96,7 +107,14 @@ impl Shop {
         let listen = probe.local_addr()?.to_string();
         // Socket paths are short by nature, so this name is, too.
         let folder = tempfile::Builder::new().prefix("kb").tempdir()?;
-        Ok(Self { processes: Vec::new(), folder, binary, listen })
+        Ok(Self { processes: Vec::new(), folder, binary, listen, door: None })
+    }
+
+    /// Listens for the gateway from now on and hands it the socket at each start, so
+    /// that who connects while it is restarted waits instead of being refused.
+    pub(crate) fn hold_door(&mut self) -> anyhow::Result<()> {
+        self.door = Some(TcpListener::bind(&self.listen)?);
+        Ok(())
     }
 
     /// Writes the settings of a closed shop whose folder is there: an account was
@@ -141,10 +159,15 @@ impl Shop {
             .append(true)
             .open(self.log(name))?;
         let arguments: &[&str] = if name == "up" { &["up"] } else { &["run", name] };
-        let child = self
-            .konbini(arguments)
-            .args(["--listen", &self.listen, "--log-format", "json"])
-            .stdin(Stdio::null())
+        let mut command = self.konbini(arguments);
+        command.args(["--listen", &self.listen, "--log-format", "json"]);
+        let mut stdin = Stdio::null();
+        if let Some(door) = self.door.as_ref().filter(|_| opens_door(name)) {
+            stdin = OwnedFd::from(door.try_clone()?).into();
+            command = handed_over(&command);
+        }
+        let child = command
+            .stdin(stdin)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -163,6 +186,32 @@ impl Shop {
             process.child.kill()?;
         }
         Ok(())
+    }
+
+    /// Ends a process as systemd does, and returns once it is gone.
+    ///
+    /// # Errors
+    /// When it fails, or takes longer than it may.
+    pub(crate) async fn terminate(&mut self, name: &str) -> anyhow::Result<()> {
+        self.check()?;
+        let place = self.processes.iter().position(|one| one.name == name);
+        let place = place.with_context(|| format!("{name} does not run"))?;
+        let mut process = self.processes.remove(place);
+        kill_process(Pid::from_child(&process.child), Signal::TERM)?;
+        let deadline = Instant::now() + END_PATIENCE;
+        loop {
+            if let Some(status) = process.child.try_wait()? {
+                let log = self.log_end(name);
+                ensure!(status.success(), "{name} ended with {status}\n{log}");
+                return Ok(());
+            }
+            let patience = END_PATIENCE.as_secs();
+            ensure!(
+                Instant::now() < deadline,
+                "{name} did not end in {patience} s"
+            );
+            tokio::time::sleep(END_LOOK).await;
+        }
     }
 
     /// # Errors
@@ -241,4 +290,20 @@ impl Shop {
         }
         command
     }
+}
+
+fn opens_door(name: &str) -> bool {
+    matches!(name, "up" | "gateway")
+}
+
+/// The same command, started by a shell that hands over its standard input: the
+/// process that a socket is for must be named by its own ID.
+fn handed_over(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", WITH_SOCKET, "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for name in ENVIRONMENT {
+        shell.env_remove(name);
+    }
+    shell
 }

@@ -28,6 +28,10 @@ const ANSWER_IDLE: Duration = Duration::from_secs(60);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The last of a stream of events that the gateway ends: connect again after a
+/// second (HTML Standard, "Server-sent events").
+const COME_AGAIN: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// When a piece of a body last came.
@@ -215,7 +219,15 @@ impl Body {
         until: Option<&CancellationToken>,
     ) -> Self {
         let until = until.map(|token| Box::pin(token.clone().cancelled_owned()));
-        Self::Streamed(Streamed { incoming, service, until, idle: None, is_waiting: false })
+        Self::Streamed(Streamed {
+            incoming,
+            service,
+            until,
+            is_between: true,
+            is_over: false,
+            idle: None,
+            is_waiting: false,
+        })
     }
 }
 
@@ -232,6 +244,10 @@ pub(crate) struct Streamed {
     incoming: Answer,
     service: &'static str,
     until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Whether an event is whole so far, where events are streamed.
+    is_between: bool,
+    /// Whether its end has been hinted at.
+    is_over: bool,
     /// Made when the body is first waited for: most have arrived whole.
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
@@ -239,13 +255,23 @@ pub(crate) struct Streamed {
 
 impl Streamed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
         if let Some(until) = &mut self.until
             && until.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(None);
+            self.is_over = true;
+            // Amid an event it would become a part of that.
+            let hint = self.is_between.then(|| Ok(Frame::data(COME_AGAIN)));
+            return Poll::Ready(hint);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
             self.is_waiting = false;
+            if let (Some(_), Some(Ok(frame))) = (&self.until, &frame) {
+                let ends_event = |data: &Bytes| data.ends_with(b"\n\n");
+                self.is_between = frame.data_ref().is_none_or(ends_event);
+            }
             return Poll::Ready(frame);
         }
         let deadline = Instant::now() + ANSWER_IDLE;
@@ -280,7 +306,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Page(body) => body.is_end_stream(),
-            Self::Streamed(body) => body.incoming.is_end_stream(),
+            Self::Streamed(body) => body.is_over || body.incoming.is_end_stream(),
         }
     }
 

@@ -68,7 +68,8 @@ fn is_dot_segment(segment: &str) -> bool {
     DOTS.iter().any(|dots| segment.eq_ignore_ascii_case(dots))
 }
 
-fn is_host(host: &HeaderValue) -> bool {
+/// Whether a `Host` is a name or an address, and a port or not.
+pub(crate) fn is_host(host: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(byte);
     !host.is_empty() && host.as_bytes().iter().all(allowed)
 }

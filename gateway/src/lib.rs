@@ -7,7 +7,10 @@
 //! | room | holds |
 //! | --- | --- |
 //! | `routes` | which prefix belongs to which service, and its bounds |
+//! | `listen` | where it listens: at its own sockets, or at some handed over |
 //! | `server` | connections: their number, their patience, their end |
+//! | `door` | what a connection speaks: HTTP/1.1 or HTTP/2, in the clear or not |
+//! | `tls` | certificates, and how they stay fresh |
 //! | `proxy` | a request's way from the door to a service and back |
 //! | `headers` | what passes between two connections, and what does not |
 //! | `cors` | what a browser's script may do |
@@ -32,13 +35,16 @@ use futures::future::BoxFuture;
 
 mod body;
 mod cors;
+mod door;
 mod error;
 mod headers;
+mod listen;
 mod metrics;
 mod pages;
 mod proxy;
 mod routes;
 mod server;
+mod tls;
 mod upstream;
 
 pub use error::Error;
@@ -46,19 +52,28 @@ pub use error::Error;
 use proxy::Gateway;
 use upstream::Upstreams;
 
-/// Opens the gateway at the configured address.
+/// Opens the gateway at the configured address, or at the socket it was handed.
 ///
 /// # Errors
-/// When the mesh refuses to show who is alive.
+/// When it cannot listen there, there is no certificate where one is wanted, or the
+/// mesh refuses to show who is alive.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
-        let address = ctx.config.gateway.listen;
+        let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
+        let tls = tls::Tls::open(&ctx)?;
         let upstreams = Upstreams::watch(&ctx).await?;
         let (trust, health) = (ctx.trust.clone(), ctx.health.clone());
+        let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
             let gateway = Gateway::new(trust, health, upstreams, stop.clone());
-            Box::pin(server::serve(listener, Arc::new(gateway), stop))
+            Box::pin(server::serve(
+                listener,
+                redirect,
+                Arc::new(gateway),
+                tls,
+                stop,
+            ))
         });
-        Ok(Service::custom(ctx, address, server))
+        Ok(Service::custom(ctx, sockets.shop, server))
     })
 }

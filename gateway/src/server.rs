@@ -4,7 +4,6 @@
 //! the kernel's queue; told to stop, it accepts none, closes the idle ones, lets
 //! requests in flight finish for [`DRAIN_PATIENCE`] and cuts what is left.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +11,14 @@ use std::time::Duration;
 use chassis::limits::DRAIN_PATIENCE;
 use http::HeaderValue;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::door::Door;
 use crate::proxy::Gateway;
+use crate::tls::{Tls, redirect};
 
 /// Open connections. An idle one costs some 20 KiB.
 const CONNECTIONS_MAX: usize = 4096;
@@ -56,14 +55,23 @@ impl Peer {
 }
 
 /// Answers the listener's connections until `stop`, then drains.
-pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    redirect: Option<TcpListener>,
+    gateway: Arc<Gateway>,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let graceful = GracefulShutdown::new();
+    let door = Arc::new(Door::new(http, HEAD_BYTES_MAX, tls));
     let mut connections = JoinSet::new();
+    if let (Some(redirect), Ok(secure)) = (redirect, listener.local_addr()) {
+        connections.spawn(redirect::serve(redirect, secure.port(), stop.clone()));
+    }
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -74,8 +82,8 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Ca
             }
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, address)) => {
-                    let (gateway, watcher) = (gateway.clone(), graceful.watcher());
-                    connections.spawn(connection(http.clone(), stream, address, gateway, watcher));
+                    let (door, gateway, stop) = (door.clone(), gateway.clone(), stop.clone());
+                    connections.spawn(connection(door, stream, address, gateway, stop));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
@@ -85,27 +93,27 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: Ca
         }
     }
     drop(listener);
-    // Dropping the set afterwards cuts whoever is not done.
-    let _ = tokio::time::timeout(DRAIN_PATIENCE, graceful.shutdown()).await;
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let ended = tokio::time::timeout(DRAIN_PATIENCE, ended).await;
+    if ended.is_err() {
+        // Dropping the set cuts whoever is not done.
+        tracing::warn!(connections = connections.len(), "cut at the end");
+    }
 }
 
 async fn connection(
-    http: http1::Builder,
+    door: Arc<Door>,
     stream: TcpStream,
     address: SocketAddr,
     gateway: Arc<Gateway>,
-    watcher: Watcher,
+    stop: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
     let peer = Peer::new(address);
-    let service = service_fn(move |request| {
-        let (gateway, peer) = (gateway.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(gateway.handle(peer, request).await) }
-    });
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+    let answer = move |request| gateway.clone().handle(peer.clone(), request);
+    if let Err(error) = door.serve(stream, stop, answer).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }
 }

@@ -54,6 +54,11 @@ pub trait Transport: Send + Sync + 'static {
         prefix: &'a str,
         seen: Box<dyn Fn(Sighting) + Send + Sync>,
     ) -> BoxFuture<'a, Result<Guard, TransportError>>;
+
+    /// For how long after a guard was dropped others may still see what it declared.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Ends a declaration when it is dropped.

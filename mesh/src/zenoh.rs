@@ -21,6 +21,9 @@ use crate::transport::{
 };
 use crate::{Endpoints, MutualTls};
 
+/// How long news of a liveliness token takes between busy processes, amply.
+const LAG: Duration = Duration::from_millis(250);
+
 /// A peer that says nothing for this long is gone.
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -198,6 +201,10 @@ impl Transport for ZenohTransport {
             Ok(Box::new(subscriber.await.map_err(failed)?) as Guard)
         }
         .boxed()
+    }
+
+    fn lag(&self) -> Duration {
+        LAG
     }
 }
 

@@ -8,5 +8,6 @@ mod cli;
 mod contract;
 mod kill;
 mod people;
+mod restart;
 mod walk;
 mod world;

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -27,6 +29,28 @@ impl Process {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = konbini(args)
             .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, log: log.to_owned() }
+    }
+
+    /// Starts `konbini` with a listening socket (sd_listen_fds(3)). The process that
+    /// it is for must be named by its own ID, which only a shell knows beforehand.
+    fn start_at(door: &TcpListener, args: &[&str], log: &Path) -> Self {
+        let hand_over = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null"#;
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        let konbini = konbini(args);
+        let mut shell = Command::new("sh");
+        for (name, _) in konbini.get_envs() {
+            shell.env_remove(name);
+        }
+        let child = shell
+            .args(["-c", hand_over, "sh"])
+            .arg(konbini.get_program())
+            .args(konbini.get_args())
+            .stdin(OwnedFd::from(door.try_clone().unwrap()))
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
@@ -96,6 +120,8 @@ pub(crate) struct Shop {
     processes: Vec<(&'static str, Process)>,
     folder: TempDir,
     listen: String,
+    /// The gateway's socket, if it is held here.
+    door: Option<TcpListener>,
 }
 
 impl Shop {
@@ -117,13 +143,24 @@ impl Shop {
         shop
     }
 
+    /// As [`run`](Self::run), with the gateway's socket held as systemd holds it.
+    pub(crate) async fn run_behind_held_door() -> Self {
+        let mut shop = Self::closed();
+        shop.door = Some(TcpListener::bind(&shop.listen).unwrap());
+        for service in SERVICES {
+            shop.start(service);
+        }
+        shop.ready().await;
+        shop
+    }
+
     fn closed() -> Self {
         // Restarted processes must be found where they were, so the port is
         // chosen once: free now, and nobody else asks for this one.
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = probe.local_addr().unwrap().to_string();
         let folder = tempfile::Builder::new().prefix("kb").tempdir().unwrap();
-        Self { processes: Vec::new(), folder, listen }
+        Self { processes: Vec::new(), folder, listen, door: None }
     }
 
     /// Starts `up`, or one service.
@@ -139,7 +176,11 @@ impl Shop {
             "--log-format",
             "json",
         ]);
-        let process = Process::start(&args, &log);
+        let door = self.door.as_ref().filter(|_| name == "gateway");
+        let process = match door {
+            Some(door) => Process::start_at(door, &args, &log),
+            None => Process::start(&args, &log),
+        };
         self.processes.push((name, process));
     }
 
@@ -151,6 +192,17 @@ impl Shop {
             .position(|(other, _)| *other == name)
             .unwrap();
         self.processes.remove(place).1.kill();
+    }
+
+    /// Ends a process with SIGTERM; it must exit with 0.
+    pub(crate) fn end(&mut self, name: &str) {
+        let place = self
+            .processes
+            .iter()
+            .position(|(other, _)| *other == name)
+            .unwrap();
+        let status = self.processes.remove(place).1.terminate();
+        assert!(status.success(), "{name}: {status}");
     }
 
     /// Ends every process with SIGTERM; each must exit with 0.

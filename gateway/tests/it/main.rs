@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod acme;
+mod authority;
 mod proxying;
 mod smuggling;
 mod stopping;
 mod stub;
+mod tls;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chassis::testing::TestService;
+use chassis::testing::{TestService, eventually};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,6 +25,7 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
     let mut first = [0; 15];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200 OK");
+    let mut last = TcpStream::connect(address).await.unwrap();
 
     let drip = orders.drip();
     drip.send("one".into()).await.unwrap();
@@ -33,15 +34,31 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "one");
 
     let ended = tokio::spawn(test.finish());
+    eventually("nobody is accepted", || async {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    // This one was on its way, and is the last.
+    last.write_all(b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer_to_last = Vec::new();
+    tokio::time::timeout(PATIENCE, last.read_to_end(&mut answer_to_last))
+        .await
+        .expect("the connection is closed")
+        .unwrap();
+    let answer_to_last = String::from_utf8(answer_to_last).unwrap();
+    assert!(answer_to_last.starts_with("HTTP/1.1 200 OK"));
+    assert!(
+        answer_to_last.contains("connection: close"),
+        "{answer_to_last}"
+    );
+
     let mut rest = Vec::new();
     tokio::time::timeout(PATIENCE, idle.read_to_end(&mut rest))
         .await
         .expect("an idle connection is closed")
         .unwrap();
-    assert!(
-        TcpStream::connect(address).await.is_err(),
-        "still accepting"
-    );
 
     assert!(!ended.is_finished(), "a request is in flight");
     drip.send("two".into()).await.unwrap();
@@ -68,6 +85,8 @@ async fn an_endless_stream_does_not_hold_the_end_up() {
     tokio::time::timeout(PATIENCE, test.finish())
         .await
         .expect("the stream is ended");
+    let hint = answer.chunk().await.unwrap().unwrap();
+    assert_eq!(hint, "retry: 1000\n\n", "when to come again");
     assert_eq!(answer.chunk().await.unwrap(), None, "and ended cleanly");
     drop(drip);
 }

@@ -102,13 +102,12 @@ impl Context {
     }
 
     fn serve_all(self, router: Router, streams: Router, ready: Option<Ready>) -> Service {
-        let address = ([127, 0, 0, 1], 0).into();
         let (trust, health) = (self.trust.clone(), self.health.clone());
         let router = crate::http::wrap(self.name, router, streams, trust, health, ready);
         let near = Some(router.clone());
         let server: Server =
             Box::new(move |listener, stop| Box::pin(serve_router(listener, router, stop)));
-        Service { context: self, address, server, near, control: None }
+        Service { context: self, listener: None, server, near, control: None }
     }
 }
 
@@ -133,7 +132,8 @@ pub type Server = Box<dyn FnOnce(TcpListener, CancellationToken) -> BoxFuture<'s
 /// An opened service, ready to be served.
 pub struct Service {
     pub(crate) context: Context,
-    pub(crate) address: std::net::SocketAddr,
+    /// Where it listens, unless on a free loopback port.
+    pub(crate) listener: Option<TcpListener>,
     pub(crate) server: Server,
     /// What `server` answers with, for callers in this process.
     pub(crate) near: Option<Router>,
@@ -141,9 +141,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that answers connections at `address` by itself.
-    pub fn custom(context: Context, address: std::net::SocketAddr, server: Server) -> Self {
-        Self { context, address, server, near: None, control: None }
+    /// A service that answers the connections of `listener` by itself.
+    pub fn custom(context: Context, listener: TcpListener, server: Server) -> Self {
+        Self {
+            context,
+            listener: Some(listener),
+            server,
+            near: None,
+            control: None,
+        }
     }
 
     /// Adds the operator's door: served on `control.sock` in the service's room,

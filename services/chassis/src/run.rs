@@ -6,6 +6,7 @@
 //! requests in flight, then followers, then the store.
 
 use std::fs::Permissions;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub type Open = fn(Context) -> BoxFuture<'static, Result<Service, Error>>;
 /// A service that can be reached.
 pub struct Started {
     /// Where its HTTP listens.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// What is still missing before it is ready.
     pub health: Health,
 }
@@ -55,13 +56,14 @@ pub async fn run(
     // However this ends, what was started in the background ends with it.
     let _end = context.stop.clone().drop_guard();
     let service = open(context).await?;
-    let Service { context, address, server, near, control } = service;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|why| Error::Bind { address, why })?;
+    let Service { context, listener, server, near, control } = service;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?,
+    };
     let address = listener
         .local_addr()
-        .map_err(|why| Error::Bind { address, why })?;
+        .map_err(|error| Error::Service(error.to_string()))?;
     let draining = context.draining.clone();
     let serving = tokio::spawn(server(listener, draining.clone()));
     let control = control.unwrap_or_default().merge(context.checks.router());
@@ -86,8 +88,20 @@ pub async fn run(
         error = context.store.failed() => Some(error),
     };
     drop(presence);
+    // Whoever has not heard yet still sends requests here, and they are answered.
+    tokio::time::sleep(mesh.transport().lag()).await;
     drain(context, serving, near).await;
     failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Listens at `address`.
+///
+/// # Errors
+/// [`Error::Bind`] when it cannot.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|why| Error::Bind { address, why })
 }
 
 /// Ends a service: requests in flight, then background tasks, then the store.

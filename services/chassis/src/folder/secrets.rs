@@ -101,6 +101,31 @@ impl Folder {
             .ok_or_else(|| failed("not 64 hexadecimal digits; is the file damaged?".into()))
     }
 
+    /// What one service alone knows under `name`, if it was kept.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it cannot be read.
+    pub fn kept_secret(&self, service: &str, name: &str) -> Result<Option<String>, Error> {
+        let room = self.room(service)?;
+        let credential = format!("{service}.{}", file_name(name));
+        match self.read_secret(&credential, &room.join(file_name(name))) {
+            (_, Ok(text)) => Ok(Some(text)),
+            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            (path, Err(error)) => Err(Error::Folder { path, why: error.to_string() }),
+        }
+    }
+
+    /// Keeps what one service alone may know, mode 0600, instead of what it kept
+    /// under `name` before.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it cannot be written.
+    pub fn keep_service_secret(&self, service: &str, name: &str, text: &str) -> Result<(), Error> {
+        let room = self.room(service)?;
+        write_private(&room, name, text)
+            .map_err(|error| Error::Folder { path: room, why: error.to_string() })
+    }
+
     /// A secret's text and where it was looked for last: among the credentials,
     /// else in the folder.
     fn read_secret(&self, credential: &str, file: &Path) -> (PathBuf, io::Result<String>) {

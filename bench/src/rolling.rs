@@ -1,0 +1,165 @@
+//! `konbini-bench rolling`: every service of a shop restarted in turn, as an
+//! upgrade does it, while people use the shop at a steady rate.
+//!
+//! The shop is five processes; the gateway's socket is held here, as systemd holds
+//! it. Requests come by the clock, not when the one before is answered, and none is
+//! ever tried again here. **Invariant:** a run in which anything but a success or a
+//! 503 was answered never ends with exit code 0, and leaves the shop's data and logs
+//! behind.
+
+mod load;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use self::load::{Load, Tally};
+use crate::client::Client;
+use crate::progress::Progress;
+use crate::shop::{Form, SERVICES, Shop};
+use crate::table::{self, Table};
+
+const STAFF_EMAIL: &str = "staff@rolling.example";
+const PASSWORD: &str = "a kettle and three lamps";
+
+/// How long the shop is used before, between and after the restarts.
+const STEADY: Duration = Duration::from_secs(2);
+
+/// Restart every service in turn under a steady load, and count what was answered.
+///
+/// Starts the real binary in a temporary folder as five processes, and sends
+/// product reads, account reads and orders. Each service is told to end by SIGTERM
+/// and started again when it has. Exit code 1 when anything but a success or a 503
+/// that says when to come back was answered.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Requests a second.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rate: u32,
+
+    /// How often every service is restarted.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+
+    /// The shop's binary; the `konbini` beside this program unless given.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What happened while one service was restarted, and a little after.
+#[derive(Serialize)]
+struct Restart {
+    service: &'static str,
+    /// From SIGTERM until its process was gone.
+    ended_ms: u128,
+    /// From its start until the whole shop was ready.
+    ready_ms: u128,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
+#[derive(Serialize)]
+struct Report {
+    rate: u32,
+    /// Before the first restart.
+    steady: Tally,
+    restarts: Vec<Restart>,
+    faults: Vec<&'static str>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut shop = Shop::new(args.binary.clone())?;
+    shop.hold_door()?;
+    shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
+    let outcome = roll(&mut shop, &args).await;
+    let is_fine = outcome.as_ref().is_ok_and(Report::passed);
+    if !is_fine {
+        let folder = shop.keep();
+        anstream::eprintln!("the shop's data and logs are in {}", folder.display());
+    }
+    let report = outcome?;
+    table::tell(args.json, &report, || report.table())?;
+    Ok(table::exit(is_fine))
+}
+
+async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
+    shop.open(Form::Run)?;
+    shop.ready().await?;
+    let client = Client::new(shop.url()?)?;
+    let load = Arc::new(Load::prepare(&client, STAFF_EMAIL, PASSWORD).await?);
+    let people = tokio::spawn(load.clone().run(args.rate));
+    tokio::time::sleep(STEADY).await;
+    let steady = load.take();
+    let mut restarts = Vec::new();
+    let progress = Progress::count("restarting", u64::from(args.rounds) * SERVICES.len() as u64);
+    for _ in 0..args.rounds {
+        for service in SERVICES {
+            let told = Instant::now();
+            shop.terminate(service).await?;
+            let ended_ms = told.elapsed().as_millis();
+            let begun = Instant::now();
+            shop.start(service)?;
+            shop.ready().await?;
+            let ready_ms = begun.elapsed().as_millis();
+            tokio::time::sleep(STEADY).await;
+            let tally = load.take();
+            restarts.push(Restart { service, ended_ms, ready_ms, tally });
+            progress.step();
+        }
+    }
+    progress.finish();
+    load.close();
+    people.await?;
+    shop.check()?;
+    // Whoever was not answered by then is in no restart's tally.
+    let mut steady = steady;
+    steady.add(load.take());
+    Ok(Report { rate: args.rate, steady, restarts, faults: shop.panicked() })
+}
+
+impl Report {
+    fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        let restarts = self.restarts.iter().map(|restart| &restart.tally);
+        std::iter::once(&self.steady).chain(restarts)
+    }
+
+    fn passed(&self) -> bool {
+        self.faults.is_empty() && self.tallies().all(|tally| tally.failed == 0)
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        let rate = format!("Between restarts, {} requests a second", self.rate);
+        table.section(&rate);
+        self.steady.rows(&mut table);
+        for restart in &self.restarts {
+            let Restart { service, ended_ms, ready_ms, tally } = restart;
+            let title = format!("{service}: ended in {ended_ms} ms, ready after {ready_ms} ms");
+            table.section(&title);
+            tally.rows(&mut table);
+        }
+        let sum = |of: fn(&Tally) -> u64| self.tallies().map(of).sum::<u64>();
+        let (failed, again) = (sum(|tally| tally.failed), sum(|tally| tally.again));
+        let all = sum(|tally| tally.answers.values().sum());
+        table.section("Verdict");
+        let text = format!(
+            "{} of {} requests failed; {} were told to come again",
+            HumanCount(failed),
+            HumanCount(all),
+            HumanCount(again)
+        );
+        table.verdict(failed == 0, &text);
+        for name in &self.faults {
+            table.verdict(false, &format!("{name} panicked"));
+        }
+        table
+    }
+}

@@ -1,0 +1,105 @@
+//! TLS 1.2 and 1.3 (RFC 8446) at the door, by rustls.
+//!
+//! The certificate is asked for at each handshake, so that another one counts from
+//! the next connection on and no open one hears of it.
+//!
+//! **Invariant:** a certificate that is shown fits its key. Files that do not fit
+//! keep the gateway from starting, and while it runs change nothing but the log.
+
+mod acme;
+mod certificate;
+pub(crate) mod redirect;
+
+use std::io;
+use std::sync::Arc;
+
+use chassis::{Context, Error};
+use http::HeaderValue;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use self::certificate::{CHALLENGE, Certificates, Files};
+use crate::door::Protocol;
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// The door's TLS.
+pub(crate) struct Tls {
+    acceptor: TlsAcceptor,
+    /// `Strict-Transport-Security`, if it is sent.
+    pub(crate) hsts: Option<HeaderValue>,
+}
+
+impl Tls {
+    /// TLS as the settings want it, and whoever keeps its certificate fresh.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no certificate to begin with, or it does not
+    /// fit its key.
+    pub(crate) fn open(ctx: &Context) -> Result<Option<Self>, Error> {
+        let settings = &ctx.config.gateway;
+        let provider = Arc::new(ring::default_provider());
+        let certificates = Arc::new(Certificates::default());
+        if settings.acme.is_on() {
+            acme::keep(ctx, &certificates, &provider)?;
+        } else if let Some((certificate, key)) = settings.tls.files() {
+            let files = Files { certificate, key };
+            let mut watch = files.watch(certificates.clone(), provider.clone())?;
+            let stop = ctx.stop.clone();
+            ctx.tasks.spawn(async move {
+                tokio::select! { () = watch.run() => {}, () = stop.cancelled() => {} }
+            });
+        } else {
+            return Ok(None);
+        }
+        let config = server(provider, certificates)
+            .map_err(|error| Error::Service(format!("TLS cannot be offered: {error}")))?;
+        let hsts_days = u64::from(settings.tls.hsts_days);
+        let hsts = (hsts_days > 0)
+            .then(|| HeaderValue::try_from(format!("max-age={}", hsts_days * DAY_SECONDS)))
+            .and_then(Result::ok);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Ok(Some(Self { acceptor, hsts }))
+    }
+
+    /// A handshake; `None` when it was an authority's look at a challenge, which is
+    /// over then.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let stream = self.acceptor.accept(stream).await?;
+        let is_challenge = stream.get_ref().1.alpn_protocol() == Some(CHALLENGE);
+        Ok((!is_challenge).then_some(stream))
+    }
+}
+
+/// What a handshake agreed on.
+pub(crate) fn protocol(stream: &TlsStream<TcpStream>) -> Protocol {
+    match stream.get_ref().1.alpn_protocol() {
+        Some(HTTP2) => Protocol::Http2,
+        _ => Protocol::Http1,
+    }
+}
+
+fn server(
+    provider: Arc<CryptoProvider>,
+    certificates: Arc<Certificates>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = [HTTP2, HTTP1, CHALLENGE].map(<[u8]>::to_vec).into();
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(config)
+}

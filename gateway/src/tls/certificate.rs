@@ -1,0 +1,171 @@
+//! The certificate of the moment, and the files it comes from.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chassis::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+/// What an authority speaks that looks at a challenge (RFC 8737 §6.2).
+pub(super) const CHALLENGE: &[u8] = b"acme-tls/1";
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What is shown to whom.
+#[derive(Debug, Default)]
+pub(super) struct Certificates {
+    current: RwLock<Option<Arc<CertifiedKey>>>,
+    /// Name → what proves to an authority that the name leads here.
+    challenges: RwLock<HashMap<String, Arc<CertifiedKey>>>,
+}
+
+impl Certificates {
+    /// Shows `certified` from now on.
+    pub(super) fn set(&self, certified: CertifiedKey) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(Arc::new(certified));
+    }
+
+    /// Shows the authority `proof` for `name`, or nothing any more.
+    pub(super) fn challenge(&self, name: &str, proof: Option<CertifiedKey>) {
+        let mut challenges = self
+            .challenges
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match proof {
+            Some(proof) => challenges.insert(name.to_owned(), Arc::new(proof)),
+            None => challenges.remove(name),
+        };
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_challenge = hello
+            .alpn()
+            .is_some_and(|mut offered| offered.any(|one| one == CHALLENGE));
+        if is_challenge {
+            let challenges = self
+                .challenges
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            return challenges.get(hello.server_name()?).cloned();
+        }
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+}
+
+/// A chain and its key out of PEM, if they fit.
+pub(super) fn certified(
+    chain: &[u8],
+    key: &[u8],
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+    if chain.is_empty() {
+        return Err("there is no certificate in it".into());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("the private key cannot be read: {error}"))?;
+    CertifiedKey::from_der(chain, key, provider)
+        .map_err(|error| format!("the certificate and its key cannot be used: {error}"))
+}
+
+/// A certificate's files.
+pub(super) struct Files {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// How two files are told from what they were: when written, how long, which.
+type State = [Option<(i64, i64, u64, u64)>; 2];
+
+impl Files {
+    /// Shows what is in the files, and returns who looks whether that changes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it cannot be shown.
+    pub(super) fn watch(
+        self,
+        certificates: Arc<Certificates>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Watch, Error> {
+        let seen = self.state();
+        certificates.set(self.read(&provider)?);
+        let hangup = signal(SignalKind::hangup())
+            .map_err(|error| Error::Service(format!("SIGHUP cannot be heard: {error}")))?;
+        Ok(Watch { files: self, seen, certificates, provider, hangup })
+    }
+
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+        let Self { certificate, key } = self;
+        let read = |file: &Path| {
+            fs::read(file).map_err(|error| Error::Config(format!("{}: {error}", file.display())))
+        };
+        certified(&read(certificate)?, &read(key)?, provider).map_err(|why| {
+            let (certificate, key) = (certificate.display(), key.display());
+            Error::Config(format!("{certificate} with {key}: {why}"))
+        })
+    }
+
+    fn state(&self) -> State {
+        [&self.certificate, &self.key].map(|file| {
+            let is = fs::metadata(file).ok()?;
+            Some((is.mtime(), is.mtime_nsec(), is.size(), is.ino()))
+        })
+    }
+}
+
+/// Looks at files again and again, and at once on SIGHUP.
+pub(super) struct Watch {
+    files: Files,
+    seen: State,
+    certificates: Arc<Certificates>,
+    provider: Arc<CryptoProvider>,
+    hangup: Signal,
+}
+
+impl Watch {
+    /// Watches for ever.
+    pub(super) async fn run(&mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = self.hangup.recv() => {}
+            }
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let state = self.files.state();
+        if state == self.seen {
+            return;
+        }
+        // Of files that are half written each new state is tried once.
+        self.seen = state;
+        match self.files.read(&self.provider) {
+            Ok(certified) => {
+                self.certificates.set(certified);
+                let file = self.files.certificate.display();
+                tracing::info!(%file, "another certificate is shown from now on");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used; the old one stays");
+            }
+        }
+    }
+}

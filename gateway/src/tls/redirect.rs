@@ -1,0 +1,123 @@
+//! Where plain HTTP is sent on to HTTPS from.
+//!
+//! **Invariant:** nothing but a redirect is ever answered here, one a connection,
+//! and no connection lives longer than [`PATIENCE`].
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use chassis::Problem;
+use chassis::http::request_id;
+use http::header::{HOST, LOCATION};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::{Body, page};
+use crate::headers;
+
+/// How long a client may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections at once; further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 256;
+
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long to wait when no connection can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const HTTPS_PORT: u16 = 443;
+
+/// Sends everybody on to the same host's `port`, until `stop`.
+pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES_MAX);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    let service = service_fn(move |request| async move {
+                        Ok::<_, Infallible>(answer(&request, port))
+                    });
+                    let connection = http.serve_connection(TokioIo::new(stream), service);
+                    connections.spawn(tokio::time::timeout(PATIENCE, connection));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection to redirect could be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn answer(request: &Request<Incoming>, port: u16) -> Response<Body> {
+    let id = request_id(request.headers());
+    match target(request, port) {
+        Some(target) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, target);
+            response
+        }
+        None => {
+            let refused = Problem::bad_request("one path and one Host header are needed");
+            page(refused.render(&id.0))
+        }
+    }
+}
+
+/// The same over HTTPS. Its port is in the text only where it is not the usual one.
+fn target<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, None) = (hosts.next()?, hosts.next()) else {
+        return None;
+    };
+    let host = Some(host).filter(|host| headers::is_host(host))?;
+    let authority = Authority::try_from(host.as_bytes()).ok()?;
+    let path = request.uri().path_and_query()?.as_str();
+    if !path.starts_with('/') {
+        return None;
+    }
+    let host = authority.host();
+    let target = match port {
+        HTTPS_PORT => format!("https://{host}{path}"),
+        port => format!("https://{host}:{port}{path}"),
+    };
+    target.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_the_same_place_over_https() {
+        let to = |host: &str, path: &str, port| {
+            let request = Request::get(path).header(HOST, host).body(()).unwrap();
+            let target = target(&request, port)?;
+            Some(target.to_str().unwrap().to_owned())
+        };
+        let place = Some("https://shop.test/v1/products?q=a%20b".to_owned());
+        assert_eq!(to("shop.test:80", "/v1/products?q=a%20b", 443), place);
+        let place = Some("https://[::1]:8443/".to_owned());
+        assert_eq!(to("[::1]", "/", 8443), place);
+        assert_eq!(to("shop.test/@evil.test", "/", 443), None);
+        assert_eq!(to("user@evil.test", "/", 443), None);
+        assert_eq!(to("shop.test", "*", 443), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! TLS, its certificates, and HTTP/2 with it and without.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::Config;
+use chassis::testing::{TestService, eventually};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+use crate::stub::Stub;
+
+/// Longer than a client may take to say what it speaks.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const NAME: &str = "shop.test";
+
+/// A certificate that vouches for itself, and its key, both PEM.
+struct Made {
+    der: CertificateDer<'static>,
+    certificate: String,
+    key: String,
+}
+
+fn make() -> Made {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    Made {
+        der: cert.der().clone(),
+        certificate: cert.pem(),
+        key: signing_key.serialize_pem(),
+    }
+}
+
+impl Made {
+    fn write(&self, folder: &Path) {
+        std::fs::write(folder.join("key.pem"), &self.key).unwrap();
+        std::fs::write(folder.join("certificate.pem"), &self.certificate).unwrap();
+    }
+}
+
+fn settings(folder: &Path) -> Config {
+    let mut config = Config::default();
+    config.gateway.tls.certificate = Some(folder.join("certificate.pem"));
+    config.gateway.tls.key = Some(folder.join("key.pem"));
+    config
+}
+
+/// A handshake by somebody who believes these certificates.
+async fn connect(test: &TestService, believed: &[&Made], alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    for made in believed {
+        roots.add(made.der.clone()).unwrap();
+    }
+    let provider = Arc::new(crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
+    let stream = TcpStream::connect(test.address).await.unwrap();
+    let name = ServerName::try_from(NAME).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap()
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    let chain = stream.get_ref().1.peer_certificates().unwrap();
+    chain[0].clone().into_owned()
+}
+
+async fn body(answer: Response<Incoming>) -> Bytes {
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_counts_for_new_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (make(), make());
+    first.write(folder.path());
+    let test =
+        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
+    let believed = [&first, &second];
+
+    let early = connect(&test, &believed, &[b"http/1.1"]).await;
+    assert_eq!(shown(&early), first.der);
+    let (mut early, connection) = http1::handshake(TokioIo::new(early)).await.unwrap();
+    tokio::spawn(connection);
+    let livez = || {
+        let request = Request::get("/livez").header("host", NAME);
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let answer = early.send_request(livez()).await.unwrap();
+    assert_eq!(
+        answer.headers()["strict-transport-security"],
+        "max-age=31536000"
+    );
+    body(answer).await;
+
+    let hang_up = || {
+        let this = rustix::process::getpid();
+        rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
+    };
+    // Another key without its certificate, as when files are copied one by one.
+    std::fs::write(folder.path().join("key.pem"), &second.key).unwrap();
+    hang_up();
+    assert_eq!(shown(&connect(&test, &believed, &[]).await), first.der);
+    second.write(folder.path());
+    eventually("the new certificate is shown", || async {
+        hang_up();
+        shown(&connect(&test, &believed, &[]).await) == second.der
+    })
+    .await;
+
+    early.ready().await.expect("the open connection stays");
+    let answer = early.send_request(livez()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_does_not_fit_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    make().write(folder.path());
+    std::fs::write(folder.path().join("key.pem"), make().key).unwrap();
+    let start = TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]);
+    assert!(tokio::spawn(start).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_is_sent_on() {
+    let folder = tempfile::tempdir().unwrap();
+    make().write(folder.path());
+    let mut config = settings(folder.path());
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = probe.local_addr().unwrap();
+    drop(probe);
+    config.gateway.tls.redirect_listen = Some(plain);
+    let test = TestService::start_with(config, "gateway", gateway::open, &[]).await;
+
+    let mut stream = TcpStream::connect(plain).await.unwrap();
+    let request = b"GET /v1/products?q=lamp HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    let port = test.address.port();
+    let there = format!("location: https://shop.test:{port}/v1/products?q=lamp\r\n");
+    assert!(answer.contains(&there), "{answer}");
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_requests_at_once_by_alpn() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = make();
+    made.write(folder.path());
+    let test =
+        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
+    let stream = connect(&test, &[&made], &[b"h2", b"http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut client, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let get = |path: &str| {
+        let uri = format!("https://{NAME}{path}");
+        Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
+    };
+    let both = (
+        client.send_request(get("/livez")),
+        client.send_request(get("/v1/nothing")),
+    );
+    let (well, nothing) = futures::join!(both.0, both.1);
+    let well = well.unwrap();
+    assert_eq!(well.status(), StatusCode::OK);
+    assert!(well.headers().contains_key("strict-transport-security"));
+    assert_eq!(body(well).await, r#"{"status":"ok"}"#);
+    assert_eq!(nothing.unwrap().status(), StatusCode::NOT_FOUND);
+    drop(client);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prior_knowledge_and_what_it_says_upstream() {
+    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let products = Stub::start(&test, "products").await;
+    let stream = TcpStream::connect(test.address).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut client, connection) = handshake.unwrap();
+    let connection = tokio::spawn(connection);
+
+    let mut send = async |request: http::request::Builder, body: &'static str| {
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        client.send_request(request).await
+    };
+    let uri = "http://shop.test/v1/products?q=a%2Fb";
+    let request = Request::post(uri)
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    let answer = send(request, "{}").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["etag"], "\"1\"");
+    assert!(!answer.headers().contains_key("connection"));
+    assert_eq!(body(answer).await, r#"{"ok":true}"#);
+    let seen = products.seen().pop().unwrap();
+    assert_eq!(seen.target, "/v1/products?q=a%2Fb");
+    assert_eq!(seen.body, "{}");
+    assert_eq!(seen.headers["host"], "shop.test");
+    let cookies: Vec<_> = seen.headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["a=1; b=2"]);
+
+    let two_hosts = Request::get(uri).header("host", "other.test");
+    assert_eq!(send(two_hosts, "").await.unwrap().status(), 400);
+    let same_host = Request::get(uri).header("host", "shop.test");
+    assert_eq!(send(same_host, "").await.unwrap().status(), 200);
+    let dots = Request::get("http://shop.test/v1/products/%2e%2e/users");
+    assert_eq!(send(dots, "").await.unwrap().status(), 400);
+    let connect = Request::connect("shop.test:443");
+    assert_eq!(send(connect, "").await.unwrap().status(), 400);
+    assert_eq!(products.seen().len(), 2, "no refused one arrived");
+
+    // Told to end, it finishes what was begun and takes no more.
+    let drip = products.drip();
+    drip.send("one".into()).await.unwrap();
+    let drips = Request::get("http://shop.test/v1/products/drip");
+    let mut dripping = send(drips, "").await.unwrap().into_body();
+    let mut next = async || dripping.frame().await.map(|frame| frame.unwrap());
+    assert_eq!(next().await.unwrap().into_data().unwrap(), "one");
+    let address = test.address;
+    let ended = tokio::spawn(test.finish());
+    eventually("nobody is accepted", || async {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    drip.send("two".into()).await.unwrap();
+    assert_eq!(next().await.unwrap().into_data().unwrap(), "two");
+    drop(drip);
+    // HTTP/2 may end a stream by a piece with nothing in it.
+    while let Some(rest) = next().await {
+        assert!(rest.data_ref().is_some_and(Bytes::is_empty));
+    }
+    let late = Request::get("http://shop.test/livez");
+    assert!(send(late, "").await.is_err(), "the connection is over");
+    connection.await.unwrap().expect("it ended as it should");
+    ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_say_what_they_speak_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    make().write(folder.path());
+    let secure =
+        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
+    let clear = TestService::start("gateway", gateway::open, &[]).await;
+    let cut = async |test: &TestService, first: &[u8]| {
+        let mut stream = TcpStream::connect(test.address).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("the connection is cut").ok();
+    };
+    futures::join!(
+        cut(&secure, b""),
+        // A record that promises more than comes.
+        cut(&secure, b"\x16\x03\x01\x02\x00\x01"),
+        cut(&clear, b""),
+        cut(&clear, b"PRI * HTTP/2.0\r\n"),
+    );
+    secure.finish().await;
+    clear.finish().await;
+}

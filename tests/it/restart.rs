@@ -1,0 +1,59 @@
+//! The gateway restarted under load, its socket held by somebody else: whoever
+//! connects meanwhile waits, and nobody is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::world::{Shop, eventually};
+
+const CLIENTS: usize = 8;
+const RESTARTS: usize = 3;
+
+/// Answers between two restarts: connections are kept alive again by then.
+const BETWEEN: u64 = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_gateway_is_not_noticed() {
+    let mut shop = Shop::run_behind_held_door().await;
+    let (answered, stop) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (answered, stop) = (answered.clone(), stop.clone());
+            let url = shop.url("/v1/categories");
+            tokio::spawn(async move {
+                let http = reqwest::Client::builder()
+                    .timeout(Duration::from_secs(20))
+                    .build()
+                    .unwrap();
+                let mut amiss = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match http.get(&url).send().await {
+                        Ok(answer) if answer.status() == 200 => {}
+                        Ok(answer) => amiss.push(answer.text().await.unwrap_or_default()),
+                        Err(error) => amiss.push(format!("{error:?}")),
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                amiss
+            })
+        })
+        .collect();
+    for _ in 0..RESTARTS {
+        let before = answered.load(Ordering::Relaxed);
+        let used = || async { answered.load(Ordering::Relaxed) > before + BETWEEN };
+        eventually("the shop is used", used).await;
+        shop.end("gateway");
+        shop.start("gateway");
+    }
+    shop.ready().await;
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        let amiss = client.await.unwrap();
+        assert!(amiss.is_empty(), "{} amiss: {}", amiss.len(), amiss[0]);
+    }
+    shop.terminate();
+}
