@@ -23,6 +23,7 @@ mod rush;
 mod searching;
 mod series;
 mod shop;
+mod slow;
 mod store_bench;
 mod table;
 mod telling;
@@ -57,6 +58,7 @@ enum Command {
     Rush(rush::Args),
     Payments(payments::Args),
     Flood(flood::Args),
+    Slow(slow::Args),
     Notify(telling::Args),
     Timing(timing::Args),
     Store(store_bench::Args),
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Rush(args) => over_http(rush::run(args)),
         Command::Payments(args) => over_http(payments::run(args)),
         Command::Flood(args) => over_http(flood::run(args)),
+        Command::Slow(args) => over_http(slow::run(args)),
         Command::Notify(args) => over_http(telling::run(args)),
         Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),

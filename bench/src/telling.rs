@@ -34,7 +34,7 @@ const STREAM_BYTES_MAX: u64 = 20 * 1024;
 /// Who orders.
 const BUYERS: usize = 8;
 /// Streams of one account; the shop allows as many.
-const STREAMS_EACH: usize = 16;
+pub(crate) const STREAMS_EACH: usize = 16;
 /// Log-ins and openings at once.
 const CALLS_AT_ONCE: usize = 8;
 /// How long after the last order its event may still come.
@@ -220,7 +220,11 @@ async fn make_product(client: &Client, staff: &Account) -> anyhow::Result<String
 }
 
 /// An access token for each of so many customers.
-async fn log_in(client: &Client, who: &str, count: usize) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn log_in(
+    client: &Client,
+    who: &str,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
     let progress = &Progress::count("logging in", count as u64);
     let tokens = stream::iter(0..count)
         .map(|number| async move {
@@ -249,7 +253,7 @@ async fn open(client: &Client, token: &str) -> anyhow::Result<Response> {
     Ok(response)
 }
 
-async fn open_idle(
+pub(crate) async fn open_idle(
     client: &Client,
     tokens: &[String],
     count: usize,

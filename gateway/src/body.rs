@@ -18,6 +18,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::Error;
+use crate::pace::Pace;
+use crate::shed::Arrival;
 
 /// How long a service may send nothing in the middle of an answer. A stream of
 /// notifications shows a sign of life every 15 s.
@@ -73,6 +75,8 @@ pub(crate) struct RequestBody {
     bytes_left: u64,
     bytes_max: u64,
     progress: Option<Arc<Progress>>,
+    pace: Option<Pace>,
+    arrival: Option<Arrival>,
     fault: Fault,
 }
 
@@ -84,6 +88,8 @@ impl RequestBody {
             bytes_left: 0,
             bytes_max: 0,
             progress: None,
+            pace: None,
+            arrival: None,
             fault: Fault::default(),
         }
     }
@@ -106,8 +112,44 @@ impl RequestBody {
             bytes_left: bytes_max,
             bytes_max,
             progress,
+            pace: None,
+            arrival: None,
             fault: Fault::default(),
         }
+    }
+
+    /// Cut when it comes more slowly than `pace`.
+    #[must_use]
+    pub(crate) fn paced(mut self, pace: Pace) -> Self {
+        self.pace = self.incoming.is_some().then_some(pace);
+        self
+    }
+
+    /// Telling when all of it has come; from then on its service is at work.
+    #[must_use]
+    pub(crate) fn announced(mut self, arrival: Arrival) -> Self {
+        if self.incoming.is_none() {
+            arrival.tell();
+        } else {
+            self.arrival = Some(arrival);
+        }
+        self
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        if let Some(arrival) = &self.arrival
+            && (matches!(polled, Poll::Ready(None)) || incoming.is_end_stream())
+        {
+            arrival.tell();
+        }
+        polled
     }
 }
 
@@ -119,18 +161,27 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
-        let frame = match ready!(Pin::new(incoming).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
+        let frame = match self.poll_incoming(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => {
                 let why = crate::error::chain(&error);
                 return Poll::Ready(Some(Err(self.failed(Error::Unreadable { why }))));
             }
-            None => return Poll::Ready(None),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {
+                let Some(pace) = &mut self.pace else {
+                    return Poll::Pending;
+                };
+                ready!(pace.poll_too_slow(cx));
+                let patience = pace.patience();
+                return Poll::Ready(Some(Err(self.failed(Error::Slow { patience }))));
+            }
         };
-        let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        if let Some(pace) = &mut self.pace {
+            pace.moved(bytes);
+        }
+        let bytes = bytes as u64;
         let Some(bytes_left) = self.bytes_left.checked_sub(bytes) else {
             let bytes_max = self.bytes_max;
             return Poll::Ready(Some(Err(self.failed(Error::TooLarge { bytes_max }))));

@@ -1,13 +1,18 @@
-//! What a script of another origin may do (Fetch standard, "CORS protocol"): all
-//! that anyone may. Tokens travel in a header that a script must set itself and
-//! nothing is ever sent along by the browser, so any origin is as good as none.
+//! What a script of another origin may do (Fetch standard, "CORS protocol").
+//!
+//! Tokens travel in a header that a script must set itself and nothing is ever
+//! sent along by the browser, so unless configured otherwise any origin is as good
+//! as none. With exact origins every answer says that it depends on `Origin`, so
+//! that no cache gives one site what was allowed to another.
 
+use chassis::config;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
 
@@ -15,10 +20,18 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Last-Event-ID",
 );
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("ETag, Location, Retry-After, Idempotency-Replayed, X-Request-Id");
-/// A day, in seconds; browsers cap it at two hours or less by themselves.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id",
+);
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Who may read answers.
+pub(crate) struct Cors {
+    /// `None`: anybody.
+    origins: Option<Vec<HeaderValue>>,
+    with_credentials: bool,
+    max_age: HeaderValue,
+}
 
 /// Whether a browser asks before it sends the actual request.
 pub(crate) fn is_preflight(parts: &Parts) -> bool {
@@ -27,19 +40,83 @@ pub(crate) fn is_preflight(parts: &Parts) -> bool {
         && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Yes to whatever was asked.
-pub(crate) fn preflight() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-    response
+impl Cors {
+    /// As configured.
+    pub(crate) fn new(settings: &config::Cors) -> Self {
+        let exact = settings.origins.iter();
+        // The settings were checked: every origin is visible ASCII.
+        let exact = exact.filter_map(|origin| HeaderValue::from_str(origin).ok());
+        Self {
+            origins: (!settings.is_for_anybody()).then(|| exact.collect()),
+            with_credentials: settings.credentials,
+            max_age: settings.max_age_seconds.into(),
+        }
+    }
+
+    /// What may be sent, for whoever [`allow`](Self::allow) lets read it.
+    pub(crate) fn preflight(&self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+        response
+    }
+
+    /// Lets a script of `origin` read this answer, if it may. What browsers load
+    /// without asking, such as images, they may use under the same terms.
+    pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        let Some(exact) = &self.origins else {
+            headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+            if origin.is_some() {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            }
+            return;
+        };
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = origin.filter(|origin| exact.contains(origin)) else {
+            return;
+        };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if self.with_credentials {
+            let yes = HeaderValue::from_static("true");
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+        }
+    }
 }
 
-/// Lets a script of any origin read this answer.
-pub(crate) fn allow(headers: &mut HeaderMap) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_origins_and_nobody_else() {
+        let cors = Cors::new(&config::Cors {
+            origins: vec!["https://shop.test".into()],
+            credentials: true,
+            ..config::Cors::default()
+        });
+        let told = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            let origin = origin.map(HeaderValue::from_static);
+            cors.allow(origin.as_ref(), &mut headers);
+            assert_eq!(headers[VARY], "Origin");
+            assert_eq!(headers[RESOURCE_POLICY], "same-origin");
+            let allowed = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).cloned();
+            let credentials = headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS);
+            assert_eq!(credentials, allowed.is_some());
+            allowed
+        };
+        assert_eq!(
+            told(Some("https://shop.test")).unwrap(),
+            "https://shop.test"
+        );
+        assert_eq!(told(Some("https://shop.test.evil")), None);
+        assert_eq!(told(Some("null")), None);
+        assert_eq!(told(None), None);
+    }
 }

@@ -26,7 +26,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::Body;
+use crate::access::Watched;
+use crate::pace::{Pace, Paced};
 use crate::tls::Tls;
 
 /// How long a client may take until it is known what it speaks.
@@ -100,22 +101,25 @@ impl Door {
     }
 
     /// Answers a connection's requests by `answer` until it ends or, some time
-    /// after `stop`, is ended.
+    /// after `stop`, is ended; cuts a client that reads more slowly than `writing`.
     ///
     /// # Errors
     /// Why it ended early.
     pub(crate) async fn serve<A, F>(
         &self,
         stream: TcpStream,
+        writing: Pace,
         stop: CancellationToken,
         answer: A,
     ) -> Result<(), BoxError>
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let Some(tls) = &self.tls else {
-            return match greeted(&stop, sniff(&stream)).await? {
+            let protocol = greeted(&stop, sniff(&stream)).await?;
+            let stream = Paced::new(stream, writing);
+            return match protocol {
                 Protocol::Http1 => self.speak_one(stream, stop, answer).await,
                 // Rarer and larger: HTTP/1.1 does not pay for its room.
                 Protocol::Http2 => Box::pin(self.speak_two(stream, stop, answer)).await,
@@ -135,7 +139,9 @@ impl Door {
                 response
             }
         };
-        match crate::tls::protocol(&stream) {
+        let protocol = crate::tls::protocol(&stream);
+        let stream = Paced::new(stream, writing);
+        match protocol {
             Protocol::Http1 => Box::pin(self.speak_one(stream, stop, answer)).await,
             Protocol::Http2 => Box::pin(self.speak_two(stream, stop, answer)).await,
         }
@@ -150,7 +156,7 @@ impl Door {
     where
         TokioIo<I>: Read + Write + Unpin + 'static,
         A: Fn(Request<Incoming>) -> F,
-        F: Future<Output = Response<Body>>,
+        F: Future<Output = Response<Watched>>,
     {
         let ending = stop.clone();
         let service = service_fn(move |request| {
@@ -178,7 +184,7 @@ impl Door {
     where
         TokioIo<I>: Read + Write + Unpin + 'static,
         A: Fn(Request<Incoming>) -> F,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let begun = Arc::new(AtomicU64::new(0));
         let count = begun.clone();

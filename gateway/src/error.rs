@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chassis::Problem;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, RETRY_AFTER};
 
 /// Why a request got no answer from its service.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,6 +45,12 @@ pub enum Error {
     TooLarge {
         /// The bound.
         bytes_max: u64,
+    },
+    /// The client's body came too slowly.
+    #[error("the client's body is too slow: it stood still for {patience:?}")]
+    Slow {
+        /// What it was given.
+        patience: Duration,
     },
     /// The client's body ended early or was malformed.
     #[error("the client's body cannot be read: {why}")]
@@ -96,6 +102,13 @@ impl From<Error> for Problem {
             .member("service", service)
             .because(&error),
             Error::TooLarge { bytes_max } => too_large(*bytes_max),
+            Error::Slow { .. } => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "The body took too long",
+                "the body stood still for too long or came too slowly; send the request again",
+            )
+            .header(CONNECTION, "close"),
             Error::Unreadable { .. } => {
                 Self::bad_request("the body ended early or its chunks are malformed")
             }

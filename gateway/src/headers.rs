@@ -7,7 +7,8 @@
 use chassis::Problem;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERRER_POLICY, SERVER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
@@ -33,6 +34,9 @@ const END_TO_END: [HeaderName; 4] = [AUTHORIZATION, HOST, CONTENT_LENGTH, CONTEN
 /// Names that only a proxy in front of services would send.
 const IDENTITY_PREFIXES: [&str; 4] = ["x-forwarded-", "x-konbini-", "x-user-", "x-roles"];
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// The gateway as it calls itself to services (RFC 9110 §7.6.3).
+const PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 konbini");
 
 /// Refuses what servers have been made to disagree about. hyper has refused most
 /// of it already; where both framings are given it has dropped `Content-Length`
@@ -113,6 +117,25 @@ pub(crate) fn strip_claims(headers: &mut HeaderMap) {
     for name in claims.iter().chain(&[FORWARDED, REAL_IP, EXPECT]) {
         headers.remove(name);
     }
+}
+
+/// Adds the gateway to the proxies a request came by. Those that it is said to
+/// have come by before count only if the last of them is trusted.
+pub(crate) fn pass_via(headers: &mut HeaderMap, is_proxied: bool) {
+    if is_proxied {
+        headers.append(VIA, PSEUDONYM);
+    } else {
+        headers.insert(VIA, PSEUDONYM);
+    }
+}
+
+/// Says what browsers must not do with an answer, whatever it is (OWASP REST
+/// Security Cheat Sheet, "Security Headers"), and not who made it.
+pub(crate) fn secure(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.remove(SERVER);
 }
 
 #[cfg(test)]

@@ -12,6 +12,11 @@
 //! | `door` | what a connection speaks: HTTP/1.1 or HTTP/2, in the clear or not |
 //! | `tls` | certificates, and how they stay fresh |
 //! | `proxy` | a request's way from the door to a service and back |
+//! | `client` | who a request comes from, as far as an address tells |
+//! | `limits` | how much of everything one client and all of them may have |
+//! | `pace` | how slow a client may be |
+//! | `shed` | what is refused when there is more to do than can be done |
+//! | `access` | the access log |
 //! | `headers` | what passes between two connections, and what does not |
 //! | `cors` | what a browser's script may do |
 //! | `body` | bodies in both directions, bounded and never collected |
@@ -33,17 +38,22 @@ use std::sync::Arc;
 use chassis::context::{Context, Server, Service};
 use futures::future::BoxFuture;
 
+mod access;
 mod body;
+mod client;
 mod cors;
 mod door;
 mod error;
 mod headers;
+mod limits;
 mod listen;
 mod metrics;
+mod pace;
 mod pages;
 mod proxy;
 mod routes;
 mod server;
+mod shed;
 mod tls;
 mod upstream;
 
@@ -62,17 +72,12 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
         let tls = tls::Tls::open(&ctx)?;
         let upstreams = Upstreams::watch(&ctx).await?;
-        let (trust, health) = (ctx.trust.clone(), ctx.health.clone());
+        let (trust, health, config) = (ctx.trust.clone(), ctx.health.clone(), ctx.config.clone());
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
-            let gateway = Gateway::new(trust, health, upstreams, stop.clone());
-            Box::pin(server::serve(
-                listener,
-                redirect,
-                Arc::new(gateway),
-                tls,
-                stop,
-            ))
+            let gateway = Gateway::new(&config.gateway, trust, health, upstreams, stop.clone());
+            let gateway = Arc::new(gateway);
+            Box::pin(server::serve(listener, redirect, gateway, tls, stop))
         });
         Ok(Service::custom(ctx, sockets.shop, server))
     })

@@ -10,26 +10,31 @@ use std::time::{Duration, Instant};
 
 use chassis::caller::identify;
 use chassis::context::Health;
-use chassis::http::{REQUEST_ID, RequestId, request_id};
-use chassis::{Problem, Trust};
-use http::header::{AUTHORIZATION, EXPECT, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use chassis::http::{REQUEST_ID, request_id};
+use chassis::{Problem, Trust, config};
+use http::header::{AUTHORIZATION, EXPECT, ORIGIN};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use mesh::{Id, kinds};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Held, Line, Watched};
 use crate::body::{Body, Progress, RequestBody, linger, page};
+use crate::client::Client;
+use crate::cors::Cors;
 use crate::error::too_large;
+use crate::limits::{Limits, Rates};
 use crate::metrics::Metrics;
 use crate::pages::{self, Page};
 use crate::routes::{self, Patience, Route, Token};
 use crate::server::Peer;
+use crate::shed::Shed;
 use crate::upstream::Upstreams;
 use crate::{Error, cors, headers};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Everything that a request needs on its way.
 pub(crate) struct Gateway {
@@ -37,7 +42,21 @@ pub(crate) struct Gateway {
     health: Health,
     upstreams: Upstreams,
     metrics: Metrics,
+    limits: Arc<Limits>,
+    shed: Shed,
+    cors: Cors,
+    is_logged: bool,
     draining: CancellationToken,
+}
+
+/// What becomes known of a request on its way.
+struct Visit {
+    client: Client,
+    /// Its name, as it is passed on.
+    id: Option<HeaderValue>,
+    user: Option<Id<kinds::User>>,
+    rates: Rates,
+    held: Held,
 }
 
 /// Whose a path is.
@@ -69,13 +88,28 @@ impl Target {
 impl Gateway {
     /// A gateway whose endless answers end when `draining` is.
     pub(crate) fn new(
+        config: &config::Gateway,
         trust: Trust,
         health: Health,
         upstreams: Upstreams,
         draining: CancellationToken,
     ) -> Self {
-        let metrics = Metrics::default();
-        Self { trust, health, upstreams, metrics, draining }
+        Self {
+            trust,
+            health,
+            upstreams,
+            metrics: Metrics::default(),
+            limits: Arc::new(Limits::new(config)),
+            shed: Shed::new(config.limits.in_flight),
+            cors: Cors::new(&config.cors),
+            is_logged: config.access_log,
+            draining,
+        }
+    }
+
+    /// How much clients may have.
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// Answers one request, whatever happens.
@@ -83,52 +117,57 @@ impl Gateway {
         self: Arc<Self>,
         peer: Peer,
         request: Request<Incoming>,
-    ) -> Response<Body> {
+    ) -> Response<Watched> {
         let started = Instant::now();
         let id = request_id(request.headers());
-        let is_cross_origin = request.headers().contains_key(ORIGIN);
+        let origin = request.headers().get(ORIGIN).cloned();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let target = Target::of(&method, uri.path());
-        let id_value = HeaderValue::from_str(&id.0).ok();
+        let mut visit = Visit {
+            client: self.limits.proxies().client(&peer, request.headers()),
+            id: HeaderValue::from_str(&id.0).ok(),
+            user: None,
+            rates: Rates::default(),
+            held: Held::default(),
+        };
 
-        let answered = self.answer(target, &peer, id_value.as_ref(), request).await;
+        let answered = self.answer(target, &mut visit, request).await;
         let mut response = answered.unwrap_or_else(|problem| page(problem.render(&id.0)));
 
+        let Visit { client, id: id_value, user, rates, mut held } = visit;
         let headers = response.headers_mut();
         if let Some(id) = id_value {
             headers.insert(REQUEST_ID, id);
         }
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        if is_cross_origin {
-            cors::allow(headers);
-        }
-        let (route, status, elapsed) = (target.label(), response.status(), started.elapsed());
-        self.metrics.record(route, status, elapsed);
-        let RequestId(request_id) = &id;
-        tracing::debug!(
-            request_id,
-            peer = %peer.address,
-            %method,
-            path = uri.path(),
+        headers::secure(headers);
+        self.cors.allow(origin.as_ref(), headers);
+        self.limits.tell(&rates, headers);
+        let (route, status) = (target.label(), response.status());
+        self.metrics.record(route, status, started.elapsed());
+        held.line = self.is_logged.then(|| Line {
+            started,
+            request_id: id,
+            client: client.ip,
+            user,
+            method,
+            uri,
             route,
-            status = status.as_u16(),
-            duration_us = elapsed.as_micros(),
-            "answered"
-        );
-        response
+            status,
+            bytes: 0,
+        });
+        response.map(|body| Watched::new(body, held))
     }
 
     async fn answer(
         &self,
         target: Target,
-        peer: &Peer,
-        id: Option<&HeaderValue>,
+        visit: &mut Visit,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
-        let admitted = self.admit(target, peer, &parts, &body).await;
+        let admitted = self.admit(target, visit, &parts, &body).await;
         let answered = match admitted {
-            Ok(Admitted::To(route)) => return self.forward(route, peer, id, parts, body).await,
+            Ok(Admitted::To(route)) => return self.forward(route, visit, parts, body).await,
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
         };
@@ -143,23 +182,36 @@ impl Gateway {
     async fn admit(
         &self,
         target: Target,
-        peer: &Peer,
+        visit: &mut Visit,
         parts: &Parts,
         body: &Incoming,
     ) -> Result<Admitted, Problem> {
+        self.limits.request(&visit.client, &mut visit.rates)?;
         headers::check(parts)?;
         if cors::is_preflight(parts) {
-            return Ok(Admitted::Answered(cors::preflight()));
+            return Ok(Admitted::Answered(self.cors.preflight()));
         }
         let route = match target {
             Target::Service(route) => route,
-            Target::Own(page) => return self.own(page, peer, parts).await.map(Admitted::Answered),
+            Target::Own(page) => {
+                let is_local = visit.client.is_local;
+                return self
+                    .own(page, is_local, parts)
+                    .await
+                    .map(Admitted::Answered);
+            }
             Target::Nobody => return Err(Problem::not_found()),
         };
         if route.token != Token::Ignored {
             let caller = identify(&self.trust, &parts.headers).await?;
-            if caller.is_none() && route.token == Token::Required {
-                return Err(Problem::unauthenticated());
+            match caller {
+                Some(caller) => {
+                    visit.user = Some(caller.user_id);
+                    let rates = &mut visit.rates;
+                    self.limits.user(&visit.client, caller.user_id, rates)?;
+                }
+                None if route.token == Token::Required => return Err(Problem::unauthenticated()),
+                None => {}
             }
         }
         if body.size_hint().lower() > route.body_bytes_max {
@@ -168,34 +220,42 @@ impl Gateway {
         Ok(Admitted::To(route))
     }
 
-    async fn own(&self, page: Page, peer: &Peer, parts: &Parts) -> Result<Response<Body>, Problem> {
+    async fn own(
+        &self,
+        page: Page,
+        is_local: bool,
+        parts: &Parts,
+    ) -> Result<Response<Body>, Problem> {
         pages::require_read(&parts.method)?;
         match page {
             Page::Livez => Ok(pages::livez()),
             Page::Readyz => pages::readyz(&self.health, &self.upstreams).await,
             Page::OpenApi => Ok(pages::openapi()),
             Page::Docs => Ok(pages::docs()),
-            Page::Metrics => pages::metrics(&self.trust, peer.address.ip(), parts).await,
+            Page::Metrics => pages::metrics(&self.trust, is_local, parts).await,
         }
     }
 
     async fn forward(
         &self,
         route: &'static Route,
-        peer: &Peer,
-        id: Option<&HeaderValue>,
+        visit: &mut Visit,
         mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
+        let flight = self.shed.enter(route, &parts)?;
+        if route.endless {
+            visit.held.place = Some(self.limits.stream(&visit.client)?);
+        }
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_claims(&mut parts.headers);
         if route.token == Token::Ignored {
             parts.headers.remove(AUTHORIZATION);
         }
-        parts
-            .headers
-            .insert(FORWARDED_FOR, peer.forwarded_for.clone());
-        if let Some(id) = id {
+        headers::pass_via(&mut parts.headers, visit.client.is_proxied);
+        let forwarded_for = visit.client.forwarded_for.clone();
+        parts.headers.insert(FORWARDED_FOR, forwarded_for);
+        if let Some(id) = &visit.id {
             parts.headers.insert(REQUEST_ID, id.clone());
         }
         // What hyper keeps there is about the client's connection.
@@ -204,7 +264,12 @@ impl Gateway {
             Patience::Total(_) => None,
             Patience::Idle(_) => Some(Progress::new()),
         };
-        let body = RequestBody::new(body, route.body_bytes_max, progress.clone());
+        let body = RequestBody::new(body, route.body_bytes_max, progress.clone())
+            .announced(flight.arrival());
+        let body = match route.patience {
+            Patience::Total(_) => body.paced(self.limits.body_pace()),
+            Patience::Idle(_) => body,
+        };
         let sent = self
             .upstreams
             .send(route.service, Request::from_parts(parts, body));
@@ -212,6 +277,7 @@ impl Gateway {
         let answer = answer
             .unwrap_or_else(|patience| Err(Error::Late { service: route.service, patience }))?;
 
+        drop(flight);
         let until = route.endless.then_some(&self.draining);
         let (mut parts, body) = answer.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);

@@ -1,7 +1,8 @@
 //! The connections: how many, how patient with them, how they end.
 //!
-//! **Invariants:** at most [`CONNECTIONS_MAX`] are open, and further ones wait in
-//! the kernel's queue; told to stop, it accepts none, closes the idle ones, lets
+//! **Invariants:** no more than configured are open: further ones wait in the
+//! kernel's queue, and those of an address that has enough are closed at once; a
+//! client that is too slow to send a head or to read is cut; told to stop, it accepts none, closes the idle ones, lets
 //! requests in flight finish for [`DRAIN_PATIENCE`] and cuts what is left.
 
 use std::net::SocketAddr;
@@ -16,16 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::client;
 use crate::door::Door;
 use crate::proxy::Gateway;
 use crate::tls::{Tls, redirect};
-
-/// Open connections. An idle one costs some 20 KiB.
-const CONNECTIONS_MAX: usize = 4096;
-
-/// How long a client may take for a request's head, and how long a connection may
-/// be idle between two.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request's head, in bytes: the longest token and an ample query.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -47,9 +42,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new(address: SocketAddr) -> Self {
-        let ip = address.ip().to_canonical().to_string();
-        let forwarded_for = HeaderValue::try_from(ip).expect("an IP address is visible ASCII");
+    /// Somebody at this address.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let forwarded_for = client::value(address.ip().to_canonical());
         Self { address, forwarded_for }
     }
 }
@@ -62,12 +57,15 @@ pub(crate) async fn serve(
     tls: Option<Tls>,
     stop: CancellationToken,
 ) {
+    let limits = gateway.limits().clone();
+    let connections_max = limits.settings().connections as usize;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(limits.settings().head_patience())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
     let door = Arc::new(Door::new(http, HEAD_BYTES_MAX, tls));
+    let refused = metrics::counter!("konbini_gateway_connections_refused_total");
     let mut connections = JoinSet::new();
     if let (Some(redirect), Ok(secure)) = (redirect, listener.local_addr()) {
         connections.spawn(redirect::serve(redirect, secure.port(), stop.clone()));
@@ -80,11 +78,18 @@ pub(crate) async fn serve(
                     tracing::error!(%error, "a connection's task failed");
                 }
             }
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, address)) => {
-                    let (door, gateway, stop) = (door.clone(), gateway.clone(), stop.clone());
-                    connections.spawn(connection(door, stream, address, gateway, stop));
-                }
+            accepted = listener.accept(), if connections.len() < connections_max => match accepted {
+                Ok((stream, address)) => match limits.connection(address.ip()) {
+                    Some(place) => {
+                        let (door, gateway, stop) = (door.clone(), gateway.clone(), stop.clone());
+                        let served = connection(door, stream, address, gateway, stop);
+                        connections.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                    None => refused.increment(1),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -111,9 +116,9 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
-    let peer = Peer::new(address);
+    let (peer, pace) = (Peer::new(address), gateway.limits().write_pace());
     let answer = move |request| gateway.clone().handle(peer.clone(), request);
-    if let Err(error) = door.serve(stream, stop, answer).await {
+    if let Err(error) = door.serve(stream, pace, stop, answer).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }
 }

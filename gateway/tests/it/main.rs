@@ -4,6 +4,8 @@
 
 mod acme;
 mod authority;
+mod limits;
+mod patience;
 mod proxying;
 mod smuggling;
 mod stopping;

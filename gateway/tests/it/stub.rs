@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 type StubBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A played service. It answers every request with 200, unless the path says
-/// otherwise: `…/broken` closes the connection, `…/drip` answers with what the
+/// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip` answers with what the
 /// test drips, `…/piecewise` reports the request's body piece by piece.
 pub(crate) struct Stub {
     inner: Arc<Inner>,
@@ -125,6 +125,9 @@ async fn answer(
     if path.ends_with("/broken") {
         *inner.broken.lock().unwrap() += 1;
         return Err("broken".into());
+    }
+    if path.ends_with("/hang") {
+        std::future::pending::<()>().await;
     }
     if path.ends_with("/drip") {
         let drops = inner.drip.lock().unwrap().take().ok_or("no drip")?;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-pub use self::gateway::{Acme, Gateway, Tls};
+pub use self::gateway::{Acme, Cors, Gateway, Limits, Tls};
 pub use self::keys::Keys;
 pub use self::mail::{Mail, Security};
 pub use self::notifications::Notifications;

@@ -1,11 +1,17 @@
 //! Logs and metrics of a process.
 
-use std::io::IsTerminal;
+mod lossy;
+
+use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use self::lossy::Lossy;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +33,42 @@ const SECONDS: [f64; 12] = [
 /// How often samples are folded into their buckets.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
+/// The target of lines about requests. They are wanted whenever somebody writes
+/// them, and may be lost, which no other line may.
+pub const ACCESS: &str = "access";
+
+/// Which way a line goes.
+struct Lines(Lossy);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Box<dyn io::Write + 'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Box::new(io::stderr())
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Self::Writer {
+        if about.target() == ACCESS {
+            Box::new(self.0.clone())
+        } else {
+            self.make_writer()
+        }
+    }
+}
+
 /// Starts logging to standard error and collecting metrics, once a process.
 /// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
 /// one means `info`.
 pub fn start(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(format!("{filter},zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
+    let filter = EnvFilter::try_new(format!("{filter},{ACCESS}=info,zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
         .unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(Lines(Lossy::stderr()));
     // A process that logs already, a test's, keeps its subscriber.
     let _ = match format {
         LogFormat::Human => lines
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .compact()
             .try_init(),

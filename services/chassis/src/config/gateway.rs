@@ -3,13 +3,18 @@
 
 mod acme;
 mod tls;
+mod cors;
+mod limits;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::acme::Acme;
 pub use self::tls::Tls;
+pub use self::cors::Cors;
+pub use self::limits::Limits;
 
 /// `[gateway]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +26,18 @@ pub struct Gateway {
     pub tls: Tls,
     /// How its certificates come by themselves.
     pub acme: Acme,
+    /// Networks, as `10.0.0.0/8`, whose word on where a request comes from is
+    /// believed (`Forwarded`, RFC 7239, or `X-Forwarded-For`). Such a proxy must name
+    /// every client it speaks for: what it says nothing about counts as its own.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether every request is written to the log, as a line of the target
+    /// `access`. Metrics count requests either way, and a line each wears a small
+    /// host's disk, so nobody's are written unless asked for.
+    pub access_log: bool,
+    /// How much of everything one client and all of them may have.
+    pub limits: Limits,
+    /// What scripts of other sites may do.
+    pub cors: Cors,
 }
 
 impl Default for Gateway {
@@ -29,6 +46,10 @@ impl Default for Gateway {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             tls: Tls::default(),
             acme: Acme::default(),
+            trusted_proxies: Vec::new(),
+            access_log: false,
+            limits: Limits::default(),
+            cors: Cors::default(),
         }
     }
 }
@@ -36,7 +57,13 @@ impl Default for Gateway {
 impl Gateway {
     pub(super) fn check(&self) -> Result<(), String> {
         self.tls.check(&self.acme)?;
-        self.acme.check()
+        self.acme.check()?;
+        self.limits.check()?;
+        self.cors.check()?;
+        if self.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {
+            return Err("gateway.trusted_proxies must not be everybody: name the proxies".into());
+        }
+        Ok(())
     }
 
     /// Whether it speaks TLS, and only that.

@@ -1,0 +1,171 @@
+//! The access log, and what is held for as long as an answer is on its way.
+//!
+//! A line is written when an answer has left, or could not: then the bytes that
+//! went are known. It names who asked for what and how that went; never a token and
+//! never a query, whose values may be anybody's. With the log off nothing is
+//! collected.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use chassis::http::RequestId;
+use chassis::telemetry::ACCESS;
+use http::{Method, StatusCode, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use mesh::{Id, kinds};
+
+use crate::body::Body;
+use crate::limits::Entered;
+
+/// A path in a line, in bytes; ours have less than 200.
+const PATH_BYTES_MAX: usize = 512;
+
+/// A request's line.
+pub(crate) struct Line {
+    /// When its head was there.
+    pub(crate) started: Instant,
+    /// Its name.
+    pub(crate) request_id: RequestId,
+    /// Where it came from.
+    pub(crate) client: IpAddr,
+    /// Who asked, if a token said so.
+    pub(crate) user: Option<Id<kinds::User>>,
+    /// What it wanted.
+    pub(crate) method: Method,
+    /// Of what; only its path is written.
+    pub(crate) uri: Uri,
+    /// Whose that is.
+    pub(crate) route: &'static str,
+    /// What it was told.
+    pub(crate) status: StatusCode,
+    /// How much of an answer's body has left.
+    pub(crate) bytes: u64,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let RequestId(request_id) = &self.request_id;
+        let path = self.uri.path();
+        let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+        let user_id = self.user.map(|id| id.to_string());
+        tracing::info!(
+            target: ACCESS,
+            method = self.method.as_str(),
+            path,
+            route = self.route,
+            status = self.status.as_u16(),
+            bytes = self.bytes,
+            duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            request_id,
+            client = %self.client,
+            user_id,
+            "answered"
+        );
+    }
+}
+
+/// What ends with an answer.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// Its place among open streams.
+    pub(crate) place: Option<Entered>,
+    /// Its line of the log.
+    pub(crate) line: Option<Line>,
+}
+
+/// An answer's body with what it holds.
+pub(crate) struct Watched {
+    body: Body,
+    held: Option<Box<Held>>,
+}
+
+impl Watched {
+    /// `body`, holding this until it has left.
+    pub(crate) fn new(body: Body, held: Held) -> Self {
+        let is_needed = held.place.is_some() || held.line.is_some();
+        Self { body, held: is_needed.then(|| Box::new(held)) }
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Held { line: Some(line), .. }) = self.held.as_deref_mut()
+            && let Some(Ok(frame)) = &frame
+        {
+            line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_tells_all_but_secrets() {
+        let lines = Lines::default();
+        let made = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || made.clone())
+            .finish();
+        let user = Id::new();
+        tracing::subscriber::with_default(subscriber, || {
+            drop(Line {
+                started: Instant::now(),
+                request_id: RequestId("abc".into()),
+                client: [192, 0, 2, 1].into(),
+                user: Some(user),
+                method: Method::GET,
+                uri: Uri::from_static("/v1/orders?email=secret"),
+                route: "/v1/orders",
+                status: StatusCode::OK,
+                bytes: 11,
+            });
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["target"], "access");
+        assert_eq!(line["path"], "/v1/orders");
+        assert_eq!(line["client"], "192.0.2.1");
+        assert_eq!(line["user_id"], user.to_string());
+        assert_eq!((&line["status"], &line["bytes"]), (&200.into(), &11.into()));
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

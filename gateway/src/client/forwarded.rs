@@ -1,0 +1,132 @@
+//! The two headers in which proxies say whom they speak for: `Forwarded` (RFC 7239)
+//! and the older `X-Forwarded-For`.
+//!
+//! **Invariant:** a quote that a client left open swallows no proxy's word: such a
+//! header is read as naming nobody.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
+
+const CUSTOMARY: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A request's way: the client's side first; `None` for whom no address is given.
+type Path = Vec<Option<IpAddr>>;
+
+/// The way by `X-Forwarded-For`, if there is one.
+pub(super) fn customary(headers: &HeaderMap) -> Option<Path> {
+    read(headers, &CUSTOMARY, |line| {
+        Some(line.split(',').map(node).collect())
+    })
+}
+
+/// The way by `Forwarded`, if there is one.
+pub(super) fn standard(headers: &HeaderMap) -> Option<Path> {
+    read(headers, &FORWARDED, |line| {
+        let elements = split(line, ',')?;
+        elements.into_iter().map(element).collect()
+    })
+}
+
+/// All lines of a header; a line that cannot be read names nobody.
+fn read(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    line: impl Fn(&str) -> Option<Path>,
+) -> Option<Path> {
+    let mut lines = headers.get_all(name).iter().peekable();
+    lines.peek()?;
+    let paths = lines.map(|value| {
+        let path = value.to_str().ok().and_then(&line);
+        path.unwrap_or_else(|| vec![None])
+    });
+    Some(paths.flatten().collect())
+}
+
+/// What `for` says in one element (RFC 7239 §4); `None` if it is malformed.
+fn element(text: &str) -> Option<Option<IpAddr>> {
+    let mut said = None;
+    for pair in split(text, ';')? {
+        let (name, value) = pair.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("for") {
+            said = node(value.trim().trim_matches('"'));
+        }
+    }
+    Some(said)
+}
+
+/// Splits outside of quoted strings (RFC 9110 §5.6.4); `None` if one is left open.
+fn split(text: &str, at: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (index, one) in text.char_indices() {
+        match one {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if one == at && !is_quoted => {
+                parts.push(&text[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!is_quoted).then_some(parts)
+}
+
+/// An address, perhaps with a port (RFC 7239 §6).
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let ip = bare.unwrap_or(text).parse().ok();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    ip.or_else(with_port).map(|ip| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_and_their_ports() {
+        let read = |text| node(text).map(|ip| ip.to_string());
+        for (text, ip) in [
+            (" 192.0.2.1 ", Some("192.0.2.1")),
+            ("192.0.2.1:80", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("::ffff:192.0.2.1", Some("192.0.2.1")),
+            ("_x", None),
+            ("unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text).as_deref(), ip, "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_hide_no_comma_that_is_none() {
+        let mut headers = HeaderMap::new();
+        let mut path = |text: &str| {
+            headers.insert(FORWARDED, text.parse().unwrap());
+            let path = standard(&headers).unwrap();
+            let show = |ip: Option<IpAddr>| ip.map_or("?".into(), |ip| ip.to_string());
+            path.into_iter().map(show).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            path("For=192.0.2.1;proto=http, for=\"[::1]:1\""),
+            "192.0.2.1 ::1"
+        );
+        assert_eq!(
+            path("for=192.0.2.1;host=\"x,for=192.0.2.9;y=\""),
+            "192.0.2.1"
+        );
+        assert_eq!(path("for=192.0.2.9;x=\", for=192.0.2.1;host=h"), "?");
+        assert_eq!(path("proto=https"), "?");
+    }
+}

@@ -1,0 +1,188 @@
+//! How much of the gateway one client may have, and how much all of them.
+//!
+//! | bound | of | beyond it |
+//! | --- | --- | --- |
+//! | connections | an address | closed at once |
+//! | requests a second | an address, a user | 429 with `Retry-After` |
+//! | open streams | an address, everybody | 429, 503 |
+//! | slowness | a head, a body, a reader (`pace`) | cut |
+//!
+//! This host is exempt, since whoever is on it has the shop anyway; whoever comes
+//! through a trusted proxy is not.
+//!
+//! **Invariant:** nothing here grows with the number of clients that were ever
+//! seen: rates are counted in tables of a fixed size, and the rest is counted only
+//! for as long as it is open.
+
+mod rate;
+mod table;
+mod tally;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chassis::Problem;
+use chassis::config;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use mesh::{Id, kinds};
+
+use crate::client::{Client, Proxies, network};
+use crate::pace::Pace;
+
+pub(crate) use self::rate::Left;
+use self::rate::Rate;
+pub(crate) use self::tally::Entered;
+use self::tally::Tally;
+
+/// draft-ietf-httpapi-ratelimit-headers-10, §3 and §4.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Everything that is counted.
+pub(crate) struct Limits {
+    settings: config::Limits,
+    proxies: Proxies,
+    address: Option<Rate>,
+    user: Option<Rate>,
+    policy: HeaderValue,
+    connections: Arc<Tally>,
+    streams: Arc<Tally>,
+}
+
+/// What is left of a request's rates: its address's, then its user's.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Rates {
+    address: Option<Left>,
+    user: Option<Left>,
+}
+
+impl Limits {
+    /// As configured.
+    pub(crate) fn new(config: &config::Gateway) -> Self {
+        let settings = config.limits.clone();
+        let of = |name, per_second, burst| Rate::new(name, per_second, burst);
+        let address = of(
+            "address",
+            settings.address_per_second,
+            settings.address_burst,
+        );
+        let user = of("user", settings.user_per_second, settings.user_burst);
+        let policies: Vec<_> = [&address, &user]
+            .into_iter()
+            .flatten()
+            .map(Rate::policy)
+            .collect();
+        let policy = HeaderValue::try_from(policies.join(", "));
+        Self {
+            proxies: Proxies::new(&config.trusted_proxies),
+            address,
+            user,
+            policy: policy.expect("names and numbers are visible ASCII"),
+            connections: Tally::new(),
+            streams: Tally::new(),
+            settings,
+        }
+    }
+
+    /// The numbers.
+    pub(crate) fn settings(&self) -> &config::Limits {
+        &self.settings
+    }
+
+    /// Whose word on where requests come from is believed.
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// How slow the body of a request may be.
+    pub(crate) fn body_pace(&self) -> Pace {
+        let limits = &self.settings;
+        Pace::new(limits.body_patience(), limits.slowest_bytes_per_second)
+    }
+
+    /// How slow a reader of answers may be.
+    pub(crate) fn write_pace(&self) -> Pace {
+        let limits = &self.settings;
+        Pace::new(limits.write_patience(), limits.slowest_bytes_per_second)
+    }
+
+    /// A place for a connection; `None`: its address has enough.
+    pub(crate) fn connection(&self, ip: IpAddr) -> Option<Entered> {
+        let ip = ip.to_canonical();
+        let is_exempt = ip.is_loopback() || self.proxies.trust(ip);
+        let most = if is_exempt {
+            u32::MAX
+        } else {
+            self.settings.connections_per_address
+        };
+        self.connections.enter(network(ip), most)
+    }
+
+    /// A place for an answer that does not end.
+    ///
+    /// # Errors
+    /// 429 when the address has enough, 503 when all together have.
+    pub(crate) fn stream(&self, client: &Client) -> Result<Entered, Problem> {
+        if self.streams.len() >= self.settings.streams as usize {
+            return Err(Problem::busy());
+        }
+        let most = if client.is_local {
+            u32::MAX
+        } else {
+            self.settings.streams_per_address
+        };
+        let entered = self.streams.enter(network(client.ip), most);
+        entered.ok_or_else(|| {
+            Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-streams",
+                "Too many streams are open",
+                format!("{most} streams are open from this address; close one of them"),
+            )
+            .header(RETRY_AFTER, "5")
+        })
+    }
+
+    /// Counts a request of its address's, before anything is done about it.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub(crate) fn request(&self, client: &Client, rates: &mut Rates) -> Result<(), Problem> {
+        match &self.address {
+            Some(rate) if !client.is_local => {
+                let counted = rate.count(network(client.ip));
+                rate::told(counted, &mut rates.address)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a request of a user's, from wherever.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub(crate) fn user(
+        &self,
+        client: &Client,
+        user: Id<kinds::User>,
+        rates: &mut Rates,
+    ) -> Result<(), Problem> {
+        match &self.user {
+            Some(rate) if !client.is_local => {
+                let counted = rate.count(user.uuid().as_u128());
+                rate::told(counted, &mut rates.user)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells a client how it stands, if it is counted.
+    pub(crate) fn tell(&self, rates: &Rates, headers: &mut HeaderMap) {
+        let Some(value) = rate::value(rates.address.as_ref(), rates.user.as_ref()) else {
+            return;
+        };
+        headers.insert(LIMIT, value);
+        headers.insert(POLICY, self.policy.clone());
+    }
+}

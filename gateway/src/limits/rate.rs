@@ -1,0 +1,126 @@
+//! Requests a second, by the generic cell rate algorithm: a quota of so many that
+//! refills at a steady rate.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chassis::Problem;
+use governor::clock::{Clock as _, MonotonicClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::{Quota, RateLimiter};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+
+use super::table::Table;
+
+/// One rate, counted for each of its keys.
+pub(super) struct Rate {
+    name: &'static str,
+    per_second: u32,
+    burst: u32,
+    limiter: RateLimiter<u128, Table, MonotonicClock, StateInformationMiddleware>,
+}
+
+/// How one key stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
+    name: &'static str,
+    /// Requests that may be sent at once.
+    requests: u32,
+    /// Until the whole burst may be sent again.
+    whole_in_seconds: u32,
+    /// Until one may be sent, if none may.
+    wait: Option<Duration>,
+}
+
+impl Rate {
+    /// `per_second` in the long run and `burst` after a pause; `None` for no bound.
+    pub(super) fn new(name: &'static str, per_second: u32, burst: u32) -> Option<Self> {
+        let rate = NonZeroU32::new(per_second)?;
+        let quota = Quota::per_second(rate).allow_burst(NonZeroU32::new(burst)?);
+        let limiter = RateLimiter::new(quota, Table::new(), MonotonicClock);
+        Some(Self { name, per_second, burst, limiter })
+    }
+
+    /// As `RateLimit-Policy` says it.
+    pub(super) fn policy(&self) -> String {
+        let Self { name, burst, .. } = self;
+        let window_seconds = self.seconds(*burst).max(1);
+        format!("\"{name}\";q={burst};w={window_seconds}")
+    }
+
+    /// Counts one request.
+    pub(super) fn count(&self, key: u128) -> Left {
+        let (requests, wait) = match self.limiter.check_key(&key) {
+            Ok(state) => (state.remaining_burst_capacity(), None),
+            Err(until) => (0, Some(until.wait_time_from(self.limiter.clock().now()))),
+        };
+        Left {
+            name: self.name,
+            requests,
+            whole_in_seconds: self.seconds(self.burst - requests.min(self.burst)),
+            wait,
+        }
+    }
+
+    /// How long so many requests take to come back.
+    fn seconds(&self, requests: u32) -> u32 {
+        requests.div_ceil(self.per_second)
+    }
+}
+
+/// Notes how a key stands, and refuses if it must wait.
+pub(super) fn told(left: Left, place: &mut Option<Left>) -> Result<(), Problem> {
+    let refused = left.wait.map(|wait| refusal(left.name, wait));
+    *place = Some(left);
+    refused.map_or(Ok(()), Err)
+}
+
+/// As `RateLimit` says it; `None` if nothing was counted.
+pub(super) fn value(address: Option<&Left>, user: Option<&Left>) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for left in [address, user].into_iter().flatten() {
+        let Left { name, requests, whole_in_seconds, .. } = left;
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{comma}\"{name}\";r={requests};t={whole_in_seconds}");
+    }
+    let text = Some(text).filter(|text| !text.is_empty())?;
+    HeaderValue::try_from(text).ok()
+}
+
+fn refusal(name: &'static str, wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many-requests",
+        "Too many requests",
+        format!("this {name} sends more than its share; nothing was written, wait {seconds} s"),
+    )
+    .member("violated-policies", [name])
+    .header(RETRY_AFTER, &seconds.max(1).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_a_refusal_that_says_how_long() {
+        let rate = Rate::new("address", 1, 3).unwrap();
+        assert_eq!(rate.policy(), "\"address\";q=3;w=3");
+        let left: Vec<_> = (0..4).map(|_| rate.count(7)).collect();
+        let requests: Vec<_> = left.iter().map(|left| left.requests).collect();
+        assert_eq!(requests, [2, 1, 0, 0]);
+        let text = value(Some(&left[0]), Some(&left[3])).unwrap();
+        assert_eq!(text, "\"address\";r=2;t=1, \"address\";r=0;t=3");
+        let mut place = None;
+        assert!(told(left[2].clone(), &mut place).is_ok());
+        let refused = told(left[3].clone(), &mut place).unwrap_err();
+        assert_eq!(refused.status(), 429);
+        assert!(left[3].wait.unwrap() <= Duration::from_secs(1));
+        assert_eq!(rate.count(8).requests, 2, "another has its own");
+        assert!(Rate::new("address", 0, 1).is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! How slow a client may be: the time it is waited for has to be bought with
+//! bytes.
+//!
+//! A client starts with some patience. Waiting for it uses that up, and each byte
+//! buys a little back, never beyond what it started with. So a pause is forgiven
+//! as long as it is no longer than the patience, and a byte a second is not enough
+//! to stay. Time in which nobody waits for it does not count.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// One client's patience.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    patience: Duration,
+    bytes_per_second: u32,
+    left: Duration,
+    waiting_since: Option<Instant>,
+    /// Made when it is first waited for: most never are.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    /// `patience`, bought back at `bytes_per_second`.
+    pub(crate) fn new(patience: Duration, bytes_per_second: u32) -> Self {
+        Self {
+            patience,
+            bytes_per_second,
+            left: patience,
+            waiting_since: None,
+            alarm: None,
+        }
+    }
+
+    /// How long it may make no progress.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// It is being waited for; ready when that has taken too long.
+    pub(crate) fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let deadline = self.waiting_since.unwrap_or(now) + self.left;
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if self.waiting_since.is_none() {
+            self.waiting_since = Some(now);
+            alarm.as_mut().reset(deadline);
+        }
+        alarm.as_mut().poll(cx)
+    }
+
+    /// It moved so many bytes.
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        if let Some(since) = self.waiting_since.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
+        }
+        if self.left < self.patience {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let bought = Duration::from_secs(1) * bytes / self.bytes_per_second;
+            self.left = self.patience.min(self.left + bought);
+        }
+    }
+}
+
+/// A connection whose other end has to read what it is sent.
+pub(crate) struct Paced<S> {
+    stream: S,
+    writing: Pace,
+}
+
+impl<S> Paced<S> {
+    /// `stream`, written to at this pace or faster.
+    pub(crate) fn new(stream: S, writing: Pace) -> Self {
+        Self { stream, writing }
+    }
+
+    fn paced(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.writing.moved(bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                ready!(self.writing.poll_too_slow(cx));
+                let why = "the client reads too slowly";
+                return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, why)));
+            }
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.paced(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.paced(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    /// Whether it is still waited for after so long.
+    async fn is_waited_for(pace: &mut Pace, pause: Duration) -> bool {
+        let too_slow = poll_fn(|cx| pace.poll_too_slow(cx));
+        tokio::time::timeout(pause, too_slow).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_byte_now_and_then_is_too_slow() {
+        let mut pace = Pace::new(PATIENCE, 1024);
+        let started = Instant::now();
+        while is_waited_for(&mut pace, PATIENCE / 5).await {
+            pace.moved(1);
+            assert!(started.elapsed() < 100 * PATIENCE, "a byte is enough");
+        }
+        assert!(started.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_pause_is_forgiven_and_nobody_waiting_is_none() {
+        let mut pace = Pace::new(Duration::from_secs(3600), 1024);
+        for _ in 0..3 {
+            assert!(is_waited_for(&mut pace, PATIENCE).await);
+            assert!(pace.waiting_since.is_some());
+            pace.moved(1024);
+            assert_eq!(pace.left, pace.patience, "bought back");
+        }
+        pace.moved(1);
+        assert_eq!(pace.left, pace.patience, "and no more than that");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut() {
+        let (_unread, end) = tokio::io::duplex(16);
+        let mut paced = Paced::new(end, Pace::new(PATIENCE, 1024));
+        let started = Instant::now();
+        let error = paced.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(started.elapsed() >= PATIENCE);
+    }
+}

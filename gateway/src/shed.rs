@@ -1,0 +1,169 @@
+//! What is refused when there is more to do than can be done.
+//!
+//! Counted are the requests that a service is working on: from the moment the last
+//! of the body is there, so that slow clients count for nothing, to its answer's
+//! head. A service that clears its work has few of them whatever the rate; they
+//! pile up when more comes than it can do, or when it hangs. Nobody waits in a
+//! queue that does not move: beyond its share a request is refused at once with
+//! 503, which says that nothing was written. The cheapest to send again goes
+//! first: reads by nobody in particular, then reads by somebody, then writes, and
+//! last orders, which have the whole bound. The gateway's own pages and answers
+//! that are ready are nobody's work and always given.
+//!
+//! **Invariant:** each service has a bound of its own, so one that hangs takes
+//! nothing from the others.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use chassis::Problem;
+use http::Method;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use crate::routes::{Route, SERVICES};
+
+/// The work of all services.
+pub(crate) struct Shed {
+    in_flight_max: u32,
+    working: Arc<[AtomicU32; SERVICES.len()]>,
+}
+
+/// What a request is worth, in eighths of the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    PublicRead = 4,
+    OwnRead = 5,
+    Write = 7,
+    Order = 8,
+}
+
+impl Worth {
+    fn of(route: &Route, parts: &Parts) -> Self {
+        let is_read = parts.method.is_safe();
+        match route.prefix {
+            "/v1/orders" if parts.method == Method::POST => Self::Order,
+            _ if !is_read => Self::Write,
+            _ if parts.headers.contains_key(AUTHORIZATION) => Self::OwnRead,
+            _ => Self::PublicRead,
+        }
+    }
+}
+
+/// A request on its way to a service and in it, until dropped.
+pub(crate) struct Flight(Arc<Work>);
+
+/// Tells a [`Flight`] that its service has everything it needs.
+#[derive(Debug)]
+pub(crate) struct Arrival(Weak<Work>);
+
+#[derive(Debug)]
+struct Work {
+    working: Arc<[AtomicU32; SERVICES.len()]>,
+    service: usize,
+    is_counted: AtomicBool,
+}
+
+impl Shed {
+    /// With this bound for each service.
+    pub(crate) fn new(in_flight_max: u32) -> Self {
+        Self { in_flight_max, working: Arc::default() }
+    }
+
+    /// Lets a request go to its service.
+    ///
+    /// # Errors
+    /// 503 when others are worth more.
+    pub(crate) fn enter(&self, route: &Route, parts: &Parts) -> Result<Flight, Problem> {
+        let service = SERVICES.iter().position(|one| *one == route.service);
+        let service = service.unwrap_or_default();
+        let share = self.in_flight_max / 8 * Worth::of(route, parts) as u32;
+        if self.working[service].load(Ordering::Relaxed) >= share {
+            metrics::counter!("konbini_gateway_shed_total", "route" => route.prefix).increment(1);
+            return Err(Problem::busy());
+        }
+        Ok(Flight(Arc::new(Work {
+            working: self.working.clone(),
+            service,
+            is_counted: AtomicBool::new(false),
+        })))
+    }
+}
+
+impl Flight {
+    /// Who has to be told when the request's body is there.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival(Arc::downgrade(&self.0))
+    }
+}
+
+impl Arrival {
+    /// The body is there.
+    pub(crate) fn tell(&self) {
+        if let Some(work) = self.0.upgrade()
+            && !work.is_counted.swap(true, Ordering::Relaxed)
+        {
+            work.working[work.service].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if *self.is_counted.get_mut() {
+            self.working[self.service].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes;
+    use http::Request;
+
+    fn try_enter(shed: &Shed, method: &str, path: &str, has_token: bool) -> Option<Flight> {
+        let mut request = Request::builder().method(method).uri(path);
+        if has_token {
+            request = request.header(AUTHORIZATION, "Bearer x");
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let route = routes::find(&parts.method, path).unwrap();
+        shed.enter(route, &parts).ok()
+    }
+
+    #[test]
+    fn the_cheapest_to_send_again_goes_first() {
+        let shed = Shed::new(8);
+        let arrive = |flight: Flight| {
+            flight.arrival().tell();
+            flight.arrival().tell();
+            flight
+        };
+        let order = || try_enter(&shed, "POST", "/v1/orders", true);
+        let mut flights: Vec<_> = (0..4).map(|_| arrive(order().unwrap())).collect();
+        // Of another service, and one whose body is still coming.
+        let others = (
+            try_enter(&shed, "GET", "/v1/products", false).unwrap(),
+            order().unwrap(),
+        );
+        let read = |has_token| try_enter(&shed, "GET", "/v1/orders", has_token);
+        let write = || try_enter(&shed, "POST", "/v1/payments/webhook", false);
+        assert!(read(false).is_none());
+        flights.push(arrive(read(true).unwrap()));
+        assert!(read(true).is_none());
+        flights.push(arrive(write().unwrap()));
+        flights.push(arrive(write().unwrap()));
+        assert!(write().is_none());
+        flights.push(arrive(order().unwrap()));
+        assert!(order().is_none());
+        drop((flights, others));
+        assert!(read(false).is_some());
+        let working = shed.working.iter();
+        assert!(
+            working
+                .into_iter()
+                .all(|one| one.load(Ordering::Relaxed) == 0)
+        );
+    }
+}

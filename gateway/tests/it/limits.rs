@@ -1,0 +1,262 @@
+//! How much one client may have, who a client is, and what goes first when there
+//! is too much to do.
+
+use std::net::UdpSocket;
+
+use chassis::Config;
+use chassis::config::{Cors, Limits};
+use chassis::testing::{Answer, Person, TestService, eventually, send};
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::stub::Stub;
+
+/// A shop behind a proxy that is this host.
+fn behind_a_proxy(limits: Limits) -> Config {
+    let mut config = Config::default();
+    config.gateway.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    config.gateway.limits = limits;
+    config
+}
+
+async fn gateway(config: Config) -> TestService {
+    TestService::start_with(config, "gateway", gateway::open, &[]).await
+}
+
+/// A read through the proxy, which says it is for `client`.
+async fn read(person: &Person, path: &str, client: &str) -> Answer {
+    let request = person.request(Method::GET, path);
+    send(request.header("x-forwarded-for", client)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_and_a_user_have_their_share() {
+    let limits = Limits {
+        address_per_second: 1,
+        address_burst: 3,
+        user_per_second: 1,
+        user_burst: 4,
+        ..Limits::default()
+    };
+    let test = gateway(behind_a_proxy(limits)).await;
+    let orders = Stub::start(&test, "orders").await;
+    let anonymous = test.anonymous();
+    for left in [2, 1, 0] {
+        let answer = read(&anonymous, "/livez", "192.0.2.1").await;
+        assert_eq!(answer.status, 200);
+        let policy = "\"address\";q=3;w=3, \"user\";q=4;w=4";
+        assert_eq!(answer.headers["ratelimit-policy"], policy);
+        let stand = format!("\"address\";r={left};t={}", 3 - left);
+        assert_eq!(answer.headers["ratelimit"], stand);
+    }
+    let answer = read(&anonymous, "/livez", "192.0.2.1").await;
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (429, "too-many-requests")
+    );
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.headers["ratelimit"], "\"address\";r=0;t=3");
+    assert_eq!(answer.body["violated-policies"], json!(["address"]));
+
+    assert_eq!(read(&anonymous, "/livez", "192.0.2.2").await.status, 200);
+    for host in ["::1", "::2", "::3"] {
+        let client = format!("2001:db8:{host}");
+        assert_eq!(read(&anonymous, "/livez", &client).await.status, 200);
+    }
+    let neighbour = read(&anonymous, "/livez", "2001:db8::4").await;
+    assert_eq!(neighbour.status, 429, "a /64 is one address");
+    let here = anonymous.get("/livez").await;
+    assert!(here.status == 200 && !here.headers.contains_key("ratelimit"));
+
+    let customer = test.customer();
+    for address in 10..14 {
+        let client = format!("192.0.2.{address}");
+        let answer = read(&customer, "/v1/orders", &client).await;
+        assert_eq!(answer.status, 200);
+        let seen = orders.seen().pop().unwrap();
+        assert_eq!(seen.headers["x-forwarded-for"], client);
+    }
+    let answer = read(&customer, "/v1/orders", "192.0.2.14").await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.body["violated-policies"], json!(["user"]));
+    assert_eq!(
+        answer.headers["ratelimit"],
+        "\"address\";r=2;t=1, \"user\";r=0;t=4"
+    );
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_trusted_proxy_is_believed() {
+    let test = gateway(behind_a_proxy(Limits::default())).await;
+    let products = Stub::start(&test, "products").await;
+    let anonymous = test.anonymous();
+    let request = anonymous
+        .request(Method::GET, "/v1/products")
+        .header("forwarded", "for=127.0.0.1, for=\"[2001:db8::7]:80\"")
+        .header("via", "1.1 proxy");
+    assert_eq!(send(request).await.status, 200);
+    let seen = products.seen().pop().unwrap();
+    assert_eq!(seen.headers["x-forwarded-for"], "2001:db8::7");
+    assert!(!seen.headers.contains_key("forwarded"));
+    let via: Vec<_> = seen.headers.get_all("via").iter().collect();
+    assert_eq!(via, ["1.1 proxy", "1.1 konbini"]);
+
+    let contradicts = anonymous
+        .request(Method::GET, "/v1/products")
+        .header("forwarded", "for=127.0.0.1")
+        .header("x-forwarded-for", "198.51.100.1");
+    assert_eq!(send(contradicts).await.status, 200);
+    let seen = products.seen().pop().unwrap();
+    assert_eq!(seen.headers["x-forwarded-for"], "0.0.0.0");
+    // Metrics are for this host, and a proxy on it is not this host.
+    let outside = read(&anonymous, "/metrics", "198.51.100.1").await;
+    assert_eq!(outside.status, 401);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_connections() {
+    let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent; 192.0.2.0/24 is for documentation.
+    let is_connected = probe.connect("192.0.2.1:9").is_ok();
+    let own = probe.local_addr().unwrap().ip();
+    if !is_connected || own.is_loopback() || own.is_unspecified() {
+        println!("skipped: this host has no address but loopback");
+        return;
+    }
+    let mut config = Config::default();
+    config.gateway.listen = ([0, 0, 0, 0], 0).into();
+    config.gateway.limits.connections_per_address = 2;
+    let test = gateway(config).await;
+    let mut address = test.address;
+    address.set_ip(own);
+    let ask = || async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+        let mut first = [0; 15];
+        let asked = stream.write_all(request).await;
+        let is_answered = asked.is_ok() && stream.read_exact(&mut first).await.is_ok();
+        is_answered.then_some(stream)
+    };
+    let (one, two) = (ask().await.unwrap(), ask().await.unwrap());
+    assert!(ask().await.is_none(), "closed at once");
+    assert_eq!(test.anonymous().get("/livez").await.status, 200);
+    drop(one);
+    eventually("there is room again", || async { ask().await.is_some() }).await;
+    drop(two);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_streams() {
+    let limits = Limits { streams_per_address: 1, ..Limits::default() };
+    let test = gateway(behind_a_proxy(limits)).await;
+    let notifications = Stub::start(&test, "notifications").await;
+    let customer = test.customer();
+    let drip = notifications.drip();
+    drip.send("id: 1\n\n".into()).await.unwrap();
+    let stream = "/v1/notifications/stream";
+    let open = customer
+        .request(Method::GET, &format!("{stream}/drip"))
+        .header("x-forwarded-for", "192.0.2.1");
+    let open = open.send().await.unwrap();
+    let answer = read(&customer, stream, "192.0.2.1").await;
+    assert_eq!((answer.status, answer.problem()), (429, "too-many-streams"));
+    assert_eq!(read(&customer, stream, "192.0.2.2").await.status, 200);
+    assert_eq!(customer.get(stream).await.status, 200);
+    drop((open, drip));
+    eventually("there is room again", || async {
+        read(&customer, stream, "192.0.2.1").await.status == 200
+    })
+    .await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
+    let limits = Limits { in_flight: 8, ..Limits::default() };
+    let test = gateway(behind_a_proxy(limits)).await;
+    let _products = Stub::start(&test, "products").await;
+    let _orders = Stub::start(&test, "orders").await;
+    let (anonymous, customer) = (test.anonymous(), test.customer());
+    let hang = |method| {
+        let request = customer.request(method, "/v1/products/hang");
+        tokio::spawn(request.send())
+    };
+    let mut hanging: Vec<_> = (0..4).map(|_| hang(Method::GET)).collect();
+    let status = |person: &Person, method| {
+        let request = person.request(method, "/v1/products");
+        async { send(request).await.status }
+    };
+    eventually("reads by nobody are refused", || async {
+        status(&anonymous, Method::GET).await == 503
+    })
+    .await;
+    let refused = anonymous.get("/v1/products").await;
+    assert_eq!((refused.status, refused.problem()), (503, "busy"));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(status(&customer, Method::GET).await, 200);
+    hanging.push(hang(Method::GET));
+    eventually("reads by somebody are refused", || async {
+        status(&customer, Method::GET).await == 503
+    })
+    .await;
+    assert_eq!(status(&customer, Method::POST).await, 200);
+    hanging.extend((0..2).map(|_| hang(Method::POST)));
+    eventually("writes are refused", || async {
+        status(&customer, Method::POST).await == 503
+    })
+    .await;
+
+    assert_eq!(anonymous.get("/livez").await.status, 200);
+    assert_eq!(customer.get("/v1/orders").await.status, 200);
+    for one in &hanging {
+        one.abort();
+    }
+    eventually("everybody is served again", || async {
+        status(&anonymous, Method::GET).await == 200
+    })
+    .await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_are_told_what_they_may_do() {
+    let mut config = Config::default();
+    config.gateway.cors = Cors {
+        origins: vec!["https://shop.test".into()],
+        credentials: true,
+        max_age_seconds: 600,
+    };
+    let test = gateway(config).await;
+    let anonymous = test.anonymous();
+    let preflight = |origin| {
+        let request = anonymous.request(Method::OPTIONS, "/v1/products");
+        let request = request.header("origin", origin);
+        send(request.header("access-control-request-method", "PATCH"))
+    };
+    let answer = preflight("https://shop.test").await;
+    assert_eq!(answer.status, 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "https://shop.test"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-max-age", "600"),
+        ("vary", "Origin"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(answer.headers[name], value, "{name}");
+    }
+    let stranger = preflight("https://evil.test").await;
+    let allowed = "access-control-allow-origin";
+    assert!(!stranger.headers.contains_key(allowed));
+    let plain = anonymous.get("/livez").await;
+    assert_eq!(plain.headers["vary"], "Origin");
+    assert!(!plain.headers.contains_key(allowed) && !plain.headers.contains_key("server"));
+    test.finish().await;
+}

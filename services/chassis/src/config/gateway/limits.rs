@@ -1,0 +1,146 @@
+//! `[gateway.limits]`: how much of everything one client and all of them may have,
+//! and how slow they may be.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// `[gateway.limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open connections, 16..=65,536. Further ones wait in the kernel's queue.
+    pub connections: u32,
+    /// Open connections of one address, 1..=65,536; further ones are closed at
+    /// once. This host and trusted proxies may have any number.
+    pub connections_per_address: u32,
+    /// Open streams of notifications, 1..=65,536: fewer than connections, so that
+    /// there is always one for somebody else.
+    pub streams: u32,
+    /// Open streams of one address, 1..=65,536; of this host any number.
+    pub streams_per_address: u32,
+    /// Requests a second of one address in the long run, 0..=1,000,000; 0: any
+    /// number. Those of this host are not counted.
+    pub address_per_second: u32,
+    /// How many an address may send at once after a pause, 1..=1,000,000.
+    pub address_burst: u32,
+    /// Requests a second of one user, from wherever, 0..=1,000,000; 0: any number.
+    pub user_per_second: u32,
+    /// How many a user may send at once after a pause, 1..=1,000,000.
+    pub user_burst: u32,
+    /// Requests that one service may be working on, 8..=65,536. The nearer to it,
+    /// the more is refused, reads by nobody in particular first.
+    pub in_flight: u32,
+    /// How long a request's head may take, and how long a connection may be idle
+    /// between two, in milliseconds, 10..=300,000.
+    pub head_ms: u64,
+    /// How long a request's body may make no progress, in milliseconds,
+    /// 10..=300,000.
+    pub body_ms: u64,
+    /// How long a client may read nothing of what it is sent, in milliseconds,
+    /// 10..=300,000.
+    pub write_ms: u64,
+    /// The least progress that buys a slow client more of that time, in bytes a
+    /// second, 1..=1,000,000.
+    pub slowest_bytes_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_address: 256,
+            streams: 3584,
+            streams_per_address: 64,
+            address_per_second: 100,
+            address_burst: 400,
+            user_per_second: 50,
+            user_burst: 200,
+            in_flight: 1024,
+            head_ms: 10_000,
+            body_ms: 10_000,
+            write_ms: 60_000,
+            slowest_bytes_per_second: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// [`head_ms`](Self::head_ms).
+    pub fn head_patience(&self) -> Duration {
+        Duration::from_millis(self.head_ms)
+    }
+
+    /// [`body_ms`](Self::body_ms).
+    pub fn body_patience(&self) -> Duration {
+        Duration::from_millis(self.body_ms)
+    }
+
+    /// [`write_ms`](Self::write_ms).
+    pub fn write_patience(&self) -> Duration {
+        Duration::from_millis(self.write_ms)
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        const COUNT: RangeInclusive<u64> = 1..=65_536;
+        const RATE: u64 = 1_000_000;
+        const PATIENCE: RangeInclusive<u64> = 10..=300_000;
+        let bounds = [
+            ("connections", u64::from(self.connections), 16..=65_536),
+            (
+                "connections_per_address",
+                self.connections_per_address.into(),
+                COUNT,
+            ),
+            ("streams", self.streams.into(), COUNT),
+            (
+                "streams_per_address",
+                self.streams_per_address.into(),
+                COUNT,
+            ),
+            (
+                "address_per_second",
+                self.address_per_second.into(),
+                0..=RATE,
+            ),
+            ("address_burst", self.address_burst.into(), 1..=RATE),
+            ("user_per_second", self.user_per_second.into(), 0..=RATE),
+            ("user_burst", self.user_burst.into(), 1..=RATE),
+            ("in_flight", self.in_flight.into(), 8..=65_536),
+            ("head_ms", self.head_ms, PATIENCE),
+            ("body_ms", self.body_ms, PATIENCE),
+            ("write_ms", self.write_ms, PATIENCE),
+            (
+                "slowest_bytes_per_second",
+                self.slowest_bytes_per_second.into(),
+                1..=RATE,
+            ),
+        ];
+        for (name, value, range) in bounds {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                return Err(format!("gateway.limits.{name} must be {least}..{most}"));
+            }
+        }
+        if self.streams >= self.connections {
+            return Err("gateway.limits.streams must be less than connections".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_at_fault_is_named() {
+        Limits::default().check().unwrap();
+        let fault = |limits: Limits| limits.check().unwrap_err();
+        let slow = Limits { head_ms: 5, ..Limits::default() };
+        assert_eq!(fault(slow), "gateway.limits.head_ms must be 10..300000");
+        let all = Limits { streams: 4096, ..Limits::default() };
+        assert!(fault(all).contains("less than connections"));
+    }
+}
