@@ -1,13 +1,15 @@
 //! konbini-bench: load, replays and torture from outside.
 //!
 //! Everything that measures a shop speaks to it over HTTP as a customer would;
-//! only the store's own rigs link a crate of ours, and it is `store`. No service
-//! is ever linked here. This file only names the subcommands; each module owns
-//! its `Args` and its `run`, and a run that found fault ends with exit code 1.
+//! only the store's own rigs link a crate of ours, `store`, and a played service
+//! the `mesh` that it is announced on. No service is ever linked here. This file
+//! only names the subcommands; each module owns its `Args` and its `run`, and a run
+//! that found fault ends with exit code 1.
 
 mod aged;
 mod catalogue;
 mod client;
+mod doors;
 mod flood;
 mod import;
 mod lines;
@@ -59,6 +61,7 @@ enum Command {
     Payments(payments::Args),
     Flood(flood::Args),
     Slow(slow::Args),
+    Doors(doors::Args),
     Notify(telling::Args),
     Timing(timing::Args),
     Store(store_bench::Args),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Payments(args) => over_http(payments::run(args)),
         Command::Flood(args) => over_http(flood::run(args)),
         Command::Slow(args) => over_http(slow::run(args)),
+        Command::Doors(args) => over_http(doors::run(args)),
         Command::Notify(args) => over_http(telling::run(args)),
         Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),

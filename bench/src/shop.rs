@@ -268,7 +268,14 @@ impl Shop {
         folder.keep()
     }
 
-    fn data(&self) -> PathBuf {
+    /// The number of a running process.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        let process = self.processes.iter().find(|process| process.name == name);
+        process.map(|process| process.child.id())
+    }
+
+    /// The shop's data folder.
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

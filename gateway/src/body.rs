@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::Error;
 use crate::pace::Pace;
 use crate::shed::Arrival;
+use crate::upstream::FarBody;
 
 /// How long a service may send nothing in the middle of an answer. A stream of
 /// notifications shows a sign of life every 15 s.
@@ -77,7 +78,9 @@ pub(crate) struct RequestBody {
     progress: Option<Arc<Progress>>,
     pace: Option<Pace>,
     arrival: Option<Arrival>,
-    fault: Fault,
+    /// Whether the client sends it whatever it is answered.
+    is_coming: bool,
+    fault: Option<Fault>,
 }
 
 impl RequestBody {
@@ -90,18 +93,23 @@ impl RequestBody {
             progress: None,
             pace: None,
             arrival: None,
-            fault: Fault::default(),
+            is_coming: false,
+            fault: None,
         }
     }
 
-    /// Where its failure will be seen.
-    pub(crate) fn fault(&self) -> Fault {
-        self.fault.clone()
+    /// Where its failure will be seen; nowhere if there is nothing that could fail.
+    pub(crate) fn fault(&mut self) -> Option<Fault> {
+        self.incoming.as_ref()?;
+        Some(self.fault.get_or_insert_default().clone())
     }
 
     fn failed(&self, error: Error) -> Error {
         // The first is the cause of any other.
-        self.fault.0.get_or_init(|| error).clone()
+        match &self.fault {
+            Some(fault) => fault.0.get_or_init(|| error).clone(),
+            None => error,
+        }
     }
 
     /// At most `bytes_max` bytes, telling `progress` of each piece.
@@ -114,8 +122,17 @@ impl RequestBody {
             progress,
             pace: None,
             arrival: None,
-            fault: Fault::default(),
+            is_coming: true,
+            fault: None,
         }
+    }
+
+    /// With `is_held_back` nothing is sent before it is asked for (`Expect`, RFC 9110
+    /// §10.1.1).
+    #[must_use]
+    pub(crate) fn held_back(mut self, is_held_back: bool) -> Self {
+        self.is_coming = !is_held_back;
+        self
     }
 
     /// Cut when it comes more slowly than `pace`.
@@ -153,6 +170,15 @@ impl RequestBody {
     }
 }
 
+impl Drop for RequestBody {
+    /// A service may answer before it has read everything, and must be heard.
+    fn drop(&mut self) {
+        if let Some(rest) = self.incoming.take().filter(|_| self.is_coming) {
+            linger(rest);
+        }
+    }
+}
+
 impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = Error;
@@ -161,6 +187,7 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.is_coming = true;
         let frame = match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => {
@@ -207,7 +234,7 @@ impl HttpBody for RequestBody {
 /// A service's body: over a connection, or from this process.
 pub(crate) enum Answer {
     /// Over a connection.
-    Far(Incoming),
+    Far(FarBody),
     /// From this process.
     Near(chassis::neighbour::Answer),
 }
@@ -369,13 +396,17 @@ impl HttpBody for Body {
     }
 }
 
-/// Reads on after a refusal, within bounds: closing a socket with unread bytes
-/// resets it, and the client would lose the refusal.
+/// Reads on after an early answer, within bounds: closing a socket with unread bytes
+/// resets it, and the client would lose the answer.
 pub(crate) fn linger(body: Incoming) {
+    // A body may outlive the runtime that served it, as the process ends.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
     if body.is_end_stream() {
         return;
     }
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         let mut rest = Limited::new(body, LINGER_BYTES);
         let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
         let _ = tokio::time::timeout(LINGER_PATIENCE, drained).await;

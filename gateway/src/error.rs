@@ -60,6 +60,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Its name in metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Absent(_) => "absent",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Broken { .. } => "broken",
+            Self::Late { .. } => "late",
+            Self::TooLarge { .. } | Self::Unreadable { .. } | Self::Slow { .. } => "body",
+        }
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match &error {

@@ -1,43 +1,137 @@
-//! How many requests, how long, by route and status.
+//! How many requests, how long, by route and status, and by service and outcome.
 //!
-//! A pair's counters are looked up in the recorder once and kept: there are ten
-//! routes and as many statuses as services use.
+//! A request looks nothing up by its labels: each route has its counters by status,
+//! made when the status is first seen and kept.
+//!
+//! **Invariant:** labels are few, whatever clients and services send: routes are of
+//! the static table, and a status that is not in `STATUSES` counts as `other`.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
-type Pair = (Counter, Histogram);
+/// What services and the gateway answer with, the usual first.
+const STATUSES: [u16; 34] = [
+    200, 304, 201, 204, 401, 404, 400, 429, 503, 202, 206, 301, 302, 303, 307, 308, 402, 403, 405,
+    406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 500, 502, 504,
+];
+
+/// How a request to a service ends.
+const OUTCOMES: [&str; 6] = [
+    "answered",
+    "absent",
+    "unreachable",
+    "broken",
+    "late",
+    "body",
+];
 
 /// The gateway's own metrics.
-#[derive(Default)]
-pub(crate) struct Metrics(RwLock<HashMap<(&'static str, StatusCode), Pair>>);
+pub(crate) struct Metrics(Vec<Meter>);
+
+struct Meter {
+    route: &'static str,
+    by_status: [OnceLock<(Counter, Histogram)>; STATUSES.len() + 1],
+}
 
 impl Metrics {
+    /// Nothing counted yet; other routes than these count as the last.
+    pub(crate) fn new(routes: impl Iterator<Item = &'static str>) -> Self {
+        let mut meters: Vec<Meter> = Vec::new();
+        for route in routes {
+            if meters.iter().all(|meter| meter.route != route) {
+                let by_status = [const { OnceLock::new() }; _];
+                meters.push(Meter { route, by_status });
+            }
+        }
+        Self(meters)
+    }
+
     /// Counts one answer; `elapsed` is the time to its head.
     pub(crate) fn record(&self, route: &'static str, status: StatusCode, elapsed: Duration) {
-        let key = (route, status);
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((requests, seconds)) = known.get(&key) {
-            requests.increment(1);
-            seconds.record(elapsed);
-            return;
+        let known = self.0.iter().find(|meter| meter.route == route);
+        if let Some(meter) = known.or(self.0.last()) {
+            meter.record(status, elapsed);
         }
-        drop(known);
-        let labels = [
-            ("route", route.to_owned()),
-            ("status", status.as_str().to_owned()),
-        ];
-        let pair = (
-            metrics::counter!("konbini_gateway_requests_total", &labels),
-            metrics::histogram!("konbini_gateway_request_seconds", &labels),
-        );
-        pair.0.increment(1);
-        pair.1.record(elapsed);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, pair);
+    }
+}
+
+impl Meter {
+    fn record(&self, status: StatusCode, elapsed: Duration) {
+        let index = STATUSES.iter().position(|known| *known == status.as_u16());
+        let index = index.unwrap_or(STATUSES.len());
+        let (requests, seconds) = self.by_status[index].get_or_init(|| {
+            let status = STATUSES
+                .get(index)
+                .map_or("other".to_owned(), ToString::to_string);
+            let labels = [("route", self.route.to_owned()), ("status", status)];
+            (
+                counter!("konbini_gateway_requests_total", &labels),
+                histogram!("konbini_gateway_request_seconds", &labels),
+            )
+        });
+        requests.increment(1);
+        seconds.record(elapsed);
+    }
+}
+
+/// What a service's requests show.
+pub(crate) struct Upstream {
+    seconds: [Histogram; OUTCOMES.len()],
+    repeated: Counter,
+    repetitions_refused: Counter,
+    connected: Counter,
+    ejected: Counter,
+}
+
+impl Upstream {
+    /// Nothing counted yet.
+    pub(crate) fn new(service: &'static str) -> Self {
+        let seconds = OUTCOMES.map(|outcome| {
+            histogram!(
+                "konbini_gateway_upstream_seconds",
+                "service" => service, "outcome" => outcome
+            )
+        });
+        Self {
+            seconds,
+            repeated: counter!("konbini_gateway_repeated_total", "service" => service),
+            repetitions_refused: counter!(
+                "konbini_gateway_repetitions_refused_total", "service" => service
+            ),
+            connected: counter!("konbini_gateway_connected_total", "service" => service),
+            ejected: counter!("konbini_gateway_ejected_total", "service" => service),
+        }
+    }
+
+    /// A request ended; `elapsed` is the time to its answer's head, repetition
+    /// included.
+    pub(crate) fn record(&self, outcome: &'static str, elapsed: Duration) {
+        let index = OUTCOMES.iter().position(|known| *known == outcome);
+        if let Some(seconds) = index.and_then(|index| self.seconds.get(index)) {
+            seconds.record(elapsed);
+        }
+    }
+
+    /// A request was sent a second time.
+    pub(crate) fn repeated(&self) {
+        self.repeated.increment(1);
+    }
+
+    /// A request could have been sent a second time, but the budget was spent.
+    pub(crate) fn repetition_refused(&self) {
+        self.repetitions_refused.increment(1);
+    }
+
+    /// A connection was opened.
+    pub(crate) fn connected(&self) {
+        self.connected.increment(1);
+    }
+
+    /// An instance is passed over.
+    pub(crate) fn ejected(&self) {
+        self.ejected.increment(1);
     }
 }

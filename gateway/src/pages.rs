@@ -15,8 +15,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Map, Value, json};
 
 use crate::body::{Body, RequestBody, page};
-use crate::routes::SERVICES;
-use crate::upstream::Upstreams;
+use crate::routes::{Patience, SERVICES};
+use crate::upstream::{Instances, Upstreams, Wait};
 
 /// How long a service may take to say whether it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(1);
@@ -49,6 +49,15 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 impl Page {
+    /// Every page.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Livez,
+        Self::Readyz,
+        Self::Metrics,
+        Self::OpenApi,
+        Self::Docs,
+    ];
+
     /// The page at a path.
     pub(crate) fn find(path: &str) -> Option<Self> {
         match path {
@@ -129,8 +138,9 @@ async fn ask(upstreams: &Upstreams, service: &'static str) -> Result<(), String>
     request
         .headers_mut()
         .insert(HOST, HeaderValue::from_static("konbini"));
+    let wait = Wait::begin(Patience::Total(READY_PATIENCE));
     let response = upstreams
-        .send(service, request)
+        .send(service, Instances::Newest, &wait, request)
         .await
         .map_err(|error| error.to_string())?;
     let status = response.status();

@@ -4,9 +4,8 @@
 //! only then does anything leave. Whatever comes back passes, except what is about
 //! the connection it came over.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chassis::caller::identify;
 use chassis::context::Health;
@@ -21,7 +20,7 @@ use mesh::{Id, kinds};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Held, Line, Watched};
-use crate::body::{Body, Progress, RequestBody, linger, page};
+use crate::body::{Body, RequestBody, linger, page};
 use crate::client::Client;
 use crate::cors::Cors;
 use crate::error::too_large;
@@ -31,8 +30,8 @@ use crate::pages::{self, Page};
 use crate::routes::{self, Patience, Route, Token};
 use crate::server::Peer;
 use crate::shed::Shed;
-use crate::upstream::Upstreams;
-use crate::{Error, cors, headers};
+use crate::upstream::{Upstreams, Wait};
+use crate::{cors, headers};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -75,6 +74,12 @@ impl Target {
             .unwrap_or(Self::Nobody)
     }
 
+    /// Every name that [`label`](Self::label) gives.
+    fn labels() -> impl Iterator<Item = &'static str> {
+        let pages = Page::ALL.map(Page::path);
+        pages.into_iter().chain(routes::prefixes()).chain(["none"])
+    }
+
     /// Its name in metrics and logs: few, whatever clients ask for.
     fn label(self) -> &'static str {
         match self {
@@ -98,7 +103,7 @@ impl Gateway {
             trust,
             health,
             upstreams,
-            metrics: Metrics::default(),
+            metrics: Metrics::new(Target::labels()),
             limits: Arc::new(Limits::new(config)),
             shed: Shed::new(config.limits.in_flight),
             cors: Cors::new(&config.cors),
@@ -247,6 +252,7 @@ impl Gateway {
         if route.endless {
             visit.held.place = Some(self.limits.stream(&visit.client)?);
         }
+        let is_held_back = parts.headers.contains_key(EXPECT);
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_claims(&mut parts.headers);
         if route.token == Token::Ignored {
@@ -260,22 +266,19 @@ impl Gateway {
         }
         // What hyper keeps there is about the client's connection.
         parts.extensions.clear();
-        let progress = match route.patience {
-            Patience::Total(_) => None,
-            Patience::Idle(_) => Some(Progress::new()),
-        };
-        let body = RequestBody::new(body, route.body_bytes_max, progress.clone())
+        let wait = Wait::begin(route.patience);
+        let body = RequestBody::new(body, route.body_bytes_max, wait.progress())
+            .held_back(is_held_back)
             .announced(flight.arrival());
         let body = match route.patience {
             Patience::Total(_) => body.paced(self.limits.body_pace()),
             Patience::Idle(_) => body,
         };
+        let request = Request::from_parts(parts, body);
         let sent = self
             .upstreams
-            .send(route.service, Request::from_parts(parts, body));
-        let answer = within(route.patience, progress.as_deref(), sent).await;
-        let answer = answer
-            .unwrap_or_else(|patience| Err(Error::Late { service: route.service, patience }))?;
+            .send(route.service, route.instances, &wait, request);
+        let answer = sent.await?;
 
         drop(flight);
         let until = route.endless.then_some(&self.draining);
@@ -290,43 +293,4 @@ impl Gateway {
 enum Admitted {
     Answered(Response<Body>),
     To(&'static Route),
-}
-
-/// Waits for `answer` with patience; the error is how long that was.
-async fn within<T>(
-    patience: Patience,
-    progress: Option<&Progress>,
-    answer: impl Future<Output = T>,
-) -> Result<T, Duration> {
-    let mut answer = pin!(answer);
-    let (Patience::Total(patience) | Patience::Idle(patience)) = patience;
-    let started = tokio::time::Instant::now();
-    let deadline = || progress.map_or(started, Progress::last) + patience;
-    loop {
-        let until = deadline();
-        match tokio::time::timeout_at(until, answer.as_mut()).await {
-            Ok(answer) => return Ok(answer),
-            Err(_) if deadline() > until => {}
-            Err(_) => return Err(patience),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn silence_is_a_504() {
-        let short = Duration::from_millis(5);
-        let forever = std::future::pending::<()>();
-        let waited = within(Patience::Total(short), None, forever).await;
-        let error = Error::Late { service: "orders", patience: waited.unwrap_err() };
-        assert_eq!(Problem::from(error).status(), 504);
-
-        let progress = Progress::new();
-        let forever = std::future::pending::<()>();
-        let waited = within(Patience::Idle(short), Some(&progress), forever).await;
-        assert_eq!(waited, Err(short));
-    }
 }

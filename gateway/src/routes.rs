@@ -13,6 +13,8 @@ use http::Method;
 
 use chassis::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_PATIENCE};
 
+use crate::upstream::Instances;
+
 /// The services behind the door.
 pub(crate) const SERVICES: [&str; 4] = ["users", "products", "orders", "notifications"];
 
@@ -59,6 +61,8 @@ pub(crate) struct Route {
     pub(crate) body_bytes_max: u64,
     /// How long until the answer's head.
     pub(crate) patience: Patience,
+    /// Which instances of the service can answer.
+    pub(crate) instances: Instances,
     /// Whether its answer only ends because somebody ends it.
     pub(crate) endless: bool,
 }
@@ -92,6 +96,7 @@ const fn public(prefix: &'static str, service: &'static str) -> Route {
         token: Token::Optional,
         body_bytes_max: JSON_BODY_BYTES_MAX as u64,
         patience: Patience::Total(ANSWER_PATIENCE),
+        instances: Instances::Newest,
         endless: false,
     }
 }
@@ -115,6 +120,11 @@ const fn bulk(prefix: &'static str, service: &'static str) -> Route {
         patience: Patience::Idle(IMPORT_PATIENCE),
         ..private(prefix, service)
     }
+}
+
+/// The prefixes of all routes.
+pub(crate) fn prefixes() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.prefix)
 }
 
 /// The route of a request, if it has one.

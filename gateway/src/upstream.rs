@@ -1,54 +1,63 @@
-//! Who is where, and the warm connections to them. A service in this very process
-//! is called without one.
+//! Who is where, and how they are asked. A service in this very process is called
+//! without a connection.
+//!
+//! | room | holds |
+//! | --- | --- |
+//! | `choice` | which instance is asked |
+//! | `instance` | one of them: how it is asked, what may be repeated |
+//! | `pool`, `link`, `answer` | its warm connections, one of these, a body over it |
+//! | `health`, `budget` | whether it is worth asking, and how much may be repeated |
+//! | `wait` | how long its answer is waited for |
 //!
 //! The table is what liveliness tokens say and nothing else: no health checks, no
-//! configuration. Of several instances the newest is asked: an older one of a
-//! service that has one instance is a token that has not gone yet.
+//! configuration.
 //!
-//! **Invariant:** a request is repeated, once, only when it has no body and is
-//! either safe (RFC 9110 §9.2.1) or was never sent.
+//! **Invariant:** a request is repeated at most once, within its service's budget,
+//! and only when that cannot do anything twice (`instance`): elsewhere if there is
+//! anybody else, and at the same instance only over a fresh connection, where a warm
+//! one broke.
 
-use std::collections::HashMap;
-use std::error::Error as _;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use chassis::Context;
-use chassis::neighbour::{self, Neighbour};
-use http::uri::{Authority, Scheme};
-use http::{Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use mesh::{Directory, Instance};
+use http::{Request, Response};
+use mesh::Directory;
 
 use crate::Error;
 use crate::body::{Answer, RequestBody};
+use crate::metrics::Upstream as Meter;
+use crate::routes::SERVICES;
 
-/// How long a connection to a service may take: it is on this host or the next.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+mod answer;
+mod budget;
+mod choice;
+mod health;
+mod instance;
+mod link;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod wait;
 
-/// How many connections to one service are kept warm, and for how long.
-const IDLE_CONNECTIONS_MAX: usize = 64;
-const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use answer::FarBody;
+pub(crate) use choice::Instances;
+pub(crate) use wait::Wait;
 
-/// A service's newest instance.
+use budget::Budget;
+use instance::{Failure, Instance};
+
+/// The services behind the door. Cheap to clone.
 #[derive(Clone)]
-struct Upstream {
-    /// Where it listens, ready for a request's URI.
-    authority: Authority,
-    /// Itself, if it is in this process.
-    near: Option<Neighbour>,
-}
+pub(crate) struct Upstreams(Arc<[Service]>);
 
-/// The newest instance of each service.
-type Table = HashMap<String, Upstream>;
-
-/// The services behind the door.
-pub(crate) struct Upstreams {
-    table: Arc<RwLock<Table>>,
-    client: Client<HttpConnector, RequestBody>,
+struct Service {
+    name: &'static str,
+    /// The newest first.
+    instances: RwLock<Vec<Arc<Instance>>>,
+    turn: AtomicUsize,
+    budget: Budget,
+    meter: Arc<Meter>,
 }
 
 impl Upstreams {
@@ -59,164 +68,135 @@ impl Upstreams {
     pub(crate) async fn watch(ctx: &Context) -> Result<Self, chassis::Error> {
         let directory = Directory::watch(&ctx.mesh).await?;
         let mut changes = directory.changes();
-        let table = Arc::new(RwLock::new(newest(changes.borrow_and_update().values())));
-        let (seen, stop) = (table.clone(), ctx.stop.clone());
+        let upstreams = Self::new(&SERVICES);
+        upstreams.learn(changes.borrow_and_update().values());
+        let (seen, stop) = (upstreams.clone(), ctx.stop.clone());
         ctx.tasks.spawn(async move {
-            let changed = async {
-                while changes.changed().await.is_ok() {
-                    let now = newest(changes.borrow_and_update().values());
-                    *seen.write().unwrap_or_else(PoisonError::into_inner) = now;
+            let mut tidying = tokio::time::interval(pool::IDLE_PATIENCE);
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => match changed {
+                        Ok(()) => seen.learn(changes.borrow_and_update().values()),
+                        Err(_) => break,
+                    },
+                    _ = tidying.tick() => seen.tidy(),
+                    () = stop.cancelled() => break,
                 }
-            };
-            tokio::select! { () = changed => {}, () = stop.cancelled() => {} }
+            }
             drop(directory);
         });
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_PATIENCE));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_PATIENCE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector);
-        Ok(Self { table, client })
+        Ok(upstreams)
     }
 
-    /// Sends a request and waits for the answer's head, for as long as it takes.
+    fn new(names: &[&'static str]) -> Self {
+        Self(names.iter().map(|name| Service::new(name)).collect())
+    }
+
+    /// Takes in who is alive. Whoever was known keeps its connections; whoever is
+    /// gone finishes what is in flight there.
+    fn learn<'a>(&self, alive: impl Iterator<Item = &'a mesh::Instance> + Clone) {
+        for service in &*self.0 {
+            let alive = alive.clone().filter(|one| one.service == service.name);
+            service.learn(alive.collect());
+        }
+    }
+
+    fn tidy(&self) {
+        for service in &*self.0 {
+            for instance in &service.known() {
+                instance.pool.tidy();
+            }
+        }
+    }
+
+    /// Sends a request and waits for the answer's head.
     ///
     /// # Errors
-    /// Every [`Error`] but [`Error::Late`].
+    /// Every [`Error`].
     pub(crate) async fn send(
         &self,
         service: &'static str,
+        which: Instances,
+        wait: &Wait,
         request: Request<RequestBody>,
     ) -> Result<Response<Answer>, Error> {
-        let is_safe = request.method().is_safe();
-        let again = request
-            .body()
-            .is_end_stream()
-            .then(|| copy_without_body(&request));
-        match (self.attempt(service, request).await, again) {
-            (Err(Error::Unreachable { .. }), Some(again)) => self.attempt(service, again).await,
-            (Err(Error::Broken { .. }), Some(again)) if is_safe => {
-                self.attempt(service, again).await
-            }
-            (outcome, _) => outcome,
-        }
-    }
-
-    async fn attempt(
-        &self,
-        service: &'static str,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<Answer>, Error> {
-        let Upstream { authority, near } = {
-            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-            table.get(service).cloned().ok_or(Error::Absent(service))?
-        };
-        *request.version_mut() = Version::HTTP_11;
-        let response = match near {
-            Some(near) => call(service, &near, request).await?,
-            None => self.request(service, authority, request).await?,
-        };
-        // Nothing that asks for another protocol is ever passed on.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let why = "it switched protocols unasked".into();
-            return Err(Error::Broken { service, why });
-        }
-        Ok(response)
-    }
-
-    async fn request(
-        &self,
-        service: &'static str,
-        authority: Authority,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<Answer>, Error> {
-        let mut target = request.uri().clone().into_parts();
-        target.scheme = Some(Scheme::HTTP);
-        target.authority = Some(authority);
-        *request.uri_mut() = Uri::from_parts(target)
-            .map_err(|error| Error::Broken { service, why: error.to_string() })?;
-        let response = self.client.request(request).await;
-        let response = response.map_err(|error| failure(service, &error))?;
-        Ok(response.map(Answer::Far))
+        let known = self.0.iter().find(|known| known.name == service);
+        let service = known.ok_or(Error::Absent(service))?;
+        let answered = service.send(which, wait, request).await;
+        let outcome = answered
+            .as_ref()
+            .map_or_else(Error::outcome, |_| "answered");
+        service.meter.record(outcome, wait.elapsed());
+        answered
     }
 }
 
-/// Calls a service of this process. What befell the body on the way to it counts
-/// for more than what it made of that.
-async fn call(
-    service: &'static str,
-    near: &Neighbour,
-    request: Request<RequestBody>,
-) -> Result<Response<Answer>, Error> {
-    let fault = request.body().fault();
-    let gone = |_| Error::Unreachable { service, why: "it is ending".into() };
-    let response = near.call(request).await.map_err(gone)?;
-    match fault.seen() {
-        Some(error) => Err(error),
-        None => Ok(response.map(Answer::Near)),
+impl Service {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            instances: RwLock::default(),
+            turn: AtomicUsize::new(0),
+            budget: Budget::new(),
+            meter: Arc::new(Meter::new(name)),
+        }
     }
-}
 
-fn newest<'a>(instances: impl Iterator<Item = &'a Instance>) -> Table {
-    let mut newest: HashMap<&str, &Instance> = HashMap::new();
-    for one in instances {
+    fn learn(&self, mut alive: Vec<&mesh::Instance>) {
         // Ids are UUIDv7, which sort by time.
-        let best = newest.entry(&one.service).or_insert(one);
-        if best.id < one.id {
-            *best = one;
-        }
+        alive.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+        let known = self.known();
+        let same = |seen| known.iter().find(|one| one.is(seen)).cloned();
+        let fresh = |seen| Arc::new(Instance::new(self.name, seen, self.meter.clone()));
+        let now = alive
+            .into_iter()
+            .map(|seen| same(seen).unwrap_or_else(|| fresh(seen)))
+            .collect();
+        *self
+            .instances
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = now;
     }
-    newest
-        .into_iter()
-        .filter_map(|(service, one)| {
-            let authority = Authority::try_from(one.address.to_string()).ok()?;
-            let near = neighbour::find(&one.id);
-            Some((service.to_owned(), Upstream { authority, near }))
-        })
-        .collect()
-}
 
-fn copy_without_body(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
-/// What the client's error means. Our own bodies' errors come back inside it.
-fn failure(service: &'static str, error: &legacy::Error) -> Error {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(own) = cause.downcast_ref::<Error>() {
-            return own.clone();
-        }
-        source = cause.source();
+    fn known(&self) -> Vec<Arc<Instance>> {
+        let known = self.instances.read();
+        known.unwrap_or_else(PoisonError::into_inner).clone()
     }
-    let why = crate::error::chain(error);
-    if error.is_connect() {
-        Error::Unreachable { service, why }
-    } else {
-        Error::Broken { service, why }
+
+    fn choose(&self, which: Instances, failed: Option<&Arc<Instance>>) -> Option<Arc<Instance>> {
+        let known = self.instances.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        choice::choose(&known, which, &self.turn, failed).cloned()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_instance_is_asked() {
-        let old = Instance::new("orders", ([127, 0, 0, 1], 1).into());
-        let new = Instance {
-            id: "ffff".into(),
-            ..Instance::new("orders", ([127, 0, 0, 1], 2).into())
+    async fn send(
+        &self,
+        which: Instances,
+        wait: &Wait,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Answer>, Error> {
+        self.budget.earn();
+        let first = self.choose(which, None).ok_or(Error::Absent(self.name))?;
+        let Failure { error, again } = match first.ask(request, wait, false).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
         };
-        let table = newest([&new, &old].into_iter());
-        assert_eq!(table["orders"].authority, "127.0.0.1:2");
-        assert_eq!(table.len(), 1);
+        let Some(again) = again else {
+            return Err(error);
+        };
+        let Some(second) = self.choose(which, Some(&first)) else {
+            return Err(error);
+        };
+        let is_same = Arc::ptr_eq(&first, &second);
+        if is_same && matches!(error, Error::Unreachable { .. }) {
+            return Err(error);
+        }
+        if !self.budget.spend() {
+            self.meter.repetition_refused();
+            return Err(error);
+        }
+        self.meter.repeated();
+        let repeated = second.ask(*again, wait, true).await;
+        repeated.map_err(|failure| failure.error)
     }
 }

@@ -218,6 +218,20 @@ async fn a_body_has_a_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_is_heard() {
+    let test = gateway().await;
+    let _products = Stub::start(&test, "products").await;
+    let staff = test.staff();
+    for _ in 0..8 {
+        let request = staff
+            .request(Method::POST, "/v1/products/import/early")
+            .body(vec![b'x'; 3 * 1024 * 1024]);
+        assert_eq!(send(request).await.status, 200);
+    }
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_own_pages() {
     chassis::telemetry::start(LogFormat::Human, "warn");
     let test = gateway().await;
@@ -227,6 +241,8 @@ async fn its_own_pages() {
     let text = metrics.unwrap().text().await.unwrap();
     let counted = r#"konbini_gateway_requests_total{route="/livez",status="200"}"#;
     assert!(text.contains(counted), "{text}");
+    let asked = r#"konbini_gateway_upstream_seconds_count{service="orders",outcome="answered"}"#;
+    assert!(text.contains(asked), "{text}");
     let answer = anonymous.post("/livez", json!({})).await;
     assert_eq!(
         (answer.status, answer.problem()),

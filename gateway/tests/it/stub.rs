@@ -28,8 +28,9 @@ pub(crate) struct Seen {
 type StubBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A played service. It answers every request with 200, unless the path says
-/// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip` answers with what the
-/// test drips, `…/piecewise` reports the request's body piece by piece.
+/// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
+/// answers with what the test drips, `…/piecewise` reports the request's body piece
+/// by piece, `…/early` answers without reading it.
 pub(crate) struct Stub {
     inner: Arc<Inner>,
     _presence: Presence,
@@ -128,6 +129,9 @@ async fn answer(
     }
     if path.ends_with("/hang") {
         std::future::pending::<()>().await;
+    }
+    if path.ends_with("/early") {
+        return Ok(Response::new(Full::default().boxed_unsync()));
     }
     if path.ends_with("/drip") {
         let drops = inner.drip.lock().unwrap().take().ok_or("no drip")?;

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -45,15 +46,22 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
         (1..=HEADER_ID_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    RequestId(given.filter(sane).map_or_else(
-        || {
-            mesh::Id::<mesh::kinds::Session>::new()
-                .uuid()
-                .simple()
-                .to_string()
-        },
-        str::to_owned,
-    ))
+    RequestId(given.filter(sane).map_or_else(fresh_id, str::to_owned))
+}
+
+/// A name that no other request has: what this process drew when it began, and how
+/// many there were since, spread over all digits. It names and proves nothing, so no
+/// randomness is fetched for each.
+fn fresh_id() -> String {
+    static DRAWN: LazyLock<u64> = LazyLock::new(|| {
+        let id = mesh::Id::<mesh::kinds::Session>::new();
+        id.uuid().as_u64_pair().1
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    // An odd factor makes different numbers of different ones.
+    let spread = COUNT.fetch_add(1, Ordering::Relaxed);
+    let spread = spread.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:016x}{spread:016x}", *DRAWN)
 }
 
 /// The address a request comes from, as whoever accepted its connection saw it.

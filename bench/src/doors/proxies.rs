@@ -1,0 +1,162 @@
+//! nginx and caddy as their packages bring them, if they are installed, each with
+//! the shortest configuration that does the work.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::{Door, DoorName, load};
+
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_LOOK: Duration = Duration::from_millis(10);
+
+/// The proxies that run. Dropping them ends them.
+pub(super) struct Proxies {
+    running: Vec<Running>,
+    _folder: TempDir,
+}
+
+struct Running {
+    child: Child,
+    doors: Vec<(DoorName, SocketAddr)>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // nginx's workers end with their master only if it is asked kindly.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+impl Proxies {
+    /// Starts what is installed, and says what is not.
+    pub(super) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("doors").tempdir()?;
+        let mut running = Vec::new();
+        for start in [nginx, caddy] {
+            running.extend(start(folder.path(), upstream)?);
+        }
+        for (name, address) in running.iter().flat_map(|one| &one.doors) {
+            let deadline = Instant::now() + START_PATIENCE;
+            while TcpStream::connect(address).await.is_err() {
+                ensure!(Instant::now() < deadline, "{name:?} does not listen");
+                tokio::time::sleep(START_LOOK).await;
+            }
+        }
+        Ok(Self { running, _folder: folder })
+    }
+
+    /// Their doors.
+    pub(super) fn doors(&self) -> impl Iterator<Item = Door> {
+        self.running.iter().flat_map(|one| {
+            let pids = family(one.child.id());
+            one.doors.iter().map(move |&(name, address)| Door {
+                name,
+                address,
+                request: load::request("/v1/products/one", None),
+                pids: pids.clone(),
+            })
+        })
+    }
+}
+
+fn nginx(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
+    let (kept, plain) = (free_address()?, free_address()?);
+    let path = folder.display();
+    let settings = format!(
+        "daemon off; worker_processes auto; pid {path}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;
+  uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;
+  upstream kept {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}
+  server {{
+    listen {kept};
+    location / {{ proxy_pass http://kept; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}
+  }}
+  server {{ listen {plain}; location / {{ proxy_pass http://{upstream}; }} }}
+}}
+"
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, settings)?;
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(folder).arg("-c").arg(&file);
+    let doors = vec![(DoorName::NginxKept, kept), (DoorName::NginxPlain, plain)];
+    spawn("nginx", command, doors)
+}
+
+fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
+    let address = free_address()?;
+    let settings = format!(
+        "{{\n  admin off\n  auto_https off\n}}\nhttp://{address} {{\n  reverse_proxy {upstream}\n}}\n"
+    );
+    let file = folder.join("Caddyfile");
+    std::fs::write(&file, settings)?;
+    let mut command = Command::new("caddy");
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(&file)
+        .env("HOME", folder)
+        .env("XDG_CONFIG_HOME", folder)
+        .env("XDG_DATA_HOME", folder);
+    spawn("caddy", command, vec![(DoorName::Caddy, address)])
+}
+
+fn spawn(
+    name: &str,
+    mut command: Command,
+    doors: Vec<(DoorName, SocketAddr)>,
+) -> anyhow::Result<Option<Running>> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match command.spawn() {
+        Ok(child) => Ok(Some(Running { child, doors })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            anstream::eprintln!("skipped: {name} is not installed");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot start {name}")),
+    }
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A process and its children.
+fn family(pid: u32) -> Vec<u32> {
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(children).unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    [pid].into_iter().chain(children).collect()
+}
+
+/// What these processes have had of the processors: `utime` and `stime` of proc(5).
+pub(super) fn processor_time(pids: &[u32]) -> anyhow::Result<Duration> {
+    let mut ticks = 0;
+    for pid in pids {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .with_context(|| format!("process {pid} is gone"))?;
+        // The name, in parentheses, may hold spaces.
+        let (_, rest) = stat.rsplit_once(')').context("not a line of proc(5)")?;
+        let mut fields = rest.split_whitespace().skip(11);
+        for _ in 0..2 {
+            ticks += fields.next().context("a short line")?.parse::<u64>()?;
+        }
+    }
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}

@@ -1,0 +1,97 @@
+//! The gateway itself: `konbini run users` and `konbini run gateway` on a mesh where
+//! the upstream is announced in the place of the other services.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use mesh::{Endpoints, Instance, Mesh, Presence, ZenohTransport};
+use serde_json::Value;
+
+use super::{Door, DoorName, load, upstream};
+use crate::client::{Account, Client};
+use crate::shop::Shop;
+
+const EMAIL: &str = "doors@shop.example";
+const PASSWORD: &str = "a kettle and three lamps";
+
+/// Everything a gateway can be asked to do for a request, with bounds that are
+/// counted and never reached.
+const EVERYTHING: &str = "[gateway]
+access_log = true
+
+[gateway.limits]
+user_per_second = 1000000
+user_burst = 1000000
+";
+
+/// A gateway and what stands behind it. Dropping it ends it.
+pub(super) struct Shopfront {
+    shop: Shop,
+    address: SocketAddr,
+    token: Option<String>,
+    _played: Vec<Presence>,
+}
+
+impl Shopfront {
+    /// Opens a shop of which only users and the gateway are real.
+    pub(super) async fn open(
+        binary: Option<PathBuf>,
+        upstream: SocketAddr,
+        is_full: bool,
+    ) -> anyhow::Result<Self> {
+        let mut shop = Shop::new(binary)?;
+        shop.add_user(EMAIL, "customer", PASSWORD)?;
+        if is_full {
+            shop.configure(EVERYTHING)?;
+        }
+        shop.start("users")?;
+        let mesh = join(&shop.data()).await?;
+        let mut played = Vec::new();
+        for service in ["products", "orders", "notifications"] {
+            played.push(Presence::declare(&mesh, &Instance::new(service, upstream)).await?);
+        }
+        shop.start("gateway")?;
+        shop.ready().await?;
+        let address = shop.url()?.socket_addrs(|| None)?[0];
+        let client = Client::new(shop.url()?)?;
+        let account = Account::new(EMAIL.into(), PASSWORD.into());
+        let token = if is_full {
+            Some(client.renew(&account, "").await?)
+        } else {
+            None
+        };
+        Ok(Self { shop, address, token, _played: played })
+    }
+
+    /// Its doors.
+    pub(super) fn doors(&self) -> Vec<Door> {
+        let pids: Vec<u32> = self.shop.pid("gateway").into_iter().collect();
+        let door = |name, path: &str, token| Door {
+            name,
+            address: self.address,
+            request: load::request(path, token),
+            pids: pids.clone(),
+        };
+        match self.token.as_deref() {
+            Some(token) => vec![door(DoorName::Full, "/v1/products/one", Some(token))],
+            None => vec![
+                door(DoorName::Bare, "/v1/products/one", None),
+                door(DoorName::Cached, upstream::CACHEABLE, None),
+            ],
+        }
+    }
+}
+
+/// Joins the shop's mesh where products would.
+async fn join(data: &Path) -> anyhow::Result<Mesh> {
+    let marker = std::fs::read(data.join("SHOP")).context("the shop's folder has no marker")?;
+    let marker: Value = serde_json::from_slice(&marker)?;
+    let name = marker["shop"]
+        .as_str()
+        .context("the marker names no shop")?;
+    let here = Endpoints::on_this_host(&data.join("mesh"), Some("products"), &["users"])?;
+    let transport = ZenohTransport::open(&here).await?;
+    Ok(Mesh::new(Arc::new(transport), name))
+}

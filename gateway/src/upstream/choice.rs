@@ -1,0 +1,122 @@
+//! Which instance is asked.
+//!
+//! A service that owns state has one instance, and an older token of it is one that
+//! has not gone yet: there the newest is asked. Where any instance may answer, of two
+//! the one with less in flight is: nearly as even as asking all for their load, and
+//! no herd runs to whoever was idle a moment ago.
+//!
+//! **Invariants:** an instance that is passed over (`health`) is asked only when all
+//! are: to ask is the only way to learn that one is back, a refused connection costs
+//! microseconds, and everything else about a request is bounded anyway; a shop that
+//! refused by itself would be down for longer than its service. Whoever has just
+//! failed is not asked again while there is anybody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::Instant;
+
+use super::instance::Instance;
+
+/// Which instances of a service can answer a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instances {
+    /// The newest.
+    Newest,
+    /// Any: they hold the same.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no service has replicas yet"))]
+    Any,
+}
+
+/// The instance to ask, of `all` with the newest first; `turn` counts the choices,
+/// and `failed` has just been asked in vain.
+pub(super) fn choose<'a>(
+    all: &'a [Arc<Instance>],
+    which: Instances,
+    turn: &AtomicUsize,
+    failed: Option<&Arc<Instance>>,
+) -> Option<&'a Arc<Instance>> {
+    if which == Instances::Newest || all.len() < 2 {
+        return all.first();
+    }
+    let (turn, now) = (turn.fetch_add(1, Ordering::Relaxed), Instant::now());
+    let is_other = |one: &&Arc<Instance>| failed.is_none_or(|failed| !Arc::ptr_eq(failed, one));
+    let is_well = |one: &&Arc<Instance>| is_other(one) && !one.health.is_ejected(now);
+    less_loaded(all.iter().filter(is_well), turn)
+        .or_else(|| less_loaded(all.iter().filter(is_other), turn))
+        .or_else(|| all.first())
+}
+
+/// Of two, chosen by `turn` so that every pair has its turn.
+fn less_loaded<'a>(
+    able: impl Iterator<Item = &'a Arc<Instance>> + Clone,
+    turn: usize,
+) -> Option<&'a Arc<Instance>> {
+    let count = able.clone().count();
+    let others = count.checked_sub(1)?;
+    let first = turn % count;
+    let Some(step) = (turn / count).checked_rem(others) else {
+        return { able }.next();
+    };
+    let nth = |index| able.clone().nth(index);
+    let (one, other) = (nth(first)?, nth((first + 1 + step) % count)?);
+    Some(if other.in_flight() < one.in_flight() {
+        other
+    } else {
+        one
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Upstream as Meter;
+    use std::collections::HashMap;
+
+    fn meter() -> Arc<Meter> {
+        Arc::new(Meter::new("products"))
+    }
+
+    fn three() -> Vec<Arc<Instance>> {
+        let instance = |port| mesh::Instance::new("products", ([127, 0, 0, 1], port).into());
+        [1, 2, 3]
+            .map(|port| Arc::new(Instance::new("products", &instance(port), meter())))
+            .into()
+    }
+
+    fn chosen(all: &[Arc<Instance>], failed: Option<&Arc<Instance>>) -> HashMap<u16, usize> {
+        let (mut chosen, turn) = (HashMap::new(), AtomicUsize::new(0));
+        for _ in 0..600 {
+            let one = choose(all, Instances::Any, &turn, failed).unwrap();
+            *chosen.entry(one.address.port()).or_default() += 1;
+        }
+        chosen
+    }
+
+    #[test]
+    fn the_less_loaded_of_every_two() {
+        let all = three();
+        assert_eq!(chosen(&all, None), [(1, 200), (2, 200), (3, 200)].into());
+        let _busy = [all[0].begin(), all[0].begin(), all[1].begin()];
+        // Every pair comes equally often, and the idlest wins its two of three.
+        assert_eq!(chosen(&all, None), [(2, 200), (3, 400)].into());
+        assert_eq!(chosen(&all, Some(&all[2])), [(2, 600)].into());
+        let newest = choose(&all, Instances::Newest, &AtomicUsize::new(1), None).unwrap();
+        assert!(Arc::ptr_eq(newest, &all[0]));
+    }
+
+    #[test]
+    fn passed_over_only_while_there_are_others() {
+        let all = three();
+        let eject = |one: &Instance| while one.health.failed(Instant::now()).is_none() {};
+        eject(&all[0]);
+        assert_eq!(chosen(&all, None), [(2, 300), (3, 300)].into());
+        eject(&all[1]);
+        assert_eq!(chosen(&all, None), [(3, 600)].into());
+        eject(&all[2]);
+        assert_eq!(chosen(&all, None).len(), 3);
+        assert!(choose(&[], Instances::Any, &AtomicUsize::new(0), None).is_none());
+        let alone = &all[..1];
+        assert_eq!(chosen(alone, Some(&all[0])), [(1, 600)].into());
+    }
+}

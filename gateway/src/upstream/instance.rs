@@ -1,0 +1,271 @@
+//! One running instance of a service: how it is asked, and what that showed of it.
+//!
+//! **Invariants:** a request goes over a warm connection if one is left; one that
+//! turns out closed before a byte was written costs nothing but the next try. What
+//! failed says whether it may be repeated: nothing of it was written, or it is safe
+//! (RFC 9110 §9.2.1), without a body, and went over a warm connection that the
+//! service may have closed in the same moment (RFC 9112 §9.3.1). A fresh connection
+//! that breaks is the service's doing, and is not tried again.
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chassis::neighbour::{self, Neighbour};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use super::answer::FarBody;
+use super::health::Health;
+use super::link::Link;
+use super::pool::Pool;
+use super::wait::Wait;
+use crate::Error;
+use crate::body::{Answer, RequestBody};
+use crate::metrics::Upstream as Meter;
+
+/// Requests in flight at one instance, each with a connection of its own.
+const IN_FLIGHT_MAX: usize = 8192;
+
+/// An instance that is alive.
+pub(super) struct Instance {
+    service: &'static str,
+    id: String,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Its name for requests that have none (HTTP/1.0).
+    host: HeaderValue,
+    /// Itself, if it is in this process.
+    near: Option<Neighbour>,
+    /// Its warm connections.
+    pub(super) pool: Pool,
+    /// Whether it is worth asking.
+    pub(super) health: Health,
+    in_flight: AtomicUsize,
+    meter: Arc<Meter>,
+}
+
+/// What went wrong, and the request if it may be sent again.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    pub(super) again: Option<Box<Request<RequestBody>>>,
+}
+
+impl Failure {
+    fn last(error: Error) -> Self {
+        Self { error, again: None }
+    }
+
+    fn unsent(error: Error, request: Request<RequestBody>) -> Self {
+        Self { error, again: Some(Box::new(request)) }
+    }
+}
+
+/// One request in flight, until it is dropped.
+pub(super) struct InFlight(pub(super) Arc<Instance>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Instance {
+    /// An instance as the mesh shows it.
+    pub(super) fn new(service: &'static str, seen: &mesh::Instance, meter: Arc<Meter>) -> Self {
+        let host = HeaderValue::try_from(seen.address.to_string());
+        Self {
+            service,
+            id: seen.id.clone(),
+            address: seen.address,
+            host: host.expect("a socket address is visible ASCII"),
+            near: neighbour::find(&seen.id),
+            pool: Pool::default(),
+            health: Health::new(Instant::now()),
+            in_flight: AtomicUsize::new(0),
+            meter,
+        }
+    }
+
+    /// Whether it is the one that the mesh shows.
+    pub(super) fn is(&self, seen: &mesh::Instance) -> bool {
+        self.id == seen.id && self.address == seen.address
+    }
+
+    /// How many requests it has not answered to the end.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Sends a request and waits for the answer's head; a repetition gets a
+    /// connection that nobody used before.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        wait: &Wait,
+        is_repetition: bool,
+    ) -> Result<Response<Answer>, Failure> {
+        let (service, in_flight) = (self.service, self.begin());
+        if self.in_flight() > IN_FLIGHT_MAX {
+            let why = format!("{IN_FLIGHT_MAX} requests are in flight there");
+            return Err(Failure::last(Error::Unreachable { service, why }));
+        }
+        let response = match &self.near {
+            Some(near) => call(service, near, request, wait).await,
+            None => self.send(request, wait, is_repetition, in_flight).await,
+        }?;
+        // Nothing that asks for another protocol is ever passed on.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let why = "it switched protocols unasked".into();
+            return Err(Failure::last(Error::Broken { service, why }));
+        }
+        Ok(response)
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        mut request: Request<RequestBody>,
+        wait: &Wait,
+        is_repetition: bool,
+        in_flight: InFlight,
+    ) -> Result<Response<Answer>, Failure> {
+        let service = self.service;
+        self.address_to(&mut request);
+        loop {
+            let warm = if is_repetition { None } else { self.pool.take() };
+            let is_warm = warm.is_some();
+            let mut link = match warm {
+                Some(link) => link,
+                None => match Link::open(self.address).await {
+                    Ok(link) => {
+                        self.meter.connected();
+                        link
+                    }
+                    Err(why) => {
+                        self.failed();
+                        return Err(Failure::unsent(
+                            Error::Unreachable { service, why },
+                            request,
+                        ));
+                    }
+                },
+            };
+            let again = (is_warm && is_repeatable(&request)).then(|| copy(&request));
+            let mut error = match wait.on(link.send(request)).await {
+                Ok(Ok(response)) => {
+                    self.health.answered();
+                    return Ok(response
+                        .map(|incoming| Answer::Far(FarBody::new(incoming, link, in_flight))));
+                }
+                Ok(Err(error)) => error,
+                Err(patience) => {
+                    self.failed();
+                    return Err(Failure::last(Error::Late { service, patience }));
+                }
+            };
+            match error.take_message() {
+                // Closed while it lay in the pool: there may be others.
+                Some(unsent) if is_warm => request = unsent,
+                Some(unsent) => {
+                    self.failed();
+                    let why = crate::error::chain(error.error());
+                    return Err(Failure::unsent(Error::Unreachable { service, why }, unsent));
+                }
+                None => {
+                    let error = failure(service, error.error());
+                    if !is_warm && matches!(error, Error::Broken { .. }) {
+                        self.failed();
+                    }
+                    return Err(Failure { error, again });
+                }
+            }
+        }
+    }
+
+    /// Makes it an HTTP/1.1 request in origin form.
+    fn address_to(&self, request: &mut Request<RequestBody>) {
+        *request.version_mut() = Version::HTTP_11;
+        let uri = request.uri();
+        if uri.authority().is_some() || uri.scheme().is_some() {
+            let path = uri.path_and_query().cloned();
+            *request.uri_mut() = path
+                .unwrap_or_else(|| PathAndQuery::from_static("/"))
+                .into();
+        }
+        if !request.headers().contains_key(HOST) {
+            request.headers_mut().insert(HOST, self.host.clone());
+        }
+    }
+
+    /// It let a request down.
+    fn failed(&self) {
+        if let Some(ejection) = self.health.failed(Instant::now()) {
+            self.meter.ejected();
+            tracing::warn!(
+                service = self.service,
+                instance = self.id,
+                address = %self.address,
+                ?ejection,
+                "an instance is passed over while there are others"
+            );
+        }
+    }
+}
+
+/// Calls a service of this process. What befell the body on the way to it counts
+/// for more than what it made of that.
+async fn call(
+    service: &'static str,
+    near: &Neighbour,
+    mut request: Request<RequestBody>,
+    wait: &Wait,
+) -> Result<Response<Answer>, Failure> {
+    *request.version_mut() = Version::HTTP_11;
+    let fault = request.body_mut().fault();
+    let response = match wait.on(near.call(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(unsent)) => {
+            let why = "it is ending".into();
+            return Err(Failure::unsent(Error::Unreachable { service, why }, unsent));
+        }
+        Err(patience) => return Err(Failure::last(Error::Late { service, patience })),
+    };
+    match fault.and_then(|fault| fault.seen()) {
+        Some(error) => Err(Failure::last(error)),
+        None => Ok(response.map(Answer::Near)),
+    }
+}
+
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    request.method().is_safe() && request.body().is_end_stream()
+}
+
+fn copy(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = Uri::clone(request.uri());
+    *copy.headers_mut() = request.headers().clone();
+    Box::new(copy)
+}
+
+/// What the connection's error means. Our own bodies' errors come back inside it.
+fn failure(service: &'static str, error: &hyper::Error) -> Error {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        source = cause.source();
+    }
+    Error::Broken { service, why: crate::error::chain(error) }
+}

@@ -1,0 +1,101 @@
+//! One HTTP/1.1 connection to an instance.
+//!
+//! It has no task of its own: whoever waits for an answer or reads its body lets
+//! the connection read and write meanwhile, so that a request costs no hand-over
+//! between tasks and a body nobody reads is not read from the socket either.
+//!
+//! **Invariants:** a request is given back only when not a byte of it was written;
+//! a connection is lent again only after a clean end in both directions
+//! ([`Link::can_serve`]), and whoever drops it before that closes it.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+
+/// How long a connection to a service may take: it is on this host or the next.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is buffered of an answer, in bytes: a head, or a piece of a body.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// An open connection.
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    /// `None` once it has ended.
+    connection: Option<Box<Connection<TokioIo<TcpStream>, RequestBody>>>,
+}
+
+impl Link {
+    /// Connects.
+    ///
+    /// # Errors
+    /// In words, why it cannot.
+    pub(super) async fn open(address: SocketAddr) -> Result<Self, String> {
+        let connecting = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(address));
+        let stream = connecting
+            .await
+            .map_err(|_| format!("no connection within {} s", CONNECT_PATIENCE.as_secs()))?
+            .map_err(|error| error.to_string())?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| error.to_string())?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| crate::error::chain(&error))?;
+        Ok(Self { sender, connection: Some(Box::new(connection)) })
+    }
+
+    /// Sends a request and waits for its answer's head.
+    ///
+    /// # Errors
+    /// With the request, if nothing of it was written.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| {
+            drive(&mut self.connection, cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Lets it read and write what it can.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, cx);
+    }
+
+    /// Whether both sides are done with the last request and neither has closed.
+    pub(super) fn can_serve(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// A connection that ends gives up what it still holds: a request that it has not
+/// begun goes back to its sender.
+fn drive(
+    connection: &mut Option<Box<Connection<TokioIo<TcpStream>, RequestBody>>>,
+    cx: &mut Context<'_>,
+) {
+    let Some(open) = connection else { return };
+    if let Poll::Ready(ended) = Pin::new(open).poll(cx) {
+        if let Err(error) = ended {
+            tracing::trace!(%error, "a connection to a service ended");
+        }
+        *connection = None;
+    }
+}

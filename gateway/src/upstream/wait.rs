@@ -1,0 +1,74 @@
+//! How long an answer's head is waited for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::body::Progress;
+use crate::routes::Patience;
+
+/// A request's patience, running. Repetitions are paid from the same.
+pub(crate) struct Wait {
+    began: Instant,
+    patience: Duration,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Wait {
+    /// Begins now.
+    pub(crate) fn begin(patience: Patience) -> Self {
+        let began = Instant::now();
+        match patience {
+            Patience::Total(patience) => Self { began, patience, progress: None },
+            Patience::Idle(patience) => Self { began, patience, progress: Some(Progress::new()) },
+        }
+    }
+
+    /// Where the request's body tells of its progress, if that counts.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+
+    /// How long it has been.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Waits for `answer`; the error is how long that was at most.
+    pub(crate) async fn on<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
+        let mut answer = pin!(answer);
+        loop {
+            let until = self.deadline();
+            match timeout_at(until, answer.as_mut()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.deadline() > until => {}
+                Err(_) => return Err(self.patience),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let last = self.progress.as_deref().map_or(self.began, Progress::last);
+        last + self.patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use chassis::Problem;
+
+    #[tokio::test]
+    async fn silence_is_a_504() {
+        let short = Duration::from_millis(5);
+        for patience in [Patience::Total(short), Patience::Idle(short)] {
+            let forever = std::future::pending::<()>();
+            let waited = Wait::begin(patience).on(forever).await;
+            let error = Error::Late { service: "orders", patience: waited.unwrap_err() };
+            assert_eq!(Problem::from(error).status(), 504);
+        }
+    }
+}
