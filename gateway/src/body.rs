@@ -35,7 +35,7 @@ const LINGER_PATIENCE: Duration = Duration::from_secs(5);
 /// second (HTML Standard, "Server-sent events").
 const COME_AGAIN: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// When a piece of a body last came.
 #[derive(Debug)]

@@ -16,19 +16,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{CONNECTION, COOKIE, HOST, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::header::{CONNECTION, COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Watched;
 use crate::pace::{Pace, Paced};
 use crate::tls::Tls;
+use crate::wire::{Framing, Wire};
 
 /// How long a client may take until it is known what it speaks.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
@@ -113,7 +114,7 @@ impl Door {
         answer: A,
     ) -> Result<(), BoxError>
     where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        A: Fn(Framing, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let Some(tls) = &self.tls else {
@@ -128,8 +129,8 @@ impl Door {
         let stream = greeted(&stop, tls.accept(stream)).await?;
         let Some(stream) = stream else { return Ok(()) };
         let hsts = tls.hsts.clone();
-        let answer = move |request| {
-            let (answered, hsts) = (answer(request), hsts.clone());
+        let answer = move |framing, request| {
+            let (answered, hsts) = (answer(framing, request), hsts.clone());
             async move {
                 let mut response = answered.await;
                 if let Some(hsts) = hsts {
@@ -154,13 +155,14 @@ impl Door {
         answer: A,
     ) -> Result<(), BoxError>
     where
-        TokioIo<I>: Read + Write + Unpin + 'static,
-        A: Fn(Request<Incoming>) -> F,
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+        A: Fn(Framing, Request<Incoming>) -> F,
         F: Future<Output = Response<Watched>>,
     {
+        let (stream, framing) = Wire::new(stream);
         let ending = stop.clone();
         let service = service_fn(move |request| {
-            let (answered, ending) = (answer(request), ending.clone());
+            let (answered, ending) = (answer(framing.clone(), request), ending.clone());
             async move {
                 let mut response = answered.await;
                 if ending.is_cancelled() {
@@ -182,15 +184,16 @@ impl Door {
         answer: A,
     ) -> Result<(), BoxError>
     where
-        TokioIo<I>: Read + Write + Unpin + 'static,
-        A: Fn(Request<Incoming>) -> F,
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+        A: Fn(Framing, Request<Incoming>) -> F,
         F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let begun = Arc::new(AtomicU64::new(0));
         let count = begun.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
-            let answered = answer(as_in_one(request));
+            join_cookies(request.headers_mut());
+            let answered = answer(Framing::default(), request);
             async move { Ok::<_, Infallible>(answered.await) }
         });
         let connection = self.two.serve_connection(TokioIo::new(stream), service);
@@ -273,29 +276,7 @@ async fn sniff(stream: &TcpStream) -> io::Result<Protocol> {
     }
 }
 
-/// An HTTP/2 request in HTTP/1.1's form (RFC 9113 §8.3.1, §8.2.3): its authority
-/// becomes `Host` and its cookies one line. Headers about the connection cannot
-/// come: they make a request malformed, which is refused below here.
-fn as_in_one(mut request: Request<Incoming>) -> Request<Incoming> {
-    if let Some(target) = request.uri().path_and_query()
-        && request.uri().scheme().is_some()
-    {
-        let target = Uri::from(target.clone());
-        let authority = request.uri().authority().cloned();
-        let host = authority.and_then(|authority| authority.as_str().parse().ok());
-        let headers = request.headers_mut();
-        // A `Host` that says otherwise stays beside it, and two are refused.
-        if let Some(host) = host
-            && headers.get(HOST) != Some(&host)
-        {
-            headers.append(HOST, host);
-        }
-        *request.uri_mut() = target;
-    }
-    join_cookies(request.headers_mut());
-    request
-}
-
+/// Makes one line of cookies that came in pieces (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut pieces = headers.get_all(COOKIE).iter();
     if let (Some(_), Some(_)) = (pieces.next(), pieces.next()) {

@@ -17,7 +17,9 @@
 //! | `pace` | how slow a client may be |
 //! | `shed` | what is refused when there is more to do than can be done |
 //! | `access` | the access log |
-//! | `headers` | what passes between two connections, and what does not |
+//! | `wire` | what hyper does not tell of a connection's bytes |
+//! | `headers`, `target`, `methods` | what passes between two connections, in which form, and what does not |
+//! | `compress` | answers in fewer bytes |
 //! | `cors` | what a browser's script may do |
 //! | `body` | bodies in both directions, bounded and never collected |
 //! | `upstream` | who is where, and the warm connections to them |
@@ -30,8 +32,8 @@
 //!
 //! **Invariants:** nothing reaches a service under credentials that are not
 //! believed; a client's request becomes one request to one service, repeated only
-//! when that cannot do anything twice; every refusal is a problem document, except
-//! what hyper cannot parse, which gets a bare status and a closed connection.
+//! when that cannot do anything twice; routing, the token rule and the service see
+//! one and the same target; every refusal is a problem document.
 
 use std::sync::Arc;
 
@@ -41,12 +43,14 @@ use futures::future::BoxFuture;
 mod access;
 mod body;
 mod client;
+mod compress;
 mod cors;
 mod door;
 mod error;
 mod headers;
 mod limits;
 mod listen;
+mod methods;
 mod metrics;
 mod pace;
 mod pages;
@@ -54,11 +58,14 @@ mod proxy;
 mod routes;
 mod server;
 mod shed;
+mod target;
 mod tls;
 mod upstream;
+mod wire;
 
 pub use error::Error;
 
+use compress::Compressor;
 use proxy::Gateway;
 use upstream::Upstreams;
 

@@ -8,9 +8,9 @@ use chassis::context::Health;
 use chassis::http::metrics_page;
 use chassis::{Problem, Trust};
 use futures::future::join_all;
-use http::header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Map, Value, json};
 
@@ -80,16 +80,6 @@ impl Page {
             Self::Docs => "/docs",
         }
     }
-}
-
-/// 405 for anything but GET and HEAD.
-pub(crate) fn require_read(method: &Method) -> Result<(), Problem> {
-    if matches!(*method, Method::GET | Method::HEAD) {
-        return Ok(());
-    }
-    let allow = [(ALLOW, HeaderValue::from_static("GET, HEAD"))];
-    let headers = allow.into_iter().collect();
-    Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, &headers))
 }
 
 /// 200 as long as anything is answered at all.

@@ -10,10 +10,10 @@ use std::time::Instant;
 use chassis::caller::identify;
 use chassis::context::Health;
 use chassis::http::{REQUEST_ID, request_id};
-use chassis::{Problem, Trust, config};
-use http::header::{AUTHORIZATION, EXPECT, ORIGIN};
+use chassis::{Problem, Trust, config, trace};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh::{Id, kinds};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Held, Line, Watched};
 use crate::body::{Body, RequestBody, linger, page};
 use crate::client::Client;
+use crate::compress::Compressor;
 use crate::cors::Cors;
 use crate::error::too_large;
 use crate::limits::{Limits, Rates};
@@ -31,9 +32,11 @@ use crate::routes::{self, Patience, Route, Token};
 use crate::server::Peer;
 use crate::shed::Shed;
 use crate::upstream::{Upstreams, Wait};
-use crate::{cors, headers};
+use crate::wire::Framing;
+use crate::{cors, headers, methods};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Everything that a request needs on its way.
 pub(crate) struct Gateway {
@@ -43,6 +46,7 @@ pub(crate) struct Gateway {
     metrics: Metrics,
     limits: Arc<Limits>,
     shed: Shed,
+    compressor: Compressor,
     cors: Cors,
     is_logged: bool,
     draining: CancellationToken,
@@ -106,6 +110,7 @@ impl Gateway {
             metrics: Metrics::new(Target::labels()),
             limits: Arc::new(Limits::new(config)),
             shed: Shed::new(config.limits.in_flight),
+            compressor: Compressor::new(config.compression),
             cors: Cors::new(&config.cors),
             is_logged: config.access_log,
             draining,
@@ -121,34 +126,50 @@ impl Gateway {
     pub(crate) async fn handle(
         self: Arc<Self>,
         peer: Peer,
+        framing: Framing,
         request: Request<Incoming>,
     ) -> Response<Watched> {
         let started = Instant::now();
         let id = request_id(request.headers());
-        let origin = request.headers().get(ORIGIN).cloned();
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let target = Target::of(&method, uri.path());
+        let (mut parts, body) = request.into_parts();
         let mut visit = Visit {
-            client: self.limits.proxies().client(&peer, request.headers()),
+            client: self.limits.proxies().client(&peer, &parts.headers),
             id: HeaderValue::from_str(&id.0).ok(),
             user: None,
             rates: Rates::default(),
             held: Held::default(),
         };
+        let sound = headers::check(&mut parts, &framing);
+        let may_be_out_of_step = headers::may_be_out_of_step(&parts, sound.is_err());
+        let target = match sound {
+            Ok(()) => Target::of(&parts.method, parts.uri.path()),
+            Err(_) => Target::Nobody,
+        };
+        let origin = parts.headers.get(ORIGIN).cloned();
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        trace::continue_or_begin(&mut parts.headers, &id.0);
+        let wanted = self.compressor.wanted(&mut parts.headers);
 
-        let answered = self.answer(target, &mut visit, request).await;
+        let counted = self.limits.request(&visit.client, &mut visit.rates);
+        let answered = match counted.and(sound) {
+            Ok(()) => self.answer(target, &mut visit, parts, body).await,
+            Err(problem) => {
+                linger(body);
+                Err(problem)
+            }
+        };
         let mut response = answered.unwrap_or_else(|problem| page(problem.render(&id.0)));
+        methods::complete(&method, &mut response);
+        let mut response = self.compressor.encode(&wanted, response);
 
-        let Visit { client, id: id_value, user, rates, mut held } = visit;
-        let headers = response.headers_mut();
-        if let Some(id) = id_value {
-            headers.insert(REQUEST_ID, id);
-        }
-        headers::secure(headers);
-        self.cors.allow(origin.as_ref(), headers);
-        self.limits.tell(&rates, headers);
         let (route, status) = (target.label(), response.status());
+        let headers = response.headers_mut();
+        if may_be_out_of_step && (status.is_client_error() || status.is_server_error()) {
+            headers.insert(CONNECTION, CLOSE);
+        }
+        self.adorn(headers, &visit, origin.as_ref());
         self.metrics.record(route, status, started.elapsed());
+        let Visit { client, user, mut held, .. } = visit;
         held.line = self.is_logged.then(|| Line {
             started,
             request_id: id,
@@ -163,13 +184,23 @@ impl Gateway {
         response.map(|body| Watched::new(body, held))
     }
 
+    /// Adds the headers that every answer has, whoever gave it.
+    fn adorn(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
+        if let Some(id) = &visit.id {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+        headers::secure(headers);
+        self.cors.allow(origin, headers);
+        self.limits.tell(&visit.rates, headers);
+    }
+
     async fn answer(
         &self,
         target: Target,
         visit: &mut Visit,
-        request: Request<Incoming>,
+        parts: Parts,
+        body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let (parts, body) = request.into_parts();
         let admitted = self.admit(target, visit, &parts, &body).await;
         let answered = match admitted {
             Ok(Admitted::To(route)) => return self.forward(route, visit, parts, body).await,
@@ -191,10 +222,11 @@ impl Gateway {
         parts: &Parts,
         body: &Incoming,
     ) -> Result<Admitted, Problem> {
-        self.limits.request(&visit.client, &mut visit.rates)?;
-        headers::check(parts)?;
         if cors::is_preflight(parts) {
             return Ok(Admitted::Answered(self.cors.preflight()));
+        }
+        if parts.uri.path() == "*" {
+            return Ok(Admitted::Answered(methods::of_the_shop()));
         }
         let route = match target {
             Target::Service(route) => route,
@@ -215,7 +247,9 @@ impl Gateway {
                     let rates = &mut visit.rates;
                     self.limits.user(&visit.client, caller.user_id, rates)?;
                 }
-                None if route.token == Token::Required => return Err(Problem::unauthenticated()),
+                None if route.token == Token::Required && parts.method != Method::OPTIONS => {
+                    return Err(Problem::unauthenticated());
+                }
                 None => {}
             }
         }
@@ -231,7 +265,9 @@ impl Gateway {
         is_local: bool,
         parts: &Parts,
     ) -> Result<Response<Body>, Problem> {
-        pages::require_read(&parts.method)?;
+        if let Some(response) = methods::of_a_page(&parts.method)? {
+            return Ok(response);
+        }
         match page {
             Page::Livez => Ok(pages::livez()),
             Page::Readyz => pages::readyz(&self.health, &self.upstreams).await,

@@ -117,7 +117,7 @@ async fn connection(
         tracing::trace!(%error, "nodelay");
     }
     let (peer, pace) = (Peer::new(address), gateway.limits().write_pace());
-    let answer = move |request| gateway.clone().handle(peer.clone(), request);
+    let answer = move |framing, request| gateway.clone().handle(peer.clone(), framing, request);
     if let Err(error) = door.serve(stream, pace, stop, answer).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Body, page};
-use crate::headers;
+use crate::target::is_authority;
 
 /// How long a client may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,8 +87,8 @@ fn target<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
     let (host, None) = (hosts.next()?, hosts.next()) else {
         return None;
     };
-    let host = Some(host).filter(|host| headers::is_host(host))?;
-    let authority = Authority::try_from(host.as_bytes()).ok()?;
+    let host = host.to_str().ok().filter(|host| is_authority(host))?;
+    let authority = Authority::try_from(host).ok()?;
     let path = request.uri().path_and_query()?.as_str();
     if !path.starts_with('/') {
         return None;

@@ -4,8 +4,10 @@
 
 mod acme;
 mod authority;
+mod compression;
 mod limits;
 mod patience;
+mod protocol;
 mod proxying;
 mod smuggling;
 mod stopping;

@@ -12,6 +12,8 @@ use serde_json::json;
 
 use crate::stub::Stub;
 
+const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 async fn gateway() -> TestService {
     TestService::start("gateway", gateway::open, &[]).await
 }
@@ -24,7 +26,7 @@ async fn a_request_passes_without_what_is_not_its_own() {
         .customer()
         .request(Method::POST, "/v1/orders?x=%2F..")
         .header("x-request-id", "abc")
-        .header("traceparent", "00-1-2-01")
+        .header("traceparent", TRACE_PARENT)
         .header("connection", "x-secret-hop")
         .header("x-secret-hop", "1")
         .header("te", "trailers")
@@ -45,7 +47,7 @@ async fn a_request_passes_without_what_is_not_its_own() {
     assert_eq!(seen.target, "/v1/orders?x=%2F..");
     assert_eq!(seen.body, r#"{"items":[]}"#);
     assert_eq!(seen.headers["x-request-id"], "abc");
-    assert_eq!(seen.headers["traceparent"], "00-1-2-01");
+    assert_eq!(seen.headers["traceparent"], TRACE_PARENT);
     assert_eq!(seen.headers["x-forwarded-for"], "127.0.0.1");
     assert!(seen.headers.contains_key("authorization"));
     for gone in [
@@ -248,7 +250,7 @@ async fn its_own_pages() {
         (answer.status, answer.problem()),
         (405, "method-not-allowed")
     );
-    assert_eq!(answer.headers["allow"], "GET, HEAD");
+    assert_eq!(answer.headers["allow"], "GET, HEAD, OPTIONS");
 
     let contract = anonymous.get("/openapi.json").await;
     assert_eq!(contract.body["openapi"], "3.1.0");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use chassis::testing::{TestService, eventually};
 use futures::stream;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -27,10 +27,14 @@ pub(crate) struct Seen {
 
 type StubBody = UnsyncBoxBody<Bytes, Infallible>;
 
+/// The body of `…/large`, in bytes.
+pub(crate) const LARGE_BYTES: usize = 200_000;
+
 /// A played service. It answers every request with 200, unless the path says
 /// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
 /// answers with what the test drips, `…/piecewise` reports the request's body piece
-/// by piece, `…/early` answers without reading it.
+/// by piece, `…/early` answers without reading it, `…/large`, `…/secret` and
+/// `…/events` are long, `…/denied` and `OPTIONS` are 405.
 pub(crate) struct Stub {
     inner: Arc<Inner>,
     _presence: Presence,
@@ -150,17 +154,44 @@ async fn answer(
             inner.pieces.send(piece).await.unwrap();
         }
     }
+    if parts.method == Method::OPTIONS || path.ends_with("/denied") {
+        let problem = r#"{"type":"/problems/method-not-allowed","status":405,"instance":"1"}"#;
+        let denied = Response::builder()
+            .status(405)
+            .header("allow", "GET,HEAD")
+            .header("content-type", "application/problem+json");
+        return Ok(denied.body(Full::from(problem).boxed_unsync()).unwrap());
+    }
+    let (kind, rule, large) = match path.rsplit('/').next() {
+        Some("large") => ("application/json", "public", true),
+        Some("secret") => ("application/json", "private, no-store", true),
+        Some("events") => ("text/event-stream", "public", true),
+        _ => ("application/json", "public", false),
+    };
+    let is_known = parts.headers.get("if-none-match").is_some_and(|tags| {
+        let tags = tags.to_str().unwrap();
+        tags.split(',').any(|tag| tag.trim() == "\"1\"")
+    });
+    let answered = if large {
+        vec![b'x'; LARGE_BYTES]
+    } else {
+        b"{\"ok\":true}".to_vec()
+    };
     let body = body.collect().await.map_err(|error| error.to_string())?;
     inner.seen.lock().unwrap().push(Seen {
         target: parts.uri.to_string(),
         headers: parts.headers,
         body: body.to_bytes(),
     });
+    let status = if is_known { 304 } else { 200 };
+    let answered = if is_known { Vec::new() } else { answered };
     let answer = Response::builder()
+        .status(status)
         .header("etag", "\"1\"")
-        .header("content-type", "application/json")
+        .header("content-type", kind)
+        .header("cache-control", rule)
         .header("connection", "x-hop")
         .header("x-hop", "1")
-        .body(Full::new(Bytes::from_static(b"{\"ok\":true}")).boxed_unsync());
+        .body(Full::new(Bytes::from(answered)).boxed_unsync());
     Ok(answer.unwrap())
 }

@@ -37,7 +37,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
-/// The client's own id for this request if it is sane, else a new one.
+/// The client's own id for this request if it is sane, else that of its trace
+/// ([`trace`](crate::trace)), else a new one.
 pub fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers
         .get(REQUEST_ID)
@@ -46,7 +47,8 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
         (1..=HEADER_ID_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    RequestId(given.filter(sane).map_or_else(fresh_id, str::to_owned))
+    let given = given.filter(sane).or_else(|| crate::trace::id(headers));
+    RequestId(given.map_or_else(fresh_id, str::to_owned))
 }
 
 /// A name that no other request has: what this process drew when it began, and how

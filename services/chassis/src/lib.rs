@@ -14,7 +14,7 @@
 //! | `token`, `trust`, `caller` | making tokens, believing them, and who may do what |
 //! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
 //! | `idempotency` | requests that may be sent twice |
-//! | `http` | the layers around every router, and the health pages |
+//! | `http`, `trace` | the layers around every router, the health pages, and whose trace a request is part of |
 //! | `neighbour` | services of one process, called without a socket |
 //! | `check` | what the operator can have compared |
 //! | `telemetry` | logs and metrics |
@@ -41,6 +41,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+pub mod trace;
 pub mod trust;
 
 pub use caller::{Admin, Caller, Role, Staff};

@@ -38,6 +38,9 @@ pub struct Gateway {
     pub limits: Limits,
     /// What scripts of other sites may do.
     pub cors: Cors,
+    /// Whether text is sent in fewer bytes to clients that can read that: gzip or
+    /// brotli, at levels for a small host.
+    pub compression: bool,
 }
 
 impl Default for Gateway {
@@ -50,6 +53,7 @@ impl Default for Gateway {
             access_log: false,
             limits: Limits::default(),
             cors: Cors::default(),
+            compression: true,
         }
     }
 }

@@ -1,0 +1,293 @@
+//! What passes over a client's connection and hyper tells nobody about.
+//!
+//! - A request with `Transfer-Encoding` and `Content-Length`: hyper drops the length
+//!   and goes by the chunks, which is lawful; but only smugglers send both, and RFC
+//!   9112 §6.3 lets us refuse. So lines are looked at on their way in.
+//! - Its answers to what it cannot parse are a bare status. They are told by their
+//!   bytes on the way out, and a problem document goes instead.
+//!
+//! It never holds back or changes a byte that comes in, and knows nothing of where
+//! bodies begin: a body whose lines look like such a head may cost its connection
+//! the right to chunks. No JSON can.
+//!
+//! **Invariant:** every head that hyper has read was read here first, in whole.
+
+use std::io::{ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use chassis::Problem;
+use chassis::http::request_id;
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What one connection's requests have to know of its bytes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Framing(Arc<AtomicBool>);
+
+impl Framing {
+    /// Whether a head on this connection had both framings.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A client's connection, looked at.
+pub(crate) struct Wire<IO> {
+    io: IO,
+    lines: Lines,
+    framing: Framing,
+    /// What is said in place of a bare refusal, while it is being said.
+    refusal: Option<Bytes>,
+}
+
+impl<IO> Wire<IO> {
+    /// Looks at a fresh connection.
+    pub(crate) fn new(io: IO) -> (Self, Framing) {
+        let framing = Framing::default();
+        let wire = Self {
+            io,
+            lines: Lines::default(),
+            framing: framing.clone(),
+            refusal: None,
+        };
+        (wire, framing)
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        if this.lines.have_both_framings(&buf.filled()[before..]) {
+            this.framing.0.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Wire<IO> {
+    /// Says the whole refusal.
+    fn refuse(&mut self, cx: &mut Context<'_>, status: StatusCode) -> Poll<Result<()>> {
+        let said = self.refusal.get_or_insert_with(|| refusal(status));
+        while said.has_remaining() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, said))? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                written => said.advance(written),
+            }
+        }
+        self.refusal = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        match bare_refusal(buf) {
+            None => Pin::new(&mut this.io).poll_write(cx, buf),
+            Some((0, status)) => this.refuse(cx, status).map_ok(|()| buf.len()),
+            Some((before, _)) => Pin::new(&mut this.io).poll_write(cx, &buf[..before]),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let last = bufs.iter().rposition(|buf| !buf.is_empty());
+        match last.filter(|last| bare_refusal(&bufs[*last]).is_some()) {
+            None => Pin::new(&mut this.io).poll_write_vectored(cx, bufs),
+            Some(last) if bufs[..last].iter().all(|buf| buf.is_empty()) => {
+                Pin::new(this).poll_write(cx, &bufs[last])
+            }
+            Some(last) => Pin::new(&mut this.io).poll_write_vectored(cx, &bufs[..last]),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// A bare refusal has less than this, in bytes.
+const BARE_BYTES_MAX: usize = 160;
+
+/// Where the refusal that hyper made by itself begins, and its status. It is the
+/// last thing on a connection; an answer of ours has other headers and a body.
+fn bare_refusal(written: &[u8]) -> Option<(usize, StatusCode)> {
+    if !written.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let tail = written.len().saturating_sub(BARE_BYTES_MAX);
+    let at = tail
+        + written[tail..]
+            .windows(9)
+            .rposition(|nine| nine == b"HTTP/1.1 ")?;
+    let head = std::str::from_utf8(&written[at..]).ok()?;
+    let status = match head.get(9..12)? {
+        "400" => StatusCode::BAD_REQUEST,
+        "414" => StatusCode::URI_TOO_LONG,
+        "431" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        _ => return None,
+    };
+    let is_bare = head.contains("\r\ncontent-length: 0\r\n") && !head.contains("\r\nx-");
+    is_bare.then_some((at, status))
+}
+
+/// The same refusal with a problem document. The connection ends with it.
+fn refusal(status: StatusCode) -> Bytes {
+    let problem = match status {
+        StatusCode::URI_TOO_LONG => Problem::new(
+            status,
+            "target-too-long",
+            "The request's target is too long",
+            "no path and query of this shop has that many characters",
+        ),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
+            status,
+            "head-too-large",
+            "The request's head is too large",
+            "send fewer or shorter headers",
+        ),
+        _ => Problem::bad_request(
+            "this is not an HTTP/1.1 request that can be read in only one way (RFC 9112)",
+        ),
+    };
+    let id = request_id(&HeaderMap::new()).0;
+    let body = problem.document(&id).to_string();
+    tracing::debug!(request_id = id, status = status.as_u16(), "refused unread");
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\nconnection: close\r\nx-request-id: {id}\r\n\
+         x-content-type-options: nosniff\r\n\r\n",
+        body.len()
+    );
+    Bytes::from(head + &body)
+}
+
+/// The longest start of a line that matters, in bytes.
+const START_BYTES_MAX: usize = "transfer-encoding:".len();
+
+/// Lines as they come, in pieces of any size; a head is a run of lines before an
+/// empty one.
+#[derive(Debug, Default)]
+struct Lines {
+    /// How the present line starts, in lower case.
+    start: [u8; START_BYTES_MAX],
+    start_bytes: usize,
+    has_length: bool,
+    has_encoding: bool,
+}
+
+impl Lines {
+    /// Whether a head that these bytes belong to has both framings.
+    fn have_both_framings(&mut self, bytes: &[u8]) -> bool {
+        let mut both = false;
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            self.append(&rest[..end]);
+            both |= self.end_line();
+            rest = &rest[end + 1..];
+        }
+        self.append(rest);
+        both
+    }
+
+    fn append(&mut self, piece: &[u8]) {
+        let room = self.start[self.start_bytes..].iter_mut();
+        for (slot, byte) in room.zip(piece) {
+            *slot = byte.to_ascii_lowercase();
+            self.start_bytes += 1;
+        }
+    }
+
+    fn end_line(&mut self) -> bool {
+        let line = &self.start[..self.start_bytes];
+        if line.is_empty() || line == b"\r" {
+            (self.has_length, self.has_encoding) = (false, false);
+        }
+        self.has_length |= line.starts_with(b"content-length:");
+        self.has_encoding |= line.starts_with(b"transfer-encoding:");
+        self.start_bytes = 0;
+        self.has_length && self.has_encoding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOTH: &str = "POST / HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\nX: y\r\ntransfer-encodinG: chunked\r\n\r\n";
+
+    #[test]
+    fn both_framings_of_one_head_are_seen() {
+        let seen = |text: &str| Lines::default().have_both_framings(text.as_bytes());
+        assert!(seen(BOTH));
+        assert!(seen(&BOTH.replace('\r', "")));
+        assert!(!seen("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"));
+        assert!(!seen(&BOTH.replace("Content-Length", "X-Content-Length")));
+        let one_after_another = "A: b\r\nContent-Length: 0\r\n\r\nA: b\nTransfer-Encoding: x\n\n";
+        assert!(!seen(one_after_another));
+    }
+
+    #[test]
+    fn a_bare_refusal_is_told_from_an_answer() {
+        let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        let of =
+            |text: &str| bare_refusal(text.as_bytes()).map(|(at, status)| (at, status.as_u16()));
+        assert_eq!(of(bare), Some((0, 400)));
+        assert_eq!(of(&format!("{{}}{bare}")), Some((2, 400)));
+        assert_eq!(of(&bare.replace("400 Bad Request", "200 OK")), None);
+        assert_eq!(of(&bare.replace("date:", "x-request-id:")), None);
+        assert_eq!(of(&bare.replace("length: 0", "length: 7")), None);
+        assert_eq!(of("0\r\n\r\n"), None);
+        let said = refusal(StatusCode::URI_TOO_LONG);
+        let said = std::str::from_utf8(&said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 414 URI Too Long\r\n"), "{said}");
+        assert!(
+            said.contains("\"type\":\"/problems/target-too-long\""),
+            "{said}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_seen_as_the_whole(
+            before in "[a-z:\r\n]{0,40}",
+            cuts in proptest::collection::vec(0_usize..160, 0..8),
+        ) {
+            let text = format!("{before}\r\n\r\n{BOTH}");
+            let mut lines = Lines::default();
+            let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut < text.len()).collect();
+            cuts.sort_unstable();
+            cuts.push(text.len());
+            let mut from = 0;
+            let mut both = false;
+            for cut in cuts {
+                both |= lines.have_both_framings(&text.as_bytes()[from..cut]);
+                from = cut;
+            }
+            prop_assert!(both);
+        }
+    }
+}
