@@ -35,7 +35,13 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 const END_TO_END: [HeaderName; 4] = [AUTHORIZATION, HOST, CONTENT_LENGTH, CONTENT_TYPE];
 
 /// Names that only a proxy in front of services would send.
-const IDENTITY_PREFIXES: [&str; 4] = ["x-forwarded-", "x-konbini-", "x-user-", "x-roles"];
+const IDENTITY_PREFIXES: [&str; 5] = [
+    "x-forwarded-",
+    "x-konbini-",
+    chassis::edge::PREFIX,
+    "x-user-",
+    "x-roles",
+];
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The gateway as it calls itself to services (RFC 9110 §7.6.3).

@@ -21,6 +21,7 @@
 //! | `headers`, `target`, `methods` | what passes between two connections, in which form, and what does not |
 //! | `compress` | answers in fewer bytes |
 //! | `cors` | what a browser's script may do |
+//! | `cache` | public answers, kept for as long as they are so |
 //! | `body` | bodies in both directions, bounded and never collected |
 //! | `upstream` | who is where, and the warm connections to them |
 //! | `pages` | `/livez`, `/readyz` and `/metrics` |
@@ -42,6 +43,7 @@ use futures::future::BoxFuture;
 
 mod access;
 mod body;
+mod cache;
 mod client;
 mod compress;
 mod cors;
@@ -65,7 +67,7 @@ mod wire;
 
 pub use error::Error;
 
-use compress::Compressor;
+use cache::Cache;
 use proxy::Gateway;
 use upstream::Upstreams;
 
@@ -79,10 +81,12 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
         let tls = tls::Tls::open(&ctx)?;
         let upstreams = Upstreams::watch(&ctx).await?;
+        let cache = Cache::open(&ctx).await?;
         let (trust, health, config) = (ctx.trust.clone(), ctx.health.clone(), ctx.config.clone());
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
-            let gateway = Gateway::new(&config.gateway, trust, health, upstreams, stop.clone());
+            let settings = &config.gateway;
+            let gateway = Gateway::new(settings, trust, health, upstreams, cache, stop.clone());
             let gateway = Arc::new(gateway);
             Box::pin(server::serve(listener, redirect, gateway, tls, stop))
         });

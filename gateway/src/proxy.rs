@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Held, Line, Watched};
 use crate::body::{Body, RequestBody, linger, page};
+use crate::cache::Cache;
 use crate::client::Client;
 use crate::compress::Compressor;
 use crate::cors::Cors;
@@ -43,6 +44,7 @@ pub(crate) struct Gateway {
     trust: Trust,
     health: Health,
     upstreams: Upstreams,
+    cache: Cache,
     metrics: Metrics,
     limits: Arc<Limits>,
     shed: Shed,
@@ -101,12 +103,14 @@ impl Gateway {
         trust: Trust,
         health: Health,
         upstreams: Upstreams,
+        cache: Cache,
         draining: CancellationToken,
     ) -> Self {
         Self {
             trust,
             health,
             upstreams,
+            cache,
             metrics: Metrics::new(Target::labels()),
             limits: Arc::new(Limits::new(config)),
             shed: Shed::new(config.limits.in_flight),
@@ -203,7 +207,11 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         let admitted = self.admit(target, visit, &parts, &body).await;
         let answered = match admitted {
-            Ok(Admitted::To(route)) => return self.forward(route, visit, parts, body).await,
+            Ok(Admitted::To(route)) => {
+                let is_bodiless = body.is_end_stream();
+                let forward = |parts| self.forward(route, visit, parts, body);
+                return self.cache.answer(route, parts, is_bodiless, forward).await;
+            }
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
         };

@@ -92,7 +92,8 @@ published_language! {
         /// Which.
         product_id: Id<kinds::Product>
     }
-    /// Somebody corrected how many pieces there are.
+    /// The number of pieces was corrected, pieces left the house, or the last one
+    /// that could be sold was promised or is free again.
     "stock.adjusted" => StockAdjusted {
         /// Of what.
         product_id: Id<kinds::Product>,
@@ -199,6 +200,22 @@ published_language! {
         amount: Money,
         /// Why it fits nothing.
         reason: Mismatch
+    }
+}
+
+impl Fact {
+    /// The product that is shown otherwise from now on, if one is: its content, or
+    /// whether it can be had. Every such change is told by a fact of this kind.
+    pub fn product_shown_anew(&self) -> Option<Id<kinds::Product>> {
+        match self {
+            Self::ProductCreated(listing) | Self::ProductUpdated(listing) => {
+                Some(listing.product_id)
+            }
+            Self::ProductDeleted { product_id } | Self::StockAdjusted { product_id, .. } => {
+                Some(*product_id)
+            }
+            _ => None,
+        }
     }
 }
 

@@ -158,6 +158,14 @@ impl Following {
         self.state.borrow().clone()
     }
 
+    /// The place of the last event whose effect readers of the store see.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn applied(&self) -> Result<u64, store::Error> {
+        Ok(cursor(&self.store, &self.lane)?.seq)
+    }
+
     /// Applies everything that was in the source's log when this was called:
     /// before refusing for want of something just made elsewhere. `false` when
     /// that did not succeed within `patience`.

@@ -14,6 +14,7 @@
 //! | `page` | what travels: events, marks, questions and answers |
 //! | `source` | publishes a log and answers for it |
 //! | `follow`, `apply`, `parked` | applies a foreign log exactly once |
+//! | `listen` | hears a foreign log from now on, for whoever keeps nothing |
 //! | `transport`, `zenoh`, `local` | the one trait and its two implementations |
 //! | `ask` | questions for what must not be in a log |
 //! | `endpoints` | where Zenoh listens and connects, and what is refused |
@@ -31,6 +32,7 @@ mod event;
 mod fact;
 mod follow;
 mod id;
+mod listen;
 mod local;
 mod log;
 mod money;
@@ -52,6 +54,7 @@ pub use fact::{
 };
 pub use follow::{Follower, Following, State};
 pub use id::{Id, Kind, kinds};
+pub use listen::{Listener, Word};
 pub use local::{Faults, LocalNetwork};
 pub use log::{Draft, Log};
 pub use money::{Currency, Money};

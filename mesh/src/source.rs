@@ -82,7 +82,10 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
         match events {
             Ok(events) => {
                 published = events.last().map_or(tail.seq, |last| last.seq);
-                let ring = Ring { events, tail: log.tail() };
+                // An announcement says where the log ended when nothing was new, so
+                // that whoever hears one from further on knows that it missed a ring.
+                let tail = if events.is_empty() { tail } else { log.tail() };
+                let ring = Ring { events, tail };
                 if let Err(error) = mesh.transport().publish(&topic, pack(&ring)).await {
                     tracing::warn!(%error, source = log.source(), "events not published; followers will ask");
                 }

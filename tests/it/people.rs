@@ -51,6 +51,11 @@ impl Person {
         Self { base: shop.url(""), http, token: String::new() }
     }
 
+    /// The same person at another address of the shop.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     async fn log_in(mut self, email: &str) -> Self {
         let login = json!({ "email": email, "password": PASSWORD });
         let session = self.post("/v1/sessions", login).await;

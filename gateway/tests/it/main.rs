@@ -4,6 +4,7 @@
 
 mod acme;
 mod authority;
+mod cache;
 mod compression;
 mod limits;
 mod patience;

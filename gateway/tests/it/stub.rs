@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chassis::testing::{TestService, eventually};
+use futures::future::BoxFuture;
 use futures::stream;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -20,12 +21,16 @@ use tokio::sync::mpsc;
 /// A request that arrived whole.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-type StubBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type StubBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Answers instead of the stub.
+type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<StubBody>> + Send + Sync>;
 
 /// The body of `…/large`, in bytes.
 pub(crate) const LARGE_BYTES: usize = 200_000;
@@ -42,6 +47,7 @@ pub(crate) struct Stub {
 
 struct Inner {
     seen: Mutex<Vec<Seen>>,
+    script: Mutex<Option<Script>>,
     broken: Mutex<usize>,
     drip: Mutex<Option<mpsc::Receiver<Bytes>>>,
     pieces: mpsc::Sender<Bytes>,
@@ -69,6 +75,7 @@ impl Stub {
         let (pieces, arrived) = mpsc::channel(16);
         let inner = Arc::new(Inner {
             seen: Mutex::default(),
+            script: Mutex::default(),
             broken: Mutex::default(),
             drip: Mutex::default(),
             pieces,
@@ -79,6 +86,15 @@ impl Stub {
             .await
             .unwrap();
         Self { inner, _presence: presence }
+    }
+
+    /// Has every request answered by `script` from now on.
+    pub(crate) fn answer_with<A>(&self, script: impl Fn(Seen) -> A + Send + Sync + 'static)
+    where
+        A: Future<Output = Response<StubBody>> + Send + 'static,
+    {
+        let script: Script = Arc::new(move |seen| Box::pin(script(seen)));
+        *self.inner.script.lock().unwrap() = Some(script);
     }
 
     /// What arrived whole.
@@ -178,11 +194,17 @@ async fn answer(
         b"{\"ok\":true}".to_vec()
     };
     let body = body.collect().await.map_err(|error| error.to_string())?;
-    inner.seen.lock().unwrap().push(Seen {
+    let seen = Seen {
+        method: parts.method,
         target: parts.uri.to_string(),
         headers: parts.headers,
         body: body.to_bytes(),
-    });
+    };
+    inner.seen.lock().unwrap().push(seen.clone());
+    let script = inner.script.lock().unwrap().clone();
+    if let Some(script) = script {
+        return Ok(script(seen).await);
+    }
     let status = if is_known { 304 } else { 200 };
     let answered = if is_known { Vec::new() } else { answered };
     let answer = Response::builder()

@@ -4,11 +4,13 @@
 //! that loses, doubles and reorders, by seed. `world` is that shop and the model
 //! it is held against; `node` the source and the followers in it, `effect` what
 //! an event leaves in a follower, `network` what carries it there. `follow` looks
-//! at one follower closely, and `transport` is the suite both transports pass.
+//! at one follower closely, `listen` at whoever keeps nothing, and `transport` is the
+//! suite both transports pass.
 
 mod chaos;
 mod effect;
 mod follow;
+mod listen;
 mod network;
 mod node;
 mod transport;

@@ -3,7 +3,7 @@
 //! Every setting has a default that is right for one small host. Unknown names
 //! are refused, so that a typo never passes for a setting.
 
-mod gateway;
+pub mod gateway;
 mod keys;
 mod mail;
 mod notifications;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-pub use self::gateway::{Acme, Cors, Gateway, Limits, Tls};
+pub use self::gateway::{Acme, Cache, Cors, Gateway, Limits, Tls};
 pub use self::keys::Keys;
 pub use self::mail::{Mail, Security};
 pub use self::notifications::Notifications;

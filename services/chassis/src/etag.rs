@@ -64,7 +64,7 @@ impl Tagged {
     /// It, or 304 when the client has this version.
     pub fn respond(self, request: &HeaderMap) -> Response {
         let known = self.tag.to_str();
-        let known = known.is_ok_and(|tag| names(request, IF_NONE_MATCH, tag));
+        let known = known.is_ok_and(|tag| is_known(request, tag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -92,6 +92,11 @@ pub fn written<T: Serialize>(status: StatusCode, resource: &T) -> Response {
         body,
     )
         .into_response()
+}
+
+/// Whether the client has the version of this tag already (RFC 9110 §13.1.2).
+pub fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    names(request, IF_NONE_MATCH, tag)
 }
 
 /// Refuses a change to a version the client has not seen. Without `If-Match`

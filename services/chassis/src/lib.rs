@@ -15,6 +15,7 @@
 //! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
 //! | `idempotency` | requests that may be sent twice |
 //! | `http`, `trace` | the layers around every router, the health pages, and whose trace a request is part of |
+//! | `edge` | what services tell the gateway beside their answers |
 //! | `neighbour` | services of one process, called without a socket |
 //! | `check` | what the operator can have compared |
 //! | `telemetry` | logs and metrics |
@@ -26,6 +27,7 @@ pub mod caller;
 pub mod check;
 pub mod config;
 pub mod context;
+pub mod edge;
 mod error;
 pub mod etag;
 pub mod folder;

@@ -43,7 +43,7 @@ pub use error::Error;
 
 use std::sync::Arc;
 
-use chassis::{Context, Service};
+use chassis::{Context, Service, edge};
 use futures::future::BoxFuture;
 
 /// Opens the service.
@@ -67,9 +67,10 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             log: ctx.log.clone(),
             settling,
             releasing,
-            products,
+            products: products.clone(),
             secrets: Arc::new(secrets),
         };
-        Ok(ctx.serve(http::router(orders)))
+        // Whoever ordered the last piece finds none left, whatever the gateway kept.
+        Ok(ctx.serve(edge::tell_applied(http::router(orders), products)))
     })
 }

@@ -16,7 +16,7 @@ use axum::http::{Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::http::RequestId;
-use chassis::{Caller, Problem};
+use chassis::{Caller, Problem, edge};
 use mesh::{Currency, Money, PublicationStatus, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,8 +67,9 @@ pub(crate) fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
         let id = request.uri().path().strip_prefix("/v1/products/")?;
         let asks =
             request.method() == Method::GET && !request.headers().contains_key(AUTHORIZATION);
-        let shown = cache.peek(id.parse().ok().filter(|_| asks)?)?;
-        Some(cached(shown.respond(request.headers()), true))
+        let id = id.parse().ok().filter(|_| asks)?;
+        let shown = cache.peek(id)?;
+        Some(cached(shown.respond(request.headers()), About::Product(id)))
     }
 }
 
@@ -161,16 +162,37 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     Ok(query)
 }
 
-/// Says how an answer may be kept: what everyone may see must be asked about
-/// again each time, what only staff may see is kept nowhere.
-fn cached(mut response: Response, public: bool) -> Response {
-    let rule = if public {
-        "public, max-age=0, must-revalidate"
-    } else {
+/// What the gateway knows all of this service's answers by.
+const ALL: &str = "products";
+
+/// What an answer tells of.
+#[derive(Clone, Copy)]
+enum About {
+    /// One product, which everyone may see.
+    Product(ProductId),
+    /// The catalogue as a whole, as everyone may see it.
+    Catalogue,
+    /// As `Catalogue`, by an index that does not show all of it yet.
+    Lagging,
+    /// Something that is only staff's to see.
+    Staff,
+}
+
+/// Says how an answer may be kept: what everyone may see must be asked about again
+/// each time, except by the gateway, which hears when it is no longer so; what only
+/// staff may see is kept nowhere.
+fn cached(mut response: Response, about: About) -> Response {
+    let headers = response.headers_mut();
+    let rule = if matches!(about, About::Staff) {
         "private, no-store"
+    } else {
+        "public, max-age=0, must-revalidate"
     };
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static(rule));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(rule));
+    match about {
+        About::Product(id) => edge::keep(headers, &id.to_string()),
+        About::Catalogue => edge::keep(headers, ALL),
+        About::Lagging | About::Staff => {}
+    }
     response
 }

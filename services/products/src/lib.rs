@@ -64,6 +64,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let effects = Effects {
             log: ctx.log.clone(),
             cache: Cache::new(settings.cache_mib * 1024 * 1024),
+            freshness: search.freshness().clone(),
             low_stock: settings.low_stock,
         };
         ctx.follow("orders", follow::orders(effects.clone()))

@@ -5,6 +5,7 @@
 //! | `schema`, `stemmer` | the fields, the words, a product as a document |
 //! | `merging` | which segments of the index become one, and when |
 //! | `indexer` | the thread that keeps the index level with the log |
+//! | `freshness` | whether it shows everything that was written |
 //! | `kind` | what a product is, and what it only mentions |
 //! | `query`, `plan` | from what was typed to a query |
 //! | `vocabulary`, `spelling` | corrections and completions |
@@ -23,6 +24,7 @@
 
 mod audit;
 mod facets;
+mod freshness;
 mod highlight;
 mod indexer;
 mod kind;
@@ -59,6 +61,7 @@ use crate::store;
 
 pub(crate) use self::audit::Indexed;
 pub(crate) use self::facets::{Facet, FacetValue, Filters};
+pub(crate) use self::freshness::Freshness;
 
 /// Searches that run at once; each is short, and more would only share two cores.
 const SEARCHES_AT_ONCE: usize = 4;
@@ -133,6 +136,7 @@ pub(crate) struct Search {
     reader: Reader,
     synonyms: Arc<SynonymsFile>,
     running: Arc<Semaphore>,
+    freshness: Freshness,
 }
 
 impl Search {
@@ -150,6 +154,7 @@ impl Search {
         let reader = indexer::reader(&opened.0).map_err(failed)?;
         let reader = Reader(Arc::new(RwLock::new(reader)));
         let caught_up = Arc::new(AtomicBool::new(false));
+        let freshness = Freshness::after(ctx.log.tail().seq);
         let stop = ctx.stop.child_token();
         let indexer = Indexer {
             store: ctx.store.clone(),
@@ -157,6 +162,7 @@ impl Search {
             dir,
             reader: reader.clone(),
             caught_up: caught_up.clone(),
+            freshness: freshness.clone(),
             stop: stop.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
@@ -177,7 +183,13 @@ impl Search {
             reader,
             synonyms: Arc::new(SynonymsFile::new(ctx.room.with_file_name("synonyms.txt"))),
             running: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+            freshness,
         })
+    }
+
+    /// How what is found compares with what was written.
+    pub(crate) fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// Finds products.

@@ -131,7 +131,7 @@ pub(crate) fn reserve(
     let fact = match domain::hold(&lines, |id| level(tx, id))? {
         Ok(changes) => {
             for change in changes {
-                set(tx, effects, cause, change)?;
+                promised(tx, effects, cause, change)?;
             }
             let reservation = Reservation { lines, at: cause.at };
             tx.put(RESERVATIONS, &order_id, &reservation)?;
@@ -153,10 +153,7 @@ pub(crate) fn release(
         return Ok(false);
     };
     for change in changes {
-        set(tx, effects, cause, change)?;
-        if change.after.is_available() && !change.before.is_available() {
-            adjusted(tx, effects, cause, change)?;
-        }
+        promised(tx, effects, cause, change)?;
     }
     Ok(true)
 }
@@ -193,6 +190,21 @@ fn end(tx: &mut Tx<'_>, order: OrderId, end: End) -> Result<Option<Vec<Change>>,
     };
     tx.delete(RESERVATIONS, &order)?;
     domain::settle(&lines, end, |id| level(tx, id)).map(Some)
+}
+
+/// Writes a level by which pieces were promised or freed. That the last one went, or
+/// is there again, is told: it is what everyone sees of a product's stock.
+fn promised(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    change: Change,
+) -> Result<(), store::Error> {
+    set(tx, effects, cause, change)?;
+    if change.before.is_available() != change.after.is_available() {
+        adjusted(tx, effects, cause, change)?;
+    }
+    Ok(())
 }
 
 /// Writes a level by which pieces came or went, with the movement that did it.

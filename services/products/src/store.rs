@@ -17,10 +17,11 @@ use mesh::{Draft, Fact, Id, Log, Time};
 
 use crate::cache::Cache;
 use crate::domain::{Content, Level, Product, ProductId, category_and_above};
+use crate::search::Freshness;
 use crate::submission::Submission;
 use crate::{Error, shelves, stock};
 
-pub(crate) use crate::stock::{level, reservation};
+pub(crate) use crate::stock::level;
 
 pub(crate) const PRODUCTS: Table<ProductId, Product> = Table::new("products");
 const SKUS: Table<String, ProductId> = Table::new("skus");
@@ -41,6 +42,8 @@ pub(crate) struct Effects {
     pub(crate) log: Log,
     /// Forgets what is no longer so.
     pub(crate) cache: Cache,
+    /// Knows that search has to follow.
+    pub(crate) freshness: Freshness,
     /// Staff are told when fewer pieces than this can be sold; 0: never.
     pub(crate) low_stock: i64,
 }
@@ -55,7 +58,12 @@ impl Effects {
         fact: Fact,
     ) -> Result<(), store::Error> {
         let Cause { at, by, trace } = cause.clone();
-        self.log.append(tx, Draft { key, fact, at, by, trace })?;
+        let shown_anew = fact.product_shown_anew().is_some();
+        let place = self.log.append(tx, Draft { key, fact, at, by, trace })?;
+        if shown_anew {
+            let freshness = self.freshness.clone();
+            tx.on_visible(move || freshness.wrote(place));
+        }
         Ok(())
     }
 }

@@ -2,9 +2,10 @@
 //! `[gateway.cache]`, in a file of its own.
 
 mod acme;
-mod tls;
+mod cache;
 mod cors;
 mod limits;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,9 +13,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::acme::Acme;
-pub use self::tls::Tls;
+pub use self::cache::Cache;
 pub use self::cors::Cors;
 pub use self::limits::Limits;
+pub use self::tls::Tls;
 
 /// `[gateway]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub struct Gateway {
     /// Whether text is sent in fewer bytes to clients that can read that: gzip or
     /// brotli, at levels for a small host.
     pub compression: bool,
+    /// Answers that are kept.
+    pub cache: Cache,
 }
 
 impl Default for Gateway {
@@ -54,6 +58,7 @@ impl Default for Gateway {
             limits: Limits::default(),
             cors: Cors::default(),
             compression: true,
+            cache: Cache::default(),
         }
     }
 }
@@ -62,6 +67,7 @@ impl Gateway {
     pub(super) fn check(&self) -> Result<(), String> {
         self.tls.check(&self.acme)?;
         self.acme.check()?;
+        self.cache.check()?;
         self.limits.check()?;
         self.cors.check()?;
         if self.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {

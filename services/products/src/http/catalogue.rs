@@ -10,7 +10,7 @@ use chassis::json::{PathId, read_body, require_json};
 use chassis::{Caller, FieldError, Problem, Staff, etag};
 use mesh::kinds;
 
-use super::{ProductView, Products, cached, cause};
+use super::{About, ProductView, Products, cached, cause};
 use crate::Error;
 use crate::domain::{Content, Level, Product, ProductId};
 use crate::store;
@@ -65,7 +65,7 @@ fn show(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let missed = match app.effects.cache.find(id) {
-        Ok(shown) => return Ok(cached(shown.respond(headers), true)),
+        Ok(shown) => return Ok(cached(shown.respond(headers), About::Product(id))),
         Err(missed) => missed,
     };
     let (product, level) = store::product(&app.store, id)?;
@@ -74,10 +74,13 @@ fn show(
         return Err(Error::NotFound.into());
     }
     let shown = Tagged::new(&ProductView::new(&product, level))?;
-    if public {
+    let about = if public {
         app.effects.cache.fill(missed, shown.clone());
-    }
-    Ok(cached(shown.respond(headers), public))
+        About::Product(id)
+    } else {
+        About::Staff
+    };
+    Ok(cached(shown.respond(headers), about))
 }
 
 pub(super) async fn replace(

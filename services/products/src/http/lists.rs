@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Key;
 
-use super::{ProductView, Products, cached, query};
+use super::{About, ProductView, Products, cached, query};
 use crate::domain::ProductId;
 use crate::shelves::{BY_AGE, BY_PRICE, BY_TITLE, Places, Shelf};
 use crate::{Error, categories as tree, shelves, store as products};
@@ -69,7 +69,8 @@ pub(super) async fn list(
         Sort::Dearest => page(&app, &paging, shelves, BY_PRICE, true, |place| place.1)?,
         Sort::Title => page(&app, &paging, shelves, BY_TITLE, false, |place| place.1)?,
     };
-    Ok(cached(Json(page).into_response(), public))
+    let about = if public { About::Catalogue } else { About::Staff };
+    Ok(cached(Json(page).into_response(), about))
 }
 
 /// A page of what stands on all these shelves, in one of their orders.
@@ -105,5 +106,8 @@ struct Categories {
 
 pub(super) async fn categories(State(app): State<Products>) -> Result<Response, Problem> {
     let items = tree::tree(products::categories(&app.store)?);
-    Ok(cached(Json(Categories { items }).into_response(), true))
+    Ok(cached(
+        Json(Categories { items }).into_response(),
+        About::Catalogue,
+    ))
 }

@@ -10,7 +10,7 @@ use chassis::limits::PAGE_ITEMS;
 use chassis::{Json, Problem};
 use serde::{Deserialize, Serialize};
 
-use super::{ProductView, Products, cached, query};
+use super::{About, ProductView, Products, cached, query};
 use crate::search::{Facet, FacetValue, Hit, Sort, Wanted};
 
 /// A query's text, in characters.
@@ -50,7 +50,7 @@ impl<'a> Item<'a> {
 
 pub(super) async fn search(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
     let wanted = wanted(query(&uri)?)?;
-    let started = Instant::now();
+    let (about, started) = (about(&app), Instant::now());
     let found = app.search.find(wanted).await?;
     let results = Results {
         total: found.total,
@@ -59,7 +59,16 @@ pub(super) async fn search(State(app): State<Products>, uri: Uri) -> Result<Resp
         took_us: started.elapsed().as_micros(),
         corrected: found.corrected.as_deref(),
     };
-    Ok(cached(Json(results).into_response(), true))
+    Ok(cached(Json(results).into_response(), about))
+}
+
+/// What an answer of the index tells of, if it is asked from now on.
+fn about(app: &Products) -> About {
+    if app.search.freshness().is_level() {
+        About::Catalogue
+    } else {
+        About::Lagging
+    }
 }
 
 /// Reads a search's parameters; a filter may come more than once.
@@ -190,6 +199,7 @@ struct Suggestions {
 
 pub(super) async fn suggest(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
     let SuggestQuery { q } = query(&uri)?;
+    let about = about(&app);
     let items = app.search.suggest(text(q)?).await?;
-    Ok(cached(Json(Suggestions { items }).into_response(), true))
+    Ok(cached(Json(Suggestions { items }).into_response(), about))
 }

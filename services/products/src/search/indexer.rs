@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::store::{Read, Store};
-use mesh::{Event, Fact, Log, Mark};
+use mesh::{Event, Log, Mark};
 use serde::{Deserialize, Serialize};
 use tantivy::index::IndexSettings;
 use tantivy::indexer::IndexWriterOptions;
@@ -28,10 +28,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Reader;
+use super::freshness::Freshness;
 use super::merging::Merging;
 use super::schema::{self, SCHEMA};
 use crate::Error;
-use crate::domain::ProductId;
 use crate::store::{self, PRODUCTS};
 
 /// The least tantivy takes; enough for tens of thousands of products a second.
@@ -143,6 +143,7 @@ pub(super) struct Indexer {
     pub(super) dir: PathBuf,
     pub(super) reader: Reader,
     pub(super) caught_up: Arc<AtomicBool>,
+    pub(super) freshness: Freshness,
     pub(super) stop: CancellationToken,
     pub(super) runtime: Handle,
 }
@@ -158,6 +159,7 @@ impl Indexer {
                 Err(_) => tracing::warn!("indexing panicked; trying again"),
             }
             self.caught_up.store(false, Ordering::Relaxed);
+            self.freshness.shows(0);
             opened = loop {
                 if self.wait(tokio::time::sleep(RETRY)).is_none() {
                     return;
@@ -199,6 +201,7 @@ impl Indexer {
                 self.commit(&mut writer, mark)?;
                 committed = mark.seq;
             }
+            self.freshness.shows(mark.seq);
             if self.log.tail().seq.saturating_sub(mark.seq) >= PRODUCTS_PER_COMMIT as u64 {
                 continue;
             }
@@ -264,9 +267,10 @@ impl Indexer {
             mark = last.mark();
             for recorded in &events {
                 // An event that cannot be read tells of nothing this program made.
-                if let Ok(Event { fact: Some(fact), .. }) = Event::decode(&recorded.body) {
-                    self.touch(&fact, &mut touched)?;
-                }
+                let fact = Event::decode(&recorded.body)
+                    .ok()
+                    .and_then(|event| event.fact);
+                touched.extend(fact.and_then(|fact| fact.product_shown_anew()));
             }
         }
         for id in &touched {
@@ -280,31 +284,6 @@ impl Indexer {
             }
         }
         Ok((mark, touched.len()))
-    }
-
-    /// The products a fact says something about.
-    fn touch(&self, fact: &Fact, touched: &mut BTreeSet<ProductId>) -> Result<(), Error> {
-        match fact {
-            Fact::ProductCreated(listing) | Fact::ProductUpdated(listing) => {
-                touched.insert(listing.product_id);
-            }
-            Fact::ProductDeleted { product_id } | Fact::StockAdjusted { product_id, .. } => {
-                touched.insert(*product_id);
-            }
-            Fact::StockReserved { order_id } => {
-                // Holding pieces changes what is shown only when it takes the last
-                // one; most orders of a well-stocked shop touch no document.
-                let held = store::reservation(&self.store, *order_id)?;
-                for line in held.into_iter().flat_map(|held| held.lines) {
-                    let level = store::level(&self.store, line.product_id)?;
-                    if level.is_none_or(|level| level.available() <= 0) {
-                        touched.insert(line.product_id);
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     fn commit(&self, writer: &mut IndexWriter, mark: Mark) -> Result<(), Error> {

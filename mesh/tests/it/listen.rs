@@ -1,0 +1,118 @@
+//! Whoever only listens hears everything from some moment on, or that it missed
+//! something.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh::{Event, Fact, Faults, Listener, LocalNetwork, Mesh, Time, Word};
+
+use crate::node::{SOURCE, SourceNode, draft};
+use crate::{number_from_env, scratch, soon};
+
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_millis(200);
+
+fn number(event: &Event) -> i64 {
+    match event.fact {
+        Some(Fact::StockAdjusted { reserved, .. }) => reserved,
+        _ => panic!("{event:?}"),
+    }
+}
+
+/// The next word that says anything.
+async fn news(listener: &mut Listener) -> Word {
+    soon("a word", async {
+        loop {
+            match listener.next().await {
+                Word::Events(events) if events.is_empty() => {}
+                word => return word,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_from_now_on() {
+    let root = scratch();
+    let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), "shop");
+    let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
+    source.append(draft("k", 1, 1)).await;
+    let listened = Listener::start(&mesh, SOURCE, PATIENCE).await;
+    let mut listener = listened.expect("a subscription");
+    source.serve(mesh.clone(), ANNOUNCE_EVERY).await;
+    assert_eq!(
+        news(&mut listener).await,
+        Word::Gap,
+        "the past is not heard"
+    );
+    assert_eq!(listener.place(), 1);
+    let mut heard = Vec::new();
+    for next in 2..20 {
+        source.append(draft("k", next, next)).await;
+        let Word::Events(events) = news(&mut listener).await else {
+            panic!("{next} was missed");
+        };
+        heard.extend(events.iter().map(number));
+        assert_eq!(listener.place(), u64::try_from(next).expect("small"));
+    }
+    assert_eq!(heard, (2..20).collect::<Vec<_>>());
+
+    source.stop().await;
+    assert_eq!(news(&mut listener).await, Word::Silence);
+    assert_eq!(listener.place(), 0);
+    let source = SourceNode::open(&root.path().join("source"), Time(2)).await;
+    source.serve(mesh, ANNOUNCE_EVERY).await;
+    assert_eq!(news(&mut listener).await, Word::Gap);
+    source.stop().await;
+}
+
+/// Over a network that loses, doubles and reorders: what is heard between two gaps is
+/// gap-free, and the end is heard of in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_is_known() {
+    let seed = number_from_env("KONBINI_SEED").unwrap_or(7);
+    println!("seed {seed}");
+    let root = scratch();
+    let faults = Faults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(2) };
+    let network = LocalNetwork::seeded(seed, faults);
+    let mesh = Mesh::new(Arc::new(network.clone()), "shop");
+    let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
+    let listened = Listener::start(&mesh, SOURCE, PATIENCE).await;
+    let mut listener = listened.expect("a subscription");
+    source.serve(mesh, ANNOUNCE_EVERY).await;
+    let log = source.log.clone();
+    let listening = tokio::spawn(async move {
+        let (mut gaps, mut heard) = (0, 0);
+        // What was heard last, unless something may have been missed since.
+        let mut last: Option<i64> = None;
+        while listener.place() < 300 {
+            match soon("a word", listener.next()).await {
+                Word::Events(events) => {
+                    for event in &events {
+                        let next = number(event);
+                        assert!(
+                            last.is_none_or(|last| next == last + 1),
+                            "{next} after {last:?}"
+                        );
+                        last = Some(next);
+                        heard += 1;
+                    }
+                }
+                Word::Gap | Word::Silence => {
+                    (gaps, last) = (gaps + 1, None);
+                }
+            }
+        }
+        (gaps, heard)
+    });
+    for next in 1..=300 {
+        source.append(draft("k", next, next)).await;
+    }
+    network.set_faults(Faults::default());
+    let (gaps, heard) = listening.await.expect("what is heard is in order");
+    println!("{heard} heard, {gaps} gaps");
+    assert!(heard > 0 && gaps > 1);
+    assert_eq!(log.tail().seq, 300);
+    source.stop().await;
+}
