@@ -24,10 +24,10 @@
 //! | `cache` | public answers, kept for as long as they are so |
 //! | `body` | bodies in both directions, bounded and never collected |
 //! | `upstream` | who is where, and the warm connections to them |
-//! | `pages` | `/livez`, `/readyz` and `/metrics` |
+//! | `pages`, `operating` | what it answers itself: health, the contract, the console, the shop as a whole |
 //! | `metrics`, `error` | what was counted, and what went wrong |
 //!
-//! It answers `/livez`, `/readyz` and `/metrics` itself and everything in
+//! It answers its pages itself and everything in
 //! `routes` by asking. It writes no events, keeps no state of its own beyond the
 //! keys and revocations that every service follows.
 //!
@@ -54,6 +54,7 @@ mod limits;
 mod listen;
 mod methods;
 mod metrics;
+mod operating;
 mod pace;
 mod pages;
 mod proxy;
@@ -82,11 +83,9 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let tls = tls::Tls::open(&ctx)?;
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = Cache::open(&ctx).await?;
-        let (trust, health, config) = (ctx.trust.clone(), ctx.health.clone(), ctx.config.clone());
+        let gateway = Gateway::new(&ctx, upstreams, cache);
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
-            let settings = &config.gateway;
-            let gateway = Gateway::new(settings, trust, health, upstreams, cache, stop.clone());
             let gateway = Arc::new(gateway);
             Box::pin(server::serve(listener, redirect, gateway, tls, stop))
         });

@@ -8,21 +8,19 @@ use chassis::context::Health;
 use chassis::http::metrics_page;
 use chassis::{Problem, Trust};
 use futures::future::join_all;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
-use crate::body::{Body, RequestBody, page};
-use crate::routes::{Patience, SERVICES};
-use crate::upstream::{Instances, Upstreams, Wait};
+use crate::body::{Body, page};
+use crate::operating::ask;
+use crate::routes::SERVICES;
+use crate::upstream::Upstreams;
 
 /// How long a service may take to say whether it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(1);
-
-/// A service's reason for not being ready, in bytes.
-const REASON_BYTES_MAX: usize = 64 * 1024;
 
 /// One of the gateway's own pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,37 +35,54 @@ pub(crate) enum Page {
     OpenApi,
     /// The contract, for people.
     Docs,
+    /// How every service stands.
+    Status,
+    /// What happened in all of them.
+    Events,
+    /// What they could not handle.
+    Parked,
+    /// The console, and what it is made of.
+    Console,
+    ConsoleScript,
+    ConsoleStyle,
 }
 
 /// `openapi.yaml` as JSON.
 const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json"));
 const DOCS: &[u8] = include_bytes!("../pages/docs.html");
+const CONSOLE: &[u8] = include_bytes!("../pages/console.html");
+const CONSOLE_SCRIPT: &[u8] = include_bytes!("../pages/console.js");
+const CONSOLE_STYLE: &[u8] = include_bytes!("../pages/console.css");
 
 /// The page has its style and script inside and needs nothing but the document.
 const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// The console runs its own script and speaks to this shop, and nothing else.
+const CONSOLE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
 impl Page {
     /// Every page.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Livez,
         Self::Readyz,
         Self::Metrics,
         Self::OpenApi,
         Self::Docs,
+        Self::Status,
+        Self::Events,
+        Self::Parked,
+        Self::Console,
+        Self::ConsoleScript,
+        Self::ConsoleStyle,
     ];
 
     /// The page at a path.
     pub(crate) fn find(path: &str) -> Option<Self> {
-        match path {
-            "/livez" => Some(Self::Livez),
-            "/readyz" => Some(Self::Readyz),
-            "/metrics" => Some(Self::Metrics),
-            "/openapi.json" => Some(Self::OpenApi),
-            "/docs" => Some(Self::Docs),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|page| page.path() == path)
     }
 
     /// Its path.
@@ -78,6 +93,12 @@ impl Page {
             Self::Metrics => "/metrics",
             Self::OpenApi => "/openapi.json",
             Self::Docs => "/docs",
+            Self::Status => "/v1/status",
+            Self::Events => "/v1/events",
+            Self::Parked => "/v1/events/parked",
+            Self::Console => "/_/",
+            Self::ConsoleScript => "/_/console.js",
+            Self::ConsoleStyle => "/_/console.css",
         }
     }
 }
@@ -93,9 +114,8 @@ pub(crate) async fn readyz(
     upstreams: &Upstreams,
 ) -> Result<Response<Body>, Problem> {
     let asked = SERVICES.map(|service| async move {
-        let said = tokio::time::timeout(READY_PATIENCE, ask(upstreams, service)).await;
-        let late = || Err(format!("no answer within {} s", READY_PATIENCE.as_secs()));
-        (service, said.unwrap_or_else(|_| late()))
+        let said = ask(upstreams, service, "/readyz", None, READY_PATIENCE).await;
+        (service, said.map(|_| ()))
     });
     let mut all = join_all(asked).await;
     let own = health.missing();
@@ -119,29 +139,6 @@ pub(crate) async fn readyz(
     }
     let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, missing.join("; "));
     Err(Problem::new(status, "not-ready", "Not ready yet", detail).member("services", services))
-}
-
-/// What a service says of itself, else why it cannot.
-async fn ask(upstreams: &Upstreams, service: &'static str) -> Result<(), String> {
-    let mut request = Request::new(RequestBody::empty());
-    *request.uri_mut() = http::Uri::from_static("/readyz");
-    request
-        .headers_mut()
-        .insert(HOST, HeaderValue::from_static("konbini"));
-    let wait = Wait::begin(Patience::Total(READY_PATIENCE));
-    let response = upstreams
-        .send(service, Instances::Newest, &wait, request)
-        .await
-        .map_err(|error| error.to_string())?;
-    let status = response.status();
-    if status == StatusCode::OK {
-        return Ok(());
-    }
-    let body = Limited::new(response.into_body(), REASON_BYTES_MAX);
-    let body = body.collect().await.map_err(|error| error.to_string())?;
-    let said: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
-    let detail = said["detail"].as_str().map(str::to_owned);
-    Err(detail.unwrap_or_else(|| format!("answered {status}")))
 }
 
 /// The process's metrics, for this host and for admins.
@@ -177,7 +174,28 @@ pub(crate) fn docs() -> Response<Body> {
     response
 }
 
-fn json_page(value: &Value) -> Response<Body> {
+/// The console.
+pub(crate) fn console() -> Response<Body> {
+    let mut response = of_type("text/html; charset=utf-8", Bytes::from_static(CONSOLE));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, CONSOLE_POLICY);
+    response
+}
+
+/// What the console does.
+pub(crate) fn console_script() -> Response<Body> {
+    of_type(
+        "text/javascript; charset=utf-8",
+        Bytes::from_static(CONSOLE_SCRIPT),
+    )
+}
+
+/// What it looks like.
+pub(crate) fn console_style() -> Response<Body> {
+    of_type("text/css; charset=utf-8", Bytes::from_static(CONSOLE_STYLE))
+}
+
+pub(crate) fn json_page(value: &Value) -> Response<Body> {
     of_type("application/json", Bytes::from(value.to_string()))
 }
 

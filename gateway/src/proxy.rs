@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chassis::caller::identify;
-use chassis::context::Health;
+use chassis::context::{Context, Health};
 use chassis::http::{REQUEST_ID, request_id};
-use chassis::{Problem, Trust, config, trace};
+use chassis::operating::Standing;
+use chassis::{Problem, Trust, trace};
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh::{Id, kinds};
@@ -34,7 +35,7 @@ use crate::server::Peer;
 use crate::shed::Shed;
 use crate::upstream::{Upstreams, Wait};
 use crate::wire::Framing;
-use crate::{cors, headers, methods};
+use crate::{cors, headers, methods, operating};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -43,6 +44,7 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub(crate) struct Gateway {
     trust: Trust,
     health: Health,
+    standing: Standing,
     upstreams: Upstreams,
     cache: Cache,
     metrics: Metrics,
@@ -73,17 +75,20 @@ enum Target {
 }
 
 impl Target {
-    fn of(method: &Method, path: &str) -> Self {
-        Page::find(path)
-            .map(Self::Own)
-            .or_else(|| routes::find(method, path).map(Self::Service))
+    fn of(method: &Method, uri: &Uri) -> Self {
+        let path = uri.path();
+        routes::find(method, path)
+            .or_else(|| routes::find_events(path, uri.query()))
+            .map(Self::Service)
+            .or_else(|| Page::find(path).map(Self::Own))
             .unwrap_or(Self::Nobody)
     }
 
     /// Every name that [`label`](Self::label) gives.
     fn labels() -> impl Iterator<Item = &'static str> {
         let pages = Page::ALL.map(Page::path);
-        pages.into_iter().chain(routes::prefixes()).chain(["none"])
+        let prefixes = routes::prefixes();
+        pages.into_iter().chain(prefixes).chain(["none"])
     }
 
     /// Its name in metrics and logs: few, whatever clients ask for.
@@ -97,18 +102,13 @@ impl Target {
 }
 
 impl Gateway {
-    /// A gateway whose endless answers end when `draining` is.
-    pub(crate) fn new(
-        config: &config::Gateway,
-        trust: Trust,
-        health: Health,
-        upstreams: Upstreams,
-        cache: Cache,
-        draining: CancellationToken,
-    ) -> Self {
+    /// The gateway of a shop, as it is configured.
+    pub(crate) fn new(ctx: &Context, upstreams: Upstreams, cache: Cache) -> Self {
+        let config = &ctx.config.gateway;
         Self {
-            trust,
-            health,
+            trust: ctx.trust.clone(),
+            health: ctx.health.clone(),
+            standing: ctx.standing.clone(),
             upstreams,
             cache,
             metrics: Metrics::new(Target::labels()),
@@ -117,7 +117,7 @@ impl Gateway {
             compressor: Compressor::new(config.compression),
             cors: Cors::new(&config.cors),
             is_logged: config.access_log,
-            draining,
+            draining: ctx.draining.clone(),
         }
     }
 
@@ -146,7 +146,7 @@ impl Gateway {
         let sound = headers::check(&mut parts, &framing);
         let may_be_out_of_step = headers::may_be_out_of_step(&parts, sound.is_err());
         let target = match sound {
-            Ok(()) => Target::of(&parts.method, parts.uri.path()),
+            Ok(()) => Target::of(&parts.method, &parts.uri),
             Err(_) => Target::Nobody,
         };
         let origin = parts.headers.get(ORIGIN).cloned();
@@ -282,6 +282,18 @@ impl Gateway {
             Page::OpenApi => Ok(pages::openapi()),
             Page::Docs => Ok(pages::docs()),
             Page::Metrics => pages::metrics(&self.trust, is_local, parts).await,
+            Page::Console => Ok(pages::console()),
+            Page::ConsoleScript => Ok(pages::console_script()),
+            Page::ConsoleStyle => Ok(pages::console_style()),
+            Page::Status | Page::Events | Page::Parked => {
+                let caller = identify(&self.trust, &parts.headers).await?;
+                operating::require_admin(caller.as_ref())?;
+                match page {
+                    Page::Status => operating::status(&self.standing, &self.upstreams, parts).await,
+                    Page::Events => operating::events(&self.upstreams, parts).await,
+                    _ => operating::parked(&self.upstreams, parts).await,
+                }
+            }
         }
     }
 

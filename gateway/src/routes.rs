@@ -122,6 +122,37 @@ const fn bulk(prefix: &'static str, service: &'static str) -> Route {
     }
 }
 
+/// One service's own events: routed by what the query or a parked event's id names.
+static EVENTS: [Route; 4] = [
+    private("/v1/events", SERVICES[0]),
+    private("/v1/events", SERVICES[1]),
+    private("/v1/events", SERVICES[2]),
+    private("/v1/events", SERVICES[3]),
+];
+
+/// The route of a request for the events of one service, if it is one.
+pub(crate) fn find_events(path: &str, query: Option<&str>) -> Option<&'static Route> {
+    let below = path.strip_prefix("/v1/events")?;
+    let service = match below.strip_prefix("/parked/") {
+        Some(id) => id.split('.').next()?,
+        None if below.is_empty() => source(query?)?,
+        None => return None,
+    };
+    EVENTS.iter().find(|route| route.service == service)
+}
+
+/// The service that a query asks for: its `source`, or that of the event it goes on
+/// `after`, `orders/1/7`.
+fn source(query: &str) -> Option<&str> {
+    let value = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(given, _)| *given == name)
+            .map(|(_, value)| value)
+    };
+    value("source").or_else(|| value("after")?.split(['/', '%']).next())
+}
+
 /// The prefixes of all routes.
 pub(crate) fn prefixes() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().map(|route| route.prefix)

@@ -153,6 +153,11 @@ impl Following {
         self.source
     }
 
+    /// What it is called, so that one store can follow a source for two purposes.
+    pub fn name(&self) -> &str {
+        self.lane.split('/').next().unwrap_or("")
+    }
+
     /// How it stands now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
@@ -183,6 +188,14 @@ impl Following {
     /// When the store cannot be read.
     pub fn parked(&self, count_max: usize) -> Result<Vec<Parked>, store::Error> {
         parked::list(&self.store, &self.lane, count_max)
+    }
+
+    /// Whether event `seq` of the source is parked.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_parked(&self, seq: u64) -> Result<bool, store::Error> {
+        parked::contains(&self.store, &self.lane, seq)
     }
 
     /// Handles the parked events of the key of event `seq` again, oldest first,

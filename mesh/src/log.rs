@@ -228,6 +228,36 @@ impl Log {
         Ok(events)
     }
 
+    /// Durable events after place `seq`, oldest first, read as the iterator advances.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn after(
+        &self,
+        seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Recorded, store::Error>>, store::Error> {
+        let rows = self
+            .store
+            .scan(LOG.all().after(&seq).up_to(&self.tail().seq))?;
+        Ok(rows.map(|row| row.map(|(_, recorded)| recorded)))
+    }
+
+    /// Durable events before place `seq`, newest first, read as the iterator advances.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn before(
+        &self,
+        seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Recorded, store::Error>>, store::Error> {
+        let span = match self.tail().seq {
+            tail if tail < seq => LOG.all().up_to(&tail),
+            _ => LOG.all().before(&seq),
+        };
+        let rows = self.store.scan(span.newest_first())?;
+        Ok(rows.map(|row| row.map(|(_, recorded)| recorded)))
+    }
+
     /// Reads the whole log as it durably is, calling `seen` for each event, and tells
     /// what is wrong with it: places that are missing, hashes that do not continue
     /// the one before, events that cannot be read. Blocks for as long as that takes.

@@ -33,6 +33,11 @@ pub(crate) fn any(from: &impl Read, lane: &str) -> Result<bool, store::Error> {
     Ok(!list(from, lane, 1)?.is_empty())
 }
 
+/// Whether event `seq` is parked in a lane.
+pub(crate) fn contains(from: &impl Read, lane: &str, seq: u64) -> Result<bool, store::Error> {
+    from.contains(PARKED, &(lane.to_owned(), seq))
+}
+
 /// Whether an earlier event of `key` is parked.
 pub(crate) fn holds(tx: &Tx<'_>, lane: &str, key: &str) -> Result<bool, store::Error> {
     tx.contains(KEYS, &(lane.to_owned(), key.to_owned()))

@@ -175,7 +175,7 @@ mod tests {
         fn there_and_back(sizes in proptest::collection::vec(0_usize..100_000, 0..5)) {
             let frames: Vec<_> = sizes
                 .iter()
-                .map(|size| Bytes::from_iter((0..*size).map(|at| (at * at >> 8) as u8)))
+                .map(|size| Bytes::from_iter((0..*size).map(|at| ((at * at) >> 8) as u8)))
                 .collect();
             for coding in Coding::ALL {
                 let body = encoded(coding, frames.clone(), Arc::default());

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
 use crate::http::Ready;
+use crate::operating::Standing;
 use crate::{Config, Error, Folder, Trust};
 
 /// Everything a service stands on.
@@ -45,6 +46,8 @@ pub struct Context {
     pub health: Health,
     /// What the operator can have compared.
     pub checks: Checks,
+    /// What the operator is told.
+    pub standing: Standing,
 }
 
 impl Context {
@@ -70,6 +73,7 @@ impl Context {
 
     pub(crate) async fn start(&self, follower: Follower) -> Result<Following, Error> {
         let following = follower.start(&self.tasks, self.stop.clone()).await?;
+        self.standing.follows(following.clone());
         let (source, seen) = (following.source(), following.clone());
         self.health.add(move || match seen.state() {
             State::Stopped { why } => Some(why),
@@ -103,6 +107,7 @@ impl Context {
 
     fn serve_all(self, router: Router, streams: Router, ready: Option<Ready>) -> Service {
         let (trust, health) = (self.trust.clone(), self.health.clone());
+        let router = router.merge(self.standing.router());
         let router = crate::http::wrap(self.name, router, streams, trust, health, ready);
         let near = Some(router.clone());
         let server: Server =

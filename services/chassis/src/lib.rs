@@ -18,6 +18,7 @@
 //! | `edge` | what services tell the gateway beside their answers |
 //! | `neighbour` | services of one process, called without a socket |
 //! | `check` | what the operator can have compared |
+//! | `operating` | how a service stands, its log, what it could not handle |
 //! | `telemetry` | logs and metrics |
 //! | `testing` | (feature) the real service on port 0 in a temporary folder |
 //!
@@ -36,6 +37,7 @@ pub mod idempotency;
 pub mod json;
 pub mod limits;
 pub mod neighbour;
+pub mod operating;
 pub mod page;
 pub mod problem;
 pub mod run;

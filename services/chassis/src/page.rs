@@ -84,11 +84,14 @@ impl Paging {
             last = Some(key);
         }
         let more = rows.peek().is_some();
-        let next_cursor = last
-            .filter(|_| more)
-            .map(|key| BASE64URL_NOPAD.encode(&key.encode()));
+        let next_cursor = last.filter(|_| more).map(|key| cursor(&key));
         Ok(Page { items, next_cursor })
     }
+}
+
+/// What a client sends to go on after the row of this key.
+pub fn cursor<K: Key>(key: &K) -> String {
+    BASE64URL_NOPAD.encode(&key.encode())
 }
 
 /// A page of a list.

@@ -25,6 +25,7 @@ use crate::check::Checks;
 use crate::context::Health;
 use crate::limits::DRAIN_PATIENCE;
 use crate::neighbour::Membership;
+use crate::operating::Standing;
 use crate::{Config, Context, Error, Folder, Service, Trust};
 
 /// How a service is opened.
@@ -160,6 +161,7 @@ async fn prepare(
         .start(&tasks, stop.clone())
         .await?;
     let health = Health::default();
+    let standing = Standing::new(name, log.clone(), health.clone(), &room);
     let checks = Checks::default();
     checks.add_log(log.clone());
     let context = Context {
@@ -176,6 +178,7 @@ async fn prepare(
         draining: CancellationToken::new(),
         health,
         checks,
+        standing,
     };
     follow_trust(&context).await?;
     Ok(context)

@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chassis::etag::Tagged;
-use metrics::Counter;
+use chassis::operating::Hits;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
 use store::Tx;
@@ -39,8 +39,7 @@ pub(crate) struct Cache(Arc<Inner>);
 struct Inner {
     entries: Entries<ProductId, Tagged, Weight>,
     generations: [Mutex<u64>; STRIPES],
-    hits: Counter,
-    misses: Counter,
+    hits: Hits,
 }
 
 /// What a reader that missed must show to fill.
@@ -58,16 +57,20 @@ impl Cache {
         Self(Arc::new(Inner {
             entries: Entries::with_weighter(entries_usual, bytes_max, Weight),
             generations: std::array::from_fn(|_| Mutex::new(0)),
-            hits: metrics::counter!("konbini_products_cache_hits_total"),
-            misses: metrics::counter!("konbini_products_cache_misses_total"),
+            hits: Hits::new("konbini_products_cache"),
         }))
+    }
+
+    /// How often it was of use, and what it takes.
+    pub(crate) fn figure(&self) -> serde_json::Value {
+        self.0.hits.figure(self.0.entries.weight())
     }
 
     /// What is shown of a product, if it is here; a miss is counted by whoever goes
     /// on to read it.
     pub(crate) fn peek(&self, id: ProductId) -> Option<Tagged> {
         let shown = self.0.entries.get(&id)?;
-        self.0.hits.increment(1);
+        self.0.hits.hit();
         Some(shown)
     }
 
@@ -77,7 +80,7 @@ impl Cache {
         if let Some(shown) = self.peek(id) {
             return Ok(shown);
         }
-        self.0.misses.increment(1);
+        self.0.hits.miss();
         Err(Missed { id, generation: *self.0.generation(id) })
     }
 

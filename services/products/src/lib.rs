@@ -67,6 +67,8 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             freshness: search.freshness().clone(),
             low_stock: settings.low_stock,
         };
+        let cache = effects.cache.clone();
+        ctx.standing.tell("cache", move || cache.figure());
         ctx.follow("orders", follow::orders(effects.clone()))
             .await?;
         let products = Products {

@@ -1,12 +1,14 @@
 //! What every service promises, seen from outside on a tiny one.
 //!
 //! `refusals` and `resources` hold the HTTP contract, `tokens` who is believed,
-//! `folder` and `life` what a process finds and leaves behind.
+//! `folder` and `life` what a process finds and leaves behind, `operating` what it
+//! tells whoever runs the shop.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod folder;
 mod life;
+mod operating;
 mod refusals;
 mod resources;
 mod shelf;

@@ -1,0 +1,253 @@
+//! The shop as a whole, for whoever runs it: what each service says of itself, put
+//! together. Only admins are told, and the services check that again.
+//!
+//! **Invariant:** a service that does not answer is named, never passed over: a
+//! list without its part would say that nothing happened there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chassis::operating::Standing;
+use chassis::page::cursor;
+use chassis::{Caller, Problem};
+use data_encoding::BASE64URL_NOPAD;
+use futures::future::join_all;
+use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Value, json};
+
+use crate::body::{Body, RequestBody};
+use crate::pages::json_page;
+use crate::routes::{Patience, SERVICES};
+use crate::upstream::{Instances, Upstreams, Wait};
+
+/// How long a service may take to say how it stands.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a service says of itself, in bytes: a hundred of the largest events.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Where each service's part of a list goes on; `None`: it has no more.
+type Places = BTreeMap<String, Option<String>>;
+
+/// Refuses whoever does not run the machine.
+///
+/// # Errors
+/// 401 or 403.
+pub(crate) fn require_admin(caller: Option<&Caller>) -> Result<(), Problem> {
+    match caller {
+        Some(caller) if caller.is_admin() => Ok(()),
+        Some(_) => Err(Problem::forbidden("admin")),
+        None => Err(Problem::unauthenticated()),
+    }
+}
+
+/// `GET /v1/status`: each service's own words, or why there are none.
+pub(crate) async fn status(
+    own: &Standing,
+    upstreams: &Upstreams,
+    parts: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let said = SERVICES.map(|service| async move {
+        let said = ask(
+            upstreams,
+            service,
+            "/v1/status",
+            parts.headers.get(AUTHORIZATION),
+            PATIENCE,
+        )
+        .await;
+        let absent = |why: String| json!({ "service": service, "state": "absent", "why": why });
+        (service.to_owned(), said.unwrap_or_else(absent))
+    });
+    let mut services: BTreeMap<String, Value> = join_all(said).await.into_iter().collect();
+    let own = own.clone();
+    let own = tokio::task::spawn_blocking(move || own.now()).await;
+    let own = own.map_err(Problem::internal)??;
+    services.insert(
+        "gateway".into(),
+        serde_json::to_value(own).map_err(Problem::internal)?,
+    );
+    Ok(json_page(&json!({ "services": services })))
+}
+
+/// `GET /v1/events/parked`: one service's after the other's.
+pub(crate) async fn parked(
+    upstreams: &Upstreams,
+    parts: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let query = parts
+        .uri
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let target = format!("/v1/events/parked{query}");
+    let mut items = Vec::new();
+    for (_, page) in all(
+        upstreams,
+        SERVICES.map(|service| (service, target.clone())),
+        parts,
+    )
+    .await?
+    {
+        items.extend(page["items"].as_array().cloned().unwrap_or_default());
+    }
+    Ok(json_page(&json!({ "items": items, "next_cursor": null })))
+}
+
+/// `GET /v1/events` of all services, newest first.
+pub(crate) async fn events(
+    upstreams: &Upstreams,
+    parts: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let Wanted { limit, kind, mut places } = Wanted::read(parts)?;
+    let asked = places.iter().filter_map(|(service, place)| {
+        let service = SERVICES.into_iter().find(|known| known == service)?;
+        let place = place.as_ref()?;
+        let mut target = format!("/v1/events?limit={limit}");
+        for (name, value) in [("cursor", place), ("kind", &kind)] {
+            if !value.is_empty() {
+                target.push_str(&format!("&{name}={value}"));
+            }
+        }
+        Some((service, target))
+    });
+    let pages = all(upstreams, asked.collect::<Vec<_>>(), parts).await?;
+    let mut found: Vec<Value> = Vec::new();
+    for (service, mut page) in pages {
+        if let Value::Array(items) = page["items"].take() {
+            found.extend(items);
+        }
+        let place = page["next_cursor"].as_str().map(str::to_owned);
+        places.insert(service.to_owned(), place);
+    }
+    // Times are written so that their order is that of their texts.
+    found.sort_by(|a, b| b["at"].as_str().cmp(&a["at"].as_str()));
+    let mut left = found.split_off(limit.min(found.len()));
+    // What is not shown is asked for again, from its newest on.
+    left.reverse();
+    for event in &left {
+        let (source, seq) = (event["source"].as_str(), event["seq"].as_u64());
+        if let (Some(source), Some(seq)) = (source, seq) {
+            places.insert(source.to_owned(), Some(cursor(&(seq + 1))));
+        }
+    }
+    let is_over = places.values().all(Option::is_none);
+    let next = (!is_over).then(|| BASE64URL_NOPAD.encode(json!(places).to_string().as_bytes()));
+    Ok(json_page(&json!({ "items": found, "next_cursor": next })))
+}
+
+/// Which events of all services are wanted.
+struct Wanted {
+    limit: usize,
+    /// Empty: any.
+    kind: String,
+    /// An empty place is the beginning.
+    places: Places,
+}
+
+impl Wanted {
+    fn read(parts: &Parts) -> Result<Self, Problem> {
+        let refuse = |detail: &str| Err(Problem::bad_request(detail));
+        let start = SERVICES.map(|service| (service.to_owned(), Some(String::new())));
+        let mut wanted = Self { limit: 20, kind: String::new(), places: start.into() };
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=').unwrap_or((pair, "")) {
+                ("limit", text) => match text.parse() {
+                    Ok(limit) if (1..=100).contains(&limit) => wanted.limit = limit,
+                    _ => return refuse("limit must be 1..100"),
+                },
+                ("kind", kind) if is_kind(kind) => wanted.kind = kind.to_owned(),
+                ("kind", _) => return refuse("kind must be one such as `order.placed`"),
+                ("cursor", text) => match places(text) {
+                    Some(places) => wanted.places = places,
+                    None => return refuse("cursor is not one that this list gave out"),
+                },
+                ("source", _) => {
+                    return refuse("source must be users, products, orders or notifications");
+                }
+                ("after", _) => return refuse("`after` needs a `source`, or the id of an event"),
+                (other, _) => return refuse(&format!("there is no parameter `{other}`")),
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn is_kind(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))
+}
+
+fn places(text: &str) -> Option<Places> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let places: Places = serde_json::from_slice(&bytes).ok()?;
+    let is_cursor = |place: &String| {
+        place
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    places.values().flatten().all(is_cursor).then_some(places)
+}
+
+/// Asks several services at once.
+async fn all(
+    upstreams: &Upstreams,
+    asked: impl IntoIterator<Item = (&'static str, String)>,
+    parts: &Parts,
+) -> Result<Vec<(&'static str, Value)>, Problem> {
+    let asked = asked.into_iter().map(|(service, target)| async move {
+        let said = ask(upstreams, service, &target, parts.headers.get(AUTHORIZATION), PATIENCE).await;
+        let said = said.map_err(|why| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service-unavailable",
+                "A service is not there at the moment",
+                format!("the service `{service}` did not tell its part; name another as `source`, or try again"),
+            )
+            .member("service", service)
+            .header(RETRY_AFTER, "1")
+            .because(why)
+        });
+        said.map(|said| (service, said))
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+/// What a service answers to a question of the gateway's, asked with somebody's
+/// credentials, else why it does not.
+pub(crate) async fn ask(
+    upstreams: &Upstreams,
+    service: &'static str,
+    target: &str,
+    credentials: Option<&HeaderValue>,
+    patience: Duration,
+) -> Result<Value, String> {
+    let mut request = Request::new(RequestBody::empty());
+    *request.uri_mut() = Uri::try_from(target).map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("konbini"));
+    if let Some(credentials) = credentials {
+        headers.insert(AUTHORIZATION, credentials.clone());
+    }
+    let wait = Wait::begin(Patience::Total(patience));
+    let response = upstreams
+        .send(service, Instances::Newest, &wait, request)
+        .await
+        .map_err(|error| error.to_string())?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+    let late = |_| format!("no answer within {} s", patience.as_secs());
+    let body = tokio::time::timeout(patience, body).await.map_err(late)?;
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status == StatusCode::OK {
+        return Ok(said);
+    }
+    let detail = said["detail"].as_str().map(str::to_owned);
+    Err(detail.unwrap_or_else(|| format!("answered {status}")))
+}

@@ -1,0 +1,194 @@
+//! What a service tells whoever runs the shop: how it stands, what happened in it
+//! (`operating/events.rs`), and what it could not handle (`operating/parked.rs`).
+//!
+//! Every service answers `/v1/status` and `/v1/events…` for itself, to admins
+//! only; the gateway puts the answers of all together.
+//!
+//! **Invariant:** nothing here is kept. What is told was so at the moment of the
+//! request, and nothing above the log's durable tail is told at all.
+
+mod events;
+mod hits;
+mod parked;
+
+pub use self::hits::Hits;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use mesh::{Following, Log, State as Stand, Time};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::context::Health;
+use crate::{Admin, Json, Problem};
+
+/// How many parked events of one follower are counted.
+const PARKED_COUNT_MAX: usize = 1_000;
+
+type Figure = Box<dyn Fn() -> Value + Send + Sync>;
+
+/// How a service stands, as it tells it itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Standing(Arc<Inner>);
+
+struct Inner {
+    service: &'static str,
+    started_at: Time,
+    started: Instant,
+    log: Log,
+    health: Health,
+    room: PathBuf,
+    followings: Mutex<Vec<Following>>,
+    figures: Mutex<Vec<(&'static str, Figure)>>,
+}
+
+/// `GET /v1/status` of one service.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    service: &'static str,
+    version: &'static str,
+    state: &'static str,
+    missing: Vec<String>,
+    started_at: Time,
+    uptime_seconds: u64,
+    log: LogEnd,
+    followers: Vec<FollowerStatus>,
+    parked: usize,
+    store_bytes: u64,
+    #[serde(flatten)]
+    figures: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct LogEnd {
+    tail: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FollowerStatus {
+    name: String,
+    source: &'static str,
+    state: &'static str,
+    cursor: Option<u64>,
+    tail: Option<u64>,
+    lag: Option<u64>,
+    parked: usize,
+    why: Option<String>,
+}
+
+impl Standing {
+    pub(crate) fn new(service: &'static str, log: Log, health: Health, room: &Path) -> Self {
+        Self(Arc::new(Inner {
+            service,
+            started_at: mesh::now(),
+            started: Instant::now(),
+            log,
+            health,
+            room: room.to_owned(),
+            followings: Mutex::default(),
+            figures: Mutex::default(),
+        }))
+    }
+
+    /// Adds a figure of the service's own to what it tells, under `name`.
+    pub fn tell(&self, name: &'static str, figure: impl Fn() -> Value + Send + Sync + 'static) {
+        lock(&self.0.figures).push((name, Box::new(figure)));
+    }
+
+    pub(crate) fn follows(&self, following: Following) {
+        lock(&self.0.followings).push(following);
+    }
+
+    /// How the service stands now. Blocks while the size of its store is looked up.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn now(&self) -> Result<Status, store::Error> {
+        let inner = &*self.0;
+        let followings = lock(&inner.followings).clone();
+        let followers: Vec<_> = followings.iter().map(follower).collect::<Result<_, _>>()?;
+        let missing = inner.health.missing();
+        let figures = lock(&inner.figures);
+        let figures = figures
+            .iter()
+            .map(|(name, figure)| ((*name).to_owned(), figure()));
+        Ok(Status {
+            service: inner.service,
+            version: env!("CARGO_PKG_VERSION"),
+            state: if missing.is_empty() { "ready" } else { "not-ready" },
+            missing,
+            started_at: inner.started_at,
+            uptime_seconds: inner.started.elapsed().as_secs(),
+            log: LogEnd { tail: inner.log.tail().seq },
+            parked: followers.iter().map(|one| one.parked).sum(),
+            followers,
+            store_bytes: bytes_below(&inner.room.join("store")),
+            figures: figures.collect(),
+        })
+    }
+
+    /// The pages of all this.
+    pub(crate) fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/events", get(events::list))
+            .route("/v1/events/parked", get(parked::list))
+            .route(
+                "/v1/events/parked/{id}",
+                axum::routing::delete(parked::discard),
+            )
+            .route("/v1/events/parked/{id}/retry", post(parked::retry))
+            .with_state(self.clone())
+    }
+}
+
+async fn status(State(standing): State<Standing>, _: Admin) -> Result<Json<Status>, Problem> {
+    let status = crate::check::blocking(move || standing.now()).await?;
+    Ok(Json(status))
+}
+
+fn follower(following: &Following) -> Result<FollowerStatus, store::Error> {
+    let (state, cursor, tail, why) = match following.state() {
+        Stand::Waiting { cursor } => ("waiting", Some(cursor.seq), None, None),
+        Stand::Following { cursor, tail } => ("following", Some(cursor.seq), Some(tail.seq), None),
+        Stand::Stopped { why } => ("stopped", None, None, Some(why)),
+    };
+    let lag = tail
+        .zip(cursor)
+        .map(|(tail, cursor)| tail.saturating_sub(cursor));
+    Ok(FollowerStatus {
+        name: following.name().to_owned(),
+        source: following.source(),
+        state,
+        cursor,
+        tail,
+        lag,
+        parked: following.parked(PARKED_COUNT_MAX)?.len(),
+        why,
+    })
+}
+
+/// What the files of a folder take, without those of folders inside it that cannot
+/// be read: it is a figure for people.
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(seen) if seen.is_dir() => bytes_below(&entry.path()),
+            Ok(seen) => seen.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

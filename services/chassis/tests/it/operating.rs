@@ -1,0 +1,150 @@
+//! What a service tells whoever runs the shop: its status, its log, and the events
+//! that it could not handle.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use axum::Router;
+use chassis::testing::{TestService, eventually, send};
+use chassis::{Context, Error, Service};
+use futures::future::BoxFuture;
+use mesh::{Draft, Fact, Id, Refusal};
+use reqwest::Method;
+use serde_json::json;
+
+/// How many events the service's own log gets.
+const EVENTS: u64 = 25;
+
+static IS_STUBBORN: AtomicBool = AtomicBool::new(true);
+
+fn registered(staff: bool) -> Fact {
+    Fact::UserRegistered { user_id: Id::new(), staff }
+}
+
+fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
+    Box::pin(async move {
+        let following = ctx.follow("orders", |_, event| match event.kind.as_str() {
+            "user.registered" if IS_STUBBORN.load(SeqCst) => {
+                Err(Refusal::Never("not today".into()))
+            }
+            _ => Ok(()),
+        });
+        following.await?;
+        let log = ctx.log.clone();
+        let told = ctx.store.write(move |tx| {
+            (0..EVENTS).try_for_each(|number| {
+                let fact = match number % 5 {
+                    0 => Fact::UserErased { user_id: Id::new() },
+                    _ => registered(false),
+                };
+                let (key, at) = (number.to_string(), mesh::now());
+                let draft = Draft { key, fact, at, by: None, trace: Some("a-request".into()) };
+                log.append(tx, draft).map(|_| ())
+            })
+        });
+        let told: Result<(), store::Error> = told.await;
+        told?;
+        ctx.standing.tell("cupboard", || json!({ "shelves": 3 }));
+        Ok(ctx.serve(Router::new()))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_tells_its_log_and_its_parked_events() {
+    let test = TestService::start("shelf", open, &["orders"]).await;
+    let admin = test.admin();
+    for path in ["/v1/status", "/v1/events", "/v1/events/parked"] {
+        assert_eq!(test.anonymous().get(path).await.status, 401, "{path}");
+        assert_eq!(test.staff().get(path).await.status, 403, "{path}");
+    }
+
+    let mut newest_first = Vec::new();
+    let mut path = "/v1/events?limit=10".to_owned();
+    loop {
+        let page = admin.get(&path).await.body;
+        let events = page["items"].as_array().unwrap().clone();
+        newest_first.extend(events.iter().map(|event| event["seq"].as_u64().unwrap()));
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        path = format!("/v1/events?limit=10&cursor={cursor}");
+    }
+    assert!(
+        newest_first.iter().copied().eq((1..=EVENTS).rev()),
+        "{newest_first:?}"
+    );
+
+    let erased = admin.get("/v1/events?after=3&kind=user.erased").await.body;
+    let places: Vec<_> = erased["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["seq"])
+        .collect();
+    assert_eq!(places, [6, 11, 16, 21]);
+    let one = &erased["items"][0];
+    assert_eq!(one["trace"], "a-request");
+    assert!(
+        one["data"]["user_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("user_"),
+        "{one}"
+    );
+    let onwards = admin
+        .get(&format!("/v1/events?after={}", one["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(onwards.body["items"][0]["seq"], 7);
+    for wrong in ["after=users/1/3", "after=x", "source=users"] {
+        assert_eq!(
+            admin.get(&format!("/v1/events?{wrong}")).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+
+    let orders = test.other("orders");
+    for key in ["a", "b"] {
+        orders.say(key, registered(true)).await;
+    }
+    let parked = || async { admin.get("/v1/events/parked").await.body["items"].clone() };
+    eventually("both are parked", || async {
+        parked()
+            .await
+            .as_array()
+            .is_some_and(|items| items.len() == 2)
+    })
+    .await;
+    let status = admin.get("/v1/status").await.body;
+    assert_eq!(
+        (&status["parked"], &status["log"]["tail"]),
+        (&json!(2), &json!(EVENTS))
+    );
+    assert_eq!(
+        (&status["state"], &status["cupboard"]["shelves"]),
+        (&json!("ready"), &json!(3))
+    );
+    let main = &status["followers"].as_array().unwrap()[1];
+    assert_eq!(
+        (&main["source"], &main["lag"]),
+        (&json!("orders"), &json!(0)),
+        "{status}"
+    );
+
+    let items = parked().await;
+    assert_eq!(items[0]["reason"], "not today");
+    let (first, second) = (
+        items[0]["id"].as_str().unwrap(),
+        items[1]["id"].as_str().unwrap(),
+    );
+    let retry =
+        |id: &str| send(admin.request(Method::POST, &format!("/v1/events/parked/{id}/retry")));
+    let refused = retry(first).await;
+    assert_eq!((refused.status, refused.problem()), (409, "refused-again"));
+    IS_STUBBORN.store(false, SeqCst);
+    assert_eq!(retry(first).await.status, 204);
+    assert_eq!(retry(first).await.status, 404);
+    let given_up = admin.request(Method::DELETE, &format!("/v1/events/parked/{second}"));
+    assert_eq!(send(given_up).await.status, 204);
+    assert_eq!(parked().await, json!([]));
+    test.finish().await;
+}
