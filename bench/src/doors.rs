@@ -218,7 +218,7 @@ fn report(figures: &[Figures], args: &Args) -> Table {
         ));
     }
     let Some(nginx) = find(DoorName::NginxKept) else {
-        table.line("nginx and what is compared with it are skipped: it is not installed");
+        table.line("nginx was not measured, so nothing is compared with it");
         return table;
     };
     table.section("Aims");

@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Every service, in the order of the shop's own list.
 pub(crate) const SERVICES: [&str; 5] = ["users", "products", "orders", "notifications", "gateway"];
@@ -26,6 +27,8 @@ const READY_PATIENCE: Duration = Duration::from_secs(60);
 const READY_LOOK: Duration = Duration::from_millis(10);
 /// How long a process may take to end when it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+/// As many may wait at a held door as at systemd's: the kernel lets no more.
+const BACKLOG: u32 = 4096;
 const END_LOOK: Duration = Duration::from_millis(1);
 const LOG_LINES_SHOWN: usize = 15;
 
@@ -113,7 +116,10 @@ impl Shop {
     /// Listens for the gateway from now on and hands it the socket at each start, so
     /// that who connects while it is restarted waits instead of being refused.
     pub(crate) fn hold_door(&mut self) -> anyhow::Result<()> {
-        self.door = Some(TcpListener::bind(&self.listen)?);
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.listen.parse()?)?;
+        self.door = Some(socket.listen(BACKLOG)?.into_std()?);
         Ok(())
     }
 

@@ -30,8 +30,7 @@ use mesh::{Id, kinds};
 use crate::client::{Client, Proxies, network};
 use crate::pace::Pace;
 
-pub(crate) use self::rate::Left;
-use self::rate::Rate;
+use self::rate::{Left, Rate};
 pub(crate) use self::tally::Entered;
 use self::tally::Tally;
 
@@ -61,13 +60,12 @@ impl Limits {
     /// As configured.
     pub(crate) fn new(config: &config::Gateway) -> Self {
         let settings = config.limits.clone();
-        let of = |name, per_second, burst| Rate::new(name, per_second, burst);
-        let address = of(
+        let address = Rate::new(
             "address",
             settings.address_per_second,
             settings.address_burst,
         );
-        let user = of("user", settings.user_per_second, settings.user_burst);
+        let user = Rate::new("user", settings.user_per_second, settings.user_burst);
         let policies: Vec<_> = [&address, &user]
             .into_iter()
             .flatten()

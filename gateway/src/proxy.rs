@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::pages::{self, Page};
 use crate::routes::{self, Patience, Route, Token};
 use crate::server::Peer;
-use crate::shed::Shed;
+use crate::shed::{Flight, Shed};
 use crate::upstream::{Upstreams, Wait};
 use crate::wire::Framing;
 use crate::{cors, headers, methods, operating};
@@ -158,7 +158,7 @@ impl Gateway {
         let answered = match counted.and(sound) {
             Ok(()) => self.answer(target, &mut visit, parts, body).await,
             Err(problem) => {
-                linger(body);
+                let_go(&parts, body);
                 Err(problem)
             }
         };
@@ -215,10 +215,7 @@ impl Gateway {
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
         };
-        // Whoever expects a word before the body will not send it now.
-        if !parts.headers.contains_key(EXPECT) {
-            linger(body);
-        }
+        let_go(&parts, body);
         answered
     }
 
@@ -297,6 +294,15 @@ impl Gateway {
         }
     }
 
+    /// Takes a request's place in its service, and among open streams.
+    fn enter(&self, route: &Route, visit: &mut Visit, parts: &Parts) -> Result<Flight, Problem> {
+        let flight = self.shed.enter(route, parts)?;
+        if route.endless {
+            visit.held.place = Some(self.limits.stream(&visit.client)?);
+        }
+        Ok(flight)
+    }
+
     async fn forward(
         &self,
         route: &'static Route,
@@ -304,11 +310,16 @@ impl Gateway {
         mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let flight = self.shed.enter(route, &parts)?;
-        if route.endless {
-            visit.held.place = Some(self.limits.stream(&visit.client)?);
-        }
         let is_held_back = parts.headers.contains_key(EXPECT);
+        let flight = match self.enter(route, visit, &parts) {
+            Ok(flight) => flight,
+            Err(problem) => {
+                if !is_held_back {
+                    linger(body);
+                }
+                return Err(problem);
+            }
+        };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_claims(&mut parts.headers);
         if route.token == Token::Ignored {
@@ -343,6 +354,14 @@ impl Gateway {
         parts.extensions.clear();
         let body = Body::streamed(route.service, body, until);
         Ok(Response::from_parts(parts, body))
+    }
+}
+
+/// Reads on after an answer that did not need the body. Whoever expects a word before
+/// it will not send it now, and must not be told to.
+fn let_go(parts: &Parts, body: Incoming) {
+    if !parts.headers.contains_key(EXPECT) {
+        linger(body);
     }
 }
 

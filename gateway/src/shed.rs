@@ -159,11 +159,7 @@ mod tests {
         assert!(order().is_none());
         drop((flights, others));
         assert!(read(false).is_some());
-        let working = shed.working.iter();
-        assert!(
-            working
-                .into_iter()
-                .all(|one| one.load(Ordering::Relaxed) == 0)
-        );
+        let mut working = shed.working.iter();
+        assert!(working.all(|one| one.load(Ordering::Relaxed) == 0));
     }
 }

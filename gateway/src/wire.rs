@@ -17,12 +17,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use chassis::Problem;
 use chassis::http::request_id;
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// How long a refused client may go on writing before its connection is closed, so
+/// that it reads the refusal: to close with bytes unread is to reset (RFC 9112 §9.6).
+const LINGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What one connection's requests have to know of its bytes.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +48,8 @@ pub(crate) struct Wire<IO> {
     framing: Framing,
     /// What is said in place of a bare refusal, while it is being said.
     refusal: Option<Bytes>,
+    /// From when such a refusal was said until the connection is closed.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Wire<IO> {
@@ -53,6 +61,7 @@ impl<IO> Wire<IO> {
             lines: Lines::default(),
             framing: framing.clone(),
             refusal: None,
+            lingering: None,
         };
         (wire, framing)
     }
@@ -85,11 +94,12 @@ impl<IO: AsyncWrite + Unpin> Wire<IO> {
             }
         }
         self.refusal = None;
+        self.lingering = Some(Box::pin(tokio::time::sleep(LINGER_PATIENCE)));
         Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         match bare_refusal(buf) {
@@ -124,7 +134,20 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        let Some(lingering) = &mut this.lingering else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut unread = [0; 4096];
+        while lingering.as_mut().poll(cx).is_pending() {
+            let mut unread = ReadBuf::new(&mut unread);
+            match ready!(Pin::new(&mut this.io).poll_read(cx, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -144,19 +144,20 @@ fn family(pid: u32) -> Vec<u32> {
     [pid].into_iter().chain(children).collect()
 }
 
-/// What these processes have had of the processors: `utime` and `stime` of proc(5).
+/// What these processes have had of the processors: `schedstat` of every thread, in
+/// nanoseconds (proc(5)).
 pub(super) fn processor_time(pids: &[u32]) -> anyhow::Result<Duration> {
-    let mut ticks = 0;
+    let mut nanos = 0;
     for pid in pids {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
             .with_context(|| format!("process {pid} is gone"))?;
-        // The name, in parentheses, may hold spaces.
-        let (_, rest) = stat.rsplit_once(')').context("not a line of proc(5)")?;
-        let mut fields = rest.split_whitespace().skip(11);
-        for _ in 0..2 {
-            ticks += fields.next().context("a short line")?.parse::<u64>()?;
+        for thread in threads {
+            let file = thread?.path().join("schedstat");
+            // A thread may end while its process is looked at.
+            let stat = std::fs::read_to_string(file).unwrap_or_default();
+            let own = stat.split_whitespace().next();
+            nanos += own.map_or(Ok(0), str::parse::<u64>)?;
         }
     }
-    let per_second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    Ok(Duration::from_nanos(nanos))
 }

@@ -1,7 +1,9 @@
 //! The gateway itself: `konbini run users` and `konbini run gateway` on a mesh where
 //! the upstream is announced in the place of the other services.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +33,9 @@ pub(super) struct Shopfront {
     shop: Shop,
     address: SocketAddr,
     token: Option<String>,
+    // Gone with the mesh if that is dropped first.
     _played: Vec<Presence>,
+    _mesh: Mesh,
 }
 
 impl Shopfront {
@@ -62,7 +66,7 @@ impl Shopfront {
         } else {
             None
         };
-        Ok(Self { shop, address, token, _played: played })
+        Ok(Self { shop, address, token, _played: played, _mesh: mesh })
     }
 
     /// Its doors.
@@ -91,7 +95,14 @@ async fn join(data: &Path) -> anyhow::Result<Mesh> {
     let name = marker["shop"]
         .as_str()
         .context("the marker names no shop")?;
-    let here = Endpoints::on_this_host(&data.join("mesh"), Some("products"), &["users"])?;
+    // Whoever comes first makes it, for the owner alone.
+    let sockets = data.join("mesh");
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&sockets);
+    made.with_context(|| format!("cannot make {}", sockets.display()))?;
+    let here = Endpoints::on_this_host(&sockets, Some("products"), &["users"])?;
     let transport = ZenohTransport::open(&here).await?;
     Ok(Mesh::new(Arc::new(transport), name))
 }

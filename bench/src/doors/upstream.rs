@@ -14,8 +14,13 @@ pub(super) fn start(body_bytes: usize) -> anyhow::Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    let listener = {
+        let _within = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
     std::thread::Builder::new()
         .name("upstream".into())
         .spawn(move || runtime.block_on(serve(listener, body_bytes)))?;

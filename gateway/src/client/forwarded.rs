@@ -82,8 +82,11 @@ fn node(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
-    let ip = bare.unwrap_or(text).parse().ok();
-    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let ip = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let with_port = || {
+        let address = text.parse::<SocketAddr>().ok();
+        address.map(|address| address.ip())
+    };
     ip.or_else(with_port).map(|ip| ip.to_canonical())
 }
 

@@ -36,14 +36,17 @@ const BROTLI_BUFFER_BYTES: usize = 4096;
 
 /// An encoder that writes to memory.
 enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Brotli(Box<CompressorWriter<Vec<u8>>>),
 }
 
 impl Encoder {
     fn new(coding: Coding) -> Self {
         match coding {
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL))),
+            Coding::Gzip => {
+                let level = Compression::new(GZIP_LEVEL);
+                Self::Gzip(Box::new(GzEncoder::new(Vec::new(), level)))
+            }
             Coding::Brotli => {
                 let (quality, lgwin) = (BROTLI_LEVEL, BROTLI_WINDOW);
                 let params = BrotliEncoderParams { quality, lgwin, ..Default::default() };

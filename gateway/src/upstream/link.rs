@@ -30,10 +30,12 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// An open connection.
-pub(super) struct Link {
+pub(super) struct Link(Box<Ends>);
+
+struct Ends {
     sender: SendRequest<RequestBody>,
     /// `None` once it has ended.
-    connection: Option<Box<Connection<TokioIo<TcpStream>, RequestBody>>>,
+    connection: Option<Connection<TokioIo<TcpStream>, RequestBody>>,
 }
 
 impl Link {
@@ -55,7 +57,10 @@ impl Link {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| crate::error::chain(&error))?;
-        Ok(Self { sender, connection: Some(Box::new(connection)) })
+        Ok(Self(Box::new(Ends {
+            sender,
+            connection: Some(connection),
+        })))
     }
 
     /// Sends a request and waits for its answer's head.
@@ -66,9 +71,9 @@ impl Link {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.0.sender.try_send_request(request));
         poll_fn(|cx| {
-            drive(&mut self.connection, cx);
+            drive(&mut self.0.connection, cx);
             answer.as_mut().poll(cx)
         })
         .await
@@ -76,19 +81,19 @@ impl Link {
 
     /// Lets it read and write what it can.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
+        drive(&mut self.0.connection, cx);
     }
 
     /// Whether both sides are done with the last request and neither has closed.
     pub(super) fn can_serve(&self) -> bool {
-        self.connection.is_some() && self.sender.is_ready()
+        self.0.connection.is_some() && self.0.sender.is_ready()
     }
 }
 
 /// A connection that ends gives up what it still holds: a request that it has not
 /// begun goes back to its sender.
 fn drive(
-    connection: &mut Option<Box<Connection<TokioIo<TcpStream>, RequestBody>>>,
+    connection: &mut Option<Connection<TokioIo<TcpStream>, RequestBody>>,
     cx: &mut Context<'_>,
 ) {
     let Some(open) = connection else { return };

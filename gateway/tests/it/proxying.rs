@@ -9,6 +9,8 @@ use futures::stream;
 use mesh::{Instance, Presence};
 use reqwest::{Body, Method};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::stub::Stub;
 
@@ -220,17 +222,32 @@ async fn a_body_has_a_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_early_answer_is_heard() {
+async fn who_is_answered_early_may_finish_and_go_on() {
+    const BODY_BYTES: usize = 1024 * 1024;
     let test = gateway().await;
-    let _products = Stub::start(&test, "products").await;
-    let staff = test.staff();
-    for _ in 0..8 {
-        let request = staff
-            .request(Method::POST, "/v1/products/import/early")
-            .body(vec![b'x'; 3 * 1024 * 1024]);
-        assert_eq!(send(request).await.status, 200);
-    }
+    let _users = Stub::start(&test, "users").await;
+    let mut client = TcpStream::connect(test.address).await.unwrap();
+    let head = format!(
+        "POST /v1/users/early HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {BODY_BYTES}\r\n\r\nx"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    answered(&mut client, "HTTP/1.1 200 OK\r\n").await;
+    client.write_all(&[b'x'; BODY_BYTES - 1]).await.unwrap();
+    let next = b"GET /livez HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+    client.write_all(next).await.unwrap();
+    answered(&mut client, "HTTP/1.1 200 OK\r\n").await;
     test.finish().await;
+}
+
+/// Reads an answer's head and checks how it begins.
+async fn answered(client: &mut TcpStream, begins: &str) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(Duration::from_secs(20), client.read_u8());
+        head.push(byte.await.expect("an answer comes").unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with(begins), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,7 @@ pub(crate) const LARGE_BYTES: usize = 200_000;
 /// A played service. It answers every request with 200, unless the path says
 /// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
 /// answers with what the test drips, `…/piecewise` reports the request's body piece
-/// by piece, `…/early` answers without reading it, `…/large`, `…/secret` and
+/// by piece, `…/early` answers after the first piece of it, `…/large`, `…/secret` and
 /// `…/events` are long, `…/denied` and `OPTIONS` are 405.
 pub(crate) struct Stub {
     inner: Arc<Inner>,
@@ -49,6 +49,7 @@ struct Inner {
     seen: Mutex<Vec<Seen>>,
     script: Mutex<Option<Script>>,
     broken: Mutex<usize>,
+    hanging: Mutex<usize>,
     drip: Mutex<Option<mpsc::Receiver<Bytes>>>,
     pieces: mpsc::Sender<Bytes>,
     arrived: Mutex<mpsc::Receiver<Bytes>>,
@@ -77,6 +78,7 @@ impl Stub {
             seen: Mutex::default(),
             script: Mutex::default(),
             broken: Mutex::default(),
+            hanging: Mutex::default(),
             drip: Mutex::default(),
             pieces,
             arrived: Mutex::new(arrived),
@@ -105,6 +107,11 @@ impl Stub {
     /// How many requests it broke off.
     pub(crate) fn broken(&self) -> usize {
         *self.inner.broken.lock().unwrap()
+    }
+
+    /// How many requests it was ever asked to hang in.
+    pub(crate) fn hanging(&self) -> usize {
+        *self.inner.hanging.lock().unwrap()
     }
 
     /// What is sent here is the body of the next `…/drip`.
@@ -148,9 +155,11 @@ async fn answer(
         return Err("broken".into());
     }
     if path.ends_with("/hang") {
+        *inner.hanging.lock().unwrap() += 1;
         std::future::pending::<()>().await;
     }
     if path.ends_with("/early") {
+        body.frame().await;
         return Ok(Response::new(Full::default().boxed_unsync()));
     }
     if path.ends_with("/drip") {

@@ -81,7 +81,6 @@ async fn what_was_missed_is_known() {
     let listened = Listener::start(&mesh, SOURCE, PATIENCE).await;
     let mut listener = listened.expect("a subscription");
     source.serve(mesh, ANNOUNCE_EVERY).await;
-    let log = source.log.clone();
     let listening = tokio::spawn(async move {
         let (mut gaps, mut heard) = (0, 0);
         // What was heard last, unless something may have been missed since.
@@ -113,6 +112,5 @@ async fn what_was_missed_is_known() {
     let (gaps, heard) = listening.await.expect("what is heard is in order");
     println!("{heard} heard, {gaps} gaps");
     assert!(heard > 0 && gaps > 1);
-    assert_eq!(log.tail().seq, 300);
     source.stop().await;
 }

@@ -89,8 +89,10 @@ pub async fn run(
         error = context.store.failed() => Some(error),
     };
     drop(presence);
-    // Whoever has not heard yet still sends requests here, and they are answered.
-    tokio::time::sleep(mesh.transport().lag()).await;
+    if near.is_some() {
+        // Other services that have not heard of it yet still send requests here.
+        tokio::time::sleep(mesh.transport().lag()).await;
+    }
     drain(context, serving, near).await;
     failure.map_or(Ok(()), |error| Err(error.into()))
 }

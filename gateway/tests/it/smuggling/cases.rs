@@ -229,98 +229,112 @@ const BODIES: &[(Expect, &str)] = &[
     (Reject, "POST /v1/users/../users HTTP/1.1"),
 ];
 
+/// How a request with a body begins, and a body in one chunk.
+const POST: &str = "POST /v1/users HTTP/1.1\r\nHost: shop.test\r\n";
+const CHUNK: &str = "5\r\nhello\r\n0\r\n\r\n";
+
 /// Every case.
 pub(super) fn own() -> Vec<Case> {
-    let after = |class: &'static str,
-                 table: &'static [(Expect, &'static str)],
-                 raw: &dyn Fn(&str) -> String| {
-        let case = |(expect, text): &(Expect, &'static str)| {
-            let name = format!("{class}: {}", text.escape_default());
-            Case::new(name, latin1(&raw(text)), *expect)
-        };
-        table.iter().map(case).collect::<Vec<_>>()
-    };
-    let post = "POST /v1/users HTTP/1.1\r\nHost: shop.test\r\n";
-    let chunks = "5\r\nhello\r\n0\r\n\r\n";
     let bytes = SECOND.len();
-    let mut cases = [
-        after("length", LENGTHS, &|fields| {
-            format!("{post}{fields}\r\n\r\nhello")
+    [
+        class("length", LENGTHS, &|fields| {
+            format!("{POST}{fields}\r\n\r\nhello")
         }),
-        after("encoding", ENCODINGS, &|fields| {
-            format!("{post}{fields}\r\n\r\n{chunks}")
+        class("encoding", ENCODINGS, &|fields| {
+            format!("{POST}{fields}\r\n\r\n{CHUNK}")
         }),
-        after("chunks", CHUNKS, &|body| {
-            format!("{post}Transfer-Encoding: chunked\r\n\r\n{body}")
+        class("chunks", CHUNKS, &|body| {
+            format!("{POST}Transfer-Encoding: chunked\r\n\r\n{body}")
         }),
-        after("line", LINES, &|line| {
+        class("line", LINES, &|line| {
             format!("{line}\r\nHost: shop.test\r\n\r\n")
         }),
-        after("host", HOSTS, &|fields| {
+        class("host", HOSTS, &|fields| {
             format!("GET /v1/products HTTP/1.1\r\n{fields}\r\n\r\n")
         }),
-        after("body", BODIES, &|head| {
+        class("body", BODIES, &|head| {
             format!("{head}\r\nHost: shop.test\r\nContent-Length: {bytes}\r\n\r\n{SECOND}")
         }),
+        hidden(),
+        large(),
     ]
-    .concat();
-    let long = "y".repeat(40 * 1024);
-    let many: String = (0..200)
-        .map(|number| format!("X-{number}: y\r\n"))
-        .collect();
-    let rest: [(&str, String, Expect); 8] = [
+    .concat()
+}
+
+fn class(
+    name: &str,
+    table: &'static [(Expect, &'static str)],
+    raw: &dyn Fn(&str) -> String,
+) -> Vec<Case> {
+    let case = |(expect, text): &(Expect, &'static str)| {
+        let name = format!("{name}: {}", text.escape_default());
+        Case::new(name, latin1(&raw(text)), *expect)
+    };
+    table.iter().map(case).collect()
+}
+
+/// Another request behind one that ends in two places.
+fn hidden() -> Vec<Case> {
+    let (size, both) = (
+        SECOND.len(),
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+    );
+    let good = "GET /v1/products HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+    let old = "POST /v1/users HTTP/1.0\r\nHost: shop.test\r\nConnection: keep-alive";
+    let cases = [
         (
-            "many fields",
-            format!("GET /v1/products HTTP/1.1\r\nHost: shop.test\r\n{many}\r\n"),
+            "length before chunks",
+            format!("{POST}{both}\r\n\r\n0\r\n\r\n{SECOND}"),
             Reject,
         ),
         (
-            "a long field",
-            format!("GET /v1/products HTTP/1.1\r\nHost: shop.test\r\nX: {long}\r\n\r\n"),
-            Reject,
-        ),
-        (
-            "a long target",
-            format!("GET /v1/products?{long} HTTP/1.1\r\nHost: shop.test\r\n\r\n"),
-            Reject,
-        ),
-        (
-            "HTTP/1.0 and chunks",
+            "chunks before length",
             format!(
-                "POST /v1/users HTTP/1.0\r\nHost: shop.test\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}{SECOND}"
-            ),
-            Reject,
-        ),
-        (
-            "length before chunks before another",
-            format!(
-                "{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}"
-            ),
-            Reject,
-        ),
-        (
-            "chunks before length before another",
-            format!(
-                "{post}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{:x}\r\n{SECOND}\r\n0\r\n\r\n",
-                bytes
+                "{POST}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{size:x}\r\n{SECOND}\r\n0\r\n\r\n"
             ),
             Reject,
         ),
         (
             "both framings behind a good request",
-            format!(
-                "GET /v1/products HTTP/1.1\r\nHost: shop.test\r\n\r\n{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}"
-            ),
+            format!("{good}{POST}{both}\r\n\r\n0\r\n\r\n{SECOND}"),
             One,
         ),
         (
+            "HTTP/1.0 and chunks",
+            format!("{old}\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNK}{SECOND}"),
+            Reject,
+        ),
+        (
             "a body over its bound",
-            format!("{post}Content-Length: 9999999\r\n\r\n{SECOND}"),
+            format!("{POST}Content-Length: 9999999\r\n\r\n{SECOND}"),
             Reject,
         ),
     ];
-    cases.extend(rest.map(|(name, raw, expect)| Case::new(name.to_owned(), latin1(&raw), expect)));
-    cases
+    let case = |(name, raw, expect): (&str, String, Expect)| {
+        Case::new(name.to_owned(), latin1(&raw), expect)
+    };
+    cases.map(case).into()
+}
+
+/// Heads of more than anybody needs.
+fn large() -> Vec<Case> {
+    let many: String = (0..200)
+        .map(|number| format!("X-{number}: y\r\n"))
+        .collect();
+    let long = "y".repeat(40 * 1024);
+    let cases = [
+        ("many fields", format!("/v1/products HTTP/1.1\r\n{many}")),
+        (
+            "a long field",
+            format!("/v1/products HTTP/1.1\r\nX: {long}\r\n"),
+        ),
+        ("a long target", format!("/v1/products?{long} HTTP/1.1\r\n")),
+    ];
+    let case = |(name, head): (&str, String)| {
+        let raw = format!("GET {head}Host: shop.test\r\n\r\n");
+        Case::new(name.to_owned(), latin1(&raw), Reject)
+    };
+    cases.map(case).into()
 }
 
 /// The bytes that these characters stand for.
