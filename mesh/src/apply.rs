@@ -148,11 +148,28 @@ pub(crate) fn retry_parked(
     Ok(())
 }
 
-/// Gives one parked event up.
-pub(crate) fn discard_parked(tx: &mut Tx<'_>, lane: &str, seq: u64) -> Result<(), Refusal> {
+/// Gives one parked event up, doing what is done `instead` of handling it. Nothing
+/// keeps an event that is to go.
+pub(crate) fn discard_parked(
+    tx: &mut Tx<'_>,
+    lane: &str,
+    seq: u64,
+    instead: &Handler,
+) -> Result<(), Refusal> {
     let waiting = parked::of_same_key(tx, lane, seq)?;
     let parked = waiting.iter().find(|parked| parked.recorded.seq == seq);
     let parked = parked.ok_or_else(|| nothing_parked(lane, seq))?;
+    match handle(tx, &parked.recorded, instead) {
+        Err(Refusal::Never(reason)) => {
+            tracing::warn!(
+                lane,
+                seq,
+                reason,
+                "nothing was done in place of a discarded event"
+            );
+        }
+        handled => handled?,
+    }
     Ok(parked::release(tx, lane, parked)?)
 }
 

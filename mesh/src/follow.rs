@@ -48,6 +48,9 @@ pub struct Follower {
     /// Applies an event in the transaction it is given. Called once per event
     /// whose effect lasts; it may be called again for one whose effect did not.
     pub handler: Arc<Handler>,
+    /// What is done, in the same transaction, when an operator gives a parked event
+    /// up: for whoever waits for word of it. Usually nothing.
+    pub instead: Arc<Handler>,
     /// Whether refused events are parked. Keys and revocations never are: they
     /// are retried, since passing over one would open a door.
     pub parks: bool,
@@ -71,6 +74,7 @@ impl Follower {
             store,
             mesh,
             handler,
+            instead: Arc::new(|_, _| Ok(())),
             parks: true,
             poll_every: POLL_EVERY,
         }
@@ -376,10 +380,10 @@ impl Run {
     }
 
     async fn discard(&self, seq: u64) -> Result<(), Refusal> {
-        let lane = self.lane.clone();
+        let (lane, instead) = (self.lane.clone(), self.follower.instead.clone());
         let store = &self.follower.store;
         store
-            .write_when_free(move |tx| discard_parked(tx, &lane, seq))
+            .write_when_free(move |tx| discard_parked(tx, &lane, seq, &*instead))
             .await
     }
 

@@ -7,6 +7,7 @@ mod cache;
 mod choreography;
 mod cli;
 mod contract;
+mod full;
 mod kill;
 mod people;
 mod restart;

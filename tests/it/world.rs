@@ -154,7 +154,8 @@ impl Shop {
         shop
     }
 
-    fn closed() -> Self {
+    /// None yet; its folder is there.
+    pub(crate) fn closed() -> Self {
         // Restarted processes must be found where they were, so the port is
         // chosen once: free now, and nobody else asks for this one.
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -39,6 +39,8 @@ struct Handler {
     moods: BTreeMap<i64, Mood>,
     tries: u64,
     unknown: Vec<String>,
+    /// What was done in place of a discarded event: its number.
+    instead: Vec<i64>,
 }
 
 #[derive(Clone, Default)]
@@ -77,10 +79,15 @@ struct Shop {
 }
 
 async fn follow(root: &TempDir, mesh: &Mesh, handler: &Shared, parks: bool) -> FollowerNode {
-    let (mesh, handler) = (mesh.clone(), handler.clone());
+    let (mesh, handler, discarded) = (mesh.clone(), handler.clone(), handler.clone());
     let folder = root.path().join("follower");
     FollowerNode::start(&folder, move |store| Follower {
         parks,
+        instead: Arc::new(move |_, event| {
+            let number = event.seq.cast_signed();
+            discarded.lock().instead.push(number);
+            Ok(())
+        }),
         ..Follower::new("test", SOURCE, store, mesh, move |tx, event| {
             handler.handle(tx, event)
         })
@@ -211,6 +218,7 @@ async fn discarding_frees_the_key() {
     shop.caught_up().await;
     shop.discard(1).await.unwrap();
     assert!(shop.discard(1).await.is_err(), "it is gone");
+    assert_eq!(shop.handler.lock().instead, [1], "once, and nobody else's");
     shop.append(&["a", "b"]).await;
     shop.caught_up().await;
     assert_eq!(

@@ -61,14 +61,24 @@ impl Context {
         source: &'static str,
         handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
     ) -> Result<Following, Error> {
-        let follower = Follower::new(
-            "main",
-            source,
-            self.store.clone(),
-            self.mesh.clone(),
-            handler,
-        );
-        self.start(follower).await
+        self.follow_or(source, handler, |_, _| Ok(())).await
+    }
+
+    /// As [`follow`](Self::follow); `instead` is done when an operator gives up an
+    /// event that `handler` refused, for whoever waits for word of it.
+    ///
+    /// # Errors
+    /// When the mesh or the store refuses.
+    pub async fn follow_or(
+        &self,
+        source: &'static str,
+        handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
+        instead: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
+    ) -> Result<Following, Error> {
+        let (store, mesh) = (self.store.clone(), self.mesh.clone());
+        let follower = Follower::new("main", source, store, mesh, handler);
+        self.start(Follower { instead: Arc::new(instead), ..follower })
+            .await
     }
 
     pub(crate) async fn start(&self, follower: Follower) -> Result<Following, Error> {

@@ -28,14 +28,15 @@
 //! **Invariants:** a repeat is looked up in a transaction, so it is answered only
 //! once what it repeats is durable. Of two requests under one key one is in flight
 //! at a time. Keys lie in three rooms, one a day; while one is filled and the one
-//! before it still counts, the third is emptied, a few rows with each new key, so
-//! nothing ever looks through all of them.
+//! before it still counts, the third is emptied by the clock, some rows at a time, so
+//! nothing ever looks through all of them, and no answer outlives two days.
 
 mod answer;
 mod keys;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -49,6 +50,28 @@ pub use self::keys::{Key, Known};
 use crate::http::RequestId;
 use crate::json::IdempotencyKey;
 use crate::{Caller, Problem};
+
+/// How often it is looked whether keys are over.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two transactions that drop some, since nothing waits for it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Forgets the keys of `store` that are over, until dropped.
+pub(crate) async fn forget_expired(store: Store) {
+    loop {
+        let drop_some = |tx: &mut Tx<'_>| keys::drop_expired(tx, mesh::now());
+        let pause = match store.write_when_free(drop_some).await {
+            Ok(true) => PAUSE,
+            Ok(false) => LOOK_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "expired Idempotency-Keys were not dropped; trying again");
+                LOOK_EVERY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
 
 /// The scopes of the requests a service is handling now.
 #[derive(Debug, Clone, Default)]

@@ -167,6 +167,16 @@ impl Problem {
         .header(RETRY_AFTER, "1")
     }
 
+    /// 507: the disk is full; reads go on.
+    pub fn storage_full() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "storage-full",
+            "The shop's disk is full",
+            "nothing more is written until there is room; reading goes on. Try again then, with the same Idempotency-Key if there was one",
+        )
+    }
+
     /// 500: our fault; the cause goes to the log only.
     pub fn internal(cause: impl ToString) -> Self {
         Self::new(
@@ -266,6 +276,7 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Busy => Self::busy(),
+            store::Error::Full(_) => Self::storage_full(),
             store::Error::TooLarge { table, what, bytes, bytes_max } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid",

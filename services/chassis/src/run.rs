@@ -26,7 +26,7 @@ use crate::context::Health;
 use crate::limits::DRAIN_PATIENCE;
 use crate::neighbour::Membership;
 use crate::operating::Standing;
-use crate::{Config, Context, Error, Folder, Service, Trust};
+use crate::{Config, Context, Error, Folder, Service, Trust, idempotency};
 
 /// How a service is opened.
 pub type Open = fn(Context) -> BoxFuture<'static, Result<Service, Error>>;
@@ -162,6 +162,8 @@ async fn prepare(
     Source::new(log.clone(), mesh.clone())
         .start(&tasks, stop.clone())
         .await?;
+    let forgetting = idempotency::forget_expired(store.clone());
+    tasks.spawn(stop.clone().run_until_cancelled_owned(forgetting));
     let health = Health::default();
     let standing = Standing::new(name, log.clone(), health.clone(), &room);
     let checks = Checks::default();

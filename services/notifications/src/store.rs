@@ -40,6 +40,10 @@ pub(crate) struct Tally {
     pub(crate) unread: u64,
     /// The one told last, also when it is no longer held.
     pub(crate) newest: Option<NotificationId>,
+    /// What the oldest entry is about happened then, if that is known: while it is
+    /// kept, so are all, and a new entry needs no look at the old ones.
+    #[serde(default)]
+    pub(crate) oldest_at: Option<Time>,
     /// Whether they are erased.
     #[serde(default)]
     pub(crate) forgotten: bool,
@@ -146,6 +150,10 @@ fn drop_oldest(
     count_max: usize,
 ) -> Result<usize, StoreError> {
     let held = tally.held;
+    let keeps = |oldest_at| !keep.drops(0, held, oldest_at, now);
+    if tally.oldest_at.is_some_and(keeps) {
+        return Ok(0);
+    }
     let oldest = told_after(tx, user, None, count_max)?;
     let dropped = (0..)
         .zip(&oldest)
@@ -157,6 +165,7 @@ fn drop_oldest(
         tally.unread -= u64::from(entry.read_at.is_none());
         count += 1;
     }
+    tally.oldest_at = oldest.get(count).map(|(_, entry)| entry.created_at);
     Ok(count)
 }
 

@@ -19,11 +19,7 @@ pub(crate) fn orders(
     effects: Effects,
 ) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
     move |tx, event| {
-        let cause = || Cause {
-            at: event.at,
-            by: event.by.clone(),
-            trace: event.trace.clone(),
-        };
+        let cause = || cause(event);
         match &event.fact {
             Some(Fact::OrderPlaced { order_id, items, .. }) => {
                 if items.len() > LINES_MAX {
@@ -51,5 +47,25 @@ pub(crate) fn orders(
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// In place of an order that the operator gave up: its buyer waits for word.
+pub(crate) fn given_up(
+    effects: Effects,
+) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
+    move |tx, event| {
+        if let Some(Fact::OrderPlaced { order_id, .. }) = &event.fact {
+            stock::refuse(tx, &effects, &cause(event), *order_id)?;
+        }
+        Ok(())
+    }
+}
+
+fn cause(event: &Event) -> Cause {
+    Cause {
+        at: event.at,
+        by: event.by.clone(),
+        trace: event.trace.clone(),
     }
 }

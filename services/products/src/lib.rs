@@ -69,8 +69,11 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         };
         let cache = effects.cache.clone();
         ctx.standing.tell("cache", move || cache.figure());
-        ctx.follow("orders", follow::orders(effects.clone()))
-            .await?;
+        let (orders, given_up) = (
+            follow::orders(effects.clone()),
+            follow::given_up(effects.clone()),
+        );
+        ctx.follow_or("orders", orders, given_up).await?;
         let products = Products {
             store: ctx.store.clone(),
             effects,

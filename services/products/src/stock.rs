@@ -142,6 +142,20 @@ pub(crate) fn reserve(
     effects.tell(tx, cause, order_id.to_string(), fact)
 }
 
+/// Tells that nothing will be held for an order, whatever there is.
+pub(crate) fn refuse(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    order_id: OrderId,
+) -> Result<(), store::Error> {
+    if reservation(tx, order_id)?.is_some() {
+        return Ok(());
+    }
+    let fact = Fact::StockRefused { order_id, shortages: Vec::new() };
+    effects.tell(tx, cause, order_id.to_string(), fact)
+}
+
 /// Gives back what is held for an order, if anything is; whether it was.
 pub(crate) fn release(
     tx: &mut Tx<'_>,

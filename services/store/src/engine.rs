@@ -15,6 +15,8 @@
 //! - A transaction takes a lock global to the process and three waits for the disk,
 //!   each of which wakes seven threads. So rows come here many batches at a time, and
 //!   no closure of a service ever runs in one.
+//! - A write that meets a full disk ends it for good. So rows go in only while its file
+//!   owns room to grow (see `room`).
 //! - Its log recovers from a crash only behind a transaction: rows put in singly were
 //!   seen to leave a database that does not open after a power cut.
 
@@ -30,6 +32,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 
 use crate::overlay::Rows;
 use crate::read::{Bounds, RawRow};
+use crate::room::Room;
 use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
@@ -61,6 +64,7 @@ pub(crate) struct Engine {
     db: sled::Db,
     trees: RwLock<HashMap<String, sled::Tree>>,
     file: File,
+    pub(crate) room: Room,
     sync: fn(&File) -> io::Result<()>,
     dir: PathBuf,
     /// Held for as long as the rest of this struct; fields drop in order.
@@ -69,40 +73,46 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
-        let failed = |why: String| Error::Io { dir: dir.to_owned(), why };
         // A relative path of one word has no parent to sync.
-        let dir = std::path::absolute(dir).map_err(|error| failed(error.to_string()))?;
+        let dir = std::path::absolute(dir)
+            .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
         let dir = dir.as_path();
-        std::fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
+        let room = Room::new(dir, options.free_bytes);
+        let failed = |error| room.failed(&error);
+        std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
-        remove_unfinished_snapshots(dir).map_err(|error| failed(error.to_string()))?;
+        remove_unfinished_snapshots(dir).map_err(failed)?;
         let config = sled::Config::new()
             .path(dir)
             .mode(sled::Mode::LowSpace)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let db = open_patiently(&config).map_err(|error| failed(error.to_string()))?;
+        let db = open_patiently(&config).map_err(|error| match error {
+            sled::Error::Io(error) => room.failed(&error),
+            error => Error::Io { dir: dir.to_owned(), why: error.to_string() },
+        })?;
         let file = File::options()
             .read(true)
             .write(true)
             .open(dir.join("db"))
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(failed)?;
+        // The folder's own entries: a new database file must be found again.
+        for folder in [Some(dir), dir.parent()].into_iter().flatten() {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(failed)?;
+        }
         let engine = Self {
             db,
             trees: RwLock::default(),
             file,
+            room,
             sync: options.sync,
             dir: dir.to_owned(),
             _lock: lock,
         };
         engine.sync()?;
-        // The folder's own entries: a new database file must be found again.
-        for folder in [Some(dir), dir.parent()].into_iter().flatten() {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| failed(error.to_string()))?;
-        }
         Ok(engine)
     }
 
@@ -132,6 +142,10 @@ impl Engine {
     /// Takes rows in and returns once they are on the device. Some at a time: each
     /// transaction keeps readers waiting, and is synced before the next one begins,
     /// since only then a crash in the middle is one that sled recovers from.
+    ///
+    /// # Errors
+    /// [`Error::Full`], with some rows taken in and others not; then it may be
+    /// called again. After any other error it may not.
     pub(crate) fn settle<N, R>(&self, tables: &BTreeMap<N, R>) -> Result<(), Error>
     where
         N: AsRef<str>,
@@ -146,6 +160,7 @@ impl Engine {
         let mut left = rows.as_slice();
         while !left.is_empty() {
             let (some, later) = left.split_at(fitting(left));
+            self.room.keep_ahead(&self.file)?;
             self.commit(&trees, some)?;
             self.sync()?;
             left = later;
@@ -158,6 +173,12 @@ impl Engine {
         let (Some(&(first, _)), Some(&(last, _))) = (rows.first(), rows.last()) else {
             return Ok(());
         };
+        // What lies on disk only is read here, where nobody waits for a lock.
+        for (place, (key, _)) in rows {
+            trees[*place]
+                .get(key)
+                .map_err(|error| self.failed(&error))?;
+        }
         trees[first..=last]
             .transaction(|views| {
                 for (place, (key, value)) in rows {

@@ -9,6 +9,10 @@ pub enum Error {
     /// The writer's queue is full. Nothing was written: the caller may try again.
     #[error("the store's queue is full; nothing was written, try again")]
     Busy,
+    /// The disk is nearly full. Nothing was written; reads go on, and so do writes
+    /// as soon as there is room.
+    #[error("the disk of {} is nearly full; nothing was written. Make room on it: writing then goes on by itself", .0.display())]
+    Full(PathBuf),
     /// A commit or sync failed. What was asked may or may not be on disk, and no
     /// further write is accepted: the process must end and reopen the store.
     #[error("the store stopped after a failed write and must be reopened: {0}")]

@@ -8,7 +8,9 @@
 //! **Invariants:** a row is in the database only if its record is synced. A file is
 //! written over only once the database has all its rows, synced, and begins empty.
 //! Since one record is written at a time, only the last one can be torn; anything else
-//! that does not read is damage, and is said rather than passed over.
+//! that does not read is damage, and is said rather than passed over. A file has the
+//! blocks of a record before its batch is shown: a full disk refuses the batch, and
+//! never leaves half of a record.
 
 mod record;
 
@@ -49,8 +51,10 @@ pub(crate) struct Journal {
     number: u64,
     /// Where the next record goes.
     end: u64,
+    /// The last generation that the database has: the one before this, or, until that
+    /// is done, the one before that.
     settled: u64,
-    /// The database's sync of the generation before this one.
+    /// What brings the generation before this one into the database.
     settling: Option<JoinHandle<Result<(), Error>>>,
     record: Vec<u8>,
 }
@@ -120,12 +124,17 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Makes a batch the record to be written next.
+    /// Makes a batch the record to be written next, and the room for it.
     ///
     /// # Errors
-    /// When the database could not take in what is older.
-    pub(crate) fn prepare(&mut self, batch: &Overlay) -> Result<(), Error> {
-        self.note_settled(false)?;
+    /// [`Error::Full`], and nothing happened; others when the database could not take
+    /// in what is older.
+    pub(crate) fn prepare(&mut self, view: &Arc<View>, batch: &Overlay) -> Result<(), Error> {
+        self.go_on_settling(view, false)?;
+        if self.end >= FILE_BYTES_MAX {
+            // It could not turn for want of room.
+            self.turn(view)?;
+        }
         let record = &mut self.record;
         record.clear();
         record.resize(HEAD_BYTES, 0);
@@ -137,6 +146,21 @@ impl Journal {
         record[24..32].copy_from_slice(&self.settled.to_le_bytes());
         let checksum = crc32fast::hash(&record[4..]);
         record[..4].copy_from_slice(&checksum.to_le_bytes());
+        self.grow().map_err(|error| view.engine.room.failed(&error))
+    }
+
+    /// Has the file take up blocks for the prepared record.
+    fn grow(&mut self) -> io::Result<()> {
+        let place = self.place();
+        let (file, size) = (&self.files[place], &mut self.sizes[place]);
+        let end = self.end + self.record.len() as u64;
+        if end > *size {
+            let grown = end.next_multiple_of(GROWTH_BYTES);
+            // Zeros begin no record: its checksum would not be zero.
+            let zeros = vec![0; usize::try_from(grown - *size).unwrap_or(0)];
+            file.write_all_at(&zeros, *size)?;
+            *size = grown;
+        }
         Ok(())
     }
 
@@ -154,17 +178,8 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, record: &[u8]) -> io::Result<()> {
-        let place = self.place();
-        let (file, size) = (&self.files[place], &mut self.sizes[place]);
-        let end = self.end + record.len() as u64;
-        if end > *size {
-            let grown = end.next_multiple_of(GROWTH_BYTES);
-            // Zeros begin no record: its checksum would not be zero.
-            let zeros = vec![0; usize::try_from(grown - *size).unwrap_or(0)];
-            file.write_all_at(&zeros, *size)?;
-            *size = grown;
-        }
+    fn write(&self, record: &[u8]) -> io::Result<()> {
+        let file = &self.files[self.place()];
         file.write_all_at(record, self.end)?;
         (self.sync)(file)
     }
@@ -174,7 +189,7 @@ impl Journal {
     }
 
     /// Goes on in the other file when this one is full, and has the database take in
-    /// what this one holds meanwhile.
+    /// what this one holds meanwhile. Without room for that, the next batch tries.
     ///
     /// # Errors
     /// When the database could not take in what is older.
@@ -182,18 +197,27 @@ impl Journal {
         if self.end < FILE_BYTES_MAX {
             return Ok(());
         }
-        self.turn(view)
+        match self.turn(view) {
+            Err(Error::Full(_)) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn turn(&mut self, view: &Arc<View>) -> Result<(), Error> {
         // One layer settles at a time, and its file is not written over before.
-        self.note_settled(true)?;
+        self.go_on_settling(view, true)?;
+        view.layers.turn();
+        self.settle(view)?;
+        self.begin().map_err(|error| io_error(&self.dir, &error))
+    }
+
+    fn settle(&mut self, view: &Arc<View>) -> Result<(), Error> {
         let settling = std::thread::Builder::new()
             .name("store-settling".into())
             .spawn(view.settle())
             .map_err(|error| io_error(&self.dir, &error))?;
         self.settling = Some(settling);
-        self.begin().map_err(|error| io_error(&self.dir, &error))
+        Ok(())
     }
 
     /// Goes on in the other file, which begins empty: a power cut can tear a record so
@@ -211,16 +235,25 @@ impl Journal {
     }
 
     /// Takes in that the generation before this one is settled; if `wait`, once it
-    /// is.
-    fn note_settled(&mut self, wait: bool) -> Result<(), Error> {
-        if let Some(settling) = self
+    /// is. What found no room on the disk is begun again.
+    ///
+    /// # Errors
+    /// [`Error::Full`], if `wait`, when there is still none.
+    fn go_on_settling(&mut self, view: &Arc<View>, wait: bool) -> Result<(), Error> {
+        if self.settled + 1 < self.generation && self.settling.is_none() {
+            self.settle(view)?;
+        }
+        let Some(settling) = self
             .settling
             .take_if(|running| wait || running.is_finished())
-        {
-            settling
-                .join()
-                .unwrap_or_else(|_| Err(damaged("syncing the database panicked")))?;
-            self.settled = self.generation - 1;
+        else {
+            return Ok(());
+        };
+        let settled = settling.join();
+        match settled.unwrap_or_else(|_| Err(damaged("syncing the database panicked"))) {
+            Ok(()) => self.settled = self.generation - 1,
+            Err(Error::Full(_)) if !wait => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -230,14 +263,14 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; then there is something to replay.
     pub(crate) fn close(mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.end == 0 && self.settling.is_none() {
+        if self.end == 0 && self.settled + 1 == self.generation {
             return Ok(());
         }
         if self.end > 0 {
             self.turn(view)?;
         }
-        self.note_settled(true)?;
-        self.prepare(&Overlay::default())?;
+        self.go_on_settling(view, true)?;
+        self.prepare(view, &Overlay::default())?;
         self.append()
     }
 }
@@ -251,129 +284,4 @@ fn damaged(why: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Options, Read, Store, Table};
-
-    const ROWS: Table<u64, String> = Table::new("rows");
-
-    fn open(dir: &Path) -> Result<Store, Error> {
-        Store::open(dir, &Options::default())
-    }
-
-    /// What a killed process leaves: the journal as it was, and a database that is
-    /// missing, or has, whatever was not synced.
-    async fn crash(store: &Store, to: &Path) {
-        store
-            .write(|tx| tx.put(ROWS, &0, &"last".into()))
-            .await
-            .unwrap();
-        for name in ["journal.0", "journal.1"] {
-            std::fs::copy(store.dir().join(name), to.join(name)).unwrap();
-        }
-    }
-
-    async fn fill(store: &Store, rows: std::ops::Range<u64>) {
-        for row in rows {
-            let text = row.to_string().repeat(5000);
-            store
-                .write(move |tx| tx.put(ROWS, &row, &text))
-                .await
-                .unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn what_the_database_lost_is_replayed() {
-        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let store = open(dir.path()).unwrap();
-        fill(&store, 1..20).await;
-        crash(&store, copy.path()).await;
-        let again = open(copy.path()).unwrap();
-        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 20);
-        assert_eq!(again.get(ROWS, &0).unwrap(), Some("last".into()));
-    }
-
-    #[tokio::test]
-    async fn a_torn_end_is_forgotten_and_damage_is_told() {
-        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let store = open(dir.path()).unwrap();
-        fill(&store, 1..20).await;
-        crash(&store, copy.path()).await;
-        // The first generation is 1 and lies in the second file.
-        let file = copy.path().join("journal.1");
-        let whole = std::fs::read(&file).unwrap();
-        let turn = Turn::read(whole.clone()).unwrap().unwrap();
-        let last = turn.batches.last().unwrap().start;
-
-        let mut torn = whole.clone();
-        torn[last] ^= 1;
-        std::fs::write(&file, &torn).unwrap();
-        let again = open(copy.path()).unwrap();
-        assert_eq!(again.get(ROWS, &0).unwrap(), None);
-        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 19);
-        again.close();
-
-        for record in [0, 5] {
-            let mut damaged = whole.clone();
-            damaged[turn.batches[record].start] ^= 1;
-            assert!(Turn::read(damaged).is_err());
-        }
-    }
-
-    /// The first record of a turn is torn so that only its end was written.
-    #[test]
-    fn a_turn_begins_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            let engine = Engine::open(dir.path(), &Options::default()).unwrap();
-            let journal = Journal::open(dir.path(), File::sync_data, &engine).unwrap();
-            let layers = crate::layers::Layers::default();
-            (journal, Arc::new(View { layers, engine }))
-        };
-        let batch = |bytes: usize| {
-            let mut batch = Overlay::default();
-            batch.set("rows", vec![1], Some(vec![1; bytes]));
-            batch
-        };
-        let (mut journal, view) = open();
-        for _ in 0..2 {
-            for _ in 0..20 {
-                journal.prepare(&batch(1000)).unwrap();
-                journal.append().unwrap();
-            }
-            journal.turn(&view).unwrap();
-        }
-        journal.prepare(&batch(9000)).unwrap();
-        let end = &journal.record[4096..];
-        let file = &journal.files[journal.place()];
-        file.write_all_at(end, 4096).unwrap();
-        journal.note_settled(true).unwrap();
-        drop((journal, view));
-        let (journal, _) = open();
-        assert_eq!((journal.generation, journal.number), (3, 40));
-    }
-
-    /// Several turns of both files, then a crash, then a clean end.
-    #[tokio::test]
-    async fn files_take_turns() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path()).unwrap();
-        fill(&store, 1..400).await;
-        store.close();
-        let generation = |name: &str| {
-            let bytes = std::fs::read(dir.path().join(name)).unwrap();
-            assert!(bytes.len() as u64 <= FILE_BYTES_MAX + GROWTH_BYTES);
-            Turn::read(bytes).unwrap().unwrap()
-        };
-        let mut turns = [generation("journal.0"), generation("journal.1")];
-        turns.sort_by_key(|turn| turn.generation);
-        assert!(turns[1].generation > 3, "it never turned");
-        assert_eq!(
-            turns[1].settled, turns[0].generation,
-            "a clean end leaves nothing"
-        );
-        let again = open(dir.path()).unwrap();
-        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 399);
-    }
-}
+mod tests;

@@ -51,11 +51,15 @@ impl Layers {
         }
     }
 
-    /// Makes the young layer the old one, which must be gone, and gives it out.
-    pub(crate) fn turn(&self) -> Arc<Layer> {
+    /// Makes the young layer the old one, which must be gone.
+    pub(crate) fn turn(&self) {
         let mut both = self.write();
         both.old = Arc::new(std::mem::take(&mut both.young));
-        both.old.clone()
+    }
+
+    /// What the database has to take in.
+    pub(crate) fn old(&self) -> Arc<Layer> {
+        self.read().old.clone()
     }
 
     /// The database has the old layer.

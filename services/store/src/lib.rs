@@ -16,6 +16,7 @@
 //! | `writer` | the one writer thread: batch, journal, answer |
 //! | `journal` | what makes a batch durable, and whole after a crash |
 //! | `layers`, `view` | rows on their way to the database, and both as one |
+//! | `room` | the disk's free space, and what is refused without any |
 //! | `engine` | sled, and everything sled needs to be told |
 //!
 //! **Invariant:** an answer that says `Ok` was preceded by an `fdatasync` that
@@ -31,6 +32,7 @@ mod layers;
 mod overlay;
 mod read;
 mod record;
+mod room;
 mod store;
 mod table;
 mod tx;

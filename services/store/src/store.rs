@@ -14,7 +14,7 @@ use crate::layers::Layers;
 use crate::read::{Bounds, RawRow};
 use crate::view::View;
 use crate::writer::{self, Job, Writer};
-use crate::{Error, Read, Tx};
+use crate::{Error, Read, Tx, room};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -28,6 +28,9 @@ pub struct Options {
     /// How the journal's and the database's files are made durable. Only tests put
     /// something else here than `fdatasync`.
     pub sync: fn(&File) -> io::Result<()>,
+    /// How many bytes are free on the disk of the store's folder. Only tests put
+    /// something else here than what the operating system says.
+    pub free_bytes: fn(&Path) -> io::Result<u64>,
 }
 
 impl Default for Options {
@@ -38,6 +41,7 @@ impl Default for Options {
             cache_bytes: 8 * 1024 * 1024,
             queue_max: 1024,
             sync: File::sync_data,
+            free_bytes: room::free_bytes,
         }
     }
 }
@@ -58,7 +62,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has it open, [`Error::Io`] when it
-    /// cannot be read or made durable.
+    /// cannot be read or made durable, [`Error::Full`] when the disk has no room
+    /// for what opening writes.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         let engine = Engine::open(dir, options)?;
         let journal = Journal::open(dir, options.sync, &engine)?;
@@ -91,7 +96,8 @@ impl Store {
     ///
     /// # Errors
     /// What `work` returned; [`Error::Busy`] when the queue is full, before
-    /// anything was written; [`Error::Poisoned`] when the outcome is unknown.
+    /// anything was written; [`Error::Full`] when the disk has no room for it;
+    /// [`Error::Poisoned`] when the outcome is unknown.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -110,7 +116,7 @@ impl Store {
     /// service's own background work, which nobody times out.
     ///
     /// # Errors
-    /// What `work` returned; [`Error::Poisoned`].
+    /// What `work` returned; [`Error::Full`]; [`Error::Poisoned`].
     pub async fn write_when_free<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,

@@ -38,11 +38,11 @@ impl View {
         Ok(rows)
     }
 
-    /// Brings the young layer into the database.
+    /// Brings the old layer into the database.
     pub(crate) fn settle(self: &Arc<Self>) -> impl FnOnce() -> Result<(), Error> + Send + use<> {
-        let (view, layer) = (self.clone(), self.layers.turn());
+        let view = self.clone();
         move || {
-            view.engine.settle(&layer)?;
+            view.engine.settle(&view.layers.old())?;
             view.layers.drop_old();
             Ok(())
         }

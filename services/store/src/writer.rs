@@ -4,7 +4,8 @@
 //! batch its closure ran in is durable: a refusal may rest on what an earlier
 //! closure of the same batch wrote. **Invariant:** after a failed write or sync
 //! nothing is ever written again; what reached the disk is unknown, and only
-//! reopening can tell. **Invariant:** a caller is never left waiting: after a
+//! reopening can tell. A disk without room is no such failure: it shows before anything
+//! is written, and refuses that batch alone. **Invariant:** a caller is never left waiting: after a
 //! failure, or a panic of the engine or a hook, the thread stays to refuse.
 
 use std::any::Any;
@@ -90,8 +91,10 @@ fn serve(
     // A batch without writes needs no sync: those before it already had theirs.
     let writes = !overlay.is_empty();
     if writes {
-        let prepared = journal.prepare(&overlay);
-        prepared.map_err(|error| error.to_string())?;
+        let room = view.engine.room.check();
+        if let Err(error) = room.and_then(|()| journal.prepare(view, &overlay)) {
+            return refuse(answers, &error);
+        }
         view.layers.show(overlay);
     }
     hooks.visible.into_iter().for_each(|hook| hook());
@@ -110,6 +113,19 @@ fn serve(
     journal
         .turn_if_full(view)
         .map_err(|error| error.to_string())
+}
+
+/// Answers a batch of which nothing was shown or written; the error is why the store
+/// can go no further.
+fn refuse(answers: Vec<Answer>, error: &Error) -> Result<(), String> {
+    let (told, outcome) = match error {
+        Error::Full(_) => (error.clone(), Ok(())),
+        error => (Error::Poisoned(error.to_string()), Err(error.to_string())),
+    };
+    for answer in answers {
+        answer(Err(told.clone()));
+    }
+    outcome
 }
 
 /// Runs a caller's closure so that neither a refusal nor a panic leaves a trace.

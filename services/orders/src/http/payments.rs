@@ -14,8 +14,8 @@ use crate::Error;
 use crate::payments::{self, Message, Outcome};
 use crate::signature::Signed;
 
-/// Characters of a payment's reference.
-const REFERENCE_CHARS_MAX: usize = 255;
+/// Of a payment's reference, which is kept with its order.
+const REFERENCE_BYTES_MAX: usize = 255;
 /// How soon a provider should try again while none is set up here.
 const SETUP_PATIENCE_SECONDS: &str = "600";
 
@@ -97,10 +97,10 @@ fn read(succeeded: bool, data: Value) -> Result<Message, Error> {
     if currency.is_none() {
         fault("currency", "is required, an ISO 4217 code");
     }
-    let sane = |text: &String| (1..=REFERENCE_CHARS_MAX).contains(&text.chars().count());
+    let sane = |text: &String| (1..=REFERENCE_BYTES_MAX).contains(&text.len());
     let reference = reference.filter(sane);
     if reference.is_none() {
-        fault("reference", "is required, 1..255 characters");
+        fault("reference", "is required, 1..255 bytes");
     }
     match (amount, currency, reference) {
         (Some(amount), Some(currency), Some(reference)) if faults.is_empty() => Ok(Message {

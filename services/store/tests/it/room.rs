@@ -1,0 +1,93 @@
+//! A disk without room: batches are refused, nothing is lost, and nothing has to be
+//! opened again.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use store::{Error, Options, Read, Store, Table};
+
+use crate::open;
+
+const ROWS: Table<u64, String> = Table::new("rows");
+const PLENTY: u64 = 1 << 40;
+
+async fn put(store: &Store, row: u64) -> Result<(), Error> {
+    let text = row.to_string().repeat(5000);
+    store.write(move |tx| tx.put(ROWS, &row, &text)).await
+}
+
+fn rows(store: &Store) -> Vec<u64> {
+    let rows = store.scan(ROWS.all()).unwrap();
+    rows.map(|row| row.unwrap().0).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_nothing_else() {
+    static FREE_BYTES: AtomicU64 = AtomicU64::new(PLENTY);
+    let dir = tempfile::tempdir().unwrap();
+    let free_bytes = |_: &Path| Ok(FREE_BYTES.load(Ordering::Relaxed));
+    let options = Options { free_bytes, ..Options::default() };
+    let store = Store::open(dir.path(), &options).unwrap();
+    put(&store, 1).await.unwrap();
+
+    FREE_BYTES.store(0, Ordering::Relaxed);
+    for row in 2..5 {
+        let refused = put(&store, row).await;
+        assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    }
+    assert_eq!(rows(&store), [1]);
+    let only_reads = store.write(|tx| tx.contains(ROWS, &1)).await;
+    assert!(only_reads.unwrap());
+
+    FREE_BYTES.store(PLENTY, Ordering::Relaxed);
+    put(&store, 5).await.unwrap();
+    store.close();
+    assert_eq!(rows(&open(dir.path())), [1, 5]);
+}
+
+/// The journal takes batches for as long as a file is free; then it waits for room.
+#[tokio::test]
+async fn a_database_without_room_waits_for_it() {
+    static FREE_BYTES: AtomicU64 = AtomicU64::new(0);
+    fn free_bytes(_: &Path) -> io::Result<u64> {
+        // Only the database is short of it.
+        let settling = std::thread::current().name() == Some("store-settling");
+        Ok(if settling {
+            FREE_BYTES.load(Ordering::Relaxed)
+        } else {
+            PLENTY
+        })
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { free_bytes, ..Options::default() };
+    let store = Store::open(dir.path(), &options).unwrap();
+    let mut written = Vec::new();
+    let refused = loop {
+        let row = written.len() as u64;
+        match put(&store, row).await {
+            Ok(()) => written.push(row),
+            Err(error) => break error,
+        }
+        assert!(row < 1000, "a journal without bounds");
+    };
+    assert!(matches!(refused, Error::Full(_)), "{refused}");
+    assert!(
+        written.len() > 30,
+        "both files take their fill: {}",
+        written.len()
+    );
+    assert_eq!(rows(&store), written);
+
+    FREE_BYTES.store(PLENTY, Ordering::Relaxed);
+    for row in 1000..1100 {
+        put(&store, row).await.unwrap();
+        written.push(row);
+    }
+    assert_eq!(rows(&store), written);
+
+    // Ended while there is no room again: opening finds it in the journal.
+    FREE_BYTES.store(0, Ordering::Relaxed);
+    store.close();
+    assert_eq!(rows(&open(dir.path())), written);
+}

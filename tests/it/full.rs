@@ -1,0 +1,151 @@
+//! A disk that fills up under a working shop: writes are refused, reads go on,
+//! nothing acknowledged is lost, and with room again all goes on by itself.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::people::{Answer, Person, lamp, pieces, send};
+use crate::world::{Shop, eventually};
+
+const DISK_MIB: u32 = 320;
+const STOCK: u32 = 1_000_000;
+const BUYERS: usize = 8;
+
+/// A small file system in memory; unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: PathBuf) -> Self {
+        std::fs::create_dir_all(&at).unwrap();
+        let size = format!("size={DISK_MIB}m,mode=0700");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(&at)
+            .status();
+        assert!(mounted.unwrap().success(), "only root may mount");
+        Self(at)
+    }
+
+    /// Takes every byte that is left, all at once.
+    fn fill(&self) {
+        let mut filler = std::fs::File::create(self.0.join("filler")).unwrap();
+        let mebibyte = vec![1; 1024 * 1024];
+        while filler.write_all(&mebibyte).is_ok() {}
+        while filler.write_all(&[1]).is_ok() {}
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Orders as quickly as the shop takes them, until told to stop; the orders that were
+/// acknowledged.
+async fn buy(buyer: Person, lamp: String, number: usize, stop: Arc<AtomicBool>) -> Vec<Value> {
+    let mut acknowledged = Vec::new();
+    for step in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let answer = order(&buyer, &format!("{number}-{step}"), &lamp).await;
+        match answer.status {
+            201 | 202 => acknowledged.push(answer.body),
+            507 => assert_eq!(answer.body["type"], "/problems/storage-full"),
+            503 | 504 => {}
+            _ => panic!("{answer:?}"),
+        }
+    }
+    acknowledged
+}
+
+async fn order(buyer: &Person, key: &str, lamp: &str) -> Answer {
+    let request = buyer.request(reqwest::Method::POST, "/v1/orders");
+    let request = request
+        .json(&pieces(lamp, 1))
+        .header("idempotency-key", key);
+    send(request).await.unwrap()
+}
+
+/// Whether an order, a new one each time, is answered so now.
+async fn answers(buyer: &Person, lamp: &str, status: u16) -> bool {
+    static TRIES: AtomicU64 = AtomicU64::new(0);
+    let key = format!("try-{}", TRIES.fetch_add(1, Ordering::Relaxed));
+    order(buyer, &key, lamp).await.status == status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "mounts a small disk, which only root may"]
+async fn a_full_disk_refuses_writes_and_nothing_else() {
+    let mut shop = Shop::closed();
+    let disk = Disk::mount(shop.data().into());
+    shop.start("up");
+    shop.ready().await;
+    let admin = Person::admin(&shop).await;
+    let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
+    let buyer = Person::register(&shop, "buyer@konbini.example").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let buyers: Vec<_> = (0..BUYERS)
+        .map(|number| tokio::spawn(buy(buyer.clone(), lamps[0].clone(), number, stop.clone())))
+        .collect();
+    let (open, full) = (
+        || answers(&buyer, &lamps[0], 201),
+        || answers(&buyer, &lamps[0], 507),
+    );
+    for _ in 0..3 {
+        eventually("orders are taken", &open).await;
+        disk.fill();
+        eventually("orders are refused", &full).await;
+        let product = format!("/v1/products/{}", lamps[0]);
+        for path in [
+            &*product,
+            "/v1/orders",
+            "/v1/notifications",
+            "/v1/products/search?q=lamp",
+        ] {
+            assert_eq!(buyer.get(path).await.status, 200, "{path}");
+        }
+        disk.free();
+    }
+    disk.fill();
+    eventually("orders are refused", &full).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for buyer in buyers {
+        acknowledged.extend(buyer.await.unwrap());
+    }
+    // As the plug, while nothing more fits; it opens once there is room.
+    shop.kill("up");
+    disk.free();
+    shop.start("up");
+    shop.ready().await;
+
+    let settled = || async {
+        let pending = admin.get("/v1/orders?status=pending").await;
+        pending.body["items"].as_array().is_some_and(Vec::is_empty)
+    };
+    eventually("every order is settled", settled).await;
+    assert!(acknowledged.len() > BUYERS, "it never worked");
+    for placed in &acknowledged {
+        let id = placed["id"]
+            .as_str()
+            .or(placed["order_id"].as_str())
+            .unwrap();
+        let order = admin.get(&format!("/v1/orders/{id}")).await;
+        assert_eq!(order.body["status"], "confirmed", "{order:?}");
+    }
+    let confirmed = admin.all("/v1/orders?status=confirmed").await.len();
+    let stock = admin.get(&format!("/v1/products/{}/stock", lamps[0])).await;
+    assert_eq!(stock.body["reserved"], confirmed, "{stock:?}");
+    shop.terminate();
+}
