@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chassis::testing::{TestService, eventually};
 use futures::future::BoxFuture;
 use futures::stream;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -187,6 +188,12 @@ async fn answer(
             .header("content-type", "application/problem+json");
         return Ok(denied.body(Full::from(problem).boxed_unsync()).unwrap());
     }
+    usual(&inner, parts, body).await
+}
+
+/// Remembers the request and answers it by its script, or with a page and its tag.
+async fn usual(inner: &Inner, parts: Parts, body: Incoming) -> Result<Response<StubBody>, String> {
+    let path = parts.uri.path();
     let (kind, rule, large) = match path.rsplit('/').next() {
         Some("large") => ("application/json", "public", true),
         Some("secret") => ("application/json", "private, no-store", true),

@@ -51,6 +51,11 @@ impl Tagged {
         Ok(Self { body: body.into(), tag })
     }
 
+    /// The representation: JSON.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The size of the representation, in bytes.
     pub fn len(&self) -> usize {
         self.body.len()

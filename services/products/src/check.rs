@@ -9,7 +9,7 @@ use chassis::Context;
 use chassis::check::{self, Finding};
 use tokio::time::Instant;
 
-use crate::domain::{Level, Product, ProductId};
+use crate::domain::{Level, ProductId};
 use crate::search::{Indexed, Search};
 use crate::shelves;
 use crate::stock::{RESERVATIONS, STOCK};
@@ -132,9 +132,10 @@ fn compare(store: &Store, search: &Search) -> Result<Finding, ::store::Error> {
             continue;
         }
         finding.compare();
+        let level = store::level(store, id)?.unwrap_or_default();
         match indexed.remove(&id) {
             None => finding.fault(format!("{id} is not indexed")),
-            Some(one) if one != expected(&product) => {
+            Some(one) if one != Indexed::expected(&product, level) => {
                 finding.fault(format!("{id} is indexed as it was before"));
             }
             Some(_) => {}
@@ -144,11 +145,4 @@ fn compare(store: &Store, search: &Search) -> Result<Finding, ::store::Error> {
         finding.fault(format!("{id} is indexed and not published"));
     }
     Ok(finding)
-}
-
-fn expected(product: &Product) -> Indexed {
-    Indexed {
-        price: product.content.price.amount,
-        created: product.created_at.0,
-    }
 }

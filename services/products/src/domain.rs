@@ -55,6 +55,10 @@ pub(crate) struct Product {
     pub(crate) created_at: Time,
     /// When its content last changed.
     pub(crate) updated_at: Time,
+    /// The pieces it was made with, if there were any: its first movement, which
+    /// needs no row of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) opening: Option<Opening>,
 }
 
 impl store::Record for Product {}
@@ -119,6 +123,7 @@ mod tests {
             },
             created_at: Time(1),
             updated_at: Time(2),
+            opening: None,
         };
         let mut golden =
             b"\x01\x84\xa2id\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57"

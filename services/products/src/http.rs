@@ -17,14 +17,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::http::RequestId;
 use chassis::{Caller, Problem, edge};
-use mesh::{Currency, Money, PublicationStatus, Time};
-use serde::Serialize;
+use mesh::Currency;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use store::Store;
 
 use crate::cache::Cache;
-use crate::domain::{Content, Level, Product, ProductId, Rating};
+use crate::domain::ProductId;
 use crate::search::Search;
 use crate::store::{Cause, Effects};
 
@@ -88,59 +86,6 @@ pub(crate) fn control(products: Products) -> Router {
         .route("/control/import", post(bulk::import_unasked))
         .layer(DefaultBodyLimit::disable())
         .with_state(products)
-}
-
-/// A product as it is shown.
-#[derive(Debug, Serialize)]
-pub(crate) struct ProductView<'a> {
-    id: ProductId,
-    sku: &'a str,
-    title: &'a str,
-    description: &'a str,
-    brand: &'a str,
-    categories: &'a [String],
-    price: Money,
-    attributes: &'a BTreeMap<String, String>,
-    images: &'a [String],
-    status: PublicationStatus,
-    available: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rating: Option<Rating>,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl<'a> ProductView<'a> {
-    pub(crate) fn new(product: &'a Product, level: Level) -> Self {
-        let Content {
-            sku,
-            title,
-            description,
-            brand,
-            categories,
-            price,
-            attributes,
-            images,
-            status,
-            rating,
-        } = &product.content;
-        Self {
-            id: product.id,
-            sku,
-            title,
-            description,
-            brand,
-            categories,
-            price: *price,
-            attributes,
-            images,
-            status: *status,
-            available: level.available() > 0,
-            rating: *rating,
-            created_at: product.created_at,
-            updated_at: product.updated_at,
-        }
-    }
 }
 
 /// What a request is the cause of.

@@ -6,7 +6,7 @@
 //! | `submission` | from a JSON text to a product's content, every fault named |
 //! | `store` | the rows, and every change of them with its event |
 //! | `stock` | levels, movements and reservations, likewise |
-//! | `cache` | published products as they are sent |
+//! | `shown`, `cache` | products as they are sent, made once |
 //! | `shelves` | the rows behind each list and its orders |
 //! | `categories` | category paths as a tree |
 //! | `import`, `export` | whole catalogues in and out, streamed |
@@ -42,6 +42,7 @@ mod http;
 mod import;
 mod search;
 mod shelves;
+mod shown;
 mod stock;
 mod store;
 mod submission;
@@ -58,17 +59,18 @@ use crate::store::Effects;
 /// Opens the service.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
-        let search = Search::start(&ctx)?;
-        check::add(&ctx, &search);
         let settings = &ctx.config.products;
+        let cache = Cache::new(settings.cache_mib * 1024 * 1024);
+        let kept = cache.clone();
+        ctx.standing.tell("cache", move || kept.figure());
+        let search = Search::start(&ctx, cache.clone())?;
+        check::add(&ctx, &search);
         let effects = Effects {
             log: ctx.log.clone(),
-            cache: Cache::new(settings.cache_mib * 1024 * 1024),
+            cache,
             freshness: search.freshness().clone(),
             low_stock: settings.low_stock,
         };
-        let cache = effects.cache.clone();
-        ctx.standing.tell("cache", move || cache.figure());
         let (orders, given_up) = (
             follow::orders(effects.clone()),
             follow::given_up(effects.clone()),

@@ -2,7 +2,9 @@
 //!
 //! | room | holds |
 //! | --- | --- |
-//! | `schema`, `stemmer` | the fields, the words, a product as a document |
+//! | `schema` | the fields, a product as a document |
+//! | `words`, `stemmer` | how text becomes words |
+//! | `identity` | which product a document is, and which version of it |
 //! | `merging` | which segments of the index become one, and when |
 //! | `indexer` | the thread that keeps the index level with the log |
 //! | `freshness` | whether it shows everything that was written |
@@ -26,6 +28,7 @@ mod audit;
 mod facets;
 mod freshness;
 mod highlight;
+mod identity;
 mod indexer;
 mod kind;
 mod merging;
@@ -39,6 +42,7 @@ mod stemmer;
 mod suggest;
 mod synonyms;
 mod vocabulary;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,18 +50,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::store::Store;
 use chassis::Context;
-use tantivy::schema::Value;
-use tantivy::{DocAddress, IndexReader, Score, Searcher, TantivyDocument};
+use chassis::etag::Tagged;
+use tantivy::{IndexReader, Score, Searcher};
 use tokio::sync::Semaphore;
 
+use self::identity::Ids;
 use self::indexer::Indexer;
 use self::pass::{Page, page, relaxed};
 use self::plan::Plan;
-use self::schema::SCHEMA;
 use self::synonyms::SynonymsFile;
 use crate::Error;
-use crate::domain::{Level, Product, ProductId};
-use crate::store;
+use crate::cache::Cache;
+use crate::domain::ProductId;
+use crate::shown::shown;
 
 pub(crate) use self::audit::Indexed;
 pub(crate) use self::facets::{Facet, FacetValue, Filters};
@@ -102,8 +107,8 @@ pub(crate) struct Found {
 /// A product that was found.
 #[derive(Debug)]
 pub(crate) struct Hit {
-    pub(crate) product: Product,
-    pub(crate) level: Level,
+    /// Its JSON.
+    pub(crate) shown: Tagged,
     pub(crate) score: Score,
     pub(crate) highlights: BTreeMap<&'static str, String>,
 }
@@ -133,6 +138,7 @@ impl Reader {
 #[derive(Clone)]
 pub(crate) struct Search {
     store: Store,
+    cache: Cache,
     reader: Reader,
     synonyms: Arc<SynonymsFile>,
     running: Arc<Semaphore>,
@@ -145,7 +151,7 @@ impl Search {
     ///
     /// # Errors
     /// When there is no index and none can be made.
-    pub(crate) fn start(ctx: &Context) -> Result<Self, chassis::Error> {
+    pub(crate) fn start(ctx: &Context, cache: Cache) -> Result<Self, chassis::Error> {
         let dir = ctx.room.join("index");
         let failed = |error: Error| chassis::Error::Service(error.to_string());
         // It reads, and may delete, whole files: other services start meanwhile.
@@ -180,6 +186,7 @@ impl Search {
         });
         Ok(Self {
             store: ctx.store.clone(),
+            cache,
             reader,
             synonyms: Arc::new(SynonymsFile::new(ctx.room.with_file_name("synonyms.txt"))),
             running: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
@@ -239,33 +246,24 @@ impl Search {
         });
         let facets = facets.collect();
         let mut hits = Vec::with_capacity(top.len());
+        let mut ids = Ids::default();
         for (score, address) in top {
-            hits.extend(self.hit(&searcher, address, score, &plan)?);
+            if let Some(id) = ids.of(&searcher, address)? {
+                hits.extend(self.hit(id, score, &plan)?);
+            }
         }
         let corrected = plan.corrected.filter(|_| total > 0);
         Ok(Found { total, hits, facets, corrected })
     }
 
     /// The product behind a match; `None` when it is gone since.
-    fn hit(
-        &self,
-        searcher: &Searcher,
-        address: DocAddress,
-        score: Score,
-        plan: &Plan,
-    ) -> Result<Option<Hit>, Error> {
-        let document: TantivyDocument = searcher.doc(address)?;
-        let id: Option<ProductId> = document
-            .get_first(SCHEMA.1.id)
-            .and_then(|value| value.as_str())
-            .and_then(|text| text.parse().ok());
-        let Some(id) = id else { return Ok(None) };
-        match store::product(&self.store, id) {
-            Ok((product, level)) if product.is_published() => {
-                let highlights = highlight::highlights(&product.content, &plan.marks);
-                Ok(Some(Hit { product, level, score, highlights }))
+    fn hit(&self, id: ProductId, score: Score, plan: &Plan) -> Result<Option<Hit>, Error> {
+        match shown(&self.store, &self.cache, id) {
+            Ok((shown, true)) => {
+                let highlights = highlight::highlights(shown.body(), &plan.marks)?;
+                Ok(Some(Hit { shown, score, highlights }))
             }
-            Ok(_) | Err(Error::NotFound) => Ok(None),
+            Ok((_, false)) | Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }

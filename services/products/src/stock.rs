@@ -3,7 +3,7 @@
 //! | table | key → value |
 //! | --- | --- |
 //! | `stock` | product → its level |
-//! | `stock_movements` | product, number → a movement, the last hundred |
+//! | `stock_movements` | product, number → a movement, the last hundred but for the first of all, which is the product's opening |
 //! | `reservations` | order → what is held for it, until it is freed or shipped |
 //!
 //! **Invariant:** a product has a level as long as it exists, and `reserved` is
@@ -14,8 +14,10 @@ use ::store::{Read, Table, Tx};
 use mesh::{Fact, Id, ItemOrdered, kinds};
 
 use crate::Error;
-use crate::domain::{self, Change, End, Level, MOVEMENTS_KEPT, Movement, ProductId, Reservation};
-use crate::store::{Cause, Effects};
+use crate::domain::{
+    self, Change, End, Level, MOVEMENTS_KEPT, Movement, Opening, Product, ProductId, Reservation,
+};
+use crate::store::{Cause, Effects, PRODUCTS};
 
 pub(crate) const STOCK: Table<ProductId, Level> = Table::new("stock");
 const MOVEMENTS: Table<(ProductId, u64), Movement> = Table::new("stock_movements");
@@ -33,16 +35,33 @@ pub(crate) fn level(from: &impl Read, id: ProductId) -> Result<Option<Level>, st
     from.get(STOCK, &id)
 }
 
-/// A product's last movements, newest first.
+/// A product's last movements, newest first. `count` is less than are kept.
 pub(crate) fn movements(
     from: &impl Read,
     id: ProductId,
     count: usize,
 ) -> Result<Vec<Movement>, store::Error> {
-    from.scan(MOVEMENTS.prefix(&id).newest_first())?
+    let rows = from.scan(MOVEMENTS.prefix(&id).newest_first())?;
+    let movements = rows
         .take(count)
-        .map(|row| row.map(|(_, movement)| movement))
-        .collect()
+        .map(|row| row.map(|(_, movement)| movement));
+    let mut movements = movements.collect::<Result<Vec<_>, _>>()?;
+    if movements.len() < count {
+        movements.extend(from.get(PRODUCTS, &id)?.and_then(first));
+    }
+    Ok(movements)
+}
+
+/// The movement that a product's opening stock was.
+fn first(product: Product) -> Option<Movement> {
+    let Opening { pieces, by } = product.opening?;
+    Some(Movement {
+        at: product.created_at,
+        delta: pieces,
+        on_hand: pieces,
+        reason: FIRST_STOCK.to_owned(),
+        by,
+    })
 }
 
 /// What is held for an order.
@@ -55,24 +74,18 @@ pub(crate) fn reservation(
 
 /// Gives a new product its level. `product.created` tells of it; whoever cares for
 /// stock looks here then, so there is no second event of each imported line.
-pub(crate) fn open(
-    tx: &mut Tx<'_>,
-    cause: &Cause,
-    product_id: ProductId,
-    pieces: i64,
-) -> Result<Level, Error> {
-    let before = Level::default();
-    if pieces == 0 {
-        tx.put(STOCK, &product_id, &before)?;
-        return Ok(before);
-    }
-    let after =
-        before
-            .moved(pieces)
-            .map_err(|fault| Error::Level { fault, on_hand: 0, reserved: 0 })?;
-    tx.put(STOCK, &product_id, &after)?;
-    note(tx, cause, Change { product_id, before, after }, FIRST_STOCK)?;
-    Ok(after)
+pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<Level, Error> {
+    let empty = Level::default();
+    let level = match &product.opening {
+        None => empty,
+        Some(opening) => empty.moved(opening.pieces).map_err(|fault| Error::Level {
+            fault,
+            on_hand: 0,
+            reserved: 0,
+        })?,
+    };
+    tx.put(STOCK, &product.id, &level)?;
+    Ok(level)
 }
 
 /// Removes a product's level and movements. What is held for orders stays written

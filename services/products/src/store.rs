@@ -16,7 +16,7 @@ use ::store::{Read, Table, Tx};
 use mesh::{Draft, Fact, Id, Log, Time};
 
 use crate::cache::Cache;
-use crate::domain::{Content, Level, Product, ProductId, category_and_above};
+use crate::domain::{Content, Level, Opening, Product, ProductId, category_and_above};
 use crate::search::Freshness;
 use crate::submission::Submission;
 use crate::{Error, shelves, stock};
@@ -100,16 +100,18 @@ pub(crate) fn create(
     submission: Submission,
 ) -> Result<(Product, Level), Error> {
     let Submission { content, stock } = submission;
+    let pieces = stock.filter(|pieces| *pieces != 0);
     let product = Product {
         id: Id::new(),
         content,
         created_at: cause.at,
         updated_at: cause.at,
+        opening: pieces.map(|pieces| Opening { pieces, by: cause.by.clone() }),
     };
     place(tx, effects, product.id, None, Some(&product))?;
     let fact = Fact::ProductCreated(product.listing());
     effects.tell(tx, cause, product.id.to_string(), fact)?;
-    let level = stock::open(tx, cause, product.id, stock.unwrap_or(0))?;
+    let level = stock::open(tx, &product)?;
     Ok((product, level))
 }
 

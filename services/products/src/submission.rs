@@ -236,6 +236,7 @@ mod tests {
             content,
             created_at: mesh::Time(0),
             updated_at: mesh::Time(0),
+            opening: None,
         });
         assert!(stored.unwrap().len() < store::VALUE_BYTES_MAX);
         product["attributes"]["b"] = "x".repeat(1_000).into();

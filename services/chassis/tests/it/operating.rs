@@ -49,7 +49,7 @@ fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_tells_its_log_and_its_parked_events() {
+async fn a_service_tells_its_log() {
     let test = TestService::start("shelf", open, &["orders"]).await;
     let admin = test.admin();
     for path in ["/v1/status", "/v1/events", "/v1/events/parked"] {
@@ -101,7 +101,13 @@ async fn a_service_tells_its_log_and_its_parked_events() {
             "{wrong}"
         );
     }
+    test.finish().await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_events_wait_for_a_decision() {
+    let test = TestService::start("shelf", open, &["orders"]).await;
+    let admin = test.admin();
     let orders = test.other("orders");
     for key in ["a", "b"] {
         orders.say(key, registered(true)).await;

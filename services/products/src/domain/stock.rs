@@ -102,6 +102,15 @@ pub(crate) struct Movement {
 
 impl store::Record for Movement {}
 
+/// The pieces that came with a product's creation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Opening {
+    /// How many.
+    pub(crate) pieces: i64,
+    /// Who made the product; `None` for the shop's own import.
+    pub(crate) by: Option<String>,
+}
+
 /// What is held for an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reservation {

@@ -4,15 +4,15 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use chassis::etag::Tagged;
 use chassis::http::RequestId;
 use chassis::json::{PathId, read_body, require_json};
 use chassis::{Caller, FieldError, Problem, Staff, etag};
 use mesh::kinds;
 
-use super::{About, ProductView, Products, cached, cause};
+use super::{About, Products, cached, cause};
 use crate::Error;
 use crate::domain::{Content, Level, Product, ProductId};
+use crate::shown::{ProductView, shown};
 use crate::store;
 use crate::submission::{self, Submission};
 
@@ -64,22 +64,11 @@ fn show(
     id: ProductId,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let missed = match app.effects.cache.find(id) {
-        Ok(shown) => return Ok(cached(shown.respond(headers), About::Product(id))),
-        Err(missed) => missed,
-    };
-    let (product, level) = store::product(&app.store, id)?;
-    let public = product.is_published();
+    let (shown, public) = shown(&app.store, &app.effects.cache, id)?;
     if !public && !caller.is_some_and(Caller::is_staff) {
         return Err(Error::NotFound.into());
     }
-    let shown = Tagged::new(&ProductView::new(&product, level))?;
-    let about = if public {
-        app.effects.cache.fill(missed, shown.clone());
-        About::Product(id)
-    } else {
-        About::Staff
-    };
+    let about = if public { About::Product(id) } else { About::Staff };
     Ok(cached(shown.respond(headers), about))
 }
 

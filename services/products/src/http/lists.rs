@@ -3,16 +3,19 @@
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use chassis::etag::Tagged;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Json, Problem};
 use mesh::PublicationStatus;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use store::Key;
 
-use super::{About, ProductView, Products, cached, query};
+use super::{About, Products, cached, query};
 use crate::domain::ProductId;
 use crate::shelves::{BY_AGE, BY_PRICE, BY_TITLE, Places, Shelf};
+use crate::shown::shown;
 use crate::{Error, categories as tree, shelves, store as products};
 
 /// What a list may be asked for. `limit` and `cursor` are the page's.
@@ -81,7 +84,7 @@ fn page<P: Key + Ord + Clone + 'static>(
     table: Places<P>,
     descending: bool,
     id_of: impl Fn(&P) -> ProductId,
-) -> Result<Page<Value>, Problem> {
+) -> Result<Page<Shown>, Problem> {
     let last = paging.after::<P>()?;
     let places = shelves::walk(&app.store, table, shelves, last.as_ref(), descending);
     let shown = places.map_err(Error::from)?.filter_map(|place| {
@@ -89,14 +92,25 @@ fn page<P: Key + Ord + Clone + 'static>(
             Ok(place) => place,
             Err(error) => return Some(Err(Error::from(error))),
         };
-        match products::product(&app.store, id_of(&place)) {
-            Ok((product, level)) => Some(Ok((place, json!(ProductView::new(&product, level))))),
+        match shown(&app.store, &app.effects.cache, id_of(&place)) {
+            Ok((shown, _)) => Some(Ok((place, shown))),
             // Removed between the two reads.
             Err(Error::NotFound) => None,
             Err(error) => Some(Err(error)),
         }
     });
-    Ok(paging.collect(shown)?)
+    let page = paging.collect(shown)?;
+    Ok(page.map(Shown))
+}
+
+/// A product's JSON as it is, amid other JSON.
+struct Shown(Tagged);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json: &RawValue = serde_json::from_slice(self.0.body()).map_err(S::Error::custom)?;
+        json.serialize(serializer)
+    }
 }
 
 #[derive(Serialize)]

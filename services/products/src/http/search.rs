@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::Uri;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chassis::limits::PAGE_ITEMS;
 use chassis::{Json, Problem};
 use serde::{Deserialize, Serialize};
 
-use super::{About, ProductView, Products, cached, query};
-use crate::search::{Facet, FacetValue, Hit, Sort, Wanted};
+use super::{About, Products, cached, query};
+use crate::search::{Facet, FacetValue, Found, Hit, Sort, Wanted};
 
 /// A query's text, in characters.
 const TEXT_CHARS_MAX: usize = 500;
@@ -20,46 +21,33 @@ const REACH_MAX: usize = 10_000;
 /// Facets, and values filtered by, of one search.
 const FACETS_MAX: usize = 20;
 const VALUES_MAX: usize = 50;
+/// What a search adds to a product, more or less: sizes a buffer, bounds nothing.
+const ADDED_BYTES_USUAL: usize = 512;
 
+/// What is said of all that was found.
 #[derive(Serialize)]
 struct Results<'a> {
     total: usize,
-    items: Vec<Item<'a>>,
     facets: &'a BTreeMap<String, Vec<FacetValue>>,
     took_us: u128,
     corrected: Option<&'a str>,
 }
 
+/// What is added to a product where a search shows it.
 #[derive(Serialize)]
 struct Item<'a> {
-    #[serde(flatten)]
-    product: ProductView<'a>,
     score: f32,
     highlights: &'a BTreeMap<&'static str, String>,
-}
-
-impl<'a> Item<'a> {
-    fn new(hit: &'a Hit) -> Self {
-        Self {
-            product: ProductView::new(&hit.product, hit.level),
-            score: hit.score,
-            highlights: &hit.highlights,
-        }
-    }
 }
 
 pub(super) async fn search(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
     let wanted = wanted(query(&uri)?)?;
     let (about, started) = (about(&app), Instant::now());
     let found = app.search.find(wanted).await?;
-    let results = Results {
-        total: found.total,
-        items: found.hits.iter().map(Item::new).collect(),
-        facets: &found.facets,
-        took_us: started.elapsed().as_micros(),
-        corrected: found.corrected.as_deref(),
-    };
-    Ok(cached(Json(results).into_response(), about))
+    let took_us = started.elapsed().as_micros();
+    let body = answer(&found, took_us).map_err(Problem::internal)?;
+    let json = [(CONTENT_TYPE, "application/json")];
+    Ok(cached((json, body).into_response(), about))
 }
 
 /// What an answer of the index tells of, if it is asked from now on.
@@ -69,6 +57,39 @@ fn about(app: &Products) -> About {
     } else {
         About::Lagging
     }
+}
+
+/// The answer to a search. Products are put into it ready made, as they are shown
+/// elsewhere.
+fn answer(found: &Found, took_us: u128) -> serde_json::Result<Vec<u8>> {
+    let Found { total, facets, corrected, hits } = found;
+    let bytes: usize = hits.iter().map(|hit| hit.shown.len()).sum();
+    let mut body = Vec::with_capacity(bytes + hits.len() * ADDED_BYTES_USUAL);
+    body.extend_from_slice(b"{\"items\":[");
+    for (place, Hit { shown, score, highlights }) in hits.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        join(&mut body, shown.body(), &Item { score: *score, highlights })?;
+    }
+    body.push(b']');
+    let (facets, corrected) = (facets, corrected.as_deref());
+    join(
+        &mut body,
+        b"}",
+        &Results { total: *total, facets, took_us, corrected },
+    )?;
+    Ok(body)
+}
+
+/// Appends an object with the members of another one at its end.
+fn join(out: &mut Vec<u8>, object: &[u8], added: &impl Serialize) -> serde_json::Result<()> {
+    out.extend_from_slice(object.strip_suffix(b"}").unwrap_or(object));
+    let begin = out.len();
+    serde_json::to_writer(&mut *out, added)?;
+    // Its opening brace.
+    out[begin] = b',';
+    Ok(())
 }
 
 /// Reads a search's parameters; a filter may come more than once.

@@ -1,20 +1,31 @@
 //! What the index holds, for whoever compares it with the store.
 
-use tantivy::schema::Value;
-use tantivy::{DocAddress, SegmentOrdinal, TantivyDocument};
-
 use super::Search;
-use super::schema::{SCHEMA, column};
+use super::identity::{self, SegmentIds};
+use super::schema::column;
 use crate::Error;
-use crate::domain::ProductId;
+use crate::domain::{Level, Product, ProductId};
 
 /// What can be told of an indexed product without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Indexed {
     /// Minor units.
-    pub(crate) price: i64,
+    price: Option<i64>,
     /// Milliseconds since 1970.
-    pub(crate) created: i64,
+    created: Option<i64>,
+    /// Of everything else that is indexed.
+    stamp: Option<u64>,
+}
+
+impl Indexed {
+    /// What is indexed of this product if nothing is wrong.
+    pub(crate) fn expected(product: &Product, level: Level) -> Self {
+        Self {
+            price: Some(product.content.price.amount),
+            created: Some(product.created_at.0),
+            stamp: Some(identity::stamp(&product.content, level)),
+        }
+    }
 }
 
 impl Search {
@@ -25,19 +36,18 @@ impl Search {
     pub(crate) fn indexed(&self) -> Result<Vec<(ProductId, Indexed)>, Error> {
         let searcher = self.reader.searcher();
         let mut all = Vec::new();
-        for (place, segment) in (0 as SegmentOrdinal..).zip(searcher.segment_readers()) {
-            let price = segment.fast_fields().i64(column::PRICE)?;
-            let created = segment.fast_fields().i64(column::CREATED)?;
+        for segment in searcher.segment_readers() {
+            let (ids, columns) = (SegmentIds::open(segment)?, segment.fast_fields());
+            let price = columns.i64(column::PRICE)?;
+            let created = columns.i64(column::CREATED)?;
+            let stamp = columns.u64(column::STAMP)?;
             for document in segment.doc_ids_alive() {
-                let stored: TantivyDocument = searcher.doc(DocAddress::new(place, document))?;
-                let id = stored
-                    .get_first(SCHEMA.1.id)
-                    .and_then(|id| id.as_str()?.parse().ok());
                 let indexed = Indexed {
-                    price: price.first(document).unwrap_or(-1),
-                    created: created.first(document).unwrap_or(-1),
+                    price: price.first(document),
+                    created: created.first(document),
+                    stamp: stamp.first(document),
                 };
-                all.extend(id.map(|id| (id, indexed)));
+                all.extend(ids.of(document).map(|id| (id, indexed)));
             }
         }
         Ok(all)

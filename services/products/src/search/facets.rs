@@ -13,6 +13,7 @@ use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
 
+use super::identity;
 use super::schema::{NAME_END, SCHEMA, column};
 
 /// Values shown of one facet, the most frequent ones.
@@ -65,18 +66,18 @@ impl Filters {
         let fields = &SCHEMA.1;
         let mut all: Vec<Box<dyn Query>> = Vec::new();
         if !self.categories.is_empty() && without != Some(&Facet::Category) {
-            all.push(any_of(fields.category, &self.categories));
+            all.push(any_of(texts(fields.category, &self.categories)));
         }
         if !self.brands.is_empty() && without != Some(&Facet::Brand) {
-            all.push(any_of(fields.brand, &self.brands));
+            all.push(any_of(texts(fields.brand, &self.brands)));
         }
         for (name, values) in &self.attributes {
             if without != Some(&Facet::Attribute(name.clone())) {
-                let pairs: Vec<String> = values
+                let hashes = values
                     .iter()
-                    .map(|value| format!("{name}{NAME_END}{value}"))
-                    .collect();
-                all.push(any_of(fields.attribute, &pairs));
+                    .map(|value| identity::hash(&format!("{name}{NAME_END}{value}")));
+                let term = |hash| Term::from_field_u64(fields.attribute_hash, hash);
+                all.push(any_of(hashes.map(term)));
             }
         }
         if let Some(available) = self.available {
@@ -91,12 +92,14 @@ impl Filters {
     }
 }
 
-fn any_of(field: Field, values: &[String]) -> Box<dyn Query> {
-    let terms = values
+fn texts(field: Field, values: &[String]) -> impl Iterator<Item = Term> {
+    values
         .iter()
-        .map(|value| Term::from_field_text(field, value))
-        .collect();
-    Box::new(BooleanQuery::new_multiterms_query(terms))
+        .map(move |value| Term::from_field_text(field, value))
+}
+
+fn any_of(terms: impl Iterator<Item = Term>) -> Box<dyn Query> {
+    Box::new(BooleanQuery::new_multiterms_query(terms.collect()))
 }
 
 /// A facet's value and how many products have it.
@@ -126,7 +129,7 @@ enum SegmentCount {
 /// How many products have each value.
 pub(super) enum Counts {
     Words(HashMap<String, u64>),
-    Prices(BTreeMap<usize, u64>),
+    Prices(Vec<u64>),
 }
 
 impl Collector for Counting<'_> {
@@ -169,8 +172,8 @@ impl Collector for Counting<'_> {
                         }
                     }
                     (Some(Counts::Prices(sum)), Counts::Prices(counts)) => {
-                        for (band, count) in counts {
-                            *sum.entry(band).or_default() += count;
+                        for (sum, count) in sum.iter_mut().zip(counts) {
+                            *sum += count;
                         }
                     }
                     (sum, counts) => *sum = Some(counts),
@@ -293,25 +296,26 @@ static BAND_ENDS: std::sync::LazyLock<Vec<i64>> = std::sync::LazyLock::new(|| {
 /// Counts prices by band.
 struct SegmentPrices {
     column: Column<i64>,
-    counts: BTreeMap<usize, u64>,
+    /// By band.
+    counts: Vec<u64>,
 }
 
 impl SegmentPrices {
     fn open(segment: &SegmentReader) -> tantivy::Result<Self> {
         let column = segment.fast_fields().i64(column::PRICE)?;
-        Ok(Self { column, counts: BTreeMap::new() })
+        Ok(Self { column, counts: vec![0; BAND_ENDS.len() + 1] })
     }
 
     fn count(&mut self, document: DocId) {
         if let Some(price) = self.column.first(document) {
             let band = BAND_ENDS.partition_point(|end| *end <= price);
-            *self.counts.entry(band).or_default() += 1;
+            self.counts[band] += 1;
         }
     }
 }
 
 /// Price bands from the cheapest, each with bounds to filter by.
-fn prices(counts: BTreeMap<usize, u64>) -> Vec<FacetValue> {
+fn prices(counts: Vec<u64>) -> Vec<FacetValue> {
     let band = |(band, count): (usize, u64)| {
         let min = band.checked_sub(1).map_or(0, |before| BAND_ENDS[before]);
         let max = BAND_ENDS.get(band).map(|end| end - 1);
@@ -321,5 +325,6 @@ fn prices(counts: BTreeMap<usize, u64>) -> Vec<FacetValue> {
         };
         FacetValue { value, count, min: Some(min), max }
     };
-    counts.into_iter().map(band).collect()
+    let counts = counts.into_iter().enumerate();
+    counts.filter(|(_, count)| *count > 0).map(band).collect()
 }

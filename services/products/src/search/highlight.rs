@@ -3,52 +3,67 @@
 //! **Invariant:** the result is safe as HTML: everything of the text is escaped,
 //! and `<em>` and `</em>` are the only markup in it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tantivy::tokenizer::TextAnalyzer;
+use chassis::Problem;
+use serde::Deserialize;
 
 use super::plan::Marks;
-use super::schema::{plain, stemmed};
-use crate::domain::Content;
+use super::{stemmer, words};
 
 /// How much of a longer text is shown around its first match, in bytes.
 const FRAGMENT_BYTES: usize = 200;
 /// How much of that stands before the match.
 const LEAD_BYTES: usize = 60;
 
-/// The texts of a product in which something matched, marked.
-pub(super) fn highlights(content: &Content, marks: &Marks) -> BTreeMap<&'static str, String> {
-    let mut analyzers = (stemmed(), plain());
-    [
-        ("title", &content.title),
-        ("description", &content.description),
-        ("brand", &content.brand),
-    ]
-    .into_iter()
-    .filter_map(|(name, text)| Some((name, marked(&mut analyzers, text, marks)?)))
-    .collect()
+/// The texts of a product as it is shown.
+#[derive(Deserialize)]
+struct Texts<'a> {
+    #[serde(borrow)]
+    title: Cow<'a, str>,
+    #[serde(borrow)]
+    description: Cow<'a, str>,
+    #[serde(borrow)]
+    brand: Cow<'a, str>,
 }
 
-/// The words of a text as stems and as they are, in the same places.
-type Analyzers = (TextAnalyzer, TextAnalyzer);
+/// The texts of a product, given as it is shown, in which something matched, marked.
+pub(super) fn highlights(
+    shown: &[u8],
+    marks: &Marks,
+) -> Result<BTreeMap<&'static str, String>, Problem> {
+    let texts: Texts<'_> = serde_json::from_slice(shown).map_err(Problem::internal)?;
+    let texts = [
+        ("title", &texts.title),
+        ("description", &texts.description),
+        ("brand", &texts.brand),
+    ];
+    let texts = texts.into_iter();
+    Ok(texts
+        .filter_map(|(name, text)| Some((name, marked(text, marks)?)))
+        .collect())
+}
 
-fn marked((stems, words): &mut Analyzers, text: &str, marks: &Marks) -> Option<String> {
+fn marked(text: &str, marks: &Marks) -> Option<String> {
     let mut matches: Vec<Range<usize>> = Vec::new();
-    stems.token_stream(text).process(&mut |token| {
-        if marks.stems.contains(&token.text) {
-            matches.push(token.offset_from..token.offset_to);
+    let mut stem = String::new();
+    words::walk(text, |word, place| {
+        // What stands further behind the first match is not shown.
+        let first = matches.first().map_or(place.start, |first| first.start);
+        if place.start > first + FRAGMENT_BYTES {
+            return false;
         }
+        stem.clear();
+        stem.push_str(word);
+        stemmer::cut(&mut stem);
+        let begun = marks.prefix.as_ref();
+        if marks.stems.contains(&stem) || begun.is_some_and(|begun| word.starts_with(begun)) {
+            matches.push(place);
+        }
+        true
     });
-    if let Some(prefix) = &marks.prefix {
-        words.token_stream(text).process(&mut |token| {
-            if token.text.starts_with(prefix) {
-                matches.push(token.offset_from..token.offset_to);
-            }
-        });
-        matches.sort_unstable_by_key(|found| found.start);
-        matches.dedup();
-    }
     let first = matches.first()?.start;
     let shown = fragment(text, first);
     let mut out = String::new();
@@ -103,13 +118,15 @@ fn escape(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::stem;
     use super::*;
 
     #[test]
     fn matches_are_marked_and_all_else_is_escaped() {
-        let marks = Marks { stems: [stem("lamps")].into(), prefix: Some("des".into()) };
-        let mark = |text: &str| marked(&mut (stemmed(), plain()), text, &marks);
+        let marks = Marks {
+            stems: [words::stem("lamps")].into(),
+            prefix: Some("des".into()),
+        };
+        let mark = |text: &str| marked(text, &marks);
         assert_eq!(
             mark("Desk <b>Lamp</b> & more").unwrap(),
             "<em>Desk</em> &lt;b&gt;<em>Lamp</em>&lt;/b&gt; &amp; more"

@@ -22,28 +22,31 @@ use mesh::{Event, Log, Mark};
 use serde::{Deserialize, Serialize};
 use tantivy::index::IndexSettings;
 use tantivy::indexer::IndexWriterOptions;
-use tantivy::{Index, IndexWriter, ReloadPolicy, Term};
+use tantivy::{Index, IndexWriter, ReloadPolicy};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Reader;
 use super::freshness::Freshness;
 use super::merging::Merging;
 use super::schema::{self, SCHEMA};
+use super::{Reader, identity, words};
 use crate::Error;
 use crate::store::{self, PRODUCTS};
 
 /// The least tantivy takes; enough for tens of thousands of products a second.
 const WRITER_BYTES: usize = 15_000_000;
-const DOCSTORE_BLOCK_BYTES: usize = 1_024;
 /// Changes that come together are committed together…
 const GATHER: Duration = Duration::from_millis(100);
 /// …and commits keep this distance: each costs files and syncs.
 const COMMIT_EVERY: Duration = Duration::from_millis(600);
+/// …a longer one while a catalogue comes in: a segment holds every word of its
+/// products once, so the larger it is the less it takes to write for each of them,
+/// and what is written seldom enough is not merged meanwhile.
+const COMMIT_EVERY_BUSY: Duration = Duration::from_secs(5);
 /// Products indexed before a commit even while more keep coming.
-const PRODUCTS_PER_COMMIT: usize = 5_000;
-/// Products in one commit that nobody changes by hand: a catalogue comes in.
+const PRODUCTS_PER_COMMIT: usize = 10_000;
+/// Products at once that nobody changes by hand: a catalogue comes in.
 const PRODUCTS_BUSY: usize = 300;
 /// Events passed over before the cursor is committed though nothing changed, so
 /// that a restart does not read them again.
@@ -82,15 +85,13 @@ pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error
     fs::create_dir_all(dir).map_err(failed)?;
     let settings = IndexSettings {
         docstore_compress_dedicated_thread: false,
-        // Ids are read one by one: a block is unpacked for each.
-        docstore_blocksize: DOCSTORE_BLOCK_BYTES,
         ..IndexSettings::default()
     };
     let mut index = Index::builder()
         .schema(SCHEMA.0.clone())
         .settings(settings)
         .create_in_dir(dir)?;
-    schema::register_analyzers(&mut index);
+    words::register_analyzers(&mut index);
     Ok((index, None))
 }
 
@@ -111,7 +112,7 @@ fn open_existing(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), String>
     if let Some(file) = damaged.iter().next() {
         return Err(format!("its file {} is damaged", file.display()));
     }
-    schema::register_analyzers(&mut index);
+    words::register_analyzers(&mut index);
     // Opens every segment, so a missing file shows here and not in a search.
     reader(&index).map_err(|error| error.to_string())?;
     Ok((index, Some(cursor.mark)))
@@ -128,7 +129,7 @@ fn shows(log: &Log, mark: Mark) -> Result<bool, ::store::Error> {
 
 /// A reader that sees what is committed now.
 pub(super) fn reader(index: &Index) -> Result<tantivy::IndexReader, Error> {
-    // Ids are read a page at a time; there is nothing worth keeping in memory.
+    // Nothing is read from there: there is nothing worth keeping in memory.
     Ok(index
         .reader_builder()
         .reload_policy(ReloadPolicy::Manual)
@@ -188,28 +189,39 @@ impl Indexer {
                 None => return Ok(()),
             },
         };
-        let mut committed = mark.seq;
+        let mut committed = (mark.seq, Instant::now());
+        let mut pending = 0;
         loop {
             let due = Instant::now() + COMMIT_EVERY;
             let (reached, changed) = self.index_after(&writer, mark)?;
             mark = reached;
-            merging.set_busy(changed >= PRODUCTS_BUSY);
-            if changed > 0 || mark.seq - committed >= EVENTS_PER_CURSOR {
+            pending += changed;
+            let busy = changed >= PRODUCTS_BUSY;
+            merging.set_busy(busy);
+            let (before, at) = committed;
+            let later = busy && pending < PRODUCTS_PER_COMMIT && at.elapsed() < COMMIT_EVERY_BUSY;
+            if !later && (pending > 0 || mark.seq - before >= EVENTS_PER_CURSOR) {
                 if self.wait(self.log.settled()).transpose()?.is_none() {
                     return Ok(());
                 }
                 self.commit(&mut writer, mark)?;
-                committed = mark.seq;
+                committed = (mark.seq, Instant::now());
+                pending = 0;
             }
-            self.freshness.shows(mark.seq);
+            if pending == 0 {
+                self.freshness.shows(mark.seq);
+            }
             if self.log.tail().seq.saturating_sub(mark.seq) >= PRODUCTS_PER_COMMIT as u64 {
                 continue;
             }
             self.caught_up.store(true, Ordering::Relaxed);
-            let soon = tokio::time::timeout(WRITER_KEPT, self.log.beyond(mark.seq));
+            let patience = if pending > 0 { COMMIT_EVERY } else { WRITER_KEPT };
+            let soon = tokio::time::timeout(patience, self.log.beyond(mark.seq));
             match self.wait(soon) {
                 None => return Ok(()),
                 Some(Ok(())) => {}
+                // Nothing more comes: what was put off is committed.
+                Some(Err(_)) if pending > 0 => continue,
                 Some(Err(_)) => {
                     if merging.set_busy(false) {
                         self.commit(&mut writer, mark)?;
@@ -274,7 +286,7 @@ impl Indexer {
             }
         }
         for id in &touched {
-            writer.delete_term(Term::from_field_text(SCHEMA.1.id, &id.to_string()));
+            writer.delete_term(identity::term(*id));
             match store::product(&self.store, *id) {
                 Ok((product, level)) if product.is_published() => {
                     writer.add_document(schema::document(&product, level))?;

@@ -11,7 +11,8 @@
 
 use std::collections::HashSet;
 
-use super::schema::{plain, stem, words_of};
+use super::identity;
+use super::words::{each_word, stem, words};
 use crate::domain::{CATEGORY_SEPARATOR, Content};
 
 /// Words that end a title's first phrase; what follows is what it is about.
@@ -59,13 +60,14 @@ pub(super) enum Role {
     About = 2,
 }
 
+/// Bits of a mark beside its role. Every product has about ten marks, and a rare
+/// collision costs one of them a place in the order.
+const MARK_BITS: u32 = 22;
+
 /// A word in its role, as one number for a column of the index.
 pub(super) fn mark(stem: &str, role: Role) -> u64 {
-    // FNV-1a; a rare collision costs one product a place in the order.
-    let hash = stem.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    (u64::from(hash) << 2) | role as u64
+    let hash = identity::hash(stem) >> (u64::BITS - MARK_BITS);
+    (hash << 2) | role as u64
 }
 
 /// The role of a mark.
@@ -84,7 +86,7 @@ pub(super) fn marks(content: &Content) -> Vec<u64> {
         let leaf = path.rsplit(CATEGORY_SEPARATOR).next().unwrap_or(path);
         // "Phones & Tablets" is two kinds in one.
         for part in leaf.split(['&', ',', '/']) {
-            if let Some((is, about)) = words_of(&mut plain(), part).split_last() {
+            if let Some((is, about)) = words(part).split_last() {
                 marks.push(mark(&stem(is), Role::Category));
                 marks.extend(about.iter().map(|word| mark(&stem(word), Role::About)));
             }
@@ -107,12 +109,8 @@ struct Phrase {
 
 /// What the title's first phrase says, and what follows it.
 fn first_phrase(content: &Content) -> Option<Phrase> {
-    let mut analyzer = plain();
-    let values = content.attributes.values();
-    let attributes: HashSet<String> = values
-        .flat_map(|value| words_of(&mut analyzer, value))
-        .collect();
-    let brand = words_of(&mut analyzer, &content.brand);
+    let attributes = words_of_attributes(content);
+    let brand = words(&content.brand);
     let mut is: Option<String> = None;
     let (mut before, mut about) = (None, Vec::new());
     let mut previous: Option<String> = None;
@@ -122,7 +120,7 @@ fn first_phrase(content: &Content) -> Option<Phrase> {
         if parts && is.is_some() {
             over = true;
         }
-        let words = words_of(&mut analyzer, chunk);
+        let words = words(chunk);
         let Some(word) = words.last().filter(|_| !is_parting(chunk)) else {
             previous = None;
             continue;
@@ -153,6 +151,16 @@ fn first_phrase(content: &Content) -> Option<Phrase> {
     }
     about.extend(before);
     Some(Phrase { is: is?, about })
+}
+
+/// The words of the title that are words of an attribute as well.
+fn words_of_attributes(content: &Content) -> HashSet<String> {
+    let mut others: HashSet<String> = words(&content.title).into_iter().collect();
+    let mut found = HashSet::new();
+    for value in content.attributes.values() {
+        each_word(value, |word| found.extend(others.take(word)));
+    }
+    found
 }
 
 fn is_parting(chunk: &str) -> bool {

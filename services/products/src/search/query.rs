@@ -16,9 +16,10 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Searcher, Term};
 
 use super::plan::{Clause, Marks, Plan, all_of, best_of, worth};
-use super::schema::{Fields, SCHEMA, compact, plain, stem, words_of};
+use super::schema::{Fields, SCHEMA};
 use super::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
 use super::vocabulary::{self, Doubted};
+use super::words::{compact, stem, words};
 use crate::Error;
 
 /// Words looked at; the rest of a longer query is ignored.
@@ -59,7 +60,7 @@ pub(super) fn plan(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Resu
     let chunks: Vec<Chunk<'_>> = text
         .split_whitespace()
         .take(WORDS_MAX)
-        .map(|typed| Chunk { typed, words: words_of(&mut plain(), typed) })
+        .map(|typed| Chunk { typed, words: words(typed) })
         .filter(|chunk| !chunk.words.is_empty())
         .collect();
     // Whoever ended with a space has finished the last word.

@@ -1,37 +1,22 @@
-//! The index's fields, how text becomes words, and how a product becomes a
-//! document.
+//! The index's fields, and how a product becomes a document.
 //!
 //! **Invariant:** whatever changes the bytes of a document raises [`VERSION`], so
 //! that an index made otherwise is rebuilt and never read.
 
-use std::cell::RefCell;
 use std::sync::LazyLock;
 
+use tantivy::TantivyDocument;
 use tantivy::schema::{
-    FAST, Field, INDEXED, IndexRecordOption, NumericOptions, STORED, STRING, Schema,
-    TextFieldIndexing, TextOptions,
+    FAST, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::tokenizer::{
-    AsciiFoldingFilter, LowerCaser, RemoveLongFilter, SimpleTokenizer, TextAnalyzer,
-    TokenizerManager,
-};
-use tantivy::{Index, TantivyDocument};
 
-use super::kind;
-use super::stemmer::Stemming;
+use super::words::{PLAIN, STEMMED, WORD_BYTES_MAX, compact, words};
+use super::{identity, kind};
 use crate::domain::{CATEGORY_SEPARATOR, Content, Level, Product, category_and_above};
 
 /// The shape of the documents; written into every commit.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
-/// Words are lower case, without accents, and cut at whatever is neither letter
-/// nor digit.
-const PLAIN: &str = "plain";
-/// The same, stemmed as English.
-const STEMMED: &str = "stemmed";
-
-/// Longer words are noise: hashes, addresses.
-const WORD_BYTES_MAX: usize = 64;
 /// Longer attribute values are prose; nobody filters by them.
 const FACET_VALUE_CHARS_MAX: usize = 200;
 /// Between an attribute's name and its value. Names have no control characters.
@@ -65,13 +50,19 @@ pub(super) mod column {
     pub(crate) const CREATED: &str = "created";
     pub(crate) const KIND: &str = "kind";
     pub(crate) const RATING: &str = "rating";
+    pub(crate) const ID_HIGH: &str = "id_high";
+    pub(crate) const ID_LOW: &str = "id_low";
+    pub(crate) const STAMP: &str = "stamp";
 }
 
 /// The fields of a document.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
-    /// The product's id: the only thing stored.
-    pub(super) id: Field,
+    /// The product's id in halves, see [`identity`]. Nothing is stored beside the columns.
+    pub(super) id_high: Field,
+    pub(super) id_low: Field,
+    /// What tells one version of a product's texts from another, see [`identity`].
+    pub(super) stamp: Field,
     /// Title, description and brand, stemmed: what a product is found and ranked
     /// by. One field, so that a word is as rare as it is in the catalogue and a
     /// long text is long wherever it stands.
@@ -89,8 +80,11 @@ pub(super) struct Fields {
     /// Every category path, those above included.
     pub(super) category: Field,
     pub(super) brand: Field,
-    /// Name, [`NAME_END`], value.
+    /// Name, [`NAME_END`], value: to be counted by.
     pub(super) attribute: Field,
+    /// Their hashes: to be filtered by. The texts are long and most stand in few
+    /// products, so that a second dictionary of them would be large.
+    pub(super) attribute_hash: Field,
     /// Minor units.
     pub(super) price: Field,
     pub(super) available: Field,
@@ -117,10 +111,15 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
         .set_index_option(IndexRecordOption::Basic);
     let whole = TextOptions::default().set_indexing_options(raw);
     let facet = || whole.clone().set_fast("raw");
+    let counted = TextOptions::default().set_fast("raw");
     let number = || NumericOptions::default() | FAST;
+    // Without the norms that ranking takes: nothing is ranked by these.
+    let found = || NumericOptions::default().set_indexed();
     let mut schema = Schema::builder();
     let fields = Fields {
-        id: schema.add_text_field("id", STRING | STORED),
+        id_high: schema.add_u64_field(column::ID_HIGH, FAST),
+        id_low: schema.add_u64_field(column::ID_LOW, found() | FAST),
+        stamp: schema.add_u64_field(column::STAMP, FAST),
         text: schema.add_text_field("text", stemmed()),
         attributes: schema.add_text_field("attributes", stemmed()),
         words: schema.add_text_field("words", text(PLAIN, IndexRecordOption::Basic)),
@@ -128,9 +127,10 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
         model: schema.add_text_field("model", whole.clone()),
         category: schema.add_text_field(column::CATEGORY, facet()),
         brand: schema.add_text_field(column::BRAND, facet()),
-        attribute: schema.add_text_field(column::ATTRIBUTE, facet()),
+        attribute: schema.add_text_field(column::ATTRIBUTE, counted),
+        attribute_hash: schema.add_u64_field("attribute_hash", found()),
         price: schema.add_i64_field(column::PRICE, number()),
-        available: schema.add_bool_field("available", INDEXED),
+        available: schema.add_bool_field("available", found()),
         created: schema.add_i64_field(column::CREATED, number()),
         kind: schema.add_u64_field(column::KIND, FAST),
         rating: schema.add_u64_field(column::RATING, FAST),
@@ -138,71 +138,19 @@ pub(super) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
     (schema.build(), fields)
 });
 
-/// The words of a text as they are written, in lower case.
-pub(super) fn plain() -> TextAnalyzer {
-    TextAnalyzer::builder(SimpleTokenizer::default())
-        .filter(RemoveLongFilter::limit(WORD_BYTES_MAX))
-        .filter(LowerCaser)
-        .filter(AsciiFoldingFilter)
-        .build()
-}
-
-/// The words of a text, stemmed.
-pub(super) fn stemmed() -> TextAnalyzer {
-    TextAnalyzer::builder(SimpleTokenizer::default())
-        .filter(RemoveLongFilter::limit(WORD_BYTES_MAX))
-        .filter(LowerCaser)
-        .filter(AsciiFoldingFilter)
-        .filter(Stemming)
-        .build()
-}
-
-/// Teaches an index how its texts become words.
-pub(super) fn register_analyzers(index: &mut Index) {
-    let analyzers = TokenizerManager::default();
-    analyzers.register(PLAIN, plain());
-    analyzers.register(STEMMED, stemmed());
-    index.set_tokenizers(analyzers);
-}
-
-/// The words of a text by an analyzer.
-pub(super) fn words_of(analyzer: &mut TextAnalyzer, text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    analyzer
-        .token_stream(text)
-        .process(&mut |token| words.push(token.text.clone()));
-    words
-}
-
-thread_local! {
-    static STEMMER: RefCell<TextAnalyzer> = RefCell::new(stemmed());
-}
-
-/// A word's stem.
-pub(super) fn stem(word: &str) -> String {
-    let stems = STEMMER.with_borrow_mut(|stemmer| words_of(stemmer, word));
-    stems.into_iter().next().unwrap_or_else(|| word.to_owned())
-}
-
-/// A model number without what people write differently: `DV7-1211ea` and
-/// `dv7 1211EA` are both `dv71211ea`.
-pub(super) fn compact(text: &str) -> String {
-    text.chars()
-        .filter(|letter| letter.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
 /// What the index holds of a product.
 pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
     let (fields, content) = (&SCHEMA.1, &product.content);
     let mut document = TantivyDocument::new();
-    document.add_text(fields.id, product.id.to_string());
+    let (high, low) = identity::halves(product.id);
+    document.add_u64(fields.id_high, high);
+    document.add_u64(fields.id_low, low);
+    document.add_u64(fields.stamp, identity::stamp(content, level));
     for text in [&content.title, &content.description, &content.brand] {
         document.add_text(fields.text, text);
         document.add_text(fields.words, text);
     }
-    for word in words_of(&mut plain(), &content.title) {
+    for word in words(&content.title) {
         document.add_text(fields.names, word);
     }
     if !content.brand.is_empty() {
@@ -224,7 +172,9 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
     }
     for (name, value) in &content.attributes {
         if value.chars().count() <= FACET_VALUE_CHARS_MAX {
-            document.add_text(fields.attribute, format!("{name}{NAME_END}{value}"));
+            let pair = format!("{name}{NAME_END}{value}");
+            document.add_u64(fields.attribute_hash, identity::hash(&pair));
+            document.add_text(fields.attribute, pair);
         }
         // Yes, no and 17.3 are for filters; nobody looks for them as words, and
         // "touchscreen: false" must not make it a touchscreen.
@@ -270,23 +220,4 @@ fn models(content: &Content) -> Vec<String> {
 fn is_code(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     digits > 0 && word.len() >= CODE_BYTES_MIN && (digits < word.len() || digits >= CODE_DIGITS_MIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words() {
-        let text = "Crème-brûlée Lamps, USB-C";
-        assert_eq!(
-            words_of(&mut plain(), text),
-            ["creme", "brulee", "lamps", "usb", "c"]
-        );
-        assert_eq!(
-            words_of(&mut stemmed(), text),
-            ["crem", "brule", "lamp", "usb", "c"]
-        );
-        assert_eq!(compact("DV7-1211ea"), "dv71211ea");
-    }
 }

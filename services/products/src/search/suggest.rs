@@ -3,8 +3,9 @@
 
 use tantivy::Searcher;
 
-use super::schema::{SCHEMA, plain, words_of};
+use super::schema::SCHEMA;
 use super::vocabulary::{self, Doubted};
+use super::words::words;
 use crate::Error;
 
 /// Suggestions given.
@@ -19,11 +20,11 @@ pub(super) fn suggest(searcher: &Searcher, text: &str) -> Result<Vec<String>, Er
         .trim_start()
         .rsplit_once(char::is_whitespace)
         .unwrap_or(("", text.trim_start()));
-    let words = words_of(&mut plain(), typed);
-    let [word] = words.as_slice() else {
+    let last = words(typed);
+    let [word] = last.as_slice() else {
         return Ok(Vec::new());
     };
-    let context = words_of(&mut plain(), before);
+    let context = words(before);
     let beside: Vec<&str> = context.iter().map(String::as_str).collect();
     let mut ends = vocabulary::completions(searcher, field, word, TRIED_MAX)?;
     for as_prefix in [false, true] {

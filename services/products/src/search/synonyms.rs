@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::schema::{plain, stem, words_of};
+use super::words::{self, stem};
 
 /// How often the file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -91,7 +91,7 @@ impl Synonyms {
 
 fn phrases(text: &str) -> Result<Vec<Phrase>, String> {
     let phrases = text.split(',').map(|way| {
-        let words = words_of(&mut plain(), way);
+        let words = words::words(way);
         match words.len() {
             0 => Err("a word is missing before or after a comma or `=>`".to_owned()),
             1..=PHRASE_WORDS_MAX => Ok(words),
