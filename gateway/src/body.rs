@@ -3,8 +3,9 @@
 //! **Invariant:** a frame is asked for only when the other side has room for it,
 //! so a slow reader slows the writer down instead of filling memory.
 
+mod request;
+
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,224 +13,24 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+pub(crate) use self::request::{Progress, RequestBody, linger};
+
 use crate::Error;
-use crate::pace::Pace;
-use crate::shed::Arrival;
 use crate::upstream::FarBody;
 
 /// How long a service may send nothing in the middle of an answer. A stream of
 /// notifications shows a sign of life every 15 s.
 const ANSWER_IDLE: Duration = Duration::from_secs(60);
 
-/// How much of a refused request's body is still read, so that the client reads
-/// its refusal instead of a reset connection, and for how long.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
-const LINGER_PATIENCE: Duration = Duration::from_secs(5);
-
 /// The last of a stream of events that the gateway ends: connect again after a
 /// second (HTML Standard, "Server-sent events").
 const COME_AGAIN: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// When a piece of a body last came.
-#[derive(Debug)]
-pub(crate) struct Progress(Mutex<Instant>);
-
-impl Progress {
-    /// Starts now.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Instant::now())))
-    }
-
-    /// The last moment.
-    pub(crate) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn touch(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
-/// Why a body could not be passed on, for whoever sent it: a service that is called
-/// without a connection sees the failure and makes an answer of its own.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fault(Arc<OnceLock<Error>>);
-
-impl Fault {
-    /// What went wrong, if anything did.
-    pub(crate) fn seen(&self) -> Option<Error> {
-        self.0.get().cloned()
-    }
-}
-
-/// A client's body on its way to a service.
-#[derive(Debug)]
-pub(crate) struct RequestBody {
-    incoming: Option<Incoming>,
-    bytes_left: u64,
-    bytes_max: u64,
-    progress: Option<Arc<Progress>>,
-    pace: Option<Pace>,
-    arrival: Option<Arrival>,
-    /// Whether the client sends it whatever it is answered.
-    is_coming: bool,
-    fault: Option<Fault>,
-}
-
-impl RequestBody {
-    /// No body.
-    pub(crate) fn empty() -> Self {
-        Self {
-            incoming: None,
-            bytes_left: 0,
-            bytes_max: 0,
-            progress: None,
-            pace: None,
-            arrival: None,
-            is_coming: false,
-            fault: None,
-        }
-    }
-
-    /// Where its failure will be seen; nowhere if there is nothing that could fail.
-    pub(crate) fn fault(&mut self) -> Option<Fault> {
-        self.incoming.as_ref()?;
-        Some(self.fault.get_or_insert_default().clone())
-    }
-
-    fn failed(&self, error: Error) -> Error {
-        // The first is the cause of any other.
-        match &self.fault {
-            Some(fault) => fault.0.get_or_init(|| error).clone(),
-            None => error,
-        }
-    }
-
-    /// At most `bytes_max` bytes, telling `progress` of each piece.
-    pub(crate) fn new(incoming: Incoming, bytes_max: u64, progress: Option<Arc<Progress>>) -> Self {
-        let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
-        Self {
-            incoming,
-            bytes_left: bytes_max,
-            bytes_max,
-            progress,
-            pace: None,
-            arrival: None,
-            is_coming: true,
-            fault: None,
-        }
-    }
-
-    /// With `is_held_back` nothing is sent before it is asked for (`Expect`, RFC 9110
-    /// §10.1.1).
-    #[must_use]
-    pub(crate) fn held_back(mut self, is_held_back: bool) -> Self {
-        self.is_coming = !is_held_back;
-        self
-    }
-
-    /// Cut when it comes more slowly than `pace`.
-    #[must_use]
-    pub(crate) fn paced(mut self, pace: Pace) -> Self {
-        self.pace = self.incoming.is_some().then_some(pace);
-        self
-    }
-
-    /// Telling when all of it has come; from then on its service is at work.
-    #[must_use]
-    pub(crate) fn announced(mut self, arrival: Arrival) -> Self {
-        if self.incoming.is_none() {
-            arrival.tell();
-        } else {
-            self.arrival = Some(arrival);
-        }
-        self
-    }
-
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
-        if let Some(arrival) = &self.arrival
-            && (matches!(polled, Poll::Ready(None)) || incoming.is_end_stream())
-        {
-            arrival.tell();
-        }
-        polled
-    }
-}
-
-impl Drop for RequestBody {
-    /// A service may answer before it has read everything, and must be heard.
-    fn drop(&mut self) {
-        if let Some(rest) = self.incoming.take().filter(|_| self.is_coming) {
-            linger(rest);
-        }
-    }
-}
-
-impl HttpBody for RequestBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.is_coming = true;
-        let frame = match self.poll_incoming(cx) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => {
-                let why = crate::error::chain(&error);
-                return Poll::Ready(Some(Err(self.failed(Error::Unreadable { why }))));
-            }
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => {
-                let Some(pace) = &mut self.pace else {
-                    return Poll::Pending;
-                };
-                ready!(pace.poll_too_slow(cx));
-                let patience = pace.patience();
-                return Poll::Ready(Some(Err(self.failed(Error::Slow { patience }))));
-            }
-        };
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        if let Some(pace) = &mut self.pace {
-            pace.moved(bytes);
-        }
-        let bytes = bytes as u64;
-        let Some(bytes_left) = self.bytes_left.checked_sub(bytes) else {
-            let bytes_max = self.bytes_max;
-            return Poll::Ready(Some(Err(self.failed(Error::TooLarge { bytes_max }))));
-        };
-        self.bytes_left = bytes_left;
-        if let Some(progress) = &self.progress {
-            progress.touch();
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
-    }
-}
 
 /// A service's body: over a connection, or from this process.
 pub(crate) enum Answer {
@@ -394,21 +195,4 @@ impl HttpBody for Body {
             Self::Streamed(body) => body.incoming.size_hint(),
         }
     }
-}
-
-/// Reads on after an early answer, within bounds: closing a socket with unread bytes
-/// resets it, and the client would lose the answer.
-pub(crate) fn linger(body: Incoming) {
-    // A body may outlive the runtime that served it, as the process ends.
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    if body.is_end_stream() {
-        return;
-    }
-    runtime.spawn(async move {
-        let mut rest = Limited::new(body, LINGER_BYTES);
-        let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
-        let _ = tokio::time::timeout(LINGER_PATIENCE, drained).await;
-    });
 }

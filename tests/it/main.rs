@@ -9,6 +9,7 @@ mod cli;
 mod contract;
 mod full;
 mod kill;
+mod operating;
 mod people;
 mod restart;
 mod walk;

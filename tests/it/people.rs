@@ -56,7 +56,7 @@ impl Person {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
-    async fn log_in(mut self, email: &str) -> Self {
+    pub(crate) async fn log_in(mut self, email: &str) -> Self {
         let login = json!({ "email": email, "password": PASSWORD });
         let session = self.post("/v1/sessions", login).await;
         assert_eq!(session.status, 201, "{session:?}");

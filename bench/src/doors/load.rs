@@ -105,6 +105,8 @@ fn whole_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
         let is_length = name.eq_ignore_ascii_case("content-length");
         is_length.then(|| value.trim().parse::<usize>().ok())?
     });
-    let body = body.context("an answer without Content-Length")?;
+    // A proxy that knows no such site may answer 200 with nothing.
+    let body = body.filter(|bytes| *bytes > 0);
+    let body = body.context("an answer without a body of known length")?;
     Ok(Some(end + 4 + body))
 }

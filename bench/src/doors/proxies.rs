@@ -96,8 +96,10 @@ http {{
 
 fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
     let address = free_address()?;
+    // For any `Host`: a site that is not asked for answers 200 with nothing in it.
+    let port = address.port();
     let settings = format!(
-        "{{\n  admin off\n  auto_https off\n}}\nhttp://{address} {{\n  reverse_proxy {upstream}\n}}\n"
+        "{{\n  admin off\n  auto_https off\n}}\nhttp://:{port} {{\n  bind 127.0.0.1\n  reverse_proxy {upstream}\n}}\n"
     );
     let file = folder.join("Caddyfile");
     std::fs::write(&file, settings)?;

@@ -232,7 +232,7 @@ async fn prior_knowledge_and_what_it_says_upstream() {
     let dots = Request::get("http://shop.test/v1/products/%2e%2e/users");
     assert_eq!(send(dots, "").await.unwrap().status(), 400);
     let connect = Request::connect("shop.test:443");
-    assert_eq!(send(connect, "").await.unwrap().status(), 400);
+    assert_eq!(send(connect, "").await.unwrap().status(), 501);
     assert_eq!(products.seen().len(), 2, "no refused one arrived");
 
     // Told to end, it finishes what was begun and takes no more.

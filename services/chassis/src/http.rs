@@ -54,7 +54,7 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
 /// A name that no other request has: what this process drew when it began, and how
 /// many there were since, spread over all digits. It names and proves nothing, so no
 /// randomness is fetched for each.
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     static DRAWN: LazyLock<u64> = LazyLock::new(|| {
         let id = mesh::Id::<mesh::kinds::Session>::new();
         id.uuid().as_u64_pair().1

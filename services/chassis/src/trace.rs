@@ -10,6 +10,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::http::fresh_id;
+
 /// `traceparent`.
 pub const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// `tracestate`.
@@ -30,16 +32,9 @@ pub fn continue_or_begin(headers: &mut HeaderMap, request_id: &str) {
         return;
     }
     headers.remove(TRACE_STATE);
-    let new = || {
-        mesh::Id::<mesh::kinds::Session>::new()
-            .uuid()
-            .simple()
-            .to_string()
-    };
+    let fresh = fresh_id();
     let trace = Some(request_id).filter(|id| is_id(id, 32));
-    let trace = trace.map_or_else(new, str::to_owned);
-    // The last half of a version 7 UUID is random (RFC 9562 §5.7).
-    let parent = format!("00-{trace}-{}-00", &new()[16..]);
+    let parent = format!("00-{}-{}-00", trace.unwrap_or(&fresh), &fresh[16..]);
     if let Ok(parent) = HeaderValue::try_from(parent) {
         headers.insert(TRACE_PARENT, parent);
     }

@@ -1,0 +1,148 @@
+//! The shop as whoever runs it sees it: every service's status, and one list of all
+//! that happened.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::people::{Person, lamp, pieces, send};
+use crate::world::Shop;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_one_process() {
+    let shop = Shop::up().await;
+    look(&shop).await;
+    console(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_five_processes() {
+    let mut shop = Shop::run().await;
+    look(&shop).await;
+    let admin = Person::stranger(&shop)
+        .log_in("admin@konbini.example")
+        .await;
+    shop.kill("notifications");
+    let status = admin.get("/v1/status").await.body;
+    assert_eq!(
+        status["services"]["notifications"]["state"], "absent",
+        "{status}"
+    );
+    assert_eq!(status["services"]["orders"]["state"], "ready", "{status}");
+    // A list without its part would say that nothing happened there.
+    let events = admin.get("/v1/events").await;
+    assert_eq!(
+        (events.status, &events.body["service"]),
+        (503, &json!("notifications"))
+    );
+    assert_eq!(admin.get("/v1/events?source=orders").await.status, 200);
+}
+
+async fn look(shop: &Shop) {
+    let admin = Person::admin(shop).await;
+    let ids = admin.sell(&[lamp("LAMP-1", "Brass desk lamp", 3)]).await;
+    let buyer = Person::register(shop, "mori@konbini.example").await;
+    let placed = buyer.post("/v1/orders", pieces(&ids[0], 1)).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
+
+    for path in ["/v1/status", "/v1/events", "/v1/events/parked"] {
+        assert_eq!(Person::stranger(shop).get(path).await.status, 401, "{path}");
+        assert_eq!(buyer.get(path).await.status, 403, "{path}");
+    }
+    let status = admin.get("/v1/status").await.body;
+    for service in ["users", "products", "orders", "notifications", "gateway"] {
+        assert_eq!(status["services"][service]["state"], "ready", "{status}");
+    }
+
+    let mut seen = Vec::new();
+    let mut path = "/v1/events?limit=3".to_owned();
+    loop {
+        let page = admin.get(&path).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        for event in page.body["items"].as_array().unwrap() {
+            let text = |name: &str| event[name].as_str().unwrap().to_owned();
+            seen.push((text("at"), text("id"), text("kind")));
+        }
+        let Some(cursor) = page.body["next_cursor"].as_str() else {
+            break;
+        };
+        path = format!("/v1/events?limit=3&cursor={cursor}");
+    }
+    assert!(
+        seen.is_sorted_by(|newer, older| newer.0 >= older.0),
+        "{seen:#?}"
+    );
+    let ids: BTreeSet<_> = seen.iter().map(|(_, id, _)| id).collect();
+    assert_eq!(ids.len(), seen.len(), "each once: {seen:#?}");
+    let tails = status["services"].as_object().unwrap().values();
+    let tails: u64 = tails.map(|one| one["log"]["tail"].as_u64().unwrap()).sum();
+    assert!(seen.len() as u64 >= tails, "{tails} were there: {seen:#?}");
+    for kind in [
+        "user.registered",
+        "product.created",
+        "order.placed",
+        "stock.reserved",
+    ] {
+        assert!(
+            seen.iter().any(|(_, _, seen)| seen == kind),
+            "no {kind}: {seen:#?}"
+        );
+    }
+
+    let placed = admin.get("/v1/events?kind=order.placed").await.body;
+    let first = placed["items"][0]["id"].as_str().unwrap();
+    let after = admin
+        .get(&format!("/v1/events?after={first}&limit=1"))
+        .await
+        .body;
+    assert_eq!(after["items"][0]["source"], "orders", "{after}");
+    for wrong in [
+        "source=nobody",
+        "after=7",
+        "kind=Order",
+        "cursor=!",
+        "limit=0",
+        "what=x",
+    ] {
+        assert_eq!(
+            admin.get(&format!("/v1/events?{wrong}")).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+    let parked = admin.get("/v1/events/parked").await.body;
+    assert_eq!(parked, json!({ "items": [], "next_cursor": null }));
+    for id in ["orders.main.products.1", "nobody.main.users.1", "x"] {
+        let gone = admin.request(Method::DELETE, &format!("/v1/events/parked/{id}"));
+        assert_eq!(send(gone).await.unwrap().status, 404, "{id}");
+    }
+}
+
+/// Its page loads what it is made of from this shop, and nothing is in the page that
+/// its own policy forbids.
+async fn console(shop: &Shop) {
+    let page = reqwest::get(shop.url("/_/")).await.unwrap();
+    let policy = page.headers()["content-security-policy"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let page = page.text().await.unwrap();
+    assert!(
+        !page.contains("<style") && !page.contains("style="),
+        "{page}"
+    );
+    let made_of = page.split(['"']).filter(|part| part.starts_with("/_/"));
+    let made_of: Vec<_> = made_of.collect();
+    assert_eq!(made_of, ["/_/console.css", "/_/console.js"]);
+    for path in made_of {
+        let part = reqwest::get(shop.url(path)).await.unwrap();
+        assert_eq!(part.status(), 200, "{path}");
+        let kind = part.headers()["content-type"].to_str().unwrap();
+        assert!(kind.starts_with("text/"), "{path}: {kind}");
+    }
+}
