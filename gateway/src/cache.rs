@@ -33,6 +33,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chassis::operating::Hits;
 use chassis::{Context, Problem, edge};
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
@@ -86,8 +87,7 @@ struct Kept {
     versions: Versions,
     flights: Flights,
     heard: news::Heard,
-    hits: Counter,
-    misses: Counter,
+    hits: Hits,
     coalesced: Counter,
     emptied: Counter,
     bytes: Gauge,
@@ -114,6 +114,9 @@ impl Cache {
         }
         let kept = Arc::new(Kept::new(bytes_max));
         news::listen(ctx, kept.clone()).await?;
+        let figures = kept.clone();
+        let figure = move || figures.hits.figure(figures.entries.weight());
+        ctx.standing.tell("cache", figure);
         Ok(Self(Some(kept)))
     }
 
@@ -163,8 +166,7 @@ impl Kept {
             versions: Versions::new(),
             flights: Flights::default(),
             heard: news::Heard::new(None),
-            hits: metrics::counter!("konbini_gateway_cache_hits_total"),
-            misses: metrics::counter!("konbini_gateway_cache_misses_total"),
+            hits: Hits::new("konbini_gateway_cache"),
             coalesced: metrics::counter!("konbini_gateway_cache_coalesced_total"),
             emptied: metrics::counter!("konbini_gateway_cache_emptied_total"),
             bytes: metrics::gauge!("konbini_gateway_cache_bytes"),
@@ -196,7 +198,7 @@ impl Kept {
         let (method, headers, now) = (&parts.method, &parts.headers, Instant::now());
         let key = key::key(&parts.uri);
         if let Some(entry) = self.find(&key, headers, now) {
-            self.hits.increment(1);
+            self.hits.hit();
             return Ok(entry.tell(method, headers, now));
         }
         let boardings = if *method == Method::GET { BOARDINGS_MAX } else { 0 };
@@ -218,7 +220,7 @@ impl Kept {
             }
         }
         drop(key);
-        self.misses.increment(1);
+        self.hits.miss();
         forward(parts).await
     }
 
@@ -243,11 +245,11 @@ impl Kept {
         // Whoever asked before may have been answered between the two looks.
         let now = Instant::now();
         if let Some(entry) = self.find(pilot.key(), &parts.headers, now) {
-            self.hits.increment(1);
+            self.hits.hit();
             pilot.land(Landing::Shared(entry.clone()));
             return Ok(entry.tell(&parts.method, &parts.headers, now));
         }
-        self.misses.increment(1);
+        self.hits.miss();
         let asked = parts.headers.clone();
         for name in &CONDITIONS {
             parts.headers.remove(name);

@@ -173,12 +173,6 @@ impl Engine {
         let (Some(&(first, _)), Some(&(last, _))) = (rows.first(), rows.last()) else {
             return Ok(());
         };
-        // What lies on disk only is read here, where nobody waits for a lock.
-        for (place, (key, _)) in rows {
-            trees[*place]
-                .get(key)
-                .map_err(|error| self.failed(&error))?;
-        }
         trees[first..=last]
             .transaction(|views| {
                 for (place, (key, value)) in rows {
