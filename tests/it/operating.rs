@@ -90,6 +90,11 @@ async fn look(shop: &Shop) {
         );
     }
 
+    ask(&admin).await;
+}
+
+/// What a list can be asked for, and what is no question.
+async fn ask(admin: &Person) {
     let placed = admin.get("/v1/events?kind=order.placed").await.body;
     let first = placed["items"][0]["id"].as_str().unwrap();
     let after = admin
