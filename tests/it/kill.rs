@@ -175,6 +175,12 @@ async fn an_import_halfway() {
     let half = stream::iter([Ok::<_, std::io::Error>(half)]).chain(stream::pending());
     let (cut_off, ()) = tokio::join!(import(reqwest::Body::wrap_stream(half)), async {
         eventually("some are made", || async { made().await > 0 }).await;
+        // What is seen may not be durable yet; what was seen before a later write
+        // is answered is.
+        let later = admin
+            .post("/v1/products", lamp("LATER", "Floor lamp", 1))
+            .await;
+        assert_eq!(later.status, 201, "{later:?}");
         shop.kill("up");
     });
     assert!(cut_off.is_err(), "{cut_off:?}");
