@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chassis::Problem;
 use chassis::operating::Standing;
 use chassis::page::cursor;
-use chassis::{Caller, Problem};
 use data_encoding::BASE64URL_NOPAD;
 use futures::future::join_all;
 use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
@@ -31,18 +31,6 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Where each service's part of a list goes on; `None`: it has no more.
 type Places = BTreeMap<String, Option<String>>;
-
-/// Refuses whoever does not run the machine.
-///
-/// # Errors
-/// 401 or 403.
-pub(crate) fn require_admin(caller: Option<&Caller>) -> Result<(), Problem> {
-    match caller {
-        Some(caller) if caller.is_admin() => Ok(()),
-        Some(_) => Err(Problem::forbidden("admin")),
-        None => Err(Problem::unauthenticated()),
-    }
-}
 
 /// `GET /v1/status`: each service's own words, or why there are none.
 pub(crate) async fn status(

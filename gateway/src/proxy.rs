@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chassis::caller::identify;
+use chassis::caller::{admin, identify};
 use chassis::context::{Context, Health};
 use chassis::http::{REQUEST_ID, request_id};
 use chassis::operating::Standing;
@@ -282,16 +282,24 @@ impl Gateway {
             Page::Console => Ok(pages::console()),
             Page::ConsoleScript => Ok(pages::console_script()),
             Page::ConsoleStyle => Ok(pages::console_style()),
-            Page::Status | Page::Events | Page::Parked => {
-                let caller = identify(&self.trust, &parts.headers).await?;
-                operating::require_admin(caller.as_ref())?;
-                match page {
-                    Page::Status => operating::status(&self.standing, &self.upstreams, parts).await,
-                    Page::Events => operating::events(&self.upstreams, parts).await,
-                    _ => operating::parked(&self.upstreams, parts).await,
-                }
+            Page::Status => {
+                self.require_admin(parts).await?;
+                operating::status(&self.standing, &self.upstreams, parts).await
+            }
+            Page::Events => {
+                self.require_admin(parts).await?;
+                operating::events(&self.upstreams, parts).await
+            }
+            Page::Parked => {
+                self.require_admin(parts).await?;
+                operating::parked(&self.upstreams, parts).await
             }
         }
+    }
+
+    async fn require_admin(&self, parts: &Parts) -> Result<(), Problem> {
+        let caller = identify(&self.trust, &parts.headers).await?;
+        admin(caller).map(|_| ())
     }
 
     /// Takes a request's place in its service, and among open streams.
@@ -314,9 +322,7 @@ impl Gateway {
         let flight = match self.enter(route, visit, &parts) {
             Ok(flight) => flight,
             Err(problem) => {
-                if !is_held_back {
-                    linger(body);
-                }
+                let_go(&parts, body);
                 return Err(problem);
             }
         };

@@ -91,6 +91,19 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
     }
 }
 
+/// Refuses whoever does not run the machine.
+///
+/// # Errors
+/// 401 for nobody in particular, 403 for anyone else.
+pub fn admin(caller: Option<Caller>) -> Result<Admin, Problem> {
+    let caller = caller.ok_or_else(Problem::unauthenticated)?;
+    if caller.is_admin() {
+        Ok(Admin(caller))
+    } else {
+        Err(Problem::forbidden("admin"))
+    }
+}
+
 async fn caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
     let trust = parts
         .extensions
@@ -133,11 +146,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let caller = caller(parts).await?.ok_or_else(Problem::unauthenticated)?;
-        if caller.is_admin() {
-            Ok(Self(caller))
-        } else {
-            Err(Problem::forbidden("admin"))
-        }
+        admin(caller(parts).await?)
     }
 }
