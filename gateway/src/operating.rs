@@ -71,15 +71,12 @@ pub(crate) async fn parked(
         .query()
         .map_or_else(String::new, |query| format!("?{query}"));
     let target = format!("/v1/events/parked{query}");
+    let asked = SERVICES.map(|service| (service, target.clone()));
     let mut items = Vec::new();
-    for (_, page) in all(
-        upstreams,
-        SERVICES.map(|service| (service, target.clone())),
-        parts,
-    )
-    .await?
-    {
-        items.extend(page["items"].as_array().cloned().unwrap_or_default());
+    for (_, mut page) in all(upstreams, asked, parts).await? {
+        if let Value::Array(parked) = page["items"].take() {
+            items.extend(parked);
+        }
     }
     Ok(json_page(&json!({ "items": items, "next_cursor": null })))
 }

@@ -2,8 +2,9 @@
 //!
 //! **Invariants:** no more than configured are open: further ones wait in the
 //! kernel's queue, and those of an address that has enough are closed at once; a
-//! client that is too slow to send a head or to read is cut; told to stop, it accepts none, closes the idle ones, lets
-//! requests in flight finish for [`DRAIN_PATIENCE`] and cuts what is left.
+//! client that is too slow to send a head or to read is cut; told to stop, it accepts
+//! none, has the open ones end (`door`), and cuts what is left after
+//! [`DRAIN_PATIENCE`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;

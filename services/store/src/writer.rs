@@ -4,9 +4,10 @@
 //! batch its closure ran in is durable: a refusal may rest on what an earlier
 //! closure of the same batch wrote. **Invariant:** after a failed write or sync
 //! nothing is ever written again; what reached the disk is unknown, and only
-//! reopening can tell. A disk without room is no such failure: it shows before anything
-//! is written, and refuses that batch alone. **Invariant:** a caller is never left waiting: after a
-//! failure, or a panic of the engine or a hook, the thread stays to refuse.
+//! reopening can tell. A disk without room is no such failure: it shows before
+//! anything is written, and refuses that batch alone. **Invariant:** a caller is never
+//! left waiting: after a failure, or a panic of the engine or a hook, the thread stays
+//! to refuse.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
