@@ -22,7 +22,6 @@ use clap::Parser;
 use owo_colors::OwoColorize;
 
 fn main() -> ExitCode {
-    allocator::settle();
     let cli = cli::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
