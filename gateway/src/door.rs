@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Watched;
+use crate::alarm::Alarm;
 use crate::pace::{Pace, Paced};
 use crate::tls::Tls;
 use crate::wire::{Framing, Wire};
@@ -172,7 +173,11 @@ impl Door {
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = self.one.serve_connection(TokioIo::new(stream), service);
+        let connection = self
+            .one
+            .clone()
+            .timer(Alarm::default())
+            .serve_connection(TokioIo::new(stream), service);
         let end = http1::Connection::graceful_shutdown;
         drive(connection, told(&stop), end).await
     }

@@ -8,13 +8,14 @@
 //! | --- | --- |
 //! | `routes` | which prefix belongs to which service, and its bounds |
 //! | `listen` | where it listens: at its own sockets, or at some handed over |
+//! | `workers` | the threads that connections live on |
 //! | `server` | connections: their number, their patience, their end |
 //! | `door` | what a connection speaks: HTTP/1.1 or HTTP/2, in the clear or not |
 //! | `tls` | certificates, and how they stay fresh |
 //! | `proxy` | a request's way from the door to a service and back |
 //! | `client` | who a request comes from, as far as an address tells |
 //! | `limits` | how much of everything one client and all of them may have |
-//! | `pace` | how slow a client may be |
+//! | `pace`, `alarm` | how slow a client may be, and when that is looked at |
 //! | `shed` | what is refused when there is more to do than can be done |
 //! | `access` | the access log |
 //! | `wire` | what hyper does not tell of a connection's bytes |
@@ -42,6 +43,7 @@ use chassis::context::{Context, Server, Service};
 use futures::future::BoxFuture;
 
 mod access;
+mod alarm;
 mod body;
 mod cache;
 mod client;
@@ -65,12 +67,14 @@ mod target;
 mod tls;
 mod upstream;
 mod wire;
+mod workers;
 
 pub use error::Error;
 
 use cache::Cache;
 use proxy::Gateway;
 use upstream::Upstreams;
+use workers::Workers;
 
 /// Opens the gateway at the configured address, or at the socket it was handed.
 ///
@@ -84,10 +88,14 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = Cache::open(&ctx).await?;
         let gateway = Gateway::new(&ctx, upstreams, cache);
+        let workers = Workers::start()
+            .map_err(|why| chassis::Error::Service(format!("no threads for connections: {why}")))?;
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
             let gateway = Arc::new(gateway);
-            Box::pin(server::serve(listener, redirect, gateway, tls, stop))
+            Box::pin(server::serve(
+                listener, redirect, gateway, tls, workers, stop,
+            ))
         });
         Ok(Service::custom(ctx, sockets.shop, server))
     })

@@ -13,7 +13,6 @@ use std::time::Duration;
 use chassis::limits::DRAIN_PATIENCE;
 use http::HeaderValue;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use crate::client;
 use crate::door::Door;
 use crate::proxy::Gateway;
 use crate::tls::{Tls, redirect};
+use crate::workers::Workers;
 
 /// A request's head, in bytes: the longest token and an ample query.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -56,13 +56,13 @@ pub(crate) async fn serve(
     redirect: Option<TcpListener>,
     gateway: Arc<Gateway>,
     tls: Option<Tls>,
+    workers: Workers,
     stop: CancellationToken,
 ) {
     let limits = gateway.limits().clone();
     let connections_max = limits.settings().connections as usize;
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.settings().head_patience())
+    http.header_read_timeout(limits.settings().head_patience())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
     let door = Arc::new(Door::new(http, HEAD_BYTES_MAX, tls));
@@ -83,11 +83,13 @@ pub(crate) async fn serve(
                 Ok((stream, address)) => match limits.connection(address.ip()) {
                     Some(place) => {
                         let (door, gateway, stop) = (door.clone(), gateway.clone(), stop.clone());
-                        let served = connection(door, stream, address, gateway, stop);
-                        connections.spawn(async move {
-                            served.await;
+                        let spawned = workers.spawn(&mut connections, stream, move |stream| async move {
+                            connection(door, stream, address, gateway, stop).await;
                             drop(place);
                         });
+                        if let Err(error) = spawned {
+                            tracing::warn!(%error, "a connection could not be served");
+                        }
                     }
                     None => refused.increment(1),
                 },
@@ -118,7 +120,9 @@ async fn connection(
         tracing::trace!(%error, "nodelay");
     }
     let (peer, pace) = (Peer::new(address), gateway.limits().write_pace());
-    let answer = move |framing, request| gateway.clone().handle(peer.clone(), framing, request);
+    // Large, and handed on several times before it runs: by its address.
+    let answer =
+        move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));
     if let Err(error) = door.serve(stream, pace, stop, answer).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }

@@ -84,7 +84,7 @@ impl Instance {
             address: seen.address,
             host: host.expect("a socket address is visible ASCII"),
             near: neighbour::find(&seen.id),
-            pool: Pool::default(),
+            pool: Pool::new(),
             health: Health::new(Instant::now()),
             in_flight: AtomicUsize::new(0),
             meter,

@@ -3,25 +3,27 @@
 //! The one that came back last is taken first, so a quiet time shows at the other
 //! end: what lay below the lowest level of a whole interval was not needed in it.
 //!
+//! Each worker has its own: a connection is read on the thread that opened it.
+//!
 //! **Invariants:** every connection here has been read to the clean end of its last
-//! answer and can take a request; at most [`IDLE_MAX`] are here, and none for longer
-//! than two intervals of [`IDLE_PATIENCE`].
+//! answer and can take a request; at most [`IDLE_MAX`] of a worker's are here, and
+//! none for longer than two intervals of [`IDLE_PATIENCE`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::link::Link;
+use crate::workers;
 
-/// Connections kept warm to one instance. More at once are opened for it and closed
-/// afterwards.
+/// Connections that a worker keeps warm to one instance. More at once are opened for
+/// it and closed afterwards.
 pub(super) const IDLE_MAX: usize = 64;
 
 /// How long a connection that is not needed is kept.
 pub(super) const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// An instance's idle connections.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Idle>);
+/// An instance's idle connections, by worker.
+pub(super) struct Pool(Box<[Mutex<Idle>]>);
 
 #[derive(Default)]
 struct Idle {
@@ -31,9 +33,14 @@ struct Idle {
 }
 
 impl Pool {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self((0..workers::count()).map(|_| Mutex::default()).collect())
+    }
+
     /// The warmest connection.
     pub(super) fn take(&self) -> Option<Link> {
-        let mut idle = self.idle();
+        let mut idle = self.here();
         let link = idle.links.pop()?;
         idle.unneeded = idle.unneeded.min(idle.links.len());
         Some(link)
@@ -42,7 +49,7 @@ impl Pool {
     /// Keeps a connection that can take a request, or closes it when there are
     /// enough.
     pub(super) fn put(&self, link: Link) {
-        let mut idle = self.idle();
+        let mut idle = self.here();
         if idle.links.len() < IDLE_MAX {
             idle.links.push(link);
         } else {
@@ -53,21 +60,27 @@ impl Pool {
 
     /// Ends an interval: closes what it did not need.
     pub(super) fn tidy(&self) {
-        let mut idle = self.idle();
-        let unneeded = idle.unneeded;
-        let closed: Vec<_> = idle.links.drain(..unneeded).collect();
-        idle.unneeded = idle.links.len();
-        drop(idle);
-        drop(closed);
+        for idle in &self.0 {
+            let mut idle = held(idle);
+            let unneeded = idle.unneeded;
+            let closed: Vec<_> = idle.links.drain(..unneeded).collect();
+            idle.unneeded = idle.links.len();
+            drop(idle);
+            drop(closed);
+        }
     }
 
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.idle().links.len()
+        self.0.iter().map(|idle| held(idle).links.len()).sum()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn here(&self) -> MutexGuard<'_, Idle> {
+        held(&self.0[workers::here() % self.0.len()])
     }
+}
+
+fn held(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,97 @@
+//! The timer of one connection, for deadlines that move far more often than they
+//! come: each head of a request has one, and is there long before it.
+//!
+//! To set the runtime's timer takes a lock and, where no other rings sooner, a
+//! system call. So it is set once and left alone: what rings too early is set again
+//! to the deadline that counts by then, and what is still set for a deadline that
+//! was met rings for nothing, once.
+//!
+//! **Invariant:** a deadline that is waited for is never missed: the alarm is set for
+//! it or for an earlier moment.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+
+/// One alarm for all deadlines of a connection, of which one at a time is waited
+/// for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Alarm(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
+
+impl Timer for Alarm {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Until { deadline, alarm: self.clone() })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}
+
+/// A deadline.
+struct Until {
+    deadline: Instant,
+    alarm: Alarm,
+}
+
+impl Sleep for Until {}
+
+impl Future for Until {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.deadline.into();
+        let mut alarm = self.alarm.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    const SHORT: Duration = Duration::from_millis(10);
+
+    async fn is_over(sleep: &mut Pin<Box<dyn Sleep>>) -> bool {
+        poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn what_rings_for_one_deadline_is_set_for_the_next() {
+        let alarm = Alarm::default();
+        let mut first = alarm.sleep(SHORT);
+        assert!(!is_over(&mut first).await);
+        drop(first);
+        let (began, mut second) = (Instant::now(), alarm.sleep(3 * SHORT));
+        assert!(!is_over(&mut second).await);
+        second.await;
+        assert!(began.elapsed() >= 3 * SHORT, "it rang for the first");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_before_that_of_the_alarm_is_not_missed() {
+        let alarm = Alarm::default();
+        let mut far = alarm.sleep(Duration::from_secs(3600));
+        assert!(!is_over(&mut far).await);
+        drop(far);
+        alarm.sleep(SHORT).await;
+    }
+}
