@@ -227,6 +227,8 @@ impl Indexer {
                         self.commit(&mut writer, mark)?;
                     }
                     writer.wait_merging_threads()?;
+                    // Else searches would go on in what was merged, and keep it in memory.
+                    self.reader.reload()?;
                     if self.wait(self.log.beyond(mark.seq)).is_none() {
                         return Ok(());
                     }
