@@ -77,6 +77,12 @@ impl Meter {
     }
 }
 
+/// Counts a request that was refused before anything could be told of it but that.
+pub(crate) fn refused_unread(status: StatusCode) {
+    let status = status.as_u16().to_string();
+    counter!("konbini_gateway_requests_total", "route" => "none", "status" => status).increment(1);
+}
+
 /// What a service's requests show.
 pub(crate) struct Upstream {
     seconds: [Histogram; OUTCOMES.len()],

@@ -198,6 +198,7 @@ fn refusal(status: StatusCode) -> Bytes {
     let id = request_id(&HeaderMap::new()).0;
     let body = problem.document(&id).to_string();
     tracing::debug!(request_id = id, status = status.as_u16(), "refused unread");
+    crate::metrics::refused_unread(status);
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n\
          content-length: {}\r\nconnection: close\r\nx-request-id: {id}\r\n\

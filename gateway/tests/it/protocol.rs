@@ -18,7 +18,8 @@ async fn gateway() -> TestService {
 }
 
 /// What comes back until the connection ends.
-async fn talk(to: SocketAddr, said: &str) -> String {
+/// What comes back until the connection ends.
+pub(crate) async fn talk(to: SocketAddr, said: &str) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(said.as_bytes()).await.unwrap();
     rest_of(&mut stream).await

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::protocol::talk;
 use crate::stub::Stub;
 
 const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -258,10 +259,15 @@ async fn its_own_pages() {
     let test = gateway().await;
     let anonymous = test.anonymous();
     assert_eq!(anonymous.get("/livez").await.body["status"], "ok");
+    let unread = talk(test.address, "nonsense\r\n\r\n").await;
+    assert!(unread.starts_with("HTTP/1.1 400 "), "{unread}");
     let metrics = anonymous.request(Method::GET, "/metrics").send().await;
     let text = metrics.unwrap().text().await.unwrap();
-    let counted = r#"konbini_gateway_requests_total{route="/livez",status="200"}"#;
-    assert!(text.contains(counted), "{text}");
+    for (route, status) in [("/livez", 200), ("none", 400)] {
+        let counted =
+            format!(r#"konbini_gateway_requests_total{{route="{route}",status="{status}"}}"#);
+        assert!(text.contains(&counted), "{text}");
+    }
     let asked = r#"konbini_gateway_upstream_seconds_count{service="orders",outcome="answered"}"#;
     assert!(text.contains(asked), "{text}");
     let answer = anonymous.post("/livez", json!({})).await;
