@@ -75,7 +75,7 @@ impl Filters {
             if without != Some(&Facet::Attribute(name.clone())) {
                 let hashes = values
                     .iter()
-                    .map(|value| identity::hash(&format!("{name}{NAME_END}{value}")));
+                    .map(|value| identity::pair(&format!("{name}{NAME_END}{value}")));
                 let term = |hash| Term::from_field_u64(fields.attribute_hash, hash);
                 all.push(any_of(hashes.map(term)));
             }

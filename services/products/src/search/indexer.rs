@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::store::{Read, Store};
-use mesh::{Event, Log, Mark};
+use mesh::{Event, Fact, Log, Mark};
 use serde::{Deserialize, Serialize};
 use tantivy::index::IndexSettings;
 use tantivy::indexer::IndexWriterOptions;
@@ -182,10 +182,10 @@ impl Indexer {
     fn follow(&self, (index, mark): (Index, Option<Mark>)) -> Result<(), Error> {
         let merging = Merging::default();
         let mut writer = open_writer(&index, &merging)?;
-        let mut mark = match mark {
-            Some(mark) => mark,
+        let (mut mark, held) = match mark {
+            Some(mark) => (mark, mark.seq),
             None => match self.rebuild(&mut writer)? {
-                Some(mark) => mark,
+                Some(built) => built,
                 None => return Ok(()),
             },
         };
@@ -193,7 +193,7 @@ impl Indexer {
         let mut pending = 0;
         loop {
             let due = Instant::now() + COMMIT_EVERY;
-            let (reached, changed) = self.index_after(&writer, mark)?;
+            let (reached, changed) = self.index_after(&writer, mark, held)?;
             mark = reached;
             pending += changed;
             let busy = changed >= PRODUCTS_BUSY;
@@ -243,9 +243,10 @@ impl Indexer {
     }
 
     /// Makes the index from the store. What changes meanwhile is in the log after
-    /// the mark it begins at. Cut off (`None`), it has committed nothing, stays
-    /// without a cursor and is rebuilt at the next start.
-    fn rebuild(&self, writer: &mut IndexWriter) -> Result<Option<Mark>, Error> {
+    /// the mark it begins at, and may be held already up to the place given beside it.
+    /// Cut off (`None`), it has committed nothing, stays without a cursor and is rebuilt
+    /// at the next start.
+    fn rebuild(&self, writer: &mut IndexWriter) -> Result<Option<(Mark, u64)>, Error> {
         let mark = self.log.tail();
         writer.delete_all_documents()?;
         let mut done = 0;
@@ -268,13 +269,19 @@ impl Indexer {
         }
         self.commit(writer, mark)?;
         tracing::info!(products = done, "the search index is built");
-        Ok(Some(mark))
+        Ok(Some((mark, self.log.tail().seq)))
     }
 
     /// Indexes what events after `mark` touched, a commit's worth at most; how far it
-    /// came, and how many products that were.
-    fn index_after(&self, writer: &IndexWriter, mut mark: Mark) -> Result<(Mark, usize), Error> {
-        let mut touched = BTreeSet::new();
+    /// came, and how many products that were. Of a product that was made beyond place
+    /// `held` there is nothing to be replaced.
+    fn index_after(
+        &self,
+        writer: &IndexWriter,
+        mut mark: Mark,
+        held: u64,
+    ) -> Result<(Mark, usize), Error> {
+        let (mut touched, mut new) = (BTreeSet::new(), BTreeSet::new());
         while touched.len() < PRODUCTS_PER_COMMIT {
             let events = self.log.read(mark.seq)?;
             let Some(last) = events.last() else { break };
@@ -284,11 +291,18 @@ impl Indexer {
                 let fact = Event::decode(&recorded.body)
                     .ok()
                     .and_then(|event| event.fact);
+                if let Some(Fact::ProductCreated(listing)) = &fact
+                    && recorded.seq > held
+                {
+                    new.insert(listing.product_id);
+                }
                 touched.extend(fact.and_then(|fact| fact.product_shown_anew()));
             }
         }
         for id in &touched {
-            writer.delete_term(identity::term(*id));
+            if !new.contains(id) {
+                writer.delete_term(identity::term(*id));
+            }
             match store::product(&self.store, *id) {
                 Ok((product, level)) if product.is_published() => {
                     writer.add_document(schema::document(&product, level))?;

@@ -17,7 +17,7 @@ use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
 /// Segments of about one size that are merged: few small files, little memory…
 const SEGMENTS_MERGED: usize = 4;
 /// …and while much comes.
-const SEGMENTS_MERGED_BUSY: usize = 16;
+const SEGMENTS_MERGED_BUSY: usize = 32;
 /// A segment is rewritten when this part of it is deleted.
 const DELETED_RATIO_MAX: f32 = 0.3;
 

@@ -15,7 +15,7 @@ use super::{identity, kind};
 use crate::domain::{CATEGORY_SEPARATOR, Content, Level, Product, category_and_above};
 
 /// The shape of the documents; written into every commit.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// Longer attribute values are prose; nobody filters by them.
 const FACET_VALUE_CHARS_MAX: usize = 200;
@@ -173,7 +173,7 @@ pub(super) fn document(product: &Product, level: Level) -> TantivyDocument {
     for (name, value) in &content.attributes {
         if value.chars().count() <= FACET_VALUE_CHARS_MAX {
             let pair = format!("{name}{NAME_END}{value}");
-            document.add_u64(fields.attribute_hash, identity::hash(&pair));
+            document.add_u64(fields.attribute_hash, identity::pair(&pair));
             document.add_text(fields.attribute, pair);
         }
         // Yes, no and 17.3 are for filters; nobody looks for them as words, and
