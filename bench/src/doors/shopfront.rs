@@ -6,10 +6,16 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use mesh::{Endpoints, Instance, Mesh, Presence, ZenohTransport};
+use mesh::{Endpoints, Instance, Log, Mesh, Presence, Source, ZenohTransport};
+use reqwest::header::AGE;
 use serde_json::Value;
+use store::Store;
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::{Door, DoorName, load, upstream};
 use crate::client::{Account, Client};
@@ -33,6 +39,7 @@ pub(super) struct Shopfront {
     shop: Shop,
     address: SocketAddr,
     token: Option<String>,
+    _unchanged: Unchanged,
     // Gone with the mesh if that is dropped first.
     _played: Vec<Presence>,
     _mesh: Mesh,
@@ -56,8 +63,15 @@ impl Shopfront {
         for service in ["products", "orders", "notifications"] {
             played.push(Presence::declare(&mesh, &Instance::new(service, upstream)).await?);
         }
+        let unchanged = Unchanged::begin(&mesh).await?;
         shop.start("gateway")?;
         shop.ready().await?;
+        kept(&format!(
+            "{}{}",
+            shop.url()?.as_str().trim_end_matches('/'),
+            upstream::CACHEABLE
+        ))
+        .await?;
         let address = shop.url()?.socket_addrs(|| None)?[0];
         let client = Client::new(shop.url()?)?;
         let account = Account::new(EMAIL.into(), PASSWORD.into());
@@ -66,7 +80,14 @@ impl Shopfront {
         } else {
             None
         };
-        Ok(Self { shop, address, token, _played: played, _mesh: mesh })
+        Ok(Self {
+            shop,
+            address,
+            token,
+            _unchanged: unchanged,
+            _played: played,
+            _mesh: mesh,
+        })
     }
 
     /// Its doors.
@@ -86,6 +107,37 @@ impl Shopfront {
             ],
         }
     }
+}
+
+/// The log of products in which nothing happens: while it is heard, the gateway
+/// answers from what it keeps.
+struct Unchanged {
+    _stop: DropGuard,
+    _folder: TempDir,
+}
+
+impl Unchanged {
+    async fn begin(mesh: &Mesh) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let store = Store::open(folder.path(), &store::Options::default())?;
+        let log = Log::open(store, "products", mesh::now()).await?;
+        let stop = CancellationToken::new();
+        let source = Source::new(log, mesh.clone());
+        source.start(&TaskTracker::new(), stop.clone()).await?;
+        Ok(Self { _stop: stop.drop_guard(), _folder: folder })
+    }
+}
+
+/// Returns when the gateway answers from its cache: only such an answer has an age.
+async fn kept(url: &str) -> anyhow::Result<()> {
+    let asking = async {
+        while !reqwest::get(url).await?.headers().contains_key(AGE) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(10), asking).await;
+    asked.context("the gateway answers nothing from its cache")?
 }
 
 /// Joins the shop's mesh where products would.

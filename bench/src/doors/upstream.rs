@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Below this path answers may be cached.
+/// Below this path answers may be kept, by the gateway until its products change.
 pub(super) const CACHEABLE: &str = "/v1/products/cacheable";
 
 /// Starts it; it ends with the process.
@@ -40,7 +40,7 @@ async fn serve(listener: TcpListener, body_bytes: usize) {
     };
     let plain: &'static str = answer("").leak();
     let cacheable: &'static str =
-        answer("cache-control: public, max-age=60\r\netag: \"1\"\r\n").leak();
+        answer("cache-control: public, max-age=60\r\netag: \"1\"\r\nkonbini-cache-control: max-age=60\r\nkonbini-cache-tags: products\r\n").leak();
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(async move {
             // A proxy closes its connections as it likes.
