@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mesh::{Endpoints, Instance, Log, Mesh, Presence, Source, ZenohTransport};
+use reqwest::Url;
 use reqwest::header::AGE;
 use serde_json::Value;
 use store::Store;
@@ -66,12 +67,7 @@ impl Shopfront {
         let unchanged = Unchanged::begin(&mesh).await?;
         shop.start("gateway")?;
         shop.ready().await?;
-        kept(&format!(
-            "{}{}",
-            shop.url()?.as_str().trim_end_matches('/'),
-            upstream::CACHEABLE
-        ))
-        .await?;
+        kept(shop.url()?.join(upstream::CACHEABLE)?).await?;
         let address = shop.url()?.socket_addrs(|| None)?[0];
         let client = Client::new(shop.url()?)?;
         let account = Account::new(EMAIL.into(), PASSWORD.into());
@@ -129,9 +125,9 @@ impl Unchanged {
 }
 
 /// Returns when the gateway answers from its cache: only such an answer has an age.
-async fn kept(url: &str) -> anyhow::Result<()> {
+async fn kept(url: Url) -> anyhow::Result<()> {
     let asking = async {
-        while !reqwest::get(url).await?.headers().contains_key(AGE) {
+        while !reqwest::get(url.clone()).await?.headers().contains_key(AGE) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         anyhow::Ok(())
