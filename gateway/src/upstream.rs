@@ -17,12 +17,15 @@
 //! anybody else, and at the same instance only over a fresh connection, where a warm
 //! one broke.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use chassis::Context;
 use http::{Request, Response};
 use mesh::Directory;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Error;
 use crate::body::{Answer, RequestBody};
@@ -47,6 +50,11 @@ pub(crate) use wait::Wait;
 use budget::Budget;
 use instance::{Failure, Instance};
 
+/// How long after a start a service that was not heard of yet is waited for: the mesh
+/// tells of those who were there before within a moment, and a gateway that is
+/// restarted has requests waiting for it.
+const HEARING: Duration = Duration::from_secs(1);
+
 /// The services behind the door. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Upstreams(Arc<[Service]>);
@@ -54,7 +62,9 @@ pub(crate) struct Upstreams(Arc<[Service]>);
 struct Service {
     name: &'static str,
     /// The newest first.
-    instances: RwLock<Vec<Arc<Instance>>>,
+    instances: watch::Sender<Vec<Arc<Instance>>>,
+    /// Until then one that is not seen is waited for.
+    heard_by: Instant,
     turn: AtomicUsize,
     budget: Budget,
     meter: Arc<Meter>,
@@ -135,7 +145,8 @@ impl Service {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            instances: RwLock::default(),
+            instances: watch::Sender::default(),
+            heard_by: Instant::now() + HEARING,
             turn: AtomicUsize::new(0),
             budget: Budget::new(),
             meter: Arc::new(Meter::new(name)),
@@ -152,21 +163,24 @@ impl Service {
             .into_iter()
             .map(|seen| same(seen).unwrap_or_else(|| fresh(seen)))
             .collect();
-        *self
-            .instances
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = now;
+        self.instances.send_replace(now);
     }
 
     fn known(&self) -> Vec<Arc<Instance>> {
-        let known = self.instances.read();
-        known.unwrap_or_else(PoisonError::into_inner).clone()
+        self.instances.borrow().clone()
     }
 
     fn choose(&self, which: Instances, failed: Option<&Arc<Instance>>) -> Option<Arc<Instance>> {
-        let known = self.instances.read();
-        let known = known.unwrap_or_else(PoisonError::into_inner);
+        let known = self.instances.borrow();
         choice::choose(&known, which, &self.turn, failed).cloned()
+    }
+
+    /// Waits for somebody to be heard of, in the first moments after a start.
+    async fn heard(&self) {
+        let mut known = self.instances.subscribe();
+        let somebody = known.wait_for(|known| !known.is_empty());
+        // Too late, it is found absent.
+        let _ = timeout_at(self.heard_by, somebody).await;
     }
 
     async fn send(
@@ -176,7 +190,12 @@ impl Service {
         request: Request<RequestBody>,
     ) -> Result<Response<Answer>, Error> {
         self.budget.earn();
-        let first = self.choose(which, None).ok_or(Error::Absent(self.name))?;
+        let mut first = self.choose(which, None);
+        if first.is_none() {
+            self.heard().await;
+            first = self.choose(which, None);
+        }
+        let first = first.ok_or(Error::Absent(self.name))?;
         let Failure { error, again } = match first.ask(request, wait, false).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,

@@ -303,6 +303,19 @@ async fn an_unneeded_connection_is_closed_after_an_interval() {
 }
 
 #[tokio::test]
+async fn who_was_there_before_is_waited_for() {
+    let orders = Played::start().await;
+    let upstreams = upstreams(&[]);
+    let answered = send(&upstreams, Instances::Newest, Method::POST);
+    orders.settle().await;
+    assert!(!answered.is_finished(), "it is not known yet who is there");
+    upstreams.learn([&orders.instance].into_iter());
+    let mut stream = orders.accept().await;
+    serve(&mut stream).await;
+    read(answered).await;
+}
+
+#[tokio::test]
 async fn the_newest_is_asked_and_who_stays_keeps_its_connections() {
     let (old, new) = (Played::start().await, Played::start().await);
     let upstreams = upstreams(&[&old.instance]);
