@@ -26,16 +26,16 @@ use crate::table::{self, Table};
 use rig::Rig;
 use torture::{Ack, Victim, audit_copy, load};
 
-/// A store lives through this many cuts before a fresh one takes its place, so
-/// that young and grown ones are both cut, and the image does not fill up.
-const CUTS_A_STORE: u64 = 5;
-
 /// Cut the power under a loaded store and count what was lost (needs root).
 #[derive(Parser)]
 pub(crate) struct Args {
     /// How many times the power is cut.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     cuts: u64,
+    /// How many cuts a store lives through before a fresh one takes its place: young
+    /// and grown ones are to be cut, and the disk has a gibibyte.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=50))]
+    cuts_a_store: u64,
     /// Leave out the sync: the run must then report losses and fail.
     #[arg(long)]
     without_fdatasync: bool,
@@ -118,7 +118,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let (found, whole) = run.audit()?;
         let (cuts, name) = (args.cuts, &run.name);
         anstream::println!("cut {cut:>3} of {cuts}, {name}: {moment}; {found}");
-        fresh = !whole || cut % CUTS_A_STORE == 0;
+        fresh = !whole || cut % args.cuts_a_store == 0;
     }
     report(args.cuts, &run.sum)
 }

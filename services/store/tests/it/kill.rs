@@ -21,7 +21,7 @@ const VICTIM_SEED: &str = "KONBINI_VICTIM_SEED";
     clippy::disallowed_methods,
     reason = "a test has no configuration file"
 )]
-fn number_from_env(name: &str) -> Option<u64> {
+pub(crate) fn number_from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

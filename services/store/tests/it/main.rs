@@ -2,8 +2,8 @@
 //!
 //! `model` walks random transactions against an ordered map, `writer` makes the
 //! queue, the disk and the closures fail, `folder` opens what others left behind,
-//! `caps` fills values to the limit, `room` the disk, and `kill` ends a loaded process with
-//! SIGKILL. `torture` is the load and the audit that `kill` shares with the
+//! `readers` looks on while rows move, `caps` fills values to the limit, `room` the
+//! disk, and `kill` ends a loaded process with SIGKILL. `torture` is the load and the audit that `kill` shares with the
 //! power-cut rig of the bench.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
@@ -12,6 +12,7 @@ mod caps;
 mod folder;
 mod kill;
 mod model;
+mod readers;
 mod room;
 mod torture;
 mod writer;
