@@ -3,10 +3,12 @@
 //! Each merge writes every term of its segments anew, and a catalogue that comes in
 //! leaves a segment every second: merged by the handful, each product is rewritten
 //! half a dozen times while the import wants the same processors. So as long as much
-//! comes, more segments are let be, and merged once it is over.
+//! comes, more segments are let be. Once it is over all of them become one, since
+//! every search looks each of its words up in every segment, and one segment is
+//! smaller than several.
 //!
 //! **Invariant:** searches meet no more than some dozens of segments at any time, and
-//! a few when nothing comes.
+//! one and a few small ones when nothing comes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +20,9 @@ use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
 const SEGMENTS_MERGED: usize = 4;
 /// …and while much comes.
 const SEGMENTS_MERGED_BUSY: usize = 32;
+/// When nothing much comes, all become one as soon as the others together are this part
+/// of the largest: a product is rewritten some five times while a catalogue grows.
+const OTHERS_PER_LARGEST: u32 = 4;
 /// A segment is rewritten when this part of it is deleted.
 const DELETED_RATIO_MAX: f32 = 0.3;
 
@@ -37,12 +42,16 @@ impl Merging {
 
 impl MergePolicy for Merging {
     fn compute_merge_candidates(&self, segments: &[SegmentMeta]) -> Vec<MergeCandidate> {
+        let busy = self.busy.load(Ordering::Relaxed);
+        let sizes = segments.iter().map(SegmentMeta::num_docs);
+        let (all, largest) = (sizes.clone().sum::<u32>(), sizes.max().unwrap_or(0));
+        if !busy && segments.len() > 1 && (all - largest) * OTHERS_PER_LARGEST >= largest {
+            return vec![MergeCandidate(
+                segments.iter().map(SegmentMeta::id).collect(),
+            )];
+        }
         let mut by_size = LogMergePolicy::default();
-        by_size.set_min_num_segments(if self.busy.load(Ordering::Relaxed) {
-            SEGMENTS_MERGED_BUSY
-        } else {
-            SEGMENTS_MERGED
-        });
+        by_size.set_min_num_segments(if busy { SEGMENTS_MERGED_BUSY } else { SEGMENTS_MERGED });
         by_size.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
         by_size.compute_merge_candidates(segments)
     }
