@@ -33,6 +33,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use chassis::operating::Hits;
 use chassis::{Context, Problem, edge};
 use http::header::{
@@ -296,7 +297,9 @@ impl Kept {
             let broken = || Error::Broken { service: SOURCE, why: error.to_string() };
             Problem::from(own.unwrap_or_else(broken))
         })?;
-        let entry = Arc::new(Entry::new(permit, head, body.to_bytes(), pilot.since()));
+        // A copy, since this may be a small part of a large buffer.
+        let body = Bytes::copy_from_slice(&body.to_bytes());
+        let entry = Arc::new(Entry::new(permit, head, body, pilot.since()));
         if self.versions.hold(entry.since(), entry.depends_on()) {
             self.entries.insert(pilot.key().into(), entry.clone());
             self.bytes.set(self.entries.weight() as f64);

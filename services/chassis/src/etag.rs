@@ -48,7 +48,9 @@ impl Tagged {
     pub fn new<T: Serialize>(resource: &T) -> Result<Self, Problem> {
         let body = serde_json::to_vec(resource).map_err(Problem::internal)?;
         let tag = HeaderValue::try_from(of(&body)).map_err(Problem::internal)?;
-        Ok(Self { body: body.into(), tag })
+        // A vector that grew is up to half empty, which whoever keeps it would keep.
+        let body = body.into_boxed_slice().into();
+        Ok(Self { body, tag })
     }
 
     /// The representation: JSON.
