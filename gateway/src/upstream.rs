@@ -175,12 +175,12 @@ impl Service {
         choice::choose(&known, which, &self.turn, failed).cloned()
     }
 
-    /// Waits for somebody to be heard of, in the first moments after a start.
-    async fn heard(&self) {
+    /// Whoever is heard of in the first moments after a start, if anybody is.
+    async fn heard(&self, which: Instances) -> Option<Arc<Instance>> {
         let mut known = self.instances.subscribe();
         let somebody = known.wait_for(|known| !known.is_empty());
-        // Too late, it is found absent.
-        let _ = timeout_at(self.heard_by, somebody).await;
+        timeout_at(self.heard_by, somebody).await.ok()?.ok()?;
+        self.choose(which, None)
     }
 
     async fn send(
@@ -190,12 +190,10 @@ impl Service {
         request: Request<RequestBody>,
     ) -> Result<Response<Answer>, Error> {
         self.budget.earn();
-        let mut first = self.choose(which, None);
-        if first.is_none() {
-            self.heard().await;
-            first = self.choose(which, None);
-        }
-        let first = first.ok_or(Error::Absent(self.name))?;
+        let first = match self.choose(which, None) {
+            Some(first) => first,
+            None => self.heard(which).await.ok_or(Error::Absent(self.name))?,
+        };
         let Failure { error, again } = match first.ask(request, wait, false).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,

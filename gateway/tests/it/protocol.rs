@@ -17,8 +17,7 @@ async fn gateway() -> TestService {
     TestService::start("gateway", gateway::open, &[]).await
 }
 
-/// What comes back until the connection ends.
-/// What comes back until the connection ends.
+/// Says something and gives back what comes until the connection ends.
 pub(crate) async fn talk(to: SocketAddr, said: &str) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(said.as_bytes()).await.unwrap();

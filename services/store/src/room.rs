@@ -23,7 +23,7 @@ use crate::Error;
 pub(crate) const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// What the database's file owns beyond its end before rows go in, in bytes: a
-/// transaction of the largest rows, and what sled's collection moves meanwhile.
+/// few of the largest rows, and what sled's collection moves meanwhile.
 const AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How much more than that is taken at once, in bytes.

@@ -1,7 +1,7 @@
 //! Which segments of the index become one, and when.
 //!
 //! Each merge writes every term of its segments anew, and a catalogue that comes in
-//! leaves a segment every second: merged by the handful, each product is rewritten
+//! leaves a segment every few seconds: merged by the handful, each product is rewritten
 //! half a dozen times while the import wants the same processors. So as long as much
 //! comes, more segments are let be. Once it is over all of them become one, since
 //! every search looks each of its words up in every segment, and one segment is
@@ -20,8 +20,8 @@ use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
 const SEGMENTS_MERGED: usize = 4;
 /// …and while much comes.
 const SEGMENTS_MERGED_BUSY: usize = 32;
-/// When nothing much comes, all become one as soon as the others together are this part
-/// of the largest: a product is rewritten some five times while a catalogue grows.
+/// When nothing much comes, all become one as soon as the largest is no more than so
+/// many times all others together: a product is rewritten some five times while a catalogue grows.
 const OTHERS_PER_LARGEST: u32 = 4;
 /// A segment is rewritten when this part of it is deleted.
 const DELETED_RATIO_MAX: f32 = 0.3;

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::Options;
 
+use crate::number_from_env;
 use crate::torture::{Victim, audit_copy, load};
 
 /// `KONBINI_KILLS` raises it.
@@ -16,14 +17,6 @@ const KILLS: u64 = 60;
 
 /// Tells the test binary that it is the victim, and its seed.
 const VICTIM_SEED: &str = "KONBINI_VICTIM_SEED";
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test has no configuration file"
-)]
-pub(crate) fn number_from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// Not a test: the process that [`killed_anywhere_nothing_acknowledged_is_lost`]
 /// starts. It opens `store` in its own folder, a path of one relative word.

@@ -3,8 +3,8 @@
 //! `model` walks random transactions against an ordered map, `writer` makes the
 //! queue, the disk and the closures fail, `folder` opens what others left behind,
 //! `readers` looks on while rows move, `caps` fills values to the limit, `room` the
-//! disk, and `kill` ends a loaded process with SIGKILL. `torture` is the load and the audit that `kill` shares with the
-//! power-cut rig of the bench.
+//! disk, and `kill` ends a loaded process with SIGKILL. `torture` is the load and the
+//! audit that `kill` shares with the power-cut rig of the bench.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -28,6 +28,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 const LEFT: Table<u64, u64> = Table::new("left");
 const RIGHT: Table<u64, u64> = Table::new("right");
+
+/// What a run is told from outside: a seed to repeat, how much to do.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration file"
+)]
+fn number_from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
 
 /// Opens the folder. The kill test forks this process, and until its child execs,
 /// that child holds the descriptors, and so the locks, of stores closed meanwhile.

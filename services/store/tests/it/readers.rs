@@ -9,12 +9,13 @@ use rand::{RngExt, SeedableRng};
 use store::{Error, Options, Read, Store, Table, Tx};
 use tokio::task::spawn_blocking;
 
-use crate::kill::number_from_env;
+use crate::number_from_env;
 
 const ROWS: Table<u64, String> = Table::new("rows");
 
-/// Every so many keys one stays for good; those between come and go.
-const STEP: u64 = 8;
+/// Every so many keys one stays for good; those between, leaves full of them, come
+/// and go.
+const STEP: u64 = 64;
 const KEYS: u64 = 16_000;
 /// Transactions of [`TOUCHED`] keys each: some dozens of turns of the journal.
 const TRANSACTIONS: usize = 600;
