@@ -26,7 +26,7 @@ use crate::cli::Shop;
 use crate::services::{Running, ServiceName};
 
 /// The longest a command waits: an import of a small catalogue on a slow card.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service's control socket.
 pub(crate) fn socket(folder: &Folder, service: &str) -> PathBuf {
@@ -147,7 +147,7 @@ async fn send(
     body: Bytes,
 ) -> anyhow::Result<Answer> {
     let exchange = exchange(socket, method, path, content_type, Full::new(body));
-    let exchanged = tokio::time::timeout(PATIENCE, exchange)
+    let exchanged = tokio::time::timeout(TIMEOUT, exchange)
         .await
         .with_context(|| format!("{}: no answer", socket.display()))?;
     Ok(answer(exchanged?))

@@ -55,7 +55,7 @@ pub(crate) struct Import {
     /// The currency of prices in a CSV that names none, such as EUR [default:
     /// `import_currency` of the settings].
     #[arg(long, value_name = "CODE")]
-    currency: Option<mesh::Currency>,
+    currency: Option<model::Currency>,
     /// Answer with a JSON document.
     #[arg(long)]
     json: bool,

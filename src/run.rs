@@ -16,7 +16,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
-    let sockets = folder.room("mesh")?;
+    let sockets = folder.data_dir("mesh")?;
     let here = Endpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .map_err(chassis::Error::from)?;
     let joined = join(here, &config, &folder).await?;

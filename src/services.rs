@@ -19,7 +19,7 @@ const READY_LOOK: Duration = Duration::from_millis(5);
 /// How long the services of a process go on while its door is closing, so that the
 /// last requests through it are still answered. With what each may take to drain it
 /// stays within the 10 s that a process promises to end in.
-const DOOR_PATIENCE: Duration = Duration::from_millis(1_500);
+const DOOR_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// A service of the shop. Each one's process connects to those before it, so that
 /// every pair of processes has exactly one link.
@@ -113,7 +113,7 @@ impl Running {
         tokio::spawn(async move {
             stop.cancelled().await;
             if has_door {
-                let _ = tokio::time::timeout(DOOR_PATIENCE, closed.cancelled()).await;
+                let _ = tokio::time::timeout(DOOR_TIMEOUT, closed.cancelled()).await;
             }
             behind.cancel();
         });

@@ -23,10 +23,10 @@ use tokio::net::TcpSocket;
 pub(crate) const SERVICES: [&str; 5] = ["users", "products", "orders", "notifications", "gateway"];
 
 /// How long a shop may take until it says that it is ready.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_LOOK: Duration = Duration::from_millis(10);
 /// How long a process may take to end when it is told to.
-const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// As many may wait at a held door as at systemd's: the kernel lets no more.
 const BACKLOG: u32 = 4096;
 const END_LOOK: Duration = Duration::from_millis(1);
@@ -204,17 +204,17 @@ impl Shop {
         let place = place.with_context(|| format!("{name} does not run"))?;
         let mut process = self.processes.remove(place);
         kill_process(Pid::from_child(&process.child), Signal::TERM)?;
-        let deadline = Instant::now() + END_PATIENCE;
+        let deadline = Instant::now() + END_TIMEOUT;
         loop {
             if let Some(status) = process.child.try_wait()? {
                 let log = self.log_end(name);
                 ensure!(status.success(), "{name} ended with {status}\n{log}");
                 return Ok(());
             }
-            let patience = END_PATIENCE.as_secs();
+            let timeout = END_TIMEOUT.as_secs();
             ensure!(
                 Instant::now() < deadline,
-                "{name} did not end in {patience} s"
+                "{name} did not end in {timeout} s"
             );
             tokio::time::sleep(END_LOOK).await;
         }
@@ -234,7 +234,7 @@ impl Shop {
 
     /// Waits until the readiness page says that every service is there.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_PATIENCE;
+        let deadline = Instant::now() + READY_TIMEOUT;
         let http = reqwest::Client::builder().no_proxy().build()?;
         loop {
             let said = match http.get(self.url()?.join("readyz")?).send().await {
@@ -246,7 +246,7 @@ impl Shop {
             ensure!(
                 Instant::now() < deadline,
                 "the shop was not ready within {} s: {said}",
-                READY_PATIENCE.as_secs()
+                READY_TIMEOUT.as_secs()
             );
             tokio::time::sleep(READY_LOOK).await;
         }

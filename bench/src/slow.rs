@@ -42,7 +42,7 @@ const PASSWORD: &str = "reads on while others dawdle";
 /// serves everyone else.
 ///
 /// Exit code 1 when reads fail or take more than 20 ms at p99, or when slow clients
-/// are not cut. A run has to last longer than the shop's patience, 10 s unless
+/// are not cut. A run has to last longer than the shop's timeout, 10 s unless
 /// configured.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -38,7 +38,7 @@ pub(crate) const STREAMS_EACH: usize = 16;
 /// Log-ins and openings at once.
 const CALLS_AT_ONCE: usize = 8;
 /// How long after the last order its event may still come.
-const TOLD_PATIENCE: Duration = Duration::from_secs(30);
+const TOLD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Of so many events, one buyer looks whether the inbox has it, too.
 const LOOK_EVERY: usize = 20;
 const PASSWORD: &str = "waits for what is told";
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let after = resident(&pid)?;
 
     let placed = place(&client, &buyers, &product, rate, seconds).await?;
-    let deadline = Instant::now() + TOLD_PATIENCE;
+    let deadline = Instant::now() + TOLD_TIMEOUT;
     loop {
         let told = heard.lock().await;
         if placed.iter().all(|(order, _)| told.at.contains_key(order)) || Instant::now() > deadline

@@ -241,7 +241,7 @@ const events = () =>
   ]);
 
 const parked = () =>
-  list("/v1/events/parked", [], ["since", "service", "event", "why", ""], (one) => [
+  list("/v1/events/dead-letters", [], ["since", "service", "event", "why", ""], (one) => [
     when(one.parked_at),
     one.service,
     element("pre", { textContent: `${one.event.kind} ${one.event.id}` }),
@@ -249,8 +249,8 @@ const parked = () =>
     element(
       "span",
       {},
-      action("retry", () => call("POST", `/v1/events/parked/${one.id}/retry`)),
-      action("discard", () => (confirm(`Give ${one.event.id} up for good?`) ? call("DELETE", `/v1/events/parked/${one.id}`) : false)),
+      action("retry", () => call("POST", `/v1/events/dead-letters/${one.id}/retry`)),
+      action("discard", () => (confirm(`Give ${one.event.id} up for good?`) ? call("DELETE", `/v1/events/dead-letters/${one.id}`) : false)),
     ),
   ]);
 

@@ -15,7 +15,7 @@ use chassis::http::RequestId;
 use chassis::telemetry::ACCESS;
 use http::{Method, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 
 use crate::body::Body;
 use crate::limits::Entered;

@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     /// Over a connection.
     Far(FarBody),
     /// From this process.
-    Near(chassis::neighbour::Answer),
+    Near(chassis::in_process::Answer),
 }
 
 impl HttpBody for Answer {
@@ -162,7 +162,7 @@ impl Streamed {
             self.is_waiting = true;
         }
         ready!(idle.as_mut().poll(cx));
-        let error = Error::Late { service: self.service, patience: ANSWER_IDLE };
+        let error = Error::Late { service: self.service, timeout: ANSWER_IDLE };
         tracing::warn!(%error, "an answer was cut");
         Poll::Ready(Some(Err(error.into())))
     }

@@ -2,11 +2,11 @@
 //!
 //! A shared cache (RFC 9111) in front of products. What may be kept, and what would
 //! have to change for it to be no longer so, products says in fields that only the
-//! gateway reads ([`chassis::edge`]); that something changed is known from the writes
+//! gateway reads ([`chassis::cache_tags`]); that something changed is known from the writes
 //! that pass through and, at once, from products' log. Browsers and other caches are
 //! told to ask each time, and are answered from here.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `key` | what an answer is kept under |
 //! | `entry` | an answer that is kept, and whether it may be |
@@ -35,7 +35,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chassis::operating::Hits;
-use chassis::{Context, Problem, edge};
+use chassis::{Context, Problem, cache_tags};
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     RANGE,
@@ -60,7 +60,11 @@ use crate::routes::{Route, Token};
 const SOURCE: &str = "products";
 
 /// What ends here.
-const INTERNAL: [HeaderName; 3] = [edge::CACHE_CONTROL, edge::CACHE_TAGS, edge::APPLIED];
+const INTERNAL: [HeaderName; 3] = [
+    cache_tags::CACHE_CONTROL,
+    cache_tags::CACHE_TAGS,
+    cache_tags::APPLIED,
+];
 
 /// What makes a service answer with less than all: evaluated here.
 const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
@@ -117,7 +121,7 @@ impl Cache {
         news::listen(ctx, kept.clone()).await?;
         let figures = kept.clone();
         let figure = move || figures.hits.figure(figures.entries.weight());
-        ctx.standing.tell("cache", figure);
+        ctx.status.report("cache", figure);
         Ok(Self(Some(kept)))
     }
 
@@ -373,7 +377,7 @@ impl Drop for Writing<'_> {
 
 /// Up to where in products' log an answer rests, if it says so.
 fn rests_on(headers: &HeaderMap) -> Option<u64> {
-    let said = headers.get(edge::APPLIED)?.to_str().ok()?;
+    let said = headers.get(cache_tags::APPLIED)?.to_str().ok()?;
     said.split_once('=')
         .filter(|(service, _)| *service == SOURCE)?
         .1

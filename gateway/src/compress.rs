@@ -1,6 +1,6 @@
 //! Answers in fewer bytes, for clients that understand them (RFC 9110 §8.4, §12.5.3).
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `accept` | which coding the client would rather have |
 //! | `tags` | one version under one tag for each coding, and back again |

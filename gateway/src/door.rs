@@ -4,7 +4,7 @@
 //! HTTP/2 is told by ALPN (RFC 7301), in the clear by its preface (RFC 9113 §3.3),
 //! which is looked at without being taken, so that HTTP/1.1 loses nothing by it.
 //!
-//! **Invariants:** whoever does not say what they speak within their patience is
+//! **Invariants:** whoever does not say what they speak within their timeout is
 //! cut; what a client may have open, pending or half sent is bounded in both
 //! protocols; told to end, a connection answers what was asked of it, says that it
 //! ends (`Connection: close`, `GOAWAY`), and ends.
@@ -33,11 +33,11 @@ use crate::tls::Tls;
 use crate::wire::{Framing, Wire};
 
 /// How long a client may take until it is known what it speaks.
-const GREETING_PATIENCE: Duration = Duration::from_secs(10);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an HTTP/1.1 connection may be used once more when all are to end.
 /// Closing an idle one at once would lose the request that is on its way.
-const LAST_REQUEST_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause before a preface that came in part is looked at
 /// again.
@@ -64,10 +64,10 @@ const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How often a silent HTTP/2 client is asked whether it is there, and how long it
 /// may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_PATIENCE: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an HTTP/2 connection may go on without a new request.
-const LULL_PATIENCE: Duration = Duration::from_secs(60);
+const LULL_TIMEOUT: Duration = Duration::from_secs(60);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -98,7 +98,7 @@ impl Door {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
             .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_PATIENCE);
+            .keep_alive_timeout(PING_TIMEOUT);
         Self { one, two, tls }
     }
 
@@ -233,14 +233,14 @@ where
 /// Returns when an HTTP/1.1 connection should end, a moment after `stop`.
 async fn told(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(LAST_REQUEST_PATIENCE).await;
+    tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
 }
 
 /// Returns when no request has begun for a while.
 async fn lull(begun: &AtomicU64) {
     let mut before = begun.load(Ordering::Relaxed);
     loop {
-        tokio::time::sleep(LULL_PATIENCE).await;
+        tokio::time::sleep(LULL_TIMEOUT).await;
         let now = begun.load(Ordering::Relaxed);
         if now == before {
             return;
@@ -258,7 +258,7 @@ async fn greeted<T>(
     tokio::select! {
         biased;
         first = first => first,
-        () = tokio::time::sleep(GREETING_PATIENCE) => late("the client did not say what it speaks"),
+        () = tokio::time::sleep(GREETING_TIMEOUT) => late("the client did not say what it speaks"),
         () = told(stop) => late("the client had said nothing when all was ended"),
     }
 }

@@ -33,12 +33,12 @@ pub enum Error {
         why: String,
     },
     /// It did not answer, or not go on, in time.
-    #[error("{service} was silent for {patience:?}")]
+    #[error("{service} was silent for {timeout:?}")]
     Late {
         /// Which service.
         service: &'static str,
         /// What it was given.
-        patience: Duration,
+        timeout: Duration,
     },
     /// The client's body went over its route's bound.
     #[error("the body has more than {bytes_max} bytes")]
@@ -47,10 +47,10 @@ pub enum Error {
         bytes_max: u64,
     },
     /// The client's body came too slowly.
-    #[error("the client's body is too slow: it stood still for {patience:?}")]
+    #[error("the client's body is too slow: it stood still for {timeout:?}")]
     Slow {
         /// What it was given.
-        patience: Duration,
+        timeout: Duration,
     },
     /// The client's body ended early or was malformed.
     #[error("the client's body cannot be read: {why}")]
@@ -103,13 +103,13 @@ impl From<Error> for Problem {
             )
             .member("service", service)
             .because(&error),
-            Error::Late { service, patience } => Self::new(
+            Error::Late { service, timeout } => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
                 "It took too long",
                 format!(
                     "no answer from `{service}` within {} s; whether anything was written is unknown",
-                    patience.as_secs()
+                    timeout.as_secs()
                 ),
             )
             .member("service", service)

@@ -38,7 +38,7 @@ const END_TO_END: [HeaderName; 4] = [AUTHORIZATION, HOST, CONTENT_LENGTH, CONTEN
 const IDENTITY_PREFIXES: [&str; 5] = [
     "x-forwarded-",
     "x-konbini-",
-    chassis::edge::PREFIX,
+    chassis::cache_tags::PREFIX,
     "x-user-",
     "x-roles",
 ];

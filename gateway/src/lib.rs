@@ -4,12 +4,12 @@
 //! is checked, and it is streamed to whoever is alive; the answer is streamed
 //! back. Services check tokens again and believe no header of the gateway's.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `routes` | which prefix belongs to which service, and its bounds |
 //! | `listen` | where it listens: at its own sockets, or at some handed over |
 //! | `workers` | the threads that connections live on |
-//! | `server` | connections: their number, their patience, their end |
+//! | `server` | connections: their number, their timeout, their end |
 //! | `door` | what a connection speaks: HTTP/1.1 or HTTP/2, in the clear or not |
 //! | `tls` | certificates, and how they stay fresh |
 //! | `proxy` | a request's way from the door to a service and back |

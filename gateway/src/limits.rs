@@ -25,7 +25,7 @@ use chassis::Problem;
 use chassis::config;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 
 use crate::client::{Client, Proxies, network};
 use crate::pace::Pace;
@@ -96,13 +96,13 @@ impl Limits {
     /// How slow the body of a request may be.
     pub(crate) fn body_pace(&self) -> Pace {
         let limits = &self.settings;
-        Pace::new(limits.body_patience(), limits.slowest_bytes_per_second)
+        Pace::new(limits.body_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// How slow a reader of answers may be.
     pub(crate) fn write_pace(&self) -> Pace {
         let limits = &self.settings;
-        Pace::new(limits.write_patience(), limits.slowest_bytes_per_second)
+        Pace::new(limits.write_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// A place for a connection; `None`: its address has enough.

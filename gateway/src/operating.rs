@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chassis::Problem;
-use chassis::operating::Standing;
+use chassis::operating::ServiceStatus;
 use chassis::page::cursor;
 use data_encoding::BASE64URL_NOPAD;
 use futures::future::join_all;
@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 
 use crate::body::{Body, RequestBody};
 use crate::pages::json_page;
-use crate::routes::{Patience, SERVICES};
+use crate::routes::{SERVICES, Timeout};
 use crate::upstream::{Instances, Upstreams, Wait};
 
 /// How long a service may take to say how it stands.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a service says of itself, in bytes: a hundred of the largest events.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -34,7 +34,7 @@ type Places = BTreeMap<String, Option<String>>;
 
 /// `GET /v1/status`: each service's own words, or why there are none.
 pub(crate) async fn status(
-    own: &Standing,
+    own: &ServiceStatus,
     upstreams: &Upstreams,
     parts: &Parts,
 ) -> Result<Response<Body>, Problem> {
@@ -44,7 +44,7 @@ pub(crate) async fn status(
             service,
             "/v1/status",
             parts.headers.get(AUTHORIZATION),
-            PATIENCE,
+            TIMEOUT,
         )
         .await;
         let absent = |why: String| json!({ "service": service, "state": "absent", "why": why });
@@ -61,8 +61,8 @@ pub(crate) async fn status(
     Ok(json_page(&json!({ "services": services })))
 }
 
-/// `GET /v1/events/parked`: one service's after the other's.
-pub(crate) async fn parked(
+/// `GET /v1/events/dead-letters`: one service's after the other's.
+pub(crate) async fn dead_letters(
     upstreams: &Upstreams,
     parts: &Parts,
 ) -> Result<Response<Body>, Problem> {
@@ -70,7 +70,7 @@ pub(crate) async fn parked(
         .uri
         .query()
         .map_or_else(String::new, |query| format!("?{query}"));
-    let target = format!("/v1/events/parked{query}");
+    let target = format!("/v1/events/dead-letters{query}");
     let asked = SERVICES.map(|service| (service, target.clone()));
     let mut items = Vec::new();
     for (_, mut page) in all(upstreams, asked, parts).await? {
@@ -186,7 +186,7 @@ async fn all(
     parts: &Parts,
 ) -> Result<Vec<(&'static str, Value)>, Problem> {
     let asked = asked.into_iter().map(|(service, target)| async move {
-        let said = ask(upstreams, service, &target, parts.headers.get(AUTHORIZATION), PATIENCE).await;
+        let said = ask(upstreams, service, &target, parts.headers.get(AUTHORIZATION), TIMEOUT).await;
         let said = said.map_err(|why| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -210,7 +210,7 @@ pub(crate) async fn ask(
     service: &'static str,
     target: &str,
     credentials: Option<&HeaderValue>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Value, String> {
     let mut request = Request::new(RequestBody::empty());
     *request.uri_mut() = Uri::try_from(target).map_err(|error| error.to_string())?;
@@ -219,15 +219,15 @@ pub(crate) async fn ask(
     if let Some(credentials) = credentials {
         headers.insert(AUTHORIZATION, credentials.clone());
     }
-    let wait = Wait::begin(Patience::Total(patience));
+    let wait = Wait::begin(Timeout::Total(timeout));
     let response = upstreams
         .send(service, Instances::Newest, &wait, request)
         .await
         .map_err(|error| error.to_string())?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
-    let late = |_| format!("no answer within {} s", patience.as_secs());
-    let body = tokio::time::timeout(patience, body).await.map_err(late)?;
+    let late = |_| format!("no answer within {} s", timeout.as_secs());
+    let body = tokio::time::timeout(timeout, body).await.map_err(late)?;
     let body = body.map_err(|error| error.to_string())?.to_bytes();
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == StatusCode::OK {

@@ -1,9 +1,9 @@
 //! How slow a client may be: the time it is waited for has to be bought with
 //! bytes.
 //!
-//! A client starts with some patience. Waiting for it uses that up, and each byte
+//! A client starts with some timeout. Waiting for it uses that up, and each byte
 //! buys a little back, never beyond what it started with. So a pause is forgiven
-//! as long as it is no longer than the patience, and a byte a second is not enough
+//! as long as it is no longer than the timeout, and a byte a second is not enough
 //! to stay. Time in which nobody waits for it does not count.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// One client's patience.
+/// One client's timeout.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    patience: Duration,
+    timeout: Duration,
     bytes_per_second: u32,
     left: Duration,
     waiting_since: Option<Instant>,
@@ -26,20 +26,20 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// `patience`, bought back at `bytes_per_second`.
-    pub(crate) fn new(patience: Duration, bytes_per_second: u32) -> Self {
+    /// `timeout`, bought back at `bytes_per_second`.
+    pub(crate) fn new(timeout: Duration, bytes_per_second: u32) -> Self {
         Self {
-            patience,
+            timeout,
             bytes_per_second,
-            left: patience,
+            left: timeout,
             waiting_since: None,
             alarm: None,
         }
     }
 
     /// How long it may make no progress.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// It is being waited for; ready when that has taken too long.
@@ -61,10 +61,10 @@ impl Pace {
         if let Some(since) = self.waiting_since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
         }
-        if self.left < self.patience {
+        if self.left < self.timeout {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             let bought = Duration::from_secs(1) * bytes / self.bytes_per_second;
-            self.left = self.patience.min(self.left + bought);
+            self.left = self.timeout.min(self.left + bought);
         }
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const TIMEOUT: Duration = Duration::from_millis(50);
 
     /// Whether it is still waited for after so long.
     async fn is_waited_for(pace: &mut Pace, pause: Duration) -> bool {
@@ -158,35 +158,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_byte_now_and_then_is_too_slow() {
-        let mut pace = Pace::new(PATIENCE, 1024);
+        let mut pace = Pace::new(TIMEOUT, 1024);
         let started = Instant::now();
-        while is_waited_for(&mut pace, PATIENCE / 5).await {
+        while is_waited_for(&mut pace, TIMEOUT / 5).await {
             pace.moved(1);
-            assert!(started.elapsed() < 100 * PATIENCE, "a byte is enough");
+            assert!(started.elapsed() < 100 * TIMEOUT, "a byte is enough");
         }
-        assert!(started.elapsed() >= PATIENCE);
+        assert!(started.elapsed() >= TIMEOUT);
     }
 
     #[tokio::test]
     async fn a_pause_is_forgiven_and_nobody_waiting_is_none() {
         let mut pace = Pace::new(Duration::from_secs(3600), 1024);
         for _ in 0..3 {
-            assert!(is_waited_for(&mut pace, PATIENCE).await);
+            assert!(is_waited_for(&mut pace, TIMEOUT).await);
             assert!(pace.waiting_since.is_some());
             pace.moved(1024);
-            assert_eq!(pace.left, pace.patience, "bought back");
+            assert_eq!(pace.left, pace.timeout, "bought back");
         }
         pace.moved(1);
-        assert_eq!(pace.left, pace.patience, "and no more than that");
+        assert_eq!(pace.left, pace.timeout, "and no more than that");
     }
 
     #[tokio::test]
     async fn who_does_not_read_is_cut() {
         let (_unread, end) = tokio::io::duplex(16);
-        let mut paced = Paced::new(end, Pace::new(PATIENCE, 1024));
+        let mut paced = Paced::new(end, Pace::new(TIMEOUT, 1024));
         let started = Instant::now();
         let error = paced.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(started.elapsed() >= PATIENCE);
+        assert!(started.elapsed() >= TIMEOUT);
     }
 }

@@ -20,7 +20,7 @@ use crate::routes::SERVICES;
 use crate::upstream::Upstreams;
 
 /// How long a service may take to say whether it is ready.
-const READY_PATIENCE: Duration = Duration::from_secs(1);
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One of the gateway's own pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) enum Page {
     /// What happened in all of them.
     Events,
     /// What they could not handle.
-    Parked,
+    DeadLetters,
     /// The console, and what it is made of.
     Console,
     ConsoleScript,
@@ -74,7 +74,7 @@ impl Page {
         Self::Docs,
         Self::Status,
         Self::Events,
-        Self::Parked,
+        Self::DeadLetters,
         Self::Console,
         Self::ConsoleScript,
         Self::ConsoleStyle,
@@ -95,7 +95,7 @@ impl Page {
             Self::Docs => "/docs",
             Self::Status => "/v1/status",
             Self::Events => "/v1/events",
-            Self::Parked => "/v1/events/parked",
+            Self::DeadLetters => "/v1/events/dead-letters",
             Self::Console => "/_/",
             Self::ConsoleScript => "/_/console.js",
             Self::ConsoleStyle => "/_/console.css",
@@ -114,7 +114,7 @@ pub(crate) async fn readyz(
     upstreams: &Upstreams,
 ) -> Result<Response<Body>, Problem> {
     let asked = SERVICES.map(|service| async move {
-        let said = ask(upstreams, service, "/readyz", None, READY_PATIENCE).await;
+        let said = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
         (service, said.map(|_| ()))
     });
     let mut all = join_all(asked).await;
@@ -205,7 +205,7 @@ fn of_type(kind: &'static str, body: Bytes) -> Response<Body> {
 mod tests {
     use super::*;
     use chassis::Role;
-    use mesh::Id;
+    use model::Id;
 
     #[test]
     fn metrics_are_for_this_host_and_admins() {

@@ -10,14 +10,14 @@ use std::time::Instant;
 use chassis::caller::{admin, identify};
 use chassis::context::{Context, Health};
 use chassis::http::{REQUEST_ID, request_id};
-use chassis::operating::Standing;
+use chassis::operating::ServiceStatus;
 use chassis::{Problem, Trust, trace};
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Held, Line, Watched};
@@ -30,7 +30,7 @@ use crate::error::too_large;
 use crate::limits::{Limits, Rates};
 use crate::metrics::Metrics;
 use crate::pages::{self, Page};
-use crate::routes::{self, Patience, Route, Token};
+use crate::routes::{self, Route, Timeout, Token};
 use crate::server::Peer;
 use crate::shed::{Flight, Shed};
 use crate::upstream::{Upstreams, Wait};
@@ -44,7 +44,7 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub(crate) struct Gateway {
     trust: Trust,
     health: Health,
-    standing: Standing,
+    status: ServiceStatus,
     upstreams: Upstreams,
     cache: Cache,
     metrics: Metrics,
@@ -108,7 +108,7 @@ impl Gateway {
         Self {
             trust: ctx.trust.clone(),
             health: ctx.health.clone(),
-            standing: ctx.standing.clone(),
+            status: ctx.status.clone(),
             upstreams,
             cache,
             metrics: Metrics::new(Target::labels()),
@@ -284,15 +284,15 @@ impl Gateway {
             Page::ConsoleStyle => Ok(pages::console_style()),
             Page::Status => {
                 self.require_admin(parts).await?;
-                operating::status(&self.standing, &self.upstreams, parts).await
+                operating::status(&self.status, &self.upstreams, parts).await
             }
             Page::Events => {
                 self.require_admin(parts).await?;
                 operating::events(&self.upstreams, parts).await
             }
-            Page::Parked => {
+            Page::DeadLetters => {
                 self.require_admin(parts).await?;
-                operating::parked(&self.upstreams, parts).await
+                operating::dead_letters(&self.upstreams, parts).await
             }
         }
     }
@@ -339,13 +339,13 @@ impl Gateway {
         }
         // What hyper keeps there is about the client's connection.
         parts.extensions.clear();
-        let wait = Wait::begin(route.patience);
+        let wait = Wait::begin(route.timeout);
         let body = RequestBody::new(body, route.body_bytes_max, wait.progress())
             .held_back(is_held_back)
             .announced(flight.arrival());
-        let body = match route.patience {
-            Patience::Total(_) => body.paced(self.limits.body_pace()),
-            Patience::Idle(_) => body,
+        let body = match route.timeout {
+            Timeout::Total(_) => body.paced(self.limits.body_pace()),
+            Timeout::Idle(_) => body,
         };
         let request = Request::from_parts(parts, body);
         let sent = self

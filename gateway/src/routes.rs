@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use chassis::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_PATIENCE};
+use chassis::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT};
 
 use crate::upstream::Instances;
 
@@ -20,14 +20,14 @@ pub(crate) const SERVICES: [&str; 4] = ["users", "products", "orders", "notifica
 
 /// A little longer than a service gives itself, so that its own refusal, which
 /// knows more, comes first.
-const ANSWER_PATIENCE: Duration = REQUEST_PATIENCE.saturating_add(Duration::from_secs(5));
+const ANSWER_TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// How long an import may make no progress: a slow disk behind a full queue.
-const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long an answer may be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum Timeout {
     /// From the moment the request is sent, its body included.
     Total(Duration),
     /// From the last piece of the request's body that was passed on.
@@ -60,7 +60,7 @@ pub(crate) struct Route {
     /// The largest request body.
     pub(crate) body_bytes_max: u64,
     /// How long until the answer's head.
-    pub(crate) patience: Patience,
+    pub(crate) timeout: Timeout,
     /// Which instances of the service can answer.
     pub(crate) instances: Instances,
     /// Whether its answer only ends because somebody ends it.
@@ -95,7 +95,7 @@ const fn public(prefix: &'static str, service: &'static str) -> Route {
         service,
         token: Token::Optional,
         body_bytes_max: JSON_BODY_BYTES_MAX as u64,
-        patience: Patience::Total(ANSWER_PATIENCE),
+        timeout: Timeout::Total(ANSWER_TIMEOUT),
         instances: Instances::Newest,
         endless: false,
     }
@@ -117,7 +117,7 @@ const fn proven_by_body(prefix: &'static str, service: &'static str) -> Route {
 const fn bulk(prefix: &'static str, service: &'static str) -> Route {
     Route {
         body_bytes_max: IMPORT_BODY_BYTES_MAX,
-        patience: Patience::Idle(IMPORT_PATIENCE),
+        timeout: Timeout::Idle(IMPORT_TIMEOUT),
         ..private(prefix, service)
     }
 }
@@ -133,7 +133,7 @@ static EVENTS: [Route; 4] = [
 /// The route of a request for the events of one service, if it is one.
 pub(crate) fn find_events(path: &str, query: Option<&str>) -> Option<&'static Route> {
     let below = path.strip_prefix("/v1/events")?;
-    let service = match below.strip_prefix("/parked/") {
+    let service = match below.strip_prefix("/dead-letters/") {
         Some(id) => id.split('.').next()?,
         None if below.is_empty() => source(query?)?,
         None => return None,

@@ -4,13 +4,13 @@
 //! kernel's queue, and those of an address that has enough are closed at once; a
 //! client that is too slow to send a head or to read is cut; told to stop, it accepts
 //! none, has the open ones end (`door`), and cuts what is left after
-//! [`DRAIN_PATIENCE`].
+//! [`DRAIN_TIMEOUT`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::limits::DRAIN_PATIENCE;
+use chassis::limits::DRAIN_TIMEOUT;
 use http::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     let limits = gateway.limits().clone();
     let connections_max = limits.settings().connections as usize;
     let mut http = http1::Builder::new();
-    http.header_read_timeout(limits.settings().head_patience())
+    http.header_read_timeout(limits.settings().head_timeout())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
     let door = Arc::new(Door::new(http, HEAD_BYTES_MAX, tls));
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
     }
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
-    let ended = tokio::time::timeout(DRAIN_PATIENCE, ended).await;
+    let ended = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
     if ended.is_err() {
         // Dropping the set cuts whoever is not done.
         tracing::warn!(connections = connections.len(), "cut at the end");

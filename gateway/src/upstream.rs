@@ -1,7 +1,7 @@
 //! Who is where, and how they are asked. A service in this very process is called
 //! without a connection.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `choice` | which instance is asked |
 //! | `instance` | one of them: how it is asked, what may be repeated |
@@ -82,7 +82,7 @@ impl Upstreams {
         upstreams.learn(changes.borrow_and_update().values());
         let (seen, stop) = (upstreams.clone(), ctx.stop.clone());
         ctx.tasks.spawn(async move {
-            let mut tidying = tokio::time::interval(pool::IDLE_PATIENCE);
+            let mut tidying = tokio::time::interval(pool::IDLE_TIMEOUT);
             loop {
                 tokio::select! {
                     changed = changes.changed() => match changed {

@@ -28,7 +28,7 @@ use tokio::time::Sleep;
 
 /// How long a refused client may go on writing before its connection is closed, so
 /// that it reads the refusal: to close with bytes unread is to reset (RFC 9112 §9.6).
-const LINGER_PATIENCE: Duration = Duration::from_secs(2);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What one connection's requests have to know of its bytes.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +94,7 @@ impl<IO: AsyncWrite + Unpin> Wire<IO> {
             }
         }
         self.refusal = None;
-        self.lingering = Some(Box::pin(tokio::time::sleep(LINGER_PATIENCE)));
+        self.lingering = Some(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)));
         Poll::Ready(Ok(()))
     }
 }

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use store::{Read, Store, Table, Tx};
 
-use crate::{Event, Mark, Parked, Recorded, now, parked};
+use crate::{DeadLetter, Event, Mark, Recorded, dead_letters};
+use model::now;
 
 /// lane (`follower/source`) → the last event whose effect is in this store.
 const CURSORS: Table<String, Mark> = Table::new("cursors");
@@ -49,7 +50,7 @@ pub(crate) fn apply_page(
     let mut cursor = tx.get(CURSORS, &lane.to_owned())?.unwrap_or_default();
     let mut next = Next::Wait;
     // Nearly always nothing is, and then no event is asked for its key.
-    let mut any_parked = parked::any(tx, lane)?;
+    let mut any_dead_letter = dead_letters::any(tx, lane)?;
     for recorded in events {
         if recorded.seq <= cursor.seq {
             continue;
@@ -58,7 +59,7 @@ pub(crate) fn apply_page(
             next = Next::Ask;
             break;
         }
-        let taken = if any_parked {
+        let taken = if any_dead_letter {
             take_in(tx, lane, recorded, handler)
         } else {
             handle(tx, recorded, handler)
@@ -67,7 +68,7 @@ pub(crate) fn apply_page(
             Ok(()) => {}
             Err(Refusal::Never(reason)) if parks => {
                 park(tx, lane, recorded, reason)?;
-                any_parked = true;
+                any_dead_letter = true;
             }
             Err(reason) => {
                 tracing::error!(
@@ -92,7 +93,7 @@ fn take_in(
     recorded: &Recorded,
     handler: &Handler,
 ) -> Result<(), Refusal> {
-    if parked::holds(tx, lane, &Event::key_of(&recorded.body))? {
+    if dead_letters::holds(tx, lane, &Event::key_of(&recorded.body))? {
         return Err(Refusal::Never(
             "an earlier event of its key is parked".into(),
         ));
@@ -122,43 +123,43 @@ fn park(
 ) -> Result<(), store::Error> {
     tracing::error!(lane, seq = recorded.seq, reason, "an event was parked");
     let key = Event::key_of(&recorded.body);
-    let parked = Parked { recorded: recorded.clone(), key, reason, at: now() };
-    parked::park(tx, lane, &parked)
+    let parked = DeadLetter { recorded: recorded.clone(), key, reason, at: now() };
+    dead_letters::park(tx, lane, &parked)
 }
 
 /// Handles the parked events of the key of the one at `seq` again, oldest first.
 /// What was handled before one is refused stays handled.
-pub(crate) fn retry_parked(
+pub(crate) fn retry_dead_letter(
     tx: &mut Tx<'_>,
     lane: &str,
     seq: u64,
     handler: &Handler,
 ) -> Result<(), Refusal> {
-    let waiting = parked::of_same_key(tx, lane, seq)?;
+    let waiting = dead_letters::of_same_key(tx, lane, seq)?;
     if waiting.is_empty() {
-        return Err(nothing_parked(lane, seq));
+        return Err(no_dead_letter(lane, seq));
     }
     for (place, parked) in waiting.iter().enumerate() {
         match handle(tx, &parked.recorded, handler) {
             Err(Refusal::Never(_)) if place > 0 => return Ok(()),
             handled => handled?,
         }
-        parked::release(tx, lane, parked)?;
+        dead_letters::release(tx, lane, parked)?;
     }
     Ok(())
 }
 
 /// Gives one parked event up, doing what is done `instead` of handling it. Nothing
 /// keeps an event that is to go.
-pub(crate) fn discard_parked(
+pub(crate) fn discard_dead_letter(
     tx: &mut Tx<'_>,
     lane: &str,
     seq: u64,
     instead: &Handler,
 ) -> Result<(), Refusal> {
-    let waiting = parked::of_same_key(tx, lane, seq)?;
-    let parked = waiting.iter().find(|parked| parked.recorded.seq == seq);
-    let parked = parked.ok_or_else(|| nothing_parked(lane, seq))?;
+    let waiting = dead_letters::of_same_key(tx, lane, seq)?;
+    let parked = waiting.iter().find(|letter| letter.recorded.seq == seq);
+    let parked = parked.ok_or_else(|| no_dead_letter(lane, seq))?;
     match handle(tx, &parked.recorded, instead) {
         Err(Refusal::Never(reason)) => {
             tracing::warn!(
@@ -170,9 +171,9 @@ pub(crate) fn discard_parked(
         }
         handled => handled?,
     }
-    Ok(parked::release(tx, lane, parked)?)
+    Ok(dead_letters::release(tx, lane, parked)?)
 }
 
-fn nothing_parked(lane: &str, seq: u64) -> Refusal {
+fn no_dead_letter(lane: &str, seq: u64) -> Refusal {
     Refusal::Never(format!("nothing is parked at {lane}/{seq}"))
 }

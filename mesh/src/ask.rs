@@ -16,7 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{CodePurpose, Id, Mesh, TransportError, kinds};
+use crate::{Mesh, TransportError};
+use model::{CodePurpose, Id, kinds};
 
 /// Answers being made at one time, a service and kind of question.
 const ANSWERS_AT_ONCE_MAX: usize = 16;
@@ -87,12 +88,12 @@ impl Ask for CodeOf {
 }
 
 impl Mesh {
-    /// Asks; `None` when there was no answer within `patience`, or none that this
+    /// Asks; `None` when there was no answer within `timeout`, or none that this
     /// program understands.
-    pub async fn ask<Q: Ask>(&self, question: &Q, patience: Duration) -> Option<Q::Answer> {
+    pub async fn ask<Q: Ask>(&self, question: &Q, timeout: Duration) -> Option<Q::Answer> {
         let body = rmp_serde::to_vec_named(question).ok()?;
         let topic = self.topic("ask", &format!("{}/{}", Q::OF, Q::WHAT));
-        let answer = self.transport().ask(&topic, body, patience).await?;
+        let answer = self.transport().ask(&topic, body, timeout).await?;
         rmp_serde::from_slice(&answer).ok()
     }
 

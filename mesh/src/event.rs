@@ -9,7 +9,8 @@ use blake2::{Blake2b, Digest};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fact, Mark, Time};
+use crate::Mark;
+use model::{Fact, Time};
 
 /// A running hash over a log, BLAKE2b-128 (RFC 7693) of the previous hash and the
 /// event's bytes; all zero before the first event.
@@ -159,7 +160,7 @@ pub(crate) fn chain(before: &Hash, body: &[u8]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Id, kinds};
+    use model::{Id, kinds};
 
     fn placed() -> Event {
         let fact = Fact::OrderConfirmed {

@@ -1,7 +1,7 @@
 //! Applies another service's log to one's own store, exactly once.
 //!
 //! A follower subscribes first, then asks the log from its cursor, then waits
-//! for rings. An event whose place is at or below the cursor is done; the one
+//! for announcements. An event whose place is at or below the cursor is done; the one
 //! right after it, in the same history, is applied; anything else means "ask the
 //! log, never guess".
 //!
@@ -19,12 +19,14 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::apply::{Handler, Next, apply_page, cursor, discard_parked, retry_parked};
-use crate::page::{PAGE_EVENTS_MAX, PageAnswer, PageQuestion, Ring, pack, unpack};
-use crate::{Event, Mark, Mesh, Parked, Recorded, Refusal, Subscription, TransportError, parked};
+use crate::apply::{Handler, Next, apply_page, cursor, discard_dead_letter, retry_dead_letter};
+use crate::page::{Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, pack, unpack};
+use crate::{
+    DeadLetter, Event, Mark, Mesh, Recorded, Refusal, Subscription, TransportError, dead_letters,
+};
 
 /// How long one question to a source may take before it counts as absent.
-const ASK_PATIENCE: Duration = Duration::from_secs(2);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often a follower asks although nothing rang.
 const POLL_EVERY: Duration = Duration::from_secs(5);
@@ -90,17 +92,18 @@ impl Follower {
         stop: CancellationToken,
     ) -> Result<Following, TransportError> {
         let topic = self.mesh.topic("events", self.source);
-        let rings = self.mesh.transport().subscribe(&topic).await?;
+        let announcements = self.mesh.transport().subscribe(&topic).await?;
         let lane: Arc<str> = format!("{}/{}", self.name, self.source).into();
         let cursor =
             cursor(&self.store, &lane).map_err(|error| TransportError(error.to_string()))?;
         let (commands, inbox) = flume::bounded(COMMANDS_MAX);
-        let (state, seen) = watch::channel(State::Waiting { cursor });
+        let (state, seen) = watch::channel(FollowerState::Waiting { cursor });
         let (source, store) = (self.source, self.store.clone());
         let following = Following { source, lane: lane.clone(), store, commands, state: seen };
         let run = Run { follower: self, lane, cursor, state };
         tasks.spawn(async move {
-            stop.run_until_cancelled(run.run(rings, inbox)).await;
+            stop.run_until_cancelled(run.run(announcements, inbox))
+                .await;
         });
         Ok(following)
     }
@@ -108,7 +111,7 @@ impl Follower {
 
 /// How a follower stands to its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum FollowerState {
     /// The source has not answered since this process started.
     Waiting {
         /// The last event applied.
@@ -128,7 +131,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl FollowerState {
     /// Whether everything the source has told of is applied.
     pub fn is_caught_up(&self) -> bool {
         matches!(self, Self::Following { cursor, tail } if cursor.seq >= tail.seq)
@@ -148,7 +151,7 @@ pub struct Following {
     lane: Arc<str>,
     store: Store,
     commands: flume::Sender<Command>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<FollowerState>,
 }
 
 impl Following {
@@ -163,7 +166,7 @@ impl Following {
     }
 
     /// How it stands now.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> FollowerState {
         self.state.borrow().clone()
     }
 
@@ -177,29 +180,29 @@ impl Following {
 
     /// Applies everything that was in the source's log when this was called:
     /// before refusing for want of something just made elsewhere. `false` when
-    /// that did not succeed within `patience`.
-    pub async fn catch_up(&self, patience: Duration) -> bool {
+    /// that did not succeed within `timeout`.
+    pub async fn catch_up(&self, timeout: Duration) -> bool {
         let (done, answer) = oneshot::channel();
         if self.commands.try_send(Command::CatchUp(done)).is_err() {
             return false;
         }
-        matches!(tokio::time::timeout(patience, answer).await, Ok(Ok(true)))
+        matches!(tokio::time::timeout(timeout, answer).await, Ok(Ok(true)))
     }
 
     /// What is parked, oldest first, at most `count_max` events.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn parked(&self, count_max: usize) -> Result<Vec<Parked>, store::Error> {
-        parked::list(&self.store, &self.lane, count_max)
+    pub fn dead_letters(&self, count_max: usize) -> Result<Vec<DeadLetter>, store::Error> {
+        dead_letters::list(&self.store, &self.lane, count_max)
     }
 
     /// Whether event `seq` of the source is parked.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn is_parked(&self, seq: u64) -> Result<bool, store::Error> {
-        parked::contains(&self.store, &self.lane, seq)
+    pub fn is_dead_letter(&self, seq: u64) -> Result<bool, store::Error> {
+        dead_letters::contains(&self.store, &self.lane, seq)
     }
 
     /// Handles the parked events of the key of event `seq` again, oldest first,
@@ -236,14 +239,14 @@ struct Run {
     follower: Follower,
     lane: Arc<str>,
     cursor: Mark,
-    state: watch::Sender<State>,
+    state: watch::Sender<FollowerState>,
 }
 
 impl Run {
     /// Asks at once, then whenever something is missing, and now and then. While
     /// the source is absent, which it may be for as long as it likes, it is asked
-    /// ever more rarely; commands and rings are heard all the same.
-    async fn run(mut self, rings: Subscription<Vec<u8>>, inbox: flume::Receiver<Command>) {
+    /// ever more rarely; commands and announcements are heard all the same.
+    async fn run(mut self, announcements: Subscription<Vec<u8>>, inbox: flume::Receiver<Command>) {
         let (mut wait, mut pause) = (Duration::ZERO, RETRY.0);
         loop {
             let next = tokio::select! {
@@ -253,7 +256,7 @@ impl Run {
                     self.obey(command, &inbox).await;
                     Next::Wait
                 }
-                Ok(ring) = rings.messages.recv_async() => self.hear(ring, &rings).await,
+                Ok(announcement) = announcements.messages.recv_async() => self.hear(announcement, &announcements).await,
                 () = tokio::time::sleep(wait) => Next::Ask,
             };
             if next == Next::Ask {
@@ -265,19 +268,24 @@ impl Run {
         }
     }
 
-    /// Takes in a ring and whatever else rang meanwhile, in one transaction.
-    async fn hear(&mut self, first: Vec<u8>, rings: &Subscription<Vec<u8>>) -> Next {
-        let queued = std::iter::once(first).chain(rings.messages.try_iter());
-        let rings: Option<Vec<Ring>> = queued
+    /// Takes in a announcement and whatever else rang meanwhile, in one transaction.
+    async fn hear(&mut self, first: Vec<u8>, announcements: &Subscription<Vec<u8>>) -> Next {
+        let queued = std::iter::once(first).chain(announcements.messages.try_iter());
+        let announcements: Option<Vec<Announcement>> = queued
             .take(PAGE_EVENTS_MAX)
             .map(|message| unpack(&message))
             .collect();
-        let Some(rings) = rings else {
+        let Some(announcements) = announcements else {
             // One that this version cannot read still rang.
             return Next::Ask;
         };
-        let tail = rings.last().map_or(self.cursor, |ring| ring.tail);
-        let mut events: Vec<_> = rings.into_iter().flat_map(|ring| ring.events).collect();
+        let tail = announcements
+            .last()
+            .map_or(self.cursor, |announcement| announcement.tail);
+        let mut events: Vec<_> = announcements
+            .into_iter()
+            .flat_map(|announcement| announcement.events)
+            .collect();
         events.sort_by_key(|event| event.seq);
         events.truncate(PAGE_EVENTS_MAX);
         let next = self.apply(events).await;
@@ -320,7 +328,7 @@ impl Run {
         loop {
             let question = pack(&PageQuestion { after: self.cursor });
             let transport = self.follower.mesh.transport();
-            let answer = transport.ask(&topic, question, ASK_PATIENCE).await?;
+            let answer = transport.ask(&topic, question, ASK_TIMEOUT).await?;
             match unpack(&answer)? {
                 PageAnswer::Diverged { tail } => {
                     self.stop_following(tail);
@@ -346,7 +354,7 @@ impl Run {
     /// Applies what continues the cursor, in one transaction.
     async fn apply(&mut self, events: Vec<Recorded>) -> Next {
         let done = self.cursor.seq;
-        if matches!(&*self.state.borrow(), State::Stopped { .. }) {
+        if matches!(&*self.state.borrow(), FollowerState::Stopped { .. }) {
             return Next::Ask;
         }
         if events.iter().all(|event| event.seq <= done) {
@@ -375,7 +383,7 @@ impl Run {
         let (lane, handler) = (self.lane.clone(), self.follower.handler.clone());
         let store = &self.follower.store;
         store
-            .write_when_free(move |tx| retry_parked(tx, &lane, seq, &*handler))
+            .write_when_free(move |tx| retry_dead_letter(tx, &lane, seq, &*handler))
             .await
     }
 
@@ -383,13 +391,13 @@ impl Run {
         let (lane, instead) = (self.lane.clone(), self.follower.instead.clone());
         let store = &self.follower.store;
         store
-            .write_when_free(move |tx| discard_parked(tx, &lane, seq, &*instead))
+            .write_when_free(move |tx| discard_dead_letter(tx, &lane, seq, &*instead))
             .await
     }
 
     fn stand(&self, tail: Mark) {
         let cursor = self.cursor;
-        let state = State::Following { cursor, tail };
+        let state = FollowerState::Following { cursor, tail };
         self.state.send_if_modified(|before| {
             let changed = *before != state;
             *before = state;
@@ -404,7 +412,7 @@ impl Run {
             self.follower.source, self.cursor.seq, tail.seq, self.follower.source,
         );
         let changed = self.state.send_if_modified(|state| {
-            let stopped = State::Stopped { why: why.clone() };
+            let stopped = FollowerState::Stopped { why: why.clone() };
             let changed = *state != stopped;
             *state = stopped;
             changed

@@ -6,10 +6,9 @@
 //! advances its cursor in one transaction; whoever missed the ring asks the log.
 //! **The log is the letter, pub/sub is the doorbell.**
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
-//! | `id`, `time`, `money` | the words all services share |
-//! | `event`, `fact` | the envelope and the published language |
+//! | `event` | the envelope of a fact |
 //! | `log` | the durable, gap-free log in the caller's store |
 //! | `page` | what travels: events, marks, questions and answers |
 //! | `source` | publishes a log and answers for it |
@@ -26,42 +25,31 @@
 
 mod apply;
 mod ask;
+mod dead_letters;
 mod discovery;
 mod endpoints;
 mod event;
-mod fact;
 mod follow;
-mod id;
 mod listen;
 mod local;
 mod log;
-mod money;
 mod page;
-mod parked;
 mod source;
-mod time;
 mod transport;
 mod zenoh;
 
 pub use apply::Refusal;
 pub use ask::{Ask, CodeOf, Contact, ContactOf, OneTimeCode};
+pub use dead_letters::DeadLetter;
 pub use discovery::{Directory, Instance, Presence};
 pub use endpoints::{Endpoints, EndpointsError, MutualTls, socket_path};
 pub use event::{Event, Hash, Recorded};
-pub use fact::{
-    CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
-    RevocationReason, Shortage, UserField,
-};
-pub use follow::{Follower, Following, State};
-pub use id::{Id, Kind, kinds};
-pub use listen::{Listener, Word};
+pub use follow::{Follower, FollowerState, Following};
+pub use listen::{Listener, Update};
 pub use local::{Faults, LocalNetwork};
 pub use log::{Draft, Log};
-pub use money::{Currency, Money};
 pub use page::Mark;
-pub use parked::Parked;
 pub use source::Source;
-pub use time::{Time, now};
 pub use transport::{Guard, Mesh, Question, Sighting, Subscription, Transport, TransportError};
 pub use zenoh::ZenohTransport;
 

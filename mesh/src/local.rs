@@ -168,7 +168,7 @@ impl Transport for LocalNetwork {
         &'a self,
         topic: &'a str,
         question: Vec<u8>,
-        patience: Duration,
+        timeout: Duration,
     ) -> BoxFuture<'a, Option<Vec<u8>>> {
         async move {
             let (server, lost, there, back) = {
@@ -192,7 +192,7 @@ impl Transport for LocalNetwork {
                 std::future::ready(()).boxed()
             });
             server.try_send(Question { body: question, reply }).ok()?;
-            let answer = tokio::time::timeout(patience, answer).await.ok()?.ok()?;
+            let answer = tokio::time::timeout(timeout, answer).await.ok()?.ok()?;
             pass(back).await;
             Some(answer)
         }

@@ -13,7 +13,8 @@ use store::{Read, Store, Table, Tx};
 
 use crate::event::chain;
 use crate::page::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
-use crate::{Event, Fact, Mark, Recorded, Time};
+use crate::{Event, Mark, Recorded};
+use model::{Fact, Time};
 
 /// seq → the event as it was recorded.
 const LOG: Table<u64, Recorded> = Table::new("log");

@@ -28,7 +28,7 @@ impl store::Record for Mark {}
 /// ends. Without events it is the announcement that keeps a lost last one from
 /// going unnoticed.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Ring {
+pub(crate) struct Announcement {
     pub(crate) events: Vec<Recorded>,
     pub(crate) tail: Mark,
 }

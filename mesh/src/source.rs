@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::page::{PAGE_EVENTS_MAX, PageQuestion, Ring, pack, unpack};
+use crate::page::{Announcement, PAGE_EVENTS_MAX, PageQuestion, pack, unpack};
 use crate::{Log, Mesh, Question, TransportError};
 
 /// How often a source says where its log ends: what bounds the time for which a
@@ -83,10 +83,10 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
             Ok(events) => {
                 published = events.last().map_or(tail.seq, |last| last.seq);
                 // An announcement says where the log ended when nothing was new, so
-                // that whoever hears one from further on knows that it missed a ring.
+                // that whoever hears one from further on knows that it missed a announcement.
                 let tail = if events.is_empty() { tail } else { log.tail() };
-                let ring = Ring { events, tail };
-                if let Err(error) = mesh.transport().publish(&topic, pack(&ring)).await {
+                let announcement = Announcement { events, tail };
+                if let Err(error) = mesh.transport().publish(&topic, pack(&announcement)).await {
                     tracing::warn!(%error, source = log.source(), "events not published; followers will ask");
                 }
             }

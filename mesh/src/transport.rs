@@ -29,12 +29,12 @@ pub trait Transport: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Subscription<Vec<u8>>, TransportError>>;
 
     /// Asks whoever serves `topic`; `None` when nobody answered within
-    /// `patience`: not there, or not yet.
+    /// `timeout`: not there, or not yet.
     fn ask<'a>(
         &'a self,
         topic: &'a str,
         question: Vec<u8>,
-        patience: Duration,
+        timeout: Duration,
     ) -> BoxFuture<'a, Option<Vec<u8>>>;
 
     /// Receives the questions asked of `topic`.

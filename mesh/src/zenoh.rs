@@ -28,7 +28,7 @@ const LAG: Duration = Duration::from_millis(250);
 const LEASE: Duration = Duration::from_secs(3);
 
 /// `close` can hang on a dead link (zenoh issue 2675).
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A Zenoh session.
 pub struct ZenohTransport {
@@ -51,7 +51,7 @@ impl ZenohTransport {
     /// whoever is just coming in: such a peer stays linked to the closed session,
     /// which tells it nothing, and looks for no other while this process lives.
     pub async fn close(&self) {
-        if tokio::time::timeout(CLOSE_PATIENCE, self.session.close())
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.session.close())
             .await
             .is_err()
         {
@@ -137,14 +137,14 @@ impl Transport for ZenohTransport {
         &'a self,
         topic: &'a str,
         question: Vec<u8>,
-        patience: Duration,
+        timeout: Duration,
     ) -> BoxFuture<'a, Option<Vec<u8>>> {
         async move {
             let replies = self
                 .session
                 .get(topic)
                 .payload(question)
-                .timeout(patience)
+                .timeout(timeout)
                 .consolidation(ConsolidationMode::None)
                 .await
                 .ok()?;

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::{PATIENCE, Shop, eventually};
+use crate::world::{Shop, TIMEOUT, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_seen_at_once() {
@@ -57,7 +57,7 @@ async fn seen_from_elsewhere(shop: &Shop, admin: &Person, reader: &Person, path:
         change_price(&elsewhere, path, price).await;
         let answered = Instant::now();
         while reader.get(path).await.body["price"]["amount"] != price {
-            assert!(answered.elapsed() < PATIENCE, "the change is never seen");
+            assert!(answered.elapsed() < TIMEOUT, "the change is never seen");
         }
         delays.push(answered.elapsed());
     }

@@ -14,7 +14,8 @@ use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
 use chassis::{Config, Folder, Open, Role};
 use mesh::store::{Options, Store};
-use mesh::{Draft, Fact, Faults, Id, LocalNetwork, Log, Mesh, Source, kinds, now};
+use mesh::{Draft, Faults, LocalNetwork, Log, Mesh, Source};
+use model::{Fact, Id, kinds, now};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{Client, Method};
@@ -25,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const PRODUCTS: usize = 4;
 const PIECES: i64 = 60;
 const BUYERS: usize = 8;
@@ -64,7 +65,7 @@ impl Part {
         mesh: &Mesh,
         address: &watch::Sender<SocketAddr>,
     ) -> Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let stop = CancellationToken::new();
             let (heard, listening) = oneshot::channel();
@@ -96,7 +97,7 @@ impl Part {
 impl Person {
     /// Sends a request, again and again under the same key until it is decided.
     async fn decided(&self, method: Method, path: &str, key: &str, body: &Value) -> (u16, String) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let address = if path.starts_with("/v1/orders") {
                 *self.door.orders.borrow()
@@ -222,7 +223,7 @@ fn token(keys: &KeyPair, roles: &[Role]) -> String {
 
 /// users, played by a log in which the key of the tokens is published.
 async fn play_users(folder: &Folder, mesh: &Mesh, keys: &KeyPair) -> Store {
-    let room = folder.room("users").unwrap().join("store");
+    let room = folder.data_dir("users").unwrap().join("store");
     let store = Store::open(&room, &Options::default()).unwrap();
     let log = Log::open(store.clone(), "users", now()).await.unwrap();
     let root = folder.root_secret().unwrap();
@@ -245,7 +246,7 @@ async fn play_users(folder: &Folder, mesh: &Mesh, keys: &KeyPair) -> Store {
 async fn ready(door: &Door) {
     for address in [&door.orders, &door.products] {
         let page = format!("http://{}/readyz", *address.borrow());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while door.http.get(&page).send().await.unwrap().status() != 200 {
             assert!(Instant::now() < deadline, "{page} stays unready");
             sleep(Duration::from_millis(10)).await;
@@ -274,7 +275,7 @@ async fn sell(staff: &Person) -> Vec<String> {
 async fn stock_agrees(staff: &Person, products: &[String], held: &BTreeMap<String, (i64, i64)>) {
     for product in products {
         let (reserved, gone) = held.get(product).copied().unwrap_or_default();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let level = staff.get(&format!("/v1/products/{product}/stock")).await;
             let wanted = (&json!(PIECES - gone), &json!(reserved));
@@ -367,7 +368,7 @@ async fn audit(
     placed: Vec<Placed>,
     held: &mut BTreeMap<String, (i64, i64)>,
 ) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while buyer.get("/v1/orders?status=pending").await["items"] != json!([]) {
         assert!(Instant::now() < deadline, "an order stays pending");
         sleep(Duration::from_millis(20)).await;

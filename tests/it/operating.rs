@@ -46,7 +46,7 @@ async fn look(shop: &Shop) {
     let placed = buyer.post("/v1/orders", pieces(&ids[0], 1)).await;
     assert_eq!(placed.status, 201, "{placed:?}");
 
-    for path in ["/v1/status", "/v1/events", "/v1/events/parked"] {
+    for path in ["/v1/status", "/v1/events", "/v1/events/dead-letters"] {
         assert_eq!(Person::stranger(shop).get(path).await.status, 401, "{path}");
         assert_eq!(buyer.get(path).await.status, 403, "{path}");
     }
@@ -116,10 +116,10 @@ async fn ask(admin: &Person) {
             "{wrong}"
         );
     }
-    let parked = admin.get("/v1/events/parked").await.body;
+    let parked = admin.get("/v1/events/dead-letters").await.body;
     assert_eq!(parked, json!({ "items": [], "next_cursor": null }));
     for id in ["orders.main.products.1", "nobody.main.users.1", "x"] {
-        let gone = admin.request(Method::DELETE, &format!("/v1/events/parked/{id}"));
+        let gone = admin.request(Method::DELETE, &format!("/v1/events/dead-letters/{id}"));
         assert_eq!(send(gone).await.unwrap().status, 404, "{id}");
     }
 }

@@ -6,7 +6,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::contract;
-use crate::world::{PATIENCE, Shop};
+use crate::world::{Shop, TIMEOUT};
 
 pub(crate) const PASSWORD: &str = "a kettle and three lamps";
 
@@ -86,7 +86,7 @@ impl Person {
     /// Orders under a key, trying again as a careful client does until the shop
     /// has decided: whatever is down comes back.
     pub(crate) async fn order_surely(&self, key: &str, body: &Value) -> Answer {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let request = self
                 .request(Method::POST, "/v1/orders")

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::series::Series;
 
 /// An answer that does not come fails the run.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A GET as it is sent.
 pub(super) fn request(path: &str, token: Option<&str>) -> Vec<u8> {
@@ -40,7 +40,7 @@ pub(super) async fn run(
         let ends = began + lasting;
         let clients = (0..connections).map(|_| client(to, &request, ends, &series));
         runtime.block_on(async {
-            let all = tokio::time::timeout(lasting + PATIENCE, try_join_all(clients));
+            let all = tokio::time::timeout(lasting + TIMEOUT, try_join_all(clients));
             all.await.context("an answer did not come")?
         })?;
         let mut series = series.into_inner();

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::{Door, DoorName, load};
 
-const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_LOOK: Duration = Duration::from_millis(10);
 
 /// The proxies that run. Dropping them ends them.
@@ -44,7 +44,7 @@ impl Proxies {
             running.extend(start(folder.path(), upstream)?);
         }
         for (name, address) in running.iter().flat_map(|one| &one.doors) {
-            let deadline = Instant::now() + START_PATIENCE;
+            let deadline = Instant::now() + START_TIMEOUT;
             while TcpStream::connect(address).await.is_err() {
                 ensure!(Instant::now() < deadline, "{name:?} does not listen");
                 tokio::time::sleep(START_LOOK).await;

@@ -116,7 +116,7 @@ impl Unchanged {
     async fn begin(mesh: &Mesh) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let store = Store::open(folder.path(), &store::Options::default())?;
-        let log = Log::open(store, "products", mesh::now()).await?;
+        let log = Log::open(store, "products", model::now()).await?;
         let stop = CancellationToken::new();
         let source = Source::new(log, mesh.clone());
         source.start(&TaskTracker::new(), stop.clone()).await?;

@@ -16,7 +16,7 @@ use super::scene::Scene;
 use crate::client::Answer;
 
 /// Longer than any process is ever down.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// Between two tries; a killed process is back soon.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 /// The answer to a twin: nothing is decided yet.
@@ -132,9 +132,9 @@ impl Deed {
     /// Asks until it is decided; the outcome, and how many tries that took.
     ///
     /// # Errors
-    /// An answer that no key may lead to, or none within [`PATIENCE`].
+    /// An answer that no key may lead to, or none within [`TIMEOUT`].
     pub(super) async fn done(&self, scene: &Scene) -> anyhow::Result<(Outcome, u64)> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut tries = 0;
         loop {
             tries += 1;

@@ -28,7 +28,7 @@ pub(super) const STAFF_EMAIL: &str = "staff@torture.example";
 pub(super) const PASSWORD: &str = "a kettle and three lamps";
 
 /// Longer than any process is ever down.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) struct Product {
     pub(super) id: String,
@@ -188,11 +188,11 @@ impl Scene {
         let mut tries = self.tries.subscribe();
         let goal = tries.borrow_and_update().decided + deeds;
         let reached = tries.wait_for(|tries| tries.decided >= goal);
-        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        let reached = tokio::time::timeout(TIMEOUT, reached).await;
         ensure!(
             reached.is_ok(),
             "{deeds} deeds were not decided within {} s: {:?}",
-            PATIENCE.as_secs(),
+            TIMEOUT.as_secs(),
             self.faults()
         );
         Ok(())

@@ -22,7 +22,7 @@ use crate::shed::Arrival;
 /// How much of a refused request's body is still read, so that the client reads
 /// its refusal instead of a reset connection, and for how long.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
-const LINGER_PATIENCE: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When a piece of a body last came.
 #[derive(Debug)]
@@ -187,8 +187,8 @@ impl HttpBody for RequestBody {
                     return Poll::Pending;
                 };
                 ready!(pace.poll_too_slow(cx));
-                let patience = pace.patience();
-                return Poll::Ready(Some(Err(self.failed(Error::Slow { patience }))));
+                let timeout = pace.timeout();
+                return Poll::Ready(Some(Err(self.failed(Error::Slow { timeout }))));
             }
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -231,6 +231,6 @@ pub(crate) fn linger(body: Incoming) {
     runtime.spawn(async move {
         let mut rest = Limited::new(body, LINGER_BYTES);
         let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
-        let _ = tokio::time::timeout(LINGER_PATIENCE, drained).await;
+        let _ = tokio::time::timeout(LINGER_TIMEOUT, drained).await;
     });
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chassis::{edge, etag};
+use chassis::{cache_tags, etag};
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, SET_COOKIE, VARY,
 };
@@ -44,12 +44,14 @@ impl Permit {
             && !["private", "no-store"]
                 .iter()
                 .any(|word| says(headers, &CACHE_CONTROL, word));
-        let rule = headers.get(edge::CACHE_CONTROL).filter(|_| is_everyones)?;
+        let rule = headers
+            .get(cache_tags::CACHE_CONTROL)
+            .filter(|_| is_everyones)?;
         let max_age = rule.to_str().ok()?.split(',').find_map(|directive| {
             let seconds = directive.trim().strip_prefix("max-age=")?;
             seconds.parse().ok().map(Duration::from_secs)
         })?;
-        let tags = headers.get(edge::CACHE_TAGS)?.to_str().ok()?;
+        let tags = headers.get(cache_tags::CACHE_TAGS)?.to_str().ok()?;
         let depends_on: Box<[_]> = tags.split_ascii_whitespace().map(Stripe::of).collect();
         if max_age.is_zero() || !(1..=TAGS_MAX).contains(&depends_on.len()) {
             return None;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Context;
-use mesh::{Event, Listener, Word};
+use mesh::{Event, Listener, Update};
 use tokio::sync::watch;
 
 use super::{Kept, SOURCE, Stripe};
@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long a write's answer waits for what it rests on to be heard here. Mostly that
 /// was long ago; else everything kept is given up instead.
-const HEARD_PATIENCE: Duration = Duration::from_millis(50);
+const HEARD_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How far products' log was heard; `None` while it is not.
 pub(super) type Heard = watch::Sender<Option<u64>>;
@@ -41,17 +41,17 @@ pub(super) async fn listen(ctx: &Context, kept: Arc<Kept>) -> Result<(), chassis
 }
 
 impl Kept {
-    fn hear(&self, word: &Word, place: u64) {
+    fn hear(&self, word: &Update, place: u64) {
         let heard = match word {
-            Word::Events(events) => {
+            Update::Events(events) => {
                 events.iter().for_each(|event| self.take_in(event));
                 Some(place)
             }
-            Word::Gap => {
+            Update::Gap => {
                 self.empty();
                 Some(place)
             }
-            Word::Silence => {
+            Update::Stale => {
                 // Before it is empty, so that nothing is told from it meanwhile.
                 self.heard.send_replace(None);
                 self.empty();
@@ -83,7 +83,7 @@ impl Kept {
             return;
         }
         let mut heard = self.heard.subscribe();
-        let waited = tokio::time::timeout(HEARD_PATIENCE, heard.wait_for(has_come)).await;
+        let waited = tokio::time::timeout(HEARD_TIMEOUT, heard.wait_for(has_come)).await;
         if waited.is_err() {
             self.empty();
         }

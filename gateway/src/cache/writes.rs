@@ -1,6 +1,6 @@
 //! What a request that passes through may change of what is kept here.
 
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 
 use super::SOURCE;
 

@@ -144,7 +144,7 @@ impl Keeper {
     fn is_due(&self) -> bool {
         let due = self.issued.as_ref().map(Issued::due);
         match due {
-            Some(Ok(due)) => mesh::now().0 / 1_000 >= due,
+            Some(Ok(due)) => model::now().0 / 1_000 >= due,
             Some(Err(_)) | None => true,
         }
     }

@@ -1,7 +1,7 @@
 //! Where plain HTTP is sent on to HTTPS from.
 //!
 //! **Invariant:** nothing but a redirect is ever answered here, one a connection,
-//! and no connection lives longer than [`PATIENCE`].
+//! and no connection lives longer than [`TIMEOUT`].
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::body::{Body, page};
 use crate::target::is_authority;
 
 /// How long a client may take for all of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -52,7 +52,7 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationTo
                         Ok::<_, Infallible>(answer(&request, port))
                     });
                     let connection = http.serve_connection(TokioIo::new(stream), service);
-                    connections.spawn(tokio::time::timeout(PATIENCE, connection));
+                    connections.spawn(tokio::time::timeout(TIMEOUT, connection));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection to redirect could be accepted");

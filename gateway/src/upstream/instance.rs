@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chassis::neighbour::{self, Neighbour};
+use chassis::in_process::{self, LocalService};
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -40,7 +40,7 @@ pub(super) struct Instance {
     /// Its name for requests that have none (HTTP/1.0).
     host: HeaderValue,
     /// Itself, if it is in this process.
-    near: Option<Neighbour>,
+    near: Option<LocalService>,
     /// Its warm connections.
     pub(super) pool: Pool,
     /// Whether it is worth asking.
@@ -83,7 +83,7 @@ impl Instance {
             id: seen.id.clone(),
             address: seen.address,
             host: host.expect("a socket address is visible ASCII"),
-            near: neighbour::find(&seen.id),
+            near: in_process::find(&seen.id),
             pool: Pool::new(),
             health: Health::new(Instant::now()),
             in_flight: AtomicUsize::new(0),
@@ -168,9 +168,9 @@ impl Instance {
                         .map(|incoming| Answer::Far(FarBody::new(incoming, link, in_flight))));
                 }
                 Ok(Err(error)) => error,
-                Err(patience) => {
+                Err(timeout) => {
                     self.failed();
-                    return Err(Failure::last(Error::Late { service, patience }));
+                    return Err(Failure::last(Error::Late { service, timeout }));
                 }
             };
             match error.take_message() {
@@ -226,7 +226,7 @@ impl Instance {
 /// for more than what it made of that.
 async fn call(
     service: &'static str,
-    near: &Neighbour,
+    near: &LocalService,
     mut request: Request<RequestBody>,
     wait: &Wait,
 ) -> Result<Response<Answer>, Failure> {
@@ -238,7 +238,7 @@ async fn call(
             let why = "it is ending".into();
             return Err(Failure::unsent(Error::Unreachable { service, why }, unsent));
         }
-        Err(patience) => return Err(Failure::last(Error::Late { service, patience })),
+        Err(timeout) => return Err(Failure::last(Error::Late { service, timeout })),
     };
     match fault.and_then(|fault| fault.seen()) {
         Some(error) => Err(Failure::last(error)),

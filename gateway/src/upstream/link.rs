@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use crate::body::RequestBody;
 
 /// How long a connection to a service may take: it is on this host or the next.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is buffered of an answer, in bytes: a head, or a piece of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -44,10 +44,10 @@ impl Link {
     /// # Errors
     /// In words, why it cannot.
     pub(super) async fn open(address: SocketAddr) -> Result<Self, String> {
-        let connecting = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(address));
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
         let stream = connecting
             .await
-            .map_err(|_| format!("no connection within {} s", CONNECT_PATIENCE.as_secs()))?
+            .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
             .map_err(|error| error.to_string())?;
         stream
             .set_nodelay(true)

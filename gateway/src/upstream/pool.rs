@@ -7,7 +7,7 @@
 //!
 //! **Invariants:** every connection here has been read to the clean end of its last
 //! answer and can take a request; at most [`IDLE_MAX`] of a worker's are here, and
-//! none for longer than two intervals of [`IDLE_PATIENCE`].
+//! none for longer than two intervals of [`IDLE_TIMEOUT`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::workers;
 pub(super) const IDLE_MAX: usize = 64;
 
 /// How long a connection that is not needed is kept.
-pub(super) const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An instance's idle connections, by worker.
 pub(super) struct Pool(Box<[Mutex<Idle>]>);

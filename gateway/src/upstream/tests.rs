@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::routes::Patience;
+use crate::routes::Timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 type Answered = Result<Response<Answer>, Error>;
@@ -34,7 +34,7 @@ impl Played {
 
     /// The next connection.
     async fn accept(&self) -> TcpStream {
-        let accepted = timeout(PATIENCE, self.listener.accept()).await;
+        let accepted = timeout(TIMEOUT, self.listener.accept()).await;
         accepted.expect("somebody connects").unwrap().0
     }
 
@@ -63,7 +63,7 @@ fn send(upstreams: &Upstreams, which: Instances, method: Method) -> JoinHandle<A
         let mut request = Request::new(RequestBody::empty());
         *request.method_mut() = method;
         *request.uri_mut() = "/v1/orders".parse().unwrap();
-        let wait = Wait::begin(Patience::Total(PATIENCE));
+        let wait = Wait::begin(Timeout::Total(TIMEOUT));
         upstreams.send("orders", which, &wait, request).await
     })
 }
@@ -72,7 +72,7 @@ fn send(upstreams: &Upstreams, which: Instances, method: Method) -> JoinHandle<A
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = timeout(PATIENCE, stream.read_u8()).await;
+        let byte = timeout(TIMEOUT, stream.read_u8()).await;
         head.push(byte.expect("a request comes").unwrap());
     }
     String::from_utf8(head).unwrap()
@@ -91,12 +91,12 @@ async fn serve(stream: &mut TcpStream) {
 async fn read(answered: JoinHandle<Answered>) -> Bytes {
     let answer = answered.await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    let body = timeout(PATIENCE, answer.into_body().collect()).await;
+    let body = timeout(TIMEOUT, answer.into_body().collect()).await;
     body.expect("it ends").unwrap().to_bytes()
 }
 
 async fn closed(mut stream: TcpStream) -> bool {
-    let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await;
+    let read = timeout(TIMEOUT, stream.read(&mut [0; 1])).await;
     read.expect("it is closed").unwrap_or(0) == 0
 }
 

@@ -7,22 +7,22 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::Progress;
-use crate::routes::Patience;
+use crate::routes::Timeout;
 
-/// A request's patience, running. Repetitions are paid from the same.
+/// A request's timeout, running. Repetitions are paid from the same.
 pub(crate) struct Wait {
     began: Instant,
-    patience: Duration,
+    timeout: Duration,
     progress: Option<Arc<Progress>>,
 }
 
 impl Wait {
     /// Begins now.
-    pub(crate) fn begin(patience: Patience) -> Self {
+    pub(crate) fn begin(timeout: Timeout) -> Self {
         let began = Instant::now();
-        match patience {
-            Patience::Total(patience) => Self { began, patience, progress: None },
-            Patience::Idle(patience) => Self { began, patience, progress: Some(Progress::new()) },
+        match timeout {
+            Timeout::Total(timeout) => Self { began, timeout, progress: None },
+            Timeout::Idle(timeout) => Self { began, timeout, progress: Some(Progress::new()) },
         }
     }
 
@@ -44,14 +44,14 @@ impl Wait {
             match timeout_at(until, answer.as_mut()).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.deadline() > until => {}
-                Err(_) => return Err(self.patience),
+                Err(_) => return Err(self.timeout),
             }
         }
     }
 
     fn deadline(&self) -> Instant {
         let last = self.progress.as_deref().map_or(self.began, Progress::last);
-        last + self.patience
+        last + self.timeout
     }
 }
 
@@ -64,10 +64,10 @@ mod tests {
     #[tokio::test]
     async fn silence_is_a_504() {
         let short = Duration::from_millis(5);
-        for patience in [Patience::Total(short), Patience::Idle(short)] {
+        for timeout in [Timeout::Total(short), Timeout::Idle(short)] {
             let forever = std::future::pending::<()>();
-            let waited = Wait::begin(patience).on(forever).await;
-            let error = Error::Late { service: "orders", patience: waited.unwrap_err() };
+            let waited = Wait::begin(timeout).on(forever).await;
+            let error = Error::Late { service: "orders", timeout: waited.unwrap_err() };
             assert_eq!(Problem::from(error).status(), 504);
         }
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::stub::Stub;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn gateway() -> TestService {
     TestService::start("gateway", gateway::open, &[]).await
@@ -27,7 +27,7 @@ pub(crate) async fn talk(to: SocketAddr, said: &str) -> String {
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(PATIENCE, read)
+    let _ = tokio::time::timeout(TIMEOUT, read)
         .await
         .expect("the connection ends");
     String::from_utf8(answer).unwrap()
@@ -122,7 +122,7 @@ async fn only_whoever_is_let_in_is_told_to_go_on() {
         .unwrap();
     let mut go_on = [0; 25];
     let read = stream.read_exact(&mut go_on);
-    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     assert!(users.seen().is_empty(), "there is no body yet");
     stream.write_all(b"{}").await.unwrap();

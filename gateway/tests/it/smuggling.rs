@@ -24,7 +24,7 @@ use tokio::net::TcpSocket;
 use recorder::{Recorder, Request};
 
 /// Longer than a head may take, so that every connection ends by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A case of the file that is safe by another lawful answer: a fragment is no part of
 /// a target (RFC 9112 §3.2), the parser drops it, and no service sees it.
@@ -78,7 +78,7 @@ async fn attack(to: SocketAddr, from: Ipv4Addr, case: &Case) -> String {
     let _ = stream.write_all(probe).await;
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(PATIENCE, read)
+    let _ = tokio::time::timeout(TIMEOUT, read)
         .await
         .unwrap_or_else(|_| panic!("{}: neither answered nor closed", case.name));
     String::from_utf8_lossy(&answer).into_owned()

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::stub::Stub;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_finish_and_idle_connections_close() {
@@ -43,7 +43,7 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
         .await
         .unwrap();
     let mut answer_to_last = Vec::new();
-    tokio::time::timeout(PATIENCE, last.read_to_end(&mut answer_to_last))
+    tokio::time::timeout(TIMEOUT, last.read_to_end(&mut answer_to_last))
         .await
         .expect("the connection is closed")
         .unwrap();
@@ -55,7 +55,7 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
     );
 
     let mut rest = Vec::new();
-    tokio::time::timeout(PATIENCE, idle.read_to_end(&mut rest))
+    tokio::time::timeout(TIMEOUT, idle.read_to_end(&mut rest))
         .await
         .expect("an idle connection is closed")
         .unwrap();
@@ -65,7 +65,7 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "two");
     drop(drip);
     assert_eq!(answer.chunk().await.unwrap(), None);
-    tokio::time::timeout(PATIENCE, ended)
+    tokio::time::timeout(TIMEOUT, ended)
         .await
         .expect("nothing is left to wait for")
         .unwrap();
@@ -82,7 +82,7 @@ async fn an_endless_stream_does_not_hold_the_end_up() {
     let mut answer = request.send().await.unwrap();
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "id: 1\n\n");
 
-    tokio::time::timeout(PATIENCE, test.finish())
+    tokio::time::timeout(TIMEOUT, test.finish())
         .await
         .expect("the stream is ended");
     let hint = answer.chunk().await.unwrap().unwrap();

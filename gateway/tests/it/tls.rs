@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use crate::stub::Stub;
 
 /// Longer than a client may take to say what it speaks.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const NAME: &str = "shop.test";
 
@@ -158,7 +158,7 @@ async fn plain_http_is_sent_on() {
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
     let read = stream.read_to_string(&mut answer);
-    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
     let port = test.address.port();
     let there = format!("location: https://shop.test:{port}/v1/products?q=lamp\r\n");
@@ -273,7 +273,7 @@ async fn who_does_not_say_what_they_speak_is_cut() {
         stream.write_all(first).await.unwrap();
         let mut rest = Vec::new();
         let ended = stream.read_to_end(&mut rest);
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        let ended = tokio::time::timeout(TIMEOUT, ended).await;
         ended.expect("the connection is cut").ok();
     };
     futures::join!(

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh::store::{self, Read, Record, Store, Table, Tx};
-use mesh::{Event, Fact, Refusal};
+use mesh::{Event, Refusal};
+use model::Fact;
 use serde::{Deserialize, Serialize};
 
 /// place → what was applied, in the order in which it was.

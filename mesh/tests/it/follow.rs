@@ -9,8 +9,9 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use mesh::store::{self, Read, Record, Table, Tx, VALUE_BYTES_MAX};
 use mesh::{
-    Event, Fact, Follower, LocalNetwork, Mark, Mesh, Parked, Recorded, Refusal, State, Time,
+    DeadLetter, Event, Follower, FollowerState, LocalNetwork, Mark, Mesh, Recorded, Refusal,
 };
+use model::{Fact, Time};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ use crate::{scratch, soon, until};
 const HANDLED: Table<u64, i64> = Table::new("handled");
 const NOTES: Table<u64, String> = Table::new("notes");
 /// What an operator's page lists.
-const PARKED: Table<(String, u64), Parked> = Table::new("parked");
+const DEAD_LETTERS: Table<(String, u64), DeadLetter> = Table::new("parked");
 
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
 
@@ -135,7 +136,7 @@ impl Shop {
     async fn caught_up(&self) {
         let tail = self.source.as_ref().expect("the source runs").log.tail();
         until("the log's end", || {
-            matches!(self.follower.following.state(), State::Following { cursor, .. } if cursor == tail)
+            matches!(self.follower.following.state(), FollowerState::Following { cursor, .. } if cursor == tail)
         })
         .await;
     }
@@ -146,20 +147,23 @@ impl Shop {
     }
 
     /// The places of what is parked, and why.
-    fn parked(&self) -> Vec<(u64, String)> {
+    fn dead_letters(&self) -> Vec<(u64, String)> {
         let lane = format!("test/{SOURCE}");
         let rows = self
             .follower
             .store()
-            .scan(PARKED.prefix(&lane))
+            .scan(DEAD_LETTERS.prefix(&lane))
             .expect("readable");
         rows.map(|row| row.expect("readable"))
             .map(|((_, seq), parked)| (seq, parked.reason))
             .collect()
     }
 
-    fn parked_places(&self) -> Vec<u64> {
-        self.parked().into_iter().map(|(seq, _)| seq).collect()
+    fn dead_letter_seqs(&self) -> Vec<u64> {
+        self.dead_letters()
+            .into_iter()
+            .map(|(seq, _)| seq)
+            .collect()
     }
 
     fn accept(&self, number: i64) {
@@ -181,24 +185,24 @@ async fn a_refused_event_is_parked_and_its_key_waits_behind_it() {
     shop.append(&["a", "b", "a", "b", "a"]).await;
     shop.caught_up().await;
     assert_eq!(shop.handled(), [2, 4]);
-    assert_eq!(shop.parked_places(), [1, 3, 5]);
-    assert_eq!(shop.parked()[0].1, "not while it is closed");
+    assert_eq!(shop.dead_letter_seqs(), [1, 3, 5]);
+    assert_eq!(shop.dead_letters()[0].1, "not while it is closed");
 
     assert!(shop.retry(3).await.is_err(), "the oldest is refused again");
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![2, 4], vec![1, 3, 5])
     );
 
     shop.accept(1);
     shop.retry(3).await.unwrap();
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![2, 4, 1, 3], vec![5])
     );
     shop.append(&["a"]).await;
     shop.caught_up().await;
-    assert_eq!(shop.parked_places(), [5, 6], "the key is not free yet");
+    assert_eq!(shop.dead_letter_seqs(), [5, 6], "the key is not free yet");
 
     shop.accept(5);
     shop.retry(5).await.unwrap();
@@ -222,13 +226,16 @@ async fn discarding_frees_the_key() {
     shop.append(&["a", "b"]).await;
     shop.caught_up().await;
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![3], vec![2, 4])
     );
     // What waited behind a discarded event is still there to be retried.
     shop.discard(2).await.unwrap();
     shop.retry(4).await.unwrap();
-    assert_eq!((shop.handled(), shop.parked_places()), (vec![3, 4], vec![]));
+    assert_eq!(
+        (shop.handled(), shop.dead_letter_seqs()),
+        (vec![3, 4], vec![])
+    );
 }
 
 /// An operator's commands do not need the source: its data may be what is broken.
@@ -243,7 +250,7 @@ async fn parked_events_are_settled_while_the_source_is_away() {
     shop.accept(1);
     shop.retry(1).await.unwrap();
     shop.discard(2).await.unwrap();
-    assert_eq!((shop.handled(), shop.parked_places()), (vec![1], vec![]));
+    assert_eq!((shop.handled(), shop.dead_letter_seqs()), (vec![1], vec![]));
 }
 
 #[tokio::test]
@@ -252,10 +259,10 @@ async fn a_mistake_of_the_handler_parks() {
     shop.append(&["a", "b", "c", "a"]).await;
     shop.caught_up().await;
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![3], vec![1, 2, 4])
     );
-    let reasons = shop.parked();
+    let reasons = shop.dead_letters();
     assert!(reasons[0].1.contains("panicked"), "{reasons:?}");
     assert!(reasons[1].1.contains("limit"), "{reasons:?}");
 }
@@ -267,12 +274,12 @@ async fn what_may_not_be_parked_is_tried_until_it_is_taken() {
     for (number, before) in [(2, vec![1]), (4, vec![1, 2, 3])] {
         let tries = shop.handler.lock().tries;
         until("more tries", || shop.handler.lock().tries > tries + 4).await;
-        assert_eq!((shop.handled(), shop.parked_places()), (before, vec![]));
+        assert_eq!((shop.handled(), shop.dead_letter_seqs()), (before, vec![]));
         shop.accept(number);
     }
     shop.caught_up().await;
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![1, 2, 3, 4, 5], vec![])
     );
 }
@@ -287,9 +294,9 @@ async fn catching_up_means_everything_that_was_there() {
         assert_eq!(shop.handled().len(), place);
     }
     shop.stop_source().await;
-    let patience = Duration::from_millis(200);
-    let caught_up = tokio::time::timeout(10 * patience, shop.follower.following.catch_up(patience));
-    assert!(!caught_up.await.expect("within its patience"));
+    let timeout = Duration::from_millis(200);
+    let caught_up = tokio::time::timeout(10 * timeout, shop.follower.following.catch_up(timeout));
+    assert!(!caught_up.await.expect("within its timeout"));
 }
 
 #[tokio::test]
@@ -304,7 +311,7 @@ async fn a_follower_may_be_there_first() {
     );
     assert!(matches!(
         shop.follower.following.state(),
-        State::Waiting { .. }
+        FollowerState::Waiting { .. }
     ));
     shop.start_source().await;
     shop.append(&["a", "b"]).await;
@@ -333,7 +340,12 @@ async fn a_forked_log_is_another_history() {
     restored.serve(shop.mesh.clone(), ANNOUNCE_EVERY).await;
     shop.source = Some(restored);
     shop.append(&["a", "a"]).await;
-    let stopped = || matches!(shop.follower.following.state(), State::Stopped { .. });
+    let stopped = || {
+        matches!(
+            shop.follower.following.state(),
+            FollowerState::Stopped { .. }
+        )
+    };
     until("a stop", stopped).await;
     assert_eq!(shop.handled(), [1, 2, 3]);
 }
@@ -399,7 +411,7 @@ async fn what_this_version_cannot_read() {
     shop.append(&["a", "b"]).await;
     shop.caught_up().await;
     assert_eq!(
-        (shop.handled(), shop.parked_places()),
+        (shop.handled(), shop.dead_letter_seqs()),
         (vec![1, 4], vec![3, 5])
     );
     assert_eq!(shop.handler.lock().unknown, ["stock.weighed"]);

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Event, Fact, Faults, Listener, LocalNetwork, Mesh, Time, Word};
+use mesh::{Event, Faults, Listener, LocalNetwork, Mesh, Update};
+use model::{Fact, Time};
 
 use crate::node::{SOURCE, SourceNode, draft};
 use crate::{number_from_env, scratch, soon};
 
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(200);
 
 fn number(event: &Event) -> i64 {
     match event.fact {
@@ -20,11 +21,11 @@ fn number(event: &Event) -> i64 {
 }
 
 /// The next word that says anything.
-async fn news(listener: &mut Listener) -> Word {
+async fn news(listener: &mut Listener) -> Update {
     soon("a word", async {
         loop {
             match listener.next().await {
-                Word::Events(events) if events.is_empty() => {}
+                Update::Events(events) if events.is_empty() => {}
                 word => return word,
             }
         }
@@ -38,19 +39,19 @@ async fn everything_from_now_on() {
     let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), "shop");
     let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
     source.append(draft("k", 1, 1)).await;
-    let listened = Listener::start(&mesh, SOURCE, PATIENCE).await;
+    let listened = Listener::start(&mesh, SOURCE, TIMEOUT).await;
     let mut listener = listened.expect("a subscription");
     source.serve(mesh.clone(), ANNOUNCE_EVERY).await;
     assert_eq!(
         news(&mut listener).await,
-        Word::Gap,
+        Update::Gap,
         "the past is not heard"
     );
     assert_eq!(listener.place(), 1);
     let mut heard = Vec::new();
     for next in 2..20 {
         source.append(draft("k", next, next)).await;
-        let Word::Events(events) = news(&mut listener).await else {
+        let Update::Events(events) = news(&mut listener).await else {
             panic!("{next} was missed");
         };
         heard.extend(events.iter().map(number));
@@ -59,11 +60,11 @@ async fn everything_from_now_on() {
     assert_eq!(heard, (2..20).collect::<Vec<_>>());
 
     source.stop().await;
-    assert_eq!(news(&mut listener).await, Word::Silence);
+    assert_eq!(news(&mut listener).await, Update::Stale);
     assert_eq!(listener.place(), 0);
     let source = SourceNode::open(&root.path().join("source"), Time(2)).await;
     source.serve(mesh, ANNOUNCE_EVERY).await;
-    assert_eq!(news(&mut listener).await, Word::Gap);
+    assert_eq!(news(&mut listener).await, Update::Gap);
     source.stop().await;
 }
 
@@ -78,7 +79,7 @@ async fn what_was_missed_is_known() {
     let network = LocalNetwork::seeded(seed, faults);
     let mesh = Mesh::new(Arc::new(network.clone()), "shop");
     let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
-    let listened = Listener::start(&mesh, SOURCE, PATIENCE).await;
+    let listened = Listener::start(&mesh, SOURCE, TIMEOUT).await;
     let mut listener = listened.expect("a subscription");
     source.serve(mesh, ANNOUNCE_EVERY).await;
     let listening = tokio::spawn(async move {
@@ -87,7 +88,7 @@ async fn what_was_missed_is_known() {
         let mut last: Option<i64> = None;
         while listener.place() < 300 {
             match soon("a word", listener.next()).await {
-                Word::Events(events) => {
+                Update::Events(events) => {
                     for event in &events {
                         let next = number(event);
                         assert!(
@@ -98,7 +99,7 @@ async fn what_was_missed_is_known() {
                         heard += 1;
                     }
                 }
-                Word::Gap | Word::Silence => {
+                Update::Gap | Update::Stale => {
                     (gaps, last) = (gaps + 1, None);
                 }
             }

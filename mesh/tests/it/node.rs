@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh::store::{Options, Store, Tx};
-use mesh::{Draft, Fact, Follower, Following, Id, Log, Mesh, Source, Time, kinds};
+use mesh::{Draft, Follower, Following, Log, Mesh, Source};
+use model::{Fact, Id, Time, kinds};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;

@@ -12,7 +12,7 @@ use crate::network::session;
 use crate::{LOOK_EVERY, soon, until};
 
 /// Above what any check here takes, so that running into it shows.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_local_network_is_a_transport() {
@@ -78,8 +78,8 @@ async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transp
 }
 
 async fn a_question_to_nobody_ends_unanswered(there: &dyn Transport) {
-    let asked = there.ask("shop/log/nobody", Vec::new(), PATIENCE);
-    let answer = tokio::time::timeout(PATIENCE / 2, asked).await;
+    let asked = there.ask("shop/log/nobody", Vec::new(), TIMEOUT);
+    let answer = tokio::time::timeout(TIMEOUT / 2, asked).await;
     assert_eq!(answer.expect("absence shows at once"), None);
 }
 
@@ -103,7 +103,7 @@ async fn every_question_gets_its_answer(here: &dyn Transport, there: &dyn Transp
             .collect();
         let asked = lengths
             .iter()
-            .map(|length| there.ask(TOPIC, length.to_le_bytes().to_vec(), PATIENCE));
+            .map(|length| there.ask(TOPIC, length.to_le_bytes().to_vec(), TIMEOUT));
         let answers = soon("the answers", join_all(asked)).await;
         for (length, answer) in lengths.iter().zip(answers) {
             let answer = answer.unwrap_or_else(|| panic!("{length} bytes were not answered"));
@@ -131,14 +131,14 @@ async fn every_question_gets_its_answer(here: &dyn Transport, there: &dyn Transp
 async fn answered(there: &dyn Transport, topic: &str, wanted: bool) {
     soon("a change of who answers", async {
         let question = 4_u32.to_le_bytes().to_vec();
-        while there.ask(topic, question.clone(), PATIENCE).await.is_some() != wanted {
+        while there.ask(topic, question.clone(), TIMEOUT).await.is_some() != wanted {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     })
     .await;
 }
 
-/// Dropped, it ends at once; kept by a server that hangs, with the patience.
+/// Dropped, it ends at once; kept by a server that hangs, with the timeout.
 async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transport) {
     const TOPIC: &str = "shop/log/mute";
     let served = here.serve(TOPIC).await.expect("a service");
@@ -160,7 +160,7 @@ async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transp
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        answer = tokio::time::timeout(PATIENCE / 2, there.ask(TOPIC, vec![2], PATIENCE)) => {
+        answer = tokio::time::timeout(TIMEOUT / 2, there.ask(TOPIC, vec![2], TIMEOUT)) => {
             assert_eq!(answer.expect("a dropped question ends at once"), None);
         }
         () = drops => {}
@@ -173,7 +173,7 @@ async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
         .declare_alive("shop/live/users/1")
         .await
         .expect("a token");
-    let neighbour = here
+    let local_service = here
         .declare_alive("shop/lively/users/1")
         .await
         .expect("a token");
@@ -204,7 +204,7 @@ async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
     );
     drop(early);
     assert_eq!(next().await, sighting("shop/live/users/1", false));
-    drop(neighbour);
+    drop(local_service);
     drop(late);
     assert_eq!(next().await, sighting("shop/live/orders/1", false));
     drop(watching);

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use mesh::store::{self, Read, Table, Tx};
-use mesh::{Event, Follower, State, Time};
+use mesh::{Event, Follower, FollowerState};
+use model::Time;
 use tempfile::TempDir;
 
 use crate::effect::{self, Effect, Hesitation};
@@ -26,7 +27,7 @@ const COUNTERS: Table<String, i64> = Table::new("counters");
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// How long a follower may look for what was just made before it says no.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// A copy of the source's folder, and what was in it.
 struct Backup {
@@ -278,7 +279,7 @@ impl World {
     /// What an operator does about a stopped follower: begin anew.
     pub(crate) async fn reseed_stopped_followers(&mut self) {
         for which in 0..self.followers.len() {
-            if !matches!(self.state(which), State::Stopped { .. }) {
+            if !matches!(self.state(which), FollowerState::Stopped { .. }) {
                 continue;
             }
             self.stop_follower(which).await;
@@ -292,7 +293,7 @@ impl World {
 
     /// Whoever says that it caught up has everything.
     pub(crate) async fn catch_up(&self, which: usize) {
-        if self.node(which).following.catch_up(PATIENCE).await {
+        if self.node(which).following.catch_up(TIMEOUT).await {
             assert_eq!(
                 self.applied(which),
                 self.history,
@@ -306,7 +307,7 @@ impl World {
         node.expect("followers run between steps")
     }
 
-    fn state(&self, which: usize) -> State {
+    fn state(&self, which: usize) -> FollowerState {
         self.node(which).following.state()
     }
 
@@ -325,9 +326,9 @@ impl World {
             let mut diverged = false;
             let what = format!("follower {which}'s end, of {} events,", self.history.len());
             until(&what, || match self.state(which) {
-                State::Following { cursor, .. } => Some(cursor) == tail,
-                State::Waiting { .. } => false,
-                State::Stopped { .. } => {
+                FollowerState::Following { cursor, .. } => Some(cursor) == tail,
+                FollowerState::Waiting { .. } => false,
+                FollowerState::Stopped { .. } => {
                     diverged = !self.history.starts_with(&self.applied(which));
                     diverged
                 }

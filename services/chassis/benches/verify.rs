@@ -10,7 +10,7 @@ use chassis::testing::{TestService, claims};
 use chassis::{Context, Error, Role, Service, Trust};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use mesh::Id;
+use model::Id;
 
 /// As many as are remembered, and as many again.
 const TOKENS: usize = 2 * chassis::limits::TOKENS_CACHED_MAX;
@@ -27,7 +27,7 @@ fn open(context: Context) -> BoxFuture<'static, Result<Service, Error>> {
 }
 
 fn verified(trust: &Trust, token: &str) -> bool {
-    let verdict = trust.verify(black_box(token), mesh::now()).now_or_never();
+    let verdict = trust.verify(black_box(token), model::now()).now_or_never();
     verdict.is_some_and(|verdict| verdict.is_ok())
 }
 
@@ -46,11 +46,11 @@ fn measure(trust: &Trust, tokens: &[String], rounds: usize) -> u128 {
 async fn main() {
     let test = TestService::start("verify", open, &[]).await;
     let trust = TRUST.get().expect("the service was opened").clone();
-    let now = mesh::now();
+    let now = model::now();
     let issue = |_| test.issue(&claims(Id::new(), &[Role::Customer], now));
     let tokens: Vec<_> = (0..TOKENS).map(issue).collect();
     // The first one waits until the key is known.
-    let heard = trust.verify(&tokens[0], mesh::now()).await;
+    let heard = trust.verify(&tokens[0], model::now()).await;
     heard.expect("the key is published");
 
     let full = measure(&trust, &tokens, 1);

@@ -7,7 +7,7 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 use serde::{Deserialize, Serialize};
 
 use crate::{Problem, Trust};
@@ -78,7 +78,7 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
         return Ok(None);
     }
     let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
-    match trust.verify(token, mesh::now()).await {
+    match trust.verify(token, model::now()).await {
         Ok(claims) => Ok(Some(Caller {
             user_id: claims.sub,
             session_id: claims.sid,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::response::Response;
 use futures::future::BoxFuture;
-use mesh::{Event, Follower, Following, Log, Mesh, Refusal, State};
+use mesh::{Event, Follower, FollowerState, Following, Log, Mesh, Refusal};
 use store::{Store, Tx};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
 use crate::http::Ready;
-use crate::operating::Standing;
+use crate::operating::ServiceStatus;
 use crate::{Config, Error, Folder, Trust};
 
 /// Everything a service stands on.
@@ -23,8 +23,8 @@ pub struct Context {
     pub name: &'static str,
     /// The shop's data folder.
     pub folder: Folder,
-    /// The service's own room in it.
-    pub room: PathBuf,
+    /// The service's own data_dir in it.
+    pub data_dir: PathBuf,
     /// The shop's configuration.
     pub config: Arc<Config>,
     /// The service's database.
@@ -47,7 +47,7 @@ pub struct Context {
     /// What the operator can have compared.
     pub checks: Checks,
     /// What the operator is told.
-    pub standing: Standing,
+    pub status: ServiceStatus,
 }
 
 impl Context {
@@ -83,10 +83,10 @@ impl Context {
 
     pub(crate) async fn start(&self, follower: Follower) -> Result<Following, Error> {
         let following = follower.start(&self.tasks, self.stop.clone()).await?;
-        self.standing.follows(following.clone());
+        self.status.follows(following.clone());
         let (source, seen) = (following.source(), following.clone());
         self.health.add(move || match seen.state() {
-            State::Stopped { why } => Some(why),
+            FollowerState::Stopped { why } => Some(why),
             state if state.is_caught_up() => None,
             _ => Some(format!("not caught up with {source}")),
         });
@@ -117,7 +117,7 @@ impl Context {
 
     fn serve_all(self, router: Router, streams: Router, ready: Option<Ready>) -> Service {
         let (trust, health) = (self.trust.clone(), self.health.clone());
-        let router = router.merge(self.standing.router());
+        let router = router.merge(self.status.router());
         let router = crate::http::wrap(self.name, router, streams, trust, health, ready);
         let near = Some(router.clone());
         let server: Server =
@@ -167,7 +167,7 @@ impl Service {
         }
     }
 
-    /// Adds the operator's door: served on `control.sock` in the service's room,
+    /// Adds the operator's door: served on `control.sock` in the service's data_dir,
     /// mode 0600. Whoever can open it owns the data folder, so nothing is checked.
     #[must_use]
     pub fn with_control(mut self, router: Router) -> Self {

@@ -1,4 +1,4 @@
-//! The data folder: a marker that says whose it is, and a room for each service.
+//! The data folder: a marker that says whose it is, and a data_dir for each service.
 //!
 //! ```text
 //! DATA/SHOP                 the marker: format, shop, root key (public)
@@ -118,15 +118,15 @@ impl Folder {
         self.path.join("templates")
     }
 
-    /// A service's own room, made if need be.
+    /// A service's own data_dir, made if need be.
     ///
     /// # Errors
     /// [`Error::Folder`] when it cannot be made.
-    pub fn room(&self, name: &str) -> Result<PathBuf, Error> {
-        let room = self.path.join(name);
-        make_private(&room)
-            .map_err(|error| Error::Folder { path: room.clone(), why: error.to_string() })?;
-        Ok(room)
+    pub fn data_dir(&self, name: &str) -> Result<PathBuf, Error> {
+        let data_dir = self.path.join(name);
+        make_private(&data_dir)
+            .map_err(|error| Error::Folder { path: data_dir.clone(), why: error.to_string() })?;
+        Ok(data_dir)
     }
 }
 
@@ -166,7 +166,7 @@ fn make_shop(path: &Path) -> io::Result<()> {
     secrets::write_key(&keys, &root)?;
     let marker = Marker {
         format: FORMAT,
-        shop: mesh::Id::<mesh::kinds::Session>::new()
+        shop: model::Id::<model::kinds::Session>::new()
             .uuid()
             .simple()
             .to_string(),

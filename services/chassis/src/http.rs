@@ -27,7 +27,7 @@ use tracing::Instrument;
 
 use crate::context::Health;
 use crate::idempotency::InFlight;
-use crate::limits::{HEADER_ID_BYTES_MAX, REQUEST_PATIENCE};
+use crate::limits::{HEADER_ID_BYTES_MAX, REQUEST_TIMEOUT};
 use crate::{Json, Problem, Trust};
 
 /// `X-Request-Id`.
@@ -56,7 +56,7 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
 /// randomness is fetched for each.
 pub(crate) fn fresh_id() -> String {
     static DRAWN: LazyLock<u64> = LazyLock::new(|| {
-        let id = mesh::Id::<mesh::kinds::Session>::new();
+        let id = model::Id::<model::kinds::Session>::new();
         id.uuid().as_u64_pair().1
     });
     static COUNT: AtomicU64 = AtomicU64::new(1);
@@ -111,7 +111,7 @@ pub(crate) fn wrap(
         .merge(pages)
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
-            REQUEST_PATIENCE,
+            REQUEST_TIMEOUT,
         ))
         .merge(streams)
         .layer(axum::Extension(trust))

@@ -6,16 +6,16 @@
 //! every repeat is told for 24 hours, byte for byte. What only the moment decided
 //! (401, 403, 429, 5xx) is not kept.
 //!
-//! A handler takes the key with [`Keyed`] and has its turn:
+//! A handler takes the key with [`IdempotentRequest`] and has its guard:
 //!
 //! ```
 //! # use axum::http::StatusCode; use axum::response::Response; use store::Store;
-//! # use chassis::{Problem, Staff, idempotency::{Answer, Keyed}};
-//! async fn pay(Staff(caller): Staff, keyed: Keyed, store: Store) -> Result<Response, Problem> {
-//!     let turn = keyed.begin(&caller, &"the request's body")?;
-//!     let reply = turn.once(&store, move |tx| {
+//! # use chassis::{Problem, Staff, idempotency::{StoredResponse, IdempotentRequest}};
+//! async fn pay(Staff(caller): Staff, request: IdempotentRequest, store: Store) -> Result<Response, Problem> {
+//!     let guard = request.begin(&caller, &"the request's body")?;
+//!     let reply = guard.once(&store, move |tx| {
 //!         // Read, decide, write; `Err` takes back what was written.
-//!         Ok(Answer::new(StatusCode::OK, &"what is now"))
+//!         Ok(StoredResponse::new(StatusCode::OK, &"what is now"))
 //!     });
 //!     Ok(reply.await?.into())
 //! }
@@ -31,8 +31,8 @@
 //! before it still counts, the third is emptied by the clock, some rows at a time, so
 //! nothing ever looks through all of them, and no answer outlives two days.
 
-mod answer;
 mod keys;
+mod response;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,9 +44,9 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use store::{Store, Tx};
 
-pub use self::answer::{Answer, Reply};
 use self::keys::Scope;
-pub use self::keys::{Key, Known};
+pub use self::keys::{Key, KnownOutcome};
+pub use self::response::{Reply, StoredResponse};
 use crate::http::RequestId;
 use crate::json::IdempotencyKey;
 use crate::{Caller, Problem};
@@ -60,7 +60,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Forgets the keys of `store` that are over, until dropped.
 pub(crate) async fn forget_expired(store: Store) {
     loop {
-        let drop_some = |tx: &mut Tx<'_>| keys::drop_expired(tx, mesh::now());
+        let drop_some = |tx: &mut Tx<'_>| keys::drop_expired(tx, model::now());
         let pause = match store.write_when_free(drop_some).await {
             Ok(true) => PAUSE,
             Ok(false) => LOOK_EVERY,
@@ -108,14 +108,14 @@ impl Drop for Entered {
 
 /// A request's path and the key it was sent under, if it has one.
 #[derive(Debug)]
-pub struct Keyed {
+pub struct IdempotentRequest {
     in_flight: InFlight,
     path: String,
     key: Option<String>,
     request_id: String,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Keyed {
+impl<S: Send + Sync> FromRequestParts<S> for IdempotentRequest {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -132,28 +132,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Keyed {
     }
 }
 
-impl Keyed {
-    /// The caller's turn under the key, or without one. `body` is the request as
+impl IdempotentRequest {
+    /// The caller's guard under the key, or without one. `body` is the request as
     /// it was understood, so that white space makes no difference.
     ///
     /// # Errors
     /// 409 while a request under the same key is in flight.
-    pub fn begin(self, caller: &Caller, body: &impl Serialize) -> Result<Turn, Problem> {
+    pub fn begin(self, caller: &Caller, body: &impl Serialize) -> Result<Guard, Problem> {
         let Self { in_flight, path, key, request_id } = self;
         let Some(key) = key else {
-            return Ok(Turn { key: None, request_id, _entered: None });
+            return Ok(Guard { key: None, request_id, _entered: None });
         };
         let body = serde_json::to_vec(body).map_err(Problem::internal)?;
         let scope = Scope { user_id: caller.user_id, path, key };
         let entered = in_flight.enter(scope.clone())?;
-        let key = Key::new(scope, &body, mesh::now());
-        Ok(Turn { key: Some(key), request_id, _entered: Some(entered) })
+        let key = Key::new(scope, &body, model::now());
+        Ok(Guard { key: Some(key), request_id, _entered: Some(entered) })
     }
 }
 
 /// The time in which a request is the only one under its key: until dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Guard {
     /// The key, if there is one, for use inside a transaction.
     pub key: Option<Key>,
     /// The request's id.
@@ -161,7 +161,7 @@ pub struct Turn {
     _entered: Option<Entered>,
 }
 
-impl Turn {
+impl Guard {
     /// Runs `work` in one transaction and keeps what it decided, or tells what was
     /// decided before. A decided refusal is kept too; what `work` wrote before it
     /// is taken back.
@@ -171,7 +171,7 @@ impl Turn {
     pub async fn once(
         &self,
         store: &Store,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<Answer, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<StoredResponse, Problem> + Send + 'static,
     ) -> Result<Reply, Problem> {
         let (key, request_id) = (self.key.clone(), self.request_id.clone());
         let write = store.write(move |tx| {
@@ -179,8 +179,10 @@ impl Turn {
                 return work(tx).map(|answer| Reply { answer, replayed: false });
             };
             match key.look_up(tx)? {
-                Some(Known::Answer(answer)) => return Ok(Reply { answer, replayed: true }),
-                Some(Known::Reference(to)) => {
+                Some(KnownOutcome::Response(answer)) => {
+                    return Ok(Reply { answer, replayed: true });
+                }
+                Some(KnownOutcome::Reference(to)) => {
                     return Err(Problem::internal(format!(
                         "this path keeps no reference: {to}"
                     )));
@@ -188,7 +190,9 @@ impl Turn {
                 None => {}
             }
             let answer = match tx.attempt(work) {
-                Err(problem) if is_decided(&problem) => Answer::refusal(&problem, &request_id),
+                Err(problem) if is_decided(&problem) => {
+                    StoredResponse::refusal(&problem, &request_id)
+                }
                 outcome => outcome?,
             };
             key.keep(tx, &answer)?;

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use mesh::Id;
+use model::Id;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -151,9 +151,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 /// The one id in a path; a malformed one is 404 like any other that is not there.
 #[derive(Debug, Clone, Copy)]
-pub struct PathId<K: mesh::Kind>(pub Id<K>);
+pub struct PathId<K: model::Kind>(pub Id<K>);
 
-impl<K: mesh::Kind, S: Send + Sync> FromRequestParts<S> for PathId<K> {
+impl<K: model::Kind, S: Send + Sync> FromRequestParts<S> for PathId<K> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -5,7 +5,7 @@
 //! a router. [`run`] does the rest: recovery, followers, binding, liveliness,
 //! readiness, draining.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `run`, `context` | a service's life from opening to draining |
 //! | `folder` | the data folder: its marker, its rooms, its keys |
@@ -15,8 +15,8 @@
 //! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
 //! | `idempotency` | requests that may be sent twice |
 //! | `http`, `trace` | the layers around every router, the health pages, and whose trace a request is part of |
-//! | `edge` | what services tell the gateway beside their answers |
-//! | `neighbour` | services of one process, called without a socket |
+//! | `cache_tags` | what services tell the gateway beside their answers |
+//! | `local_service` | services of one process, called without a socket |
 //! | `check` | what the operator can have compared |
 //! | `operating` | how a service stands, its log, what it could not handle |
 //! | `telemetry` | logs and metrics |
@@ -24,19 +24,19 @@
 //!
 //! **Invariant:** this crate knows no product and no order.
 
+pub mod cache_tags;
 pub mod caller;
 pub mod check;
 pub mod config;
 pub mod context;
-pub mod edge;
 mod error;
 pub mod etag;
 pub mod folder;
 pub mod http;
 pub mod idempotency;
+pub mod in_process;
 pub mod json;
 pub mod limits;
-pub mod neighbour;
 pub mod operating;
 pub mod page;
 pub mod problem;

@@ -11,15 +11,15 @@ pub const IMPORT_BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// How long a request may take in a service. The longest thing one waits for is
 /// an order's stock, 2 s; the rest is a slow disk.
-pub const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a service waits for requests in flight when it is told to end.
 /// SIGTERM promises to end within 10 s.
-pub const DRAIN_PATIENCE: Duration = Duration::from_secs(8);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long a service that misses something in its projection lets the source
 /// tell it before it refuses.
-pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
+pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The default and the largest page of a list.
 pub const PAGE_ITEMS: (usize, usize) = (20, 100);
@@ -42,5 +42,5 @@ pub const TOKENS_CACHED_MAX: usize = 4096;
 /// An `X-Request-Id` or `Idempotency-Key`, in bytes.
 pub const HEADER_ID_BYTES_MAX: usize = 255;
 
-const _: () = assert!(DRAIN_PATIENCE.as_secs() < 10);
-const _: () = assert!(CATCH_UP_PATIENCE.as_secs() < REQUEST_PATIENCE.as_secs());
+const _: () = assert!(DRAIN_TIMEOUT.as_secs() < 10);
+const _: () = assert!(CATCH_UP_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());

@@ -7,9 +7,9 @@
 //! **Invariant:** nothing here is kept. What is told was so at the moment of the
 //! request, and nothing above the log's durable tail is told at all.
 
+mod dead_letters;
 mod events;
 mod hits;
-mod parked;
 
 pub use self::hits::Hits;
 
@@ -20,7 +20,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use mesh::{Following, Log, State as Stand, Time};
+use mesh::{FollowerState, Following, Log};
+use model::Time;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -28,13 +29,13 @@ use crate::context::Health;
 use crate::{Admin, Json, Problem};
 
 /// How many parked events of one follower are counted.
-const PARKED_COUNT_MAX: usize = 1_000;
+const DEAD_LETTERS_MAX: usize = 1_000;
 
 type Figure = Box<dyn Fn() -> Value + Send + Sync>;
 
 /// How a service stands, as it tells it itself. Cheap to clone.
 #[derive(Clone)]
-pub struct Standing(Arc<Inner>);
+pub struct ServiceStatus(Arc<Inner>);
 
 struct Inner {
     service: &'static str,
@@ -42,14 +43,14 @@ struct Inner {
     started: Instant,
     log: Log,
     health: Health,
-    room: PathBuf,
+    data_dir: PathBuf,
     followings: Mutex<Vec<Following>>,
     figures: Mutex<Vec<(&'static str, Figure)>>,
 }
 
 /// `GET /v1/status` of one service.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub struct StatusBody {
     service: &'static str,
     version: &'static str,
     state: &'static str,
@@ -81,22 +82,22 @@ struct FollowerStatus {
     why: Option<String>,
 }
 
-impl Standing {
-    pub(crate) fn new(service: &'static str, log: Log, health: Health, room: &Path) -> Self {
+impl ServiceStatus {
+    pub(crate) fn new(service: &'static str, log: Log, health: Health, data_dir: &Path) -> Self {
         Self(Arc::new(Inner {
             service,
-            started_at: mesh::now(),
+            started_at: model::now(),
             started: Instant::now(),
             log,
             health,
-            room: room.to_owned(),
+            data_dir: data_dir.to_owned(),
             followings: Mutex::default(),
             figures: Mutex::default(),
         }))
     }
 
     /// Adds a figure of the service's own to what it tells, under `name`.
-    pub fn tell(&self, name: &'static str, figure: impl Fn() -> Value + Send + Sync + 'static) {
+    pub fn report(&self, name: &'static str, figure: impl Fn() -> Value + Send + Sync + 'static) {
         lock(&self.0.figures).push((name, Box::new(figure)));
     }
 
@@ -108,7 +109,7 @@ impl Standing {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn now(&self) -> Result<Status, store::Error> {
+    pub fn now(&self) -> Result<StatusBody, store::Error> {
         let inner = &*self.0;
         let followings = lock(&inner.followings).clone();
         let followers: Vec<_> = followings.iter().map(follower).collect::<Result<_, _>>()?;
@@ -117,7 +118,7 @@ impl Standing {
         let figures = figures
             .iter()
             .map(|(name, figure)| ((*name).to_owned(), figure()));
-        Ok(Status {
+        Ok(StatusBody {
             service: inner.service,
             version: env!("CARGO_PKG_VERSION"),
             state: if missing.is_empty() { "ready" } else { "not-ready" },
@@ -127,7 +128,7 @@ impl Standing {
             log: LogEnd { tail: inner.log.tail().seq },
             parked: followers.iter().map(|one| one.parked).sum(),
             followers,
-            store_bytes: bytes_below(&inner.room.join("store")),
+            store_bytes: bytes_below(&inner.data_dir.join("store")),
             figures: figures.collect(),
         })
     }
@@ -137,26 +138,34 @@ impl Standing {
         Router::new()
             .route("/v1/status", get(status))
             .route("/v1/events", get(events::list))
-            .route("/v1/events/parked", get(parked::list))
+            .route("/v1/events/dead-letters", get(dead_letters::list))
             .route(
-                "/v1/events/parked/{id}",
-                axum::routing::delete(parked::discard),
+                "/v1/events/dead-letters/{id}",
+                axum::routing::delete(dead_letters::discard),
             )
-            .route("/v1/events/parked/{id}/retry", post(parked::retry))
+            .route(
+                "/v1/events/dead-letters/{id}/retry",
+                post(dead_letters::retry),
+            )
             .with_state(self.clone())
     }
 }
 
-async fn status(State(standing): State<Standing>, _: Admin) -> Result<Json<Status>, Problem> {
-    let status = crate::check::blocking(move || standing.now()).await?;
-    Ok(Json(status))
+async fn status(
+    State(status): State<ServiceStatus>,
+    _: Admin,
+) -> Result<Json<StatusBody>, Problem> {
+    let body = crate::check::blocking(move || status.now()).await?;
+    Ok(Json(body))
 }
 
 fn follower(following: &Following) -> Result<FollowerStatus, store::Error> {
     let (state, cursor, tail, why) = match following.state() {
-        Stand::Waiting { cursor } => ("waiting", Some(cursor.seq), None, None),
-        Stand::Following { cursor, tail } => ("following", Some(cursor.seq), Some(tail.seq), None),
-        Stand::Stopped { why } => ("stopped", None, None, Some(why)),
+        FollowerState::Waiting { cursor } => ("waiting", Some(cursor.seq), None, None),
+        FollowerState::Following { cursor, tail } => {
+            ("following", Some(cursor.seq), Some(tail.seq), None)
+        }
+        FollowerState::Stopped { why } => ("stopped", None, None, Some(why)),
     };
     let lag = tail
         .zip(cursor)
@@ -168,7 +177,7 @@ fn follower(following: &Following) -> Result<FollowerStatus, store::Error> {
         cursor,
         tail,
         lag,
-        parked: following.parked(PARKED_COUNT_MAX)?.len(),
+        parked: following.dead_letters(DEAD_LETTERS_MAX)?.len(),
         why,
     })
 }

@@ -23,9 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
 use crate::context::Health;
-use crate::limits::DRAIN_PATIENCE;
-use crate::neighbour::Membership;
-use crate::operating::Standing;
+use crate::in_process::Membership;
+use crate::limits::DRAIN_TIMEOUT;
+use crate::operating::ServiceStatus;
 use crate::{Config, Context, Error, Folder, Service, Trust, idempotency};
 
 /// How a service is opened.
@@ -68,7 +68,7 @@ pub async fn run(
     let draining = context.draining.clone();
     let serving = tokio::spawn(server(listener, draining.clone()));
     let control = control.unwrap_or_default().merge(context.checks.router());
-    let socket = context.room.join("control.sock");
+    let socket = context.data_dir.join("control.sock");
     let control_listener = control_listener(&socket)?;
     let (trust, health) = (context.trust.clone(), context.health.clone());
     // The operator is in no hurry: an import comes through here, and checks.
@@ -110,7 +110,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Ends a service: requests in flight, then background tasks, then the store.
 async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Membership>) {
     let service = context.name;
-    let deadline = Instant::now() + DRAIN_PATIENCE;
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
     context.draining.cancel();
     let answered = async {
         let near = near.map(Membership::end);
@@ -147,16 +147,16 @@ async fn prepare(
     config: Arc<Config>,
     mesh: Mesh,
 ) -> Result<Context, Error> {
-    let room = folder.room(name)?;
+    let data_dir = folder.data_dir(name)?;
     let options = store::Options {
         cache_bytes: config.store.cache_mib * 1024 * 1024,
         ..store::Options::default()
     };
-    let path = room.join("store");
+    let path = data_dir.join("store");
     let store = tokio::task::spawn_blocking(move || Store::open(&path, &options))
         .await
         .map_err(|error| Error::Service(error.to_string()))??;
-    let log = Log::open(store.clone(), name, mesh::now()).await?;
+    let log = Log::open(store.clone(), name, model::now()).await?;
     let trust = Trust::open(&folder, &store)?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     Source::new(log.clone(), mesh.clone())
@@ -165,13 +165,13 @@ async fn prepare(
     let forgetting = idempotency::forget_expired(store.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(forgetting));
     let health = Health::default();
-    let standing = Standing::new(name, log.clone(), health.clone(), &room);
+    let status = ServiceStatus::new(name, log.clone(), health.clone(), &data_dir);
     let checks = Checks::default();
     checks.add_log(log.clone());
     let context = Context {
         name,
         folder,
-        room,
+        data_dir,
         config,
         store,
         log,
@@ -182,7 +182,7 @@ async fn prepare(
         draining: CancellationToken::new(),
         health,
         checks,
-        standing,
+        status,
     };
     follow_trust(&context).await?;
     Ok(context)

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Draft, Fact, Id, LocalNetwork, Log, Mesh, Source, Time, kinds};
+use mesh::{Draft, LocalNetwork, Log, Mesh, Source};
+use model::{Fact, Id, Time, kinds};
 use reqwest::Method;
 use serde_json::Value;
 use store::Store;
@@ -22,7 +23,7 @@ use crate::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
 use crate::{Config, Error, Folder, Open, Role};
 
 /// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running service under test.
 pub struct TestService {
@@ -53,7 +54,7 @@ impl OtherService {
     /// # Panics
     /// When the store fails.
     pub async fn say(&self, key: &str, fact: Fact) {
-        self.say_at(key, fact, mesh::now()).await;
+        self.say_at(key, fact, model::now()).await;
     }
 
     /// Says that something happened there at that moment.
@@ -112,7 +113,7 @@ impl TestService {
                 .folder
                 .root_secret()
                 .expect("a new shop has its root key");
-            let now = mesh::now();
+            let now = model::now();
             let first = Succession { published_at: now, earlier_until: now };
             let published = root.vouch_for(&test.keys, first);
             users.say("keys", Fact::KeyPublished(published)).await;
@@ -225,11 +226,11 @@ impl TestService {
     pub async fn play(&mut self, name: &'static str) -> OtherService {
         let room = self
             .folder
-            .room(name)
+            .data_dir(name)
             .expect("a room can be made")
             .join("store");
         let store = Store::open(&room, &store::Options::default()).expect("a fresh store opens");
-        let log = Log::open(store.clone(), name, mesh::now())
+        let log = Log::open(store.clone(), name, model::now())
             .await
             .expect("a fresh log opens");
         let source = Source {
@@ -281,7 +282,7 @@ impl TestService {
 
     fn person(&self, roles: &[Role]) -> Person {
         let user_id = Id::new();
-        let token = self.issue(&claims(user_id, roles, mesh::now()));
+        let token = self.issue(&claims(user_id, roles, model::now()));
         Person::new(self.address, Some(token), Some(user_id))
     }
 }
@@ -403,11 +404,11 @@ pub async fn send(request: reqwest::RequestBuilder) -> Answer {
 /// # Panics
 /// When it does not within a deadline generous enough for a busy machine.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !condition().await {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "not within {PATIENCE:?}: {what}"
+            "not within {TIMEOUT:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -6,7 +6,7 @@
 //! root key signs vouchers and nothing else, and no signature over a voucher is
 //! one over an access token: they differ in the implicit assertion.
 
-use mesh::{Id, Time, kinds};
+use model::{Id, Time, kinds};
 use pasetors::Public;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
 use pasetors::paserk::{self, FormatAsPaserk};
@@ -95,10 +95,10 @@ impl KeyPair {
     }
 
     /// The word of this key, the shop's root, for another.
-    pub fn vouch_for(&self, other: &KeyPair, place: Succession) -> mesh::KeyPublished {
+    pub fn vouch_for(&self, other: &KeyPair, place: Succession) -> model::KeyPublished {
         let (kid, key) = (other.kid(), other.public_text());
         let voucher = Voucher { kid: kid.clone(), key: key.clone(), place };
-        mesh::KeyPublished { kid, key, voucher: self.sign(&voucher, VOUCHER) }
+        model::KeyPublished { kid, key, voucher: self.sign(&voucher, VOUCHER) }
     }
 }
 
@@ -188,7 +188,7 @@ impl VerifyingKey {
     /// The published key and its place, if the owner of this key vouched for both.
     pub(crate) fn vouched_for(
         &self,
-        published: &mesh::KeyPublished,
+        published: &model::KeyPublished,
     ) -> Option<(VerifyingKey, Succession)> {
         let token = parse(&published.voucher)?;
         let voucher: Voucher = serde_json::from_slice(self.open(&token, VOUCHER)?).ok()?;

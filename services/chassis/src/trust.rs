@@ -12,12 +12,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use mesh::{Event, Fact, Following, Id, KeyPublished, Refusal, Time, kinds};
+use mesh::{Event, Following, Refusal};
+use model::{Fact, Id, KeyPublished, Time, kinds};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
-use crate::limits::{ACCESS_TOKEN_LIFE, CATCH_UP_PATIENCE, CLOCK_LEEWAY, TOKENS_CACHED_MAX};
+use crate::limits::{ACCESS_TOKEN_LIFE, CATCH_UP_TIMEOUT, CLOCK_LEEWAY, TOKENS_CACHED_MAX};
 use crate::token::{self, AUDIENCE, Claims, ISSUER, Succession, VerifyingKey};
 use crate::{Error, Folder};
 
@@ -142,7 +143,7 @@ impl Trust {
             Some(Fact::KeyPublished(published)) => self.admit(tx, published),
             Some(Fact::SessionRevoked { session_id, until, .. }) => {
                 // Forgotten is only what has expired by either clock.
-                self.revoke(tx, *session_id, *until, event.at.min(mesh::now()))
+                self.revoke(tx, *session_id, *until, event.at.min(model::now()))
             }
             _ => Ok(()),
         }
@@ -251,7 +252,7 @@ impl Trust {
 
     async fn catch_up(&self) {
         if let Some(following) = self.0.following.get() {
-            following.catch_up(CATCH_UP_PATIENCE).await;
+            following.catch_up(CATCH_UP_TIMEOUT).await;
         }
     }
 

@@ -30,19 +30,16 @@ impl Contacts {
         Self { mesh, kept: Arc::new(Cache::new(KEPT_MAX)) }
     }
 
-    /// How to reach somebody: `None` when users does not say so within `patience`,
+    /// How to reach somebody: `None` when users does not say so within `timeout`,
     /// `Some(None)` for nobody.
-    pub(crate) async fn of(&self, user: UserId, patience: Duration) -> Option<Option<Contact>> {
+    pub(crate) async fn of(&self, user: UserId, timeout: Duration) -> Option<Option<Contact>> {
         if let Some((asked_at, contact)) = self.kept.get(&user)
             && asked_at.elapsed() < AGE_MAX
         {
             return Some(contact);
         }
         let asked_at = Instant::now();
-        let contact = self
-            .mesh
-            .ask(&ContactOf { user_id: user }, patience)
-            .await?;
+        let contact = self.mesh.ask(&ContactOf { user_id: user }, timeout).await?;
         self.kept.insert(user, (asked_at, contact.clone()));
         Some(contact)
     }

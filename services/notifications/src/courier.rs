@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::Error as StoreError;
-use mesh::Time;
+use model::Time;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -62,7 +62,7 @@ pub(crate) async fn run<K, F>(
                         let task = tasks.spawn(guarded(deliver(key.clone())));
                         under_way.insert(task.id(), key);
                     }
-                    let next = due.next.map(|next| next.since(mesh::now()));
+                    let next = due.next.map(|next| next.since(model::now()));
                     wait = next
                         .unwrap_or(wait)
                         .clamp(Duration::from_millis(1), LOOK_EVERY);

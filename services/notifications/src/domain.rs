@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mesh::{Id, Mismatch, Money, Time, kinds};
+use model::{Id, Mismatch, Money, Time, kinds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

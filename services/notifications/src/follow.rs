@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use ::store::Tx;
-use mesh::{Event, Fact, Refusal, RevocationReason, UserField};
+use mesh::{Event, Refusal};
+use model::{Fact, RevocationReason, UserField};
 use tokio::sync::Notify;
 
 use crate::contacts::Contacts;
@@ -46,7 +47,7 @@ impl Handler {
             Some((Audience::Staff, topic)) => self.teller.tell_staff(tx, &topic, event.at)?,
             None => {}
         }
-        if webhooks::store::send(tx, event, mesh::now())? {
+        if webhooks::store::send(tx, event, model::now())? {
             let messages = self.messages.clone();
             tx.on_durable(move || messages.notify_one());
         }

@@ -19,7 +19,7 @@ use chassis::page::{Page, Paging};
 use chassis::{Caller, Context, Json, Problem, Trust};
 use futures::Stream;
 use futures::stream::unfold;
-use mesh::{Time, kinds};
+use model::{Time, kinds};
 use serde::{Deserialize, Serialize};
 
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How long users may take to say what somebody reads; without an answer it is
 /// what their client says, or the shop's language.
-const ASK_PATIENCE: Duration = Duration::from_millis(250);
+const ASK_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many languages of an `Accept-Language` are tried.
 const LANGUAGES_MAX: usize = 8;
@@ -80,7 +80,7 @@ impl Inbox {
     /// What somebody reads, best first: what they said, then what their client
     /// says.
     async fn languages(&self, user: UserId, headers: &HeaderMap) -> Vec<String> {
-        let contact = self.contacts.of(user, ASK_PATIENCE).await.flatten();
+        let contact = self.contacts.of(user, ASK_TIMEOUT).await.flatten();
         let said = contact.and_then(|contact| contact.language);
         said.into_iter().chain(accepted(headers)).collect()
     }
@@ -148,7 +148,7 @@ async fn list(
 ) -> Result<Json<InboxPage>, Problem> {
     let Query(filter) = filter.map_err(|_| Problem::bad_request("unread must be true or false"))?;
     let before = paging.after()?;
-    let (user, keep, now) = (caller.user_id, inbox.keep, mesh::now());
+    let (user, keep, now) = (caller.user_id, inbox.keep, model::now());
     while store::is_overdue(&inbox.store, &keep, user, now)? {
         let trimmed = inbox
             .store
@@ -172,7 +172,7 @@ async fn read_one(
     caller: Caller,
     PathId(id): PathId<kinds::Notification>,
 ) -> Result<StatusCode, Problem> {
-    let (user, now) = (caller.user_id, mesh::now());
+    let (user, now) = (caller.user_id, model::now());
     let marked = inbox
         .store
         .write(move |tx| store::mark_read(tx, user, id, now));
@@ -183,7 +183,7 @@ async fn read_one(
 /// Marks what was there when the request came: stretches go from the newest
 /// backwards, so what is told meanwhile stays unread.
 async fn read_all(State(inbox): State<Inbox>, caller: Caller) -> Result<StatusCode, Problem> {
-    let (user, now) = (caller.user_id, mesh::now());
+    let (user, now) = (caller.user_id, model::now());
     let mut before = None;
     loop {
         let marked = inbox
@@ -242,7 +242,7 @@ impl Live {
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold(self, |mut live| async move {
             let next = tokio::time::timeout(HEARTBEAT, live.feed.next()).await;
-            live.trust.verify(&live.token, mesh::now()).await.ok()?;
+            live.trust.verify(&live.token, model::now()).await.ok()?;
             let event = match next {
                 Ok(told) => live.event(told?),
                 Err(_) => Event::default().comment("still here"),

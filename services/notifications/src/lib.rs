@@ -15,7 +15,7 @@
 //! whatever a webhook wants. **Writes** no events. **Asks** users where people are
 //! reached, and for one-time codes.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `domain` | notifications, their kinds and order, how long they are kept |
 //! | `text` | what a notification says, from files, in the reader's language |
@@ -38,13 +38,13 @@
 
 mod contacts;
 mod courier;
+mod dead_letters;
 mod domain;
 mod error;
 mod follow;
 mod http;
 mod live;
 mod mail;
-mod parked;
 mod retry;
 mod store;
 mod sweep;
@@ -86,7 +86,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             let following = ctx.follow(source, move |tx, event| handler.handle(tx, event));
             followings.push(following.await?);
         }
-        parked::start(&ctx, teller.clone(), followings);
+        dead_letters::start(&ctx, teller.clone(), followings);
 
         let tell::Teller { keep, bells, .. } = teller;
         let inboxes = http::router(&ctx, keep, bells, texts, contacts);

@@ -20,7 +20,8 @@ use ::store::{Error as StoreError, Tx};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use chassis::config;
-use mesh::{CodePurpose, Event, Time};
+use mesh::Event;
+use model::{CodePurpose, Time};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -103,7 +104,7 @@ impl Outbox {
         let is_code = matches!(letter, Letter::Code { .. });
         let leaves = self.settings.server.is_some() || is_code && self.settings.print_codes;
         let mail = Mail { user_id: user, letter, began_at: event.at, failed: 0 };
-        let now = mesh::now();
+        let now = model::now();
         if !leaves || now.since(event.at) > self.schedule(&mail).give_up_after {
             return Ok(());
         }

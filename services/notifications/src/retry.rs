@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mesh::Time;
+use model::Time;
 
 /// A rhythm of tries.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@
 //! in whichever order the logs of two services arrive.
 
 use ::store::{Error as StoreError, Read, Table, Tx};
-use mesh::Time;
+use model::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Notification, NotificationId, Retention, Topic, UserId, next_id};

@@ -4,7 +4,8 @@
 //! told of an event is told once.
 
 use ::store::{Error as StoreError, Read, Table, Tx};
-use mesh::{Event, Time};
+use mesh::Event;
+use model::Time;
 
 use crate::domain::{Retention, Topic, UserId};
 use crate::live::Bells;

@@ -93,14 +93,14 @@ impl Texts {
     pub(crate) fn code_mail(
         &self,
         code: &str,
-        purpose: mesh::CodePurpose,
+        purpose: model::CodePurpose,
         name: &str,
         languages: &[String],
     ) -> MailText {
         #[derive(Serialize)]
         struct Data<'a> {
             code: &'a str,
-            purpose: mesh::CodePurpose,
+            purpose: model::CodePurpose,
         }
         let data = Value::from(Serde(Data { code, purpose }));
         self.lay_out(self.say(CODE, languages, &data), name, languages)

@@ -1,7 +1,7 @@
 //! Webhooks: other people's programs, told of events over HTTP as Standard
 //! Webhooks has it.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `signature` | secrets, and what is signed with them |
 //! | `address` | which addresses may be connected to |
@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::{FieldError, config};
-use mesh::{Fact, Id, Time, kinds};
+use model::{Fact, Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 

@@ -4,20 +4,20 @@
 
 use axum::http::StatusCode;
 use chassis::Problem;
-use chassis::idempotency::Answer;
+use chassis::idempotency::StoredResponse;
 use serde_json::json;
 
 use crate::domain::{Order, Status};
 use crate::http::OrderView;
 
 /// The one answer to placing this order; `None` while there is none.
-pub(crate) fn placed(order: &Order) -> Option<Answer> {
+pub(crate) fn placed(order: &Order) -> Option<StoredResponse> {
     if order.accepted {
         return Some(resource(StatusCode::ACCEPTED, order));
     }
     if let Some(settled) = order.as_settled() {
         return Some(match settled.status {
-            Status::Rejected => Answer::refusal(&out_of_stock(&settled), &order.request_id),
+            Status::Rejected => StoredResponse::refusal(&out_of_stock(&settled), &order.request_id),
             _ => resource(StatusCode::CREATED, &settled),
         });
     }
@@ -26,12 +26,12 @@ pub(crate) fn placed(order: &Order) -> Option<Answer> {
             "order-cancelled",
             "the order was cancelled before its stock was settled",
         );
-        Answer::refusal(&problem.member("order_id", order.id), &order.request_id)
+        StoredResponse::refusal(&problem.member("order_id", order.id), &order.request_id)
     })
 }
 
-fn resource(status: StatusCode, order: &Order) -> Answer {
-    Answer::new(status, &OrderView::new(order)).at(format!("/v1/orders/{}", order.id))
+fn resource(status: StatusCode, order: &Order) -> StoredResponse {
+    StoredResponse::new(status, &OrderView::new(order)).at(format!("/v1/orders/{}", order.id))
 }
 
 fn out_of_stock(order: &Order) -> Problem {

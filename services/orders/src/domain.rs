@@ -9,7 +9,7 @@ mod walks;
 
 use std::collections::BTreeMap;
 
-use mesh::{Id, Money, Shortage, Time, kinds};
+use model::{Id, Money, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use life::{By, Cause, Change, Refused, Status, Taken};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::Tx;
-use mesh::{Event, Fact, Id, Log, Refusal, kinds};
+use mesh::{Event, Log, Refusal};
+use model::{Fact, Id, kinds};
 
 use crate::domain::Order;
 use crate::store::{self, Settlement};

@@ -14,10 +14,11 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::json::PathId;
-use chassis::limits::CATCH_UP_PATIENCE;
+use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Json, Problem, etag};
-use mesh::{Following, Id, Log, Money, Time, kinds};
+use mesh::{Following, Log};
+use model::{Id, Money, Time, kinds};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Read, Store};
@@ -158,7 +159,7 @@ impl Orders {
         if order.status != Status::Pending || self.products.state().is_caught_up() {
             return Ok(order);
         }
-        self.products.catch_up(CATCH_UP_PATIENCE).await;
+        self.products.catch_up(CATCH_UP_TIMEOUT).await;
         own(&self.store, caller, id)
     }
 }

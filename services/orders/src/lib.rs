@@ -16,7 +16,7 @@
 //! `order.placed` and the key it was sent under; products answers with an event;
 //! one transaction settles the order. The request only waits for that.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `domain` | the state machine, prices, limits |
 //! | `store` | the tables and what is done to them |
@@ -43,7 +43,7 @@ pub use error::Error;
 
 use std::sync::Arc;
 
-use chassis::{Context, Service, edge};
+use chassis::{Context, Service, cache_tags};
 use futures::future::BoxFuture;
 
 /// Opens the service.
@@ -71,6 +71,6 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             secrets: Arc::new(secrets),
         };
         // Whoever ordered the last piece finds none left, whatever the gateway kept.
-        Ok(ctx.serve(edge::tell_applied(http::router(orders), products)))
+        Ok(ctx.serve(cache_tags::with_applied(http::router(orders), products)))
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chassis::limits::PAGE_ITEMS;
-use mesh::{Id, kinds};
+use model::{Id, kinds};
 use store::{Key, Read, Span};
 
 use crate::Error;

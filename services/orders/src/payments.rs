@@ -9,7 +9,8 @@
 //! currency and the order still wants it; all other money is kept on record and told
 //! to staff, and changes no order.
 
-use mesh::{Draft, Fact, Log, Mismatch, Money, Time};
+use mesh::{Draft, Log};
+use model::{Fact, Mismatch, Money, Time};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
-use mesh::Time;
+use model::Time;
 use sha2::Sha256;
 
 /// How far the provider's clock and ours may differ, and how long a message may

@@ -21,7 +21,8 @@
 
 use std::time::Duration;
 
-use mesh::{Draft, Fact, Id, Listing, Log, Mismatch, Shortage, Time, kinds};
+use mesh::{Draft, Log};
+use model::{Fact, Id, Listing, Mismatch, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 
@@ -133,7 +134,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, log: &Log, mut order: Order) -> Result<(), 
     let items = order
         .lines
         .iter()
-        .map(|line| mesh::ItemOrdered { product_id: line.product_id, quantity: line.quantity });
+        .map(|line| model::ItemOrdered { product_id: line.product_id, quantity: line.quantity });
     let fact = Fact::OrderPlaced {
         order_id: order.id,
         user_id: order.user_id,

@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 
-use mesh::{Id, Log, Time, kinds, now};
+use mesh::Log;
+use model::{Id, Time, kinds, now};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Store, Table, Tx};
 

@@ -76,10 +76,10 @@ impl<T> Waiters<T> {
 }
 
 impl<T: Clone> Wait<T> {
-    /// The word when it comes, or none after `patience`.
-    pub(crate) async fn word(&mut self, patience: Duration) -> Option<T> {
+    /// The word when it comes, or none after `timeout`.
+    pub(crate) async fn word(&mut self, timeout: Duration) -> Option<T> {
         let word = self.word.wait_for(Option::is_some);
-        tokio::time::timeout(patience, word)
+        tokio::time::timeout(timeout, word)
             .await
             .ok()?
             .ok()?

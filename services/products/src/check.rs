@@ -16,7 +16,7 @@ use crate::stock::{RESERVATIONS, STOCK};
 use crate::store::{self, PRODUCTS};
 
 /// How long the search index may take to come level; it lags by a second.
-const INDEX_PATIENCE: Duration = Duration::from_secs(20);
+const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
 const INDEX_LOOK: Duration = Duration::from_millis(200);
 
 /// Adds what this service can compare.
@@ -102,7 +102,7 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
 /// The index holds each published product as it is, and no other. It lags behind
 /// the store, so what disagrees is looked at again for a while.
 async fn index(store: Store, search: Search) -> Result<Finding, ::store::Error> {
-    let deadline = Instant::now() + INDEX_PATIENCE;
+    let deadline = Instant::now() + INDEX_TIMEOUT;
     loop {
         let (reading, searching) = (store.clone(), search.clone());
         let finding = check::blocking(move || compare(&reading, &searching)).await?;

@@ -8,7 +8,7 @@ mod stock;
 
 use std::collections::BTreeMap;
 
-use mesh::{Id, Listing, Money, PublicationStatus, Time, kinds};
+use model::{Id, Listing, Money, PublicationStatus, Time, kinds};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rating::Rating;

@@ -84,11 +84,11 @@ impl From<Error> for Problem {
                 let detail = format!("{on_hand} pieces are on hand; at most {PIECES_MAX} are counted");
                 Self::invalid(vec![FieldError::new("/delta", detail)])
             }
-            Error::Idle(patience) => Self::new(
+            Error::Idle(timeout) => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "import-idle",
                 "Nothing came for too long",
-                format!("no byte came for {} s; the lines before are imported, send the file again to complete it", patience.as_secs()),
+                format!("no byte came for {} s; the lines before are imported, send the file again to complete it", timeout.as_secs()),
             ),
             Error::Refused(problem) => problem,
         }

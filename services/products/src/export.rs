@@ -16,7 +16,7 @@ use crate::domain::{Content, ProductId};
 use crate::store::{self, PRODUCTS};
 
 /// How long the other side may take nothing.
-const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Products of one page, in bytes as sent.
 const EXPORT_PAGE_BYTES: usize = 64 * 1024;
 /// Pages made ahead of a slow reader.
@@ -45,7 +45,7 @@ pub(crate) fn export(store: Store) -> impl Stream<Item = Result<Bytes, Error>> {
             };
             let failed = page.is_err();
             // A reader that is gone, or takes nothing, does not want the rest.
-            if pages.send_timeout(page, IDLE_PATIENCE).is_err() || failed {
+            if pages.send_timeout(page, IDLE_TIMEOUT).is_err() || failed {
                 return;
             }
             after = last;

@@ -5,7 +5,8 @@
 //! cancelled while it was pending has its pieces held first and then freed.
 
 use ::store::Tx;
-use mesh::{Event, Fact, Refusal};
+use mesh::{Event, Refusal};
+use model::Fact;
 
 use crate::stock;
 use crate::store::{Cause, Effects};

@@ -16,8 +16,8 @@ use axum::http::{Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::http::RequestId;
-use chassis::{Caller, Problem, edge};
-use mesh::Currency;
+use chassis::{Caller, Problem, cache_tags};
+use model::Currency;
 use serde::de::DeserializeOwned;
 use store::Store;
 
@@ -91,7 +91,7 @@ pub(crate) fn control(products: Products) -> Router {
 /// What a request is the cause of.
 fn cause(caller: &Caller, request: RequestId) -> Cause {
     Cause {
-        at: mesh::now(),
+        at: model::now(),
         by: Some(caller.user_id.to_string()),
         trace: Some(request.0),
     }
@@ -135,8 +135,8 @@ fn cached(mut response: Response, about: About) -> Response {
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(rule));
     match about {
-        About::Product(id) => edge::keep(headers, &id.to_string()),
-        About::Catalogue => edge::keep(headers, ALL),
+        About::Product(id) => cache_tags::keep(headers, &id.to_string()),
+        About::Catalogue => cache_tags::keep(headers, ALL),
         About::Lagging | About::Staff => {}
     }
     response

@@ -1,6 +1,6 @@
 //! Catalogues in, streamed: NDJSON, our own CSV, or a product CSV of Shopify.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `lines` | a body cut into lines of JSON |
 //! | `csv` | a body cut into records, and our own columns |
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use chassis::limits::IMPORT_BODY_BYTES_MAX;
 use chassis::{FieldError, Problem};
 use futures::{Stream, StreamExt, TryStreamExt};
-use mesh::Currency;
+use model::Currency;
 use serde::Serialize;
 
 use self::csv::Csv;
@@ -48,7 +48,7 @@ const FAILURES_NAMED_MAX: usize = 100;
 /// Errors named of one line.
 const ERRORS_PER_LINE_MAX: usize = 20;
 /// How long the other side may send nothing.
-const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a body is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,11 +241,11 @@ where
 
     /// The body's next piece; `None` at its end.
     async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
-        let piece = match tokio::time::timeout(IDLE_PATIENCE, self.body.next()).await {
+        let piece = match tokio::time::timeout(IDLE_TIMEOUT, self.body.next()).await {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(piece))) => piece,
             Ok(Some(Err(_))) => return Err(Problem::bad_request("the body ended early").into()),
-            Err(_) => return Err(Error::Idle(IDLE_PATIENCE)),
+            Err(_) => return Err(Error::Idle(IDLE_TIMEOUT)),
         };
         self.bytes += piece.len() as u64;
         if self.bytes > IMPORT_BODY_BYTES_MAX {

@@ -1,6 +1,6 @@
 //! What the shop sells: the catalogue, its stock, and finding things in it.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `domain` | products, levels, reservations, and what may happen to them |
 //! | `submission` | from a JSON text to a product's content, every fault named |
@@ -62,7 +62,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let settings = &ctx.config.products;
         let cache = Cache::new(settings.cache_mib * 1024 * 1024);
         let kept = cache.clone();
-        ctx.standing.tell("cache", move || kept.figure());
+        ctx.status.report("cache", move || kept.figure());
         let search = Search::start(&ctx, cache.clone())?;
         check::add(&ctx, &search);
         let effects = Effects {

@@ -1,6 +1,6 @@
 //! Finding things: a full-text index beside the store.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `schema` | the fields, a product as a document |
 //! | `words`, `stemmer` | how text becomes words |
@@ -152,7 +152,7 @@ impl Search {
     /// # Errors
     /// When there is no index and none can be made.
     pub(crate) fn start(ctx: &Context, cache: Cache) -> Result<Self, chassis::Error> {
-        let dir = ctx.room.join("index");
+        let dir = ctx.data_dir.join("index");
         let failed = |error: Error| chassis::Error::Service(error.to_string());
         // It reads, and may delete, whole files: other services start meanwhile.
         let opened = tokio::task::block_in_place(|| indexer::open(&dir, &ctx.log));
@@ -188,7 +188,9 @@ impl Search {
             store: ctx.store.clone(),
             cache,
             reader,
-            synonyms: Arc::new(SynonymsFile::new(ctx.room.with_file_name("synonyms.txt"))),
+            synonyms: Arc::new(SynonymsFile::new(
+                ctx.data_dir.with_file_name("synonyms.txt"),
+            )),
             running: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
             freshness,
         })

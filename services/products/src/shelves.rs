@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use blake2::digest::consts::U8;
 use blake2::{Blake2b, Digest};
-use mesh::PublicationStatus;
+use model::PublicationStatus;
 use store::{Key, Read, Record, Table, Tx};
 
 pub(crate) use self::walk::walk;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ::store::Store;
 use chassis::etag::Tagged;
-use mesh::{Money, PublicationStatus, Time};
+use model::{Money, PublicationStatus, Time};
 use serde::Serialize;
 
 use crate::cache::Cache;

@@ -11,7 +11,7 @@
 //! every level through [`set`], which tells whom it concerns.
 
 use ::store::{Read, Table, Tx};
-use mesh::{Fact, Id, ItemOrdered, kinds};
+use model::{Fact, Id, ItemOrdered, kinds};
 
 use crate::Error;
 use crate::domain::{

@@ -13,7 +13,8 @@
 use std::collections::BTreeSet;
 
 use ::store::{Read, Table, Tx};
-use mesh::{Draft, Fact, Id, Log, Time};
+use mesh::{Draft, Log};
+use model::{Fact, Id, Time};
 
 use crate::cache::Cache;
 use crate::domain::{Content, Level, Opening, Product, ProductId, category_and_above};

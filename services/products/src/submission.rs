@@ -8,7 +8,7 @@ mod reading;
 
 use chassis::FieldError;
 use chassis::json::{ParseError, parse_fields};
-use mesh::PublicationStatus;
+use model::PublicationStatus;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -232,10 +232,10 @@ mod tests {
         let bytes = serde_json::to_vec(&content).unwrap().len();
         assert!(bytes > 16_000 + room - 500 && bytes <= PRODUCT_BYTES_MAX);
         let stored = store::encode(&crate::domain::Product {
-            id: mesh::Id::new(),
+            id: model::Id::new(),
             content,
-            created_at: mesh::Time(0),
-            updated_at: mesh::Time(0),
+            created_at: model::Time(0),
+            updated_at: model::Time(0),
             opening: None,
         });
         assert!(stored.unwrap().len() < store::VALUE_BYTES_MAX);

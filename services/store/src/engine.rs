@@ -47,7 +47,7 @@ type PlacedRow<'a> = (usize, (&'a Vec<u8>, &'a Option<Vec<u8>>));
 
 /// sled's own lock outlives a closed database by a moment: its background threads
 /// hold it. With ours in hand nobody else can be meant, so it is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Half as much again, since a leaf is a moment above its size before it splits.
 const _: () =
@@ -247,7 +247,7 @@ fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
         match config.open() {
             Err(error)
                 if error.to_string().contains("could not acquire lock")
-                    && begun.elapsed() < LOCK_PATIENCE =>
+                    && begun.elapsed() < LOCK_TIMEOUT =>
             {
                 std::thread::sleep(Duration::from_millis(5));
             }

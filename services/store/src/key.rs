@@ -4,6 +4,8 @@
 //! field by field, so a table's scan order is its key type's order and a prefix
 //! of a tuple is a prefix of its bytes.
 
+use model::{Id, Kind, Time};
+
 /// A type that can be a table's key.
 pub trait Key: Sized {
     /// Appends the order-preserving bytes of this key.
@@ -105,6 +107,28 @@ impl Key for String {
                 byte => text.push(byte),
             }
         }
+    }
+}
+
+/// An id's 16 bytes: a table keyed by id is in order of creation.
+impl<K: Kind> Key for Id<K> {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        self.uuid().as_bytes().write_to(out);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        let raw = <[u8; 16]>::read_from(bytes)?;
+        Some(Self::from_uuid(uuid::Uuid::from_bytes(raw)))
+    }
+}
+
+impl Key for Time {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        self.0.write_to(out);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        i64::read_from(bytes).map(Self)
     }
 }
 

@@ -7,7 +7,7 @@
 //! journals all of it as one record, syncs once, and only then answers; the
 //! database underneath gets the rows of many batches at a time.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `table` | [`Table`] and [`Span`]: names and key ranges with types |
 //! | `key`, `record` | how keys and values become bytes, and back |

@@ -5,6 +5,7 @@
 //! change that cannot be told that way raises [`Record::VERSION`] and teaches
 //! [`Record::upgrade`] to read what came before.
 
+use model::{Id, Kind, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -29,6 +30,8 @@ impl Record for () {}
 impl Record for u64 {}
 impl Record for i64 {}
 impl Record for String {}
+impl Record for Time {}
+impl<K: Kind> Record for Id<K> {}
 
 /// A record's bytes.
 ///

@@ -56,7 +56,7 @@ impl Users {
         };
         let code = self
             .codes
-            .current(&self.store, &user, asked.purpose, mesh::now())?;
+            .current(&self.store, &user, asked.purpose, model::now())?;
         let contact = self.contact_of(&user)?;
         Ok(code.map(|code| OneTimeCode { code, contact }))
     }

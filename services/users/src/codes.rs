@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use chassis::Context;
-use mesh::{CodePurpose, Id, Time, kinds};
+use model::{CodePurpose, Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use mesh::{Id, Time, kinds};
+use model::{Id, Time, kinds};
 
 type UserId = Id<kinds::User>;
 

@@ -21,7 +21,8 @@ use ::store::{Read, Record, Store, Table};
 use chassis::limits::{ACCESS_TOKEN_LIFE, CLOCK_LEEWAY};
 use chassis::token::{KeyPair, Succession};
 use chassis::{Error, Folder};
-use mesh::{Draft, Fact, KeyPublished, Log, Time};
+use mesh::{Draft, Log};
+use model::{Fact, KeyPublished, Time};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -221,7 +222,7 @@ impl Keys {
     pub(crate) async fn keep_tending(self: Arc<Self>, stop: CancellationToken) {
         let tending = async {
             loop {
-                if let Err(error) = self.tend(mesh::now()).await {
+                if let Err(error) = self.tend(model::now()).await {
                     tracing::error!(%error, "the keys that sign tokens are not as they should be");
                 }
                 tokio::time::sleep(TEND_EVERY).await;

@@ -1,6 +1,6 @@
 //! People: accounts, passwords, sessions, and the keys that sign their tokens.
 //!
-//! | room | holds |
+//! | module | holds |
 //! | --- | --- |
 //! | `domain` | what an account and a session are, their limits, who decides what |
 //! | `password` | argon2id behind a bound on how much of it runs at once |
@@ -62,7 +62,8 @@ use ::store::Read;
 use chassis::http::RequestId;
 use chassis::{Context, Service};
 use futures::future::BoxFuture;
-use mesh::{Id, Log, kinds};
+use mesh::Log;
+use model::{Id, kinds};
 use tokio_util::task::TaskTracker;
 
 use crate::codes::Codes;
@@ -90,7 +91,7 @@ pub fn open(context: Context) -> BoxFuture<'static, Result<Service, chassis::Err
             tokens: Tokens::open(&context).await?,
             codes: Arc::new(Codes::open(&context)?),
             throttle: Throttle::open(&context)?,
-            erasures: Erasures::in_room(&context.room),
+            erasures: Erasures::in_room(&context.data_dir),
             tasks: context.tasks.clone(),
             hasher,
         });
@@ -122,7 +123,7 @@ impl Users {
     fn cause(&self, by: Option<Id<kinds::User>>, request: RequestId) -> Cause {
         Cause {
             log: self.log.clone(),
-            at: mesh::now(),
+            at: model::now(),
             by,
             trace: Some(request.0),
         }
@@ -132,7 +133,7 @@ impl Users {
     fn own_cause(&self) -> Cause {
         Cause {
             log: self.log.clone(),
-            at: mesh::now(),
+            at: model::now(),
             by: None,
             trace: None,
         }
@@ -153,15 +154,15 @@ impl Users {
         user_id: Option<Id<kinds::User>>,
     ) -> Result<Verified, Error> {
         // Whoever has to wait anyway takes no place from others.
-        attempt.check(&self.store, mesh::now())?;
+        attempt.check(&self.store, model::now())?;
         let place = self.hasher.admit()?;
         let _turn = self.throttle.turn(attempt).await;
-        attempt.check(&self.store, mesh::now())?;
+        attempt.check(&self.store, model::now())?;
         let stored = user_id.map(|id| store::password(&self.store, id));
         let stored = stored.transpose()?.flatten();
         let verified = self.hasher.verify(place, password, stored).await;
         if matches!(verified, Err(Error::WrongCredentials)) {
-            let (attempt, now) = (attempt.clone(), mesh::now());
+            let (attempt, now) = (attempt.clone(), model::now());
             let counted = self.store.write(move |tx| attempt.count(tx, now));
             counted.await?;
         }

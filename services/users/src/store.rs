@@ -19,7 +19,8 @@ mod accounts;
 mod letters;
 mod sessions;
 
-use mesh::{Draft, Fact, Id, Log, Time, kinds};
+use mesh::{Draft, Log};
+use model::{Fact, Id, Time, kinds};
 use store::{Table, Tx};
 
 use crate::domain::{Session, User};

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use chassis::Context;
 use chassis::http::ClientAddress;
-use mesh::{Id, Time, kinds};
+use model::{Id, Time, kinds};
 use store::{Read, Table, Tx};
 use tokio::sync::{Mutex, MutexGuard};
 

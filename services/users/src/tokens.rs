@@ -17,7 +17,7 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER};
 use chassis::{Context, Error};
 use data_encoding::BASE64URL_NOPAD;
-use mesh::{Id, Time, kinds};
+use model::{Id, Time, kinds};
 use store::Key;
 
 use crate::domain::{Session, User};
@@ -55,7 +55,7 @@ impl Tokens {
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
         let rotate_every = context.config.keys.rotate_every();
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
-        let keys = Keys::open(folder, store, log, rotate_every, mesh::now());
+        let keys = Keys::open(folder, store, log, rotate_every, model::now());
         let keys = Arc::new(keys.await?);
         let tending = keys.clone().keep_tending(context.stop.clone());
         context.tasks.spawn(tending);

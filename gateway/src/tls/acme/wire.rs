@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An answer's body, in bytes: a chain of certificates at most.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -84,8 +84,8 @@ impl HttpClient for Wire {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
         let exchange = self.clone().exchange(request);
         Box::pin(async move {
-            let answered = tokio::time::timeout(PATIENCE, exchange).await;
-            let late = |_| BoxError::from(format!("no answer within {} s", PATIENCE.as_secs()));
+            let answered = tokio::time::timeout(TIMEOUT, exchange).await;
+            let late = |_| BoxError::from(format!("no answer within {} s", TIMEOUT.as_secs()));
             answered
                 .map_err(late)
                 .flatten()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chassis::testing::{eventually, send};
 use http::StatusCode;
-use mesh::Id;
+use model::Id;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use reqwest::Method;

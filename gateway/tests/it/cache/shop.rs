@@ -9,7 +9,8 @@ use chassis::testing::{Answer, Person, TestService, eventually, send};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use mesh::store::{self, Store};
-use mesh::{Draft, Fact, Id, Listing, Log, Money, PublicationStatus, Source, kinds};
+use mesh::{Draft, Log, Source};
+use model::{Fact, Id, Listing, Money, PublicationStatus, kinds};
 use reqwest::Method;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -103,9 +104,9 @@ pub(crate) struct Voice {
 
 impl Voice {
     async fn of_products(test: &TestService) -> Self {
-        let room = test.folder.room("products").unwrap().join("store");
+        let room = test.folder.data_dir("products").unwrap().join("store");
         let store = Store::open(&room, &store::Options::default()).unwrap();
-        let log = Log::open(store.clone(), "products", mesh::now()).await;
+        let log = Log::open(store.clone(), "products", model::now()).await;
         let log = log.unwrap();
         let mut voice = Self {
             store,
@@ -147,7 +148,7 @@ impl Voice {
         let draft = Draft {
             key: id.to_string(),
             fact,
-            at: mesh::now(),
+            at: model::now(),
             by: None,
             trace: None,
         };

@@ -33,7 +33,8 @@ pub struct Mail {
     pub per_second_max: u32,
     /// How long the server may take for one mail, in milliseconds,
     /// 100..=300,000.
-    pub patience_ms: u64,
+    #[serde(alias = "patience_ms")]
+    pub timeout_ms: u64,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each
     /// further one is twice as long, up to four hours.
     pub retry_first_ms: u64,
@@ -78,7 +79,7 @@ impl Default for Mail {
             password_file: None,
             from: None,
             per_second_max: 5,
-            patience_ms: 30_000,
+            timeout_ms: 30_000,
             retry_first_ms: 30_000,
             retry_hours: 48,
             print_codes: false,
@@ -97,8 +98,8 @@ impl Mail {
         if !(1..=1_000).contains(&self.per_second_max) {
             return Err("mail.per_second_max must be 1..1000".into());
         }
-        if !(100..=300_000).contains(&self.patience_ms) {
-            return Err("mail.patience_ms must be 100..300000".into());
+        if !(100..=300_000).contains(&self.timeout_ms) {
+            return Err("mail.timeout_ms must be 100..300000".into());
         }
         if !(10..=3_600_000).contains(&self.retry_first_ms) {
             return Err("mail.retry_first_ms must be 10..3600000".into());

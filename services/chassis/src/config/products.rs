@@ -13,7 +13,7 @@ pub struct Products {
     /// 0..=1024; 0 makes each one anew.
     pub cache_mib: u64,
     /// The currency of a CSV file that does not name one, ISO 4217.
-    pub import_currency: mesh::Currency,
+    pub import_currency: model::Currency,
 }
 
 impl Default for Products {

@@ -28,8 +28,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when it cannot be written.
     pub fn keep_secret(&self, pair: &KeyPair) -> Result<(), Error> {
-        let room = self.room("keys")?;
-        write_key(&room, pair).map_err(|error| Error::Folder { path: room, why: error.to_string() })
+        let data_dir = self.data_dir("keys")?;
+        write_key(&data_dir, pair)
+            .map_err(|error| Error::Folder { path: data_dir, why: error.to_string() })
     }
 
     /// Reads the private key that goes with a public one.
@@ -52,12 +53,12 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when the folder cannot be read or written.
     pub fn retain_secrets(&self, kids: &[String]) -> Result<Vec<String>, Error> {
-        let room = self.room("keys")?;
+        let data_dir = self.data_dir("keys")?;
         let failed =
-            |error: io::Error| Error::Folder { path: room.clone(), why: error.to_string() };
+            |error: io::Error| Error::Folder { path: data_dir.clone(), why: error.to_string() };
         let root = token::kid_of(self.root_key());
         let mut gone = Vec::new();
-        for entry in fs::read_dir(&room).map_err(failed)? {
+        for entry in fs::read_dir(&data_dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let kid = name.strip_suffix(SECRET).or(name.strip_suffix(DRAFT));
@@ -70,8 +71,8 @@ impl Folder {
             }
         }
         if !gone.is_empty() {
-            File::open(&room)
-                .and_then(|room| room.sync_all())
+            File::open(&data_dir)
+                .and_then(|data_dir| data_dir.sync_all())
                 .map_err(failed)?;
         }
         Ok(gone)
@@ -83,14 +84,14 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when they cannot be written or are damaged.
     pub fn service_secret(&self, service: &str, name: &str) -> Result<[u8; 32], Error> {
-        let room = self.room(service)?;
+        let data_dir = self.data_dir(service)?;
         let credential = format!("{service}.{}", file_name(name));
-        let (file, text) = self.read_secret(&credential, &room.join(file_name(name)));
+        let (file, text) = self.read_secret(&credential, &data_dir.join(file_name(name)));
         let failed = |why: String| Error::Folder { path: file.clone(), why };
         let text = match text {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let made = HEXLOWER.encode(&rand::random::<[u8; 32]>());
-                write_private(&room, name, &made).map(|()| made)
+                write_private(&data_dir, name, &made).map(|()| made)
             }
             read => read,
         };
@@ -106,9 +107,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when it cannot be read.
     pub fn kept_secret(&self, service: &str, name: &str) -> Result<Option<String>, Error> {
-        let room = self.room(service)?;
+        let data_dir = self.data_dir(service)?;
         let credential = format!("{service}.{}", file_name(name));
-        match self.read_secret(&credential, &room.join(file_name(name))) {
+        match self.read_secret(&credential, &data_dir.join(file_name(name))) {
             (_, Ok(text)) => Ok(Some(text)),
             (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             (path, Err(error)) => Err(Error::Folder { path, why: error.to_string() }),
@@ -121,9 +122,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when it cannot be written.
     pub fn keep_service_secret(&self, service: &str, name: &str, text: &str) -> Result<(), Error> {
-        let room = self.room(service)?;
-        write_private(&room, name, text)
-            .map_err(|error| Error::Folder { path: room, why: error.to_string() })
+        let data_dir = self.data_dir(service)?;
+        write_private(&data_dir, name, text)
+            .map_err(|error| Error::Folder { path: data_dir, why: error.to_string() })
     }
 
     /// A secret's text and where it was looked for last: among the credentials,
@@ -186,15 +187,15 @@ pub(super) fn file_name(name: &str) -> String {
     format!("{name}{SECRET}")
 }
 
-pub(super) fn write_key(room: &Path, pair: &KeyPair) -> io::Result<()> {
-    write_private(room, &pair.kid(), &pair.secret_text())
+pub(super) fn write_key(data_dir: &Path, pair: &KeyPair) -> io::Result<()> {
+    write_private(data_dir, &pair.kid(), &pair.secret_text())
 }
 
-fn write_private(room: &Path, name: &str, content: &str) -> io::Result<()> {
-    let file = room.join(file_name(name));
-    let draft = room.join(format!("{name}{DRAFT}"));
+fn write_private(data_dir: &Path, name: &str, content: &str) -> io::Result<()> {
+    let file = data_dir.join(file_name(name));
+    let draft = data_dir.join(format!("{name}{DRAFT}"));
     let _ = fs::remove_file(&draft);
     write_new(&draft, content.as_bytes())?;
     fs::rename(&draft, &file)?;
-    File::open(room)?.sync_all()
+    File::open(data_dir)?.sync_all()
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
-use mesh::{Id, Time, kinds};
+use model::{Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 
-use super::Answer;
+use super::StoredResponse;
 use crate::Problem;
 
 /// (room, whose key for what) → what became of the request.
@@ -60,7 +60,7 @@ impl Record for Bound {}
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    Answered { answer: Answer, parts: u16 },
+    Answered { answer: StoredResponse, parts: u16 },
     Refers { to: String },
 }
 
@@ -82,9 +82,9 @@ pub struct Key {
 
 /// What is known under a key.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownOutcome {
     /// The answer, decided.
-    Answer(Answer),
+    Response(StoredResponse),
     /// Where the service keeps what the answer is told from.
     Reference(String),
 }
@@ -100,7 +100,7 @@ impl Key {
     ///
     /// # Errors
     /// 422 when the key belongs to another request.
-    pub fn look_up(&self, from: &impl Read) -> Result<Option<Known>, Problem> {
+    pub fn look_up(&self, from: &impl Read) -> Result<Option<KnownOutcome>, Problem> {
         for room in 0..ROOMS {
             let place = (room, self.scope.clone());
             let Some(bound) = from
@@ -118,7 +118,7 @@ impl Key {
                 ));
             }
             return Ok(Some(match bound.outcome {
-                Outcome::Refers { to } => Known::Reference(to),
+                Outcome::Refers { to } => KnownOutcome::Reference(to),
                 Outcome::Answered { mut answer, parts } => {
                     for part in 0..parts {
                         let part = from.get(PARTS, &(room, self.scope.clone(), part))?;
@@ -126,7 +126,7 @@ impl Key {
                             .body
                             .extend(part.map(|part| part.bytes).unwrap_or_default());
                     }
-                    Known::Answer(answer)
+                    KnownOutcome::Response(answer)
                 }
             }));
         }
@@ -137,16 +137,16 @@ impl Key {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn keep(&self, tx: &mut Tx<'_>, answer: &Answer) -> Result<(), store::Error> {
+    pub fn keep(&self, tx: &mut Tx<'_>, answer: &StoredResponse) -> Result<(), store::Error> {
         let mut chunks = answer.body.chunks(PART_BYTES_MAX);
         let body = chunks.next().unwrap_or_default().to_vec();
         let mut parts = 0;
         for bytes in chunks {
-            let place = (self.room(), self.scope.clone(), parts);
+            let place = (self.partition(), self.scope.clone(), parts);
             tx.put(PARTS, &place, &Part { bytes: bytes.to_vec() })?;
             parts += 1;
         }
-        let answer = Answer {
+        let answer = StoredResponse {
             status: answer.status,
             location: answer.location.clone(),
             body,
@@ -164,12 +164,12 @@ impl Key {
 
     fn bind(&self, tx: &mut Tx<'_>, outcome: Outcome) -> Result<(), store::Error> {
         let bound = Bound { fingerprint: self.fingerprint, at: self.at, outcome };
-        tx.put(KEYS, &(self.room(), self.scope.clone()), &bound)
+        tx.put(KEYS, &(self.partition(), self.scope.clone()), &bound)
     }
 
     /// The room of the day.
-    fn room(&self) -> u16 {
-        room(self.at)
+    fn partition(&self) -> u16 {
+        partition_of(self.at)
     }
 }
 
@@ -179,7 +179,7 @@ impl Bound {
     }
 }
 
-fn room(at: Time) -> u16 {
+fn partition_of(at: Time) -> u16 {
     let day = Duration::from_millis(u64::try_from(at.0).unwrap_or(0)).as_secs() / KEPT.as_secs();
     u16::try_from(day % u64::from(ROOMS)).unwrap_or(0)
 }
@@ -187,7 +187,7 @@ fn room(at: Time) -> u16 {
 /// Drops some keys of the room that is filled next, where all are over, and says
 /// whether there may be more.
 pub(super) fn drop_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Error> {
-    let room = (room(now) + 1) % ROOMS;
+    let room = (partition_of(now) + 1) % ROOMS;
     let some = tx.scan(KEYS.prefix(&room))?.take(DROPPED_AT_ONCE);
     let mut some: Vec<_> = some.collect::<Result<_, _>>()?;
     some.retain(|(_, bound)| bound.is_over(now));
@@ -206,7 +206,7 @@ pub(super) fn drop_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::idempotency::{Reply, Turn};
+    use crate::idempotency::{Guard, Reply};
     use store::Store;
 
     fn key(name: &str, body: &str, at: Time) -> Key {
@@ -215,8 +215,8 @@ mod tests {
         Key::new(scope, body.as_bytes(), at)
     }
 
-    fn turn(key: &Key) -> Turn {
-        Turn {
+    fn guard(key: &Key) -> Guard {
+        Guard {
             key: Some(key.clone()),
             request_id: "r1".into(),
             _entered: None,
@@ -225,15 +225,17 @@ mod tests {
 
     async fn say(store: &Store, key: &Key, text: &str) -> Reply {
         let text = text.to_owned();
-        let turn = turn(key);
-        let reply = turn.once(store, move |_| Ok(Answer::new(StatusCode::OK, &text)));
+        let guard = guard(key);
+        let reply = guard.once(store, move |_| {
+            Ok(StoredResponse::new(StatusCode::OK, &text))
+        });
         reply.await.unwrap()
     }
 
     /// The bytes that every later version must replay.
     #[test]
     fn golden_bytes() {
-        let answer = Answer { status: 200, location: None, body: b"{}".to_vec() };
+        let answer = StoredResponse { status: 200, location: None, body: b"{}".to_vec() };
         let bound = Bound {
             fingerprint: [7; 16],
             at: Time(1),
@@ -255,7 +257,7 @@ mod tests {
         assert!(!say(&store, &first, &long).await.replayed);
         let again = say(&store, &key("k", "a", Time(86_400_999)), "other").await;
         assert!(again.replayed);
-        assert_eq!(again.answer, Answer::new(StatusCode::OK, &long));
+        assert_eq!(again.answer, StoredResponse::new(StatusCode::OK, &long));
         // A clock that steps back over midnight still finds it.
         assert!(
             say(&store, &key("k", "a", Time(-5)), "other")
@@ -278,7 +280,7 @@ mod tests {
                 tx.put(ROWS, &1, &1)?;
                 Err(Problem::new(status, "no", "No", "no"))
             };
-            let reply = turn(&key).once(&store, refuse).await;
+            let reply = guard(&key).once(&store, refuse).await;
             assert_eq!(
                 (reply.is_ok(), key.look_up(&store).unwrap().is_some()),
                 (kept, kept)

@@ -6,11 +6,12 @@
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use mesh::{Event, Recorded, Time};
+use mesh::{Event, Recorded};
+use model::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Standing;
+use super::ServiceStatus;
 use crate::page::{self, Page, Paging};
 use crate::{Admin, Json, Problem};
 
@@ -62,12 +63,12 @@ impl EventView {
 
 /// `GET /v1/events`
 pub(super) async fn list(
-    State(standing): State<Standing>,
+    State(status): State<ServiceStatus>,
     _: Admin,
     paging: Paging,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let (log, own) = (standing.0.log.clone(), standing.0.service);
+    let (log, own) = (status.0.log.clone(), status.0.service);
     if wanted.source.as_ref().is_some_and(|source| source != own) {
         return Err(Problem::bad_request(format!(
             "these are the events of `{own}`"

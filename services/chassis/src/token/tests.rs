@@ -161,7 +161,7 @@ fn a_voucher_is_no_access_token_and_no_token_a_voucher() {
 
     // The same words, signed as an access token is.
     let words: Value = serde_json::from_slice(key.open(&voucher, VOUCHER).unwrap()).unwrap();
-    let forged = mesh::KeyPublished { voucher: root.sign(&words, ACCESS), ..published };
+    let forged = model::KeyPublished { voucher: root.sign(&words, ACCESS), ..published };
     assert!(key.vouched_for(&forged).is_none());
 }
 

@@ -25,7 +25,7 @@ impl Verifier {
     fn start() -> Self {
         let temporary = TempDir::new().unwrap();
         let folder = Folder::open(&temporary.path().join("shop")).unwrap();
-        let room = folder.room("verifier").unwrap().join("store");
+        let room = folder.data_dir("verifier").unwrap().join("store");
         let store = Store::open(&room, &store::Options::default()).unwrap();
         let trust = Trust::open(&folder, &store).unwrap();
         Self { trust, store, folder, _temporary: temporary }

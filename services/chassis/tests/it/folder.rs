@@ -36,7 +36,7 @@ fn who_starts_at_once_is_of_one_shop() {
                 std::thread::spawn(move || {
                     together.wait();
                     let folder = Folder::open(&path).unwrap();
-                    folder.room(&format!("service-{place}")).unwrap();
+                    folder.data_dir(&format!("service-{place}")).unwrap();
                     folder
                 })
             })
@@ -103,13 +103,13 @@ fn a_damaged_marker_is_refused_and_kept() {
 fn nobody_else_reads_a_shop() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&temporary.path().join("shop")).unwrap();
-    let room = folder.room("orders").unwrap();
+    let data_dir = folder.data_dir("orders").unwrap();
     let kid = folder.root_secret().unwrap().kid();
     let secret = format!("keys/{kid}.secret");
     let path = folder.path();
     for (what, mode) in [
         (path.to_owned(), 0o700),
-        (room, 0o700),
+        (data_dir, 0o700),
         (path.join("keys"), 0o700),
         (path.join("SHOP"), 0o600),
         (path.join(secret), 0o600),

@@ -7,7 +7,8 @@ use axum::Router;
 use chassis::testing::{TestService, eventually, send};
 use chassis::{Context, Error, Service};
 use futures::future::BoxFuture;
-use mesh::{Draft, Fact, Id, Refusal};
+use mesh::{Draft, Refusal};
+use model::{Fact, Id};
 use reqwest::Method;
 use serde_json::json;
 
@@ -36,14 +37,14 @@ fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
                     0 => Fact::UserErased { user_id: Id::new() },
                     _ => registered(false),
                 };
-                let (key, at) = (number.to_string(), mesh::now());
+                let (key, at) = (number.to_string(), model::now());
                 let draft = Draft { key, fact, at, by: None, trace: Some("a-request".into()) };
                 log.append(tx, draft).map(|_| ())
             })
         });
         let told: Result<(), store::Error> = told.await;
         told?;
-        ctx.standing.tell("cupboard", || json!({ "shelves": 3 }));
+        ctx.status.report("cupboard", || json!({ "shelves": 3 }));
         Ok(ctx.serve(Router::new()))
     })
 }
@@ -52,7 +53,7 @@ fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
 async fn a_service_tells_its_log() {
     let test = TestService::start("shelf", open, &["orders"]).await;
     let admin = test.admin();
-    for path in ["/v1/status", "/v1/events", "/v1/events/parked"] {
+    for path in ["/v1/status", "/v1/events", "/v1/events/dead-letters"] {
         assert_eq!(test.anonymous().get(path).await.status, 401, "{path}");
         assert_eq!(test.staff().get(path).await.status, 403, "{path}");
     }
@@ -112,7 +113,7 @@ async fn parked_events_wait_for_a_decision() {
     for key in ["a", "b"] {
         orders.say(key, registered(true)).await;
     }
-    let parked = || async { admin.get("/v1/events/parked").await.body["items"].clone() };
+    let parked = || async { admin.get("/v1/events/dead-letters").await.body["items"].clone() };
     eventually("both are parked", || async {
         parked()
             .await
@@ -142,14 +143,15 @@ async fn parked_events_wait_for_a_decision() {
         items[0]["id"].as_str().unwrap(),
         items[1]["id"].as_str().unwrap(),
     );
-    let retry =
-        |id: &str| send(admin.request(Method::POST, &format!("/v1/events/parked/{id}/retry")));
+    let retry = |id: &str| {
+        send(admin.request(Method::POST, &format!("/v1/events/dead-letters/{id}/retry")))
+    };
     let refused = retry(first).await;
     assert_eq!((refused.status, refused.problem()), (409, "refused-again"));
     IS_STUBBORN.store(false, SeqCst);
     assert_eq!(retry(first).await.status, 204);
     assert_eq!(retry(first).await.status, 404);
-    let given_up = admin.request(Method::DELETE, &format!("/v1/events/parked/{second}"));
+    let given_up = admin.request(Method::DELETE, &format!("/v1/events/dead-letters/{second}"));
     assert_eq!(send(given_up).await.status, 204);
     assert_eq!(parked().await, json!([]));
     test.finish().await;

@@ -34,7 +34,7 @@ async fn paths_and_methods() {
     assert_eq!(wrong.headers["allow"], "GET,HEAD,PUT");
     assert_eq!(wrong.headers["x-content-type-options"], "nosniff");
 
-    let id = mesh::Id::<mesh::kinds::Product>::new();
+    let id = model::Id::<model::kinds::Product>::new();
     let found = anyone.get(&format!("/things/{id}")).await;
     assert_eq!((found.status, &found.body), (200, &json!({ "id": id })));
     test.finish().await;

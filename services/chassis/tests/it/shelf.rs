@@ -9,7 +9,7 @@ use chassis::json::{IdempotencyKey, PathId};
 use chassis::page::{Page, Paging};
 use chassis::{Admin, Caller, Context, Error, Json, Problem, Service, Staff, etag};
 use futures::future::BoxFuture;
-use mesh::kinds;
+use model::kinds;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Read, Store, Table};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::Role;
 use chassis::testing::{Person, TestService, claims, eventually};
 use chassis::token::{Claims, KeyPair, Succession};
-use mesh::{Fact, Id, KeyPublished, Time};
+use model::{Fact, Id, KeyPublished, Time};
 
 use super::{shelf, start};
 
@@ -18,7 +18,7 @@ async fn status(test: &TestService, token: &str) -> u16 {
 }
 
 fn fresh() -> Claims {
-    claims(Id::new(), &[Role::Customer], mesh::now())
+    claims(Id::new(), &[Role::Customer], model::now())
 }
 
 /// `token` with another footer, as someone without the key can make it.
@@ -71,12 +71,12 @@ async fn only_the_shops_own_tokens_are_believed() {
         ),
         (
             "expired",
-            test.issue(&Claims { exp: mesh::now(), ..fresh() }),
+            test.issue(&Claims { exp: model::now(), ..fresh() }),
         ),
         (
             "tomorrow's",
             test.issue(&Claims {
-                nbf: mesh::now().after(Duration::from_secs(86_400)),
+                nbf: model::now().after(Duration::from_secs(86_400)),
                 ..fresh()
             }),
         ),
@@ -104,14 +104,14 @@ async fn only_the_shops_own_tokens_are_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remembered_token_expires() {
     let test = start().await;
-    let exp = mesh::now().after(Duration::from_secs(2));
+    let exp = model::now().after(Duration::from_secs(2));
     let token = test.issue(&Claims { exp, ..fresh() });
     assert_eq!(status(&test, &token).await, 200);
     eventually("it has expired", || async {
         status(&test, &token).await == 401
     })
     .await;
-    assert!(mesh::now() >= exp);
+    assert!(model::now() >= exp);
     test.finish().await;
 }
 
@@ -127,7 +127,7 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
         KeyPair::generate(),
         KeyPair::generate(),
     );
-    let now = mesh::now();
+    let now = model::now();
     let later = now.after(Duration::from_secs(600));
     let at = |seconds| now.after(Duration::from_secs(seconds));
     let place = |published_at, earlier_until| Succession { published_at, earlier_until };
@@ -187,20 +187,20 @@ async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
     let next = KeyPair::generate();
     let old = test.issue(&fresh());
     assert_eq!(status(&test, &old).await, 200);
-    let ends = mesh::now().after(Duration::from_secs(2));
-    let place = Succession { published_at: mesh::now(), earlier_until: ends };
+    let ends = model::now().after(Duration::from_secs(2));
+    let place = Succession { published_at: model::now(), earlier_until: ends };
     let published = root.vouch_for(&next, place);
     users.say("keys", Fact::KeyPublished(published)).await;
     // At once, though its publication may not have been heard yet.
     assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
 
     let mut seen = Vec::new();
-    while mesh::now() < ends {
-        let asked = mesh::now();
+    while model::now() < ends {
+        let asked = model::now();
         let (by_old, by_new) = (test.issue(&fresh()), next.issue(&fresh()));
         seen.push(status(&test, &by_new).await);
         let answer = status(&test, &by_old).await;
-        if mesh::now() < ends {
+        if model::now() < ends {
             seen.push(answer);
         }
         assert!(asked < ends);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ::store::{Error as StoreError, Store};
 use chassis::{Context, Error};
-use mesh::{CodeOf, CodePurpose, Contact, Mesh, OneTimeCode};
+use mesh::{CodeOf, Contact, Mesh, OneTimeCode};
+use model::CodePurpose;
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -22,7 +23,7 @@ use crate::text::Texts;
 const AT_ONCE_MAX: usize = 4;
 
 /// How long users may take to answer.
-const ASK_PATIENCE: Duration = Duration::from_secs(2);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Postman {
     store: Store,
@@ -84,7 +85,7 @@ pub(crate) fn start(
         pace: Mutex::new(pace),
     });
     let (store, bell) = (ctx.store.clone(), postman.outbox.bell.clone());
-    let look = move |under_way: &_, room| queue::due(&store, mesh::now(), under_way, room);
+    let look = move |under_way: &_, room| queue::due(&store, model::now(), under_way, room);
     let deliver = move |place| bring(postman.clone(), place);
     let round = courier::run(bell, AT_ONCE_MAX, look, deliver);
     ctx.tasks
@@ -103,7 +104,7 @@ async fn bring(postman: Arc<Postman>, place: Place) -> Result<(), StoreError> {
 impl Postman {
     async fn attempt(&self, place: &Place, mail: &Mail) -> Outcome {
         let (contact, words) = match &mail.letter {
-            Letter::Notice(topic) => match self.contacts.of(mail.user_id, ASK_PATIENCE).await {
+            Letter::Notice(topic) => match self.contacts.of(mail.user_id, ASK_TIMEOUT).await {
                 None => return users_silent(),
                 Some(None) => return Outcome::Moot,
                 Some(Some(contact)) => {
@@ -114,7 +115,7 @@ impl Postman {
             Letter::Code { purpose, .. } => {
                 let question = CodeOf { user_id: mail.user_id, purpose: *purpose };
                 let OneTimeCode { code, contact } =
-                    match self.mesh.ask(&question, ASK_PATIENCE).await {
+                    match self.mesh.ask(&question, ASK_TIMEOUT).await {
                         None => return users_silent(),
                         Some(None) => return Outcome::Moot,
                         Some(Some(code)) => code,
@@ -151,7 +152,7 @@ impl Postman {
         mail: Mail,
         outcome: Outcome,
     ) -> Result<(), StoreError> {
-        let now = mesh::now();
+        let now = model::now();
         let schedule = self.outbox.schedule(&mail);
         let (kind, failed) = (mail.letter.kind(), mail.failed + 1);
         let (mut again, mut given_up) = (None, None);

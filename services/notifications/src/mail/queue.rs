@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use ::store::{Error as StoreError, Read, Store, Table, Tx};
-use mesh::Time;
+use model::Time;
 
 use super::{Letter, Mail, MailId};
 use crate::courier::Due;

@@ -24,7 +24,7 @@ pub(super) struct Failure {
 /// Where mail is handed over.
 pub(super) struct Server {
     transport: AsyncSmtpTransport<Tokio1Executor>,
-    patience: Duration,
+    timeout: Duration,
     /// Whom the mail is from.
     pub(super) from: Mailbox,
 }
@@ -48,26 +48,26 @@ impl Server {
             Security::Starttls => Tls::Required(tls(host, settings)?),
             Security::Tls => Tls::Wrapper(tls(host, settings)?),
         };
-        let patience = Duration::from_millis(settings.patience_ms);
+        let timeout = Duration::from_millis(settings.timeout_ms);
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
             .port(settings.port())
             .tls(tls)
-            .timeout(Some(patience));
+            .timeout(Some(timeout));
         if let Some((user, password)) = settings.credentials()? {
             builder = builder.credentials(Credentials::new(user, password));
         }
-        Ok(Some(Self { transport: builder.build(), patience, from }))
+        Ok(Some(Self { transport: builder.build(), timeout, from }))
     }
 
     /// Hands a mail over. It is the server's once this is `Ok`.
     pub(super) async fn send(&self, mail: Message) -> Result<(), Failure> {
-        match tokio::time::timeout(self.patience, self.transport.send(mail)).await {
+        match tokio::time::timeout(self.timeout, self.transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failure(&error)),
             Err(_) => Err(Failure {
                 code: None,
                 is_final: false,
-                why: format!("no answer within {:?}", self.patience),
+                why: format!("no answer within {:?}", self.timeout),
             }),
         }
     }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mesh::{CodePurpose, Id, Mismatch, Money};
 use minijinja::ErrorKind;
+use model::{CodePurpose, Id, Mismatch, Money};
 use tempfile::TempDir;
 
 use super::*;

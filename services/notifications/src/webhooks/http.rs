@@ -14,7 +14,7 @@ use chassis::etag;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Admin, Context, Json, Problem, config};
-use mesh::{Time, kinds};
+use model::{Time, kinds};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -114,7 +114,7 @@ async fn register(
     Json(registering): Json<Registering>,
 ) -> Result<Response, Problem> {
     let webhook = registering
-        .check(&webhooks.settings, mesh::now())
+        .check(&webhooks.settings, model::now())
         .map_err(Problem::invalid)?;
     let (id, kept) = (WebhookId::new(), webhook.clone());
     let added = webhooks.store.write(move |tx| store::add(tx, id, &kept));
@@ -169,7 +169,7 @@ async fn rotate(
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let (secret, now) = (signature::fresh(), mesh::now());
+    let (secret, now) = (signature::fresh(), model::now());
     let rotated = webhooks
         .store
         .write(move |tx| store::change(tx, id, |webhook| webhook.rotate(secret, now)));
@@ -212,7 +212,7 @@ async fn redeliver(
 ) -> Result<Response, Problem> {
     let webhook: WebhookId = id.parse().map_err(|_| Problem::not_found())?;
     let id: MessageId = message.parse().map_err(|_| Problem::not_found())?;
-    let now = mesh::now();
+    let now = model::now();
     let again = webhooks.store.write(move |tx| {
         if store::one(tx, webhook)?.disabled_at.is_some() {
             return Err(Error::WebhookDisabled);

@@ -3,7 +3,7 @@
 //!
 //! **Invariants:** nothing is sent to an address that was not checked; redirects
 //! are answers, not instructions; no proxy, no pool, no cookie stands between.
-//! Nothing takes longer than [`PATIENCE`].
+//! Nothing takes longer than [`TIMEOUT`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use url::{Host, Url};
 use super::address::refuse_private;
 
 /// How long resolving and connecting may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is read of an answer before its head must have ended, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -70,19 +70,19 @@ impl Outbound {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<u16, String> {
-        match timeout(PATIENCE, self.exchange(url, headers, body)).await {
+        match timeout(TIMEOUT, self.exchange(url, headers, body)).await {
             Ok(answered) => answered,
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+            Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
         }
     }
 
     async fn exchange(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<u16, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
         let request = request(&url, headers, body)?;
-        let connecting = timeout(CONNECT_PATIENCE, self.connect(&url));
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect(&url));
         let stream = match connecting.await {
             Ok(connected) => connected?,
-            Err(_) => return Err(format!("no connection within {CONNECT_PATIENCE:?}")),
+            Err(_) => return Err(format!("no connection within {CONNECT_TIMEOUT:?}")),
         };
         if url.scheme() == "http" {
             return answer(stream, request).await;

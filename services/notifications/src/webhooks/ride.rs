@@ -30,7 +30,7 @@ pub(crate) fn start(ctx: &Context, teller: Teller, bell: Arc<Notify>) {
     let outbound = Outbound::new(&settings);
     let store = ctx.store.clone();
     let rider = Arc::new(Rider { store: store.clone(), settings, outbound, teller });
-    let look = move |under_way: &_, room| store::due(&store, mesh::now(), under_way, room);
+    let look = move |under_way: &_, room| store::due(&store, model::now(), under_way, room);
     let deliver = move |place| bring(rider.clone(), place);
     let round = courier::run(bell, store::AT_ONCE_MAX, look, deliver);
     ctx.tasks
@@ -49,7 +49,7 @@ async fn bring(rider: Arc<Rider>, place: Place) -> Result<(), StoreError> {
         Err(why) => (None, Some(why)),
     };
     tracing::debug!(webhook = %place.0, message = %place.2, status, error, took_ms, "tried");
-    let attempt = Attempt { at: mesh::now(), took_ms, status, error };
+    let attempt = Attempt { at: model::now(), took_ms, status, error };
     rider.write_down(place, attempt).await
 }
 
@@ -60,7 +60,7 @@ impl Rider {
         webhook: &Webhook,
         message: Message,
     ) -> Result<u16, String> {
-        let (id, now) = (place.2.to_string(), mesh::now());
+        let (id, now) = (place.2.to_string(), model::now());
         let second = now.0.div_euclid(1000);
         let payload = Bytes::from(message.payload);
         let signed = signature::sign(webhook.secrets(now), &id, second, &payload);

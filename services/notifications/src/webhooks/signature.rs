@@ -62,7 +62,7 @@ mod tests {
     fn the_published_crate_verifies() {
         let (old, new, other) = (fresh(), fresh(), fresh());
         assert_ne!(old, new);
-        let (id, second, payload) = ("msg_1", mesh::now().0 / 1000, b"{\"type\":\"order.paid\"}");
+        let (id, second, payload) = ("msg_1", model::now().0 / 1000, b"{\"type\":\"order.paid\"}");
         let signature = sign(
             [new.as_str(), old.as_str()].into_iter(),
             id,

@@ -15,7 +15,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use ::store::{Error as StoreError, Read, Store, Table, Tx};
-use mesh::{Event, Time};
+use mesh::Event;
+use model::Time;
 use serde::Serialize;
 
 use super::{Message, MessageId, WEBHOOKS_MAX, Webhook, WebhookId};

@@ -1,7 +1,7 @@
 //! Who is told of what.
 
 use chassis::testing::eventually;
-use mesh::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
+use model::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
 
 use super::{kinds_told, start, told};
 
@@ -12,7 +12,7 @@ async fn owners_are_told_what_concerns_them() {
     let (ann, orders, users) = (test.customer(), test.other("orders"), test.other("users"));
     let (order_id, user_id, session_id) = (Id::new(), ann.user_id(), Id::new());
     let amount = Money { amount: 1999, currency: "EUR".parse().unwrap() };
-    let until = mesh::now();
+    let until = model::now();
     let revoked = |reason| Fact::SessionRevoked { user_id, session_id, until, reason };
     let updated = |field| Fact::UserUpdated { user_id, changed: vec![field], staff: false };
     for fact in [

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use chassis::config::Security;
 use chassis::testing::{Person, TestService, eventually};
-use mesh::{CodeOf, CodePurpose, Contact, ContactOf, Fact, Id, Mesh, OneTimeCode, kinds};
+use mesh::{CodeOf, Contact, ContactOf, Mesh, OneTimeCode};
+use model::{CodePurpose, Fact, Id, kinds};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -159,7 +160,7 @@ async fn a_code_is_sent_and_never_kept() {
     let requested = Fact::UserCodeRequested {
         user_id: ann.user_id(),
         purpose: CodePurpose::PasswordReset,
-        until: mesh::now().after(std::time::Duration::from_secs(600)),
+        until: model::now().after(std::time::Duration::from_secs(600)),
     };
     test.other("users").say("ann", requested).await;
     // Users is not there yet: the mail waits for it.

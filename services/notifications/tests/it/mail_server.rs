@@ -229,7 +229,7 @@ impl Server {
         config.mail.security = Security::None;
         config.mail.from = Some("The Shop <shop@example.com>".into());
         config.mail.retry_first_ms = 50;
-        config.mail.patience_ms = 1_000;
+        config.mail.timeout_ms = 1_000;
         config.mail.per_second_max = 1_000;
         config
     }

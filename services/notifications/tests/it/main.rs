@@ -10,7 +10,7 @@ mod stream;
 mod webhooks;
 
 use chassis::testing::{OtherService, Person, TestService, eventually, send};
-use mesh::{Fact, Id, Time, kinds};
+use model::{Fact, Id, Time, kinds};
 use reqwest::Method;
 use serde_json::Value;
 

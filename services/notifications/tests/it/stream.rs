@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chassis::testing::{Person, TestService, eventually};
-use mesh::{Fact, Id, Time};
+use model::{Fact, Id, Time};
 use reqwest::Method;
 use serde_json::Value;
 
 use super::{NAME, confirm, start, told};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open stream and what of it is not yet an event.
 struct Stream {
@@ -30,7 +30,7 @@ impl Stream {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = tokio::time::timeout(PATIENCE, request.send());
+        let response = tokio::time::timeout(TIMEOUT, request.send());
         let response = response.await.expect("headers at once").unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -45,7 +45,7 @@ impl Stream {
                 self.text = rest;
                 return Some(parse(&event));
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk());
+            let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk());
             let chunk = chunk.await.expect("an event in time").unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
@@ -156,7 +156,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
     let started = tokio::time::Instant::now();
     test.restart(NAME, notifications::open).await;
     assert!(
-        started.elapsed() < chassis::limits::DRAIN_PATIENCE,
+        started.elapsed() < chassis::limits::DRAIN_TIMEOUT,
         "an open stream held up the drain"
     );
     assert!(stream.next().await.is_none());
@@ -172,7 +172,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
 async fn a_stream_tells_nothing_to_a_session_that_ended() {
     let test = start().await;
     let (orders, users) = (test.other("orders"), test.other("users"));
-    let claims = chassis::testing::claims(Id::new(), &[], mesh::now());
+    let claims = chassis::testing::claims(Id::new(), &[], model::now());
     let token = test.issue(&claims);
     let ann = Person::new(test.address, Some(token), Some(claims.sub));
     let mut stream = Stream::open(&ann, None).await;

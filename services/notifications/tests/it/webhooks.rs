@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use chassis::Config;
 use chassis::testing::{Answer, Person, TestService, eventually, send};
-use mesh::Fact;
+use model::Fact;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@
 //! **Invariant:** a step is taken here or nowhere, and each one gives the order
 //! after it, the line of its history and the fact that others hear of, together.
 
-use mesh::{Fact, Id, Money, Shortage, Time, kinds};
+use model::{Fact, Id, Money, Shortage, Time, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::Order;

@@ -1,7 +1,7 @@
 //! What a client wants, checked and priced.
 
 use chassis::FieldError;
-use mesh::{Id, Listing, Money, PublicationStatus, kinds};
+use model::{Id, Listing, Money, PublicationStatus, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::{Address, Line, QUANTITY_MAX};

@@ -1,6 +1,6 @@
 //! Random lives of orders against a model that knows the table and nothing else.
 
-use mesh::{Fact, Id, Money, Shortage, Time};
+use model::{Fact, Id, Money, Shortage, Time};
 use proptest::prelude::*;
 
 use super::life::{By, Cause, Change, Refused, Status, Step};

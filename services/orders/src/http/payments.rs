@@ -5,7 +5,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use chassis::limits::HEADER_ID_BYTES_MAX;
 use chassis::{FieldError, Json, Problem, json};
-use mesh::{Money, now};
+use model::{Money, now};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::signature::Signed;
 /// Of a payment's reference, which is kept with its order.
 const REFERENCE_BYTES_MAX: usize = 255;
 /// How soon a provider should try again while none is set up here.
-const SETUP_PATIENCE_SECONDS: &str = "600";
+const SETUP_TIMEOUT_SECONDS: &str = "600";
 
 /// What a provider sends. It may say more than is read here.
 #[derive(Deserialize)]
@@ -129,5 +129,5 @@ fn not_set_up() -> Problem {
         "No payment provider is set up here",
         "nothing was written; set payments.secrets or payments.secrets_files in konbini.toml, restart, and let the provider try again",
     )
-    .header(RETRY_AFTER, SETUP_PATIENCE_SECONDS)
+    .header(RETRY_AFTER, SETUP_TIMEOUT_SECONDS)
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::idempotency::{Answer, Key, Keyed, Known, Reply};
-use chassis::limits::CATCH_UP_PATIENCE;
+use chassis::idempotency::{IdempotentRequest, Key, KnownOutcome, Reply, StoredResponse};
+use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{Caller, Json, Problem};
-use mesh::{Id, Log, Money, Time, kinds};
+use mesh::Log;
+use model::{Id, Money, Time, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::Orders;
@@ -18,7 +19,7 @@ use crate::waiters::Wait;
 use crate::{Error, answer, store as orders};
 
 /// How long a request waits for its order to be settled before it answers 202.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,23 +32,23 @@ pub(super) struct PlaceOrder {
 pub(super) async fn place(
     State(orders): State<Orders>,
     caller: Caller,
-    keyed: Keyed,
+    request: IdempotentRequest,
     Json(body): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &body)?;
+    let guard = request.begin(&caller, &body)?;
     let placing = match Placing::parse(body.items, body.shipping_address, body.note) {
         Ok(placing) => placing,
         Err(faults) => {
-            let refused = turn.refuse(&orders.store, Error::Invalid(faults)).await;
+            let refused = guard.refuse(&orders.store, Error::Invalid(faults)).await;
             return Ok(refused?.into());
         }
     };
     let request = Request {
         user_id: caller.user_id,
-        request_id: turn.request_id.clone(),
-        key: turn.key.clone(),
+        request_id: guard.request_id.clone(),
+        key: guard.key.clone(),
         placing,
-        at: mesh::now(),
+        at: model::now(),
     };
     Ok(orders.place(Arc::new(request)).await?.into())
 }
@@ -83,7 +84,7 @@ impl Orders {
         if matches!(begun, Begun::NotForSale) {
             // It may have become so just now. While products cannot be asked, nothing
             // is decided: 503 rather than 422.
-            let asked = self.products.catch_up(CATCH_UP_PATIENCE).await;
+            let asked = self.products.catch_up(CATCH_UP_TIMEOUT).await;
             begun = self.begin(id, &request, asked).await?;
         }
         match begun {
@@ -115,8 +116,12 @@ impl Orders {
     ///
     /// It may leave before this store has synced what products said: that is durable
     /// there, and a process that starts again takes it in again, to the same answer.
-    async fn outcome(&self, id: OrderId, mut wait: Wait<Arc<Order>>) -> Result<Answer, Problem> {
-        let settled = wait.word(SETTLE_PATIENCE).await;
+    async fn outcome(
+        &self,
+        id: OrderId,
+        mut wait: Wait<Arc<Order>>,
+    ) -> Result<StoredResponse, Problem> {
+        let settled = wait.word(SETTLE_TIMEOUT).await;
         match settled.and_then(|order| answer::placed(&order)) {
             Some(answer) => Ok(answer),
             None => self.decide(id).await,
@@ -126,9 +131,9 @@ impl Orders {
     /// The outcome of an order whose request came before, maybe to a process that is
     /// gone and had answered already: as long as products may know of a settlement
     /// that this store does not, nothing is promised.
-    async fn outcome_again(&self, id: OrderId) -> Result<Answer, Problem> {
+    async fn outcome_again(&self, id: OrderId) -> Result<StoredResponse, Problem> {
         let wait = self.settling.register(id);
-        if !self.products.catch_up(CATCH_UP_PATIENCE).await {
+        if !self.products.catch_up(CATCH_UP_TIMEOUT).await {
             return Err(Problem::busy());
         }
         let order = orders::find(&self.store, id)?;
@@ -140,7 +145,7 @@ impl Orders {
 
     /// Promises 202, unless the order was settled at this very moment. What this
     /// says is durable.
-    async fn decide(&self, id: OrderId) -> Result<Answer, Problem> {
+    async fn decide(&self, id: OrderId) -> Result<StoredResponse, Problem> {
         let decide = move |tx: &mut store::Tx<'_>| {
             let mut order = orders::find(tx, id)?;
             if answer::placed(&order).is_none() {
@@ -176,7 +181,7 @@ fn begin(
     let (lines, total) = match domain::price(&placing.items, listings) {
         Ok(priced) => priced,
         Err(faults) => {
-            let answer = Answer::refusal(&Error::Invalid(faults).into(), request_id);
+            let answer = StoredResponse::refusal(&Error::Invalid(faults).into(), request_id);
             if let Some(key) = key {
                 key.keep(tx, &answer)?;
             }
@@ -217,8 +222,8 @@ fn known(tx: &store::Tx<'_>, request: &Request) -> Result<Option<Begun>, Problem
     };
     let answer = match key.look_up(tx)? {
         None => return Ok(None),
-        Some(Known::Answer(answer)) => answer,
-        Some(Known::Reference(to)) => {
+        Some(KnownOutcome::Response(answer)) => answer,
+        Some(KnownOutcome::Reference(to)) => {
             let id = to.parse().map_err(Problem::internal)?;
             match answer::placed(&orders::find(tx, id)?) {
                 Some(answer) => answer,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::idempotency::{Answer, Keyed, Reply, Turn};
+use chassis::idempotency::{Guard, IdempotentRequest, Reply, StoredResponse};
 use chassis::json::PathId;
 use chassis::{Caller, FieldError, Json, Problem, Staff};
-use mesh::{Money, kinds, now};
+use model::{Money, kinds, now};
 use serde::{Deserialize, Serialize};
 
 use super::{OrderView, Orders, own};
@@ -17,7 +17,7 @@ use crate::store::OrderId;
 use crate::{Error, store as orders};
 
 /// How long a cancellation waits for the stock to be free again.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Characters of a reason, and of a carrier's name and number.
 const REASON_CHARS_MAX: usize = 500;
 const CARRIER_CHARS_MAX: usize = 200;
@@ -61,19 +61,19 @@ pub(super) async fn cancel(
     State(orders): State<Orders>,
     caller: Caller,
     PathId(id): PathId<kinds::Order>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     Json(body): Json<Cancel>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &body)?;
+    let guard = request.begin(&caller, &body)?;
     let mut faults = Vec::new();
     let reason = required(body.reason, &mut faults);
     let reason = all_right(faults).map(|()| Some(reason));
     let mut released = orders.releasing.register(id);
     let reply = orders
-        .step(&turn, &caller, id, reason, Order::cancel)
+        .step(&guard, &caller, id, reason, Order::cancel)
         .await?;
     if reply.answer.is_success() && !reply.replayed {
-        released.word(RELEASE_PATIENCE).await;
+        released.word(RELEASE_TIMEOUT).await;
     }
     Ok(reply.into())
 }
@@ -82,12 +82,12 @@ pub(super) async fn pay(
     State(orders): State<Orders>,
     Staff(caller): Staff,
     PathId(id): PathId<kinds::Order>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     body: Option<Json<Nothing>>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
+    let guard = request.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
     let reply = orders
-        .step(&turn, &caller, id, Ok(None), Order::pay)
+        .step(&guard, &caller, id, Ok(None), Order::pay)
         .await?;
     Ok(reply.into())
 }
@@ -96,11 +96,11 @@ pub(super) async fn ship(
     State(orders): State<Orders>,
     Staff(caller): Staff,
     PathId(id): PathId<kinds::Order>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     body: Option<Json<Ship>>,
 ) -> Result<Response, Problem> {
     let body = body.map(|Json(body)| body).unwrap_or_default();
-    let turn = keyed.begin(&caller, &body)?;
+    let guard = request.begin(&caller, &body)?;
     let Ship { carrier, tracking } = body;
     let mut faults = Vec::new();
     for (pointer, text) in [("/carrier", &carrier), ("/tracking", &tracking)] {
@@ -116,19 +116,19 @@ pub(super) async fn ship(
     }
     let reason = all_right(faults).map(|()| None);
     let ship = |order: &mut Order, cause| order.ship(cause, carrier, tracking);
-    Ok(orders.step(&turn, &caller, id, reason, ship).await?.into())
+    Ok(orders.step(&guard, &caller, id, reason, ship).await?.into())
 }
 
 pub(super) async fn deliver(
     State(orders): State<Orders>,
     Staff(caller): Staff,
     PathId(id): PathId<kinds::Order>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     body: Option<Json<Nothing>>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
+    let guard = request.begin(&caller, &body.map(|Json(body)| body).unwrap_or_default())?;
     let reply = orders
-        .step(&turn, &caller, id, Ok(None), Order::deliver)
+        .step(&guard, &caller, id, Ok(None), Order::deliver)
         .await?;
     Ok(reply.into())
 }
@@ -137,10 +137,10 @@ pub(super) async fn refund(
     State(orders): State<Orders>,
     Staff(caller): Staff,
     PathId(id): PathId<kinds::Order>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     Json(body): Json<Refund>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &body)?;
+    let guard = request.begin(&caller, &body)?;
     let (amount, currency) = match body.amount {
         None => (None, None),
         Some(Amount::Minor(amount)) => (Some(amount), None),
@@ -162,7 +162,7 @@ pub(super) async fn refund(
     let reason = all_right(faults).map(|()| Some(reason));
     let refund = move |order: &mut Order, cause| order.refund(cause, amount);
     Ok(orders
-        .step(&turn, &caller, id, reason, refund)
+        .step(&guard, &caller, id, reason, refund)
         .await?
         .into())
 }
@@ -172,7 +172,7 @@ impl Orders {
     /// nothing wrong with the request.
     async fn step(
         &self,
-        turn: &Turn,
+        guard: &Guard,
         caller: &Caller,
         id: OrderId,
         reason: Result<Option<String>, Error>,
@@ -180,7 +180,7 @@ impl Orders {
     ) -> Result<Reply, Problem> {
         let reason = match reason {
             Ok(reason) => reason,
-            Err(invalid) => return turn.refuse(&self.store, invalid).await,
+            Err(invalid) => return guard.refuse(&self.store, invalid).await,
         };
         // What products said of a pending order comes before what is said of it now.
         self.own(caller, id).await?;
@@ -188,15 +188,15 @@ impl Orders {
         let (at, by, trace) = (
             now(),
             By::User(caller.user_id),
-            Some(turn.request_id.clone()),
+            Some(guard.request_id.clone()),
         );
         let cause = Cause { at, by, reason, trace };
         let work = move |tx: &mut store::Tx<'_>| {
             let order = own(tx, &caller, id)?;
             let order = orders::change(tx, &log, order, cause, step)?;
-            Ok(Answer::new(StatusCode::OK, &OrderView::new(&order)))
+            Ok(StoredResponse::new(StatusCode::OK, &OrderView::new(&order)))
         };
-        turn.once(&self.store, work).await
+        guard.once(&self.store, work).await
     }
 }
 

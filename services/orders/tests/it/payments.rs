@@ -3,7 +3,7 @@
 use chassis::Config;
 use chassis::config::Secret;
 use chassis::testing::{Answer, eventually, send};
-use mesh::{Fact, now};
+use model::{Fact, now};
 use reqwest::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;

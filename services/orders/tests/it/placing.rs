@@ -1,7 +1,7 @@
 //! Placing, reading and listing orders.
 
 use chassis::testing::{Person, eventually, send};
-use mesh::{Id, Shortage};
+use model::{Id, Shortage};
 use reqwest::Method;
 use serde_json::{Value, json};
 

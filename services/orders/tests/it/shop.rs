@@ -2,7 +2,7 @@
 
 use chassis::Config;
 use chassis::testing::{Answer, OtherService, Person, TestService, eventually, send};
-use mesh::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
+use model::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chassis::Config;
 use chassis::testing::{Answer, Person, eventually, send};
-use mesh::{Fact, Time, now};
+use model::{Fact, Time, now};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -292,11 +292,13 @@ async fn the_largest_order_of_somebody_forgotten() {
         )
     };
     body["shipping_address"] = Value::Object((0..20).map(field).collect());
-    let shortages = wanted.iter().map(|(product_id, requested)| mesh::Shortage {
-        product_id: *product_id,
-        requested: *requested,
-        available: i64::MAX,
-    });
+    let shortages = wanted
+        .iter()
+        .map(|(product_id, requested)| model::Shortage {
+            product_id: *product_id,
+            requested: *requested,
+            available: i64::MAX,
+        });
     let short = shop
         .order_short(&buyer, body, None, shortages.collect())
         .await;

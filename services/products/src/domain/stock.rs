@@ -5,7 +5,7 @@
 //! promised twice; what a reservation holds is given back, or leaves the house,
 //! once, because settling it removes it.
 
-use mesh::{ItemOrdered, Shortage, Time};
+use model::{ItemOrdered, Shortage, Time};
 use serde::{Deserialize, Serialize};
 
 use super::ProductId;
@@ -207,7 +207,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::convert::Infallible;
 
-    use mesh::Id;
+    use model::Id;
     use proptest::prelude::*;
 
     use super::*;

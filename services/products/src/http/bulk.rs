@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::http::RequestId;
 use chassis::json::require_json;
 use chassis::{Json, Problem, Staff};
-use mesh::Currency;
+use model::Currency;
 use serde::Deserialize;
 
 use super::{Products, cause, query};
@@ -54,7 +54,7 @@ pub(super) async fn import_unasked(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let cause = Cause { at: mesh::now(), by: None, trace: Some(request_id.0) };
+    let cause = Cause { at: model::now(), by: None, trace: Some(request_id.0) };
     take_in(app, cause, &uri, &headers, body).await
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::http::RequestId;
 use chassis::json::{PathId, read_body, require_json};
 use chassis::{Caller, FieldError, Problem, Staff, etag};
-use mesh::kinds;
+use model::kinds;
 
 use super::{About, Products, cached, cause};
 use crate::Error;

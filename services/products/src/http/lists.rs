@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::etag::Tagged;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Json, Problem};
-use mesh::PublicationStatus;
+use model::PublicationStatus;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;

@@ -4,10 +4,10 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::http::RequestId;
-use chassis::idempotency::{Answer, Keyed};
+use chassis::idempotency::{IdempotentRequest, StoredResponse};
 use chassis::json::PathId;
 use chassis::{FieldError, Json, Problem, Staff};
-use mesh::{Time, kinds};
+use model::{Time, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::{Products, cause};
@@ -110,18 +110,18 @@ pub(super) async fn adjust(
     Staff(caller): Staff,
     Extension(request_id): Extension<RequestId>,
     PathId(id): PathId<kinds::Product>,
-    keyed: Keyed,
+    request: IdempotentRequest,
     Json(correction): Json<Correction>,
 ) -> Result<Response, Problem> {
-    let turn = keyed.begin(&caller, &(correction.delta, &correction.reason))?;
+    let guard = request.begin(&caller, &(correction.delta, &correction.reason))?;
     let (delta, reason) = match correction.check() {
         Ok(checked) => checked,
-        Err(invalid) => return Ok(turn.refuse(&app.store, invalid).await?.into()),
+        Err(invalid) => return Ok(guard.refuse(&app.store, invalid).await?.into()),
     };
     let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
-    let reply = turn.once(&app.store, move |tx| {
+    let reply = guard.once(&app.store, move |tx| {
         let level = stock::move_pieces(tx, &effects, &cause, id, delta, &reason)?;
-        Ok(Answer::new(StatusCode::OK, &Levels::from(level)))
+        Ok(StoredResponse::new(StatusCode::OK, &Levels::from(level)))
     });
     Ok(reply.await?.into())
 }

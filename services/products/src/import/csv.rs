@@ -12,7 +12,7 @@
 
 use chassis::FieldError;
 use csv_core::{ReadRecordResult, Reader};
-use mesh::Currency;
+use model::Currency;
 use serde_json::{Map, Value, json};
 
 use super::price::minor_units;

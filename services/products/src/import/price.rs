@@ -1,6 +1,6 @@
 //! Prices as people write them: decimal, in the currency's major unit.
 
-use mesh::Currency;
+use model::Currency;
 
 /// How many decimals a currency has (ISO 4217, "minor unit"); two for most.
 fn decimals(currency: Currency) -> usize {

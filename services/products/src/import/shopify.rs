@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use mesh::Currency;
+use model::Currency;
 use serde_json::Value;
 
 use super::Entry;

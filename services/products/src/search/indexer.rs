@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::store::{Read, Store};
-use mesh::{Event, Fact, Log, Mark};
+use mesh::{Event, Log, Mark};
+use model::Fact;
 use serde::{Deserialize, Serialize};
 use tantivy::index::IndexSettings;
 use tantivy::indexer::IndexWriterOptions;
@@ -215,8 +216,8 @@ impl Indexer {
                 continue;
             }
             self.caught_up.store(true, Ordering::Relaxed);
-            let patience = if pending > 0 { COMMIT_EVERY } else { WRITER_KEPT };
-            let soon = tokio::time::timeout(patience, self.log.beyond(mark.seq));
+            let timeout = if pending > 0 { COMMIT_EVERY } else { WRITER_KEPT };
+            let soon = tokio::time::timeout(timeout, self.log.beyond(mark.seq));
             match self.wait(soon) {
                 None => return Ok(()),
                 Some(Ok(())) => {}

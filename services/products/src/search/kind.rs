@@ -171,7 +171,7 @@ fn is_parting(chunk: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mesh::{Money, PublicationStatus};
+    use model::{Money, PublicationStatus};
 
     use super::*;
 

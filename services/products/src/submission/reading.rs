@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chassis::FieldError;
 use chassis::json::{ParseError, parse_fields};
-use mesh::{Currency, Money};
+use model::{Currency, Money};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

@@ -1,7 +1,8 @@
 //! What the operator can have compared.
 
 use chassis::testing::{TestService, eventually};
-use mesh::{Fact, Id, ItemOrdered, Recorded, kinds};
+use mesh::Recorded;
+use model::{Fact, Id, ItemOrdered, kinds};
 use serde_json::Value;
 use store::{Read, Store, Table};
 

@@ -157,7 +157,7 @@ async fn words_are_understood() {
 
     let synonyms = app
         .folder
-        .room("products")
+        .data_dir("products")
         .unwrap()
         .with_file_name("synonyms.txt");
     std::fs::write(&synonyms, "flatscreen, idiot box, telly\nalone\n").unwrap();
@@ -274,10 +274,10 @@ async fn what_changes_is_found_as_it_is() {
     let delivery = json!({"delta": 1, "reason": "delivery"});
     staff.post(&format!("{path}/stock"), delivery).await;
     total(&app, "available=true", 1).await;
-    let placed = mesh::Fact::OrderPlaced {
-        order_id: mesh::Id::new(),
-        user_id: mesh::Id::new(),
-        items: vec![mesh::ItemOrdered {
+    let placed = model::Fact::OrderPlaced {
+        order_id: model::Id::new(),
+        user_id: model::Id::new(),
+        items: vec![model::ItemOrdered {
             product_id: path.rsplit('/').next().unwrap().parse().unwrap(),
             quantity: 1,
         }],
@@ -306,7 +306,7 @@ async fn what_changes_is_found_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_index_is_made_anew() {
     let mut app = shop().await;
-    let index = app.folder.room("products").unwrap().join("index");
+    let index = app.folder.data_dir("products").unwrap().join("index");
     // At once, so that the index has most likely not seen it when it stops.
     make(&app.staff(), lamp("zebra")).await;
     app.restart("products", products::open).await;

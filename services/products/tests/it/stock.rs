@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chassis::testing::{OtherService, Person, TestService, eventually, send};
-use mesh::{Fact, Id, ItemOrdered, kinds};
+use model::{Fact, Id, ItemOrdered, kinds};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use reqwest::Method;
@@ -165,7 +165,7 @@ async fn a_reservation_ends_once() {
     let sent = place(&orders, &[(&lamps, 3), (&chairs, 1)]).await;
     let shipped = Fact::OrderShipped { order_id: sent, user_id };
     let refunded = |order_id, in_full| {
-        let amount = mesh::Money { amount: 1, currency: "EUR".parse().unwrap() };
+        let amount = model::Money { amount: 1, currency: "EUR".parse().unwrap() };
         Fact::OrderRefunded { order_id, user_id, amount, in_full }
     };
     for fact in [shipped.clone(), shipped, refunded(sent, true)] {

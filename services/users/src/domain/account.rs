@@ -5,7 +5,7 @@
 //! its own.
 
 use chassis::Role;
-use mesh::{Id, Time, UserField, kinds};
+use model::{Id, Time, UserField, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::{Addition, Administration, Email, Profile};

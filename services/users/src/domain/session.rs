@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::limits::ACCESS_TOKEN_LIFE;
-use mesh::Time;
+use model::Time;
 use serde::{Deserialize, Serialize};
 
 /// How long after it was spent a refresh token still gets the pair it was spent

@@ -9,7 +9,7 @@ use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Admin, Json, Problem, Role, etag};
-use mesh::kinds;
+use model::kinds;
 use serde::Deserialize;
 use store::Read;
 
@@ -39,9 +39,9 @@ pub(super) async fn register(
         NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
     let throttle = &users.throttle;
     let attempt = throttle.attempt(&users.store, Door::Claim, None, None, address)?;
-    attempt.check(&users.store, mesh::now())?;
+    attempt.check(&users.store, model::now())?;
     let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
-    let user = User::new(email, name, mesh::now());
+    let user = User::new(email, name, model::now());
     let cause = users.cause(Some(user.id), request);
     let language = super::language(&headers);
     let registered = users.store.write(move |tx| {

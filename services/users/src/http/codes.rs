@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::{Caller, Json, Problem, etag};
-use mesh::CodePurpose;
+use model::CodePurpose;
 use serde::Deserialize;
 use store::Read;
 
@@ -72,12 +72,12 @@ pub(super) async fn confirm_reset(
         throttle.attempt(&users.store, door, email.as_ref(), user_id, address)
     };
     let (attempt, logins) = (at(Door::Code)?, at(Door::Password)?);
-    attempt.check(&users.store, mesh::now())?;
+    attempt.check(&users.store, model::now())?;
     // The new password is hashed before the code is looked at: a right one is not
     // used up for nothing, and a wrong one costs as much.
     let place = users.hasher.admit()?;
     let _turn = users.throttle.turn(&attempt).await;
-    attempt.check(&users.store, mesh::now())?;
+    attempt.check(&users.store, model::now())?;
     let hash = users.hasher.hash(place, new).await?;
     let cause = users.cause(None, request);
     let (codes, now) = (users.codes.clone(), cause.at);

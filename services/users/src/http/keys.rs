@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chassis::{Json, Problem, etag};
-use mesh::Time;
+use model::Time;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
@@ -57,7 +57,7 @@ impl Status {
 
 /// `GET /.well-known/paserk.json`
 pub(super) async fn document(State(users): State<Shared>, headers: HeaderMap) -> Response {
-    let keys = users.tokens.keys().listed(mesh::now());
+    let keys = users.tokens.keys().listed(model::now());
     let shown = keys.into_iter().map(|held| Shown {
         status: Status::of(&held),
         kid: held.kid,
@@ -68,7 +68,7 @@ pub(super) async fn document(State(users): State<Shared>, headers: HeaderMap) ->
 
 /// `GET /control/keys`
 pub(super) async fn list(State(users): State<Shared>) -> Json<List<Told>> {
-    let keys = users.tokens.keys().listed(mesh::now());
+    let keys = users.tokens.keys().listed(model::now());
     let told = keys.into_iter().map(|held| Told {
         status: Status::of(&held),
         kid: held.kid,
@@ -97,7 +97,7 @@ pub(super) async fn rotate(
     } else {
         Rotation::Asked
     };
-    let rotated = users.tokens.keys().rotate(rotation, mesh::now()).await;
+    let rotated = users.tokens.keys().rotate(rotation, model::now()).await;
     rotated.map_err(Error::Keys)?;
     if rotation == Rotation::Asked {
         tokio::time::sleep(LEAD).await;

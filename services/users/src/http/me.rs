@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::{Caller, Json, Problem, etag};
-use mesh::Time;
+use model::Time;
 use serde::{Deserialize, Serialize};
 use store::Tx;
 
@@ -125,7 +125,7 @@ pub(super) async fn export(
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
     let sessions = sessions.map(|(id, session)| SessionShown::of(id, session, caller.session_id));
     let export = Export {
-        exported_at: mesh::now(),
+        exported_at: model::now(),
         language: tables::language(&users.store, user.id)?,
         sessions: sessions.collect(),
         user,

@@ -11,7 +11,7 @@ use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, FieldError, Json, Problem};
-use mesh::{Id, RevocationReason, Time, kinds};
+use model::{Id, RevocationReason, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::Read;
 
@@ -187,7 +187,7 @@ pub(super) async fn list(
         Some(last) => span.before(&(caller.user_id, last)),
         None => span,
     };
-    let now = mesh::now();
+    let now = model::now();
     let live = users.store.scan(span)?.filter_map(|row| match row {
         Ok((_, session)) if !session.is_live(now) => None,
         row => Some(row.map(|((_, id), session)| {

@@ -27,7 +27,7 @@ impl Room {
     async fn start() -> Self {
         let temporary = TempDir::new().unwrap();
         let folder = Folder::open(&temporary.path().join("shop")).unwrap();
-        let room = folder.room("users").unwrap().join("store");
+        let room = folder.data_dir("users").unwrap().join("store");
         let store = Store::open(&room, &::store::Options::default()).unwrap();
         let log = Log::open(store.clone(), "users", START).await.unwrap();
         Self { folder, store, log, temporary }

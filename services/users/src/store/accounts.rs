@@ -1,7 +1,7 @@
 //! Accounts: what is read of them, and every change to them with its event.
 
 use chassis::{Caller, FieldError};
-use mesh::{CodePurpose, Fact, RevocationReason, UserField};
+use model::{CodePurpose, Fact, RevocationReason, UserField};
 use store::{Read, Tx};
 
 use super::{
@@ -242,7 +242,8 @@ fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User) -> Result<(), 
 mod tests {
     use super::*;
     use ::store::{Options, Store};
-    use mesh::{Log, Time};
+    use mesh::Log;
+    use model::Time;
 
     /// Two logins at once while the parameters are raised, then a new password.
     #[tokio::test]

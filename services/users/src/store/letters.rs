@@ -4,7 +4,7 @@
 //! not. What is different comes after the answer, and not even a crash in between
 //! loses it.
 
-use mesh::{CodePurpose, Fact, Id, Time};
+use model::{CodePurpose, Fact, Id, Time};
 use store::{Read, Table, Tx};
 
 use super::{Cause, USERS, UserId};

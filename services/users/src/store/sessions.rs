@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chassis::limits::ACCESS_TOKEN_LIFE;
-use mesh::{Fact, RevocationReason};
+use model::{Fact, RevocationReason};
 use store::{Read, Tx};
 
 use super::{Cause, SESSIONS, SessionId, USERS, UserId, confirm_password};

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use mesh::Time;
+use model::Time;
 use store::{Read, Table, Tx};
 
 use super::Key;

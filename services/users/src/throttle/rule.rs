@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh::Time;
+use model::Time;
 use serde::{Deserialize, Serialize};
 
 /// What is counted, and what the count means.

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesh::{Event, Fact, Follower, RevocationReason};
+use mesh::{Event, Follower};
+use model::{Fact, RevocationReason};
 use serde_json::json;
 use store::Store;
 use tokio_util::sync::CancellationToken;

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 const PASSWORD: &str = "correct horse";
 
 /// How long a question over the mesh may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn start() -> TestService {
     TestService::start("users", users::open, &[]).await

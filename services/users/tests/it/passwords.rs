@@ -1,6 +1,7 @@
 //! Choosing, changing and losing a password.
 
-use mesh::{CodeOf, CodePurpose, Id, OneTimeCode, kinds};
+use mesh::{CodeOf, OneTimeCode};
+use model::{CodePurpose, Id, kinds};
 use serde_json::json;
 
 use super::*;
@@ -11,7 +12,7 @@ const NEW: &str = "a new password";
 async fn code(app: &TestService, id: &str, purpose: CodePurpose) -> Option<OneTimeCode> {
     let user_id: Id<kinds::User> = id.parse().unwrap();
     let question = CodeOf { user_id, purpose };
-    let answer = app.mesh.ask(&question, PATIENCE).await;
+    let answer = app.mesh.ask(&question, TIMEOUT).await;
     answer.expect("users answers")
 }
 

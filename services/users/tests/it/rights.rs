@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use mesh::{ContactOf, Fact, Id, kinds};
+use mesh::ContactOf;
+use model::{Fact, Id, kinds};
 use serde_json::json;
 
 use super::*;
@@ -57,7 +58,7 @@ async fn who_is_forgotten_stays_forgotten() {
     let gone = async |app: &TestService| {
         let refused = try_log_in(app, "ana@example.org", PASSWORD).await;
         assert_eq!(refused.status, 401);
-        let contact = app.mesh.ask(&ContactOf { user_id }, PATIENCE).await;
+        let contact = app.mesh.ask(&ContactOf { user_id }, TIMEOUT).await;
         assert!(contact.expect("users answers").is_none());
     };
     gone(&app).await;

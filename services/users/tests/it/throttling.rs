@@ -78,8 +78,8 @@ async fn strangers_cannot_keep_the_owner_out() {
         assert!((3_000..=3_600).contains(&wait), "{email}: {wait}");
     }
     // The same network, another machine in it.
-    let neighbour = "2001:db8:1:2::ffff";
-    let again = try_from(&app, neighbour, "ana@example.org", PASSWORD).await;
+    let local_service = "2001:db8:1:2::ffff";
+    let again = try_from(&app, local_service, "ana@example.org", PASSWORD).await;
     assert_eq!(again.status, 201);
     app.finish().await;
 }

@@ -68,24 +68,24 @@ impl Default for Limits {
 
 impl Limits {
     /// [`head_ms`](Self::head_ms).
-    pub fn head_patience(&self) -> Duration {
+    pub fn head_timeout(&self) -> Duration {
         Duration::from_millis(self.head_ms)
     }
 
     /// [`body_ms`](Self::body_ms).
-    pub fn body_patience(&self) -> Duration {
+    pub fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_ms)
     }
 
     /// [`write_ms`](Self::write_ms).
-    pub fn write_patience(&self) -> Duration {
+    pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_ms)
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
         const COUNT: RangeInclusive<u64> = 1..=65_536;
         const RATE: u64 = 1_000_000;
-        const PATIENCE: RangeInclusive<u64> = 10..=300_000;
+        const TIMEOUT: RangeInclusive<u64> = 10..=300_000;
         let bounds = [
             ("connections", u64::from(self.connections), 16..=65_536),
             (
@@ -108,9 +108,9 @@ impl Limits {
             ("user_per_second", self.user_per_second.into(), 0..=RATE),
             ("user_burst", self.user_burst.into(), 1..=RATE),
             ("in_flight", self.in_flight.into(), 8..=65_536),
-            ("head_ms", self.head_ms, PATIENCE),
-            ("body_ms", self.body_ms, PATIENCE),
-            ("write_ms", self.write_ms, PATIENCE),
+            ("head_ms", self.head_ms, TIMEOUT),
+            ("body_ms", self.body_ms, TIMEOUT),
+            ("write_ms", self.write_ms, TIMEOUT),
             (
                 "slowest_bytes_per_second",
                 self.slowest_bytes_per_second.into(),

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ::store::{Options, Store};
-use mesh::{Event, Id, Log, Time};
+use mesh::{Event, Log};
+use model::{Id, Time};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 

@@ -31,11 +31,11 @@ struct Door {
 
 /// An instance in this process, while it is there.
 #[derive(Debug, Clone)]
-pub struct Neighbour(Weak<Door>);
+pub struct LocalService(Weak<Door>);
 
 /// The instance of this id, if it is in this process.
-pub fn find(instance: &str) -> Option<Neighbour> {
-    here().get(instance).cloned().map(Neighbour)
+pub fn find(instance: &str) -> Option<LocalService> {
+    here().get(instance).cloned().map(LocalService)
 }
 
 fn here() -> MutexGuard<'static, HashMap<String, Weak<Door>>> {
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Door {
     }
 }
 
-impl Neighbour {
+impl LocalService {
     /// Has a request answered; gives it back if nobody is there any more.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::store::{Error as StoreError, Read, Table, Tx};
 use chassis::Context;
-use mesh::{Following, Parked};
+use mesh::{DeadLetter, Following};
 
 use crate::domain::Topic;
 use crate::tell::Teller;
@@ -27,7 +27,7 @@ pub(crate) fn start(ctx: &Context, teller: Teller, followings: Vec<Following>) {
     let looking = async move {
         loop {
             for following in &followings {
-                let parked = match following.parked(LOOK_EVENTS_MAX) {
+                let parked = match following.dead_letters(LOOK_EVENTS_MAX) {
                     Ok(parked) if parked.is_empty() => continue,
                     Ok(parked) => parked,
                     Err(error) => {
@@ -52,13 +52,13 @@ fn tell(
     tx: &mut Tx<'_>,
     teller: &Teller,
     source: &str,
-    parked: &[Parked],
+    parked: &[DeadLetter],
 ) -> Result<(), StoreError> {
     let source = source.to_owned();
     let told = tx.get(TOLD, &source)?.unwrap_or(0);
     let new: Vec<_> = parked
         .iter()
-        .filter(|parked| parked.recorded.seq > told)
+        .filter(|letter| letter.recorded.seq > told)
         .collect();
     let (Some(first), Some(last)) = (new.first(), new.last()) else {
         return Ok(());

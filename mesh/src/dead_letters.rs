@@ -6,16 +6,17 @@
 use serde::{Deserialize, Serialize};
 use store::{Read, Table, Tx};
 
-use crate::{Recorded, Time};
+use crate::Recorded;
+use model::Time;
 
 /// (lane, seq) → the event and why. A lane is one follower of one source.
-const PARKED: Table<(String, u64), Parked> = Table::new("parked");
+const DEAD_LETTERS: Table<(String, u64), DeadLetter> = Table::new("parked");
 /// (lane, key) → how many events of that key are parked.
 const KEYS: Table<(String, String), u64> = Table::new("parked_keys");
 
 /// An event that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parked {
+pub struct DeadLetter {
     /// The event as it came.
     pub recorded: Recorded,
     /// What it is ordered by.
@@ -26,7 +27,7 @@ pub struct Parked {
     pub at: Time,
 }
 
-impl store::Record for Parked {}
+impl store::Record for DeadLetter {}
 
 /// Whether anything is parked in a lane.
 pub(crate) fn any(from: &impl Read, lane: &str) -> Result<bool, store::Error> {
@@ -35,7 +36,7 @@ pub(crate) fn any(from: &impl Read, lane: &str) -> Result<bool, store::Error> {
 
 /// Whether event `seq` is parked in a lane.
 pub(crate) fn contains(from: &impl Read, lane: &str, seq: u64) -> Result<bool, store::Error> {
-    from.contains(PARKED, &(lane.to_owned(), seq))
+    from.contains(DEAD_LETTERS, &(lane.to_owned(), seq))
 }
 
 /// Whether an earlier event of `key` is parked.
@@ -43,21 +44,29 @@ pub(crate) fn holds(tx: &Tx<'_>, lane: &str, key: &str) -> Result<bool, store::E
     tx.contains(KEYS, &(lane.to_owned(), key.to_owned()))
 }
 
-pub(crate) fn park(tx: &mut Tx<'_>, lane: &str, parked: &Parked) -> Result<(), store::Error> {
+pub(crate) fn park(tx: &mut Tx<'_>, lane: &str, parked: &DeadLetter) -> Result<(), store::Error> {
     let key = (lane.to_owned(), parked.key.clone());
     let count = tx.get(KEYS, &key)?.unwrap_or(0);
     tx.put(KEYS, &key, &(count + 1))?;
-    tx.put(PARKED, &(lane.to_owned(), parked.recorded.seq), parked)
+    tx.put(
+        DEAD_LETTERS,
+        &(lane.to_owned(), parked.recorded.seq),
+        parked,
+    )
 }
 
 /// Takes an event out of the lane; the key is free again with its last one.
-pub(crate) fn release(tx: &mut Tx<'_>, lane: &str, parked: &Parked) -> Result<(), store::Error> {
+pub(crate) fn release(
+    tx: &mut Tx<'_>,
+    lane: &str,
+    parked: &DeadLetter,
+) -> Result<(), store::Error> {
     let key = (lane.to_owned(), parked.key.clone());
     match tx.get(KEYS, &key)? {
         Some(count) if count > 1 => tx.put(KEYS, &key, &(count - 1))?,
         _ => tx.delete(KEYS, &key)?,
     }
-    tx.delete(PARKED, &(lane.to_owned(), parked.recorded.seq))
+    tx.delete(DEAD_LETTERS, &(lane.to_owned(), parked.recorded.seq))
 }
 
 /// What is parked in a lane, oldest first, at most `count_max`.
@@ -65,16 +74,20 @@ pub(crate) fn list(
     from: &impl Read,
     lane: &str,
     count_max: usize,
-) -> Result<Vec<Parked>, store::Error> {
-    from.scan(PARKED.prefix(&lane.to_owned()))?
+) -> Result<Vec<DeadLetter>, store::Error> {
+    from.scan(DEAD_LETTERS.prefix(&lane.to_owned()))?
         .take(count_max)
         .map(|row| row.map(|(_, parked)| parked))
         .collect()
 }
 
 /// The parked events of the same key as the one at `seq`, oldest first.
-pub(crate) fn of_same_key(tx: &Tx<'_>, lane: &str, seq: u64) -> Result<Vec<Parked>, store::Error> {
-    let Some(parked) = tx.get(PARKED, &(lane.to_owned(), seq))? else {
+pub(crate) fn of_same_key(
+    tx: &Tx<'_>,
+    lane: &str,
+    seq: u64,
+) -> Result<Vec<DeadLetter>, store::Error> {
+    let Some(parked) = tx.get(DEAD_LETTERS, &(lane.to_owned(), seq))? else {
         return Ok(Vec::new());
     };
     let all = list(tx, lane, usize::MAX)?;

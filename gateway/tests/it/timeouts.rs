@@ -15,7 +15,7 @@ use crate::stub::Stub;
 
 /// How long the gateway is patient with a client here.
 const SHORT_MS: u64 = 100;
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn gateway(limits: Limits) -> TestService {
     let mut config = Config::default();
@@ -44,7 +44,7 @@ async fn drip(test: &TestService, start: &str) -> String {
             () = dripping => {}
         }
     };
-    timeout(PATIENCE, ended).await.expect("it is cut");
+    timeout(TIMEOUT, ended).await.expect("it is cut");
     String::from_utf8_lossy(&said).into_owned()
 }
 
@@ -82,7 +82,7 @@ async fn who_does_not_read_is_cut() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
     let pouring = async { while drip.send(piece.clone()).await.is_ok() {} };
-    timeout(PATIENCE, pouring).await.expect("it is cut");
+    timeout(TIMEOUT, pouring).await.expect("it is cut");
     drop(stream);
     test.finish().await;
 }

@@ -6,11 +6,12 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use mesh::{Following, Refusal, Time};
+use mesh::{Following, Refusal};
+use model::Time;
 use serde::Serialize;
 
 use super::events::EventView;
-use super::{Standing, lock};
+use super::{ServiceStatus, lock};
 use crate::page::{Page, Paging};
 use crate::{Admin, Json, Problem};
 
@@ -25,20 +26,20 @@ struct ParkedView {
     event: EventView,
 }
 
-/// `GET /v1/events/parked`: the oldest of each follower. More come up as these are
+/// `GET /v1/events/dead-letters`: the oldest of each follower. More come up as these are
 /// dealt with, so there is one page.
 pub(super) async fn list(
-    State(standing): State<Standing>,
+    State(status): State<ServiceStatus>,
     _: Admin,
     paging: Paging,
 ) -> Result<Response, Problem> {
     let page = crate::check::blocking(move || {
         let mut items = Vec::new();
-        for following in lock(&standing.0.followings).iter() {
-            for parked in following.parked(paging.limit)? {
+        for following in lock(&status.0.followings).iter() {
+            for parked in following.dead_letters(paging.limit)? {
                 items.push(ParkedView {
-                    id: format!("{}{}", prefix(&standing, following), parked.recorded.seq),
-                    service: standing.0.service,
+                    id: format!("{}{}", prefix(&status, following), parked.recorded.seq),
+                    service: status.0.service,
                     event: EventView::new(&parked.recorded)?,
                     reason: parked.reason,
                     parked_at: parked.at,
@@ -51,34 +52,34 @@ pub(super) async fn list(
     Ok(Json(page.await?).into_response())
 }
 
-/// `POST /v1/events/parked/{id}/retry`
+/// `POST /v1/events/dead-letters/{id}/retry`
 pub(super) async fn retry(
-    State(standing): State<Standing>,
+    State(status): State<ServiceStatus>,
     _: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (following, seq) = find(&standing, &id)?;
+    let (following, seq) = find(&status, &id)?;
     following.retry(seq).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /v1/events/parked/{id}`
+/// `DELETE /v1/events/dead-letters/{id}`
 pub(super) async fn discard(
-    State(standing): State<Standing>,
+    State(status): State<ServiceStatus>,
     _: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (following, seq) = find(&standing, &id)?;
+    let (following, seq) = find(&status, &id)?;
     following.discard(seq).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(standing: &Standing, id: &str) -> Result<(Following, u64), Problem> {
-    let followings = lock(&standing.0.followings).clone();
+fn find(status: &ServiceStatus, id: &str) -> Result<(Following, u64), Problem> {
+    let followings = lock(&status.0.followings).clone();
     for following in followings {
-        let seq = id.strip_prefix(&prefix(standing, &following));
+        let seq = id.strip_prefix(&prefix(status, &following));
         if let Some(seq) = seq.and_then(|seq| seq.parse().ok())
-            && following.is_parked(seq)?
+            && following.is_dead_letter(seq)?
         {
             return Ok((following, seq));
         }
@@ -86,8 +87,8 @@ fn find(standing: &Standing, id: &str) -> Result<(Following, u64), Problem> {
     Err(Problem::not_found())
 }
 
-fn prefix(standing: &Standing, following: &Following) -> String {
-    let (service, name, source) = (standing.0.service, following.name(), following.source());
+fn prefix(status: &ServiceStatus, following: &Following) -> String {
+    let (service, name, source) = (status.0.service, following.name(), following.source());
     format!("{service}.{name}.{source}.")
 }
 

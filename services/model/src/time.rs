@@ -69,18 +69,6 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-impl store::Record for Time {}
-
-impl store::Key for Time {
-    fn write_to(&self, out: &mut Vec<u8>) {
-        self.0.write_to(out);
-    }
-
-    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
-        i64::read_from(bytes).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,18 +124,6 @@ impl<'de, K: Kind> Deserialize<'de> for Id<K> {
     }
 }
 
-impl<K: Kind> store::Key for Id<K> {
-    fn write_to(&self, out: &mut Vec<u8>) {
-        self.uuid.as_bytes().write_to(out);
-    }
-
-    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
-        <[u8; 16]>::read_from(bytes).map(|raw| Self::from_uuid(Uuid::from_bytes(raw)))
-    }
-}
-
-impl<K: Kind> store::Record for Id<K> {}
-
 impl<K> Clone for Id<K> {
     fn clone(&self) -> Self {
         *self
@@ -167,7 +155,6 @@ impl<K> Hash for Id<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::Key;
 
     /// An example of the TypeID specification, and what must be refused.
     #[test]
@@ -175,7 +162,7 @@ mod tests {
         let text = "user_01h455vb4pex5vsknk084sn02q";
         let id: Id<kinds::User> = text.parse().unwrap();
         assert_eq!(id.to_string(), text);
-        assert_eq!(Id::<kinds::User>::decode(&id.encode()), Some(id));
+        assert_eq!(Id::<kinds::User>::from_uuid(id.uuid()), id);
         for wrong in [
             "",
             "user",

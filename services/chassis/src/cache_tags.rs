@@ -42,7 +42,7 @@ pub fn keep(headers: &mut HeaderMap, tags: &str) {
 
 /// Has the answers to all requests that may change something say what they rest on
 /// of the service that `following` follows.
-pub fn tell_applied(router: Router, following: Following) -> Router {
+pub fn with_applied(router: Router, following: Following) -> Router {
     router.layer(middleware::from_fn_with_state(following, applied))
 }
 

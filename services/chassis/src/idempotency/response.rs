@@ -10,7 +10,7 @@ use crate::{Problem, etag};
 /// An answer as it is kept: without the headers that differ from one request to
 /// the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct StoredResponse {
     /// From 400 on the body is a problem document.
     pub(super) status: u16,
     pub(super) location: Option<String>,
@@ -18,7 +18,7 @@ pub struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl StoredResponse {
     /// A resource as it is now.
     pub fn new(status: StatusCode, resource: &impl Serialize) -> Self {
         let body = serde_json::to_vec(resource)
@@ -47,7 +47,7 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for StoredResponse {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_client_error() {
@@ -67,7 +67,7 @@ impl IntoResponse for Answer {
 #[derive(Debug)]
 pub struct Reply {
     /// What was decided.
-    pub answer: Answer,
+    pub answer: StoredResponse,
     /// By an earlier request under the same key.
     pub replayed: bool,
 }

@@ -1,0 +1,24 @@
+//! The route table: every route of the HTTP API, one row each.
+//!
+//! A service's router, the gateway's routing, limits and token rule, and the test that
+//! compares the API with `gateway/openapi.yaml` are all made from these rows, so that a
+//! route is described once. Adding an endpoint edits three places: the row in
+//! [`routes`], the handler, the OpenAPI document.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `route` | [`Route`] and the types of its columns |
+//! | `routes` | the rows, as constants, and [`ROUTES`], all of them |
+//! | `lookup` | [`find`]: the row of a method and a path |
+//!
+//! **Invariant:** this crate holds no handler and knows no service's code.
+
+mod lookup;
+mod route;
+pub mod routes;
+
+pub use lookup::{Found, find};
+pub use route::{
+    Access, IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT, Route, Service, Timeout,
+};
+pub use routes::ROUTES;

@@ -1,0 +1,160 @@
+//! [`Route`], a row of the table, and the types of its columns.
+
+use std::time::Duration;
+
+use http::Method;
+
+/// A JSON request body, in bytes. Larger than any order or product may be, small
+/// enough that a thousand of them at once are no danger.
+pub const JSON_BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// An import's body, in bytes. It is streamed, so this bounds time, not memory.
+pub const IMPORT_BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a request may take in a service. The longest wait inside one is 2 s, for an
+/// order's stock; the rest is left to a slow disk.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a streamed body may make no progress: a slow disk behind a full queue.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// One route of the HTTP API.
+#[derive(Debug)]
+pub struct Route {
+    /// The method. `HEAD` is answered wherever `GET` is.
+    pub method: Method,
+    /// The path, with `{name}` for a segment that varies.
+    pub path: &'static str,
+    /// The service that answers.
+    pub service: Service,
+    /// Who may call.
+    pub access: Access,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: u64,
+    /// How long until the head of the response.
+    pub timeout: Timeout,
+    /// Whether the response only ends because one side ends it.
+    pub streaming: bool,
+    /// Whether `Idempotency-Key` is honoured.
+    pub idempotent: bool,
+}
+
+/// The process that answers a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Accounts, sessions and keys.
+    Users,
+    /// Catalogue, stock and search.
+    Products,
+    /// Orders and payments.
+    Orders,
+    /// Inboxes, mail and webhooks.
+    Notifications,
+    /// A page of the gateway's own.
+    Gateway,
+    /// Every service for itself; the gateway collects their responses.
+    Each,
+}
+
+impl Service {
+    /// The services behind the gateway.
+    pub const BEHIND_GATEWAY: [Self; 4] = [
+        Self::Users,
+        Self::Products,
+        Self::Orders,
+        Self::Notifications,
+    ];
+
+    /// The name in the mesh and in the data folder; `None` for [`Service::Each`].
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Users => Some("users"),
+            Self::Products => Some("products"),
+            Self::Orders => Some("orders"),
+            Self::Notifications => Some("notifications"),
+            Self::Gateway => Some("gateway"),
+            Self::Each => None,
+        }
+    }
+}
+
+/// Who may call a route.
+///
+/// The gateway forwards nothing without a valid access token where one is needed;
+/// the handler's extractor checks the token again, and the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone. The body proves who asks (a password, a code, a signature), so a token
+    /// is neither checked nor forwarded: a client that renews an expired one may well
+    /// send it along.
+    ProvenByBody,
+    /// Anyone; a token may be left out, but not be invalid.
+    Anyone,
+    /// Anyone with an account.
+    Customer,
+    /// Staff and admins.
+    Staff,
+    /// Admins.
+    Admin,
+}
+
+/// How long a response may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// From the moment the request is sent, its body included.
+    Total(Duration),
+    /// From the last piece of the request's body that was passed on.
+    Idle(Duration),
+}
+
+impl Route {
+    const fn new(method: Method, path: &'static str, service: Service, access: Access) -> Self {
+        Self {
+            method,
+            path,
+            service,
+            access,
+            body_bytes_max: JSON_BODY_BYTES_MAX,
+            timeout: Timeout::Total(REQUEST_TIMEOUT),
+            streaming: false,
+            idempotent: false,
+        }
+    }
+
+    pub(crate) const fn get(path: &'static str, service: Service, access: Access) -> Self {
+        Self::new(Method::GET, path, service, access)
+    }
+
+    pub(crate) const fn post(path: &'static str, service: Service, access: Access) -> Self {
+        Self::new(Method::POST, path, service, access)
+    }
+
+    pub(crate) const fn put(path: &'static str, service: Service, access: Access) -> Self {
+        Self::new(Method::PUT, path, service, access)
+    }
+
+    pub(crate) const fn patch(path: &'static str, service: Service, access: Access) -> Self {
+        Self::new(Method::PATCH, path, service, access)
+    }
+
+    pub(crate) const fn delete(path: &'static str, service: Service, access: Access) -> Self {
+        Self::new(Method::DELETE, path, service, access)
+    }
+
+    /// Bodies in either direction go on for as long as they move.
+    pub(crate) const fn bulk(mut self) -> Self {
+        self.body_bytes_max = IMPORT_BODY_BYTES_MAX;
+        self.timeout = Timeout::Idle(STREAM_TIMEOUT);
+        self
+    }
+
+    pub(crate) const fn streaming(mut self) -> Self {
+        self.streaming = true;
+        self
+    }
+
+    pub(crate) const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+}

@@ -1,0 +1,161 @@
+//! The rows, by service.
+
+use crate::route::Access::{Admin, Anyone, Customer, ProvenByBody, Staff};
+use crate::route::Route;
+use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
+
+/// A constant for each row, and [`ROUTES`] with all of them.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $name:ident = $route:expr;)*) => {
+        $($(#[$doc])* pub const $name: Route = $route;)*
+
+        /// Every route.
+        pub static ROUTES: &[Route] = &[$($name),*];
+    };
+}
+
+routes! {
+    /// Registers an account.
+    REGISTER = Route::post("/v1/users", Users, ProvenByBody);
+    /// Lists accounts.
+    LIST_USERS = Route::get("/v1/users", Users, Admin);
+    /// Shows an account.
+    GET_USER = Route::get("/v1/users/{id}", Users, Admin);
+    /// Changes the roles or the status of an account.
+    PATCH_USER = Route::patch("/v1/users/{id}", Users, Admin);
+    /// Shows the caller's account.
+    GET_ME = Route::get("/v1/users/me", Users, Customer);
+    /// Changes the caller's name or e-mail address.
+    PATCH_ME = Route::patch("/v1/users/me", Users, Customer);
+    /// Erases the caller's account.
+    ERASE_ME = Route::delete("/v1/users/me", Users, Customer);
+    /// Changes the caller's password.
+    CHANGE_PASSWORD = Route::post("/v1/users/me/password", Users, Customer);
+    /// Exports everything held about the caller.
+    EXPORT_ME = Route::get("/v1/users/me/export", Users, Customer);
+    /// Sends a code to the caller's address.
+    VERIFY_EMAIL = Route::post("/v1/users/me/verify-email", Users, Customer);
+    /// Confirms the caller's address by that code.
+    CONFIRM_EMAIL = Route::post("/v1/users/me/verify-email/confirm", Users, Customer);
+    /// Sends a code for a new password.
+    RESET_PASSWORD = Route::post("/v1/users/password-reset", Users, ProvenByBody);
+    /// Sets a new password by that code.
+    CONFIRM_RESET = Route::post("/v1/users/password-reset/confirm", Users, ProvenByBody);
+    /// Logs in.
+    LOG_IN = Route::post("/v1/sessions", Users, ProvenByBody);
+    /// Renews an access token.
+    REFRESH_SESSION = Route::post("/v1/sessions/refresh", Users, ProvenByBody);
+    /// Lists the caller's sessions.
+    LIST_SESSIONS = Route::get("/v1/sessions", Users, Customer);
+    /// Logs out.
+    LOG_OUT = Route::delete("/v1/sessions/current", Users, Customer);
+    /// Ends one of the caller's sessions.
+    END_SESSION = Route::delete("/v1/sessions/{id}", Users, Customer);
+    /// Publishes the keys that sign access tokens.
+    GET_KEYS = Route::get("/.well-known/paserk.json", Users, Anyone);
+
+    /// Lists products.
+    LIST_PRODUCTS = Route::get("/v1/products", Products, Anyone);
+    /// Creates a product.
+    CREATE_PRODUCT = Route::post("/v1/products", Products, Staff);
+    /// Searches the catalogue.
+    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone);
+    /// Completes a search term.
+    SUGGEST = Route::get("/v1/products/suggest", Products, Anyone);
+    /// Imports a catalogue.
+    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk();
+    /// Exports the catalogue.
+    EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk();
+    /// Shows a product by its SKU.
+    GET_PRODUCT_BY_SKU = Route::get("/v1/products/by-sku/{sku}", Products, Anyone);
+    /// Shows a product.
+    GET_PRODUCT = Route::get("/v1/products/{id}", Products, Anyone);
+    /// Replaces a product.
+    PUT_PRODUCT = Route::put("/v1/products/{id}", Products, Staff);
+    /// Changes fields of a product.
+    PATCH_PRODUCT = Route::patch("/v1/products/{id}", Products, Staff);
+    /// Deletes a product.
+    DELETE_PRODUCT = Route::delete("/v1/products/{id}", Products, Staff);
+    /// Shows a product's stock.
+    GET_STOCK = Route::get("/v1/products/{id}/stock", Products, Staff);
+    /// Corrects a product's stock.
+    ADJUST_STOCK = Route::post("/v1/products/{id}/stock", Products, Staff).idempotent();
+    /// Lists categories.
+    LIST_CATEGORIES = Route::get("/v1/categories", Products, Anyone);
+
+    /// Lists orders.
+    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer);
+    /// Places an order.
+    PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent();
+    /// Shows an order.
+    GET_ORDER = Route::get("/v1/orders/{id}", Orders, Customer);
+    /// Shows an order's history.
+    GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Customer);
+    /// Cancels an order.
+    CANCEL_ORDER = Route::post("/v1/orders/{id}/cancel", Orders, Customer).idempotent();
+    /// Records an order as paid.
+    PAY_ORDER = Route::post("/v1/orders/{id}/pay", Orders, Staff).idempotent();
+    /// Records an order as shipped.
+    SHIP_ORDER = Route::post("/v1/orders/{id}/ship", Orders, Staff).idempotent();
+    /// Records an order as delivered.
+    DELIVER_ORDER = Route::post("/v1/orders/{id}/deliver", Orders, Staff).idempotent();
+    /// Refunds an order, in part or in full.
+    REFUND_ORDER = Route::post("/v1/orders/{id}/refund", Orders, Staff).idempotent();
+    /// Takes a payment provider's signed message.
+    PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
+
+    /// Lists the caller's notifications.
+    LIST_NOTIFICATIONS = Route::get("/v1/notifications", Notifications, Customer);
+    /// Marks all of the caller's notifications as read.
+    READ_NOTIFICATIONS = Route::post("/v1/notifications/read", Notifications, Customer);
+    /// Marks a notification as read.
+    READ_NOTIFICATION = Route::post("/v1/notifications/{id}/read", Notifications, Customer);
+    /// Streams the caller's notifications.
+    STREAM_NOTIFICATIONS =
+        Route::get("/v1/notifications/stream", Notifications, Customer).streaming();
+    /// Lists webhooks.
+    LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin);
+    /// Registers a webhook.
+    CREATE_WEBHOOK = Route::post("/v1/webhooks", Notifications, Admin);
+    /// Shows a webhook.
+    GET_WEBHOOK = Route::get("/v1/webhooks/{id}", Notifications, Admin);
+    /// Deletes a webhook.
+    DELETE_WEBHOOK = Route::delete("/v1/webhooks/{id}", Notifications, Admin);
+    /// Gives a webhook a new secret.
+    ROTATE_WEBHOOK = Route::post("/v1/webhooks/{id}/rotate", Notifications, Admin);
+    /// Enables a webhook that was disabled.
+    ENABLE_WEBHOOK = Route::post("/v1/webhooks/{id}/enable", Notifications, Admin);
+    /// Lists the deliveries of a webhook.
+    LIST_DELIVERIES = Route::get("/v1/webhooks/{id}/deliveries", Notifications, Admin);
+    /// Sends a delivery again.
+    REDELIVER =
+        Route::post("/v1/webhooks/{id}/deliveries/{message}/redeliver", Notifications, Admin);
+
+    /// Shows the status of every service.
+    GET_STATUS = Route::get("/v1/status", Each, Admin);
+    /// Lists the events of every service.
+    LIST_EVENTS = Route::get("/v1/events", Each, Admin);
+    /// Lists events that no handler could apply.
+    LIST_DEAD_LETTERS = Route::get("/v1/events/dead-letters", Each, Admin);
+    /// Discards such an event.
+    DISCARD_DEAD_LETTER = Route::delete("/v1/events/dead-letters/{id}", Each, Admin);
+    /// Applies such an event again.
+    RETRY_DEAD_LETTER = Route::post("/v1/events/dead-letters/{id}/retry", Each, Admin);
+
+    /// Whether the gateway serves.
+    GET_LIVEZ = Route::get("/livez", Gateway, Anyone);
+    /// Whether every service is there and caught up.
+    GET_READYZ = Route::get("/readyz", Gateway, Anyone);
+    /// Metrics as Prometheus text; the handler admits loopback and admins only.
+    GET_METRICS = Route::get("/metrics", Gateway, Anyone);
+    /// The API as an OpenAPI document.
+    GET_OPENAPI = Route::get("/openapi.json", Gateway, Anyone);
+    /// The API as a page.
+    GET_DOCS = Route::get("/docs", Gateway, Anyone);
+    /// The console.
+    GET_CONSOLE = Route::get("/_/", Gateway, Anyone);
+    /// The console's script.
+    GET_CONSOLE_SCRIPT = Route::get("/_/console.js", Gateway, Anyone);
+    /// The console's style sheet.
+    GET_CONSOLE_STYLE = Route::get("/_/console.css", Gateway, Anyone);
+}

@@ -1,0 +1,26 @@
+//! The vocabulary that all services share: ids, money, time and the facts that
+//! events carry.
+//!
+//! The types are here, below storage and transport, so that a service, the log and
+//! the gateway mean the same by an amount or an id. **Invariant:** this crate knows no
+//! storage, no transport and no HTTP.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `id` | [`Id`]: TypeIDs with a kind each |
+//! | `money`, `currency` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
+//! | `time` | [`Time`]: milliseconds since 1970, UTC |
+//! | `fact` | [`Fact`]: every kind of event and what it carries |
+
+mod fact;
+mod id;
+mod money;
+mod time;
+
+pub use fact::{
+    CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
+    RevocationReason, Shortage, UserField,
+};
+pub use id::{Id, Kind, NotAnId, kinds};
+pub use money::{Currency, Money, NotACurrency};
+pub use time::{Time, now};
