@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chassis::Config;
 use chassis::telemetry::LogFormat;
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;

@@ -113,10 +113,10 @@ async fn serve(listener: TcpListener, inner: Arc<Inner>) {
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+type TestResponse = Response<Full<Bytes>>;
 
 impl Inner {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> TestResponse {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let path = parts.uri.path();
@@ -165,7 +165,7 @@ impl Inner {
     }
 
     /// A nonce counts once, and sometimes not even that (RFC 8555 §6.5).
-    fn refuse_nonce(&self, protected: &Value) -> Option<Answer> {
+    fn refuse_nonce(&self, protected: &Value) -> Option<TestResponse> {
         let mut state = self.state.lock().unwrap();
         state.requests += 1;
         let nonce = protected["nonce"].as_str().unwrap();
@@ -182,7 +182,7 @@ impl Inner {
         Some(self.json(400, &problem))
     }
 
-    fn account(&self, key: &Value) -> Answer {
+    fn account(&self, key: &Value) -> TestResponse {
         let mut state = self.state.lock().unwrap();
         state.accounts += 1;
         // RFC 7638: its members in this order, and no others.
@@ -194,7 +194,7 @@ impl Inner {
         self.at("/account/1", self.json(201, &json!({ "status": "valid" })))
     }
 
-    fn new_order(&self, payload: &Value) -> Answer {
+    fn new_order(&self, payload: &Value) -> TestResponse {
         let mut state = self.state.lock().unwrap();
         let name = payload["identifiers"][0]["value"]
             .as_str()
@@ -231,7 +231,7 @@ impl Inner {
         })
     }
 
-    fn order(&self, code: u16) -> Answer {
+    fn order(&self, code: u16) -> TestResponse {
         let mut state = self.state.lock().unwrap();
         let status = match (state.is_proven, &state.chain) {
             (false, _) => "pending",
@@ -254,7 +254,7 @@ impl Inner {
         self.at("/order", self.json(code, &order))
     }
 
-    fn finalize(&self, payload: &Value) -> Answer {
+    fn finalize(&self, payload: &Value) -> TestResponse {
         let csr = payload["csr"].as_str().unwrap().as_bytes();
         let csr = CertificateSigningRequestDer::from(BASE64URL_NOPAD.decode(csr).unwrap());
         let csr = CertificateSigningRequestParams::from_der(&csr).unwrap();
@@ -266,7 +266,7 @@ impl Inner {
         self.order(200)
     }
 
-    fn certificate(&self) -> Answer {
+    fn certificate(&self) -> TestResponse {
         let chain = self.state.lock().unwrap().chain.clone().unwrap();
         let mut answer = self.json(200, &Value::Null);
         *answer.body_mut() = Full::from(chain);
@@ -303,7 +303,7 @@ impl Inner {
         self.state.lock().unwrap().is_proven = true;
     }
 
-    fn json(&self, status: u16, value: &Value) -> Answer {
+    fn json(&self, status: u16, value: &Value) -> TestResponse {
         let mut state = self.state.lock().unwrap();
         let nonce = format!(
             "nonce-{:016x}",
@@ -317,7 +317,7 @@ impl Inner {
             .unwrap()
     }
 
-    fn at(&self, path: &str, mut answer: Answer) -> Answer {
+    fn at(&self, path: &str, mut answer: TestResponse) -> TestResponse {
         let place = format!("{}{path}", self.base).parse().unwrap();
         answer.headers_mut().insert("location", place);
         answer

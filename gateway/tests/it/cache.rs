@@ -3,7 +3,7 @@
 mod changes;
 mod shop;
 
-use chassis::testing::send;
+use testkit::send;
 use reqwest::Method;
 use serde_json::json;
 

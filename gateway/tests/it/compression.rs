@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use chassis::config::Config;
-use chassis::testing::TestService;
+use testkit::TestService;
 use flate2::read::GzDecoder;
 use reqwest::{Method, Response};
 

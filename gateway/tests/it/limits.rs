@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 
 use chassis::Config;
 use chassis::config::{Cors, Limits};
-use chassis::testing::{Answer, Person, TestService, eventually, send};
+use testkit::{TestResponse, Person, TestService, eventually, send};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,13 +26,13 @@ async fn gateway(config: Config) -> TestService {
 }
 
 /// A read through the proxy, which says it is for `client`.
-async fn read(person: &Person, path: &str, client: &str) -> Answer {
+async fn read(person: &Person, path: &str, client: &str) -> TestResponse {
     let request = person.request(Method::GET, path);
     send(request.header("x-forwarded-for", client)).await
 }
 
 /// Asks again and again until it is too often.
-async fn refused<F: Future<Output = Answer>>(ask: impl Fn(u8) -> F) -> Answer {
+async fn refused<F: Future<Output = TestResponse>>(ask: impl Fn(u8) -> F) -> TestResponse {
     for number in 1..=u8::MAX {
         let answer = ask(number).await;
         match answer.status {

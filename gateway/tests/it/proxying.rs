@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::telemetry::LogFormat;
-use chassis::testing::{Person, TestService, eventually, send};
+use testkit::{Person, TestService, eventually, send};
 use futures::stream;
 use mesh::{Instance, Presence};
 use reqwest::{Body, Method};

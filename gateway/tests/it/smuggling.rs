@@ -15,7 +15,7 @@ mod recorder;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chassis::testing::TestService;
+use testkit::TestService;
 use futures::future::join_all;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

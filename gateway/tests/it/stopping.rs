@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use futures::future::BoxFuture;
 use futures::stream;
 use http::request::Parts;

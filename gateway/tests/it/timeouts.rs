@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::Config;
 use chassis::config::Limits;
-use chassis::testing::TestService;
+use testkit::TestService;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

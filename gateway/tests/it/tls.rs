@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::Config;
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;

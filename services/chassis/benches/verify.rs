@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use axum::Router;
-use chassis::testing::{TestService, claims};
+use testkit::{TestService, claims};
 use chassis::{Context, Error, Role, Service, Trust};
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -20,7 +20,6 @@
 //! | `check` | what the operator can have compared |
 //! | `operating` | how a service stands, its log, what it could not handle |
 //! | `telemetry` | logs and metrics |
-//! | `testing` | (feature) the real service on port 0 in a temporary folder |
 //!
 //! **Invariant:** this crate knows no product and no order.
 
@@ -42,8 +41,6 @@ pub mod page;
 pub mod problem;
 pub mod run;
 pub mod telemetry;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod token;
 pub mod trace;
 pub mod trust;

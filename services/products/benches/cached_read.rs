@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use chassis::testing::TestService;
+use testkit::TestService;
 use serde_json::json;
 
 const CONNECTIONS: usize = 8;

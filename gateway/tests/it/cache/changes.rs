@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chassis::testing::{eventually, send};
+use testkit::{eventually, send};
 use http::StatusCode;
 use model::Id;
 use proptest::prelude::Rng;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::testing::{Answer, Person, TestService, eventually, send};
+use testkit::{TestResponse, Person, TestService, eventually, send};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use mesh::store::{self, Store};
@@ -224,7 +224,7 @@ impl Shop {
     }
 }
 
-pub(crate) fn version(answer: &Answer) -> u64 {
+pub(crate) fn version(answer: &TestResponse) -> u64 {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body["version"].as_u64().unwrap()
 }

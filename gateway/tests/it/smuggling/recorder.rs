@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use mesh::{Instance, Presence};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

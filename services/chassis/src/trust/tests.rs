@@ -7,11 +7,25 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Role;
-use crate::testing::claims;
-use crate::token::KeyPair;
+use crate::limits::ACCESS_TOKEN_LIFE;
+use crate::token::{AUDIENCE, ISSUER, KeyPair};
 
 /// When it is.
 const NOW: Time = Time(1_795_369_454_120);
+
+fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
+    Claims {
+        iss: ISSUER.into(),
+        aud: AUDIENCE.into(),
+        sub: user_id,
+        sid: Id::new(),
+        exp: now.after(ACCESS_TOKEN_LIFE),
+        nbf: now,
+        iat: now,
+        jti: Id::<kinds::Session>::new().to_string(),
+        roles: roles.to_vec(),
+    }
+}
 
 /// A verifier without a mesh.
 struct Verifier {

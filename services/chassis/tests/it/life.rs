@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::testing::eventually;
+use testkit::eventually;
 use chassis::{Config, Error};
 use tokio_util::sync::CancellationToken;
 

@@ -14,7 +14,7 @@ mod resources;
 mod shelf;
 mod tokens;
 
-use chassis::testing::{Answer, Person, TestService, send};
+use testkit::{TestResponse, Person, TestService, send};
 use reqwest::Method;
 
 async fn start() -> TestService {
@@ -22,7 +22,7 @@ async fn start() -> TestService {
 }
 
 /// Sends a body as it is.
-async fn send_body(person: &Person, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+async fn send_body(person: &Person, kind: &str, body: impl Into<reqwest::Body>) -> TestResponse {
     let request = person.request(Method::POST, "/things");
     send(request.header("content-type", kind).body(body)).await
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use axum::Router;
-use chassis::testing::{TestService, eventually, send};
+use testkit::{TestService, eventually, send};
 use chassis::{Context, Error, Service};
 use futures::future::BoxFuture;
 use mesh::{Draft, Refusal};
@@ -111,7 +111,7 @@ async fn parked_events_wait_for_a_decision() {
     let admin = test.admin();
     let orders = test.other("orders");
     for key in ["a", "b"] {
-        orders.say(key, registered(true)).await;
+        orders.publish(key, registered(true)).await;
     }
     let parked = || async { admin.get("/v1/events/dead-letters").await.body["items"].clone() };
     eventually("both are parked", || async {

@@ -2,7 +2,7 @@
 //! that of each answer; here is which refusal it is.
 
 use chassis::limits::{HEADER_ID_BYTES_MAX, JSON_BODY_BYTES_MAX};
-use chassis::testing::send;
+use testkit::send;
 use reqwest::Method;
 use serde_json::json;
 

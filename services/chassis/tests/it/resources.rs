@@ -1,6 +1,6 @@
 //! Lists and versions: pages, entity tags, preconditions.
 
-use chassis::testing::{Answer, Person, send};
+use testkit::{TestResponse, Person, send};
 use reqwest::Method;
 use serde_json::json;
 
@@ -51,7 +51,7 @@ async fn pages_hold_each_row_once_and_in_order() {
     test.finish().await;
 }
 
-async fn ask(person: &Person, method: Method, header: &str, value: &str) -> Answer {
+async fn ask(person: &Person, method: Method, header: &str, value: &str) -> TestResponse {
     let request = person
         .request(method.clone(), "/label")
         .header(header, value);
@@ -63,7 +63,7 @@ async fn ask(person: &Person, method: Method, header: &str, value: &str) -> Answ
     .await
 }
 
-fn tag(answer: &Answer) -> String {
+fn tag(answer: &TestResponse) -> String {
     answer.headers["etag"].to_str().unwrap().to_owned()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::Role;
-use chassis::testing::{Person, TestService, claims, eventually};
+use testkit::{Person, TestService, claims, eventually};
 use chassis::token::{Claims, KeyPair, Succession};
 use model::{Fact, Id, KeyPublished, Time};
 
@@ -91,10 +91,10 @@ async fn only_the_shops_own_tokens_are_believed() {
         assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
     }
     let twice = with(&test, ours.clone()).request(reqwest::Method::GET, "/mine");
-    let twice = chassis::testing::send(twice.header("authorization", "Bearer other")).await;
+    let twice = testkit::send(twice.header("authorization", "Bearer other")).await;
     assert_eq!(twice.status, 401, "of two headers neither counts");
     let basic = test.anonymous().request(reqwest::Method::GET, "/anyone");
-    let basic = chassis::testing::send(basic.basic_auth("a", Some("b"))).await;
+    let basic = testkit::send(basic.basic_auth("a", Some("b"))).await;
     assert_eq!(basic.status, 401);
     assert_eq!(status(&test, &ours).await, 200);
     test.finish().await;
@@ -135,7 +135,7 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
     let newest = root.vouch_for(&third, place(at(3), later));
     let ours = test.issue(&fresh());
     assert_eq!(status(&test, &ours).await, 200);
-    users.say("keys", Fact::KeyPublished(honest.clone())).await;
+    users.publish("keys", Fact::KeyPublished(honest.clone())).await;
 
     // Each would make the thief's key count, or end all others at once.
     let own_word = thief.vouch_for(&thief, place(at(2), now));
@@ -155,16 +155,16 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
         KeyPublished { voucher: test.issue(&fresh()), ..own_word.clone() },
     ];
     for forged in forgeries {
-        users.say("keys", Fact::KeyPublished(forged)).await;
+        users.publish("keys", Fact::KeyPublished(forged)).await;
     }
-    users.say("keys", Fact::KeyPublished(newest)).await;
+    users.publish("keys", Fact::KeyPublished(newest)).await;
     // What the root once said says nothing now: neither that a key counts again,
     // nor that later ones end.
-    users.say("keys", Fact::KeyPublished(honest)).await;
+    users.publish("keys", Fact::KeyPublished(honest)).await;
     let last = KeyPair::generate();
     let place = place(at(4), later);
     let published = root.vouch_for(&last, place);
-    users.say("keys", Fact::KeyPublished(published)).await;
+    users.publish("keys", Fact::KeyPublished(published)).await;
 
     // The last one is believed at once, so all before it have been looked at.
     assert_eq!(status(&test, &last.issue(&fresh())).await, 200);
@@ -190,7 +190,7 @@ async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
     let ends = model::now().after(Duration::from_secs(2));
     let place = Succession { published_at: model::now(), earlier_until: ends };
     let published = root.vouch_for(&next, place);
-    users.say("keys", Fact::KeyPublished(published)).await;
+    users.publish("keys", Fact::KeyPublished(published)).await;
     // At once, though its publication may not have been heard yet.
     assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
 
@@ -225,7 +225,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
 
     let (user_id, session_id, until) = (ended.sub, ended.sid, ended.exp);
     let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
-    users.say(&session_id.to_string(), fact).await;
+    users.publish(&session_id.to_string(), fact).await;
     eventually("it is refused", || async {
         status(&test, &token).await == 401
     })
@@ -236,7 +236,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
     for _ in 0..20 {
         let (session_id, until) = (Id::new(), Time(1));
         let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
-        users.say(&session_id.to_string(), fact).await;
+        users.publish(&session_id.to_string(), fact).await;
     }
     test.restart(shelf::NAME, shelf::open).await;
     assert_eq!(status(&test, &token).await, 401);

@@ -1,6 +1,6 @@
 //! Who is told of what.
 
-use chassis::testing::eventually;
+use testkit::eventually;
 use model::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
 
 use super::{kinds_told, start, told};
@@ -24,7 +24,7 @@ async fn owners_are_told_what_concerns_them() {
         revoked(None),
         revoked(Some(RevocationReason::Reused)),
     ] {
-        users.say("ann", fact).await;
+        users.publish("ann", fact).await;
     }
     let of_users = [
         "session.reused",
@@ -41,7 +41,7 @@ async fn owners_are_told_what_concerns_them() {
         Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
         Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
     ] {
-        orders.say("order", fact).await;
+        orders.publish("order", fact).await;
     }
     let items = told(&ann, 10).await;
     let of_orders = [
@@ -87,32 +87,32 @@ async fn staff_are_told_what_concerns_them() {
     let low = || Fact::StockLow { product_id: Id::new(), available: 3 };
     let unmatched =
         || Fact::PaymentUnmatched { order_id: None, amount, reason: Mismatch::UnknownOrder };
-    products.say("before", low()).await;
-    users.say("staff", hire(true)).await;
+    products.publish("before", low()).await;
+    users.publish("staff", hire(true)).await;
     let heard = || async {
-        products.say("low", low()).await;
+        products.publish("low", low()).await;
         !staff.get("/v1/notifications").await.body["items"]
             .as_array()
             .unwrap()
             .is_empty()
     };
     eventually("staff are known", heard).await;
-    orders.say("payment", unmatched()).await;
+    orders.publish("payment", unmatched()).await;
     let newest = || async {
         let inbox = staff.get("/v1/notifications").await.body;
         inbox["items"][0]["kind"] == "payment.unmatched"
     };
     eventually("staff are told", newest).await;
-    users.say("staff", hire(false)).await;
+    users.publish("staff", hire(false)).await;
     // Once this is told, users' log has been read up to here.
     let changed = vec![UserField::Password];
     let updated = Fact::UserUpdated { user_id, changed, staff: false };
-    users.say("ann", updated).await;
+    users.publish("ann", updated).await;
     told(&ann, 1).await;
     let before = staff.get("/v1/notifications").await.body;
-    orders.say("payment", unmatched()).await;
+    orders.publish("payment", unmatched()).await;
     orders
-        .say("order", Fact::OrderPaid { order_id, user_id })
+        .publish("order", Fact::OrderPaid { order_id, user_id })
         .await;
     told(&ann, 2).await;
     assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use chassis::config::Security;
-use chassis::testing::{Person, TestService, eventually};
+use testkit::{Person, TestService, eventually};
 use mesh::{CodeOf, Contact, ContactOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Fact, Id, kinds};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ async fn a_mail_is_sent_until_it_is_taken() {
     confirm(&test.other("orders"), &bob).await;
     assert_eq!(told(&bob, 1).await[0]["title"], "Your order is confirmed");
     let request = bob.request(reqwest::Method::GET, "/v1/notifications");
-    let answer = chassis::testing::send(request.header("accept-language", "fr, de;q=0.5")).await;
+    let answer = testkit::send(request.header("accept-language", "fr, de;q=0.5")).await;
     assert_eq!(
         answer.body["items"][0]["title"],
         "Ihre Bestellung ist bestätigt"
@@ -133,7 +133,7 @@ async fn a_mail_that_is_refused_is_a_dead_letter() {
     users.know(&ann, "ann", None);
     users.know(&bob, "bob", None);
     let hired = Fact::UserRegistered { user_id: staff.user_id(), staff: true };
-    test.other("users").say("staff", hired).await;
+    test.other("users").publish("staff", hired).await;
     told(&staff, 1).await;
 
     let orders = test.other("orders");
@@ -162,7 +162,7 @@ async fn a_code_is_sent_and_never_kept() {
         purpose: CodePurpose::PasswordReset,
         until: model::now().after(std::time::Duration::from_secs(600)),
     };
-    test.other("users").say("ann", requested).await;
+    test.other("users").publish("ann", requested).await;
     // Users is not there yet: the mail waits for it.
     confirm(&test.other("orders"), &ann).await;
     told(&ann, 1).await;
@@ -221,7 +221,7 @@ async fn waiting_mail_outlives_the_service_and_not_its_reader() {
     (ann, bob) = (ann.at(test.address), bob.at(test.address));
     users.0.lock().unwrap().remove(&bob.user_id());
     let erased = Fact::UserErased { user_id: bob.user_id() };
-    test.other("users").say("bob", erased).await;
+    test.other("users").publish("bob", erased).await;
     told(&bob, 0).await;
     server.usually(Manner::Takes);
     let mails = server.takes(ORDERS).await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use chassis::Config;
 use chassis::config::Security;
-use chassis::testing::eventually;
+use testkit::eventually;
 use rcgen::CertifiedKey;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

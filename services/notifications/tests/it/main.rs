@@ -9,7 +9,7 @@ mod mail_server;
 mod stream;
 mod webhooks;
 
-use chassis::testing::{OtherService, Person, TestService, eventually, send};
+use testkit::{OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, Time, kinds};
 use reqwest::Method;
 use serde_json::Value;
@@ -24,7 +24,7 @@ async fn start() -> TestService {
 async fn confirm(orders: &OtherService, person: &Person) -> Id<kinds::Order> {
     let (order_id, user_id) = (Id::new(), person.user_id());
     let fact = Fact::OrderConfirmed { order_id, user_id };
-    orders.say(&order_id.to_string(), fact).await;
+    orders.publish(&order_id.to_string(), fact).await;
     order_id
 }
 
@@ -72,11 +72,11 @@ async fn each_event_is_told_once_to_whom_it_concerns() {
     let at = Time(1_795_369_454_120);
 
     let welcome = Fact::UserRegistered { user_id: ann.user_id(), staff: false };
-    users.say_at("ann", welcome, at).await;
+    users.publish_at("ann", welcome, at).await;
     told(&ann, 1).await;
     let (order_id, user_id) = (Id::new(), ann.user_id());
     let rejected = Fact::OrderRejected { order_id, user_id };
-    orders.say_at("o", rejected, at).await;
+    orders.publish_at("o", rejected, at).await;
     let items = told(&ann, 2).await;
 
     let newest = items[0].as_object().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::testing::{Person, TestService, eventually};
+use testkit::{Person, TestService, eventually};
 use model::{Fact, Id, Time};
 use reqwest::Method;
 use serde_json::Value;
@@ -96,7 +96,7 @@ async fn a_stream_tells_what_is_new_to_its_owner() {
         ann.request(Method::GET, "/v1/notifications/stream")
             .header("last-event-id", id)
     };
-    assert_eq!(chassis::testing::send(refused("7")).await.status, 400);
+    assert_eq!(testkit::send(refused("7")).await.status, 400);
     let nobody = test.anonymous();
     assert_eq!(nobody.get("/v1/notifications/stream").await.status, 401);
     test.finish().await;
@@ -172,7 +172,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
 async fn a_stream_tells_nothing_to_a_session_that_ended() {
     let test = start().await;
     let (orders, users) = (test.other("orders"), test.other("users"));
-    let claims = chassis::testing::claims(Id::new(), &[], model::now());
+    let claims = testkit::claims(Id::new(), &[], model::now());
     let token = test.issue(&claims);
     let ann = Person::new(test.address, Some(token), Some(claims.sub));
     let mut stream = Stream::open(&ann, None).await;
@@ -196,13 +196,13 @@ async fn a_stream_tells_nothing_to_a_session_that_ended() {
 }
 
 async fn revoke(
-    users: &chassis::testing::OtherService,
+    users: &testkit::OtherService,
     claims: &chassis::token::Claims,
     until: Time,
 ) {
     let (user_id, session_id) = (claims.sub, claims.sid);
     let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
-    users.say(&session_id.to_string(), fact).await;
+    users.publish(&session_id.to_string(), fact).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use chassis::Config;
-use chassis::testing::{Answer, Person, TestService, eventually, send};
+use testkit::{TestResponse, Person, TestService, eventually, send};
 use model::Fact;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ async fn register(admin: &Person, url: &str) -> Value {
     answer.body
 }
 
-async fn post(person: &Person, path: &str) -> Answer {
+async fn post(person: &Person, path: &str) -> TestResponse {
     send(person.request(Method::POST, path)).await
 }
 
@@ -240,7 +240,7 @@ async fn a_bad_webhook_is_alone_with_its_trouble() {
     let test = start(true).await;
     let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
     let hired = Fact::UserRegistered { user_id: admin.user_id(), staff: true };
-    test.other("users").say("admin", hired).await;
+    test.other("users").publish("admin", hired).await;
     told(&admin, 1).await;
     register(&admin, &good.url("slow")).await;
     let gone = register(&admin, &bad.url("gone")).await;

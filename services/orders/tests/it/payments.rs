@@ -2,7 +2,7 @@
 
 use chassis::Config;
 use chassis::config::Secret;
-use chassis::testing::{Answer, eventually, send};
+use testkit::{TestResponse, eventually, send};
 use model::{Fact, now};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const OLD: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const NEW: &str = "whsec_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 const STRANGER: &str = "whsec_CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC";
 
-async fn deliver(shop: &Shop, secret: &str, id: &str, message: &Value) -> Answer {
+async fn deliver(shop: &Shop, secret: &str, id: &str, message: &Value) -> TestResponse {
     let body = message.to_string();
     let second = now().0 / 1000;
     let signature = Webhook::new(secret)
@@ -153,7 +153,7 @@ async fn money_comes_early_or_late() {
         })
         .await;
         shop.products
-            .say("k", Fact::StockReleased { order_id })
+            .publish("k", Fact::StockReleased { order_id })
             .await;
     });
     assert_eq!(cancelled.body["refunded_total"]["amount"], 1000);

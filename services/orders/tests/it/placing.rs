@@ -1,6 +1,6 @@
 //! Placing, reading and listing orders.
 
-use chassis::testing::{Person, eventually, send};
+use testkit::{Person, eventually, send};
 use model::{Id, Shortage};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A shop in which products is played by its log.
 
 use chassis::Config;
-use chassis::testing::{Answer, OtherService, Person, TestService, eventually, send};
+use testkit::{TestResponse, OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Shop {
             status: PublicationStatus::Published,
         };
         self.products
-            .say(&product_id.to_string(), Fact::ProductCreated(listing))
+            .publish(&product_id.to_string(), Fact::ProductCreated(listing))
             .await;
         product_id
     }
@@ -54,7 +54,7 @@ impl Shop {
     pub(crate) async fn hold(&self, order_id: &str) {
         let order_id = order_id.parse().unwrap();
         self.products
-            .say("k", Fact::StockReserved { order_id })
+            .publish("k", Fact::StockReserved { order_id })
             .await;
     }
 
@@ -73,7 +73,7 @@ impl Shop {
         body: Value,
         key: Option<&str>,
         short: Option<Shortage>,
-    ) -> Answer {
+    ) -> TestResponse {
         self.order_short(buyer, body, key, short.into_iter().collect())
             .await
     }
@@ -85,7 +85,7 @@ impl Shop {
         body: Value,
         key: Option<&str>,
         shortages: Vec<Shortage>,
-    ) -> Answer {
+    ) -> TestResponse {
         let mut request = buyer.request(Method::POST, "/v1/orders").json(&body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -101,7 +101,7 @@ impl Shop {
         } else {
             Fact::StockRefused { order_id, shortages }
         };
-        self.products.say("k", fact).await;
+        self.products.publish("k", fact).await;
         placing.await.unwrap()
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::Config;
-use chassis::testing::{Answer, Person, eventually, send};
+use testkit::{TestResponse, Person, eventually, send};
 use model::{Fact, Time, now};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::shop::{Shop, items, newest};
 
-async fn step(who: &Person, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
+async fn step(who: &Person, path: &str, key: Option<&str>, body: Option<Value>) -> TestResponse {
     let mut request = who.request(Method::POST, path);
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
@@ -177,7 +177,7 @@ async fn cancelled_once_the_stock_is_back() {
     assert!(!cancelling.is_finished());
     let order_id = path.rsplit('/').next().unwrap().parse().unwrap();
     shop.products
-        .say("k", Fact::StockReleased { order_id })
+        .publish("k", Fact::StockReleased { order_id })
         .await;
     let cancelled = cancelling.await.unwrap();
     assert_eq!(
@@ -212,7 +212,7 @@ async fn cancelled_once_the_stock_is_back() {
     shop.hold(&id).await;
     let order_id = id.parse().unwrap();
     shop.products
-        .say("k", Fact::StockReleased { order_id })
+        .publish("k", Fact::StockReleased { order_id })
         .await;
     assert_eq!(cancelling.await.unwrap().status, 200);
     let placed = placing.await.unwrap();
@@ -255,7 +255,7 @@ async fn unpaid_orders_expire() {
     let (lost, placing) = place().await;
     let fact = Fact::StockReserved { order_id: lost.parse().unwrap() };
     shop.products
-        .say_at("k", fact, Time(now().0 - 61 * 60 * 1000))
+        .publish_at("k", fact, Time(now().0 - 61 * 60 * 1000))
         .await;
     assert_eq!(placing.await.unwrap().body["status"], "confirmed");
     let path = format!("/v1/orders/{lost}");
@@ -313,7 +313,7 @@ async fn the_largest_order_of_somebody_forgotten() {
 
     let users = shop.orders.other("users");
     let fact = Fact::UserErased { user_id: buyer.user_id() };
-    users.say("k", fact).await;
+    users.publish("k", fact).await;
     let staff = shop.orders.staff();
     let forgotten = || async {
         let order = staff.get(&path).await.body;

@@ -1,6 +1,6 @@
 //! A product's life over HTTP.
 
-use chassis::testing::{TestService, send};
+use testkit::{TestService, send};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};

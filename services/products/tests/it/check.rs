@@ -1,6 +1,6 @@
 //! What the operator can have compared.
 
-use chassis::testing::{TestService, eventually};
+use testkit::{TestService, eventually};
 use mesh::Recorded;
 use model::{Fact, Id, ItemOrdered, kinds};
 use serde_json::Value;
@@ -40,7 +40,7 @@ async fn what_disagrees_is_found() {
     let order_id: Id<kinds::Order> = Id::new();
     let items = vec![ItemOrdered { product_id, quantity: 1 }];
     let placed = Fact::OrderPlaced { order_id, user_id: Id::new(), items };
-    orders.say(&order_id.to_string(), placed).await;
+    orders.publish(&order_id.to_string(), placed).await;
     eventually("a piece is held", || async {
         let stock = staff.get(&format!("/v1/products/{product_id}/stock")).await;
         stock.body["reserved"] == 1

@@ -1,7 +1,7 @@
 //! Whole catalogues in and out.
 
 use bytes::Bytes;
-use chassis::testing::TestService;
+use testkit::TestService;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ async fn a_broken_off_import_keeps_what_came() {
         .body(reqwest::Body::wrap_stream(body.into_stream()));
     let request = tokio::spawn(request.send());
     let anyone = app.anonymous();
-    chassis::testing::eventually("whole batches are kept as they come", || async {
+    testkit::eventually("whole batches are kept as they come", || async {
         anyone.get("/v1/products/by-sku/S127").await.status == 200
     })
     .await;
@@ -182,7 +182,7 @@ async fn import_csv(app: &TestService, text: &str, piece: usize, query: &str) ->
         )
         .header("content-type", "text/csv; charset=utf-8")
         .body(reqwest::Body::wrap_stream(body));
-    let answer = chassis::testing::send(request).await;
+    let answer = testkit::send(request).await;
     assert!([200, 400].contains(&answer.status), "{}", answer.body);
     answer.body
 }

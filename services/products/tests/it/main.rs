@@ -11,7 +11,7 @@ mod import;
 mod search;
 mod stock;
 
-use chassis::testing::{Answer, Person, send};
+use testkit::{TestResponse, Person, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn lamp(sku: &str) -> Value {
     })
 }
 
-async fn with(person: &Person, method: Method, path: &str, body: Value) -> Answer {
+async fn with(person: &Person, method: Method, path: &str, body: Value) -> TestResponse {
     send(person.request(method, path).json(&body)).await
 }
 
@@ -37,7 +37,7 @@ async fn make(staff: &Person, product: Value) -> String {
     made.headers["location"].to_str().unwrap().to_owned()
 }
 
-async fn import(staff: &Person, lines: impl Into<reqwest::Body>) -> Answer {
+async fn import(staff: &Person, lines: impl Into<reqwest::Body>) -> TestResponse {
     let request = staff
         .request(Method::POST, "/v1/products/import")
         .header("content-type", "application/x-ndjson")

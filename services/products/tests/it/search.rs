@@ -1,6 +1,6 @@
 //! Finding things.
 
-use chassis::testing::{TestService, eventually, send};
+use testkit::{TestService, eventually, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -282,7 +282,7 @@ async fn what_changes_is_found_as_it_is() {
             quantity: 1,
         }],
     };
-    app.other("orders").say("order", placed).await;
+    app.other("orders").publish("order", placed).await;
     total(&app, "available=true", 0).await;
     with(
         &staff,

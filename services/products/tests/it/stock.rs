@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::testing::{OtherService, Person, TestService, eventually, send};
+use testkit::{OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, ItemOrdered, kinds};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -28,7 +28,7 @@ async fn place(orders: &OtherService, lines: &[(&str, u32)]) -> Id<kinds::Order>
         .map(|(path, quantity)| ItemOrdered { product_id: id_of(path), quantity: *quantity })
         .collect();
     let placed = Fact::OrderPlaced { order_id, user_id: Id::new(), items };
-    orders.say(&order_id.to_string(), placed).await;
+    orders.publish(&order_id.to_string(), placed).await;
     order_id
 }
 
@@ -145,7 +145,7 @@ async fn a_reservation_ends_once() {
     let chairs = make(&staff, stocked("A2")).await;
     let say = |order_id: Id<kinds::Order>, fact: Fact| {
         let orders = orders.clone();
-        async move { orders.say(&order_id.to_string(), fact).await }
+        async move { orders.publish(&order_id.to_string(), fact).await }
     };
 
     // Cancelled, also twice, also while it was pending, also when it was refused.

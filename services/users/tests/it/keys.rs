@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 
-async fn door(app: &TestService, method: Method, path: &str, body: Value) -> Answer {
+async fn door(app: &TestService, method: Method, path: &str, body: Value) -> TestResponse {
     let socket = app.folder.path().join("users/control.sock");
     let client = reqwest::Client::builder().unix_socket(socket);
     let client = client.build().unwrap();

@@ -20,7 +20,7 @@ mod throttling;
 
 use std::time::Duration;
 
-use chassis::testing::{Answer, Person, TestService, eventually, send};
+use testkit::{TestResponse, Person, TestService, eventually, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn register(app: &TestService, email: &str) -> Value {
     answer.body
 }
 
-async fn try_log_in(app: &TestService, email: &str, password: &str) -> Answer {
+async fn try_log_in(app: &TestService, email: &str, password: &str) -> TestResponse {
     let body = json!({ "email": email, "password": password });
     app.anonymous().post("/v1/sessions", body).await
 }
@@ -77,7 +77,7 @@ async fn admin(app: &TestService) -> Person {
 }
 
 /// `POST /control/users` on the control socket.
-async fn control(app: &TestService, body: Value) -> Answer {
+async fn control(app: &TestService, body: Value) -> TestResponse {
     let socket = app.folder.path().join("users/control.sock");
     let client = reqwest::Client::builder().unix_socket(socket);
     let client = client.build().unwrap();
@@ -85,16 +85,16 @@ async fn control(app: &TestService, body: Value) -> Answer {
     send(request).await
 }
 
-async fn patch(person: &Person, path: &str, body: Value) -> Answer {
+async fn patch(person: &Person, path: &str, body: Value) -> TestResponse {
     send(person.request(Method::PATCH, path).json(&body)).await
 }
 
-async fn delete(person: &Person, path: &str) -> Answer {
+async fn delete(person: &Person, path: &str) -> TestResponse {
     send(person.request(Method::DELETE, path)).await
 }
 
 /// The pointers of every field at fault.
-fn pointers(answer: &Answer) -> Vec<&str> {
+fn pointers(answer: &TestResponse) -> Vec<&str> {
     let faults = answer.body["errors"].as_array().into_iter().flatten();
     faults
         .filter_map(|fault| fault["pointer"].as_str())

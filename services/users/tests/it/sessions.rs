@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-async fn refresh(app: &TestService, token: &Value) -> Answer {
+async fn refresh(app: &TestService, token: &Value) -> TestResponse {
     let body = json!({ "refresh_token": token });
     app.anonymous().post("/v1/sessions/refresh", body).await
 }
@@ -54,7 +54,7 @@ async fn a_spent_refresh_token_repeats_and_then_ends_the_family() {
         racing.spawn(async move { person.post("/v1/sessions/refresh", body).await });
     }
     let answers = racing.join_all().await;
-    let tokens = |answer: &Answer| {
+    let tokens = |answer: &TestResponse| {
         let token = |name: &str| answer.body[name].as_str().unwrap().to_owned();
         (token("refresh_token"), token("access_token"))
     };

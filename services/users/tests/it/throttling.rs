@@ -5,13 +5,13 @@ use serde_json::json;
 use super::*;
 
 /// A login as it comes through the gateway from an address.
-async fn try_from(app: &TestService, address: &str, email: &str, password: &str) -> Answer {
+async fn try_from(app: &TestService, address: &str, email: &str, password: &str) -> TestResponse {
     let body = json!({ "email": email, "password": password });
     let request = app.anonymous().request(Method::POST, "/v1/sessions");
     send(request.header("x-forwarded-for", address).json(&body)).await
 }
 
-fn wait_of(answer: &Answer) -> u64 {
+fn wait_of(answer: &TestResponse) -> u64 {
     assert_eq!(
         (answer.status, answer.problem()),
         (429, "too-many-attempts")

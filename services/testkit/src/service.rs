@@ -1,16 +1,20 @@
-//! The real service on port 0 in a temporary folder, and people to use it.
+//! One service under test: run as in production, on port 0 in a temporary folder.
 //!
-//! The mesh is in-process; users is played by a log with one published key, so
-//! that tokens are checked exactly as in a shop.
+//! The mesh is the in-process network. The users service is played by a log with one
+//! published signing key, so that tokens are verified exactly as in a shop.
+//!
+//! **Invariant:** [`TestService::finish`] panics unless the service drained and ended well.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::limits::ACCESS_TOKEN_LIFE;
+use chassis::run::Started;
+use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
+use chassis::{Config, Error, Folder, Open, Role};
 use mesh::{Draft, LocalNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
-use reqwest::Method;
-use serde_json::Value;
 use store::Store;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -18,16 +22,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::ACCESS_TOKEN_LIFE;
-use crate::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
-use crate::{Config, Error, Folder, Open, Role};
-
-/// How long a condition may take to come true on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::{Person, eventually};
 
 /// A running service under test.
 pub struct TestService {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
     /// The network it is on, to play other services.
     pub mesh: Mesh,
@@ -41,7 +40,7 @@ pub struct TestService {
     _temporary: TempDir,
 }
 
-/// Another service, played by its log alone.
+/// A service that is played by its log alone.
 #[derive(Clone)]
 pub struct OtherService {
     store: Store,
@@ -49,26 +48,26 @@ pub struct OtherService {
 }
 
 impl OtherService {
-    /// Says that something happened there.
+    /// Appends an event to its log.
     ///
     /// # Panics
     /// When the store fails.
-    pub async fn say(&self, key: &str, fact: Fact) {
-        self.say_at(key, fact, model::now()).await;
+    pub async fn publish(&self, key: &str, fact: Fact) {
+        self.publish_at(key, fact, model::now()).await;
     }
 
-    /// Says that something happened there at that moment.
+    /// Appends an event of that moment to its log.
     ///
     /// # Panics
     /// When the store fails.
-    pub async fn say_at(&self, key: &str, fact: Fact, at: Time) {
+    pub async fn publish_at(&self, key: &str, fact: Fact, at: Time) {
         let log = self.log.clone();
         let draft = Draft { key: key.into(), fact, at, by: None, trace: None };
-        let said = self
+        let published = self
             .store
             .write(move |tx| log.append(tx, draft).map(|_| ()));
-        let said: Result<(), store::Error> = said.await;
-        said.expect("a fresh store takes an event");
+        let published: Result<(), store::Error> = published.await;
+        published.expect("a fresh store takes an event");
     }
 }
 
@@ -116,7 +115,7 @@ impl TestService {
             let now = model::now();
             let first = Succession { published_at: now, earlier_until: now };
             let published = root.vouch_for(&test.keys, first);
-            users.say("keys", Fact::KeyPublished(published)).await;
+            users.publish("keys", Fact::KeyPublished(published)).await;
         }
         for other in others {
             test.play(other).await;
@@ -126,16 +125,16 @@ impl TestService {
     }
 
     async fn run(&mut self, name: &'static str, open: Open) {
-        let (heard, listening) = oneshot::channel();
+        let (started, listening) = oneshot::channel();
         let (folder, mesh, stop) = (self.folder.clone(), self.mesh.clone(), self.stop.clone());
         let mut config = self.config.clone();
         config.gateway.listen.set_port(0);
         let config = Arc::new(config);
         self.running = Some(tokio::spawn(async move {
-            let listening = move |started: crate::run::Started| {
-                let _ = heard.send(started.address);
+            let on_start = move |service: Started| {
+                let _ = started.send(service.address);
             };
-            crate::run(name, open, folder, config, mesh, stop, listening).await
+            chassis::run(name, open, folder, config, mesh, stop, on_start).await
         }));
         self.address = match listening.await {
             Ok(address) => address,
@@ -144,15 +143,15 @@ impl TestService {
                 panic!("the service ended before it listened");
             }
         };
-        // Who listens has its certificate, which only the test knows.
+        // Behind TLS only the test can ask: it knows the certificate.
         if self.config.gateway.is_secure() {
             return;
         }
-        // The gateway is ready when all the others are, and a test of it plays them.
+        // The gateway is ready once all services are; its tests play them later.
         let page = if name == "gateway" { "livez" } else { "readyz" };
         let ready = || async {
-            let answer = reqwest::get(format!("http://{}/{page}", self.address)).await;
-            answer.is_ok_and(|answer| answer.status() == 200)
+            let response = reqwest::get(format!("http://{}/{page}", self.address)).await;
+            response.is_ok_and(|response| response.status() == 200)
         };
         eventually("the service is ready", ready).await;
     }
@@ -165,8 +164,8 @@ impl TestService {
         self.restart_after(name, open, || {}).await;
     }
 
-    /// As [`restart`](Self::restart), with something happening to the data while
-    /// nobody has it open.
+    /// As [`restart`](Self::restart), and runs `meanwhile` while no process has the data
+    /// open.
     ///
     /// # Panics
     /// When it does not end or come up.
@@ -183,13 +182,13 @@ impl TestService {
         self.run(name, open).await;
     }
 
-    /// Waits until the ended service's store can be opened again. A process that
-    /// ends lets go of it at once; here a connection's task may still be about to
-    /// drop its router, and the store in it, after axum has called it done.
+    /// Waits until the ended service's store can be opened again. An ended process
+    /// releases it at once; here a connection's task may still hold its router, and the
+    /// store in it, for a moment after axum has reported it as done.
     async fn released(&self, name: &str) {
-        let room = self.folder.path().join(name).join("store");
+        let data_dir = self.folder.path().join(name).join("store");
         let is_free = || async {
-            match Store::open(&room, &store::Options::default()) {
+            match Store::open(&data_dir, &store::Options::default()) {
                 Ok(store) => {
                     store.close();
                     true
@@ -211,7 +210,7 @@ impl TestService {
         }
     }
 
-    /// Ends the service; everything must have drained.
+    /// Stops the service, which must drain and end well.
     ///
     /// # Panics
     /// When it fails to.
@@ -219,17 +218,17 @@ impl TestService {
         self.end().await;
     }
 
-    /// Puts a service on the mesh that only has a log.
+    /// Adds a service to the mesh that consists of its log alone.
     ///
     /// # Panics
-    /// When it cannot be put there.
+    /// When its log does not open.
     pub async fn play(&mut self, name: &'static str) -> OtherService {
-        let room = self
+        let data_dir = self
             .folder
             .data_dir(name)
-            .expect("a room can be made")
+            .expect("a data folder can be made")
             .join("store");
-        let store = Store::open(&room, &store::Options::default()).expect("a fresh store opens");
+        let store = Store::open(&data_dir, &store::Options::default()).expect("a fresh store opens");
         let log = Log::open(store.clone(), name, model::now())
             .await
             .expect("a fresh log opens");
@@ -246,36 +245,36 @@ impl TestService {
         other
     }
 
-    /// A service that was put on the mesh before, users among them.
+    /// A service that is played: users, or one that was added before.
     ///
     /// # Panics
-    /// When it was not.
+    /// When it is not on the mesh.
     pub fn other(&self, name: &str) -> OtherService {
         let found = self.others.iter().find(|(other, _)| *other == name);
         found.expect("this service is played").1.clone()
     }
 
-    /// Somebody without a token.
+    /// A person without a token.
     pub fn anonymous(&self) -> Person {
         Person::new(self.address, None, None)
     }
 
-    /// A new customer.
+    /// A new customer of the shop.
     pub fn customer(&self) -> Person {
         self.person(&[Role::Customer])
     }
 
-    /// Somebody who runs the shop.
+    /// A member of the shop's staff.
     pub fn staff(&self) -> Person {
         self.person(&[Role::Customer, Role::Staff])
     }
 
-    /// Somebody who runs the machine.
+    /// An administrator.
     pub fn admin(&self) -> Person {
         self.person(&[Role::Customer, Role::Admin])
     }
 
-    /// A token of the shop with any claims, also such as no login gives.
+    /// A token with any claims, signed with the shop's key.
     pub fn issue(&self, claims: &Claims) -> String {
         self.keys.issue(claims)
     }
@@ -299,117 +298,5 @@ pub fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
         iat: now,
         jti: Id::<kinds::Session>::new().to_string(),
         roles: roles.to_vec(),
-    }
-}
-
-/// A client with, or without, a token.
-#[derive(Clone)]
-pub struct Person {
-    address: SocketAddr,
-    http: reqwest::Client,
-    token: Option<String>,
-    user_id: Option<Id<kinds::User>>,
-}
-
-impl Person {
-    /// A client of any address.
-    pub fn new(
-        address: SocketAddr,
-        token: Option<String>,
-        user_id: Option<Id<kinds::User>>,
-    ) -> Self {
-        Self { address, http: reqwest::Client::new(), token, user_id }
-    }
-
-    /// The same person at another address: a service that was started again.
-    #[must_use]
-    pub fn at(&self, address: SocketAddr) -> Self {
-        Self { address, ..self.clone() }
-    }
-
-    /// Whose token it is.
-    ///
-    /// # Panics
-    /// For somebody without one.
-    pub fn user_id(&self) -> Id<kinds::User> {
-        self.user_id.expect("this person has a token")
-    }
-
-    /// A request to be completed and sent with [`send`].
-    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("http://{}{path}", self.address));
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
-    }
-
-    /// GET.
-    pub async fn get(&self, path: &str) -> Answer {
-        send(self.request(Method::GET, path)).await
-    }
-
-    /// POST with a JSON body.
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
-        send(self.request(Method::POST, path).json(&body)).await
-    }
-}
-
-/// What came back.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The headers.
-    pub headers: reqwest::header::HeaderMap,
-    /// The JSON body; `Null` when there is none.
-    pub body: Value,
-}
-
-impl Answer {
-    /// The code of a problem document, `out-of-stock`.
-    pub fn problem(&self) -> &str {
-        self.body["type"]
-            .as_str()
-            .unwrap_or("")
-            .trim_start_matches("/problems/")
-    }
-}
-
-/// Sends a request and reads its answer.
-///
-/// # Panics
-/// When the service does not answer, or an error is no problem document.
-pub async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the service answers");
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
-    let text = response.text().await.expect("the answer ends");
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if status >= 400 {
-        assert_eq!(
-            headers["content-type"], "application/problem+json",
-            "{status} {text}"
-        );
-        assert_eq!(body["status"], status, "{text}");
-        assert!(body["instance"].is_string(), "{text}");
-    }
-    Answer { status, headers, body }
-}
-
-/// Waits until `condition` holds.
-///
-/// # Panics
-/// When it does not within a deadline generous enough for a busy machine.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + TIMEOUT;
-    while !condition().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not within {TIMEOUT:?}: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
