@@ -24,7 +24,6 @@ mod rolling;
 mod rush;
 mod searching;
 mod series;
-mod shop;
 mod slow;
 mod store_bench;
 mod table;

@@ -14,12 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use testkit::shop::{Form, Shop};
 
 use self::script::ACTS;
 use self::stage::Stage;
 use crate::client::{Account, Client};
 use crate::progress::Progress;
-use crate::shop::{Form, Shop};
 use crate::table::{self, Table};
 
 const STAFF_EMAIL: &str = "staff@payments.example";
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     shop.configure(&secrets.settings())?;
     shop.open(Form::Run)?;
     shop.ready().await?;
-    let client = Client::new(shop.url()?)?;
+    let client = Client::new(shop.url("/"))?;
     let staff = Account::new(STAFF_EMAIL.into(), PASSWORD.into());
     let buyer = Account::new(BUYER_EMAIL.into(), PASSWORD.into());
     client.register(&buyer, "Buyer").await?;

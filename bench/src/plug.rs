@@ -6,9 +6,6 @@
 //! is still there. The same rig without the sync must find losses, or it would
 //! prove nothing.
 
-#[path = "../../services/store/tests/it/torture/mod.rs"]
-mod torture;
-
 mod rig;
 
 use std::path::PathBuf;
@@ -21,10 +18,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::{Error, Options};
 use tempfile::TempDir;
+use testkit::crash::{Ack, Victim, audit_copy, load};
 
 use crate::table::{self, Table};
 use rig::Rig;
-use torture::{Ack, Victim, audit_copy, load};
 
 /// Cut the power under a loaded store and count what was lost (needs root).
 #[derive(Parser)]

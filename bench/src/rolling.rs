@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::HumanCount;
 use serde::Serialize;
+use testkit::shop::{Form, SERVICES, Shop};
 
 use self::load::{Load, Tally};
 use crate::client::Client;
 use crate::progress::Progress;
-use crate::shop::{Form, SERVICES, Shop};
 use crate::table::{self, Table};
 
 const STAFF_EMAIL: &str = "staff@rolling.example";
@@ -77,7 +77,7 @@ struct Report {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut shop = Shop::new(args.binary.clone())?;
-    shop.hold_door()?;
+    shop.hold_socket()?;
     shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     let outcome = roll(&mut shop, &args).await;
     let is_fine = outcome.as_ref().is_ok_and(Report::passed);
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
     shop.open(Form::Run)?;
     shop.ready().await?;
-    let client = Client::new(shop.url()?)?;
+    let client = Client::new(shop.url("/"))?;
     let load = Arc::new(Load::prepare(&client, STAFF_EMAIL, PASSWORD).await?);
     let people = tokio::spawn(load.clone().run(args.rate));
     tokio::time::sleep(STEADY).await;

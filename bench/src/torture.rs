@@ -28,12 +28,12 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
+use testkit::shop::{Form, SERVICES, Shop};
 
 use self::report::Report;
 use self::scene::{PASSWORD, STAFF, STAFF_EMAIL, Scene};
 use crate::client::Client;
 use crate::progress::Progress;
-use crate::shop::{Form, SERVICES, Shop};
 use crate::table;
 
 /// People of the staff account at work.
@@ -128,7 +128,7 @@ impl Torture {
         let started = Instant::now();
         self.shop.open(self.form)?;
         self.shop.ready().await?;
-        let client = Client::new(self.shop.url()?)?;
+        let client = Client::new(self.shop.url("/"))?;
         let scene = Arc::new(Scene::set(&client, args.buyers.into()).await?);
         let mut people = JoinSet::new();
         let buyers = 1..=usize::from(args.buyers);

@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::shop::{Form, Shop};
+use testkit::{TIMEOUT, eventually};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::{Shop, TIMEOUT, eventually};
+use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_seen_at_once() {
-    for mut shop in [Shop::up().await, Shop::run().await] {
+    for mut shop in [open(Form::Up).await, open(Form::Run).await] {
         let admin = Person::admin(&shop).await;
         let buyer = Person::register(&shop, "cache@konbini.example").await;
         let reader = Person::stranger(&shop);
@@ -44,7 +46,7 @@ async fn a_change_is_seen_at_once() {
         seen_from_elsewhere(&shop, &admin, &reader, &path).await;
         let output = shop.output();
         assert!(!output.contains("panicked"), "{output}");
-        shop.terminate();
+        shop.terminate_all().await.unwrap();
     }
 }
 

@@ -1,8 +1,8 @@
-//! orders and products over a network that loses, doubles and delays, both started
-//! again and again in the middle: whatever is interleaved, nothing is oversold,
-//! nothing is held twice or for ever, and each order is settled once.
+//! The stock choreography under faults: orders and products on a network that loses,
+//! duplicates and delays, both restarted in between. Whatever the interleaving, nothing is
+//! oversold, no reservation is doubled or leaked, and each order settles once.
 //!
-//! The services run in this process, on the transport with faults.
+//! The services run in this process, on the in-process transport with faults.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,22 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chassis::run::Started;
-use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
+use chassis::token::KeyPair;
 use chassis::{Config, Folder, Open, Role};
-use mesh::store::{Options, Store};
-use mesh::{Draft, Faults, LocalNetwork, Log, Mesh, Source};
-use model::{Fact, Id, kinds, now};
+use mesh::{Faults, LocalNetwork, Mesh};
+use model::{Id, now};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use testkit::{OtherService, TIMEOUT, claims, eventually};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-const TIMEOUT: Duration = Duration::from_secs(60);
 const PRODUCTS: usize = 4;
 const PIECES: i64 = 60;
 const BUYERS: usize = 8;
@@ -35,16 +33,16 @@ const ORDERS_PER_BUYER: usize = 20;
 const ORDERS_PER_RESTART: usize = 16;
 
 /// A service of the shop, running.
-struct Part {
+struct RunningService {
     name: &'static str,
     open: Open,
     stop: CancellationToken,
     running: JoinHandle<Result<(), chassis::Error>>,
 }
 
-/// What every task needs to use the shop.
+/// The current addresses of the services.
 #[derive(Clone)]
-struct Door {
+struct Shop {
     http: Client,
     orders: watch::Receiver<SocketAddr>,
     products: watch::Receiver<SocketAddr>,
@@ -53,12 +51,12 @@ struct Door {
 /// A person with a token.
 #[derive(Clone)]
 struct Person {
-    door: Door,
+    shop: Shop,
     token: String,
 }
 
-impl Part {
-    /// Starts it; the store of the process before may be a moment from released.
+impl RunningService {
+    /// Starts it, again while the store of the run before is not released yet.
     async fn start(
         (name, open): (&'static str, Open),
         folder: &Folder,
@@ -68,14 +66,14 @@ impl Part {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let stop = CancellationToken::new();
-            let (heard, listening) = oneshot::channel();
+            let (sender, listening) = oneshot::channel();
             let started = move |started: Started| {
-                let _ = heard.send(started.address);
+                let _ = sender.send(started.address);
             };
             let config = Arc::new(Config::default());
-            let (folder, mesh, told) = (folder.clone(), mesh.clone(), stop.clone());
+            let (folder, mesh, stopping) = (folder.clone(), mesh.clone(), stop.clone());
             let running = tokio::spawn(async move {
-                chassis::run(name, open, folder, config, mesh, told, started).await
+                chassis::run(name, open, folder, config, mesh, stopping, started).await
             });
             if let Ok(listens_at) = listening.await {
                 address.send_replace(listens_at);
@@ -95,17 +93,17 @@ impl Part {
 }
 
 impl Person {
-    /// Sends a request, again and again under the same key until it is decided.
+    /// Sends a request, and repeats it under the same key until it is decided.
     async fn decided(&self, method: Method, path: &str, key: &str, body: &Value) -> (u16, String) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let address = if path.starts_with("/v1/orders") {
-                *self.door.orders.borrow()
+                *self.shop.orders.borrow()
             } else {
-                *self.door.products.borrow()
+                *self.shop.products.borrow()
             };
             let mut request = self
-                .door
+                .shop
                 .http
                 .request(method.clone(), format!("http://{address}{path}"))
                 .bearer_auth(&self.token);
@@ -143,7 +141,7 @@ impl Person {
 /// A placed order as its buyer remembers it: key, body, and the first answer.
 type Placed = (String, Value, u16, String);
 
-/// One buyer: places orders, and lets staff or themselves do something with each.
+/// One buyer, who places orders; the buyer or staff then takes steps with each.
 async fn buy(
     buyer: Person,
     staff: Person,
@@ -185,14 +183,14 @@ async fn buy(
         for (who, step, body) in steps {
             let path = format!("/v1/orders/{id}/{step}");
             let (status, text) = who.post(&path, &key, body.clone()).await;
-            // One that is still pending does not go on.
+            // A pending order refuses every step.
             assert!([200, 409].contains(&status), "{step}: {status} {text}");
         }
     }
     placed
 }
 
-/// Looks at the stock until told to stop: nothing may ever be promised twice.
+/// Reads the stock until stopped: no level may ever be negative.
 async fn watch_stock(staff: Person, products: Vec<String>, done: Arc<AtomicBool>) -> usize {
     let mut looks = 0;
     while !done.load(Ordering::Relaxed) {
@@ -207,54 +205,19 @@ async fn watch_stock(staff: Person, products: Vec<String>, done: Arc<AtomicBool>
 }
 
 fn token(keys: &KeyPair, roles: &[Role]) -> String {
-    let now = now();
-    keys.issue(&Claims {
-        iss: ISSUER.into(),
-        aud: AUDIENCE.into(),
-        sub: Id::new(),
-        sid: Id::new(),
-        exp: now.after(Duration::from_secs(900)),
-        nbf: now,
-        iat: now,
-        jti: Id::<kinds::Session>::new().to_string(),
-        roles: roles.to_vec(),
-    })
-}
-
-/// users, played by a log in which the key of the tokens is published.
-async fn play_users(folder: &Folder, mesh: &Mesh, keys: &KeyPair) -> Store {
-    let room = folder.data_dir("users").unwrap().join("store");
-    let store = Store::open(&room, &Options::default()).unwrap();
-    let log = Log::open(store.clone(), "users", now()).await.unwrap();
-    let root = folder.root_secret().unwrap();
-    let first = Succession { published_at: now(), earlier_until: now() };
-    let fact = Fact::KeyPublished(root.vouch_for(keys, first));
-    let draft = Draft { key: "keys".into(), fact, at: now(), by: None, trace: None };
-    let writing = log.clone();
-    let said: Result<u64, mesh::store::Error> =
-        store.write(move |tx| writing.append(tx, draft)).await;
-    said.unwrap();
-    let source = Source::new(log, mesh.clone());
-    source
-        .start(&TaskTracker::new(), CancellationToken::new())
-        .await
-        .unwrap();
-    store
+    keys.issue(&claims(Id::new(), roles, now()))
 }
 
 /// Returns when both services have caught up with each other.
-async fn ready(door: &Door) {
-    for address in [&door.orders, &door.products] {
+async fn ready(shop: &Shop) {
+    for address in [&shop.orders, &shop.products] {
         let page = format!("http://{}/readyz", *address.borrow());
-        let deadline = Instant::now() + TIMEOUT;
-        while door.http.get(&page).send().await.unwrap().status() != 200 {
-            assert!(Instant::now() < deadline, "{page} stays unready");
-            sleep(Duration::from_millis(10)).await;
-        }
+        let is_ready = || async { shop.http.get(&page).send().await.unwrap().status() == 200 };
+        eventually(&page, is_ready).await;
     }
 }
 
-/// Puts the products on the shelf.
+/// Creates the products.
 async fn sell(staff: &Person) -> Vec<String> {
     let mut products = Vec::new();
     for number in 0..PRODUCTS {
@@ -270,24 +233,16 @@ async fn sell(staff: &Person) -> Vec<String> {
     products
 }
 
-/// What products has of each is what the orders leave of it, once products has
-/// heard the last word of orders.
+/// Waits until each stock level is what the orders leave of it.
 async fn stock_agrees(staff: &Person, products: &[String], held: &BTreeMap<String, (i64, i64)>) {
     for product in products {
         let (reserved, gone) = held.get(product).copied().unwrap_or_default();
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
+        let agrees = || async {
             let level = staff.get(&format!("/v1/products/{product}/stock")).await;
-            let wanted = (&json!(PIECES - gone), &json!(reserved));
-            if (&level["on_hand"], &level["reserved"]) == wanted {
-                break;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{level} but {reserved} held, {gone} gone"
-            );
-            sleep(Duration::from_millis(20)).await;
-        }
+            level["on_hand"] == PIECES - gone && level["reserved"] == reserved
+        };
+        let what = format!("{product}: {reserved} reserved, {gone} gone");
+        eventually(&what, agrees).await;
     }
 }
 
@@ -300,15 +255,15 @@ async fn every_piece_is_accounted_for() {
     let network = LocalNetwork::seeded(seed, Faults::default());
     let mesh = Mesh::new(Arc::new(network.clone()), folder.shop());
     let keys = KeyPair::generate();
-    let _users = play_users(&folder, &mesh, &keys).await;
+    let _users = OtherService::start_users(&folder, &mesh, &keys).await;
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let (orders_at, orders) = watch::channel(nowhere);
     let (products_at, products) = watch::channel(nowhere);
-    let door = Door { http: Client::new(), orders, products };
-    let mut selling = Part::start(("orders", orders::open), &folder, &mesh, &orders_at).await;
-    let mut holding = Part::start(("products", products::open), &folder, &mesh, &products_at).await;
-    ready(&door).await;
-    let person = |roles: &[Role]| Person { door: door.clone(), token: token(&keys, roles) };
+    let shop = Shop { http: Client::new(), orders, products };
+    let mut selling = RunningService::start(("orders", orders::open), &folder, &mesh, &orders_at).await;
+    let mut holding = RunningService::start(("products", products::open), &folder, &mesh, &products_at).await;
+    ready(&shop).await;
+    let person = |roles: &[Role]| Person { shop: shop.clone(), token: token(&keys, roles) };
     let staff = person(&[Role::Staff]);
 
     let products = sell(&staff).await;
@@ -334,10 +289,10 @@ async fn every_piece_is_accounted_for() {
             restarts += 1;
             if rng.random_bool(0.5) {
                 let service = selling.end().await;
-                selling = Part::start(service, &folder, &mesh, &orders_at).await;
+                selling = RunningService::start(service, &folder, &mesh, &orders_at).await;
             } else {
                 let service = holding.end().await;
-                holding = Part::start(service, &folder, &mesh, &products_at).await;
+                holding = RunningService::start(service, &folder, &mesh, &products_at).await;
             }
         }
         sleep(Duration::from_millis(5)).await;
@@ -360,19 +315,17 @@ async fn every_piece_is_accounted_for() {
     holding.end().await;
 }
 
-/// Each key has its one order, each order was settled once, and the first answer is
-/// told again to the byte. Adds up what is held and what left the house.
+/// Each key has one order, each order was settled once, and the first response is replayed
+/// byte for byte. Adds up the units that are reserved and shipped.
 async fn audit(
     buyer: &Person,
     staff: &Person,
     placed: Vec<Placed>,
     held: &mut BTreeMap<String, (i64, i64)>,
 ) {
-    let deadline = Instant::now() + TIMEOUT;
-    while buyer.get("/v1/orders?status=pending").await["items"] != json!([]) {
-        assert!(Instant::now() < deadline, "an order stays pending");
-        sleep(Duration::from_millis(20)).await;
-    }
+    let is_settled =
+        || async { buyer.get("/v1/orders?status=pending").await["items"] == json!([]) };
+    eventually("every order is settled", is_settled).await;
     let list = buyer.get("/v1/orders?limit=100").await;
     let list = list["items"].as_array().unwrap();
     assert_eq!(list.len(), placed.len(), "an order was lost or doubled");

@@ -1,5 +1,4 @@
-//! What a person at a terminal is told when something is wrong: one clear line
-//! and the right exit code.
+//! The command line: every failure prints one clear line and has the right exit code.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -7,10 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::shop::Form;
 
-use crate::world::{Shop, konbini};
+use crate::world::{konbini, open};
 
-fn told(command: &mut Command) -> (Option<i32>, String) {
+fn failure(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
     let said = String::from_utf8(stderr).unwrap();
     assert!(
@@ -30,7 +30,7 @@ fn one_clear_line() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data").display().to_string();
     let up =
-        |data: &str, listen: &str| told(&mut konbini(&["up", "--data", data, "--listen", listen]));
+        |data: &str, listen: &str| failure(&mut konbini(&["up", "--data", data, "--listen", listen]));
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -75,21 +75,21 @@ fn one_clear_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_shop_a_folder() {
-    let mut shop = Shop::up().await;
-    let (code, said) = told(&mut konbini(&[
+    let mut shop = open(Form::Up).await;
+    let (code, said) = failure(&mut konbini(&[
         "up",
         "--data",
-        &shop.data(),
+        &shop.data().display().to_string(),
         "--listen",
         "127.0.0.1:0",
     ]));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("in use by another process"), "{said}");
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
     // At rest the same command works by itself.
-    let made = shop.add_user("later@konbini.example", "staff", "a kettle and three lamps");
+    let made = shop.add_user("later@konbini.example", "staff", "a kettle and three lamps").unwrap();
     assert!(made.starts_with("made user_"), "{made}");
-    let changed = shop.add_user("later@konbini.example", "admin", "a kettle and four lamps");
+    let changed = shop.add_user("later@konbini.example", "admin", "a kettle and four lamps").unwrap();
     assert!(changed.starts_with("changed user_"), "{changed}");
 }
 
@@ -110,9 +110,9 @@ fn lines(args: &[&str], input: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_and_keys_are_looked_after() {
     const EMAIL: &str = "ana@konbini.example";
-    let mut shop = Shop::up().await;
-    let data = shop.data();
-    shop.add_user(EMAIL, "staff", "a kettle and three lamps");
+    let mut shop = open(Form::Up).await;
+    let data = shop.data().display().to_string();
+    shop.add_user(EMAIL, "staff", "a kettle and three lamps").unwrap();
     let log_in = async |password: &str| {
         let body = json!({ "email": EMAIL, "password": password });
         let client = reqwest::Client::new();
@@ -133,11 +133,11 @@ async fn accounts_and_keys_are_looked_after() {
     assert!(lines(&passwd, "a kettle and four lamps\n")[0].starts_with("changed user_"));
     assert_eq!(log_in("a kettle and three lamps").await, 401);
     assert_eq!(log_in("a kettle and four lamps").await, 201);
-    let asked = told(konbini(&passwd[..passwd.len() - 1]).stdin(Stdio::null()));
+    let asked = failure(konbini(&passwd[..passwd.len() - 1]).stdin(Stdio::null()));
     assert_eq!(asked.0, Some(2), "no terminal to ask at: {}", asked.1);
     let stranger = of("roles", "b@b.example --role admin");
     let stranger: Vec<_> = stranger.iter().map(String::as_str).collect();
-    let (code, said) = told(&mut konbini(&stranger));
+    let (code, said) = failure(&mut konbini(&stranger));
     assert!(
         code == Some(1) && said.contains("no such account"),
         "{said}"
@@ -154,7 +154,7 @@ async fn accounts_and_keys_are_looked_after() {
     let document: Value = serde_json::from_str(&document.text().await.unwrap()).unwrap();
     assert_eq!(document["keys"][0]["kid"], running[0]["kid"]);
     assert_eq!(log_in("a kettle and four lamps").await, 201);
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 
     let roles = [
         "user", "roles", "--data", &data, "--email", EMAIL, "--role", "admin",
@@ -177,7 +177,7 @@ async fn accounts_and_keys_are_looked_after() {
     assert_eq!(statuses, ["active", "retiring", "retiring"]);
 
     let nowhere = format!("{data}/nowhere");
-    let (code, said) = told(&mut konbini(&["keys", "list", "--data", &nowhere]));
+    let (code, said) = failure(&mut konbini(&["keys", "list", "--data", &nowhere]));
     assert_eq!(code, Some(78), "{said}");
     assert!(
         !std::path::Path::new(&nowhere).exists(),

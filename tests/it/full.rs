@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
+use testkit::eventually;
 
 use crate::people::{Answer, Person, lamp, pieces, send};
-use crate::world::{Shop, eventually};
+use crate::world::closed;
 
 const DISK_MIB: u32 = 320;
 const STOCK: u32 = 1_000_000;
@@ -87,10 +88,10 @@ async fn answers(buyer: &Person, lamp: &str, status: u16) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "mounts a small disk, which only root may"]
 async fn a_full_disk_refuses_writes_and_nothing_else() {
-    let mut shop = Shop::closed();
-    let disk = Disk::mount(shop.data().into());
-    shop.start("up");
-    shop.ready().await;
+    let mut shop = closed();
+    let disk = Disk::mount(shop.data());
+    shop.start("up").unwrap();
+    shop.ready().await.unwrap();
     let admin = Person::admin(&shop).await;
     let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
@@ -125,10 +126,10 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
         acknowledged.extend(buyer.await.unwrap());
     }
     // As the plug, while nothing more fits; it opens once there is room.
-    shop.kill("up");
+    shop.kill(&["up"]).unwrap();
     disk.free();
-    shop.start("up");
-    shop.ready().await;
+    shop.start("up").unwrap();
+    shop.ready().await.unwrap();
 
     let settled = || async {
         let pending = admin.get("/v1/orders?status=pending").await;
@@ -147,5 +148,5 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     let confirmed = admin.all("/v1/orders?status=confirmed").await.len();
     let stock = admin.get(&format!("/v1/products/{}/stock", lamps[0])).await;
     assert_eq!(stock.body["reserved"], confirmed, "{stock:?}");
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, stream};
 use serde_json::Value;
+use testkit::eventually;
+use testkit::shop::{Form, SERVICES, Shop};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::{SERVICES, Shop, eventually, konbini};
+use crate::world::{konbini, open};
 
 const BUYERS: usize = 4;
 const STOCK: u32 = 60;
@@ -25,7 +27,7 @@ const KILLS: [&str; 7] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_service_mid_checkout() {
-    let mut shop = Shop::run().await;
+    let mut shop = open(Form::Run).await;
     let admin = Person::admin(&shop).await;
     let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
     let mut buyers = Vec::new();
@@ -55,8 +57,8 @@ async fn any_service_mid_checkout() {
         let begun = acknowledged.len();
         let under_way = || async { admin.all("/v1/orders").await.len() > begun + BUYERS };
         eventually("checkouts are under way", under_way).await;
-        shop.kill(victim);
-        shop.start(victim);
+        shop.kill(&[victim]).unwrap();
+        shop.start(victim).unwrap();
         for checkout in checkouts {
             for body in checkout.await.unwrap() {
                 let id = body["id"]
@@ -67,10 +69,10 @@ async fn any_service_mid_checkout() {
                 acknowledged.insert(id, body);
             }
         }
-        shop.ready().await;
+        shop.ready().await.unwrap();
     }
     audit(&shop, &admin, &buyers, &lamps[0], &acknowledged).await;
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }
 
 async fn audit(
@@ -148,7 +150,7 @@ async fn outcomes(buyer: &Person) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_halfway() {
     const PRODUCTS: u64 = 1_000;
-    let mut shop = Shop::up().await;
+    let mut shop = open(Form::Up).await;
     let admin = Person::admin(&shop).await;
     let lines: Vec<String> = (0..PRODUCTS)
         .map(|number| {
@@ -181,11 +183,11 @@ async fn an_import_halfway() {
             .post("/v1/products", lamp("LATER", "Floor lamp", 1))
             .await;
         assert_eq!(later.status, 201, "{later:?}");
-        shop.kill("up");
+        shop.kill(&["up"]).unwrap();
     });
     assert!(cut_off.is_err(), "{cut_off:?}");
-    shop.start("up");
-    shop.ready().await;
+    shop.start("up").unwrap();
+    shop.ready().await.unwrap();
     let there = made().await;
     assert!((1..PRODUCTS).contains(&there), "{there}");
 
@@ -193,9 +195,9 @@ async fn an_import_halfway() {
     assert_eq!(again["unchanged"], there, "{again}");
     assert_eq!(again["created"], PRODUCTS - there, "{again}");
     assert_eq!(made().await, PRODUCTS);
-    let check = konbini(&["check", "--data", &shop.data()])
+    let check = konbini(&["check", "--data", &shop.data().display().to_string()])
         .output()
         .unwrap();
     assert!(check.status.success(), "{check:?}");
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }

@@ -5,25 +5,26 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::json;
+use testkit::shop::{Form, Shop};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::Shop;
+use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_one_process() {
-    let shop = Shop::up().await;
+    let shop = open(Form::Up).await;
     look(&shop).await;
     console(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_five_processes() {
-    let mut shop = Shop::run().await;
+    let mut shop = open(Form::Run).await;
     look(&shop).await;
     let admin = Person::stranger(&shop)
         .log_in("admin@konbini.example")
         .await;
-    shop.kill("notifications");
+    shop.kill(&["notifications"]).unwrap();
     let status = admin.get("/v1/status").await.body;
     assert_eq!(
         status["services"]["notifications"]["state"], "absent",

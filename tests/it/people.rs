@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use testkit::TIMEOUT;
+use testkit::shop::Shop;
 
 use crate::contract;
-use crate::world::{Shop, TIMEOUT};
 
 pub(crate) const PASSWORD: &str = "a kettle and three lamps";
 
@@ -37,7 +38,7 @@ impl Person {
 
     /// Somebody who runs the machine, made at the command line.
     pub(crate) async fn admin(shop: &Shop) -> Self {
-        shop.add_user("admin@konbini.example", "admin", PASSWORD);
+        shop.add_user("admin@konbini.example", "admin", PASSWORD).unwrap();
         Self::stranger(shop).log_in("admin@konbini.example").await
     }
 
@@ -48,7 +49,7 @@ impl Person {
             .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
-        Self { base: shop.url(""), http, token: String::new() }
+        Self { base: format!("http://{}", shop.address()), http, token: String::new() }
     }
 
     /// The same person at another address of the shop.

@@ -1,21 +1,27 @@
-//! The gateway restarted under load, its socket held by somebody else: whoever
-//! connects meanwhile waits, and nobody is refused.
+//! The gateway restarted under load while its parent holds the listening socket:
+//! connections made meanwhile wait, and none is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::world::{Shop, eventually};
+use testkit::eventually;
+use testkit::shop::Form;
+
+use crate::world::closed;
 
 const CLIENTS: usize = 8;
 const RESTARTS: usize = 3;
 
-/// Answers between two restarts: connections are kept alive again by then.
+/// Responses between two restarts, after which connections are kept alive again.
 const BETWEEN: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_gateway_is_not_noticed() {
-    let mut shop = Shop::run_behind_held_door().await;
+    let mut shop = closed();
+    shop.hold_socket().unwrap();
+    shop.open(Form::Run).unwrap();
+    shop.ready().await.unwrap();
     let (answered, stop) = (
         Arc::new(AtomicU64::new(0)),
         Arc::new(AtomicBool::new(false)),
@@ -31,7 +37,7 @@ async fn a_restart_of_the_gateway_is_not_noticed() {
                     .unwrap();
                 let mut amiss = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    match http.get(&url).send().await {
+                    match http.get(url.clone()).send().await {
                         Ok(answer) if answer.status() == 200 => {}
                         Ok(answer) => amiss.push(answer.text().await.unwrap_or_default()),
                         Err(error) => amiss.push(format!("{error:?}")),
@@ -46,14 +52,14 @@ async fn a_restart_of_the_gateway_is_not_noticed() {
         let before = answered.load(Ordering::Relaxed);
         let used = || async { answered.load(Ordering::Relaxed) > before + BETWEEN };
         eventually("the shop is used", used).await;
-        shop.end("gateway");
-        shop.start("gateway");
+        shop.terminate("gateway").await.unwrap();
+        shop.start("gateway").unwrap();
     }
-    shop.ready().await;
+    shop.ready().await.unwrap();
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         let amiss = client.await.unwrap();
         assert!(amiss.is_empty(), "{} amiss: {}", amiss.len(), amiss[0]);
     }
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }

@@ -2,35 +2,37 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::eventually;
+use testkit::shop::{Form, Shop};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::{Shop, eventually};
+use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process() {
-    let mut shop = Shop::up().await;
+    let mut shop = open(Form::Up).await;
     walk(&shop).await;
     refusals(&shop).await;
     tour(&shop).await;
-    shop.terminate();
-    shop.start("up");
-    shop.ready().await;
+    shop.terminate_all().await.unwrap();
+    shop.start("up").unwrap();
+    shop.ready().await.unwrap();
     // What was acknowledged is there after a restart, and is told once.
     let buyer = Person::stranger(&shop);
     let login = json!({ "email": "mori@konbini.example", "password": crate::people::PASSWORD });
     assert_eq!(buyer.post("/v1/sessions", login).await.status, 201);
     let output = shop.output();
     assert!(!output.contains("panicked"), "{output}");
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_processes() {
-    let mut shop = Shop::run().await;
+    let mut shop = open(Form::Run).await;
     walk(&shop).await;
     let output = shop.output();
     assert!(!output.contains("panicked"), "{output}");
-    shop.terminate();
+    shop.terminate_all().await.unwrap();
 }
 
 /// What the first path leaves out; that each answer is one of the contract's is seen

@@ -17,10 +17,10 @@ use store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use testkit::shop::Shop;
 
 use super::{Door, DoorName, load, upstream};
 use crate::client::{Account, Client};
-use crate::shop::Shop;
 
 const EMAIL: &str = "doors@shop.example";
 const PASSWORD: &str = "a kettle and three lamps";
@@ -67,9 +67,9 @@ impl Shopfront {
         let unchanged = Unchanged::begin(&mesh).await?;
         shop.start("gateway")?;
         shop.ready().await?;
-        kept(shop.url()?.join(upstream::CACHEABLE)?).await?;
-        let address = shop.url()?.socket_addrs(|| None)?[0];
-        let client = Client::new(shop.url()?)?;
+        kept(shop.url(upstream::CACHEABLE)).await?;
+        let address = shop.address();
+        let client = Client::new(shop.url("/"))?;
         let account = Account::new(EMAIL.into(), PASSWORD.into());
         let token = if is_full {
             Some(client.renew(&account, "").await?)

@@ -7,11 +7,11 @@ use anyhow::{Context, ensure};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use testkit::shop::Shop;
 
 use super::Row;
 use super::provider::{Message, Payment, Secrets};
 use crate::client::{Account, Answer, Client};
-use crate::shop::Shop;
 
 pub(super) const PRICE: i64 = 2_500;
 pub(super) const PIECES: i64 = 1_000;

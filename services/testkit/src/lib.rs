@@ -1,16 +1,20 @@
-//! Test support that every crate shares: services under test, people who use them, and
-//! waiting for eventual effects.
+//! Test support that every crate shares: services and shops under test, people who use
+//! them, crashes, and waiting for eventual effects.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | `service` | one service on port 0 in a temporary folder, its peers played by their logs |
 //! | `person` | HTTP clients with the tokens of a role |
+//! | `shop` | the binary's processes in a temporary folder, started, killed and restarted |
+//! | `crash` | a store's write load that is killed, and the audit of what it leaves |
 //!
 //! **Invariant:** only tests, benches and the load generator link this crate; it knows no
 //! service, which each test brings as its `open` function.
 
+pub mod crash;
 pub mod person;
 pub mod service;
+pub mod shop;
 
 use std::time::Duration;
 

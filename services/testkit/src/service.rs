@@ -48,6 +48,42 @@ pub struct OtherService {
 }
 
 impl OtherService {
+    /// Opens the log of `name` in its data folder and announces it on the mesh.
+    ///
+    /// # Panics
+    /// When the folder cannot be made, or the log does not open.
+    pub async fn start(name: &str, folder: &Folder, mesh: &Mesh) -> Self {
+        let data_dir = folder.data_dir(name).expect("a data folder can be made");
+        let store = Store::open(&data_dir.join("store"), &store::Options::default());
+        let store = store.expect("a fresh store opens");
+        let log = Log::open(store.clone(), name, model::now());
+        let log = log.await.expect("a fresh log opens");
+        let source = Source {
+            announce_every: Duration::from_millis(20),
+            ..Source::new(log.clone(), mesh.clone())
+        };
+        source
+            .start(&TaskTracker::new(), CancellationToken::new())
+            .await
+            .expect("the in-process network refuses nothing");
+        Self { store, log }
+    }
+
+    /// As [`start`](Self::start), for users, whose log publishes the key that verifies
+    /// access tokens.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_users(folder: &Folder, mesh: &Mesh, keys: &KeyPair) -> Self {
+        let users = Self::start("users", folder, mesh).await;
+        let root = folder.root_secret().expect("a new shop has its root key");
+        let now = model::now();
+        let first = Succession { published_at: now, earlier_until: now };
+        let published = root.vouch_for(keys, first);
+        users.publish("keys", Fact::KeyPublished(published)).await;
+        users
+    }
+
     /// Appends an event to its log.
     ///
     /// # Panics
@@ -107,15 +143,8 @@ impl TestService {
             _temporary: temporary,
         };
         if name != "users" {
-            let users = test.play("users").await;
-            let root = test
-                .folder
-                .root_secret()
-                .expect("a new shop has its root key");
-            let now = model::now();
-            let first = Succession { published_at: now, earlier_until: now };
-            let published = root.vouch_for(&test.keys, first);
-            users.publish("keys", Fact::KeyPublished(published)).await;
+            let users = OtherService::start_users(&test.folder, &test.mesh, &test.keys).await;
+            test.others.push(("users", users));
         }
         for other in others {
             test.play(other).await;
@@ -223,24 +252,7 @@ impl TestService {
     /// # Panics
     /// When its log does not open.
     pub async fn play(&mut self, name: &'static str) -> OtherService {
-        let data_dir = self
-            .folder
-            .data_dir(name)
-            .expect("a data folder can be made")
-            .join("store");
-        let store = Store::open(&data_dir, &store::Options::default()).expect("a fresh store opens");
-        let log = Log::open(store.clone(), name, model::now())
-            .await
-            .expect("a fresh log opens");
-        let source = Source {
-            announce_every: Duration::from_millis(20),
-            ..Source::new(log.clone(), self.mesh.clone())
-        };
-        source
-            .start(&TaskTracker::new(), CancellationToken::new())
-            .await
-            .expect("the in-process network refuses nothing");
-        let other = OtherService { store, log };
+        let other = OtherService::start(name, &self.folder, &self.mesh).await;
         self.others.push((name, other.clone()));
         other
     }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::Options;
+use testkit::crash::{Victim, audit_copy, load};
 
 use crate::number_from_env;
-use crate::torture::{Victim, audit_copy, load};
 
 /// `KONBINI_KILLS` raises it.
 const KILLS: u64 = 60;
 
-/// Tells the test binary that it is the victim, and its seed.
+/// Makes the test binary the victim, and is its seed.
 const VICTIM_SEED: &str = "KONBINI_VICTIM_SEED";
 
 /// Not a test: the process that [`killed_anywhere_nothing_acknowledged_is_lost`]
@@ -56,8 +56,8 @@ fn killed_anywhere_nothing_acknowledged_is_lost() {
         } else {
             std::thread::sleep(Duration::from_micros(random.random_range(0..30_000)));
         }
-        let (said, opened) = victim.kill().unwrap();
-        acked.extend(said);
+        let (new, opened) = victim.kill().unwrap();
+        acked.extend(new);
         before_open += u64::from(!opened);
         let audit = audit_copy(&folder.path().join("store"), scratch.path(), &acked)
             .unwrap_or_else(|error| panic!("kill {kill}, KONBINI_SEED={seed}: {error}"));

@@ -3,8 +3,7 @@
 //! `model` walks random transactions against an ordered map, `writer` makes the
 //! queue, the disk and the closures fail, `folder` opens what others left behind,
 //! `readers` looks on while rows move, `caps` fills values to the limit, `room` the
-//! disk, and `kill` ends a loaded process with SIGKILL. `torture` is the load and the
-//! audit that `kill` shares with the power-cut rig of the bench.
+//! disk, and `kill` ends a loaded process with SIGKILL.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -14,7 +13,6 @@ mod kill;
 mod model;
 mod readers;
 mod room;
-mod torture;
 mod writer;
 
 use std::future::Future;
@@ -29,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const LEFT: Table<u64, u64> = Table::new("left");
 const RIGHT: Table<u64, u64> = Table::new("right");
 
-/// What a run is told from outside: a seed to repeat, how much to do.
+/// A run's parameters from the environment: its seed and its size.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test has no configuration file"

@@ -1,4 +1,5 @@
-//! After the death: is all that was acknowledged there, and is nothing torn?
+//! The audit of a store after its process was killed: every acknowledged transaction must
+//! be in the log, and the other tables must agree with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,20 +11,20 @@ use store::{Error, Options, Read, Store};
 
 use super::{ACCOUNT, Account, Ack, INDEX, LOG, STATE, body, index, state};
 
-/// What an audit found. Clean when nothing is lost or torn.
+/// An audit's findings.
 #[derive(Debug, Default)]
-pub(crate) struct Audit {
+pub struct Audit {
     /// Transactions in the log.
-    pub(crate) entries: u64,
-    /// Acknowledged transactions that are not there, or not with that content.
-    pub(crate) lost: usize,
-    /// Rows that contradict the log, told in words.
-    pub(crate) torn: Vec<String>,
+    pub entries: u64,
+    /// Acknowledged transactions that are missing or have another content.
+    pub lost: usize,
+    /// Rows that contradict the log, described.
+    pub torn: Vec<String>,
 }
 
 impl Audit {
     /// Whether nothing is lost or torn.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.torn.is_empty()
     }
 }
@@ -38,12 +39,12 @@ impl fmt::Display for Audit {
     }
 }
 
-/// Audits a copy of `dir` made in `scratch`, so that the next process to open
-/// `dir` still meets what the death left, not what an audit has tidied up.
+/// Audits a copy of `dir` made in `scratch`, so that the next process to open `dir` does
+/// the recovery itself.
 ///
 /// # Errors
 /// When the store does not open or cannot be read.
-pub(crate) fn audit_copy(dir: &Path, scratch: &Path, acked: &[Ack]) -> Result<Audit, Error> {
+pub fn audit_copy(dir: &Path, scratch: &Path, acked: &[Ack]) -> Result<Audit, Error> {
     let copy = scratch.join("copy");
     let io = |error: io::Error| Error::Io { dir: copy.clone(), why: error.to_string() };
     if copy.exists() {
@@ -70,7 +71,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What the log says the other tables must hold.
+/// The content that the log implies for the other tables.
 #[derive(Default)]
 struct Expected {
     /// By entity: its latest entry and that entry's `state_bytes`.
@@ -123,7 +124,7 @@ impl Expected {
         }
     }
 
-    /// Takes away what is there; what then remains was missing.
+    /// Removes each row that is found; the rest is missing.
     fn compare(mut self, store: &Store, found: &mut Audit) -> Result<(), Error> {
         for row in store.scan(STATE.all())? {
             let (entity, stored) = row?;

@@ -1,13 +1,15 @@
-//! The load that is killed, and what must be true afterwards.
+//! Crash tests of a store: a write load, the process that runs it until it is killed, and
+//! the audit of the store it leaves.
 //!
-//! Many clients write transactions over four tables that tell the same story:
-//! the log by sequence number, each entity's latest state, an index of its
-//! entries and an account of them. The log alone determines the other three, so
-//! an audit can replay it and compare row by row: a transaction that is half
-//! there shows, wherever it broke.
+//! Many clients write transactions over four redundant tables: the log by sequence number,
+//! each entity's latest state, an index of its entries and an account of them. The log
+//! alone determines the other three, so the audit replays it and compares row by row: a
+//! torn transaction is found in whichever table it broke.
 //!
-//! Shared by the kill test of this crate and the power-cut rig of the bench: one
-//! load, two ways to die.
+//! The store's kill test (SIGKILL) and the bench's power cuts share this load.
+//!
+//! **Invariant:** a transaction is acknowledged on standard output only after the store
+//! has acknowledged it.
 
 mod audit;
 mod victim;
@@ -22,14 +24,14 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use store::{Error, Options, Read, Record, Store, Table, Tx, VALUE_BYTES_MAX};
 
-pub(crate) use audit::audit_copy;
-pub(crate) use victim::Victim;
+pub use audit::{Audit, audit_copy};
+pub use victim::Victim;
 
 const CLIENTS: u64 = 64;
 const ENTITIES: u64 = 192;
 
-/// These have a state of exactly the largest value, side by side, so that whole
-/// leaves are made of nothing else.
+/// Entities whose state has exactly the largest size of a value, so that whole leaves of
+/// the tree consist of such values.
 const FULL_ENTITIES: u64 = 24;
 
 const LOG: Table<u64, Entry> = Table::new("log");
@@ -65,9 +67,9 @@ struct Account {
 }
 impl Record for Account {}
 
-/// What the victim says of an acknowledged transaction.
+/// An acknowledged transaction, as the victim prints it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ack {
+pub struct Ack {
     seq: u64,
     entity: u64,
     body_bytes: usize,
@@ -83,22 +85,25 @@ impl FromStr for Ack {
     type Err = ();
 
     fn from_str(line: &str) -> Result<Self, ()> {
-        let mut words = line.strip_prefix("ACK ").ok_or(())?.split(' ');
-        let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or(());
+        let mut fields = line.strip_prefix("ACK ").ok_or(())?.split(' ');
+        let mut number = || fields.next().and_then(|field| field.parse().ok()).ok_or(());
         let (seq, entity, body_bytes) = (number()?, number()?, number()?);
         let body_bytes = usize::try_from(body_bytes).map_err(|_| ())?;
         Ok(Self { seq, entity, body_bytes })
     }
 }
 
-/// Opens `dir` and loads it until it is killed or the store fails; says on
-/// standard output when it begins to open, when it is open, and each
-/// acknowledged transaction.
-pub(crate) fn load(dir: &Path, seed: u64, options: &Options) -> Result<(), Error> {
+/// Opens `dir` and writes to it until this process is killed or the store fails. Prints
+/// to standard output when it begins to open, when it is open, and each acknowledged
+/// transaction.
+///
+/// # Errors
+/// When the store does not open, or fails under the load.
+pub fn load(dir: &Path, seed: u64, options: &Options) -> Result<(), Error> {
     // The test harness may have left a line unfinished.
-    say("\nOPENING");
+    print("\nOPENING");
     let store = Store::open(dir, options)?;
-    say("OPEN");
+    print("OPEN");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -125,15 +130,15 @@ async fn write_forever(store: Store, mut random: StdRng) -> Result<(), Error> {
         };
         let state_bytes = random.random_range(0..2_000);
         let (closed, refused) = (random.random_bool(0.03), random.random_bool(0.05));
-        let answer = store
+        let written = store
             .write(move |tx| {
                 let ack = transact(tx, entity, closed, body_bytes, state_bytes)?;
                 // A refusal after all its writes: nothing of it may stay.
                 if refused { Err(Refusal::Asked) } else { Ok(ack) }
             })
             .await;
-        match answer {
-            Ok(ack) => say(&ack.to_string()),
+        match written {
+            Ok(ack) => print(&ack.to_string()),
             Err(Refusal::Asked) => {}
             Err(Refusal::Store(error)) => return Err(error),
         }
@@ -193,14 +198,14 @@ fn index(seq: u64) -> String {
     body(seq, 64)
 }
 
-/// How long a body makes the record of this state as large as a value may be.
+/// The length of the body with which a state's record has the largest size of a value.
 fn state_bytes_at_the_cap(seq: u64) -> usize {
     let empty = store::encode(&state(seq, 0)).map_or(0, |bytes| bytes.len());
-    // MessagePack tells the length of such a text in two bytes more.
+    // MessagePack encodes the length of such a text in two more bytes.
     VALUE_BYTES_MAX - empty - 2
 }
 
-/// Text that only this sequence number has, different in every block of it.
+/// Text that is unique to this sequence number and differs in each of its blocks.
 fn body(seq: u64, bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 16);
     let mut block = seq;
@@ -214,9 +219,9 @@ fn body(seq: u64, bytes: usize) -> String {
     text
 }
 
-/// A line at once: whoever kills us reads what was said before.
-fn say(line: &str) {
+/// Prints and flushes a line: the process may be killed at any moment after it.
+fn print(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody listening is no reason to stop the load.
+    // A closed pipe does not stop the load.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,4 +1,4 @@
-//! The process that is going to die, seen from the one that watches.
+//! The victim: the child process that runs the load, seen from its parent.
 
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -11,11 +11,11 @@ use super::Ack;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A child that runs [`load`](super::load). Dropping it kills it.
-pub(crate) struct Victim {
+pub struct Victim {
     child: Child,
-    said: Receiver<String>,
-    /// Whether it has said that its store is open.
-    pub(crate) opened: bool,
+    lines: Receiver<String>,
+    /// Whether it has reported its store as open.
+    opened: bool,
     acked: Vec<Ack>,
 }
 
@@ -24,7 +24,7 @@ impl Victim {
     ///
     /// # Errors
     /// When it cannot be started or ends before that.
-    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
+    pub fn spawn(mut command: Command) -> io::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -33,7 +33,7 @@ impl Victim {
             .stdout
             .take()
             .ok_or_else(|| io::Error::other("no pipe"))?;
-        let (line, said) = channel();
+        let (line, lines) = channel();
         std::thread::spawn(move || {
             // A line cut off by the kill has no end and is not an acknowledgement.
             let mut out = BufReader::new(out);
@@ -43,8 +43,8 @@ impl Victim {
                 text.clear();
             }
         });
-        let mut victim = Self { child, said, opened: false, acked: Vec::new() };
-        victim.hear_until(|line| line == "OPENING")?;
+        let mut victim = Self { child, lines, opened: false, acked: Vec::new() };
+        victim.read_until(|line| line == "OPENING")?;
         Ok(victim)
     }
 
@@ -52,30 +52,31 @@ impl Victim {
     ///
     /// # Errors
     /// When it ends before that.
-    pub(crate) fn wait_until_open(&mut self) -> io::Result<()> {
-        self.hear_until(|line| line == "OPEN")
+    pub fn wait_until_open(&mut self) -> io::Result<()> {
+        self.read_until(|line| line == "OPEN")
     }
 
-    /// Kills the child and returns all it had acknowledged.
+    /// Kills the child and returns all it had acknowledged, and whether it had opened its
+    /// store.
     ///
     /// # Errors
     /// When the child cannot be waited for.
-    pub(crate) fn kill(mut self) -> io::Result<(Vec<Ack>, bool)> {
+    pub fn kill(mut self) -> io::Result<(Vec<Ack>, bool)> {
         self.child.kill()?;
         self.child.wait()?;
-        while let Ok(line) = self.said.recv_timeout(DEADLINE) {
-            self.hear(&line);
+        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
+            self.note(&line);
         }
         Ok((std::mem::take(&mut self.acked), self.opened))
     }
 
-    fn hear_until(&mut self, due: impl Fn(&str) -> bool) -> io::Result<()> {
+    fn read_until(&mut self, due: impl Fn(&str) -> bool) -> io::Result<()> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.said.recv_timeout(left) {
+            match self.lines.recv_timeout(left) {
                 Ok(line) => {
-                    self.hear(&line);
+                    self.note(&line);
                     if due(&line) {
                         return Ok(());
                     }
@@ -91,7 +92,7 @@ impl Victim {
         }
     }
 
-    fn hear(&mut self, line: &str) {
+    fn note(&mut self, line: &str) {
         self.opened |= line == "OPEN";
         self.acked.extend(line.parse::<Ack>());
     }
