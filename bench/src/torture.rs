@@ -27,8 +27,8 @@ use indicatif::HumanCount;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
-use tokio::task::JoinSet;
 use testkit::shop::{Form, SERVICES, Shop};
+use tokio::task::JoinSet;
 
 use self::report::Report;
 use self::scene::{PASSWORD, STAFF, STAFF_EMAIL, Scene};

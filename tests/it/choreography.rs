@@ -260,8 +260,10 @@ async fn every_piece_is_accounted_for() {
     let (orders_at, orders) = watch::channel(nowhere);
     let (products_at, products) = watch::channel(nowhere);
     let shop = Shop { http: Client::new(), orders, products };
-    let mut selling = RunningService::start(("orders", orders::open), &folder, &mesh, &orders_at).await;
-    let mut holding = RunningService::start(("products", products::open), &folder, &mesh, &products_at).await;
+    let mut selling =
+        RunningService::start(("orders", orders::open), &folder, &mesh, &orders_at).await;
+    let mut holding =
+        RunningService::start(("products", products::open), &folder, &mesh, &products_at).await;
     ready(&shop).await;
     let person = |roles: &[Role]| Person { shop: shop.clone(), token: token(&keys, roles) };
     let staff = person(&[Role::Staff]);

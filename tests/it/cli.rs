@@ -29,8 +29,9 @@ fn failure(command: &mut Command) -> (Option<i32>, String) {
 fn one_clear_line() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data").display().to_string();
-    let up =
-        |data: &str, listen: &str| failure(&mut konbini(&["up", "--data", data, "--listen", listen]));
+    let up = |data: &str, listen: &str| {
+        failure(&mut konbini(&["up", "--data", data, "--listen", listen]))
+    };
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -87,9 +88,13 @@ async fn one_shop_a_folder() {
     assert!(said.contains("in use by another process"), "{said}");
     shop.terminate_all().await.unwrap();
     // At rest the same command works by itself.
-    let made = shop.add_user("later@konbini.example", "staff", "a kettle and three lamps").unwrap();
+    let made = shop
+        .add_user("later@konbini.example", "staff", "a kettle and three lamps")
+        .unwrap();
     assert!(made.starts_with("made user_"), "{made}");
-    let changed = shop.add_user("later@konbini.example", "admin", "a kettle and four lamps").unwrap();
+    let changed = shop
+        .add_user("later@konbini.example", "admin", "a kettle and four lamps")
+        .unwrap();
     assert!(changed.starts_with("changed user_"), "{changed}");
 }
 
@@ -112,7 +117,8 @@ async fn accounts_and_keys_are_looked_after() {
     const EMAIL: &str = "ana@konbini.example";
     let mut shop = open(Form::Up).await;
     let data = shop.data().display().to_string();
-    shop.add_user(EMAIL, "staff", "a kettle and three lamps").unwrap();
+    shop.add_user(EMAIL, "staff", "a kettle and three lamps")
+        .unwrap();
     let log_in = async |password: &str| {
         let body = json!({ "email": EMAIL, "password": password });
         let client = reqwest::Client::new();

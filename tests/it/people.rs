@@ -38,7 +38,8 @@ impl Person {
 
     /// Somebody who runs the machine, made at the command line.
     pub(crate) async fn admin(shop: &Shop) -> Self {
-        shop.add_user("admin@konbini.example", "admin", PASSWORD).unwrap();
+        shop.add_user("admin@konbini.example", "admin", PASSWORD)
+            .unwrap();
         Self::stranger(shop).log_in("admin@konbini.example").await
     }
 
@@ -49,7 +50,11 @@ impl Person {
             .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
-        Self { base: format!("http://{}", shop.address()), http, token: String::new() }
+        Self {
+            base: format!("http://{}", shop.address()),
+            http,
+            token: String::new(),
+        }
     }
 
     /// The same person at another address of the shop.

@@ -15,9 +15,9 @@ use reqwest::header::AGE;
 use serde_json::Value;
 use store::Store;
 use tempfile::TempDir;
+use testkit::shop::Shop;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use testkit::shop::Shop;
 
 use super::{Door, DoorName, load, upstream};
 use crate::client::{Account, Client};

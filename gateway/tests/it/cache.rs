@@ -3,9 +3,9 @@
 mod changes;
 mod shop;
 
-use testkit::send;
 use reqwest::Method;
 use serde_json::json;
+use testkit::send;
 
 use self::shop::{KEEP, Shop, version};
 

@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use chassis::config::Config;
-use testkit::TestService;
 use flate2::read::GzDecoder;
 use reqwest::{Method, Response};
+use testkit::TestService;
 
 use crate::stub::{LARGE_BYTES, Stub};
 

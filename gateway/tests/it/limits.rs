@@ -5,9 +5,9 @@ use std::net::UdpSocket;
 
 use chassis::Config;
 use chassis::config::{Cors, Limits};
-use testkit::{TestResponse, Person, TestService, eventually, send};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Person, TestResponse, TestService, eventually, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

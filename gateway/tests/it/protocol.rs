@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use testkit::{TestService, send};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{TestService, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

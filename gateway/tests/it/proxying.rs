@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::telemetry::LogFormat;
-use testkit::{Person, TestService, eventually, send};
 use futures::stream;
 use mesh::{Instance, Presence};
 use reqwest::{Body, Method};
 use serde_json::json;
+use testkit::{Person, TestService, eventually, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -15,9 +15,9 @@ mod recorder;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use testkit::TestService;
 use futures::future::join_all;
 use serde_json::Value;
+use testkit::TestService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 

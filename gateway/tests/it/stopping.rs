@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use testkit::{TestService, eventually};
 use reqwest::Method;
+use testkit::{TestService, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use testkit::{TestService, eventually};
 use futures::future::BoxFuture;
 use futures::stream;
 use http::request::Parts;
@@ -16,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mesh::{Instance, Mesh, Presence};
+use testkit::{TestService, eventually};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 

@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use axum::Router;
-use testkit::{TestService, claims};
 use chassis::{Context, Error, Role, Service, Trust};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::Id;
+use testkit::{TestService, claims};
 
 /// As many as are remembered, and as many again.
 const TOKENS: usize = 2 * chassis::limits::TOKENS_CACHED_MAX;

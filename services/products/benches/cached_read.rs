@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use testkit::TestService;
 use serde_json::json;
+use testkit::TestService;
 
 const CONNECTIONS: usize = 8;
 const ROUND: Duration = Duration::from_millis(700);

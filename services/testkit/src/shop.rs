@@ -198,7 +198,12 @@ impl Shop {
             .open(self.log(name))?;
         let arguments: &[&str] = if name == "up" { &["up"] } else { &["run", name] };
         let mut command = self.konbini(arguments);
-        command.args(["--listen", &self.address.to_string(), "--log-format", "json"]);
+        command.args([
+            "--listen",
+            &self.address.to_string(),
+            "--log-format",
+            "json",
+        ]);
         let mut stdin = Stdio::null();
         let is_listening = matches!(name, "up" | "gateway");
         if let Some(socket) = self.socket.as_ref().filter(|_| is_listening) {
@@ -211,7 +216,8 @@ impl Shop {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        self.processes.push(Process { name, child, log: self.log(name) });
+        self.processes
+            .push(Process { name, child, log: self.log(name) });
         Ok(())
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::{eventually, send};
 use http::StatusCode;
 use model::Id;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{eventually, send};
 
 use super::shop::{KEEP, ProductId, Shop, body, response, version};
 use crate::stub::Stub;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use testkit::{TestResponse, Person, TestService, eventually, send};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use mesh::store::{self, Store};
@@ -13,6 +12,7 @@ use mesh::{Draft, Log, Source};
 use model::{Fact, Id, Listing, Money, PublicationStatus, kinds};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Person, TestResponse, TestService, eventually, send};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

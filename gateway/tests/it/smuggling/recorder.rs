@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use testkit::{TestService, eventually};
 use mesh::{Instance, Presence};
+use testkit::{TestService, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

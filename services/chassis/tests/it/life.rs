@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use testkit::eventually;
 use chassis::{Config, Error};
+use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
 use super::{shelf, start};

@@ -14,8 +14,8 @@ mod resources;
 mod shelf;
 mod tokens;
 
-use testkit::{TestResponse, Person, TestService, send};
 use reqwest::Method;
+use testkit::{Person, TestResponse, TestService, send};
 
 async fn start() -> TestService {
     TestService::start(shelf::NAME, shelf::open, &[]).await

@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use axum::Router;
-use testkit::{TestService, eventually, send};
 use chassis::{Context, Error, Service};
 use futures::future::BoxFuture;
 use mesh::{Draft, Refusal};
 use model::{Fact, Id};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{TestService, eventually, send};
 
 /// How many events the service's own log gets.
 const EVENTS: u64 = 25;

@@ -2,9 +2,9 @@
 //! that of each answer; here is which refusal it is.
 
 use chassis::limits::{HEADER_ID_BYTES_MAX, JSON_BODY_BYTES_MAX};
-use testkit::send;
 use reqwest::Method;
 use serde_json::json;
+use testkit::send;
 
 use super::{send_body, start};
 

@@ -1,8 +1,8 @@
 //! Lists and versions: pages, entity tags, preconditions.
 
-use testkit::{TestResponse, Person, send};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Person, TestResponse, send};
 
 use super::shelf::NUMBERS;
 use super::start;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chassis::Role;
-use testkit::{Person, TestService, claims, eventually};
 use chassis::token::{Claims, KeyPair, Succession};
 use model::{Fact, Id, KeyPublished, Time};
+use testkit::{Person, TestService, claims, eventually};
 
 use super::{shelf, start};
 
@@ -135,7 +135,9 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
     let newest = root.vouch_for(&third, place(at(3), later));
     let ours = test.issue(&fresh());
     assert_eq!(status(&test, &ours).await, 200);
-    users.publish("keys", Fact::KeyPublished(honest.clone())).await;
+    users
+        .publish("keys", Fact::KeyPublished(honest.clone()))
+        .await;
 
     // Each would make the thief's key count, or end all others at once.
     let own_word = thief.vouch_for(&thief, place(at(2), now));

@@ -1,7 +1,7 @@
 //! Who is told of what.
 
-use testkit::eventually;
 use model::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
+use testkit::eventually;
 
 use super::{kinds_told, start, told};
 

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use chassis::config::Security;
-use testkit::{Person, TestService, eventually};
 use mesh::{CodeOf, Contact, ContactOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Fact, Id, kinds};
+use testkit::{Person, TestService, eventually};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

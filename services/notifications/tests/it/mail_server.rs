@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use chassis::Config;
 use chassis::config::Security;
-use testkit::eventually;
 use rcgen::CertifiedKey;
+use testkit::eventually;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;

@@ -9,10 +9,10 @@ mod mail_server;
 mod stream;
 mod webhooks;
 
-use testkit::{OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, Time, kinds};
 use reqwest::Method;
 use serde_json::Value;
+use testkit::{OtherService, Person, TestService, eventually, send};
 
 const NAME: &str = "notifications";
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use testkit::{Person, TestService, eventually};
 use model::{Fact, Id, Time};
 use reqwest::Method;
 use serde_json::Value;
+use testkit::{Person, TestService, eventually};
 
 use super::{NAME, confirm, start, told};
 
@@ -195,11 +195,7 @@ async fn a_stream_tells_nothing_to_a_session_that_ended() {
     test.finish().await;
 }
 
-async fn revoke(
-    users: &testkit::OtherService,
-    claims: &chassis::token::Claims,
-    until: Time,
-) {
+async fn revoke(users: &testkit::OtherService, claims: &chassis::token::Claims, until: Time) {
     let (user_id, session_id) = (claims.sub, claims.sid);
     let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
     users.publish(&session_id.to_string(), fact).await;

@@ -10,10 +10,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use chassis::Config;
-use testkit::{TestResponse, Person, TestService, eventually, send};
 use model::Fact;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Person, TestResponse, TestService, eventually, send};
 
 use super::{NAME, confirm, told};
 

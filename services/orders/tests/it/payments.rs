@@ -2,11 +2,11 @@
 
 use chassis::Config;
 use chassis::config::Secret;
-use testkit::{TestResponse, eventually, send};
 use model::{Fact, now};
 use reqwest::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
+use testkit::{TestResponse, eventually, send};
 
 use crate::shop::{Shop, items, newest};
 

@@ -1,9 +1,9 @@
 //! Placing, reading and listing orders.
 
-use testkit::{Person, eventually, send};
 use model::{Id, Shortage};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Person, eventually, send};
 
 use crate::shop::{Shop, items};
 

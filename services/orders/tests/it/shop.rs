@@ -1,10 +1,10 @@
 //! A shop in which products is played by its log.
 
 use chassis::Config;
-use testkit::{TestResponse, OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{OtherService, Person, TestResponse, TestService, eventually, send};
 
 pub(crate) type ProductId = Id<kinds::Product>;
 

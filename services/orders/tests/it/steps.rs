@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chassis::Config;
-use testkit::{TestResponse, Person, eventually, send};
 use model::{Fact, Time, now};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Person, TestResponse, eventually, send};
 use tokio::time::Instant;
 
 use crate::shop::{Shop, items, newest};

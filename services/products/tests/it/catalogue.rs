@@ -1,9 +1,9 @@
 //! A product's life over HTTP.
 
-use testkit::{TestService, send};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{TestService, send};
 
 use crate::{CATALOGUE, import, lamp, make, with};
 

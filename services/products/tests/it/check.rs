@@ -1,10 +1,10 @@
 //! What the operator can have compared.
 
-use testkit::{TestService, eventually};
 use mesh::Recorded;
 use model::{Fact, Id, ItemOrdered, kinds};
 use serde_json::Value;
 use store::{Read, Store, Table};
+use testkit::{TestService, eventually};
 
 use crate::{CATALOGUE, import};
 

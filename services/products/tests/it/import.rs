@@ -1,9 +1,9 @@
 //! Whole catalogues in and out.
 
 use bytes::Bytes;
-use testkit::TestService;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use testkit::TestService;
 
 use crate::{CATALOGUE, import, lamp};
 

@@ -11,9 +11,9 @@ mod import;
 mod search;
 mod stock;
 
-use testkit::{TestResponse, Person, send};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Person, TestResponse, send};
 
 /// The demo catalogue, 200 products.
 const CATALOGUE: &str = include_str!("../../../../src/demo/catalogue.jsonl");

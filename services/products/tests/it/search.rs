@@ -1,8 +1,8 @@
 //! Finding things.
 
-use testkit::{TestService, eventually, send};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{TestService, eventually, send};
 
 use crate::{CATALOGUE, import, lamp, make, with};
 

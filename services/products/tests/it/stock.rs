@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use testkit::{OtherService, Person, TestService, eventually, send};
 use model::{Fact, Id, ItemOrdered, kinds};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{OtherService, Person, TestService, eventually, send};
 
 use crate::{lamp, make};
 

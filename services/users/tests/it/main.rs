@@ -20,9 +20,9 @@ mod throttling;
 
 use std::time::Duration;
 
-use testkit::{TestResponse, Person, TestService, eventually, send};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Person, TestResponse, TestService, eventually, send};
 
 const PASSWORD: &str = "correct horse";
 
