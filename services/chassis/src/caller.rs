@@ -53,6 +53,12 @@ impl Caller {
 #[derive(Debug, Clone)]
 pub struct Staff(pub Caller);
 
+impl From<Staff> for Caller {
+    fn from(Staff(caller): Staff) -> Self {
+        caller
+    }
+}
+
 /// A caller who runs the machine.
 #[derive(Debug, Clone)]
 pub struct Admin(pub Caller);

@@ -1,30 +1,20 @@
-//! Why orders refuses, and what that means to a client.
+//! The errors of orders, and the problem document of each.
 
 use chassis::{FieldError, Problem};
 
-use crate::domain::Refused;
+use crate::domain::TransitionError;
 
-/// Why an order was not placed, found or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The store refused or failed.
+pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// No such order, or not the caller's.
+    /// Absent, or another user's.
     #[error("no such order")]
     NotFound,
-    /// The request cannot be done as it is.
     #[error("invalid: {} fields at fault", .0.len())]
     Invalid(Vec<FieldError>),
-    /// The order does not allow it.
-    #[error("{0}")]
-    Refused(Refused),
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
 }
 
 impl From<Error> for Problem {
@@ -33,11 +23,12 @@ impl From<Error> for Problem {
             Error::Store(error) => error.into(),
             Error::NotFound => Self::not_found(),
             Error::Invalid(faults) => Self::invalid(faults),
-            Error::Refused(refused @ Refused::Forbidden { status, .. }) => {
-                Self::conflict("order-state", refused.to_string()).member("order_status", status)
+            Error::Transition(error @ TransitionError::Forbidden { status, .. }) => {
+                Self::conflict("order-state", error.to_string())
+                    .member("order_status", status.name())
             }
-            Error::Refused(refused @ Refused::MoreThanLeft { left }) => {
-                Self::conflict("refund-too-large", refused.to_string()).member("left", left)
+            Error::Transition(error @ TransitionError::RefundTooLarge { left }) => {
+                Self::conflict("refund-too-large", error.to_string()).member("left", left)
             }
         }
     }

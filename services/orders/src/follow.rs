@@ -1,84 +1,83 @@
-//! What orders does when it hears of others.
+//! The handlers of other services' events.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::Tx;
 use mesh::{Event, Log, Refusal};
-use model::{Fact, Id, kinds};
+use model::Fact;
+use store::Tx;
 
-use crate::domain::Order;
-use crate::store::{self, Settlement};
+use crate::domain::{Actor, Cause, OrderCommand, OrderId};
+use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, sweep};
+use crate::{Error, expiry, transitions};
 
-/// What is needed to take in what products says.
-pub(crate) struct Settling {
+/// Follows products: its listings, and the stock of each order.
+pub(crate) struct ProductsFollower {
     pub(crate) log: Log,
-    pub(crate) settling: Waiters<Arc<Order>>,
-    pub(crate) releasing: Waiters<()>,
+    pub(crate) stock_outcomes: Waiters<Arc<StoredOrder>>,
+    pub(crate) stock_releases: Waiters<()>,
     pub(crate) unpaid_expire: Option<Duration>,
 }
 
-/// Handles an event of products.
-pub(crate) fn products(
-    settling: Settling,
-) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
-    move |tx, event| {
+impl ProductsFollower {
+    /// Handles an event of products.
+    pub(crate) fn on_event(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
         match &event.fact {
             Some(Fact::ProductCreated(listing) | Fact::ProductUpdated(listing)) => {
-                store::list(tx, listing)?;
+                tables::put_listing(tx, listing)?;
             }
-            Some(Fact::ProductDeleted { product_id }) => store::unlist(tx, *product_id)?,
+            Some(Fact::ProductDeleted { product_id }) => tables::delete_listing(tx, *product_id)?,
             Some(Fact::StockReserved { order_id }) => {
-                settling.settle(tx, event, *order_id, Settlement::Reserved)?;
+                let reserved_until = self.unpaid_expire.map(|span| event.at.after(span));
+                let command = OrderCommand::Confirm { reserved_until };
+                self.record_stock_outcome(tx, event, *order_id, command)?;
             }
             Some(Fact::StockRefused { order_id, shortages }) => {
-                settling.settle(tx, event, *order_id, Settlement::Refused(shortages))?;
+                let command = OrderCommand::Reject { shortages: shortages.clone() };
+                self.record_stock_outcome(tx, event, *order_id, command)?;
             }
-            Some(Fact::StockReleased { order_id }) => settling.released(tx, *order_id),
+            Some(Fact::StockReleased { order_id }) if self.stock_releases.contains(*order_id) => {
+                let (releases, id) = (self.stock_releases.clone(), *order_id);
+                tx.on_visible(move || releases.wake(id, ()));
+            }
             _ => {}
         }
         Ok(())
     }
-}
 
-/// Handles an event of users.
-pub(crate) fn users(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
-    if let Some(Fact::UserErased { user_id }) = &event.fact {
-        sweep::forget(tx, *user_id)?;
-    }
-    Ok(())
-}
-
-impl Settling {
-    /// Settles an order and wakes whoever waits for that, as soon as it can be read:
-    /// what was decided is durable with products.
-    fn settle(
+    /// Records the stock outcome of an order and wakes its waiting request as soon as
+    /// readers see it; it is durable in products' log. An order that is not pending any
+    /// more stays as it is.
+    fn record_stock_outcome(
         &self,
         tx: &mut Tx<'_>,
         event: &Event,
-        id: Id<kinds::Order>,
-        settlement: Settlement<'_>,
+        id: OrderId,
+        command: OrderCommand,
     ) -> Result<(), Refusal> {
-        match store::settle(tx, &self.log, id, settlement, self.unpaid_expire, event.at) {
-            Ok(Some(order)) => {
-                if self.settling.waits(id) {
-                    let settling = self.settling.clone();
-                    tx.on_visible(move || settling.wake(id, Arc::new(order)));
+        let cause = Cause::new(event.at, Actor::Products);
+        let recorded = tables::find(tx, id)
+            .and_then(|stored| transitions::apply(tx, &self.log, stored, command, &cause));
+        match recorded {
+            Ok(stored) => {
+                if self.stock_outcomes.contains(id) {
+                    let outcomes = self.stock_outcomes.clone();
+                    tx.on_visible(move || outcomes.wake(id, Arc::new(stored)));
                 }
                 Ok(())
             }
-            Ok(None) => Ok(()),
+            Err(Error::Transition(_)) => Ok(()),
             Err(Error::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::Never(format!("{id}: {error}"))),
         }
     }
+}
 
-    fn released(&self, tx: &mut Tx<'_>, id: Id<kinds::Order>) {
-        if self.releasing.waits(id) {
-            let releasing = self.releasing.clone();
-            tx.on_visible(move || releasing.wake(id, ()));
-        }
+/// Handles an event of users.
+pub(crate) fn on_users_event(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
+    if let Some(Fact::UserErased { user_id }) = &event.fact {
+        expiry::schedule_erasure(tx, *user_id)?;
     }
+    Ok(())
 }

@@ -1,98 +1,82 @@
-//! Routes and lists of orders, and what all handlers share.
-//!
-//! `place` places orders, `steps` moves them, `payments` hears of their money.
-
-mod payments;
-mod place;
-mod steps;
+//! The routes of orders and their handlers: extract, use case, respond.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use chassis::json::PathId;
-use chassis::limits::CATCH_UP_TIMEOUT;
+use chassis::idempotency::{IdempotentRequest, Reply, StoredResponse};
+use chassis::json::{self, PathId};
+use chassis::limits::{CATCH_UP_TIMEOUT, HEADER_ID_BYTES_MAX};
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Json, Problem, etag};
+use chassis::{Caller, FieldError, Json, Problem, Staff, etag};
 use mesh::{Following, Log};
-use model::{Id, Money, Time, kinds};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use store::{Read, Store};
+use model::{Id, kinds, now};
+use serde::Deserialize;
+use standardwebhooks::HEADER_WEBHOOK_ID;
+use store::{Read, Store, Tx};
 
-use crate::domain::{Address, Line, Order, Status};
-use crate::signature::Secrets;
-use crate::store::OrderId;
+use crate::domain::{Actor, Cause, OrderCommand, OrderId, OrderStatus};
+use crate::placing::PlaceOrder;
+use crate::signature::WebhookVerifier;
+use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, lists, store as orders};
+use crate::wire::{
+    CancelBody, CommandBody, CommandRequest, DeliverBody, HistoryResponse, OrderResponse, PayBody,
+    PlaceOrderBody, RefundBody, ShipBody, WebhookBody, WebhookResponse,
+};
+use crate::{Error, lists, payments, transitions};
 
-/// What the handlers work with.
+/// How long a cancellation waits for its stock to be released.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// `Retry-After` for the payment provider while no secret is configured.
+const SETUP_RETRY_SECONDS: &str = "600";
+
+/// The state of the handlers.
 #[derive(Clone)]
-pub(crate) struct Orders {
+pub(crate) struct OrdersState {
     pub(crate) store: Store,
     pub(crate) log: Log,
-    /// Who waits for products' word on an order.
-    pub(crate) settling: Waiters<Arc<Order>>,
-    /// Who waits for an order's stock to be free.
-    pub(crate) releasing: Waiters<()>,
+    /// Requests that wait for the stock outcome of an order.
+    pub(crate) stock_outcomes: Waiters<Arc<StoredOrder>>,
+    /// Requests that wait for the release of an order's stock.
+    pub(crate) stock_releases: Waiters<()>,
     pub(crate) products: Following,
-    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) webhook_verifier: Arc<WebhookVerifier>,
 }
 
 /// The routes of this service.
-pub(crate) fn router(orders: Orders) -> Router {
+pub(crate) fn router(state: OrdersState) -> Router {
     Router::new()
-        .route("/v1/orders", get(list).post(place::place))
-        .route("/v1/orders/{id}", get(one))
+        .route("/v1/orders", get(list).post(place))
+        .route("/v1/orders/{id}", get(order))
         .route("/v1/orders/{id}/history", get(history))
-        .route("/v1/orders/{id}/cancel", post(steps::cancel))
-        .route("/v1/orders/{id}/pay", post(steps::pay))
-        .route("/v1/orders/{id}/ship", post(steps::ship))
-        .route("/v1/orders/{id}/deliver", post(steps::deliver))
-        .route("/v1/orders/{id}/refund", post(steps::refund))
-        .route("/v1/payments/webhook", post(payments::webhook))
-        .with_state(orders)
-}
-
-/// An order as it is shown.
-#[derive(Serialize)]
-pub(crate) struct OrderView<'a> {
-    id: OrderId,
-    user_id: Id<kinds::User>,
-    status: Status,
-    items: &'a [Line],
-    total: Money,
-    refunded_total: Money,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shipping_address: Option<&'a Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reserved_until: Option<Time>,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl<'a> OrderView<'a> {
-    pub(crate) fn new(order: &'a Order) -> Self {
-        let unpaid = order.status == Status::Confirmed;
-        Self {
-            id: order.id,
-            user_id: order.user_id,
-            status: order.status,
-            items: &order.lines,
-            total: order.total,
-            refunded_total: order.refunded_total,
-            shipping_address: order.shipping_address.as_ref(),
-            note: order.note.as_deref(),
-            reserved_until: order.reserved_until.filter(|_| unpaid),
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
-    }
+        .route(
+            "/v1/orders/{id}/cancel",
+            post(command::<Caller, Json<CancelBody>>),
+        )
+        .route(
+            "/v1/orders/{id}/pay",
+            post(command::<Staff, Option<Json<PayBody>>>),
+        )
+        .route(
+            "/v1/orders/{id}/ship",
+            post(command::<Staff, Option<Json<ShipBody>>>),
+        )
+        .route(
+            "/v1/orders/{id}/deliver",
+            post(command::<Staff, Option<Json<DeliverBody>>>),
+        )
+        .route(
+            "/v1/orders/{id}/refund",
+            post(command::<Staff, Json<RefundBody>>),
+        )
+        .route("/v1/payments/webhook", post(payment_webhook))
+        .with_state(state)
 }
 
 #[derive(Deserialize)]
@@ -102,73 +86,221 @@ struct Filter {
 }
 
 async fn list(
-    State(orders): State<Orders>,
+    State(state): State<OrdersState>,
     caller: Caller,
     paging: Paging,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Page<serde_json::Value>>, Problem> {
     let status = filter.status.map(|name| {
-        let names = Status::ALL.map(Status::name).join(", ");
+        let names = OrderStatus::ALL.map(OrderStatus::name).join(", ");
         let unknown = || Problem::bad_request(format!("status must be one of {names}"));
-        Status::parse(&name).ok_or_else(unknown)
+        OrderStatus::parse(&name).ok_or_else(unknown)
     });
-    let user = match filter.user_id {
+    let user = match filter.user_id.map(|text| text.parse()) {
         _ if !caller.is_staff() => Some(caller.user_id),
         None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| Problem::bad_request("user_id is not a user's id"))?,
-        ),
+        Some(id) => Some(id.map_err(|_| Problem::bad_request("user_id is not a user's id"))?),
     };
-    let ids = lists::ids(&orders.store, user, status.transpose()?, paging.after()?)?;
+    let ids = lists::ids(&state.store, user, status.transpose()?, paging.after()?)?;
     let rows = ids.map(|id| {
         let id = id?;
-        let order = orders::find(&orders.store, id)?;
-        let view = serde_json::to_value(OrderView::new(&order)).map_err(Problem::internal)?;
-        Ok::<_, Problem>((id, view))
+        let stored = tables::find(&state.store, id)?;
+        let order = serde_json::to_value(OrderResponse::new(&stored.order));
+        Ok::<_, Problem>((id, order.map_err(Problem::internal)?))
     });
     Ok(Json(paging.collect(rows)?))
 }
 
-async fn one(
-    State(orders): State<Orders>,
+async fn order(
+    State(state): State<OrdersState>,
     caller: Caller,
     PathId(id): PathId<kinds::Order>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let order = orders.own(&caller, id).await?;
-    Ok(etag::respond(&headers, &OrderView::new(&order)))
+    let stored = state.find_current_for(&caller, id).await?;
+    Ok(etag::respond(&headers, &OrderResponse::new(&stored.order)))
 }
 
 async fn history(
-    State(orders): State<Orders>,
+    State(state): State<OrdersState>,
     caller: Caller,
     PathId(id): PathId<kinds::Order>,
-) -> Result<Json<serde_json::Value>, Problem> {
-    let order = orders.own(&caller, id).await?;
-    let items = orders::history(&orders.store, &order)?;
-    Ok(Json(json!({ "items": items })))
+) -> Result<Json<HistoryResponse>, Problem> {
+    let stored = state.find_current_for(&caller, id).await?;
+    let changes = tables::history(&state.store, &stored.order)?;
+    Ok(Json(HistoryResponse::new(changes)))
 }
 
-impl Orders {
-    /// The caller's order. A pending one may be settled by what products has in its
-    /// log and this service does not yet have in its store, and somebody may have
-    /// been told so by the process before this one: that is taken in first.
-    async fn own(&self, caller: &Caller, id: OrderId) -> Result<Order, Error> {
-        let order = own(&self.store, caller, id)?;
-        if order.status != Status::Pending || self.products.state().is_caught_up() {
-            return Ok(order);
+async fn place(
+    State(state): State<OrdersState>,
+    caller: Caller,
+    request: IdempotentRequest,
+    Json(body): Json<PlaceOrderBody>,
+) -> Result<Response, Problem> {
+    let guard = request.begin(&caller, &body)?;
+    let content = match body.read() {
+        Ok(content) => content,
+        Err(faults) => {
+            let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
+            return Ok(refused?.into());
         }
-        self.products.catch_up(CATCH_UP_TIMEOUT).await;
-        own(&self.store, caller, id)
+    };
+    let request = PlaceOrder {
+        order_id: Id::new(),
+        user_id: caller.user_id,
+        content,
+        request_id: guard.request_id.clone(),
+        key: guard.key.clone(),
+        at: now(),
+    };
+    Ok(state.place(request).await?.into())
+}
+
+/// The body of a command as axum extracts it: required, or empty by default.
+trait Extracted {
+    type Body: CommandBody;
+    fn into_body(self) -> Self::Body;
+}
+
+impl<T: CommandBody> Extracted for Json<T> {
+    type Body = T;
+    fn into_body(self) -> T {
+        self.0
     }
 }
 
-/// The order, if it is the caller's or the caller runs the shop.
-fn own(from: &impl Read, caller: &Caller, id: OrderId) -> Result<Order, Error> {
-    let order = orders::find(from, id)?;
-    if order.user_id == caller.user_id || caller.is_staff() {
-        Ok(order)
+impl<T: CommandBody + Default> Extracted for Option<Json<T>> {
+    type Body = T;
+    fn into_body(self) -> T {
+        self.map(|Json(body)| body).unwrap_or_default()
+    }
+}
+
+/// Applies the command of a route to the caller's order. A cancellation responds after
+/// products has released the stock, so that the next order can have it.
+async fn command<C, B>(
+    State(state): State<OrdersState>,
+    caller: C,
+    PathId(id): PathId<kinds::Order>,
+    request: IdempotentRequest,
+    body: B,
+) -> Result<Response, Problem>
+where
+    C: FromRequestParts<OrdersState> + Into<Caller>,
+    B: FromRequest<OrdersState> + Extracted,
+{
+    let (caller, body) = (caller.into(), body.into_body());
+    let guard = request.begin(&caller, &body)?;
+    let CommandRequest { command, reason, currency, mut faults } = body.read();
+    if let Some(currency) = currency
+        && state
+            .find_current_for(&caller, id)
+            .await?
+            .order
+            .total
+            .currency
+            != currency
+    {
+        faults.push(FieldError::new(
+            "/amount/currency",
+            "not the order's currency",
+        ));
+    }
+    if !faults.is_empty() {
+        let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
+        return Ok(refused?.into());
+    }
+    // The stock outcome of a pending order comes before the command.
+    state.find_current_for(&caller, id).await?;
+    let release =
+        matches!(command, OrderCommand::Cancel).then(|| state.stock_releases.register(id));
+    let (at, by) = (now(), Actor::User(caller.user_id));
+    let cause = Cause { at, by, reason, trace: Some(guard.request_id.clone()) };
+    let log = state.log.clone();
+    let work = move |tx: &mut Tx<'_>| {
+        let stored = find_for(tx, &caller, id)?;
+        let stored = transitions::apply(tx, &log, stored, command, &cause)?;
+        Ok(StoredResponse::new(
+            StatusCode::OK,
+            &OrderResponse::new(&stored.order),
+        ))
+    };
+    let reply: Reply = guard.once(&state.store, work).await?;
+    if let Some(mut release) = release
+        && reply.answer.is_success()
+        && !reply.replayed
+    {
+        release.wait(RELEASE_TIMEOUT).await;
+    }
+    Ok(reply.into())
+}
+
+/// Receives a message of the payment provider. Every signed and readable one is 200,
+/// whatever its outcome: a repeat would not change it.
+async fn payment_webhook(
+    State(state): State<OrdersState>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<WebhookResponse>, Problem> {
+    if state.webhook_verifier.is_empty() {
+        return Err(not_configured());
+    }
+    let body = json::read_body(request).await?;
+    let id = headers.get(HEADER_WEBHOOK_ID);
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let has_id = (1..=HEADER_ID_BYTES_MAX).contains(&id.len());
+    if !has_id || !state.webhook_verifier.verify(&headers, &body) {
+        return Err(not_signed());
+    }
+    let body: WebhookBody = json::parse(&body)?;
+    let Some(message) = body.read().map_err(Error::Invalid)? else {
+        return Ok(Json(WebhookResponse::IGNORED));
+    };
+    let (log, id) = (state.log, id.to_owned());
+    let receive = move |tx: &mut Tx<'_>| payments::receive(tx, &log, &id, message, now());
+    let outcome = state.store.write(receive).await?;
+    Ok(Json(WebhookResponse::new(outcome)))
+}
+
+fn not_signed() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "webhook-signature",
+        "It is not signed by the payment provider",
+        "webhook-id, webhook-timestamp and webhook-signature must be those of Standard Webhooks, made with one of the shop's secrets within five minutes",
+    )
+}
+
+fn not_configured() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "payments-not-configured",
+        "No payment provider is set up here",
+        "nothing was written; set payments.secrets or payments.secrets_files in konbini.toml, restart, and let the provider try again",
+    )
+    .header(RETRY_AFTER, SETUP_RETRY_SECONDS)
+}
+
+impl OrdersState {
+    /// The caller's order. The stock outcome of a pending one may be in products' log
+    /// and not in this store yet, and a process before this one may have responded from
+    /// it, so that log is caught up with first.
+    async fn find_current_for(&self, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
+        let stored = find_for(&self.store, caller, id)?;
+        let is_pending = stored.order.status == OrderStatus::Pending;
+        if !is_pending || self.products.state().is_caught_up() {
+            return Ok(stored);
+        }
+        self.products.catch_up(CATCH_UP_TIMEOUT).await;
+        find_for(&self.store, caller, id)
+    }
+}
+
+/// The order, if it is the caller's or the caller is staff.
+fn find_for(from: &impl Read, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
+    let stored = tables::find(from, id)?;
+    if stored.order.user_id == caller.user_id || caller.is_staff() {
+        Ok(stored)
     } else {
         Err(Error::NotFound)
     }

@@ -1,45 +1,51 @@
-//! Orders: what was bought, by whom, at which price, and how it went.
+//! Orders: placing, payment, fulfilment and refund.
 //!
-//! **Owns** orders with their lines and history, what the payment provider told, and
-//! its own projection of what products sells, so that it never has to call anyone.
+//! **Owns** orders with their lines and history, the messages of the payment provider,
+//! and a projection of products' listings, so that placing an order calls no other
+//! service.
 //!
 //! **Endpoints:** `POST /v1/orders`, `GET /v1/orders`, `GET /v1/orders/{id}`,
 //! `GET /v1/orders/{id}/history`, `POST /v1/orders/{id}/cancel`, `…/pay`, `…/ship`,
 //! `…/deliver`, `…/refund`, and `POST /v1/payments/webhook`.
 //!
-//! **Writes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
+//! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
 //! `payment.unmatched`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`.
 //!
-//! An order is placed by choreography: one transaction holds the pending order,
-//! `order.placed` and the key it was sent under; products answers with an event;
-//! one transaction settles the order. The request only waits for that.
+//! An order is placed by choreography: one transaction writes the pending order,
+//! `order.placed` and the request's `Idempotency-Key`; products publishes the stock
+//! outcome; one transaction here confirms or rejects the order. The request waits for
+//! that, and nothing else does.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `domain` | the state machine, prices, limits |
-//! | `store` | the tables and what is done to them |
-//! | `lists` | which orders a list shows |
-//! | `payments`, `signature` | what the payment provider told, and whether it was he |
-//! | `answer` | the answer to placing an order, told from the order |
-//! | `waiters` | requests that wait for word of their order |
-//! | `sweep` | what falls due: unpaid orders, people to be forgotten |
+//! | `domain` | the order, its status machine, limits |
+//! | `wire` | request and response bodies |
+//! | `tables` | rows and tables |
+//! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
+//! | `transitions` | the transaction that applies a command to an order |
+//! | `payments`, `signature` | payment webhook: matching, signature verification |
+//! | `lists` | the order ids of a list, from the indexes |
+//! | `waiters` | requests that wait for an event about their order |
+//! | `expiry` | background work: unpaid orders, erasure of users |
 //! | `http`, `follow`, `error` | as in every service |
 
-mod answer;
 mod domain;
 mod error;
+mod expiry;
 mod follow;
 mod http;
 mod lists;
 mod payments;
+mod placing;
 mod signature;
-mod store;
-mod sweep;
+mod tables;
+mod transitions;
 mod waiters;
+mod wire;
 
-pub use error::Error;
+use error::Error;
 
 use std::sync::Arc;
 
@@ -49,28 +55,32 @@ use futures::future::BoxFuture;
 /// Opens the service.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
-        let secrets = signature::Secrets::new(ctx.config.payments.all_secrets()?);
-        let (settling, releasing) = (waiters::Waiters::default(), waiters::Waiters::default());
-        let word_of_products = follow::products(follow::Settling {
+        let secrets = ctx.config.payments.all_secrets()?;
+        let stock_outcomes = waiters::Waiters::default();
+        let stock_releases = waiters::Waiters::default();
+        let follower = follow::ProductsFollower {
             log: ctx.log.clone(),
-            settling: settling.clone(),
-            releasing: releasing.clone(),
+            stock_outcomes: stock_outcomes.clone(),
+            stock_releases: stock_releases.clone(),
             unpaid_expire: ctx.config.orders.unpaid_expire(),
-        });
-        let products = ctx.follow("products", word_of_products).await?;
-        ctx.follow("users", follow::users).await?;
-        let sweep = sweep::run(ctx.store.clone(), ctx.log.clone());
+        };
+        let on_event =
+            move |tx: &mut store::Tx<'_>, event: &mesh::Event| follower.on_event(tx, event);
+        let products = ctx.follow("products", on_event).await?;
+        ctx.follow("users", follow::on_users_event).await?;
+        let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks
-            .spawn(ctx.stop.clone().run_until_cancelled_owned(sweep));
-        let orders = http::Orders {
+            .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
+        let router = http::router(http::OrdersState {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
-            settling,
-            releasing,
+            stock_outcomes,
+            stock_releases,
             products: products.clone(),
-            secrets: Arc::new(secrets),
-        };
-        // Whoever ordered the last piece finds none left, whatever the gateway kept.
-        Ok(ctx.serve(cache_tags::with_applied(http::router(orders), products)))
+            webhook_verifier: Arc::new(signature::WebhookVerifier::new(secrets)),
+        });
+        // A response names the events of products it rests on: after an order for the
+        // last unit, the gateway's cached product is stale.
+        Ok(ctx.serve(cache_tags::with_applied(router, products)))
     })
 }

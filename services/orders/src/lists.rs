@@ -1,36 +1,34 @@
-//! Which orders a list shows, newest first: read from the indexes alone.
+//! The order ids of a list, newest first, read from the indexes alone.
 
 use std::collections::BTreeSet;
 
 use chassis::limits::PAGE_ITEMS;
-use model::{Id, kinds};
 use store::{Key, Read, Span};
 
 use crate::Error;
-use crate::domain::Status;
-use crate::store::{BY_STATUS, BY_STATUS_AND_USER, ORDERS, OrderId};
+use crate::domain::{OrderId, OrderStatus, UserId};
+use crate::tables::{BY_STATUS, BY_STATUS_AND_USER, ORDERS};
 
-/// Ids of orders as a list has them.
 type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;
 
-/// The ids of orders older than `before`, newest first: of a user, in a status, of
-/// everyone.
+/// The ids of the orders older than `before`, newest first: of a user or of all users,
+/// in one status or in any.
 pub(crate) fn ids(
     from: &impl Read,
-    user: Option<Id<kinds::User>>,
-    status: Option<Status>,
+    user: Option<UserId>,
+    status: Option<OrderStatus>,
     before: Option<OrderId>,
 ) -> Result<Ids<'_>, Error> {
     match (user, status) {
         (None, None) => newest(from, ORDERS.all(), before, |id| id),
         (Some(user), Some(status)) => of_user(from, user, status, before),
         (Some(user), None) => {
-            let each = Status::ALL.map(|status| of_user(from, user, status, before));
+            let each = OrderStatus::ALL.map(|status| of_user(from, user, status, before));
             let each = each.into_iter().collect::<Result<Vec<_>, _>>()?;
             let runs = each.into_iter().map(Iterator::peekable).collect();
             Ok(Box::new(Merged { runs, last: None }))
         }
-        (None, Some(Status::Pending)) => pending(from, before),
+        (None, Some(OrderStatus::Pending)) => pending(from, before),
         (None, Some(status)) => {
             let before = before.map(|before| (status, before));
             newest(from, BY_STATUS.prefix(&status), before, |(_, id)| id)
@@ -38,11 +36,11 @@ pub(crate) fn ids(
     }
 }
 
-/// A page of pending orders and one more. They are few and have no index of their
-/// own; while products is away they are many, and only these are held in memory.
+/// A page of pending orders and one more. They are few and have no index of their own.
+/// While products is unavailable they are many, so only a page of them is held in memory.
 fn pending(from: &impl Read, before: Option<OrderId>) -> Result<Ids<'_>, Error> {
     let mut newest = BTreeSet::new();
-    for row in from.scan(BY_STATUS_AND_USER.prefix(&Status::Pending))? {
+    for row in from.scan(BY_STATUS_AND_USER.prefix(&OrderStatus::Pending))? {
         let ((_, _, id), ()) = row?;
         if before.is_none_or(|before| id < before) {
             newest.insert(id);
@@ -56,8 +54,8 @@ fn pending(from: &impl Read, before: Option<OrderId>) -> Result<Ids<'_>, Error> 
 
 fn of_user(
     from: &impl Read,
-    user: Id<kinds::User>,
-    status: Status,
+    user: UserId,
+    status: OrderStatus,
     before: Option<OrderId>,
 ) -> Result<Ids<'_>, Error> {
     let before = before.map(|before| (status, user, before));
@@ -83,8 +81,8 @@ fn newest<'a, K: Key + 'static, V: store::Record + 'static>(
     Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
 }
 
-/// Runs that are newest first, as one. An order that moved while they were begun,
-/// one after the other, is in two of them.
+/// Merge scan of runs that are newest first each. The runs are opened one after the
+/// other, so an order that changes its status meanwhile may be in two of them.
 struct Merged<'a> {
     runs: Vec<std::iter::Peekable<Ids<'a>>>,
     last: Option<OrderId>,

@@ -1,163 +1,147 @@
-//! What the payment provider told, and what it meant for an order.
+//! Messages of the payment provider: matching them to orders, and their effect.
 //!
-//! | table | key → value |
-//! | --- | --- |
-//! | `payments` | the message's id → what it said and what came of it, for good |
-//!
-//! **Invariants:** a message takes effect once, however often and in whatever order
-//! it is delivered. Money is taken for an order only if it is the order's amount and
-//! currency and the order still wants it; all other money is kept on record and told
-//! to staff, and changes no order.
+//! **Invariants:** a message takes effect once, however often and in whatever order it
+//! is delivered. A payment pays an order only if it has the order's amount and currency
+//! and the order is unpaid; every other payment is recorded, published as
+//! `payment.unmatched` for staff, and changes no order.
 
 use mesh::{Draft, Log};
 use model::{Fact, Mismatch, Money, Time};
-use serde::{Deserialize, Serialize};
-use store::{Read, Record, Table, Tx};
+use store::Tx;
 
-use crate::Error;
-use crate::domain::{By, Cause, Change, Order, Status};
-use crate::store::{self as orders, OrderId};
+use crate::domain::{Actor, Cause, Order, OrderCommand, OrderId, OrderStatus, StatusChange};
+use crate::tables::{self, StoredOrder};
+use crate::{Error, transitions};
 
-const PAYMENTS: Table<String, Payment> = Table::new("payments");
+/// Entries of one order's history up to which failed payments are added to it. The rest
+/// are only recorded in the payments' own table.
+const HISTORY_ROWS_MAX: u16 = 100;
 
-/// Failed tries to pay that are written in one order's history; the rest are only
-/// on record here.
-const FAILURES_IN_HISTORY_MAX: u16 = 100;
-
-/// What a message said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Message {
-    pub(crate) succeeded: bool,
-    /// The order it names, if that is an order's id at all.
+/// A message of the payment provider.
+#[derive(Debug, Clone)]
+pub(crate) struct PaymentMessage {
+    pub(crate) result: PaymentResult,
+    /// The order it names; `None` for a text that is no order's id.
     pub(crate) order_id: Option<OrderId>,
     pub(crate) amount: Money,
-    /// The provider's own name for this payment.
+    /// The provider's id of the payment.
     pub(crate) reference: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Payment {
-    at: Time,
-    message: Message,
-    outcome: Outcome,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PaymentResult {
+    Succeeded,
+    Failed,
 }
 
-impl Record for Payment {}
-
-/// What came of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+/// The effect of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PaymentOutcome {
     /// The order is paid.
     Paid,
-    /// The order is pending; it will be paid as soon as it is confirmed.
+    /// The order is pending; it is paid as soon as it is confirmed.
     Awaiting,
-    /// This payment had paid for it already.
+    /// The same payment has paid for the order before.
     Repeated,
-    /// No money came.
+    /// The payment failed.
     Failed,
-    /// The money fits no order.
+    /// The payment pays no order.
     Unmatched(Mismatch),
 }
 
-/// What a payment that succeeded means for the order it names.
-fn outcome(order: Option<&Order>, message: &Message) -> Outcome {
+/// Matches a payment that succeeded to the order it names.
+fn match_payment(order: Option<&Order>, message: &PaymentMessage) -> PaymentOutcome {
     let Some(order) = order else {
-        return Outcome::Unmatched(Mismatch::UnknownOrder);
+        return PaymentOutcome::Unmatched(Mismatch::UnknownOrder);
     };
     if order.payment.as_ref() == Some(&message.reference) {
-        return Outcome::Repeated;
+        return PaymentOutcome::Repeated;
     }
-    let fits = message.amount == order.total;
-    match order.status {
-        Status::Rejected | Status::Cancelled | Status::Refunded => {
-            Outcome::Unmatched(Mismatch::OrderOver)
+    let mismatch = match order.status {
+        OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Refunded => {
+            Mismatch::OrderOver
         }
-        Status::Paid | Status::Shipped | Status::Delivered => {
-            Outcome::Unmatched(Mismatch::AlreadyPaid)
-        }
-        Status::Pending | Status::Confirmed if !fits => Outcome::Unmatched(Mismatch::WrongAmount),
-        Status::Pending if order.payment.is_some() => Outcome::Unmatched(Mismatch::AlreadyPaid),
-        Status::Pending => Outcome::Awaiting,
-        Status::Confirmed => Outcome::Paid,
-    }
+        OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered => Mismatch::AlreadyPaid,
+        _ if message.amount != order.total => Mismatch::WrongAmount,
+        OrderStatus::Pending if order.payment.is_some() => Mismatch::AlreadyPaid,
+        OrderStatus::Pending => return PaymentOutcome::Awaiting,
+        OrderStatus::Confirmed => return PaymentOutcome::Paid,
+    };
+    PaymentOutcome::Unmatched(mismatch)
 }
 
-/// Takes in a message and says what came of it; the same again for one that was
-/// taken in before.
-///
-/// # Errors
-/// When the store cannot be read or written.
+/// Records a message and applies it; the outcome of the first delivery for every later one.
 pub(crate) fn receive(
     tx: &mut Tx<'_>,
     log: &Log,
-    id: &str,
-    message: Message,
+    message_id: &String,
+    message: PaymentMessage,
     at: Time,
-) -> Result<Outcome, Error> {
-    let id = id.to_owned();
-    if let Some(payment) = tx.get(PAYMENTS, &id)? {
-        return Ok(payment.outcome);
+) -> Result<PaymentOutcome, Error> {
+    if let Some(outcome) = tables::payment_outcome(tx, message_id)? {
+        return Ok(outcome);
     }
-    let order = match message.order_id.map(|id| orders::find(tx, id)) {
+    let order = match message.order_id.map(|id| tables::find(tx, id)) {
         None | Some(Err(Error::NotFound)) => None,
         Some(found) => Some(found?),
     };
-    let cause = Cause::new(at, By::Payments).because(&message.reference);
-    let outcome = if message.succeeded {
-        let outcome = outcome(order.as_ref(), &message);
-        apply(tx, log, order, &message, outcome, cause)?;
-        outcome
-    } else {
-        fail(tx, order, cause)?;
-        Outcome::Failed
+    let cause = Cause::new(at, Actor::Payments).because(&message.reference);
+    let outcome = match message.result {
+        PaymentResult::Failed => {
+            record_failure(tx, order, cause)?;
+            PaymentOutcome::Failed
+        }
+        PaymentResult::Succeeded => {
+            let outcome = match_payment(order.as_ref().map(|stored| &stored.order), &message);
+            apply(tx, log, order, &message, outcome, &cause)?;
+            outcome
+        }
     };
-    tx.put(PAYMENTS, &id, &Payment { at, message, outcome })?;
+    tables::insert_payment(tx, message_id, message, outcome, at)?;
     Ok(outcome)
 }
 
 fn apply(
     tx: &mut Tx<'_>,
     log: &Log,
-    order: Option<Order>,
-    message: &Message,
-    outcome: Outcome,
-    cause: Cause,
+    order: Option<StoredOrder>,
+    message: &PaymentMessage,
+    outcome: PaymentOutcome,
+    cause: &Cause,
 ) -> Result<(), Error> {
     match (outcome, order) {
-        (Outcome::Paid, Some(mut order)) => {
-            order.payment = Some(message.reference.clone());
-            orders::change(tx, log, order, cause, Order::pay)?;
+        (PaymentOutcome::Paid, Some(mut stored)) => {
+            stored.order.payment = Some(message.reference.clone());
+            transitions::apply(tx, log, stored, OrderCommand::Pay, cause)?;
         }
-        (Outcome::Awaiting, Some(mut order)) => {
-            order.payment = Some(message.reference.clone());
-            orders::note(tx, &mut order, None)?;
+        (PaymentOutcome::Awaiting, Some(mut stored)) => {
+            stored.order.payment = Some(message.reference.clone());
+            tables::save(tx, &stored)?;
         }
-        (Outcome::Unmatched(reason), order) => {
-            let amount = message.amount;
-            let order_id = order.as_ref().map(|order| order.id);
+        (PaymentOutcome::Unmatched(reason), order) => {
+            let (amount, order_id) = (message.amount, order.map(|stored| stored.order.id));
             let fact = Fact::PaymentUnmatched { order_id, amount, reason };
             let key = order_id.map_or_else(|| message.reference.clone(), |id| id.to_string());
             log.append(tx, Draft { key, fact, at: cause.at, by: None, trace: None })?;
         }
-        (Outcome::Paid | Outcome::Awaiting | Outcome::Repeated | Outcome::Failed, _) => {}
+        _ => {}
     }
     Ok(())
 }
 
-/// Writes a failed try in the order's history. Between being placed and settled an
-/// order has none to write in.
-fn fail(tx: &mut Tx<'_>, order: Option<Order>, cause: Cause) -> Result<(), Error> {
-    let Some(mut order) = order else {
+/// Adds a failed payment to the order's history. A pending order has no history rows:
+/// its stock outcome comes before them.
+fn record_failure(tx: &mut Tx<'_>, order: Option<StoredOrder>, cause: Cause) -> Result<(), Error> {
+    let Some(mut stored) = order else {
         return Ok(());
     };
-    if order.status == Status::Pending || order.changes >= FAILURES_IN_HISTORY_MAX {
+    let status = stored.order.status;
+    if status == OrderStatus::Pending || stored.history_rows >= HISTORY_ROWS_MAX {
         return Ok(());
     }
-    let reason = format!(
-        "payment failed: {}",
-        cause.reason.as_deref().unwrap_or_default()
-    );
-    let change = Change::new(Some(order.status), order.status, cause.because(reason));
-    Ok(orders::note(tx, &mut order, Some(&change))?)
+    let reference = cause.reason.as_deref().unwrap_or_default();
+    let reason = format!("payment failed: {reference}");
+    let change = StatusChange::new(Some(status), status, &cause.because(reason));
+    tables::append_history(tx, &mut stored, &change)?;
+    Ok(tables::save(tx, &stored)?)
 }

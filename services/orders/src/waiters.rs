@@ -1,32 +1,31 @@
-//! Requests that wait, in memory, for word of their order.
+//! Requests that wait in memory for an event about their order.
 //!
-//! Nothing depends on them: an order goes on whether or not anyone waits.
+//! Nothing depends on them: an order proceeds whether or not a request waits for it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::store::OrderId;
+use crate::domain::OrderId;
 
-/// Who waits for which order; as many as requests are in flight.
-pub(crate) struct Waiters<T>(Arc<Mutex<Waiting<T>>>);
+/// The orders that requests in flight wait for.
+pub(crate) struct Waiters<T>(Arc<Mutex<HashMap<OrderId, Slot<T>>>>);
 
-type Waiting<T> = HashMap<OrderId, Word<T>>;
-
-/// The word of one order, and how many wait for it.
-struct Word<T> {
+/// The event of one order, and the number of its waiters.
+struct Slot<T> {
     sender: watch::Sender<Option<T>>,
-    waits: usize,
+    waiters: usize,
 }
 
-/// One wait; forgotten when dropped.
-pub(crate) struct Wait<T> {
+/// One waiting request; deregistered when dropped.
+pub(crate) struct Waiter<T> {
     waiters: Waiters<T>,
     order: OrderId,
-    word: watch::Receiver<Option<T>>,
+    event: watch::Receiver<Option<T>>,
 }
 
 impl<T> Clone for Waiters<T> {
@@ -42,58 +41,47 @@ impl<T> Default for Waiters<T> {
 }
 
 impl<T: Clone> Waiters<T> {
-    /// Waits for word of `order` from now on: from before it can come, so that
-    /// none is missed.
-    pub(crate) fn register(&self, order: OrderId) -> Wait<T> {
-        let mut waiting = self.lock();
-        let word = waiting.entry(order).or_insert_with(|| {
+    /// Registers a waiter. Events before it are not delivered, so it is registered
+    /// before the write that the event answers.
+    pub(crate) fn register(&self, order: OrderId) -> Waiter<T> {
+        let mut slots = self.0.lock();
+        let slot = slots.entry(order).or_insert_with(|| {
             let sender = watch::Sender::new(None);
-            Word { sender, waits: 0 }
+            Slot { sender, waiters: 0 }
         });
-        word.waits += 1;
-        let word = word.sender.subscribe();
-        drop(waiting);
-        Wait { waiters: self.clone(), order, word }
+        slot.waiters += 1;
+        let event = slot.sender.subscribe();
+        Waiter { waiters: self.clone(), order, event }
     }
 
-    /// Passes word of an order to whoever waits for it.
-    pub(crate) fn wake(&self, order: OrderId, word: T) {
-        if let Some(waiting) = self.lock().get(&order) {
-            waiting.sender.send_replace(Some(word));
+    /// Delivers the event of an order to its waiters.
+    pub(crate) fn wake(&self, order: OrderId, event: T) {
+        if let Some(slot) = self.0.lock().get(&order) {
+            slot.sender.send_replace(Some(event));
         }
     }
 
-    /// Whether anyone waits for word of `order`.
-    pub(crate) fn waits(&self, order: OrderId) -> bool {
-        self.lock().contains_key(&order)
+    /// Whether a request waits for the order.
+    pub(crate) fn contains(&self, order: OrderId) -> bool {
+        self.0.lock().contains_key(&order)
     }
 }
 
-impl<T> Waiters<T> {
-    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T: Clone> Waiter<T> {
+    /// The event; `None` after `timeout`.
+    pub(crate) async fn wait(&mut self, timeout: Duration) -> Option<T> {
+        let event = self.event.wait_for(Option::is_some);
+        let event = tokio::time::timeout(timeout, event).await.ok()?;
+        event.ok()?.clone()
     }
 }
 
-impl<T: Clone> Wait<T> {
-    /// The word when it comes, or none after `timeout`.
-    pub(crate) async fn word(&mut self, timeout: Duration) -> Option<T> {
-        let word = self.word.wait_for(Option::is_some);
-        tokio::time::timeout(timeout, word)
-            .await
-            .ok()?
-            .ok()?
-            .clone()
-    }
-}
-
-impl<T> Drop for Wait<T> {
+impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        let mut waiting = self.waiters.lock();
-        if let Entry::Occupied(mut word) = waiting.entry(self.order) {
-            word.get_mut().waits -= 1;
-            if word.get().waits == 0 {
-                word.remove();
+        if let Entry::Occupied(mut slot) = self.waiters.0.lock().entry(self.order) {
+            slot.get_mut().waiters -= 1;
+            if slot.get().waiters == 0 {
+                slot.remove();
             }
         }
     }

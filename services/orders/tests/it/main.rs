@@ -1,8 +1,8 @@
-//! Orders as a client sees it, with products played by its log.
+//! The HTTP interface of orders, with a test double for products.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod payments;
 mod placing;
 mod shop;
-mod steps;
+mod transitions;

@@ -1,4 +1,4 @@
-//! What the payment provider says, rightly and wrongly.
+//! The payment webhook: signatures, matching, repeated and early messages.
 
 use chassis::Config;
 use chassis::config::Secret;
@@ -12,7 +12,7 @@ use crate::shop::{Shop, items, newest};
 
 const OLD: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const NEW: &str = "whsec_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
-const STRANGER: &str = "whsec_CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC";
+const FOREIGN: &str = "whsec_CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC";
 
 async fn deliver(shop: &Shop, secret: &str, id: &str, message: &Value) -> TestResponse {
     let body = message.to_string();
@@ -41,7 +41,7 @@ fn message(kind: &str, path: &str, amount: i64, reference: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn money_takes_effect_once() {
+async fn a_payment_takes_effect_once() {
     let mut config = Config::default();
     config.payments.secrets = vec![Secret::from(OLD), Secret::from(NEW)];
     let shop = Shop::open_with(config).await;
@@ -50,7 +50,7 @@ async fn money_takes_effect_once() {
     let status = async |path: &str| buyer.get(path).await.body["status"].clone();
     let good = message("payment.succeeded", &path, 1000, "pay_1");
 
-    assert_eq!(deliver(&shop, STRANGER, "m1", &good).await.status, 401);
+    assert_eq!(deliver(&shop, FOREIGN, "m1", &good).await.status, 401);
     let failed = message("payment.failed", &path, 1000, "pay_0");
     assert_eq!(
         deliver(&shop, OLD, "m0", &failed).await.body["outcome"],
@@ -75,7 +75,7 @@ async fn money_takes_effect_once() {
     }
     assert_eq!(status(&path).await, "confirmed");
 
-    // The message, again, and the same money under another message's id.
+    // The message, repeated, and the same payment under another message id.
     for id in ["m1", "m1", "m5"] {
         assert_eq!(deliver(&shop, NEW, id, &good).await.status, 200);
         assert_eq!(status(&path).await, "paid");
@@ -85,7 +85,7 @@ async fn money_takes_effect_once() {
         deliver(&shop, NEW, "m6", &twice).await.body["reason"],
         "already_paid"
     );
-    // An id is its first message's own, whatever comes under it later.
+    // A message id keeps the outcome of its first message.
     assert_eq!(
         deliver(&shop, NEW, "m2", &good).await.body["reason"],
         "wrong_amount"
@@ -116,10 +116,10 @@ async fn money_takes_effect_once() {
     shop.orders.finish().await;
 }
 
-/// Money that comes before products answered counts as soon as it did; money for an
-/// order that is off never does.
+/// A payment of a pending order applies at its confirmation; a payment of a cancelled
+/// order never applies.
 #[tokio::test(flavor = "multi_thread")]
-async fn money_comes_early_or_late() {
+async fn early_and_late_payments() {
     let mut config = Config::default();
     config.payments.secrets = vec![Secret::from(NEW)];
     let shop = Shop::open_with(config).await;
@@ -136,7 +136,7 @@ async fn money_comes_early_or_late() {
         deliver(&shop, NEW, "m1", &early).await.body["outcome"],
         "awaiting"
     );
-    shop.hold(&id).await;
+    shop.reserve(&id).await;
     let placed = placing.await.unwrap();
     assert_eq!(
         (placed.status, placed.body["status"].as_str()),

@@ -11,7 +11,7 @@ use crate::shop::{Shop, items};
 async fn placed_confirmed_and_listed() {
     let shop = Shop::open().await;
     let buyer = shop.orders.customer();
-    // Never heard of here before: the projection catches up before it refuses.
+    // The product is not in the projection yet, which catches up before it refuses.
     let lamp = shop.sell(1999, "EUR").await;
     let mut body = items(&[(lamp, 2), (lamp, 1)]);
     body["note"] = "ring twice".into();
@@ -56,7 +56,7 @@ async fn placed_confirmed_and_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_name_what_is_wrong() {
+async fn refusals_name_every_fault() {
     let shop = Shop::open().await;
     let buyer = shop.orders.customer();
     let lamp = shop.sell(100, "EUR").await;
@@ -125,7 +125,7 @@ async fn one_outcome_under_one_key() {
     assert_eq!(replay.headers["idempotency-replayed"], "true");
     assert_eq!(replay.headers["etag"], first.headers["etag"]);
     assert_eq!(send_again("one", items(&[(lamp, 2)])).await.status, 422);
-    // A key is its user's own.
+    // A key is scoped to its user.
     let other = shop.orders.customer();
     let theirs = shop
         .order(&other, items(&[(lamp, 2)]), Some("one"), None)
@@ -141,7 +141,7 @@ async fn one_outcome_under_one_key() {
     let refused = send_again("bad", items(&[(Id::new(), 1)])).await;
     let again = send_again("bad", items(&[(Id::new(), 1)])).await;
     assert_eq!((refused.status, again.status), (422, 422));
-    // Also what is wrong on its face is decided, and what mends it is another request.
+    // An invalid request is decided too, and its correction is another request.
     let invalid = send_again("zero", items(&[(lamp, 0)])).await;
     let again = send_again("zero", items(&[(lamp, 0)])).await;
     assert_eq!((invalid.status, &again.body), (422, &invalid.body));
@@ -158,10 +158,10 @@ async fn one_outcome_under_one_key() {
     shop.orders.finish().await;
 }
 
-/// A twin in flight is told so; 202 is the outcome when products is silent, also
-/// for a retry after a restart, and the order settles all the same.
+/// Without a stock outcome the response is 202, also to a retry after a restart; the
+/// order is confirmed later. A concurrent request under the key is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_order_settles_after_all() {
+async fn a_late_stock_outcome_confirms_the_order() {
     let mut shop = Shop::open().await;
     let buyer = shop.orders.customer();
     let lamp = shop.sell(100, "EUR").await;
@@ -186,10 +186,10 @@ async fn a_slow_order_settles_after_all() {
 
     shop.orders.restart("orders", orders::open).await;
     let buyer = buyer.at(shop.orders.address);
-    shop.hold(slow.body["id"].as_str().unwrap()).await;
-    let settled =
+    shop.reserve(slow.body["id"].as_str().unwrap()).await;
+    let decided =
         || async { buyer.get("/v1/orders?status=pending").await.body["items"] == json!([]) };
-    eventually("the slow order is settled", settled).await;
+    eventually("the slow order is confirmed", decided).await;
     let retry = again(&buyer).await;
     assert_eq!(
         (retry.status, retry.body["status"].as_str()),
@@ -200,7 +200,7 @@ async fn a_slow_order_settles_after_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_stay_where_they_are() {
+async fn pages_are_stable_under_inserts() {
     let shop = Shop::open().await;
     let buyer = shop.orders.customer();
     let lamp = shop.sell(100, "EUR").await;

@@ -1,4 +1,4 @@
-//! A shop in which products is played by its log.
+//! A shop: the orders service, and a test double of products that only publishes events.
 
 use chassis::Config;
 use model::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
@@ -8,7 +8,7 @@ use testkit::{OtherService, Person, TestResponse, TestService, eventually, send}
 
 pub(crate) type ProductId = Id<kinds::Product>;
 
-/// A shop in which products sells lamps and answers when it is told to.
+/// The orders service beside a products that publishes the events of a test.
 pub(crate) struct Shop {
     pub(crate) orders: TestService,
     pub(crate) products: OtherService,
@@ -51,14 +51,14 @@ impl Shop {
         product_id
     }
 
-    pub(crate) async fn hold(&self, order_id: &str) {
+    pub(crate) async fn reserve(&self, order_id: &str) {
         let order_id = order_id.parse().unwrap();
         self.products
             .publish("k", Fact::StockReserved { order_id })
             .await;
     }
 
-    /// An order of one lamp that is confirmed, by its path.
+    /// The path of a confirmed order of one lamp.
     pub(crate) async fn confirmed(&self, buyer: &Person, amount: i64) -> String {
         let lamp = self.sell(amount, "EUR").await;
         let placed = self.order(buyer, items(&[(lamp, 1)]), None, None).await;
@@ -66,25 +66,14 @@ impl Shop {
         placed.headers["location"].to_str().unwrap().to_owned()
     }
 
-    /// Places an order and holds its stock, or what is not short of it.
+    /// Places an order and publishes its stock outcome as soon as it is pending: refused
+    /// if there are shortages.
     pub(crate) async fn order(
         &self,
         buyer: &Person,
         body: Value,
         key: Option<&str>,
-        short: Option<Shortage>,
-    ) -> TestResponse {
-        self.order_short(buyer, body, key, short.into_iter().collect())
-            .await
-    }
-
-    /// Places an order and answers for products as soon as it is pending.
-    pub(crate) async fn order_short(
-        &self,
-        buyer: &Person,
-        body: Value,
-        key: Option<&str>,
-        shortages: Vec<Shortage>,
+        shortages: impl IntoIterator<Item = Shortage>,
     ) -> TestResponse {
         let mut request = buyer.request(Method::POST, "/v1/orders").json(&body);
         if let Some(key) = key {
@@ -96,6 +85,7 @@ impl Shop {
         eventually("the order is pending", pending).await;
         let id = newest(buyer).await.unwrap();
         let order_id = id.parse().unwrap();
+        let shortages: Vec<_> = shortages.into_iter().collect();
         let fact = if shortages.is_empty() {
             Fact::StockReserved { order_id }
         } else {

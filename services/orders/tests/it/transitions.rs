@@ -1,4 +1,4 @@
-//! Moving orders, and what happens to them by itself.
+//! Commands to orders, expiry and erasure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::shop::{Shop, items, newest};
 
-async fn step(who: &Person, path: &str, key: Option<&str>, body: Option<Value>) -> TestResponse {
+async fn command(who: &Person, path: &str, key: Option<&str>, body: Option<Value>) -> TestResponse {
     let mut request = who.request(Method::POST, path);
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
@@ -22,51 +22,53 @@ async fn step(who: &Person, path: &str, key: Option<&str>, body: Option<Value>) 
     send(request).await
 }
 
-/// From the shelf to the door and the money back, each step once and told.
+/// Every transition of a delivered and refunded order, with its history.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_life() {
+async fn from_paid_to_refunded() {
     let shop = Shop::open().await;
     let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
     let path = shop.confirmed(&buyer, 1000).await;
-    let to = |step: &str| format!("{path}/{step}");
+    let to = |name: &str| format!("{path}/{name}");
 
-    assert_eq!(step(&buyer, &to("pay"), None, None).await.status, 403);
-    let early = step(&staff, &to("ship"), None, None).await;
+    assert_eq!(command(&buyer, &to("pay"), None, None).await.status, 403);
+    let early = command(&staff, &to("ship"), None, None).await;
     assert_eq!((early.status, early.problem()), (409, "order-state"));
     assert_eq!(early.body["order_status"], "confirmed");
 
-    // Twice under one key is once, byte for byte, also after it went on.
-    let paid = step(&staff, &to("pay"), Some("p"), None).await;
+    // A repeat gets the same bytes, also after later transitions.
+    let paid = command(&staff, &to("pay"), Some("p"), None).await;
     assert_eq!(
         (paid.status, paid.body["status"].as_str()),
         (200, Some("paid"))
     );
-    assert_eq!(step(&staff, &to("pay"), None, None).await.status, 409);
+    assert_eq!(command(&staff, &to("pay"), None, None).await.status, 409);
     let shipped = json!({ "carrier": "Yamato", "tracking": "123" });
     assert_eq!(
-        step(&staff, &to("ship"), None, Some(shipped)).await.status,
+        command(&staff, &to("ship"), None, Some(shipped))
+            .await
+            .status,
         200
     );
-    let again = step(&staff, &to("pay"), Some("p"), None).await;
+    let again = command(&staff, &to("pay"), Some("p"), None).await;
     assert_eq!((again.status, &again.body), (200, &paid.body));
     assert_eq!(again.headers["idempotency-replayed"], "true");
-    // A refusal that was decided stays decided.
+    // A decided refusal is repeated too.
     let late = json!({ "reason": "changed my mind" });
-    let refused = step(&buyer, &to("cancel"), Some("c"), Some(late.clone())).await;
+    let refused = command(&buyer, &to("cancel"), Some("c"), Some(late.clone())).await;
     assert_eq!(refused.status, 409);
-    let refused_again = step(&buyer, &to("cancel"), Some("c"), Some(late)).await;
+    let refused_again = command(&buyer, &to("cancel"), Some("c"), Some(late)).await;
     assert_eq!(refused_again.body, refused.body);
 
-    let steps = [
+    let commands = [
         ("deliver", None),
         ("refund", Some(json!({ "reason": "broken" }))),
     ];
-    for (name, body) in steps {
-        let taken = step(&staff, &to(name), None, body).await;
-        assert_eq!(taken.status, 200, "{name}");
+    for (name, body) in commands {
+        let applied = command(&staff, &to(name), None, body).await;
+        assert_eq!(applied.status, 200, "{name}");
     }
     let history = buyer.get(&to("history")).await.body;
-    let told = |line: &Value| {
+    let to_and_by = |line: &Value| {
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
         (text("to"), text("by"))
     };
@@ -74,7 +76,7 @@ async fn a_whole_life() {
         .as_array()
         .unwrap()
         .iter()
-        .map(told)
+        .map(to_and_by)
         .collect();
     let (buyer_id, staff_id) = (buyer.user_id().to_string(), staff.user_id().to_string());
     let by = |to: &str, who: &str| (to.to_owned(), who.to_owned());
@@ -100,36 +102,36 @@ async fn a_whole_life() {
     shop.orders.finish().await;
 }
 
-/// Parts add up, and never pass the total.
+/// Refunds add up to at most the total.
 #[tokio::test(flavor = "multi_thread")]
-async fn money_goes_back_once() {
+async fn refunds_never_exceed_the_total() {
     let shop = Shop::open().await;
     let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
     let path = shop.confirmed(&buyer, 1000).await;
-    let to = |step: &str| format!("{path}/{step}");
+    let to = |name: &str| format!("{path}/{name}");
     for name in ["pay", "ship"] {
         assert_eq!(
-            step(&staff, &to(name), None, None).await.status,
+            command(&staff, &to(name), None, None).await.status,
             200,
             "{name}"
         );
     }
     let part = json!({ "amount": 300, "reason": "a scratch" });
-    let part = step(&staff, &to("refund"), Some("r"), Some(part)).await;
+    let part = command(&staff, &to("refund"), Some("r"), Some(part)).await;
     assert_eq!(
         (part.status, &part.body["refunded_total"]["amount"]),
         (200, &json!(300))
     );
     assert_eq!(part.body["status"], "shipped");
     assert_eq!(
-        step(&staff, &to("deliver"), None, None).await.body["status"],
+        command(&staff, &to("deliver"), None, None).await.body["status"],
         "delivered"
     );
     let much = json!({ "amount": { "amount": 701, "currency": "EUR" }, "reason": "x" });
-    let much = step(&staff, &to("refund"), None, Some(much)).await;
+    let much = command(&staff, &to("refund"), None, Some(much)).await;
     assert_eq!((much.status, much.problem()), (409, "refund-too-large"));
     let wrong = json!({ "amount": { "amount": 0, "currency": "USD" } });
-    let wrong = step(&staff, &to("refund"), None, Some(wrong)).await;
+    let wrong = command(&staff, &to("refund"), None, Some(wrong)).await;
     assert_eq!(
         wrong.body["errors"].as_array().unwrap().len(),
         3,
@@ -137,7 +139,7 @@ async fn money_goes_back_once() {
         wrong.body
     );
     let rest = json!({ "reason": "all of it" });
-    let rest = step(&staff, &to("refund"), None, Some(rest)).await;
+    let rest = command(&staff, &to("refund"), None, Some(rest)).await;
     assert_eq!(rest.body["status"], "refunded");
     assert_eq!(rest.body["refunded_total"], rest.body["total"]);
 
@@ -148,29 +150,29 @@ async fn money_goes_back_once() {
     shop.orders.finish().await;
 }
 
-/// The answer to a cancellation waits for the stock; a late reservation changes
-/// nothing; a stranger cannot.
+/// A cancellation responds after the release of the stock; a late reservation changes
+/// nothing; another customer cannot cancel.
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_once_the_stock_is_back() {
+async fn a_cancellation_waits_for_the_release() {
     let shop = Shop::open().await;
     let buyer = shop.orders.customer();
     let path = shop.confirmed(&buyer, 1000).await;
     let cancel = format!("{path}/cancel");
     let why = || Some(json!({ "reason": "too late" }));
     assert_eq!(
-        step(&shop.orders.customer(), &cancel, None, why())
+        command(&shop.orders.customer(), &cancel, None, why())
             .await
             .status,
         404
     );
     assert_eq!(
-        step(&buyer, &cancel, None, Some(json!({}))).await.status,
+        command(&buyer, &cancel, None, Some(json!({}))).await.status,
         422
     );
     let asked = Instant::now();
     let cancelling = {
         let (buyer, cancel) = (buyer.clone(), cancel.clone());
-        tokio::spawn(async move { step(&buyer, &cancel, None, why()).await })
+        tokio::spawn(async move { command(&buyer, &cancel, None, why()).await })
     };
     let is_cancelled = || async { buyer.get(&path).await.body["status"] == "cancelled" };
     eventually("it is cancelled", is_cancelled).await;
@@ -186,10 +188,10 @@ async fn cancelled_once_the_stock_is_back() {
     );
     assert!(
         asked.elapsed() < Duration::from_secs(2),
-        "it did not wait for nothing"
+        "it responded before the timeout"
     );
 
-    // A pending one: its placing is answered by what became of it.
+    // A pending order: its placing responds with the cancellation.
     let lamp = shop.sell(5, "EUR").await;
     let placing = {
         let request = buyer
@@ -203,13 +205,13 @@ async fn cancelled_once_the_stock_is_back() {
     let path = format!("/v1/orders/{id}");
     let cancelling = {
         let (buyer, path) = (buyer.clone(), format!("{path}/cancel"));
-        tokio::spawn(async move { step(&buyer, &path, None, why()).await })
+        tokio::spawn(async move { command(&buyer, &path, None, why()).await })
     };
     eventually("it is cancelled", || async {
         buyer.get(&path).await.body["status"] == "cancelled"
     })
     .await;
-    shop.hold(&id).await;
+    shop.reserve(&id).await;
     let order_id = id.parse().unwrap();
     shop.products
         .publish("k", Fact::StockReleased { order_id })
@@ -226,7 +228,7 @@ async fn cancelled_once_the_stock_is_back() {
     shop.orders.finish().await;
 }
 
-/// Nobody paid: the order is called off, also if its time came while nobody ran.
+/// An unpaid order is cancelled at its expiry, also if that passed before it was confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn unpaid_orders_expire() {
     let mut config = Config::default();
@@ -244,7 +246,7 @@ async fn unpaid_orders_expire() {
         (newest(&buyer).await.unwrap(), placing)
     };
     let (kept, placing) = place().await;
-    shop.hold(&kept).await;
+    shop.reserve(&kept).await;
     let answer = placing.await.unwrap();
     assert!(
         answer.body["reserved_until"].is_string(),
@@ -252,15 +254,15 @@ async fn unpaid_orders_expire() {
         answer.body
     );
 
-    let (lost, placing) = place().await;
-    let fact = Fact::StockReserved { order_id: lost.parse().unwrap() };
+    let (unpaid, placing) = place().await;
+    let fact = Fact::StockReserved { order_id: unpaid.parse().unwrap() };
     shop.products
         .publish_at("k", fact, Time(now().0 - 61 * 60 * 1000))
         .await;
     assert_eq!(placing.await.unwrap().body["status"], "confirmed");
-    let path = format!("/v1/orders/{lost}");
-    let gone = || async { buyer.get(&path).await.body["status"] == "cancelled" };
-    eventually("the unpaid order is cancelled", gone).await;
+    let path = format!("/v1/orders/{unpaid}");
+    let cancelled = || async { buyer.get(&path).await.body["status"] == "cancelled" };
+    eventually("the unpaid order is cancelled", cancelled).await;
     let history = buyer.get(&format!("{path}/history")).await.body;
     assert_eq!(history["items"][2]["by"], "expiry");
     let kept = buyer.get(&format!("/v1/orders/{kept}")).await;
@@ -269,10 +271,10 @@ async fn unpaid_orders_expire() {
     shop.orders.finish().await;
 }
 
-/// A person is forgotten: what their orders say of them goes, the books stay. Also
-/// in the largest order there can be.
+/// Erasure of a user removes address and note from their orders and keeps the lines,
+/// also in the largest possible order.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_largest_order_of_somebody_forgotten() {
+async fn erasure_of_the_largest_order() {
     let shop = Shop::open().await;
     let buyer = shop.orders.customer();
     let mut wanted = Vec::new();
@@ -299,9 +301,7 @@ async fn the_largest_order_of_somebody_forgotten() {
             requested: *requested,
             available: i64::MAX,
         });
-    let short = shop
-        .order_short(&buyer, body, None, shortages.collect())
-        .await;
+    let short = shop.order(&buyer, body, None, shortages).await;
     assert_eq!(
         (short.status, short.body["items"].as_array().unwrap().len()),
         (409, 100)
@@ -315,11 +315,11 @@ async fn the_largest_order_of_somebody_forgotten() {
     let fact = Fact::UserErased { user_id: buyer.user_id() };
     users.publish("k", fact).await;
     let staff = shop.orders.staff();
-    let forgotten = || async {
+    let erased = || async {
         let order = staff.get(&path).await.body;
         order.get("note").is_none() && order.get("shipping_address").is_none()
     };
-    eventually("the order says nothing of its buyer", forgotten).await;
+    eventually("address and note are erased", erased).await;
     assert_eq!(staff.get(&path).await.body["items"], read["items"]);
     shop.orders.finish().await;
 }

@@ -1,0 +1,186 @@
+//! Random sequences of commands, compared with a model that has the contract's table
+//! and nothing else.
+
+use model::{Fact, Id, Money, Shortage, Time};
+use proptest::prelude::*;
+
+use super::*;
+
+/// The contract's table: from, command, to. Every other pair is refused.
+const TABLE: &[(&str, &str, &str)] = &[
+    ("pending", "confirm", "confirmed"),
+    ("pending", "reject", "rejected"),
+    ("pending", "cancel", "cancelled"),
+    ("confirmed", "pay", "paid"),
+    ("confirmed", "cancel", "cancelled"),
+    ("paid", "ship", "shipped"),
+    ("paid", "cancel", "cancelled"),
+    ("shipped", "deliver", "delivered"),
+    ("paid", "refund a part", "paid"),
+    ("shipped", "refund a part", "shipped"),
+    ("delivered", "refund a part", "delivered"),
+    ("paid", "refund the rest", "refunded"),
+    ("shipped", "refund the rest", "refunded"),
+    ("delivered", "refund the rest", "refunded"),
+];
+
+fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
+    let shortage = Shortage { product_id: Id::new(), requested: 1, available: 0 };
+    let command = prop_oneof![
+        2 => Just(OrderCommand::Confirm { reserved_until: None }),
+        1 => Just(OrderCommand::Reject { shortages: vec![shortage] }),
+        3 => Just(OrderCommand::Pay),
+        2 => Just(OrderCommand::Ship { carrier: None, tracking: None }),
+        2 => Just(OrderCommand::Deliver),
+        1 => Just(OrderCommand::Cancel),
+        1 => Just(OrderCommand::Refund { amount: None }),
+        4 => (1..700_i64).prop_map(|amount| OrderCommand::Refund { amount: Some(amount) }),
+    ];
+    prop::collection::vec(command, 1..16)
+}
+
+/// A pending order of one lamp.
+pub(crate) fn order(total: i64) -> Order {
+    let total = Money { amount: total, currency: "EUR".parse().unwrap() };
+    let line = Line {
+        product_id: "prod_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        sku: "LAMP".into(),
+        title: "Desk lamp".into(),
+        quantity: 1,
+        unit_price: total,
+        line_total: total,
+    };
+    Order {
+        id: "order_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        status: OrderStatus::Pending,
+        lines: vec![line],
+        total,
+        refunded_total: Money::zero(total.currency),
+        shipping_address: None,
+        note: None,
+        request_id: "r".into(),
+        stock_outcome_at: None,
+        shortages: Vec::new(),
+        reserved_until: None,
+        payment: None,
+        created_at: Time(1),
+        updated_at: Time(1),
+    }
+}
+
+/// The model: a status, and the money of the customer's that the shop has.
+struct Model {
+    status: &'static str,
+    total: i64,
+    paid: i64,
+    kept: i64,
+}
+
+impl Model {
+    /// Applies a command; `false` if it is refused.
+    fn apply(&mut self, command: &OrderCommand) -> bool {
+        let name = match command {
+            OrderCommand::Confirm { .. } => "confirm",
+            OrderCommand::Reject { .. } => "reject",
+            OrderCommand::Pay => "pay",
+            OrderCommand::Ship { .. } => "ship",
+            OrderCommand::Deliver => "deliver",
+            OrderCommand::Cancel => "cancel",
+            OrderCommand::Refund { amount: Some(amount) } if *amount < self.kept => "refund a part",
+            OrderCommand::Refund { .. } => "refund the rest",
+        };
+        let row = TABLE
+            .iter()
+            .find(|(from, by, _)| (*from, *by) == (self.status, name));
+        let (Some((_, _, to)), true) = (row, self.covers(command)) else {
+            return false;
+        };
+        self.status = to;
+        match command {
+            OrderCommand::Pay => (self.paid, self.kept) = (self.total, self.total),
+            OrderCommand::Refund { amount: Some(amount) } => self.kept -= amount,
+            OrderCommand::Refund { amount: None } | OrderCommand::Cancel => self.kept = 0,
+            _ => {}
+        }
+        true
+    }
+
+    /// Whether the kept money is enough.
+    fn covers(&self, command: &OrderCommand) -> bool {
+        !matches!(command, OrderCommand::Refund { amount: Some(amount) } if *amount > self.kept)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn money_and_history_match_the_model(total in 0..2_000_i64, commands in commands()) {
+        let mut order = order(total);
+        let mut model = Model { status: "pending", total, paid: 0, kept: 0 };
+        let mut changes: Vec<StatusChange> = Vec::new();
+        let (mut refunded, mut first_outcome) = (0, None);
+        for (at, command) in (2_i64..).zip(&commands) {
+            let before = order.clone();
+            let cause = Cause::new(Time(at), Actor::User(order.user_id)).because("why");
+            let applied = order.apply(command.clone(), &cause);
+            let expected = model.apply(command);
+            prop_assert_eq!(applied.is_ok(), expected, "{:?} {:?}", before.status, command);
+            prop_assert_eq!(order.status.name(), model.status);
+            let Ok(applied) = applied else {
+                // A refused command changes nothing.
+                prop_assert_eq!(&order, &before);
+                continue;
+            };
+            refunded += match applied.fact {
+                Fact::OrderRefunded { amount, in_full, .. } => {
+                    prop_assert_eq!(in_full, order.status == OrderStatus::Refunded);
+                    amount.amount
+                }
+                Fact::OrderCancelled { refunded, .. } => refunded.map_or(0, |money| money.amount),
+                _ => 0,
+            };
+            prop_assert_eq!(order.updated_at, Time(at));
+            if !matches!(command, OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }) {
+                changes.push(applied.change);
+            }
+            // No later command changes the order at its stock outcome.
+            let outcome = order.at_stock_outcome();
+            if first_outcome.is_none() {
+                first_outcome.clone_from(&outcome);
+            }
+            prop_assert_eq!(&outcome, &first_outcome);
+        }
+        prop_assert_eq!(order.refunded_total.amount, refunded);
+        prop_assert_eq!(model.paid, refunded + model.kept);
+        prop_assert!(refunded <= total);
+
+        let history: Vec<_> = order.first_changes().into_iter().chain(changes).collect();
+        prop_assert_eq!(history[0].from, None);
+        for pair in history.windows(2) {
+            prop_assert_eq!(pair[1].from, Some(pair[0].to));
+            prop_assert!(pair[0].at < pair[1].at);
+        }
+        prop_assert_eq!(history.last().unwrap().to, order.status);
+    }
+}
+
+#[test]
+fn refusals_name_the_status() {
+    let mut order = order(100);
+    let cause = Cause::new(Time(2), Actor::Payments);
+    let confirm = OrderCommand::Confirm { reserved_until: None };
+    order.apply(confirm, &cause).unwrap();
+    order.apply(OrderCommand::Pay, &cause).unwrap();
+    let again = order.apply(OrderCommand::Pay, &cause).unwrap_err();
+    let (status, transition) = (OrderStatus::Paid, Transition::Pay);
+    assert_eq!(again, TransitionError::Forbidden { status, transition });
+    assert_eq!(again.to_string(), "the order is paid; it cannot be paid");
+    let refund = OrderCommand::Refund { amount: Some(101) };
+    let too_large = order.apply(refund, &cause).unwrap_err();
+    assert_eq!(
+        too_large.to_string(),
+        "at most 100 EUR can still be refunded"
+    );
+}

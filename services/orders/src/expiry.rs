@@ -1,0 +1,105 @@
+//! Background work: cancels unpaid orders whose reservation expired, and erases the
+//! personal data of erased users from their orders.
+//!
+//! One task looks at the first row of two tables once a second. The work is stored, so a
+//! restart loses none; a batch is one short transaction.
+
+use std::time::Duration;
+
+use mesh::Log;
+use model::{Time, now};
+use store::{Read, Store, Tx};
+
+use crate::domain::{Actor, Cause, OrderCommand, OrderId, OrderStatus, UserId};
+use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
+use crate::{Error, lists, transitions};
+
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Orders of one batch.
+const BATCH_ORDERS_MAX: usize = 50;
+
+/// Schedules the erasure of a user's personal data from their orders.
+pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), store::Error> {
+    tx.put(ERASURES, &user, &ErasureRow::default())
+}
+
+/// Works until dropped.
+pub(crate) async fn run(store: Store, log: Log) {
+    loop {
+        match run_batch(&store, &log).await {
+            Ok(Batch::Done) => {}
+            Ok(Batch::Empty) => tokio::time::sleep(POLL_INTERVAL).await,
+            Err(error) => {
+                tracing::warn!(%error, "expiry of orders failed; retrying");
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        }
+    }
+}
+
+enum Batch {
+    /// There may be more to do.
+    Done,
+    Empty,
+}
+
+/// Does one batch. The tables are looked at outside the writer.
+async fn run_batch(store: &Store, log: &Log) -> Result<Batch, Error> {
+    if !expired(store, now())?.is_empty() {
+        let log = log.clone();
+        let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &log, now());
+        store.write_when_free(cancel).await?;
+        return Ok(Batch::Done);
+    }
+    if store.scan(ERASURES.all())?.next().is_some() {
+        store.write_when_free(erase_batch).await?;
+        return Ok(Batch::Done);
+    }
+    Ok(Batch::Empty)
+}
+
+/// The unpaid orders whose reservation has expired, oldest expiry first.
+fn expired(from: &impl Read, now: Time) -> Result<Vec<(Time, OrderId)>, store::Error> {
+    from.scan(UNPAID.all())?
+        .take(BATCH_ORDERS_MAX)
+        .map(|row| row.map(|(key, ())| key))
+        .take_while(|row| !matches!(row, Ok((until, _)) if *until > now))
+        .collect()
+}
+
+fn cancel_expired(tx: &mut Tx<'_>, log: &Log, now: Time) -> Result<(), Error> {
+    for (until, id) in expired(tx, now)? {
+        let stored = tables::find(tx, id)?;
+        if stored.order.status == OrderStatus::Confirmed {
+            let cause = Cause::new(now, Actor::Expiry).because("not paid in time");
+            transitions::apply(tx, log, stored, OrderCommand::Cancel, &cause)?;
+        } else {
+            tx.delete(UNPAID, &(until, id))?;
+        }
+    }
+    Ok(())
+}
+
+/// Erases the addresses and notes of a batch of one user's orders. Prices, products and
+/// payments are accounting records and stay.
+fn erase_batch(tx: &mut Tx<'_>) -> Result<(), Error> {
+    let Some(first) = tx.scan(ERASURES.all())?.next() else {
+        return Ok(());
+    };
+    let (user, ErasureRow { before }) = first?;
+    let ids = lists::ids(tx, Some(user), None, before)?;
+    let ids: Vec<_> = ids.take(BATCH_ORDERS_MAX).collect::<Result<_, _>>()?;
+    for id in &ids {
+        let mut stored = tables::find(tx, *id)?;
+        stored.order.shipping_address = None;
+        stored.order.note = None;
+        tables::save(tx, &stored)?;
+    }
+    match ids.last() {
+        Some(last) if ids.len() == BATCH_ORDERS_MAX => {
+            tx.put(ERASURES, &user, &ErasureRow { before: Some(*last) })?;
+        }
+        _ => tx.delete(ERASURES, &user)?,
+    }
+    Ok(())
+}

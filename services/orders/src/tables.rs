@@ -1,0 +1,188 @@
+//! The tables of orders: their rows, and reading and writing them.
+//!
+//! | table | key → value |
+//! | --- | --- |
+//! | `orders` | order → the order, without the lines and history below |
+//! | `order_lines` | order, part → the lines that do not fit into the order's row |
+//! | `order_history` | order, number → a status change, from the third on |
+//! | `orders_by_status_and_user` | status, user, order: every order |
+//! | `orders_by_status` | status, order: every order that is not pending |
+//! | `orders_unpaid` | reserved until, order: the confirmed orders that can expire |
+//! | `listings` | product → its listing: a projection of products' events |
+//! | `payments` | message id → the provider's message and its outcome; never deleted |
+//! | `erasures` | user → the progress of the erasure of their orders |
+//!
+//! The number of rows is what an order costs, so an order of usual size is placed with
+//! four (the order, its user's index, `order.placed`, the idempotency key) and confirmed
+//! with five. The first two history entries are derived from the order. A pending order
+//! has one index row: it is pending for milliseconds, so all of them are few.
+//!
+//! **Invariant:** an order's row and its indexes change in one transaction, in
+//! [`insert`] and [`update`] only. Every list reads an index of exactly its orders.
+
+mod rows;
+
+use mesh::{Draft, Log};
+use model::{Fact, Id, Listing, Time, kinds};
+use store::{Read, Table, Tx};
+
+pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
+use self::rows::{
+    LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, ROW_LINES_BYTES_MAX,
+    StatusChangeRow, fitting,
+};
+use crate::Error;
+use crate::domain::{Actor, Cause, Line, Order, OrderId, OrderStatus, StatusChange, UserId};
+use crate::payments::{PaymentMessage, PaymentOutcome};
+
+pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
+const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
+const HISTORY: Table<(OrderId, u16), StatusChangeRow> = Table::new("order_history");
+pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
+    Table::new("orders_by_status_and_user");
+pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
+pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
+const LISTINGS: Table<Id<kinds::Product>, ListingRow> = Table::new("listings");
+const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
+pub(crate) const ERASURES: Table<UserId, ErasureRow> = Table::new("erasures");
+
+/// The listing of a product; `None` for one that is deleted or not known yet.
+pub(crate) fn listing(
+    from: &impl Read,
+    id: Id<kinds::Product>,
+) -> Result<Option<Listing>, store::Error> {
+    Ok(from.get(LISTINGS, &id)?.map(|row| row.listing))
+}
+
+pub(crate) fn put_listing(tx: &mut Tx<'_>, listing: &Listing) -> Result<(), store::Error> {
+    let row = ListingRow { listing: listing.clone() };
+    tx.put(LISTINGS, &listing.product_id, &row)
+}
+
+pub(crate) fn delete_listing(tx: &mut Tx<'_>, id: Id<kinds::Product>) -> Result<(), store::Error> {
+    tx.delete(LISTINGS, &id)
+}
+
+/// An order with all its lines.
+pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> {
+    let mut stored = StoredOrder::from(from.get(ORDERS, &id)?.ok_or(Error::NotFound)?);
+    if stored.line_parts > 0 {
+        for row in from.scan(LINES.prefix(&id))? {
+            let lines = row?.1.lines.into_iter().map(Line::from);
+            stored.order.lines.extend(lines);
+        }
+    }
+    Ok(stored)
+}
+
+/// The history of an order, oldest entry first.
+pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChange>, Error> {
+    let mut changes = order.first_changes();
+    for row in from.scan(HISTORY.prefix(&order.id))? {
+        changes.push(row?.1.into());
+    }
+    Ok(changes)
+}
+
+/// Writes a new order.
+pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store::Error> {
+    let mut line_parts = 0;
+    let mut rest = &order.lines[fitting(&order.lines, ROW_LINES_BYTES_MAX)..];
+    while !rest.is_empty() {
+        let (part, later) = rest.split_at(fitting(rest, PART_LINES_BYTES_MAX).max(1));
+        let row = LinesRow { lines: part.iter().map(LineRow::from).collect() };
+        tx.put(LINES, &(order.id, line_parts), &row)?;
+        line_parts += 1;
+        rest = later;
+    }
+    let stored = StoredOrder { order, accepted: false, line_parts, history_rows: 0 };
+    save(tx, &stored)?;
+    index(tx, &stored.order)?;
+    Ok(stored)
+}
+
+/// Writes an order whose status was `before`, and moves it between the indexes.
+pub(crate) fn update(
+    tx: &mut Tx<'_>,
+    stored: &StoredOrder,
+    before: OrderStatus,
+) -> Result<(), store::Error> {
+    save(tx, stored)?;
+    let order = &stored.order;
+    if before == order.status {
+        return Ok(());
+    }
+    tx.delete(BY_STATUS_AND_USER, &(before, order.user_id, order.id))?;
+    if before != OrderStatus::Pending {
+        tx.delete(BY_STATUS, &(before, order.id))?;
+    }
+    if let (OrderStatus::Confirmed, Some(until)) = (before, order.reserved_until) {
+        tx.delete(UNPAID, &(until, order.id))?;
+    }
+    index(tx, order)
+}
+
+/// Writes an order whose status is unchanged.
+pub(crate) fn save(tx: &mut Tx<'_>, stored: &StoredOrder) -> Result<(), store::Error> {
+    tx.put(ORDERS, &stored.order.id, &stored.to_row())
+}
+
+fn index(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+    let Order { status, user_id, id, .. } = *order;
+    tx.put(BY_STATUS_AND_USER, &(status, user_id, id), &())?;
+    if status != OrderStatus::Pending {
+        tx.put(BY_STATUS, &(status, id), &())?;
+    }
+    match order.reserved_until {
+        Some(until) if status == OrderStatus::Confirmed => tx.put(UNPAID, &(until, id), &()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes an entry of the order's history. The order itself has to be written after it.
+pub(crate) fn append_history(
+    tx: &mut Tx<'_>,
+    stored: &mut StoredOrder,
+    change: &StatusChange,
+) -> Result<(), store::Error> {
+    let key = (stored.order.id, stored.history_rows);
+    tx.put(HISTORY, &key, &StatusChangeRow::from(change))?;
+    stored.history_rows = stored.history_rows.saturating_add(1);
+    Ok(())
+}
+
+/// Appends an event about an order to the log.
+pub(crate) fn append_event(
+    tx: &mut Tx<'_>,
+    log: &Log,
+    order: &Order,
+    fact: Fact,
+    cause: &Cause,
+) -> Result<(), store::Error> {
+    let by = match cause.by {
+        Actor::User(id) => Some(id.to_string()),
+        Actor::Products | Actor::Expiry | Actor::Payments => None,
+    };
+    let trace = Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone());
+    let draft = Draft { key: order.id.to_string(), fact, at: cause.at, by, trace };
+    log.append(tx, draft).map(|_| ())
+}
+
+/// The outcome of the provider's message of this id, if it was received before.
+pub(crate) fn payment_outcome(
+    from: &impl Read,
+    message_id: &String,
+) -> Result<Option<PaymentOutcome>, store::Error> {
+    Ok(from.get(PAYMENTS, message_id)?.map(|row| row.outcome))
+}
+
+pub(crate) fn insert_payment(
+    tx: &mut Tx<'_>,
+    message_id: &String,
+    message: PaymentMessage,
+    outcome: PaymentOutcome,
+    at: Time,
+) -> Result<(), store::Error> {
+    let row = PaymentRow::new(at, message, outcome);
+    tx.put(PAYMENTS, message_id, &row)
+}

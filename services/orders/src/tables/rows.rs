@@ -1,0 +1,276 @@
+//! The rows of the tables and their codecs.
+//!
+//! The field names and variant names are part of the stored format (MessagePack by
+//! name): a renamed one needs `#[serde(rename)]`.
+
+#[cfg(test)]
+mod tests;
+
+use model::{Id, Listing, Mismatch, Money, Shortage, Time, kinds};
+use serde::{Deserialize, Serialize};
+use store::Record;
+
+use crate::domain::{Address, Line, Order, OrderId, OrderStatus, StatusChange, UserId};
+use crate::payments::{PaymentMessage, PaymentOutcome, PaymentResult};
+
+/// Bytes of the lines within an order's row: about eight usual ones. With the largest
+/// address, note and shortages the row stays below the largest stored value.
+pub(super) const ROW_LINES_BYTES_MAX: usize = 2 * 1024;
+/// Bytes of the lines of one part.
+pub(super) const PART_LINES_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a line without its texts.
+const LINE_FIXED_BYTES: usize = 200;
+
+impl store::Key for OrderStatus {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        let [number] = <[u8; 1]>::read_from(bytes)?;
+        Self::ALL.into_iter().find(|status| *status as u8 == number)
+    }
+}
+
+/// A status in a row: its name.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+struct StatusName(OrderStatus);
+
+impl From<StatusName> for &'static str {
+    fn from(StatusName(status): StatusName) -> Self {
+        status.name()
+    }
+}
+
+impl TryFrom<String> for StatusName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let status = OrderStatus::parse(&name);
+        status
+            .map(Self)
+            .ok_or_else(|| format!("no status of an order: {name}"))
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OrderRow {
+    id: OrderId,
+    user_id: UserId,
+    status: StatusName,
+    lines: Vec<LineRow>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    line_parts: u16,
+    total: Money,
+    refunded_total: Money,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shipping_address: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    request_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settled_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shortages: Vec<Shortage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reserved_until: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    accepted: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    changes: u16,
+    created_at: Time,
+    updated_at: Time,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u16) -> bool {
+    *value == 0
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LineRow {
+    product_id: Id<kinds::Product>,
+    sku: String,
+    title: String,
+    quantity: u32,
+    unit_price: Money,
+    line_total: Money,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LinesRow {
+    pub(super) lines: Vec<LineRow>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StatusChangeRow {
+    at: Time,
+    from: Option<StatusName>,
+    to: StatusName,
+    by: String,
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    carrier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracking: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ListingRow {
+    pub(super) listing: Listing,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PaymentRow {
+    at: Time,
+    message: PaymentMessageRow,
+    #[serde(with = "PaymentOutcomeRow")]
+    pub(super) outcome: PaymentOutcome,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PaymentMessageRow {
+    succeeded: bool,
+    order_id: Option<OrderId>,
+    amount: Money,
+    reference: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PaymentOutcome", rename_all = "snake_case")]
+enum PaymentOutcomeRow {
+    Paid,
+    Awaiting,
+    Repeated,
+    Failed,
+    Unmatched(Mismatch),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ErasureRow {
+    /// The orders older than this one are not erased yet; `None`: no order is.
+    pub(crate) before: Option<OrderId>,
+}
+
+impl Record for OrderRow {}
+impl Record for LinesRow {}
+impl Record for StatusChangeRow {}
+impl Record for ListingRow {}
+impl Record for PaymentRow {}
+impl Record for ErasureRow {}
+
+/// An order with the bookkeeping of its rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredOrder {
+    pub(crate) order: Order,
+    /// The response to its placing was 202.
+    pub(crate) accepted: bool,
+    pub(super) line_parts: u16,
+    /// The number of its stored history entries.
+    pub(crate) history_rows: u16,
+}
+
+impl StoredOrder {
+    pub(super) fn to_row(&self) -> OrderRow {
+        let order = &self.order;
+        let lines = &order.lines[..fitting(&order.lines, ROW_LINES_BYTES_MAX)];
+        OrderRow {
+            id: order.id,
+            user_id: order.user_id,
+            status: StatusName(order.status),
+            lines: lines.iter().map(LineRow::from).collect(),
+            line_parts: self.line_parts,
+            total: order.total,
+            refunded_total: order.refunded_total,
+            shipping_address: order.shipping_address.clone(),
+            note: order.note.clone(),
+            request_id: order.request_id.clone(),
+            settled_at: order.stock_outcome_at,
+            shortages: order.shortages.clone(),
+            reserved_until: order.reserved_until,
+            payment: order.payment.clone(),
+            accepted: self.accepted,
+            changes: self.history_rows,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+impl From<OrderRow> for StoredOrder {
+    fn from(row: OrderRow) -> Self {
+        let order = Order {
+            id: row.id,
+            user_id: row.user_id,
+            status: row.status.0,
+            lines: row.lines.into_iter().map(Line::from).collect(),
+            total: row.total,
+            refunded_total: row.refunded_total,
+            shipping_address: row.shipping_address,
+            note: row.note,
+            request_id: row.request_id,
+            stock_outcome_at: row.settled_at,
+            shortages: row.shortages,
+            reserved_until: row.reserved_until,
+            payment: row.payment,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        let OrderRow { accepted, line_parts, changes, .. } = row;
+        Self { order, accepted, line_parts, history_rows: changes }
+    }
+}
+
+impl From<&Line> for LineRow {
+    fn from(line: &Line) -> Self {
+        let Line { product_id, sku, title, quantity, unit_price, line_total } = line.clone();
+        Self { product_id, sku, title, quantity, unit_price, line_total }
+    }
+}
+
+impl From<LineRow> for Line {
+    fn from(row: LineRow) -> Self {
+        let LineRow { product_id, sku, title, quantity, unit_price, line_total } = row;
+        Self { product_id, sku, title, quantity, unit_price, line_total }
+    }
+}
+
+impl From<&StatusChange> for StatusChangeRow {
+    fn from(change: &StatusChange) -> Self {
+        let StatusChange { at, from, to, by, reason, refunded, carrier, tracking } = change.clone();
+        let (from, to) = (from.map(StatusName), StatusName(to));
+        Self { at, from, to, by, reason, refunded, carrier, tracking }
+    }
+}
+
+impl From<StatusChangeRow> for StatusChange {
+    fn from(row: StatusChangeRow) -> Self {
+        let StatusChangeRow { at, from, to, by, reason, refunded, carrier, tracking } = row;
+        let (from, to) = (from.map(|name| name.0), to.0);
+        Self { at, from, to, by, reason, refunded, carrier, tracking }
+    }
+}
+
+impl PaymentRow {
+    pub(super) fn new(at: Time, message: PaymentMessage, outcome: PaymentOutcome) -> Self {
+        let PaymentMessage { result, order_id, amount, reference } = message;
+        let succeeded = result == PaymentResult::Succeeded;
+        let message = PaymentMessageRow { succeeded, order_id, amount, reference };
+        Self { at, message, outcome }
+    }
+}
+
+/// How many of these lines take at most so many bytes.
+pub(super) fn fitting(lines: &[Line], bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |line: &&Line| {
+        bytes += LINE_FIXED_BYTES + line.sku.len() + line.title.len();
+        bytes <= bytes_max
+    };
+    lines.iter().take_while(fits).count()
+}

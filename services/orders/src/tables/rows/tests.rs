@@ -1,0 +1,133 @@
+//! Golden bytes of the rows: a change here is a change of the stored format.
+
+use super::*;
+use crate::domain::tests::order;
+use crate::domain::{Actor, Cause, OrderCommand};
+
+const UUID: &[u8] = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
+const MONEY: &[u8] = b"\x82\xa6amount\xcd\x07\xcf\xa8currency\xa3EUR";
+
+fn stored(order: Order) -> StoredOrder {
+    StoredOrder { order, accepted: false, line_parts: 0, history_rows: 0 }
+}
+
+fn assert_bytes(stored: &StoredOrder, golden: &[u8]) {
+    assert_eq!(store::encode(&stored.to_row()).unwrap(), golden);
+    let row: OrderRow = store::decode(golden).unwrap();
+    assert_eq!(&StoredOrder::from(row), stored);
+}
+
+#[test]
+fn golden_bytes() {
+    let mut order = order(1999);
+    let cause = Cause::new(Time(2), Actor::Products);
+    let command = OrderCommand::Confirm { reserved_until: Some(Time(3)) };
+    order.apply(command, &cause).unwrap();
+    let golden = [
+        b"\x01\x8b\xa2id".as_slice(),
+        UUID,
+        b"\xa7user_id",
+        UUID,
+        b"\xa6status\xa9confirmed\xa5lines\x91\x86\xaaproduct_id",
+        UUID,
+        b"\xa3sku\xa4LAMP\xa5title\xa9Desk lamp\xa8quantity\x01\xaaunit_price",
+        MONEY,
+        b"\xaaline_total",
+        MONEY,
+        b"\xa5total",
+        MONEY,
+        b"\xaerefunded_total\x82\xa6amount\x00\xa8currency\xa3EUR",
+        b"\xaarequest_id\xa1r\xaasettled_at\x02\xaereserved_until\x03",
+        b"\xaacreated_at\x01\xaaupdated_at\x02",
+    ];
+    assert_bytes(&stored(order), &golden.concat());
+}
+
+/// An order with every optional field.
+#[test]
+fn golden_bytes_of_a_full_row() {
+    let mut order = order(1999);
+    order.status = OrderStatus::Cancelled;
+    order.shipping_address = Some([("city".to_owned(), "Kobe".to_owned())].into());
+    order.note = Some("ring".into());
+    order.stock_outcome_at = Some(Time(2));
+    order.shortages = vec![Shortage {
+        product_id: order.lines[0].product_id,
+        requested: 3,
+        available: -1,
+    }];
+    order.reserved_until = Some(Time(3));
+    order.payment = Some("pay_1".into());
+    let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
+    let golden = [
+        b"\x01\xde\x00\x12\xa2id".as_slice(),
+        UUID,
+        b"\xa7user_id",
+        UUID,
+        b"\xa6status\xa9cancelled\xa5lines\x91\x86\xaaproduct_id",
+        UUID,
+        b"\xa3sku\xa4LAMP\xa5title\xa9Desk lamp\xa8quantity\x01\xaaunit_price",
+        MONEY,
+        b"\xaaline_total",
+        MONEY,
+        b"\xaaline_parts\x01\xa5total",
+        MONEY,
+        b"\xaerefunded_total\x82\xa6amount\x00\xa8currency\xa3EUR",
+        b"\xb0shipping_address\x81\xa4city\xa4Kobe\xa4note\xa4ring",
+        b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
+        UUID,
+        b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
+        b"\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
+    ];
+    assert_bytes(&stored, &golden.concat());
+}
+
+#[test]
+fn golden_bytes_of_history() {
+    let cause = Cause::new(Time(4), Actor::Payments).because("pay_1");
+    let paid = StatusChange {
+        refunded: Some(Money { amount: 5, currency: "EUR".parse().unwrap() }),
+        carrier: Some("Yamato".into()),
+        tracking: Some("123".into()),
+        ..StatusChange::new(Some(OrderStatus::Confirmed), OrderStatus::Paid, &cause)
+    };
+    let golden = [
+        b"\x01\x88\xa2at\x04\xa4from\xa9confirmed\xa2to\xa4paid\xa2by\xa8payments".as_slice(),
+        b"\xa6reason\xa5pay_1\xa8refunded\x82\xa6amount\x05\xa8currency\xa3EUR",
+        b"\xa7carrier\xa6Yamato\xa8tracking\xa3123",
+    ];
+    let cause = Cause::new(Time(4), Actor::Products);
+    let placed = StatusChange::new(None, OrderStatus::Pending, &cause);
+    let golden_placed =
+        b"\x01\x85\xa2at\x04\xa4from\xc0\xa2to\xa7pending\xa2by\xa8products\xa6reason\xc0";
+    for (change, golden) in [(paid, golden.concat()), (placed, golden_placed.to_vec())] {
+        let bytes = store::encode(&StatusChangeRow::from(&change)).unwrap();
+        assert_eq!(bytes, golden);
+        let row: StatusChangeRow = store::decode(&golden).unwrap();
+        assert_eq!(StatusChange::from(row), change);
+    }
+}
+
+#[test]
+fn golden_bytes_of_a_payment() {
+    let message = PaymentMessage {
+        result: PaymentResult::Succeeded,
+        order_id: Some("order_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
+        amount: Money { amount: 5, currency: "EUR".parse().unwrap() },
+        reference: "pay_1".into(),
+    };
+    let outcome = PaymentOutcome::Unmatched(Mismatch::WrongAmount);
+    let payment = PaymentRow::new(Time(4), message, outcome);
+    let golden = [
+        b"\x01\x83\xa2at\x04\xa7message\x84\xa9succeeded\xc3\xa8order_id".as_slice(),
+        UUID,
+        b"\xa6amount\x82\xa6amount\x05\xa8currency\xa3EUR\xa9reference\xa5pay_1",
+        b"\xa7outcome\x81\xa9unmatched\xacwrong_amount",
+    ];
+    assert_eq!(store::encode(&payment).unwrap(), golden.concat());
+    let row: PaymentRow = store::decode(&golden.concat()).unwrap();
+    assert_eq!(row.outcome, outcome);
+    let awaiting = PaymentRow { outcome: PaymentOutcome::Awaiting, ..payment };
+    let bytes = store::encode(&awaiting).unwrap();
+    assert!(bytes.ends_with(b"\xa7outcome\xa8awaiting"));
+}
