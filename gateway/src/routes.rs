@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use chassis::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT};
+use api::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT};
 
 use crate::upstream::Instances;
 

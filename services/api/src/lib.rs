@@ -8,7 +8,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `route` | [`Route`] and the types of its columns |
-//! | `routes` | the rows, as constants, and [`ROUTES`], all of them |
+//! | `routes` | the rows, each by its name, and [`ROUTES`], all of them |
 //! | `lookup` | [`find`]: the row of a method and a path |
 //!
 //! **Invariant:** this crate holds no handler and knows no service's code.

@@ -25,7 +25,7 @@ pub enum Found {
 /// The rows of each path.
 static INDEX: LazyLock<Router<Vec<&'static Route>>> = LazyLock::new(|| {
     let mut index: Router<Vec<&'static Route>> = Router::new();
-    for route in ROUTES {
+    for &route in ROUTES {
         match index.at_mut(route.path) {
             Ok(found) if found.value[0].path == route.path => found.value.push(route),
             _ => index
@@ -49,6 +49,11 @@ pub fn find(method: &Method, path: &str) -> Found {
 }
 
 impl Route {
+    /// Method and path, `POST /v1/orders`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
     /// The methods of this path, in the order of the rows, with `HEAD` beside `GET` and
     /// `OPTIONS` last: the value of `Allow` (RFC 9110 §10.2.1).
     pub fn methods(&self) -> impl Iterator<Item = &'static str> + use<'_> {
@@ -102,7 +107,7 @@ mod tests {
             let Found::Route(found) = find(&route.method, route.path) else {
                 panic!("unreachable: {route:?}");
             };
-            assert!(std::ptr::eq(found, route), "hidden: {route:?}");
+            assert!(std::ptr::eq(found, *route), "hidden: {route:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use http::Method;
 
 /// A JSON request body, in bytes. Larger than any order or product may be, small
 /// enough that a thousand of them at once are no danger.
-pub const JSON_BODY_BYTES_MAX: u64 = 1024 * 1024;
+pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// An import's body, in bytes. It is streamed, so this bounds time, not memory.
 pub const IMPORT_BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -114,7 +114,7 @@ impl Route {
             path,
             service,
             access,
-            body_bytes_max: JSON_BODY_BYTES_MAX,
+            body_bytes_max: JSON_BODY_BYTES_MAX as u64,
             timeout: Timeout::Total(REQUEST_TIMEOUT),
             streaming: false,
             idempotent: false,

@@ -4,13 +4,13 @@ use crate::route::Access::{Admin, Anyone, Customer, ProvenByBody, Staff};
 use crate::route::Route;
 use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
 
-/// A constant for each row, and [`ROUTES`] with all of them.
+/// A static for each row, and [`ROUTES`] with all of them.
 macro_rules! routes {
     ($($(#[$doc:meta])* $name:ident = $route:expr;)*) => {
-        $($(#[$doc])* pub const $name: Route = $route;)*
+        $($(#[$doc])* pub static $name: Route = $route;)*
 
         /// Every route.
-        pub static ROUTES: &[Route] = &[$($name),*];
+        pub static ROUTES: &[&Route] = &[$(&$name),*];
     };
 }
 

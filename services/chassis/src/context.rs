@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::response::Response;
 use futures::future::BoxFuture;
 use mesh::{Event, Follower, FollowerState, Following, Log, Mesh, Refusal};
 use store::{Store, Tx};
@@ -13,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
-use crate::http::Ready;
 use crate::operating::ServiceStatus;
-use crate::{Config, Error, Folder, Trust};
+use crate::{Config, Endpoints, Error, Folder, Trust};
 
 /// Everything a service stands on.
 pub struct Context {
@@ -93,32 +91,16 @@ impl Context {
         Ok(following)
     }
 
-    /// A service that answers with `router` on a free loopback port.
-    pub fn serve(self, router: Router) -> Service {
-        self.serve_with_streams(router, Router::new())
-    }
-
-    /// As [`serve`](Self::serve), with `streams` for requests that have no time
-    /// limit of their own: each handler there bounds how long its body may idle.
-    pub fn serve_with_streams(self, router: Router, streams: Router) -> Service {
-        self.serve_all(router, streams, None)
-    }
-
-    /// As [`serve_with_streams`](Self::serve_with_streams), asking `ready` first
-    /// for whatever is found by a route.
-    pub fn serve_ready(
-        self,
-        router: Router,
-        streams: Router,
-        ready: impl Fn(&axum::extract::Request) -> Option<Response> + Send + Sync + 'static,
-    ) -> Service {
-        self.serve_all(router, streams, Some(Box::new(ready)))
-    }
-
-    fn serve_all(self, router: Router, streams: Router, ready: Option<Ready>) -> Service {
+    /// A service that answers with `endpoints` on a free loopback port.
+    ///
+    /// # Panics
+    /// When a row of the route table that belongs to this service has no handler, or a
+    /// handler belongs to another's row.
+    pub fn serve(self, endpoints: impl Into<Endpoints>) -> Service {
+        let endpoints = endpoints.into().merge(self.status.endpoints());
+        endpoints.assert_complete(self.name);
         let (trust, health) = (self.trust.clone(), self.health.clone());
-        let router = router.merge(self.status.router());
-        let router = crate::http::wrap(self.name, router, streams, trust, health, ready);
+        let router = crate::http::wrap(self.name, endpoints, trust, health);
         let near = Some(router.clone());
         let server: Server =
             Box::new(move |listener, stop| Box::pin(serve_router(listener, router, stop)));

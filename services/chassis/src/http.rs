@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use api::REQUEST_TIMEOUT;
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -27,8 +28,9 @@ use tracing::Instrument;
 
 use crate::context::Health;
 use crate::idempotency::InFlight;
-use crate::limits::{HEADER_ID_BYTES_MAX, REQUEST_TIMEOUT};
-use crate::{Json, Problem, Trust};
+use crate::limits::HEADER_ID_BYTES_MAX;
+use crate::routes::FastPath;
+use crate::{Endpoints, Json, Problem, Trust};
 
 /// `X-Request-Id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -91,43 +93,38 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// A service's routers with everything around them. What `streams` answers may
-/// take as long as its body keeps moving, so only `router` is timed as a whole.
+/// A service's endpoints with everything around them. Only those that are timed have a
+/// timeout as a whole.
 pub(crate) fn wrap(
     name: &'static str,
-    router: Router,
-    streams: Router,
+    endpoints: Endpoints,
     trust: Trust,
     health: Health,
-    ready: Option<Ready>,
 ) -> Router {
-    let around = Arc::new(Around { service: name, ready, routes: RwLock::default() });
+    let Endpoints { timed, bulk, fast_path, .. } = endpoints;
+    let around = Arc::new(Around { service: name, fast_path, routes: RwLock::default() });
     let pages = Router::new()
         .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(|| async { metrics_page() }))
         .with_state(health);
-    router
+    timed
         .merge(pages)
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             REQUEST_TIMEOUT,
         ))
-        .merge(streams)
+        .merge(bulk)
         .layer(axum::Extension(trust))
         .layer(axum::Extension(InFlight::default()))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(around, finish))
 }
 
-/// Answers what needs nothing of what is around a handler: no caller, no log line,
-/// no wait. `None`: the handler is asked as ever.
-pub type Ready = Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
-
 /// What is around the handlers of a service.
 struct Around {
     service: &'static str,
-    ready: Option<Ready>,
+    fast_path: Option<FastPath>,
     /// Route → status → its histogram: to look one up by its labels costs more
     /// than many an answer.
     routes: RwLock<HashMap<Arc<str>, HashMap<u16, Histogram>>>,
@@ -160,7 +157,10 @@ async fn finish(State(around): State<Arc<Around>>, mut request: Request, next: N
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let ready = around.ready.as_ref().and_then(|ready| ready(&request));
+    let ready = around
+        .fast_path
+        .as_ref()
+        .and_then(|answer| answer(&request));
     let response = if let Some(response) = ready {
         complete(response, &id)
     } else {

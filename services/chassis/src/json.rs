@@ -10,8 +10,9 @@ use model::Id;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{HEADER_ID_BYTES_MAX, JSON_BODY_BYTES_MAX};
+use crate::limits::HEADER_ID_BYTES_MAX;
 use crate::{FieldError, Problem};
+use api::JSON_BODY_BYTES_MAX;
 
 /// A JSON body, in and out. As an extractor it refuses what is not declared as
 /// JSON (415), too large (413), malformed or with an unknown field (400), or of

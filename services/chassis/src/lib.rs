@@ -7,6 +7,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `routes` | routers, made from the route table |
 //! | `run`, `context` | a service's life from opening to draining |
 //! | `folder` | the data folder: its marker, its rooms, its keys |
 //! | `config` | `konbini.toml`, read and checked in one place |
@@ -39,6 +40,7 @@ pub mod limits;
 pub mod operating;
 pub mod page;
 pub mod problem;
+mod routes;
 pub mod run;
 pub mod telemetry;
 pub mod token;
@@ -52,5 +54,6 @@ pub use error::Error;
 pub use folder::Folder;
 pub use json::Json;
 pub use problem::{FieldError, Problem};
+pub use routes::{Endpoints, Routes};
 pub use run::{Open, run};
 pub use trust::Trust;

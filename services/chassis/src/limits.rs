@@ -2,17 +2,6 @@
 
 use std::time::Duration;
 
-/// A JSON request body, in bytes. Larger than any order or product may be, small
-/// enough that a thousand of them at once are no danger.
-pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
-
-/// An import's body, in bytes. It is streamed, so this bounds time, not memory.
-pub const IMPORT_BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
-/// How long a request may take in a service. The longest thing one waits for is
-/// an order's stock, 2 s; the rest is a slow disk.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long a service waits for requests in flight when it is told to end.
 /// SIGTERM promises to end within 10 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -43,4 +32,4 @@ pub const TOKENS_CACHED_MAX: usize = 4096;
 pub const HEADER_ID_BYTES_MAX: usize = 255;
 
 const _: () = assert!(DRAIN_TIMEOUT.as_secs() < 10);
-const _: () = assert!(CATCH_UP_TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(CATCH_UP_TIMEOUT.as_secs() < api::REQUEST_TIMEOUT.as_secs());

@@ -17,16 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::Router;
+use api::routes;
 use axum::extract::State;
-use axum::routing::{get, post};
 use mesh::{FollowerState, Following, Log};
 use model::Time;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::context::Health;
-use crate::{Admin, Json, Problem};
+use crate::{Admin, Endpoints, Json, Problem, Routes};
 
 /// How many parked events of one follower are counted.
 const DEAD_LETTERS_MAX: usize = 1_000;
@@ -133,20 +132,14 @@ impl ServiceStatus {
         })
     }
 
-    /// The pages of all this.
-    pub(crate) fn router(&self) -> Router {
-        Router::new()
-            .route("/v1/status", get(status))
-            .route("/v1/events", get(events::list))
-            .route("/v1/events/dead-letters", get(dead_letters::list))
-            .route(
-                "/v1/events/dead-letters/{id}",
-                axum::routing::delete(dead_letters::discard),
-            )
-            .route(
-                "/v1/events/dead-letters/{id}/retry",
-                post(dead_letters::retry),
-            )
+    /// The endpoints that every service has.
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        Routes::new()
+            .on(&routes::GET_STATUS, status)
+            .on(&routes::LIST_EVENTS, events::list)
+            .on(&routes::LIST_DEAD_LETTERS, dead_letters::list)
+            .on(&routes::DISCARD_DEAD_LETTER, dead_letters::discard)
+            .on(&routes::RETRY_DEAD_LETTER, dead_letters::retry)
             .with_state(self.clone())
     }
 }

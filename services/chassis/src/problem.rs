@@ -198,7 +198,7 @@ impl Problem {
                 "Not with this method",
                 "the header Allow names the methods that work here",
             ),
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(crate::limits::JSON_BODY_BYTES_MAX),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(api::JSON_BODY_BYTES_MAX),
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",

@@ -26,7 +26,7 @@ use crate::context::Health;
 use crate::in_process::Membership;
 use crate::limits::DRAIN_TIMEOUT;
 use crate::operating::ServiceStatus;
-use crate::{Config, Context, Error, Folder, Service, Trust, idempotency};
+use crate::{Config, Context, Endpoints, Error, Folder, Service, Trust, idempotency};
 
 /// How a service is opened.
 pub type Open = fn(Context) -> BoxFuture<'static, Result<Service, Error>>;
@@ -72,7 +72,8 @@ pub async fn run(
     let control_listener = control_listener(&socket)?;
     let (trust, health) = (context.trust.clone(), context.health.clone());
     // The operator is in no hurry: an import comes through here, and checks.
-    let control = crate::http::wrap(name, Router::new(), control, trust, health, None);
+    let control = Endpoints::untimed(control);
+    let control = crate::http::wrap(name, control, trust, health);
     context.tasks.spawn(serve_control(
         control_listener,
         control,

@@ -5,18 +5,17 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use ::store::Store;
-use axum::Router;
+use api::routes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::ACCEPT_LANGUAGE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::Event;
-use axum::routing::{get, post};
 use chassis::caller::bearer;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Context, Json, Problem, Trust};
+use chassis::{Caller, Context, Endpoints, Json, Problem, Routes, Trust};
 use futures::Stream;
 use futures::stream::unfold;
 use model::{Time, kinds};
@@ -52,13 +51,13 @@ struct Inbox {
     draining: CancellationToken,
 }
 
-pub(crate) fn router(
+pub(crate) fn endpoints(
     ctx: &Context,
     keep: Retention,
     bells: Bells,
     texts: Texts,
     contacts: Contacts,
-) -> Router {
+) -> Endpoints {
     let inbox = Inbox {
         store: ctx.store.clone(),
         keep,
@@ -68,11 +67,11 @@ pub(crate) fn router(
         trust: ctx.trust.clone(),
         draining: ctx.draining.clone(),
     };
-    Router::new()
-        .route("/v1/notifications", get(list))
-        .route("/v1/notifications/read", post(read_all))
-        .route("/v1/notifications/{id}/read", post(read_one))
-        .route("/v1/notifications/stream", get(stream))
+    Routes::new()
+        .on(&routes::LIST_NOTIFICATIONS, list)
+        .on(&routes::READ_NOTIFICATIONS, read_all)
+        .on(&routes::READ_NOTIFICATION, read_one)
+        .on(&routes::STREAM_NOTIFICATIONS, stream)
         .with_state(inbox)
 }
 

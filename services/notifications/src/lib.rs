@@ -89,8 +89,8 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         dead_letters::start(&ctx, teller.clone(), followings);
 
         let tell::Teller { keep, bells, .. } = teller;
-        let inboxes = http::router(&ctx, keep, bells, texts, contacts);
-        let router = inboxes.merge(webhooks::http::router(&ctx, messages));
-        Ok(ctx.serve(router))
+        let inboxes = http::endpoints(&ctx, keep, bells, texts, contacts);
+        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, messages));
+        Ok(ctx.serve(endpoints))
     })
 }

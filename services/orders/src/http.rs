@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use api::routes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use chassis::idempotency::{IdempotentRequest, Reply, StoredResponse};
 use chassis::json::{self, PathId};
 use chassis::limits::{CATCH_UP_TIMEOUT, HEADER_ID_BYTES_MAX};
 use chassis::page::{Page, Paging};
-use chassis::{Caller, FieldError, Json, Problem, Staff, etag};
+use chassis::{Caller, Endpoints, FieldError, Json, Problem, Routes, Staff, etag};
 use mesh::{Following, Log};
 use model::{Id, kinds, now};
 use serde::Deserialize;
@@ -49,33 +48,19 @@ pub(crate) struct OrdersState {
     pub(crate) webhook_verifier: Arc<WebhookVerifier>,
 }
 
-/// The routes of this service.
-pub(crate) fn router(state: OrdersState) -> Router {
-    Router::new()
-        .route("/v1/orders", get(list).post(place))
-        .route("/v1/orders/{id}", get(order))
-        .route("/v1/orders/{id}/history", get(history))
-        .route(
-            "/v1/orders/{id}/cancel",
-            post(command::<Caller, Json<CancelBody>>),
-        )
-        .route(
-            "/v1/orders/{id}/pay",
-            post(command::<Staff, Option<Json<PayBody>>>),
-        )
-        .route(
-            "/v1/orders/{id}/ship",
-            post(command::<Staff, Option<Json<ShipBody>>>),
-        )
-        .route(
-            "/v1/orders/{id}/deliver",
-            post(command::<Staff, Option<Json<DeliverBody>>>),
-        )
-        .route(
-            "/v1/orders/{id}/refund",
-            post(command::<Staff, Json<RefundBody>>),
-        )
-        .route("/v1/payments/webhook", post(payment_webhook))
+/// The handlers of this service.
+pub(crate) fn endpoints(state: OrdersState) -> Endpoints {
+    Routes::new()
+        .on(&routes::LIST_ORDERS, list)
+        .on(&routes::PLACE_ORDER, place)
+        .on(&routes::GET_ORDER, order)
+        .on(&routes::GET_ORDER_HISTORY, history)
+        .on(&routes::CANCEL_ORDER, command::<Caller, Json<CancelBody>>)
+        .on(&routes::PAY_ORDER, command::<Staff, Option<Json<PayBody>>>)
+        .on(&routes::SHIP_ORDER, command::<Staff, Option<Json<ShipBody>>>)
+        .on(&routes::DELIVER_ORDER, command::<Staff, Option<Json<DeliverBody>>>)
+        .on(&routes::REFUND_ORDER, command::<Staff, Json<RefundBody>>)
+        .on(&routes::PAYMENT_WEBHOOK, payment_webhook)
         .with_state(state)
 }
 

@@ -71,7 +71,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
-        let router = http::router(http::OrdersState {
+        let endpoints = http::endpoints(http::OrdersState {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
             stock_outcomes,
@@ -81,6 +81,6 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         });
         // A response names the events of products it rests on: after an order for the
         // last unit, the gateway's cached product is stale.
-        Ok(ctx.serve(cache_tags::with_applied(router, products)))
+        Ok(ctx.serve(endpoints.map(|router| cache_tags::with_applied(router, products.clone()))))
     })
 }

@@ -9,14 +9,15 @@ mod lists;
 mod search;
 mod stock;
 
+use api::routes;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Query, Request};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::post;
 use chassis::http::RequestId;
-use chassis::{Caller, Problem, cache_tags};
+use chassis::{Caller, Endpoints, Problem, Routes, cache_tags};
 use model::Currency;
 use serde::de::DeserializeOwned;
 use store::Store;
@@ -36,31 +37,31 @@ pub(crate) struct Products {
     pub(crate) import_currency: Currency,
 }
 
-/// The routes that answer at once.
-pub(crate) fn router(products: Products) -> Router {
-    Router::new()
-        .route("/v1/products", get(lists::list).post(catalogue::create))
-        .route("/v1/products/search", get(search::search))
-        .route("/v1/products/suggest", get(search::suggest))
-        .route("/v1/products/by-sku/{sku}", get(catalogue::one_by_sku))
-        .route(
-            "/v1/products/{id}",
-            get(catalogue::one)
-                .put(catalogue::replace)
-                .patch(catalogue::patch)
-                .delete(catalogue::remove),
-        )
-        .route(
-            "/v1/products/{id}/stock",
-            get(stock::levels).post(stock::adjust),
-        )
-        .route("/v1/categories", get(lists::categories))
+/// The handlers of this service.
+pub(crate) fn endpoints(products: Products) -> Endpoints {
+    let ready = ready(products.effects.cache.clone());
+    Routes::new()
+        .on(&routes::LIST_PRODUCTS, lists::list)
+        .on(&routes::CREATE_PRODUCT, catalogue::create)
+        .on(&routes::SEARCH_PRODUCTS, search::search)
+        .on(&routes::SUGGEST, search::suggest)
+        .on(&routes::IMPORT_PRODUCTS, bulk::import)
+        .on(&routes::EXPORT_PRODUCTS, bulk::export)
+        .on(&routes::GET_PRODUCT_BY_SKU, catalogue::one_by_sku)
+        .on(&routes::GET_PRODUCT, catalogue::one)
+        .on(&routes::PUT_PRODUCT, catalogue::replace)
+        .on(&routes::PATCH_PRODUCT, catalogue::patch)
+        .on(&routes::DELETE_PRODUCT, catalogue::remove)
+        .on(&routes::GET_STOCK, stock::levels)
+        .on(&routes::ADJUST_STOCK, stock::adjust)
+        .on(&routes::LIST_CATEGORIES, lists::categories)
         .with_state(products)
+        .fast_path(ready)
 }
 
 /// A published product that is in the cache, for whoever comes without a token: a
 /// token has to be checked, even where it changes nothing.
-pub(crate) fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
+fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
     move |request| {
         let id = request.uri().path().strip_prefix("/v1/products/")?;
         let asks =
@@ -69,15 +70,6 @@ pub(crate) fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
         let shown = cache.peek(id)?;
         Some(cached(shown.respond(request.headers()), About::Product(id)))
     }
-}
-
-/// The routes whose bodies go on for as long as they move.
-pub(crate) fn streams(products: Products) -> Router {
-    Router::new()
-        .route("/v1/products/import", post(bulk::import))
-        .route("/v1/products/export", get(bulk::export))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(products)
 }
 
 /// The operator's routes.

@@ -22,8 +22,8 @@ mod shopify;
 use std::time::Duration;
 
 use ::store::Store;
+use api::IMPORT_BODY_BYTES_MAX;
 use bytes::Bytes;
-use chassis::limits::IMPORT_BODY_BYTES_MAX;
 use chassis::{FieldError, Problem};
 use futures::{Stream, StreamExt, TryStreamExt};
 use model::Currency;

@@ -82,10 +82,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             search,
             import_currency: settings.import_currency,
         };
-        let router = http::router(products.clone());
-        let streams = http::streams(products.clone());
-        let ready = http::ready(products.effects.cache.clone());
-        let service = ctx.serve_ready(router, streams, ready);
+        let service = ctx.serve(http::endpoints(products.clone()));
         Ok(service.with_control(http::control(products)))
     })
 }

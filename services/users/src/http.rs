@@ -12,48 +12,45 @@ mod sessions;
 
 use std::sync::Arc;
 
+use api::routes;
 use axum::Router;
 use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
+use chassis::{Endpoints, Routes};
 
 use crate::Users;
 
 type Shared = Arc<Users>;
 
-/// Everything a client may call.
-pub(crate) fn routes(users: Shared) -> Router {
-    Router::new()
-        .route("/v1/users", post(accounts::register).get(accounts::list))
-        .route(
-            "/v1/users/me",
-            get(me::show).patch(me::change).delete(me::erase),
-        )
-        .route("/v1/users/me/password", post(me::change_password))
-        .route("/v1/users/me/export", get(me::export))
-        .route("/v1/users/me/verify-email", post(codes::verify))
-        .route(
-            "/v1/users/me/verify-email/confirm",
-            post(codes::confirm_address),
-        )
-        .route("/v1/users/password-reset", post(codes::reset))
-        .route(
-            "/v1/users/password-reset/confirm",
-            post(codes::confirm_reset),
-        )
-        .route(
-            "/v1/users/{id}",
-            get(accounts::one).patch(accounts::administer),
-        )
-        .route("/v1/sessions", post(sessions::log_in).get(sessions::list))
-        .route("/v1/sessions/refresh", post(sessions::refresh))
-        .route("/v1/sessions/current", delete(sessions::log_out))
-        .route("/v1/sessions/{id}", delete(sessions::end))
-        .layer(map_response(not_kept))
-        .route("/.well-known/paserk.json", get(keys::document))
-        .with_state(users)
+/// The handlers of this service. What they answer about people is stored by no cache;
+/// the public keys may be.
+pub(crate) fn endpoints(users: Shared) -> Endpoints {
+    let keys = Routes::new().on(&routes::GET_KEYS, keys::document);
+    Routes::new()
+        .on(&routes::REGISTER, accounts::register)
+        .on(&routes::LIST_USERS, accounts::list)
+        .on(&routes::GET_USER, accounts::one)
+        .on(&routes::PATCH_USER, accounts::administer)
+        .on(&routes::GET_ME, me::show)
+        .on(&routes::PATCH_ME, me::change)
+        .on(&routes::ERASE_ME, me::erase)
+        .on(&routes::CHANGE_PASSWORD, me::change_password)
+        .on(&routes::EXPORT_ME, me::export)
+        .on(&routes::VERIFY_EMAIL, codes::verify)
+        .on(&routes::CONFIRM_EMAIL, codes::confirm_address)
+        .on(&routes::RESET_PASSWORD, codes::reset)
+        .on(&routes::CONFIRM_RESET, codes::confirm_reset)
+        .on(&routes::LOG_IN, sessions::log_in)
+        .on(&routes::LIST_SESSIONS, sessions::list)
+        .on(&routes::REFRESH_SESSION, sessions::refresh)
+        .on(&routes::LOG_OUT, sessions::log_out)
+        .on(&routes::END_SESSION, sessions::end)
+        .with_state(users.clone())
+        .map(|router| router.layer(map_response(not_kept)))
+        .merge(keys.with_state(users))
 }
 
 /// The operator's door.

@@ -100,7 +100,7 @@ pub fn open(context: Context) -> BoxFuture<'static, Result<Service, chassis::Err
             users.post(letter, users.own_cause());
         }
         answer::start(&context, &users).await?;
-        let (public, control) = (http::routes(users.clone()), http::control(users));
+        let (public, control) = (http::endpoints(users.clone()), http::control(users));
         Ok(context.serve(public).with_control(control))
     })
 }

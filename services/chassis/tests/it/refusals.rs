@@ -1,7 +1,8 @@
 //! Every refusal is a problem document that names its request. `send` checks
 //! that of each answer; here is which refusal it is.
 
-use chassis::limits::{HEADER_ID_BYTES_MAX, JSON_BODY_BYTES_MAX};
+use api::JSON_BODY_BYTES_MAX;
+use chassis::limits::HEADER_ID_BYTES_MAX;
 use reqwest::Method;
 use serde_json::json;
 use testkit::send;

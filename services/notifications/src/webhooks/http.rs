@@ -4,16 +4,15 @@
 use std::sync::Arc;
 
 use ::store::Store;
-use axum::Router;
+use api::routes;
 use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use chassis::etag;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Context, Json, Problem, config};
+use chassis::{Admin, Context, Endpoints, Json, Problem, Routes, config};
 use model::{Time, kinds};
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -29,18 +28,17 @@ struct Webhooks {
     bell: Arc<Notify>,
 }
 
-pub(crate) fn router(ctx: &Context, bell: Arc<Notify>) -> Router {
+pub(crate) fn endpoints(ctx: &Context, bell: Arc<Notify>) -> Endpoints {
     let settings = ctx.config.webhooks.clone();
-    Router::new()
-        .route("/v1/webhooks", get(list).post(register))
-        .route("/v1/webhooks/{id}", get(one).delete(delete))
-        .route("/v1/webhooks/{id}/rotate", post(rotate))
-        .route("/v1/webhooks/{id}/enable", post(enable))
-        .route("/v1/webhooks/{id}/deliveries", get(deliveries))
-        .route(
-            "/v1/webhooks/{id}/deliveries/{message}/redeliver",
-            post(redeliver),
-        )
+    Routes::new()
+        .on(&routes::LIST_WEBHOOKS, list)
+        .on(&routes::CREATE_WEBHOOK, register)
+        .on(&routes::GET_WEBHOOK, one)
+        .on(&routes::DELETE_WEBHOOK, delete)
+        .on(&routes::ROTATE_WEBHOOK, rotate)
+        .on(&routes::ENABLE_WEBHOOK, enable)
+        .on(&routes::LIST_DELIVERIES, deliveries)
+        .on(&routes::REDELIVER, redeliver)
         .with_state(Webhooks { store: ctx.store.clone(), settings, bell })
 }
 
