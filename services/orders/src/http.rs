@@ -57,8 +57,14 @@ pub(crate) fn endpoints(state: OrdersState) -> Endpoints {
         .on(&routes::GET_ORDER_HISTORY, history)
         .on(&routes::CANCEL_ORDER, command::<Caller, Json<CancelBody>>)
         .on(&routes::PAY_ORDER, command::<Staff, Option<Json<PayBody>>>)
-        .on(&routes::SHIP_ORDER, command::<Staff, Option<Json<ShipBody>>>)
-        .on(&routes::DELIVER_ORDER, command::<Staff, Option<Json<DeliverBody>>>)
+        .on(
+            &routes::SHIP_ORDER,
+            command::<Staff, Option<Json<ShipBody>>>,
+        )
+        .on(
+            &routes::DELIVER_ORDER,
+            command::<Staff, Option<Json<DeliverBody>>>,
+        )
         .on(&routes::REFUND_ORDER, command::<Staff, Json<RefundBody>>)
         .on(&routes::PAYMENT_WEBHOOK, payment_webhook)
         .with_state(state)
