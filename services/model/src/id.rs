@@ -47,6 +47,13 @@ pub mod kinds {
     }
 }
 
+/// The id of an account.
+pub type UserId = Id<kinds::User>;
+/// The id of a session.
+pub type SessionId = Id<kinds::Session>;
+/// The id of an order.
+pub type OrderId = Id<kinds::Order>;
+
 /// An id of one kind. On the wire its TypeID text; in stored records and keys
 /// its 16 bytes.
 pub struct Id<K> {

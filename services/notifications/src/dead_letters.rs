@@ -1,7 +1,8 @@
-//! Tells staff of events that could not be handled here and wait for an operator.
+//! Notifies staff of dead letters: events this service could not handle, which wait for an
+//! operator.
 //!
-//! **Invariant:** how far was told is written with the telling, so each parked
-//! event is told of once, also across restarts.
+//! **Invariant:** the last notified event is stored with the notification, so each dead
+//! letter is notified once, also across restarts.
 
 use std::time::Duration;
 
@@ -10,61 +11,62 @@ use chassis::Context;
 use mesh::{DeadLetter, Following};
 
 use crate::domain::Topic;
-use crate::tell::Teller;
+use crate::notify::Notifier;
 
-/// source → the last of its parked events that staff were told of.
-const TOLD: Table<String, u64> = Table::new("parked_told");
+/// source → the last of its dead letters that staff were notified of.
+const NOTIFIED: Table<String, u64> = Table::new("parked_told");
 
-/// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often dead letters are checked.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
 
-/// How many parked events of a source are looked at.
-const LOOK_EVENTS_MAX: usize = 1_000;
+/// Most dead letters of a source read at a time.
+const READ_MAX: usize = 1_000;
 
-/// Starts looking.
-pub(crate) fn start(ctx: &Context, teller: Teller, followings: Vec<Following>) {
+/// Starts the task that checks for dead letters.
+pub(crate) fn start(ctx: &Context, notifier: Notifier, followings: Vec<Following>) {
     let store = ctx.store.clone();
-    let looking = async move {
+    let checking = async move {
         loop {
             for following in &followings {
-                let parked = match following.dead_letters(LOOK_EVENTS_MAX) {
-                    Ok(parked) if parked.is_empty() => continue,
-                    Ok(parked) => parked,
+                let letters = match following.dead_letters(READ_MAX) {
+                    Ok(letters) if letters.is_empty() => continue,
+                    Ok(letters) => letters,
                     Err(error) => {
-                        tracing::error!(%error, "what is parked cannot be read");
+                        tracing::error!(%error, "dead letters cannot be read");
                         continue;
                     }
                 };
-                let (source, teller) = (following.source(), teller.clone());
-                let told = store.write_when_free(move |tx| tell(tx, &teller, source, &parked));
-                if let Err(error) = told.await {
-                    tracing::error!(%error, "staff were not told of parked events");
+                let (source, notifier) = (following.source(), notifier.clone());
+                let notified =
+                    store.write_when_free(move |tx| notify(tx, &notifier, source, &letters));
+                if let Err(error) = notified.await {
+                    tracing::error!(%error, "staff were not notified of dead letters");
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     };
     ctx.tasks
-        .spawn(ctx.stop.clone().run_until_cancelled_owned(looking));
+        .spawn(ctx.stop.clone().run_until_cancelled_owned(checking));
 }
 
-fn tell(
+fn notify(
     tx: &mut Tx<'_>,
-    teller: &Teller,
+    notifier: &Notifier,
     source: &str,
-    parked: &[DeadLetter],
+    letters: &[DeadLetter],
 ) -> Result<(), StoreError> {
     let source = source.to_owned();
-    let told = tx.get(TOLD, &source)?.unwrap_or(0);
-    let new: Vec<_> = parked
+    let notified = tx.get(NOTIFIED, &source)?.unwrap_or(0);
+    let new: Vec<_> = letters
         .iter()
-        .filter(|letter| letter.recorded.seq > told)
+        .filter(|letter| letter.recorded.seq > notified)
         .collect();
     let (Some(first), Some(last)) = (new.first(), new.last()) else {
         return Ok(());
     };
-    tx.put(TOLD, &source, &last.recorded.seq)?;
+    tx.put(NOTIFIED, &source, &last.recorded.seq)?;
     let (seq, at) = (first.recorded.seq, last.at);
     let count = new.len() as u64;
-    teller.tell_staff(tx, &Topic::EventParked { source, seq, count }, at)
+    notifier.notify_staff(tx, &Topic::EventParked { source, seq, count }, at)
 }

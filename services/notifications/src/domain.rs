@@ -1,40 +1,32 @@
-//! What a notification is, how an inbox is ordered, and what is kept of it.
+//! Notification: its topics, the order of an inbox, and its retention. Pure.
 //!
-//! **Invariant:** ids of one inbox grow in the order in which it was told, even
-//! when the clock steps back between two of them, so that "after this id" means
-//! "told later" to a stream that resumes.
+//! **Invariant:** ids of one inbox grow in the order of insertion, even when the clock steps
+//! back between two of them, so a stream resumes exactly after the id it names.
 
 use std::time::Duration;
 
-use model::{Id, Mismatch, Money, Time, kinds};
+use model::{Id, Mismatch, Money, SessionId, Time, UserId, kinds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A place in somebody's inbox.
 pub(crate) type NotificationId = Id<kinds::Notification>;
-/// Whose inbox.
-pub(crate) type UserId = Id<kinds::User>;
 
-/// Which of their logins.
-pub(crate) type SessionId = Id<kinds::Session>;
-
-/// One entry of an inbox. Its words are not kept: they are `text`'s.
+/// One entry of an inbox. Its text is not stored: `text` renders it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Notification {
-    /// What it is about.
     pub(crate) topic: Topic,
     /// When the owner marked it read.
     pub(crate) read_at: Option<Time>,
-    /// When what it tells of happened.
+    /// When its event happened.
     pub(crate) created_at: Time,
 }
 
 impl ::store::Record for Notification {}
 
-/// One line a kind: its name and its variant, as the published language has it.
+/// One line per kind: its published name and its variant.
 macro_rules! topics {
     ($($(#[$doc:meta])* $kind:literal => $variant:ident $fields:tt)*) => {
-        /// What a notification is about: a kind, and its data. In answers and
+        /// Topic of a notification: a kind and its data. In responses and
         /// records alike `{"kind": …, "data": {…}}`. Ids and figures only.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind", content = "data")]
@@ -47,7 +39,7 @@ macro_rules! topics {
             #[cfg(test)]
             pub(crate) const KINDS: &[&str] = &[$($kind),*];
 
-            /// The kind's name: that of the event it tells, where it tells one.
+            /// The kind's name: that of its event, where there is one.
             pub(crate) fn kind(&self) -> &'static str {
                 match self { $(Self::$variant { .. } => $kind,)* }
             }
@@ -56,105 +48,91 @@ macro_rules! topics {
 }
 
 topics! {
-    /// The owner made their account.
+    /// The account was created.
     "user.registered" => UserRegistered {}
-    /// The owner's password is another one.
+    /// The account's password was changed.
     "user.password_changed" => PasswordChanged {}
-    /// The owner's address is another one.
+    /// The account's address was changed.
     "user.email_changed" => EmailChanged {}
-    /// A spent refresh token of the owner's was used again, so its login ended.
+    /// A spent refresh token was reused, so its session ended.
     "session.reused" => SessionReused {
-        /// Which login.
         session_id: SessionId
     }
-    /// The stock of the owner's order is held.
+    /// The order's stock is reserved.
     "order.confirmed" => OrderConfirmed {
-        /// Which order.
         order_id: Id<kinds::Order>
     }
-    /// The owner's order could not be held and is over.
+    /// The order's stock could not be reserved.
     "order.rejected" => OrderRejected {
-        /// Which order.
         order_id: Id<kinds::Order>
     }
-    /// The owner's order was paid for in full.
+    /// The order was paid in full.
     "order.paid" => OrderPaid {
-        /// Which order.
         order_id: Id<kinds::Order>
     }
-    /// The owner's order is on its way.
+    /// The order was shipped.
     "order.shipped" => OrderShipped {
-        /// Which order.
         order_id: Id<kinds::Order>
     }
-    /// The owner's order arrived.
+    /// The order was delivered.
     "order.delivered" => OrderDelivered {
-        /// Which order.
         order_id: Id<kinds::Order>
     }
-    /// The owner's order is off.
+    /// The order was cancelled.
     "order.cancelled" => OrderCancelled {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// What was paid and goes back.
+        /// The payment that is refunded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refunded: Option<Money>
     }
-    /// Money for the owner's order went back.
+    /// A refund of the order was made.
     "order.refunded" => OrderRefunded {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// How much this time.
         amount: Money,
-        /// Whether that was the rest of it.
+        /// Whether the order is now refunded completely.
         in_full: bool
     }
-    /// To staff: few pieces of a product are left to sell.
+    /// To staff: the available stock of a product is low.
     "stock.low" => StockLow {
-        /// Of what.
         product_id: Id<kinds::Product>,
-        /// Pieces that can still be sold.
+        /// Units that can still be sold.
         available: i64
     }
-    /// To staff: money came that belongs to no order in need of it.
+    /// To staff: a payment matches no order that is due.
     "payment.unmatched" => PaymentUnmatched {
-        /// For which order it was meant, if there is such an order.
+        /// The order it names, if that exists.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         order_id: Option<Id<kinds::Order>>,
-        /// How much.
         amount: Money,
-        /// Why it fits nothing.
         reason: Mismatch
     }
-    /// To staff: a mail could not be delivered and is given up.
+    /// To staff: a mail was given up.
     "mail.failed" => MailFailed {
-        /// Whom it was for.
-        user_id: Id<kinds::User>,
-        /// The kind of what it was about.
+        /// The recipient.
+        user_id: UserId,
+        /// The kind of its topic.
         about: String,
         /// The last SMTP reply code, where the server gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<u16>
     }
-    /// To staff: a webhook failed for so long that it is tried no more.
+    /// To staff: a webhook failed for so long that it was disabled.
     "webhook.disabled" => WebhookDisabled {
-        /// Which.
         webhook_id: Id<kinds::Webhook>
     }
-    /// To staff: events could not be handled here and wait for an operator.
+    /// To staff: new dead letters wait for an operator.
     "event.parked" => EventParked {
-        /// The service whose events they are.
+        /// The service that published them.
         source: String,
-        /// The first of them in its log.
+        /// Sequence number of the first.
         seq: u64,
-        /// How many came to lie there since the last such notice.
+        /// Number since the last notification.
         count: u64
     }
 }
 
 impl Topic {
-    /// Whether it is also sent by mail: what its owner waits for, and what they
-    /// must not miss.
+    /// Whether it is also sent by mail.
     pub(crate) fn is_mailed(&self) -> bool {
         match self {
             Self::PasswordChanged {}
@@ -177,17 +155,15 @@ impl Topic {
     }
 }
 
-/// How much of an inbox is kept.
+/// Retention of an inbox.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
-    /// How many entries.
     pub(crate) entries_max: u64,
-    /// For how long after what they tell of.
+    /// Counted from the event.
     pub(crate) age_max: Duration,
 }
 
 impl Retention {
-    /// As the settings say.
     pub(crate) fn new(settings: &chassis::config::Notifications) -> Self {
         let days = u64::from(settings.days_max);
         Self {
@@ -196,14 +172,13 @@ impl Retention {
         }
     }
 
-    /// Whether an entry that is the `place`-th oldest (from 0) of `held` goes.
+    /// Whether the `place`-th oldest entry (from 0) of `held` is dropped.
     pub(crate) fn drops(&self, place: u64, held: u64, created_at: Time, now: Time) -> bool {
         place + self.entries_max < held || now.since(created_at) > self.age_max
     }
 }
 
-/// The id of the next entry of an inbox whose newest is `newest`: `fresh`, unless
-/// the clock has stepped back behind it.
+/// The id of the next entry: `fresh`, unless the clock stepped back behind `newest`.
 pub(crate) fn next_id(fresh: NotificationId, newest: Option<NotificationId>) -> NotificationId {
     match newest {
         Some(newest) if fresh <= newest => {
@@ -247,22 +222,22 @@ mod tests {
     /// The bytes that other versions will read.
     #[test]
     fn golden_bytes() {
-        let told = Notification {
+        let entry = Notification {
             topic: Topic::OrderConfirmed { order_id: order_id() },
             read_at: None,
             created_at: Time(7),
         };
-        let bytes = ::store::encode(&told).unwrap();
+        let bytes = ::store::encode(&entry).unwrap();
         let mut golden = b"\x01\x83\xa5topic\x82\xa4kind\xaforder.confirmed\xa4data".to_vec();
         golden.extend_from_slice(b"\x81\xa8order_id\xc4\x10");
         golden.extend_from_slice(order_id().uuid().as_bytes());
         golden.extend_from_slice(b"\xa7read_at\xc0\xaacreated_at\x07");
         assert_eq!(bytes, golden);
-        assert_eq!(::store::decode::<Notification>(&bytes).unwrap(), told);
+        assert_eq!(::store::decode::<Notification>(&bytes).unwrap(), entry);
     }
 
     #[test]
-    fn ids_grow_whatever_the_clock_does() {
+    fn ids_grow_although_the_clock_steps_back() {
         let (early, late) = (Id::new(), Id::new());
         assert_eq!(next_id(late, None), late);
         assert_eq!(next_id(late, Some(early)), late);
@@ -272,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped() {
+    fn retention_by_count_and_age() {
         let keep = Retention { entries_max: 2, age_max: Duration::from_millis(10) };
         for (place, held, created_at, dropped) in [
             (0, 2, 100, false),

@@ -1,98 +1,103 @@
-//! What events of other services mean, and to whom.
+//! Event handler: what the events of other services lead to, and for whom.
 //!
-//! **Invariant:** the notification, the mail and the messages to webhooks are
-//! written in the transaction that moves the cursor over their event, so each is
-//! written once, however often the event arrives.
+//! **Invariant:** the notification, the mail and the webhook messages of an event are written
+//! in the transaction that moves the cursor over it, so each is written once, however often
+//! the event arrives.
 
 use std::sync::Arc;
 
 use ::store::Tx;
 use mesh::{Event, Refusal};
-use model::{Fact, RevocationReason, UserField};
+use model::{Fact, RevocationReason, UserField, UserId};
 use tokio::sync::Notify;
 
 use crate::contacts::Contacts;
-use crate::domain::{Topic, UserId};
-use crate::mail::Letter;
-use crate::tell::{Teller, set_staff};
-use crate::{store, webhooks};
+use crate::domain::Topic;
+use crate::mail::MailContent;
+use crate::notify::{Notifier, add_staff, remove_staff};
+use crate::{tables, webhooks};
 
-/// Whose events.
+/// The services whose events are followed.
 pub(crate) const SOURCES: [&str; 3] = ["orders", "products", "users"];
 
-/// What an event leads to. Cheap to clone.
+/// Handles events. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Handler {
-    pub(crate) teller: Teller,
+pub(crate) struct EventHandler {
+    pub(crate) notifier: Notifier,
     pub(crate) contacts: Contacts,
-    pub(crate) messages: Arc<Notify>,
-    pub(crate) sweeps: Arc<Notify>,
+    /// Wakes the webhook worker.
+    pub(crate) webhooks: Arc<Notify>,
+    /// Wakes the expiry.
+    pub(crate) expiry: Arc<Notify>,
 }
 
-/// Who is told.
+/// The recipients of a notification.
 enum Audience {
     Owner(UserId),
     Staff,
 }
 
-impl Handler {
-    /// Takes in one event.
+impl EventHandler {
+    /// Handles one event.
     pub(crate) fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
         let Some(fact) = &event.fact else {
             return Ok(());
         };
-        self.take_note(tx, event, fact)?;
+        self.update(tx, event, fact)?;
         match meaning(fact) {
-            Some((Audience::Owner(user), topic)) => self.teller.tell(tx, event, user, topic)?,
-            Some((Audience::Staff, topic)) => self.teller.tell_staff(tx, &topic, event.at)?,
+            Some((Audience::Owner(user), topic)) => self.notifier.notify(tx, event, user, topic)?,
+            Some((Audience::Staff, topic)) => self.notifier.notify_staff(tx, &topic, event.at)?,
             None => {}
         }
-        if webhooks::store::send(tx, event, model::now())? {
-            let messages = self.messages.clone();
-            tx.on_durable(move || messages.notify_one());
+        if webhooks::tables::queue(tx, event, model::now())? {
+            let webhooks = self.webhooks.clone();
+            tx.on_durable(move || webhooks.notify_one());
         }
         Ok(())
     }
 
-    /// What has to be known of people to tell them anything, and to stop.
-    fn take_note(&self, tx: &mut Tx<'_>, event: &Event, fact: &Fact) -> Result<(), Refusal> {
+    /// Updates projections and caches, ends streams, and queues codes.
+    fn update(&self, tx: &mut Tx<'_>, event: &Event, fact: &Fact) -> Result<(), Refusal> {
         match *fact {
-            Fact::UserRegistered { user_id, staff } => set_staff(tx, user_id, staff)?,
+            Fact::UserRegistered { user_id, staff: true } => add_staff(tx, user_id)?,
             Fact::UserUpdated { user_id, staff, .. } => {
-                set_staff(tx, user_id, staff)?;
-                self.drop_contact(tx, user_id);
+                match staff {
+                    true => add_staff(tx, user_id)?,
+                    false => remove_staff(tx, user_id)?,
+                }
+                self.invalidate_contact(tx, user_id);
             }
             Fact::UserDisabled { user_id } => {
-                set_staff(tx, user_id, false)?;
-                self.drop_contact(tx, user_id);
+                remove_staff(tx, user_id)?;
+                self.invalidate_contact(tx, user_id);
             }
             Fact::UserErased { user_id } => {
-                set_staff(tx, user_id, false)?;
-                store::forget(tx, user_id)?;
-                self.drop_contact(tx, user_id);
-                let sweeps = self.sweeps.clone();
-                tx.on_durable(move || sweeps.notify_one());
+                remove_staff(tx, user_id)?;
+                tables::forget(tx, user_id)?;
+                self.invalidate_contact(tx, user_id);
+                let expiry = self.expiry.clone();
+                tx.on_durable(move || expiry.notify_one());
             }
             Fact::SessionRevoked { user_id, session_id, .. } => {
-                let bells = self.teller.bells.clone();
-                tx.on_durable(move || bells.end(user_id, session_id));
+                let wake_ups = self.notifier.wake_ups.clone();
+                tx.on_durable(move || wake_ups.end(user_id, session_id));
             }
             Fact::UserCodeRequested { user_id, purpose, until } => {
-                let letter = Letter::Code { purpose, until };
-                self.teller.outbox.queue(tx, event, user_id, letter)?;
+                let content = MailContent::Code { purpose, until };
+                self.notifier.outbox.queue(tx, event, user_id, content)?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn drop_contact(&self, tx: &mut Tx<'_>, user: UserId) {
+    fn invalidate_contact(&self, tx: &mut Tx<'_>, user: UserId) {
         let contacts = self.contacts.clone();
-        tx.on_durable(move || contacts.drop(user));
+        tx.on_durable(move || contacts.invalidate(user));
     }
 }
 
-/// Whom an event is told to, and as what.
+/// The topic of an event and its audience, if it has one.
 fn meaning(fact: &Fact) -> Option<(Audience, Topic)> {
     let (user, topic) = match *fact {
         Fact::UserRegistered { user_id, .. } => (user_id, Topic::UserRegistered {}),

@@ -1,5 +1,7 @@
-//! The endpoints: an inbox as a list, its read marks, and its stream of
-//! server-sent events (WHATWG HTML §9.2).
+//! Endpoints of inboxes: the list, read marks, and the stream of server-sent events (WHATWG
+//! HTML §9.2).
+//!
+//! **Invariant:** a stream ends when the token it was opened with expires or is revoked.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,33 +20,31 @@ use chassis::page::{Page, Paging};
 use chassis::{Caller, Context, Endpoints, Json, Problem, Routes, Trust};
 use futures::Stream;
 use futures::stream::unfold;
-use model::{Time, kinds};
+use model::{Time, UserId, kinds};
 use serde::{Deserialize, Serialize};
-
 use tokio_util::sync::CancellationToken;
 
 use crate::contacts::Contacts;
-use crate::domain::{Notification, NotificationId, Retention, Topic, UserId};
-use crate::live::{Bells, Feed};
-use crate::store;
+use crate::domain::{Notification, NotificationId, Retention, Topic};
+use crate::live::{Feed, WakeUps};
+use crate::tables;
 use crate::text::{Text, Texts};
 
-/// How often a silent stream shows that it lives: below the idle time after
-/// which proxies usually cut a connection.
+/// Interval of comments on a silent stream: below the usual idle timeout of proxies.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How long users may take to say what somebody reads; without an answer it is
-/// what their client says, or the shop's language.
-const ASK_TIMEOUT: Duration = Duration::from_millis(250);
+/// Timeout of the query for a user's language; without an answer the client's header or the
+/// shop's language decides.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How many languages of an `Accept-Language` are tried.
+/// Most languages read of an `Accept-Language`.
 const LANGUAGES_MAX: usize = 8;
 
 #[derive(Clone)]
 struct Inbox {
     store: Store,
     keep: Retention,
-    bells: Bells,
+    wake_ups: WakeUps,
     texts: Texts,
     contacts: Contacts,
     trust: Trust,
@@ -54,14 +54,14 @@ struct Inbox {
 pub(crate) fn endpoints(
     ctx: &Context,
     keep: Retention,
-    bells: Bells,
+    wake_ups: WakeUps,
     texts: Texts,
     contacts: Contacts,
 ) -> Endpoints {
     let inbox = Inbox {
         store: ctx.store.clone(),
         keep,
-        bells,
+        wake_ups,
         texts,
         contacts,
         trust: ctx.trust.clone(),
@@ -76,16 +76,15 @@ pub(crate) fn endpoints(
 }
 
 impl Inbox {
-    /// What somebody reads, best first: what they said, then what their client
-    /// says.
+    /// The languages of a user, preferred first: the account's, then the client's.
     async fn languages(&self, user: UserId, headers: &HeaderMap) -> Vec<String> {
-        let contact = self.contacts.of(user, ASK_TIMEOUT).await.flatten();
-        let said = contact.and_then(|contact| contact.language);
-        said.into_iter().chain(accepted(headers)).collect()
+        let contact = self.contacts.of(user, QUERY_TIMEOUT).await.flatten();
+        let stored = contact.and_then(|contact| contact.language);
+        stored.into_iter().chain(accepted(headers)).collect()
     }
 }
 
-/// The languages of an `Accept-Language` (RFC 9110 §12.5.4), best first.
+/// The languages of an `Accept-Language` (RFC 9110 §12.5.4), preferred first.
 fn accepted(headers: &HeaderMap) -> Vec<String> {
     let value = headers.get(ACCEPT_LANGUAGE);
     let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -104,9 +103,9 @@ fn accepted(headers: &HeaderMap) -> Vec<String> {
     ranges.into_iter().map(|(_, tag)| tag).collect()
 }
 
-/// A notification as clients see it.
+/// A notification in a response.
 #[derive(Serialize)]
-struct Shown {
+struct NotificationResponse {
     id: NotificationId,
     #[serde(flatten)]
     topic: Topic,
@@ -116,7 +115,7 @@ struct Shown {
     created_at: Time,
 }
 
-impl Shown {
+impl NotificationResponse {
     fn new(id: NotificationId, entry: Notification, texts: &Texts, languages: &[String]) -> Self {
         let Notification { topic, read_at, created_at } = entry;
         let Text { title, body } = texts.notice(&topic, languages);
@@ -124,11 +123,11 @@ impl Shown {
     }
 }
 
-/// A page of an inbox, and how much of all of it is unread.
+/// A page of an inbox, with the number of unread entries in all of it.
 #[derive(Serialize)]
 struct InboxPage {
     #[serde(flatten)]
-    page: Page<Shown>,
+    page: Page<NotificationResponse>,
     unread_count: u64,
 }
 
@@ -148,21 +147,22 @@ async fn list(
     let Query(filter) = filter.map_err(|_| Problem::bad_request("unread must be true or false"))?;
     let before = paging.after()?;
     let (user, keep, now) = (caller.user_id, inbox.keep, model::now());
-    while store::is_overdue(&inbox.store, &keep, user, now)? {
+    while tables::is_overdue(&inbox.store, &keep, user, now)? {
         let trimmed = inbox
             .store
-            .write(move |tx| store::trim(tx, &keep, user, now));
+            .write(move |tx| tables::trim(tx, &keep, user, now));
         trimmed.await?;
     }
     let languages = inbox.languages(user, &headers).await;
-    let unread_count = store::tally(&inbox.store, user)?.unread;
-    let rows = store::newest_first(&inbox.store, user, before)?;
+    let unread_count = tables::tally(&inbox.store, user)?.unread;
+    let rows = tables::newest_first(&inbox.store, user, before)?;
     let wanted = rows.filter(|row| match row {
         Ok((_, entry)) => !filter.unread || entry.read_at.is_none(),
         Err(_) => true,
     });
     let page = paging.collect(wanted.map(|row| row.map(|(id, entry)| (id, (id, entry)))))?;
-    let page = page.map(|(id, entry)| Shown::new(id, entry, &inbox.texts, &languages));
+    let page =
+        page.map(|(id, entry)| NotificationResponse::new(id, entry, &inbox.texts, &languages));
     Ok(Json(InboxPage { page, unread_count }))
 }
 
@@ -174,23 +174,23 @@ async fn read_one(
     let (user, now) = (caller.user_id, model::now());
     let marked = inbox
         .store
-        .write(move |tx| store::mark_read(tx, user, id, now));
+        .write(move |tx| tables::mark_read(tx, user, id, now));
     marked.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Marks what was there when the request came: stretches go from the newest
-/// backwards, so what is told meanwhile stays unread.
+/// Marks the entries present at the time of the request: chunks go from the newest backwards,
+/// so later entries stay unread.
 async fn read_all(State(inbox): State<Inbox>, caller: Caller) -> Result<StatusCode, Problem> {
     let (user, now) = (caller.user_id, model::now());
     let mut before = None;
     loop {
         let marked = inbox
             .store
-            .write(move |tx| store::mark_stretch_read(tx, user, before, now));
+            .write(move |tx| tables::mark_chunk_read(tx, user, before, now));
         match marked.await? {
             None => return Ok(StatusCode::NO_CONTENT),
-            stretch_end => before = stretch_end,
+            chunk_end => before = chunk_end,
         }
     }
 }
@@ -202,10 +202,12 @@ async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let after = last_event_id(&headers)?;
     let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
-    let listener = inbox.bells.listen(caller.user_id, caller.session_id)?;
+    let subscription = inbox
+        .wake_ups
+        .subscribe(caller.user_id, caller.session_id)?;
     let languages = inbox.languages(caller.user_id, &headers).await;
     let live = Live {
-        feed: Feed::open(inbox.store, listener, inbox.draining, after)?,
+        feed: Feed::open(inbox.store, subscription, inbox.draining, after)?,
         texts: inbox.texts,
         languages: languages.into(),
         trust: inbox.trust,
@@ -223,9 +225,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem>
         .ok_or_else(|| Problem::bad_request("Last-Event-ID is not one that this stream gave out"))
 }
 
-/// What an open stream holds on to: as little as it can, for there are thousands.
-/// The request's own headers are not among it, since they would keep the whole
-/// buffer they were read into.
+/// The state of an open stream: kept small, since there are thousands. The request's headers
+/// are copied, since they would retain the whole buffer they were read into.
 struct Live {
     feed: Feed,
     texts: Texts,
@@ -235,15 +236,14 @@ struct Live {
 }
 
 impl Live {
-    /// The feed as events, with a comment when it has been silent for a while. It
-    /// ends when the token it was asked for with is no longer believed: the client
-    /// comes back with a fresh one and loses nothing.
+    /// The feed as events, with a comment after each silent interval. It ends when the token
+    /// is no longer valid: the client reconnects with a fresh one and resumes without loss.
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold(self, |mut live| async move {
             let next = tokio::time::timeout(HEARTBEAT, live.feed.next()).await;
             live.trust.verify(&live.token, model::now()).await.ok()?;
             let event = match next {
-                Ok(told) => live.event(told?),
+                Ok(entry) => live.event(entry?),
                 Err(_) => Event::default().comment("still here"),
             };
             Some((Ok(event), live))
@@ -252,11 +252,11 @@ impl Live {
 
     fn event(&self, (id, entry): (NotificationId, Notification)) -> Event {
         let kind = entry.topic.kind();
-        let shown = Shown::new(id, entry, &self.texts, &self.languages);
+        let response = NotificationResponse::new(id, entry, &self.texts, &self.languages);
         Event::default()
             .id(id.to_string())
             .event(kind)
-            .json_data(&shown)
+            .json_data(&response)
             .expect("plain structs of strings and numbers encode")
     }
 }

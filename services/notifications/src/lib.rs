@@ -1,54 +1,53 @@
-//! Notifications: what the shop has to tell a person or another program: in an
-//! inbox and live, by mail, and over webhooks.
+//! Notifications: inboxes with live streams, mail and webhooks, driven by the events of other
+//! services.
 //!
-//! | endpoint | who | room |
+//! | endpoint | who | what |
 //! | --- | --- | --- |
 //! | `GET /v1/notifications` | the caller | their inbox, newest first |
 //! | `POST /v1/notifications/{id}/read` | the caller | marks one read |
 //! | `POST /v1/notifications/read` | the caller | marks all read |
 //! | `GET /v1/notifications/stream` | the caller | new ones as they come (SSE) |
-//! | `GET POST /v1/webhooks`, `GET DELETE …/{id}` | admin | who else is told |
-//! | `POST /v1/webhooks/{id}/rotate`, `…/enable` | admin | a new secret; another chance |
-//! | `GET /v1/webhooks/{id}/deliveries`, `POST …/{id}/redeliver` | admin | what became of it |
+//! | `GET POST /v1/webhooks`, `GET DELETE …/{id}` | admin | registered webhooks |
+//! | `POST /v1/webhooks/{id}/rotate`, `…/enable` | admin | a new secret; a disabled one again |
+//! | `GET /v1/webhooks/{id}/deliveries`, `POST …/{id}/redeliver` | admin | the delivery log |
 //!
-//! **Follows** `orders`, `products` and `users`: what `follow` says of some, and
-//! whatever a webhook wants. **Writes** no events. **Asks** users where people are
-//! reached, and for one-time codes.
+//! **Follows** `orders`, `products` and `users`: the kinds that `follow` names, and every kind
+//! a webhook subscribes to. **Publishes** no events. **Queries** users for contacts and one-time
+//! codes.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `domain` | notifications, their kinds and order, how long they are kept |
-//! | `text` | what a notification says, from files, in the reader's language |
-//! | `store` | the trees `inbox`, `inbox_tallies`, `forgetting` |
-//! | `follow` | what events mean, and to whom |
-//! | `tell` | telling a person, or all who run the shop: inbox, mail, streams |
-//! | `live` | waking open streams, and reading on without a gap |
-//! | `contacts` | where people are reached: asked of users, never written here |
-//! | `mail` | the queue of mail, composing it, handing it to a server |
-//! | `webhooks` | other programs: signed messages, tried for a day |
-//! | `courier`, `retry` | delivering what is due, and when to try again |
-//! | `sweep` | dropping what is to go, a stretch at a time |
-//! | `parked` | telling staff of events that could not be handled here |
+//! | `domain` | notifications: topics, order, retention |
+//! | `text` | templates and rendering, in the reader's language |
+//! | `tables` | the tables `inbox`, `inbox_tallies`, `forgetting` |
+//! | `follow` | the event handler |
+//! | `notify` | notifying a user or all staff: inbox, mail, streams |
+//! | `live` | wake-ups and feeds of open streams |
+//! | `contacts` | the cache of contacts queried from users |
+//! | `delivery` | the delivery queue: due rows, backoff, the worker |
+//! | `mail` | outbound mail: a kind of delivery |
+//! | `webhooks` | signed webhook messages: a kind of delivery |
+//! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
+//! | `dead_letters` | notifying staff of events that could not be handled |
 //! | `http` | the endpoints of inboxes |
-//! | `error` | every refusal |
+//! | `error` | every refusal, and the problem it becomes |
 //!
-//! **Invariant:** an event is told exactly once: its notification, mail and
-//! messages are written in the transaction that moves the cursor over it. What
-//! leaves the house goes at least once, with an id that is always the same.
+//! **Invariant:** an event takes effect exactly once: its notification, mail and webhook
+//! messages are written in the transaction that moves the cursor over it. Outbound deliveries
+//! are at least once, with an id that stays the same.
 
 mod contacts;
-mod courier;
 mod dead_letters;
+mod delivery;
 mod domain;
 mod error;
+mod expiry;
 mod follow;
 mod http;
 mod live;
 mod mail;
-mod retry;
-mod store;
-mod sweep;
-mod tell;
+mod notify;
+mod tables;
 mod text;
 mod webhooks;
 
@@ -64,21 +63,21 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let settings = &ctx.config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings);
         let contacts = contacts::Contacts::new(ctx.mesh.clone());
-        let teller = tell::Teller {
+        let notifier = notify::Notifier {
             keep: domain::Retention::new(settings),
-            bells: live::Bells::default(),
+            wake_ups: live::WakeUps::default(),
             outbox: mail::Outbox::new(ctx.config.mail.clone()),
         };
-        let (messages, sweeps) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        mail::start(&ctx, contacts.clone(), texts.clone(), teller.clone())?;
-        webhooks::start(&ctx, teller.clone(), messages.clone());
-        sweep::start(&ctx, sweeps.clone());
+        let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        mail::start(&ctx, contacts.clone(), texts.clone(), notifier.clone())?;
+        webhooks::start(&ctx, notifier.clone(), webhooks.clone());
+        expiry::start(&ctx, expiry.clone());
 
-        let handler = follow::Handler {
-            teller: teller.clone(),
+        let handler = follow::EventHandler {
+            notifier: notifier.clone(),
             contacts: contacts.clone(),
-            messages: messages.clone(),
-            sweeps,
+            webhooks: webhooks.clone(),
+            expiry,
         };
         let mut followings = Vec::new();
         for source in follow::SOURCES {
@@ -86,11 +85,11 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
             let following = ctx.follow(source, move |tx, event| handler.handle(tx, event));
             followings.push(following.await?);
         }
-        dead_letters::start(&ctx, teller.clone(), followings);
+        dead_letters::start(&ctx, notifier.clone(), followings);
 
-        let tell::Teller { keep, bells, .. } = teller;
-        let inboxes = http::endpoints(&ctx, keep, bells, texts, contacts);
-        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, messages));
+        let notify::Notifier { keep, wake_ups, .. } = notifier;
+        let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, contacts);
+        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, webhooks));
         Ok(ctx.serve(endpoints))
     })
 }

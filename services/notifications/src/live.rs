@@ -1,156 +1,159 @@
-//! Inboxes as they grow: who waits for what, and reading on without a gap.
+//! Live streams of inboxes: wake-ups, and feeds that read on without a gap.
 //!
-//! A feed registers for the bell first and reads the store after; a bell says
-//! only "look again". So whatever is told between reading and waiting is found by
-//! the next look, and nothing is handed over twice, since each look begins after
-//! the last entry handed over.
+//! A feed subscribes to wake-ups before it reads the store, and a wake-up carries no data.
+//! So an entry written between reading and waiting is found by the next read, and none is
+//! delivered twice, since each read begins after the last delivered entry.
 //!
-//! **Invariant:** a user without a listener has no bell, so memory is bounded by
-//! the streams that are open.
+//! **Invariant:** a user without a subscription has no wake-up, so memory is bounded by the
+//! number of open streams.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ::store::Store;
+use model::{SessionId, UserId};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Notification, NotificationId, SessionId, UserId};
+use crate::domain::{Notification, NotificationId};
 use crate::error::Error;
-use crate::store;
+use crate::tables;
 
-/// How many streams one account may have: its devices and open pages.
+/// Most streams per account: its devices and open pages.
 const STREAMS_PER_USER_MAX: usize = 16;
 
-/// How many streams are open at most; each costs a connection and some KiB.
+/// Most streams in all; each costs a connection and some KiB.
 const STREAMS_MAX: usize = 4096;
 
-/// How many entries a feed reads at once.
-const LOOK_ENTRIES_MAX: usize = 100;
+/// Most entries a feed reads at a time.
+const READ_MAX: usize = 100;
 
-/// Everybody who listens. Cheap to clone.
+/// Wake-ups of all open streams. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Bells(Arc<Mutex<HashMap<UserId, Bell>>>);
+pub(crate) struct WakeUps(Arc<Mutex<HashMap<UserId, Channel>>>);
 
-/// What is heard is only that something happened, and which of the listening
-/// sessions have ended.
-struct Bell {
-    rung: watch::Sender<Vec<SessionId>>,
-    listeners: usize,
+/// The channel of one user: a change wakes, and its value lists the sessions that ended.
+struct Channel {
+    ended: watch::Sender<Vec<SessionId>>,
+    subscriptions: usize,
 }
 
-impl Bells {
+impl WakeUps {
     /// Wakes the streams of `user`.
-    pub(crate) fn ring(&self, user: UserId) {
-        if let Some(bell) = self.lock().get(&user) {
-            bell.rung.send_modify(|_| ());
+    pub(crate) fn wake(&self, user: UserId) {
+        if let Some(channel) = self.0.lock().get(&user) {
+            channel.ended.send_modify(|_| ());
         }
     }
 
-    /// Ends the streams of one login of `user`.
+    /// Ends the streams of one session of `user`.
     pub(crate) fn end(&self, user: UserId, session: SessionId) {
-        if let Some(bell) = self.lock().get(&user) {
-            bell.rung.send_modify(|ended| ended.push(session));
+        if let Some(channel) = self.0.lock().get(&user) {
+            channel.ended.send_modify(|ended| ended.push(session));
         }
     }
 
-    /// Hears of everything told to `user` from now on, until `session` ends.
+    /// Subscribes to the wake-ups of `user`, until `session` ends.
     ///
     /// # Errors
-    /// When too many listen already.
-    pub(crate) fn listen(&self, user: UserId, session: SessionId) -> Result<Listener, Error> {
-        let mut bells = self.lock();
-        if bells.values().map(|bell| bell.listeners).sum::<usize>() >= STREAMS_MAX {
-            return Err(Error::StreamsOfAll);
+    /// When the account or the service has too many streams.
+    pub(crate) fn subscribe(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<InboxSubscription, Error> {
+        let mut channels = self.0.lock();
+        if channels
+            .values()
+            .map(|channel| channel.subscriptions)
+            .sum::<usize>()
+            >= STREAMS_MAX
+        {
+            return Err(Error::AllStreams);
         }
-        let bell = bells
+        let channel = channels
             .entry(user)
-            .or_insert_with(|| Bell { rung: watch::Sender::new(Vec::new()), listeners: 0 });
-        if bell.listeners >= STREAMS_PER_USER_MAX {
-            return Err(Error::StreamsOfOne(bell.listeners));
+            .or_insert_with(|| Channel { ended: watch::Sender::new(Vec::new()), subscriptions: 0 });
+        if channel.subscriptions >= STREAMS_PER_USER_MAX {
+            return Err(Error::StreamsOfAccount(channel.subscriptions));
         }
-        bell.listeners += 1;
-        let rung = bell.rung.subscribe();
-        Ok(Listener { bells: self.clone(), user, session, rung })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Bell>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        channel.subscriptions += 1;
+        let ended = channel.ended.subscribe();
+        Ok(InboxSubscription { wake_ups: self.clone(), user, session, ended })
     }
 }
 
-/// One stream's ear.
-pub(crate) struct Listener {
-    bells: Bells,
+/// The subscription of one stream.
+pub(crate) struct InboxSubscription {
+    wake_ups: WakeUps,
     user: UserId,
     session: SessionId,
-    rung: watch::Receiver<Vec<SessionId>>,
+    ended: watch::Receiver<Vec<SessionId>>,
 }
 
-impl Listener {
+impl InboxSubscription {
     fn has_ended(&self) -> bool {
-        self.rung.borrow().contains(&self.session)
+        self.ended.borrow().contains(&self.session)
     }
 }
 
-impl Drop for Listener {
+impl Drop for InboxSubscription {
     fn drop(&mut self) {
-        let mut bells = self.bells.lock();
-        if let Some(bell) = bells.get_mut(&self.user) {
-            bell.listeners -= 1;
-            if bell.listeners == 0 {
-                bells.remove(&self.user);
+        let mut channels = self.wake_ups.0.lock();
+        if let Some(channel) = channels.get_mut(&self.user) {
+            channel.subscriptions -= 1;
+            if channel.subscriptions == 0 {
+                channels.remove(&self.user);
             }
         }
     }
 }
 
-/// One user's inbox from a place on, for as long as someone reads it.
+/// One user's inbox from a position on.
 pub(crate) struct Feed {
     store: Store,
-    listener: Listener,
+    subscription: InboxSubscription,
     draining: CancellationToken,
     after: Option<NotificationId>,
-    looked_up: VecDeque<(NotificationId, Notification)>,
+    buffered: VecDeque<(NotificationId, Notification)>,
 }
 
 impl Feed {
-    /// Everything told after `after`; without it, everything told from now on.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
+    /// Opens a feed of the entries after `after`; without it, of new entries only.
     pub(crate) fn open(
         store: Store,
-        listener: Listener,
+        subscription: InboxSubscription,
         draining: CancellationToken,
         after: Option<NotificationId>,
     ) -> Result<Self, Error> {
         let after = match after {
             Some(id) => Some(id),
-            None => store::tally(&store, listener.user)?.newest,
+            None => tables::tally(&store, subscription.user)?.newest,
         };
-        Ok(Self { store, listener, draining, after, looked_up: VecDeque::new() })
+        let buffered = VecDeque::new();
+        Ok(Self { store, subscription, draining, after, buffered })
     }
 
-    /// The next entry, waiting for it if need be; `None` when the session ends, the
-    /// service drains or its store fails. Giving up waiting loses nothing.
+    /// Waits for the next entry; `None` when the session ends, the service drains or its
+    /// store fails. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<(NotificationId, Notification)> {
-        while !self.draining.is_cancelled() && !self.listener.has_ended() {
-            if let Some(entry) = self.looked_up.pop_front() {
+        while !self.draining.is_cancelled() && !self.subscription.has_ended() {
+            if let Some(entry) = self.buffered.pop_front() {
                 self.after = Some(entry.0);
                 return Some(entry);
             }
-            let user = self.listener.user;
-            match store::told_after(&self.store, user, self.after, LOOK_ENTRIES_MAX) {
-                Ok(entries) => self.looked_up = entries.into(),
+            let user = self.subscription.user;
+            match tables::entries_after(&self.store, user, self.after, READ_MAX) {
+                Ok(entries) => self.buffered = entries.into(),
                 Err(error) => {
-                    tracing::error!(%error, "a stream ended");
+                    tracing::error!(%error, "a stream ended: the store cannot be read");
                     return None;
                 }
             }
-            if self.looked_up.is_empty() {
-                let rung = self.listener.rung.changed();
-                self.draining.run_until_cancelled(rung).await?.ok()?;
+            if self.buffered.is_empty() {
+                let woken = self.subscription.ended.changed();
+                self.draining.run_until_cancelled(woken).await?.ok()?;
             }
         }
         None
@@ -160,27 +163,28 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Id;
 
     #[test]
-    fn bells_are_bounded_and_go_with_their_last_listener() {
-        let bells = Bells::default();
-        let (user, session) = (UserId::new(), SessionId::new());
-        let listeners: Vec<_> = (1..STREAMS_PER_USER_MAX)
-            .map(|_| bells.listen(user, session).unwrap())
+    fn wake_ups_are_bounded_and_end_with_the_last_subscription() {
+        let wake_ups = WakeUps::default();
+        let (user, session) = (Id::new(), Id::new());
+        let subscriptions: Vec<_> = (1..STREAMS_PER_USER_MAX)
+            .map(|_| wake_ups.subscribe(user, session).unwrap())
             .collect();
-        let elsewhere = bells.listen(user, SessionId::new()).unwrap();
-        let refused = bells.listen(user, session);
-        assert!(matches!(refused, Err(Error::StreamsOfOne(_))));
-        let other = bells.listen(UserId::new(), session).unwrap();
-        bells.end(user, session);
-        assert!(listeners.iter().all(Listener::has_ended));
+        let elsewhere = wake_ups.subscribe(user, Id::new()).unwrap();
+        let refused = wake_ups.subscribe(user, session);
+        assert!(matches!(refused, Err(Error::StreamsOfAccount(_))));
+        let other = wake_ups.subscribe(Id::new(), session).unwrap();
+        wake_ups.end(user, session);
+        assert!(subscriptions.iter().all(InboxSubscription::has_ended));
         assert!(!elsewhere.has_ended() && !other.has_ended());
-        bells.ring(user);
-        assert!(listeners[0].rung.has_changed().unwrap());
-        assert!(!other.rung.has_changed().unwrap());
-        drop((listeners, elsewhere));
-        assert!(!bells.lock().contains_key(&user));
-        assert_eq!(bells.lock().len(), 1);
-        let _again = bells.listen(user, session).unwrap();
+        wake_ups.wake(user);
+        assert!(subscriptions[0].ended.has_changed().unwrap());
+        assert!(!other.ended.has_changed().unwrap());
+        drop((subscriptions, elsewhere));
+        assert!(!wake_ups.0.lock().contains_key(&user));
+        assert_eq!(wake_ups.0.lock().len(), 1);
+        let _again = wake_ups.subscribe(user, session).unwrap();
     }
 }

@@ -1,77 +1,77 @@
-//! Mail: what is sent to whom, when it is sent again, and when it is given up.
+//! Outbound mail: what is queued, when it is retried, and when it is given up.
 //!
-//! A row says only that somebody is to be written to, and about what. The address
-//! and the words, and a one-time code even more so, are asked for when the mail
-//! is sent, and are never kept.
+//! A queued mail holds the recipient's id and the topic only. Address, text and one-time
+//! code are requested when the mail is sent and never stored, so personal data stays in
+//! users' database.
 //!
-//! **Invariants:** a mail is queued in the transaction that tells its event, and
-//! leaves the queue when the server took it, refused it for good, or it is too
-//! late; so it goes out at least once. Every try of it has one `Message-ID`.
+//! **Invariants:** a mail is queued in the transaction that handles its event, and leaves
+//! the queue when the server accepted it, rejected it for good, or it expired; so it is
+//! sent at least once. All attempts of a mail have the same `Message-ID`.
 
 mod compose;
-mod postman;
-mod queue;
 mod smtp;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::{Error as StoreError, Tx};
+use ::store::{Error as StoreError, Table, Tx};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use chassis::config;
 use mesh::Event;
-use model::{CodePurpose, Time};
+use model::{CodePurpose, Time, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub(crate) use self::postman::start;
+pub(crate) use self::worker::start;
 
-use crate::domain::{Topic, UserId};
-use crate::retry::Schedule;
+use crate::delivery::Backoff;
+use crate::domain::Topic;
 
-/// The longest pause between two tries of a mail, and of a mail with a code.
+/// The longest pause between two attempts of a mail, and of one with a code.
 const PAUSE_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 const CODE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// The first pause of a mail with a code: somebody waits for it.
+/// The longest first pause of a mail with a code: a person waits for it.
 const CODE_PAUSE_FIRST: Duration = Duration::from_secs(2);
 
-/// Which mail: a hash of its event and its recipient, so that it is the same
-/// whenever it is made again.
+/// (priority, due, mail) → the mail.
+const MAIL: Table<(u16, Time, MailId), OutboundMail> = Table::new("mail");
+
+/// Hash of the event and the recipient, so that it is the same however often the event is
+/// handled.
 pub(crate) type MailId = [u8; 16];
 
-/// A mail to be sent.
+/// A queued mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mail {
-    /// To whom.
+pub(crate) struct OutboundMail {
     pub(crate) user_id: UserId,
-    /// What it is about.
-    pub(crate) letter: Letter,
-    /// When what it tells of happened.
+    #[serde(rename = "letter")]
+    pub(crate) content: MailContent,
+    /// When its event happened.
     pub(crate) began_at: Time,
-    /// How often it was tried in vain.
+    /// Failed attempts so far.
     pub(crate) failed: u32,
 }
 
-impl ::store::Record for Mail {}
+impl ::store::Record for OutboundMail {}
 
 /// What a mail is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Letter {
-    /// What is also told in the inbox.
+pub(crate) enum MailContent {
+    /// A notification that is also in the inbox.
     Notice(Topic),
-    /// A one-time code, which is asked for when it is sent.
+    /// A one-time code, requested when the mail is sent.
     Code {
-        /// What it allows.
         purpose: CodePurpose,
-        /// From when on it is worth nothing.
+        /// When the code expires.
         until: Time,
     },
 }
 
-impl Letter {
-    /// The kind of what it is about.
+impl MailContent {
+    /// The kind of its topic, for logs and notifications.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Notice(topic) => topic.kind(),
@@ -80,49 +80,58 @@ impl Letter {
     }
 }
 
-/// Where mail is put. Cheap to clone.
+impl OutboundMail {
+    /// Codes are sent first, since a person waits for them and they expire.
+    fn priority(&self) -> u16 {
+        match self.content {
+            MailContent::Code { .. } => 0,
+            MailContent::Notice(_) => 1,
+        }
+    }
+}
+
+/// Queues mail. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Outbox {
     settings: Arc<config::Mail>,
-    bell: Arc<Notify>,
+    wake_up: Arc<Notify>,
 }
 
 impl Outbox {
     pub(crate) fn new(settings: config::Mail) -> Self {
-        Self { settings: Arc::new(settings), bell: Arc::default() }
+        Self { settings: Arc::new(settings), wake_up: Arc::default() }
     }
 
-    /// Puts a mail about `event` into the queue: none where no mail leaves the
-    /// shop, and none about what is too long ago to be sent.
+    /// Queues a mail about `event`, unless mail is disabled or the event is too old.
     pub(crate) fn queue(
         &self,
         tx: &mut Tx<'_>,
         event: &Event,
-        user: UserId,
-        letter: Letter,
+        user_id: UserId,
+        content: MailContent,
     ) -> Result<(), StoreError> {
-        let is_code = matches!(letter, Letter::Code { .. });
-        let leaves = self.settings.server.is_some() || is_code && self.settings.print_codes;
-        let mail = Mail { user_id: user, letter, began_at: event.at, failed: 0 };
+        let is_code = matches!(content, MailContent::Code { .. });
+        let is_enabled = self.settings.server.is_some() || is_code && self.settings.print_codes;
+        let mail = OutboundMail { user_id, content, began_at: event.at, failed: 0 };
         let now = model::now();
-        if !leaves || now.since(event.at) > self.schedule(&mail).give_up_after {
+        if !is_enabled || now.since(event.at) > self.backoff(&mail).give_up_after {
             return Ok(());
         }
-        queue::put(tx, now, id(event, user), &mail)?;
-        let bell = self.bell.clone();
-        tx.on_durable(move || bell.notify_one());
+        tx.put(MAIL, &(mail.priority(), now, id(event, user_id)), &mail)?;
+        let wake_up = self.wake_up.clone();
+        tx.on_durable(move || wake_up.notify_one());
         Ok(())
     }
 
-    fn schedule(&self, mail: &Mail) -> Schedule {
+    fn backoff(&self, mail: &OutboundMail) -> Backoff {
         let first = Duration::from_millis(self.settings.retry_first_ms);
-        match mail.letter {
-            Letter::Notice(_) => Schedule {
+        match mail.content {
+            MailContent::Notice(_) => Backoff {
                 first,
                 pause_max: PAUSE_MAX,
                 give_up_after: Duration::from_secs(u64::from(self.settings.retry_hours) * 3600),
             },
-            Letter::Code { until, .. } => Schedule {
+            MailContent::Code { until, .. } => Backoff {
                 first: first.min(CODE_PAUSE_FIRST),
                 pause_max: CODE_PAUSE_MAX,
                 give_up_after: until.since(mail.began_at),
@@ -137,4 +146,24 @@ fn id(event: &Event, user: UserId) -> MailId {
         .chain_update(user.uuid().as_bytes())
         .finalize()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exact bytes on disk: a change here is a change of format.
+    #[test]
+    fn golden_bytes() {
+        let user_id: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let until = Time(9);
+        let content = MailContent::Code { purpose: CodePurpose::PasswordReset, until };
+        let mail = OutboundMail { user_id, content, began_at: Time(7), failed: 1 };
+        let mut golden = b"\x01\x84\xa7user_id\xc4\x10".to_vec();
+        golden.extend_from_slice(user_id.uuid().as_bytes());
+        golden.extend_from_slice(b"\xa6letter\x81\xa4Code\x82\xa7purpose\xaepassword_reset");
+        golden.extend_from_slice(b"\xa5until\x09\xa8began_at\x07\xa6failed\x01");
+        assert_eq!(::store::encode(&mail).unwrap(), golden);
+        assert_eq!(::store::decode::<OutboundMail>(&golden).unwrap(), mail);
+    }
 }

@@ -1,55 +1,56 @@
-//! What is said: one title and one body a kind, in the reader's language, for
+//! Texts of notifications: one title and one body per kind, in the reader's language, for
 //! inboxes and mail alike.
 //!
-//! A text is a file: its first line is the title and a mail's subject, the rest is
-//! the body. The built-in ones are compiled in; a file of the same name below
-//! `DATA/templates/<language>/` takes the place of one, from the moment it is
-//! written. Texts are made when they are shown, so that a better wording, or
-//! another language, reaches what was told before.
+//! A template is a file: its first line is the title and a mail's subject, the rest is the
+//! body. Built-in templates are compiled in; a file of the same name below
+//! `DATA/templates/<language>/` overrides one from the moment it is written. Texts are
+//! rendered when they are read, so a changed template or language applies to older
+//! notifications too.
 //!
-//! **Invariant:** a message is never lost for a text. A file that does not compile,
-//! does not render or says nothing is named in the log with its line, once, and
-//! the next best text is taken; the last one is built in.
+//! **Invariant:** a faulty template never loses a message. A file that does not compile, does
+//! not render or renders to nothing is logged once with its line, and the next template in
+//! order is used; the last one is built in.
 
 mod built_in;
-mod own;
+mod custom;
 
 use std::sync::Arc;
 
+use mesh::Contact;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error as Fault, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use self::own::Own;
+use self::custom::CustomTemplates;
 use crate::domain::Topic;
 
-/// How many steps rendering may take; ours take some hundred.
+/// Instruction limit of one rendering; built-in templates take some hundred.
 const FUEL: u64 = 50_000;
 
-/// The text that brings a one-time code.
+/// The template of a one-time code.
 pub(crate) const CODE: &str = "user.code_requested.txt";
 
-/// The words of a notification.
+/// The text of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
     /// One line.
     pub(crate) title: String,
-    /// A sentence or two: what it means, and what to do now.
+    /// A sentence or two: what happened, and what to do.
     pub(crate) body: String,
 }
 
-/// The words of a mail.
+/// The text of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MailText {
     /// One line.
     pub(crate) subject: String,
-    /// For those who read text.
+    /// The plain text part.
     pub(crate) text: String,
-    /// The same as a page.
+    /// The HTML part.
     pub(crate) html: String,
 }
 
-/// Every text there is. Cheap to clone.
+/// All templates. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Texts(Arc<Inner>);
 
@@ -57,11 +58,11 @@ struct Inner {
     shop: String,
     language: String,
     built_in: Environment<'static>,
-    own: Own,
+    custom: CustomTemplates,
 }
 
 impl Texts {
-    /// The built-in texts, and the owner's below `folder`.
+    /// The built-in templates and the custom ones below `folder`.
     pub(crate) fn open(
         folder: std::path::PathBuf,
         settings: &chassis::config::Notifications,
@@ -71,31 +72,30 @@ impl Texts {
         for (name, source) in built_in::FILES {
             built_in
                 .add_template(name, source)
-                .expect("the built-in texts compile: each is rendered by a test");
+                .expect("built-in templates compile: each is rendered by a test");
         }
-        let own = Own::new(folder, shop.clone());
+        let custom = CustomTemplates::new(folder, shop.clone());
         let language = settings.language.to_ascii_lowercase();
-        Self(Arc::new(Inner { shop, language, built_in, own }))
+        Self(Arc::new(Inner { shop, language, built_in, custom }))
     }
 
-    /// The words for `topic`, for somebody who reads `languages`, best first.
+    /// The text of a notification for a reader of `languages`, preferred first.
     pub(crate) fn notice(&self, topic: &Topic, languages: &[String]) -> Text {
         let name = format!("{}.txt", topic.kind());
-        self.say(&name, languages, &data_of(topic))
+        self.text(&name, languages, &data_of(topic))
     }
 
-    /// A mail about `topic` to somebody of that name.
-    pub(crate) fn mail(&self, topic: &Topic, name: &str, languages: &[String]) -> MailText {
-        self.lay_out(self.notice(topic, languages), name, languages)
+    /// The mail of a notification.
+    pub(crate) fn mail(&self, topic: &Topic, to: &Contact) -> MailText {
+        self.lay_out(self.notice(topic, to.language.as_slice()), to)
     }
 
-    /// The mail that brings a one-time code.
+    /// The mail with a one-time code.
     pub(crate) fn code_mail(
         &self,
-        code: &str,
         purpose: model::CodePurpose,
-        name: &str,
-        languages: &[String],
+        code: &str,
+        to: &Contact,
     ) -> MailText {
         #[derive(Serialize)]
         struct Data<'a> {
@@ -103,20 +103,20 @@ impl Texts {
             purpose: model::CodePurpose,
         }
         let data = Value::from(Serde(Data { code, purpose }));
-        self.lay_out(self.say(CODE, languages, &data), name, languages)
+        self.lay_out(self.text(CODE, to.language.as_slice(), &data), to)
     }
 
-    fn say(&self, name: &str, languages: &[String], data: &Value) -> Text {
+    fn text(&self, name: &str, languages: &[String], data: &Value) -> Text {
         let text = self.render(name, languages, data, |rendered| {
             let (title, body) = rendered.split_once('\n').unwrap_or((&rendered, ""));
             let (title, body) = (title.trim().to_owned(), body.trim().to_owned());
-            let spoken = !title.is_empty() && !body.is_empty();
-            spoken.then_some(Text { title, body })
+            let is_complete = !title.is_empty() && !body.is_empty();
+            is_complete.then_some(Text { title, body })
         });
         text.unwrap_or_else(|| Text { title: name.to_owned(), body: String::new() })
     }
 
-    fn lay_out(&self, text: Text, name: &str, languages: &[String]) -> MailText {
+    fn lay_out(&self, text: Text, to: &Contact) -> MailText {
         #[derive(Serialize)]
         struct Data<'a> {
             title: &'a str,
@@ -127,18 +127,18 @@ impl Texts {
         }
         let Text { title, body } = &text;
         let paragraphs = body.split("\n\n").collect();
-        let shop = &self.0.shop;
+        let (name, shop) = (&to.name, &self.0.shop);
         let data = Value::from(Serde(Data { title, body, paragraphs, name, shop }));
-        let page = |layout| {
-            let page = self.render(layout, languages, &data, Some);
-            page.unwrap_or_else(|| body.clone())
+        let part = |layout| {
+            let part = self.render(layout, to.language.as_slice(), &data, Some);
+            part.unwrap_or_else(|| body.clone())
         };
-        let (text, html) = (page("mail.txt"), page("mail.html"));
+        let (text, html) = (part("mail.txt"), part("mail.html"));
         MailText { subject: title.clone(), text, html }
     }
 
-    /// The first text that can be used: the reader's languages, the shop's, then
-    /// English, the owner's before the built-in one.
+    /// Renders the first usable template: the reader's languages, the shop's, then English;
+    /// of each the custom template before the built-in one.
     fn render<T>(
         &self,
         name: &str,
@@ -146,10 +146,10 @@ impl Texts {
         data: &Value,
         usable: impl Fn(String) -> Option<T>,
     ) -> Option<T> {
-        let own = self.0.own.look();
+        let custom = self.0.custom.current();
         for language in widened(languages, &self.0.language) {
             let name = format!("{language}/{name}");
-            if let Ok(template) = own.templates.get_template(&name) {
+            if let Ok(template) = custom.templates.get_template(&name) {
                 let nothing = || {
                     Fault::new(
                         ErrorKind::InvalidOperation,
@@ -159,7 +159,7 @@ impl Texts {
                 let rendered = template.render(data);
                 match rendered.and_then(|text| usable(text).ok_or_else(nothing)) {
                     Ok(text) => return Some(text),
-                    Err(fault) => own.tell(&name, &fault),
+                    Err(fault) => custom.log_once(&name, &fault),
                 }
             }
             if let Ok(template) = self.0.built_in.get_template(&name)
@@ -173,14 +173,13 @@ impl Texts {
     }
 }
 
-/// What a topic's text may speak of.
+/// The variables of a topic's template.
 fn data_of(topic: &Topic) -> Value {
     let mut written = serde_json::to_value(topic).unwrap_or_default();
     Value::from(Serde(written["data"].take()))
 }
 
-/// Each language, lower-cased, then without its region; the shop's and English
-/// last.
+/// Each language in lower case, followed by its primary subtag; the shop's and English last.
 fn widened(languages: &[String], shop: &str) -> Vec<String> {
     let mut widened: Vec<String> = Vec::new();
     let last = [shop, "en"];
@@ -196,8 +195,8 @@ fn widened(languages: &[String], shop: &str) -> Vec<String> {
     widened
 }
 
-/// An empty set of texts with what they may use. A text that speaks of something
-/// that is not there fails, but may ask whether it is.
+/// An empty template environment. Rendering an undefined variable fails; testing for one
+/// does not.
 fn environment(shop: &str) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));

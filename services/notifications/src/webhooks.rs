@@ -1,25 +1,24 @@
-//! Webhooks: other people's programs, told of events over HTTP as Standard
-//! Webhooks has it.
+//! Webhooks: events posted to external programs, signed as Standard Webhooks specifies.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `signature` | secrets, and what is signed with them |
-//! | `address` | which addresses may be connected to |
-//! | `outbound` | one request to one such address |
-//! | `store` | webhooks, messages, and which are due |
-//! | `ride` | bringing what is due, and what becomes of it |
+//! | `signature` | secrets and signatures |
+//! | `address` | the filter of addresses |
+//! | `outbound` | one request to a filtered address |
+//! | `tables` | webhooks, messages and their queue |
+//! | `worker` | delivery and its outcome |
 //! | `http` | the endpoints |
 //!
-//! **Invariants:** a message is written in the transaction that tells its event,
-//! so none is missed, and has one `webhook-id` at every try. No request is made to
-//! an address that was not checked after its name was resolved.
+//! **Invariants:** a message is written in the transaction that handles its event, so none is
+//! missed, and has the same `webhook-id` at every attempt. No connection is made to an address
+//! that was not checked after its name was resolved.
 
 mod address;
 pub(crate) mod http;
 mod outbound;
-mod ride;
 mod signature;
-pub(crate) mod store;
+pub(crate) mod tables;
+mod worker;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,139 +28,140 @@ use model::{Fact, Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-pub(crate) use self::ride::start;
-use crate::retry::Schedule;
+pub(crate) use self::worker::start;
+use crate::delivery::Backoff;
 
-/// Somebody else's program.
 pub(crate) type WebhookId = Id<kinds::Webhook>;
-/// One event on its way there.
 pub(crate) type MessageId = Id<kinds::Message>;
 
-/// How many webhooks a shop has. Each event is matched against all of them.
+/// Most webhooks of a shop: each event is matched against all of them.
 pub(crate) const WEBHOOKS_MAX: usize = 32;
 
-/// How long a URL may be, in bytes.
+/// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 2_000;
 
-/// The longest pause between two tries of a message.
+/// The longest pause between two attempts of a message.
 const PAUSE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// For how long the secret before the present one is signed with, too.
+/// How long the previous secret stays valid after a rotation.
 const ROTATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many tries of a message are remembered.
+/// Attempts of a message kept in its log.
 const ATTEMPTS_MAX: usize = 20;
 
-/// A webhook as it is kept.
+/// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Webhook {
-    /// Where messages are sent.
     pub(crate) url: String,
-    /// Of which kinds.
+    /// The kinds of events it subscribes to.
     pub(crate) events: Vec<String>,
-    /// What they are signed with, `whsec_…`.
+    /// The signing secret, `whsec_…`.
     pub(crate) secret: String,
-    /// What they are also signed with, and until when.
+    /// The previous secret and its expiry.
     pub(crate) previous: Option<(String, Time)>,
-    /// When it was made; earlier events are not told.
+    /// Earlier events are not sent.
     pub(crate) created_at: Time,
-    /// Since when no try succeeded, if the last one did not.
+    /// Time of the first failure since the last success.
     pub(crate) failing_since: Option<Time>,
-    /// Since when it is not tried any more.
+    /// When it was disabled.
     pub(crate) disabled_at: Option<Time>,
 }
 
 impl ::store::Record for Webhook {}
 
 impl Webhook {
-    /// Whether an event is to be sent there.
-    pub(crate) fn wants(&self, kind: &str, at: Time) -> bool {
+    /// Whether it is enabled and subscribed to an event.
+    pub(crate) fn is_subscribed(&self, kind: &str, at: Time) -> bool {
         self.disabled_at.is_none()
             && at >= self.created_at
             && self.events.iter().any(|wanted| wanted == kind)
     }
 
-    /// The secrets to sign with at `now`, the present one first.
+    /// The secrets valid at `now`, the current one first.
     pub(crate) fn secrets(&self, now: Time) -> impl Iterator<Item = &str> {
         let previous = self.previous.as_ref().filter(|(_, until)| now < *until);
         std::iter::once(self.secret.as_str()).chain(previous.map(|(secret, _)| secret.as_str()))
     }
 
-    /// Takes a new secret; the present one is good for a while yet, any before
-    /// that no more.
+    /// Replaces the secret; the current one stays valid for [`ROTATION`].
     pub(crate) fn rotate(&mut self, secret: String, now: Time) {
         let before = std::mem::replace(&mut self.secret, secret);
         self.previous = Some((before, now.after(ROTATION)));
     }
 
-    /// Takes note of a try; whether it has now failed for so long that it is
-    /// disabled.
-    pub(crate) fn note(&mut self, attempt: &Attempt, disable_after: Duration) -> bool {
+    /// Notes an attempt, and disables the webhook after a failure of `disable_after` or a
+    /// response of 410.
+    pub(crate) fn note(&mut self, attempt: &DeliveryAttempt, disable_after: Duration) -> Noted {
         if attempt.is_success() {
             self.failing_since = None;
-            return false;
+            return Noted::Kept;
         }
         let since = *self.failing_since.get_or_insert(attempt.at);
-        let gone = attempt.status == Some(410);
-        let hopeless = gone || attempt.at.since(since) >= disable_after;
-        let disabled = hopeless && self.disabled_at.is_none();
-        if disabled {
+        let is_gone = attempt.status == Some(410);
+        let is_disabled = is_gone || attempt.at.since(since) >= disable_after;
+        if is_disabled && self.disabled_at.is_none() {
             self.disabled_at = Some(attempt.at);
+            return Noted::Disabled;
         }
-        disabled
+        Noted::Kept
     }
 }
 
-/// A message as it is kept.
+/// Whether an attempt disabled its webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    Kept,
+    Disabled,
+}
+
+/// A stored message: one event for one webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Message {
+pub(crate) struct WebhookMessage {
     /// The event's kind.
     pub(crate) kind: String,
-    /// The body, to the byte.
+    /// The exact body.
     pub(crate) payload: String,
     /// When the event happened.
     pub(crate) created_at: Time,
-    /// When trying began, the first time or again.
+    /// Start of the current series of attempts.
     pub(crate) began_at: Time,
-    /// How often it failed since then.
+    /// Failures in that series.
     pub(crate) failed: u32,
-    /// When it is tried next; `None` when it is not.
+    /// The next attempt, if there is one.
     pub(crate) due: Option<Time>,
-    /// The last tries, oldest first.
-    pub(crate) attempts: Vec<Attempt>,
+    /// The latest attempts, oldest first.
+    pub(crate) attempts: Vec<DeliveryAttempt>,
 }
 
-impl ::store::Record for Message {}
+impl ::store::Record for WebhookMessage {}
 
-/// How a message stands.
+/// Status of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Standing {
-    /// It will be tried.
+pub(crate) enum MessageStatus {
     Pending,
-    /// It arrived.
     Delivered,
-    /// It is given up.
+    /// Given up.
     Failed,
 }
 
-impl Message {
-    pub(crate) fn standing(&self) -> Standing {
+impl WebhookMessage {
+    pub(crate) fn status(&self) -> MessageStatus {
         if self.due.is_some() {
-            return Standing::Pending;
+            return MessageStatus::Pending;
         }
         match self.attempts.last() {
-            Some(last) if last.is_success() => Standing::Delivered,
-            _ => Standing::Failed,
+            Some(last) if last.is_success() => MessageStatus::Delivered,
+            _ => MessageStatus::Failed,
         }
     }
 
-    /// Takes note of a try, and when the next one is, if any.
-    pub(crate) fn note(&mut self, attempt: Attempt, schedule: &Schedule, luck: f64) {
+    /// Notes an attempt and schedules the next one after a failure.
+    pub(crate) fn note(&mut self, attempt: DeliveryAttempt, backoff: &Backoff, jitter: f64) {
         self.due = None;
         if !attempt.is_success() {
             self.failed += 1;
-            self.due = schedule.next(self.began_at, self.failed, attempt.at, luck);
+            self.due = backoff.next(self.began_at, self.failed, attempt.at, jitter);
         }
         if self.attempts.len() >= ATTEMPTS_MAX {
             self.attempts.remove(0);
@@ -169,54 +169,53 @@ impl Message {
         self.attempts.push(attempt);
     }
 
-    /// Begins anew, now.
-    pub(crate) fn again(&mut self, now: Time) {
+    /// Starts a new series of attempts.
+    pub(crate) fn restart(&mut self, now: Time) {
         (self.began_at, self.failed, self.due) = (now, 0, Some(now));
     }
 }
 
-/// One try.
+/// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Attempt {
+pub(crate) struct DeliveryAttempt {
     /// When it ended.
     pub(crate) at: Time,
-    /// How long it took.
     pub(crate) took_ms: u64,
-    /// What was answered.
+    /// Status of the response.
     pub(crate) status: Option<u16>,
-    /// Why nothing was.
+    /// Why there was no response.
     pub(crate) error: Option<String>,
 }
 
-impl Attempt {
+impl DeliveryAttempt {
     fn is_success(&self) -> bool {
         self.status
             .is_some_and(|status| (200..300).contains(&status))
     }
 }
 
-/// When messages are tried again.
-pub(crate) fn schedule(settings: &config::Webhooks) -> Schedule {
-    Schedule {
+/// The backoff of messages.
+pub(crate) fn backoff(settings: &config::Webhooks) -> Backoff {
+    Backoff {
         first: Duration::from_millis(settings.retry_first_ms),
         pause_max: PAUSE_MAX,
         give_up_after: Duration::from_secs(u64::from(settings.retry_hours) * 3600),
     }
 }
 
-/// What somebody sends to make a webhook.
+/// The body that registers a webhook.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Registering {
+pub(crate) struct RegisterWebhook {
     url: Option<String>,
     events: Option<Vec<String>>,
 }
 
-impl Registering {
-    /// The webhook that is meant.
+impl RegisterWebhook {
+    /// Validates the body into a new webhook.
     ///
     /// # Errors
-    /// Every field at fault.
+    /// Every invalid field.
     pub(crate) fn check(
         self,
         settings: &config::Webhooks,
@@ -253,7 +252,7 @@ impl Registering {
         Ok(Webhook {
             url,
             events,
-            secret: signature::fresh(),
+            secret: signature::new_secret(),
             previous: None,
             created_at: now,
             failing_since: None,
@@ -262,7 +261,7 @@ impl Registering {
     }
 }
 
-/// Refuses early what would be refused at every try.
+/// Refuses early a URL that would fail at every attempt.
 fn check_url(text: &str, settings: &config::Webhooks) -> Result<(), String> {
     if text.len() > URL_BYTES_MAX {
         return Err(format!("at most {URL_BYTES_MAX} bytes"));

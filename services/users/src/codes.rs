@@ -1,41 +1,38 @@
-//! One-time codes: 50 bits a person can type, for ten minutes, once.
+//! One-time codes: 50 bits in ten characters, valid for ten minutes and one use.
 //!
-//! A code is a keyed hash of the account, its address, the purpose and a nonce.
-//! Only the nonce is stored, so nothing in the store or a copy of it can be typed
-//! in, and nobody who reads logs or events sees a code: notifications asks for it
-//! when it writes the letter.
+//! A code is a MAC over the account, its address, the purpose and a nonce. Only the nonce
+//! is stored, so neither the store nor a copy of it contains a usable code, and neither
+//! do logs and events: notifications asks for the code when it composes the mail.
 //!
-//! **Invariants:** an account has one code a purpose at most. A code is worth
-//! nothing after [`LIFE`], [`TRIES`] wrong ones, its use, or a change of the
-//! address it was sent to.
+//! **Invariants:** an account has at most one code per purpose. A code becomes invalid
+//! after [`LIFE`], after [`TRIES`] wrong attempts, after its use, and when the address it
+//! was sent to changes.
 
 use std::time::Duration;
 
 use chassis::Context;
-use model::{CodePurpose, Id, Time, kinds};
+use model::{CodePurpose, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 
 use crate::Error;
 use crate::domain::User;
-use crate::keyed::Keyed;
+use crate::mac::MacKey;
 
-type UserId = Id<kinds::User>;
-
-/// account, purpose → the code that was requested last.
+/// account, purpose → the latest requested code.
 const CODES: Table<(UserId, u16), Requested> = Table::new("codes");
 
-/// How long a code may be used.
+/// How long a code is valid.
 pub(crate) const LIFE: Duration = Duration::from_secs(10 * 60);
 
-/// How often it may be typed wrong, less one.
+/// Wrong attempts until a code becomes invalid.
 const TRIES: u8 = 5;
 
-/// Crockford's base 32: no I, L, O or U, so that what is read is what is typed.
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Crockford's base 32: no I, L, O or U, which are confused with digits.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: u32 = 10;
 
-/// A code that was asked for.
+/// A requested code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Requested {
     nonce: u64,
@@ -51,19 +48,16 @@ impl Requested {
     }
 }
 
-/// Makes codes and checks them. One a service.
-pub(crate) struct Codes(Keyed);
+/// Derives codes and redeems them. One per service.
+pub(crate) struct Codes(MacKey);
 
 impl Codes {
-    /// With the service's own secret.
-    ///
-    /// # Errors
-    /// When it cannot be kept or read.
+    /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
-        Ok(Self(Keyed::open(context, "codes")?))
+        Ok(Self(MacKey::open(context, "codes")?))
     }
 
-    /// The code that was requested for an account, if it still can be used.
+    /// The requested code of an account, if it is still valid.
     pub(crate) fn current(
         &self,
         read: &impl Read,
@@ -76,8 +70,8 @@ impl Codes {
         Ok(requested.map(|requested| spell(self.value(user, purpose, requested.nonce))))
     }
 
-    /// Uses up the code of an account if `typed` is it, or one of its tries if not.
-    /// Whether it was.
+    /// Redeems the code of an account: a right one is used up, a wrong one costs one of
+    /// its tries. Returns whether it was right.
     pub(crate) fn redeem(
         &self,
         tx: &mut Tx<'_>,
@@ -85,13 +79,13 @@ impl Codes {
         purpose: CodePurpose,
         typed: &str,
         now: Time,
-    ) -> Result<bool, ::store::Error> {
+    ) -> Result<bool, store::Error> {
         let key = (user.id, number(purpose));
         let requested = tx.get(CODES, &key)?;
         let Some(requested) = requested.filter(|requested| requested.is_live(now)) else {
             return Ok(false);
         };
-        // Numbers are compared in the same time whatever digits differ.
+        // Comparing integers takes the same time whichever digits differ.
         let is_right = read(typed) == Some(self.value(user, purpose, requested.nonce));
         let tries_left = requested.tries_left - 1;
         if is_right || tries_left == 0 {
@@ -103,7 +97,7 @@ impl Codes {
     }
 
     fn value(&self, user: &User, purpose: CodePurpose, nonce: u64) -> u64 {
-        let hash = self.0.hash(&[
+        let hash = self.0.mac(&[
             user.id.uuid().as_bytes(),
             user.email.key().as_bytes(),
             &number(purpose).to_be_bytes(),
@@ -114,30 +108,29 @@ impl Codes {
     }
 }
 
-/// Makes the code of an account anew; the one before is worth nothing then.
-/// Until when it is good.
+/// Creates a new code for an account, replacing the previous one. Returns its expiry.
 pub(crate) fn request(
     tx: &mut Tx<'_>,
     user_id: UserId,
     purpose: CodePurpose,
     now: Time,
-) -> Result<Time, ::store::Error> {
+) -> Result<Time, store::Error> {
     let until = now.after(LIFE);
     let requested = Requested { nonce: rand::random(), tries_left: TRIES, until };
     tx.put(CODES, &(user_id, number(purpose)), &requested)?;
     Ok(until)
 }
 
-/// Takes back what was requested for an account.
+/// Invalidates the code of an account.
 pub(crate) fn revoke(
     tx: &mut Tx<'_>,
     user_id: UserId,
     purpose: CodePurpose,
-) -> Result<(), ::store::Error> {
+) -> Result<(), store::Error> {
     tx.delete(CODES, &(user_id, number(purpose)))
 }
 
-/// What a purpose is called in keys; never another one.
+/// A purpose's number in stored keys: never changes.
 fn number(purpose: CodePurpose) -> u16 {
     match purpose {
         CodePurpose::Unknown => 0,
@@ -150,15 +143,15 @@ fn number(purpose: CodePurpose) -> u16 {
 fn spell(value: u64) -> String {
     let letter = |place: u32| {
         let index = (value >> (5 * (LENGTH - 1 - place))) & 31;
-        char::from(LETTERS[usize::try_from(index).expect("five bits fit")])
+        char::from(ALPHABET[usize::try_from(index).expect("five bits fit")])
     };
     let mut code: String = (0..LENGTH).map(letter).collect();
     code.insert(5, '-');
     code
 }
 
-/// What somebody typed: any case, dashes and blanks anywhere, and the letters that
-/// are taken for digits.
+/// Parses a typed code: any case, dashes and blanks anywhere, and I, L and O read as the
+/// digits they resemble.
 fn read(typed: &str) -> Option<u64> {
     let letters = typed.chars().filter(|c| *c != '-' && !c.is_whitespace());
     let mut value: u64 = 0;
@@ -167,7 +160,7 @@ fn read(typed: &str) -> Option<u64> {
         let digit = match letter.to_ascii_uppercase() {
             'O' => 0,
             'I' | 'L' => 1,
-            letter => LETTERS.iter().position(|one| char::from(*one) == letter)?,
+            letter => ALPHABET.iter().position(|one| char::from(*one) == letter)?,
         };
         count += 1;
         if count > LENGTH {
@@ -184,7 +177,7 @@ mod tests {
     use crate::domain::Email;
 
     #[test]
-    fn codes_are_read_as_people_type_them() {
+    fn typed_variants_parse_to_the_same_code() {
         let value = 0b_10011_00111_10100_00010_10111_00000_11101_10001_00100_01101;
         assert_eq!(spell(value), "K7M2Q-0XH4D");
         for typed in [
@@ -208,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_good_for_one_thing_only() {
-        let codes = Codes(Keyed::of_test());
+    fn a_code_is_bound_to_account_address_purpose_and_nonce() {
+        let codes = Codes(MacKey::for_tests());
         let email = |text| Email::parse(text).unwrap();
         let ana = User::new(email("ana@x.org"), "Ana".into(), Time(1));
         let moved = User { email: email("ana@y.org"), ..ana.clone() };
-        let other = User { id: Id::new(), ..ana.clone() };
+        let other = User { id: model::Id::new(), ..ana.clone() };
         let reset = CodePurpose::PasswordReset;
         let code = codes.value(&ana, reset, 1);
         assert_eq!(code, codes.value(&ana, reset, 1));

@@ -1,8 +1,7 @@
-//! What an account and a session are: types, limits and decisions.
+//! Accounts and sessions: types, limits and state changes.
 //!
-//! `fields` are the parts of an account, `requests` what people send about it,
-//! `account` and `session` the two things this service keeps. Pure: no store, no
-//! clock, no wire.
+//! `account` and `session` are the two nouns, `fields` the validated parts of an account,
+//! `requests` the parsed request bodies. **Invariant:** pure; no store, no clock, no HTTP.
 
 mod account;
 mod common;
@@ -10,8 +9,8 @@ mod fields;
 mod requests;
 mod session;
 
-pub(crate) use account::{Status, User};
-pub(crate) use fields::{Email, Password, language};
+pub(crate) use account::{AccountStatus, User};
+pub(crate) use fields::{Email, PlaintextPassword, language};
 pub(crate) use requests::{
     Addition, Administration, Credentials, Lost, NewUser, PasswordChange, Profile, Reset, code,
 };

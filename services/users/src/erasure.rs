@@ -1,33 +1,31 @@
-//! Who was forgotten: a list beside the store, so that a store put back from an
-//! older copy forgets them again.
+//! List of erased accounts, a file beside the store.
 //!
-//! One line each, `user_… 2026-11-22T17:44:14.120Z`: an id means nothing to
-//! anyone once the account is gone. **Invariant:** the line is on disk before the
-//! person is told that they are forgotten, and only the store's writer appends.
+//! It is applied whenever the store is opened, so a store restored from an older copy
+//! erases them again. Each line is `user_… 2026-11-22T17:44:14.120Z`; the id identifies
+//! no person once the account is gone. **Invariant:** the line is durable before the
+//! erasure is acknowledged, and only the store's writer thread appends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use model::{Id, Time, kinds};
-
-type UserId = Id<kinds::User>;
+use model::{Time, UserId};
 
 /// The list, `DATA/users/erasures`.
 #[derive(Debug, Clone)]
 pub(crate) struct Erasures(PathBuf);
 
 impl Erasures {
-    /// The list in a service's room; made when somebody is first forgotten.
-    pub(crate) fn in_room(room: &Path) -> Self {
-        Self(room.join("erasures"))
+    /// The list in a service's data folder; the file is created with the first entry.
+    pub(crate) fn in_folder(data_dir: &Path) -> Self {
+        Self(data_dir.join("erasures"))
     }
 
     /// Adds an account, durably.
     ///
     /// # Errors
-    /// When the disk refuses; the account must not be erased then.
+    /// When the disk fails; the account must not be erased then.
     pub(crate) fn add(&self, user_id: UserId, at: Time) -> io::Result<()> {
         let is_new = !self.0.exists();
         let mut options = OpenOptions::new();
@@ -41,15 +39,13 @@ impl Erasures {
         file.write_all(format!("{gap}{user_id} {at}\n").as_bytes())?;
         file.sync_all()?;
         match self.0.parent().filter(|_| is_new) {
-            Some(room) => File::open(room)?.sync_all(),
+            Some(data_dir) => File::open(data_dir)?.sync_all(),
             None => Ok(()),
         }
     }
 
-    /// Every account on the list. A line torn by a crash was never acted upon.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// Every account on the list. A line torn by a crash was never acknowledged and is
+    /// skipped.
     pub(crate) fn all(&self) -> io::Result<Vec<UserId>> {
         let text = match fs::read_to_string(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -60,7 +56,7 @@ impl Erasures {
     }
 }
 
-/// Whether the last line has no end.
+/// Whether the last line lacks its newline.
 fn ends_torn(file: &mut File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);
@@ -78,7 +74,7 @@ mod tests {
     #[test]
     fn a_torn_line_spoils_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        let erasures = Erasures::in_room(folder.path());
+        let erasures = Erasures::in_folder(folder.path());
         assert_eq!(erasures.all().unwrap(), []);
         let (ana, ben) = (UserId::new(), UserId::new());
         erasures.add(ana, Time(1)).unwrap();

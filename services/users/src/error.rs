@@ -1,7 +1,7 @@
-//! Every way this service says no, and what a client is told.
+//! Errors of this service and the problem documents they become.
 //!
-//! **Invariant:** whatever is wrong with a login, its refusal is the same; so is
-//! every refusal of a refresh token. Nobody learns from them who has an account.
+//! **Invariant:** every failed login gets the same problem, and so does every refused
+//! refresh token, so neither reveals whether an account exists.
 
 use std::time::Duration;
 
@@ -18,48 +18,48 @@ pub(crate) enum Error {
     /// Another account has the address.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// The login is wrong in some way.
+    /// Wrong e-mail address or password.
     #[error("wrong credentials")]
     WrongCredentials,
-    /// The present password, which was to be shown once more, is another one.
+    /// The current password, required for the change, is wrong.
     #[error("wrong password")]
     WrongPassword,
-    /// The one-time code is wrong, spent or late.
+    /// The one-time code is wrong, used or expired.
     #[error("wrong code")]
     WrongCode,
-    /// Too many tries; the next one is looked at after this long.
+    /// Too many attempts; the next is allowed after this wait.
     #[error("too many tries, {0:?} to wait")]
     Throttled(Duration),
-    /// Without this account nobody could run the machine.
+    /// The change would leave the shop without an active admin.
     #[error("the last admin")]
     LastAdmin,
-    /// The list of who was forgotten could not be written.
+    /// The list of erasures could not be written.
     #[error("the list of erasures: {0}")]
     Erasures(#[source] std::io::Error),
-    /// The refresh token is not one, is spent, or its session is over.
+    /// The refresh token is malformed or spent, or its session has ended.
     #[error("wrong refresh token")]
     WrongRefreshToken,
-    /// The token was believed, but its session has ended.
+    /// The access token is valid, but its session has ended.
     #[error("the caller's session has ended")]
     Unauthenticated,
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or belongs to another account.
     #[error("not found")]
     NotFound,
-    /// The client changed a version that is no longer the present one.
+    /// `If-Match` names an outdated version.
     #[error("a precondition failed")]
     Stale(Problem),
-    /// More passwords wait to be hashed than may.
+    /// The queue of the password hasher is full.
     #[error("too many passwords are waiting to be hashed")]
     Busy,
-    /// A password could not be hashed, or its hash not be read.
+    /// Hashing failed, or a stored hash is invalid.
     #[error("password hashing: {0}")]
     Hashing(String),
-    /// The keys that sign tokens cannot be changed, and what to do.
+    /// The signing keys cannot be rotated now.
     #[error(transparent)]
     Keys(#[from] chassis::Error),
     /// The store refused or failed.
     #[error(transparent)]
-    Store(#[from] ::store::Error),
+    Store(#[from] store::Error),
 }
 
 impl From<Error> for Problem {
@@ -102,7 +102,7 @@ impl From<Error> for Problem {
             Error::Stale(problem) => problem,
             Error::Busy => Self::busy(),
             Error::Hashing(cause) => Self::internal(cause),
-            // Only the operator asks for that.
+            // Only the control socket leads here.
             Error::Keys(why) => Self::conflict("keys", why.to_string()),
             Error::Store(error) => error.into(),
         }

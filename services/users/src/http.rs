@@ -1,7 +1,7 @@
-//! The endpoints: parse, decide, commit, answer.
+//! HTTP endpoints of accounts, sessions and keys.
 //!
-//! **Invariant:** a handler's parameters say who may call it; one without
-//! `Caller` or `Admin` is for anyone.
+//! Every handler parses, decides, commits and responds. **Invariant:** the parameters of a
+//! handler state who may call it; one without `Caller` or `Admin` is public.
 
 mod accounts;
 mod codes;
@@ -25,8 +25,8 @@ use crate::Users;
 
 type Shared = Arc<Users>;
 
-/// The handlers of this service. What they answer about people is stored by no cache;
-/// the public keys may be.
+/// The public endpoints. No cache stores responses about people; the public keys may be
+/// cached.
 pub(crate) fn endpoints(users: Shared) -> Endpoints {
     let keys = Routes::new().on(&routes::GET_KEYS, keys::document);
     Routes::new()
@@ -49,11 +49,11 @@ pub(crate) fn endpoints(users: Shared) -> Endpoints {
         .on(&routes::LOG_OUT, sessions::log_out)
         .on(&routes::END_SESSION, sessions::end)
         .with_state(users.clone())
-        .map(|router| router.layer(map_response(not_kept)))
+        .map(|router| router.layer(map_response(no_store)))
         .merge(keys.with_state(users))
 }
 
-/// The operator's door.
+/// The endpoints of the control socket.
 pub(crate) fn control(users: Shared) -> Router {
     Router::new()
         .route(
@@ -65,15 +65,14 @@ pub(crate) fn control(users: Shared) -> Router {
         .with_state(users)
 }
 
-/// People and their tokens are kept by nobody on the way (RFC 9111 §5.2.2.5), nor
-/// by a browser that others use after them.
-async fn not_kept(mut response: Response) -> Response {
+/// Account data and tokens are stored by no cache, shared or private (RFC 9111 §5.2.2.5).
+async fn no_store(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
 }
 
-/// What the client's user reads, if they say so.
+/// The preferred language of the client, if it names one.
 fn language(headers: &HeaderMap) -> Option<String> {
     let header = headers.get(ACCEPT_LANGUAGE)?;
     crate::domain::language(header.to_str().ok()?)

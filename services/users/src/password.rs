@@ -1,9 +1,9 @@
-//! Password hashing: argon2id (RFC 9106), bounded in memory, in cores and in waiting.
+//! Password hashing: argon2id (RFC 9106) with bounded memory, cores and queue.
 //!
-//! A hash takes tens of milliseconds of a core and tens of MiB by design. So one
-//! core is left to everything else, no more run at once than memory has room for,
-//! some more wait, and the rest is told to come back. **Invariant:** a login with
-//! an unknown address costs one verification, like every other.
+//! A hash takes tens of milliseconds of a core and tens of MiB by design. So one core is
+//! left to other work, concurrent hashes fit a part of the memory, a bounded queue
+//! waits, and further requests are refused as busy. **Invariant:** a login with an
+//! unknown address costs one verification, like every other.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,117 +15,117 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
-use crate::domain::Password;
+use crate::domain::PlaintextPassword;
 
-/// How many may wait for a core. On a slow one that is half a minute of work,
-/// which is as long as a request may take.
+/// Length of the queue. On a slow core that is half a minute of work, which is a
+/// request's timeout.
 const WAITING_MAX: usize = 64;
 
-/// Hashes get at most this part of the memory there is.
+/// Hashes get at most one part in this many of the memory.
 const MEMORY_PART: u64 = 4;
 
 /// Hashes and verifies. One a service.
 pub(crate) struct Hasher {
     params: Params,
-    /// A hash that no password has, in place of the one an unknown account lacks.
-    nobody: String,
+    /// A hash that no password matches, verified in slot of a missing account's.
+    decoy: String,
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
-/// A place in the queue, for one request.
+/// A slot in the queue, held by one request.
 #[derive(Clone)]
-pub(crate) struct Place(Arc<OwnedSemaphorePermit>);
+pub(crate) struct HashSlot(Arc<OwnedSemaphorePermit>);
 
-/// A password at rest.
+/// A stored password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredPassword {
     /// argon2id, as a PHC string.
     pub(crate) hash: String,
-    /// Counts the passwords an account had. Another hash of the same one counts
-    /// the same, so whoever verified the one may rely on the other.
+    /// Counts the passwords of an account. A rehash of the same password keeps the
+    /// generation, so a concurrent verification of the old hash stays valid.
     pub(crate) generation: u32,
 }
 
-impl ::store::Record for StoredPassword {
+impl store::Record for StoredPassword {
     const VERSION: u8 = 2;
 
     /// Version 1 was the hash alone.
     fn upgrade(version: u8, body: &[u8]) -> Result<Self, String> {
-        let hash = ::store::decode(&[&[version], body].concat())?;
+        let hash = store::decode(&[&[version], body].concat())?;
         Ok(Self { hash, generation: 0 })
     }
 }
 
-/// What came of a verification.
+/// A successful verification.
 pub(crate) struct Verified {
-    /// Which of the account's passwords it was.
+    /// Generation of the password that was verified.
     pub(crate) generation: u32,
-    /// The same password hashed with the present parameters, where the stored
-    /// hash was made with weaker ones.
+    /// A rehash with the current parameters, where the stored one used weaker ones.
     pub(crate) stronger: Option<String>,
 }
 
 impl Hasher {
-    /// A hasher with the shop's parameters.
+    /// Creates a hasher with the configured parameters.
     pub(crate) async fn new(config: &chassis::config::Password) -> Result<Self, Error> {
         let params = Params::new(config.memory_kib, config.iterations, 1, None)
             .map_err(|error| Error::Hashing(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = at_once(cores, memory_kib(), config.memory_kib);
+        let concurrency = concurrency(cores, memory_kib(), config.memory_kib);
         let mut hasher = Self {
             params,
-            nobody: String::new(),
-            admitted: Arc::new(Semaphore::new(at_once + WAITING_MAX)),
-            running: Arc::new(Semaphore::new(at_once)),
+            decoy: String::new(),
+            admitted: Arc::new(Semaphore::new(concurrency + WAITING_MAX)),
+            running: Arc::new(Semaphore::new(concurrency)),
         };
         let unknowable: [u8; 32] = rand::random();
-        let place = hasher.admit()?;
-        let nobody = hasher.run(place, move |params| hash(&params, &unknowable));
-        hasher.nobody = nobody.await?;
+        let slot = hasher.admit()?;
+        let decoy = hasher.run(slot, move |params| hash(&params, &unknowable));
+        hasher.decoy = decoy.await?;
         Ok(hasher)
     }
 
-    /// A place in the queue, to be had before anything else is waited for.
+    /// Takes a slot in the queue; called before anything else is awaited.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many wait.
-    pub(crate) fn admit(&self) -> Result<Place, Error> {
+    pub(crate) fn admit(&self) -> Result<HashSlot, Error> {
         let permit = self.admitted.clone().try_acquire_owned();
-        Ok(Place(Arc::new(permit.map_err(|_| Error::Busy)?)))
+        Ok(HashSlot(Arc::new(permit.map_err(|_| Error::Busy)?)))
     }
 
-    /// A new hash as a PHC string.
-    ///
-    /// # Errors
-    /// When hashing fails.
-    pub(crate) async fn hash(&self, place: Place, password: Password) -> Result<String, Error> {
-        self.run(place, move |params| hash(&params, password.as_bytes()))
+    /// Hashes a password into a PHC string.
+    pub(crate) async fn hash(
+        &self,
+        slot: HashSlot,
+        password: PlaintextPassword,
+    ) -> Result<String, Error> {
+        self.run(slot, move |params| hash(&params, password.as_bytes()))
             .await
     }
 
-    /// Whether `password` is the one `stored` was made of; without a stored one
-    /// it takes as long and is wrong.
+    /// Verifies a password against its stored hash. Without a stored one it takes as
+    /// long and fails.
     ///
     /// # Errors
     /// [`Error::WrongCredentials`] when it is not.
     pub(crate) async fn verify(
         &self,
-        place: Place,
-        password: Password,
+        slot: HashSlot,
+        password: PlaintextPassword,
         stored: Option<StoredPassword>,
     ) -> Result<Verified, Error> {
         let generation = stored.as_ref().map(|stored| stored.generation);
-        let hash = stored.map_or_else(|| self.nobody.clone(), |stored| stored.hash);
+        let hash = stored.map_or_else(|| self.decoy.clone(), |stored| stored.hash);
         let verify = move |params| verify(&params, password.as_bytes(), &hash);
-        let stronger = self.run(place, verify).await?;
+        let stronger = self.run(slot, verify).await?;
         let generation = generation.ok_or(Error::WrongCredentials)?;
         Ok(Verified { generation, stronger })
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        slot: HashSlot,
         work: impl FnOnce(Params) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let running = self.running.clone().acquire_owned().await;
@@ -134,7 +134,7 @@ impl Hasher {
         // The permits move along: a caller that goes away does not free a core
         // that still hashes for it.
         let worked = tokio::task::spawn_blocking(move || {
-            let _permits = (place.0, running);
+            let _permits = (slot.0, running);
             work(params)
         });
         worked
@@ -143,17 +143,17 @@ impl Hasher {
     }
 }
 
-/// How many hashes of so much memory each run at one time.
-fn at_once(cores: usize, memory_kib: Option<u64>, hash_kib: u32) -> usize {
-    let room = memory_kib.map(|memory| memory / MEMORY_PART / u64::from(hash_kib.max(1)));
-    let room = room.and_then(|room| usize::try_from(room).ok());
-    room.unwrap_or(usize::MAX)
+/// How many hashes run concurrently.
+fn concurrency(cores: usize, memory_kib: Option<u64>, hash_kib: u32) -> usize {
+    let fit = memory_kib.map(|memory| memory / MEMORY_PART / u64::from(hash_kib.max(1)));
+    let fit = fit.and_then(|fit| usize::try_from(fit).ok());
+    fit.unwrap_or(usize::MAX)
         .min(cores.saturating_sub(1))
         .max(1)
 }
 
-/// The memory this process may have: the machine's, or what its control group is
-/// allowed if that is less. `None` where neither is told.
+/// The memory this process may use: the machine's, or its control group's limit if that
+/// is lower. `None` where neither can be read.
 fn memory_kib() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo")
         .ok()
@@ -166,14 +166,14 @@ fn memory_kib() -> Option<u64> {
     machine.into_iter().chain(group_kib()).min()
 }
 
-/// What this process's control group and those above it allow (cgroups(7), version
-/// 2). In a container its own is the root of what can be seen.
+/// The lowest limit of this process's control group and its ancestors (cgroups(7),
+/// version 2). In a container the visible root is the container's own group.
 fn group_kib() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let limits = Path::new(own).ancestors().filter_map(|group| {
         let file = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
-        // One without a limit says `max`.
+        // A group without a limit has `max`.
         let bytes: u64 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
         Some(bytes / 1024)
     });
@@ -186,10 +186,10 @@ fn hash(params: &Params, password: &[u8]) -> Result<String, Error> {
     hash.map(|hash| hash.to_string()).map_err(failed)
 }
 
-/// The password's stronger hash, if its own is weaker than it should be.
+/// Verifies a password; returns a stronger hash if the stored one is too weak.
 fn verify(params: &Params, password: &[u8], stored: &str) -> Result<Option<String>, Error> {
     let parsed = PasswordHash::new(stored).map_err(|error| Error::Hashing(error.to_string()))?;
-    // The stored hash says which parameters it was made with; ours do not matter.
+    // The PHC string carries the parameters it was made with; the current ones do not matter.
     match Argon2::default().verify_password(password, &parsed) {
         Ok(()) => {}
         Err(HashError::PasswordInvalid) => return Err(Error::WrongCredentials),
@@ -210,7 +210,9 @@ mod tests {
     use chassis::config;
 
     async fn hash(hasher: &Hasher, text: &str) -> Result<String, Error> {
-        hasher.hash(hasher.admit()?, Password::attempt(text)).await
+        hasher
+            .hash(hasher.admit()?, PlaintextPassword::attempt(text))
+            .await
     }
 
     #[tokio::test]
@@ -224,8 +226,9 @@ mod tests {
         );
         let verify = async |hasher: &Hasher, text, hash: Option<String>| {
             let stored = hash.map(|hash| StoredPassword { hash, generation: 7 });
-            let place = hasher.admit().unwrap();
-            hasher.verify(place, Password::attempt(text), stored).await
+            let slot = hasher.admit().unwrap();
+            let password = PlaintextPassword::attempt(text);
+            hasher.verify(slot, password, stored).await
         };
         let same = verify(&hasher, "kittens7", Some(stored.clone()))
             .await
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_fit_in_is_sent_away() {
+    async fn a_full_queue_refuses() {
         let hasher = Hasher::new(&config::Password::default()).await.unwrap();
         let everyone = hasher.admitted.available_permits();
         let taken: Vec<_> = (0..everyone).map(|_| hasher.admit().unwrap()).collect();
@@ -260,16 +263,16 @@ mod tests {
     fn golden_bytes() {
         let stored = StoredPassword { hash: "$argon2id".into(), generation: 1 };
         let golden = b"\x02\x82\xa4hash\xa9$argon2id\xaageneration\x01";
-        assert_eq!(::store::encode(&stored).unwrap(), golden);
-        assert_eq!(::store::decode::<StoredPassword>(golden).unwrap(), stored);
+        assert_eq!(store::encode(&stored).unwrap(), golden);
+        assert_eq!(store::decode::<StoredPassword>(golden).unwrap(), stored);
         let first = StoredPassword { generation: 0, ..stored };
-        let bytes = ::store::encode(&first.hash).unwrap();
-        assert_eq!(::store::decode::<StoredPassword>(&bytes).unwrap(), first);
-        assert!(::store::decode::<StoredPassword>(b"\x03\xa1x").is_err());
+        let bytes = store::encode(&first.hash).unwrap();
+        assert_eq!(store::decode::<StoredPassword>(&bytes).unwrap(), first);
+        assert!(store::decode::<StoredPassword>(b"\x03\xa1x").is_err());
     }
 
     #[test]
-    fn cores_and_memory_bound_what_runs_at_once() {
+    fn cores_and_memory_bound_concurrency() {
         const GIB: u64 = 1024 * 1024;
         for (cores, memory, hash, expected) in [
             (1, Some(GIB), 19_456, 1),
@@ -279,7 +282,11 @@ mod tests {
             (8, Some(GIB / 4), 1_048_576, 1),
             (8, None, 19_456, 7),
         ] {
-            assert_eq!(at_once(cores, memory, hash), expected, "{cores} {memory:?}");
+            assert_eq!(
+                concurrency(cores, memory, hash),
+                expected,
+                "{cores} {memory:?}"
+            );
         }
     }
 }

@@ -1,14 +1,13 @@
-//! How often somebody may fail, and how long they wait after that.
+//! Rate limits and backoff for login attempts.
 //!
-//! Three things are counted: what one address tries on one account, what all
-//! addresses that never logged in to an account try on it, and what one address
-//! tries on all accounts. So guessing is slow from wherever it is done, and a
-//! stranger cannot keep the owner out: an address that logged in before is only
-//! held to its own failures. Addresses that nobody has an account with count the
-//! same, so nobody learns from a wait who has one.
+//! Three scopes are counted: one address on one account, all addresses that never
+//! logged in to an account on that account, and one address on all accounts. Guessing is
+//! slow from wherever it is done, and a stranger cannot lock the owner out: an address
+//! that logged in before is only limited by its own failures. Addresses without an
+//! account count the same, so a wait does not reveal whether an account exists.
 //!
-//! **Invariants:** one address tries one account one at a time, so as many at
-//! once count as many. An e-mail or IP address is kept only as its keyed hash.
+//! **Invariants:** attempts of one address on one account are serialized, so concurrent
+//! ones all count. E-mail and IP addresses are stored only as their MAC.
 
 mod counters;
 mod rule;
@@ -18,13 +17,13 @@ use std::time::Duration;
 
 use chassis::Context;
 use chassis::http::ClientAddress;
-use model::{Id, Time, kinds};
+use model::{Time, UserId};
 use store::{Read, Table, Tx};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::Error;
 use crate::domain::Email;
-use crate::keyed::Keyed;
+use crate::mac::MacKey;
 use rule::Rule;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -37,150 +36,166 @@ const BACKOFF: Rule = Rule::Backoff {
     forgotten_after: HOUR.saturating_mul(24),
 };
 
-/// Every address that never logged in to an account, on that account.
-const STRANGERS: Rule = Rule::Window { most: 60, span: HOUR };
+/// All addresses that never logged in to an account, on that account.
+const UNKNOWN_ADDRESSES: Rule = Rule::Window { most: 60, span: HOUR };
 
-/// One address on all accounts: more than an office's people mistype, fewer than
-/// trying one password on everybody takes.
-const EVERYBODY: Rule = Rule::Window { most: 300, span: HOUR };
+/// One address on all accounts: more than the typing errors of an office, fewer than
+/// password spraying needs.
+const PER_ADDRESS: Rule = Rule::Window { most: 300, span: HOUR };
 
 /// E-mail addresses that one address may claim.
 const CLAIMS: Rule = Rule::Window { most: 100, span: HOUR };
 
-/// Codes that strangers may have sent to one account.
-const LETTERS: Rule = Rule::Window { most: 20, span: HOUR };
+/// Codes that unknown addresses may request for one account.
+const CODE_REQUESTS: Rule = Rule::Window { most: 20, span: HOUR };
 
-/// How many addresses an account remembers to have been logged in from.
+/// Addresses remembered per account.
 const KNOWN_MAX: usize = 16;
 
-/// Turns are shared by chance among so many, which costs a wait and no more.
-const TURNS: usize = 256;
+/// Stripes of the locks that serialize attempts. A collision costs a wait and no more.
+const STRIPES: usize = 256;
 
-/// account, address → when it last logged in from there.
+/// account, MAC of an address → last login from there.
 const KNOWN: Table<(UserId, Key), Time> = Table::new("known_addresses");
 
-type UserId = Id<kinds::User>;
 type Key = [u8; 16];
 
-/// What is tried.
+/// The kind of attempt being throttled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// A password; counts those that were wrong.
+pub(crate) enum LoginAttempt {
+    /// Verifying a password; failures count.
     Password,
-    /// A one-time code; counts those that were wrong.
+    /// Redeeming a one-time code; failures count.
     Code,
-    /// Having a code sent; counts all.
-    Letter,
-    /// Claiming an e-mail address, for a new account or for one's own; counts all,
-    /// since a refusal tells that somebody has it.
+    /// Requesting a one-time code; every request counts.
+    CodeRequest,
+    /// Claiming an e-mail address, for a new account or one's own; every claim counts,
+    /// since a refusal reveals that the address is taken.
     Claim,
 }
 
-/// Over what is counted.
+/// What a counter is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Over {
+enum Scope {
     /// One address and one account.
     Both,
     /// One account, from addresses that never logged in to it.
     Account,
-    /// One address, unless it is this host's.
+    /// One address, loopback excepted.
     Address,
 }
 
-impl Door {
-    fn rules(self) -> &'static [(Over, Rule)] {
+impl LoginAttempt {
+    fn rules(self) -> &'static [(Scope, Rule)] {
         match self {
             Self::Password => &[
-                (Over::Both, BACKOFF),
-                (Over::Account, STRANGERS),
-                (Over::Address, EVERYBODY),
+                (Scope::Both, BACKOFF),
+                (Scope::Account, UNKNOWN_ADDRESSES),
+                (Scope::Address, PER_ADDRESS),
             ],
-            Self::Code => &[(Over::Both, BACKOFF), (Over::Address, EVERYBODY)],
-            Self::Letter => &[
-                (Over::Both, BACKOFF),
-                (Over::Account, LETTERS),
-                (Over::Address, EVERYBODY),
+            Self::Code => &[(Scope::Both, BACKOFF), (Scope::Address, PER_ADDRESS)],
+            Self::CodeRequest => &[
+                (Scope::Both, BACKOFF),
+                (Scope::Account, CODE_REQUESTS),
+                (Scope::Address, PER_ADDRESS),
             ],
-            Self::Claim => &[(Over::Address, CLAIMS)],
+            Self::Claim => &[(Scope::Address, CLAIMS)],
+        }
+    }
+
+    /// Part of stored keys: never changes.
+    fn key_part(self) -> &'static str {
+        match self {
+            Self::Password => "Password",
+            Self::Code => "Code",
+            Self::CodeRequest => "Letter",
+            Self::Claim => "Claim",
         }
     }
 }
 
-/// Counts and decides. One a service.
-pub(crate) struct Throttle {
-    keyed: Keyed,
-    turns: Vec<Mutex<()>>,
+impl Scope {
+    /// Part of stored keys: never changes.
+    fn key_part(self) -> &'static str {
+        match self {
+            Self::Both => "Both",
+            Self::Account => "Account",
+            Self::Address => "Address",
+        }
+    }
 }
 
-/// Somebody at a door: every count that is about them.
+/// Counts attempts and refuses too many. One per service.
+pub(crate) struct Throttle {
+    key: MacKey,
+    stripes: Vec<Mutex<()>>,
+}
+
+/// Whom an attempt concerns.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The address of the account, existing or not.
+    pub(crate) email: Option<&'a Email>,
+    /// The account, if one exists.
+    pub(crate) user_id: Option<UserId>,
+}
+
+/// Every counter that one attempt concerns.
 #[derive(Clone)]
-pub(crate) struct Attempt {
-    counts: Vec<(Over, Key, Rule)>,
-    /// The address, as an account remembers it.
+pub(crate) struct AttemptCounters {
+    counters: Vec<(Scope, Key, Rule)>,
+    /// MAC of the client's address.
     address: Key,
-    turn: usize,
+    stripe: usize,
 }
 
 impl Throttle {
-    /// With the service's own secret.
-    ///
-    /// # Errors
-    /// When it cannot be kept or read.
+    /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
-        Ok(Self::new(Keyed::open(context, "throttle")?))
+        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
+        Ok(Self { key: MacKey::open(context, "throttle")?, stripes })
     }
 
-    fn new(keyed: Keyed) -> Self {
-        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
-        Self { keyed, turns }
-    }
-
-    /// Somebody at a door, for the account of an e-mail address if there is one.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub(crate) fn attempt(
+    /// The counters of an attempt from an address.
+    pub(crate) fn counters(
         &self,
         read: &impl Read,
-        door: Door,
-        email: Option<&Email>,
-        user_id: Option<UserId>,
+        attempt: LoginAttempt,
+        target: Target<'_>,
         from: ClientAddress,
-    ) -> Result<Attempt, Error> {
-        let account = email.map(Email::key).unwrap_or_default();
+    ) -> Result<AttemptCounters, Error> {
+        let account = target.email.map(Email::key).unwrap_or_default();
         let network = network(from.0);
-        let address = self.keyed.hash(&[b"address", &network]);
-        let is_known = match user_id {
+        let address = self.key.mac(&[b"address", &network]);
+        let is_known = match target.user_id {
             Some(id) => read.contains(KNOWN, &(id, address))?,
             None => false,
         };
-        let counts = door.rules().iter().filter_map(|&(over, rule)| {
-            let name = format!("{door:?}/{over:?}");
-            let (account, network): (&[u8], &[u8]) = match over {
-                Over::Both => (account.as_bytes(), &network),
-                Over::Account if is_known => return None,
-                Over::Account => (account.as_bytes(), &[]),
-                Over::Address if from.0.is_loopback() => return None,
-                Over::Address => (&[], &network),
+        let counters = attempt.rules().iter().filter_map(|&(scope, rule)| {
+            let name = format!("{}/{}", attempt.key_part(), scope.key_part());
+            let (account, network): (&[u8], &[u8]) = match scope {
+                Scope::Both => (account.as_bytes(), &network),
+                Scope::Account if is_known => return None,
+                Scope::Account => (account.as_bytes(), &[]),
+                Scope::Address if from.0.is_loopback() => return None,
+                Scope::Address => (&[], &network),
             };
-            let key = self.keyed.hash(&[name.as_bytes(), account, network]);
-            Some((over, key, rule))
+            let key = self.key.mac(&[name.as_bytes(), account, network]);
+            Some((scope, key, rule))
         });
-        let turn = self.keyed.hash(&[b"turn", account.as_bytes(), &network]);
-        Ok(Attempt {
-            counts: counts.collect(),
-            address,
-            turn: usize::from(turn[0]) % TURNS,
-        })
+        let counters = counters.collect();
+        let stripe = self.key.mac(&[b"turn", account.as_bytes(), &network]);
+        let stripe = usize::from(stripe[0]) % STRIPES;
+        Ok(AttemptCounters { counters, address, stripe })
     }
 
-    /// Waits until no other attempt from there on that account is going on.
-    pub(crate) async fn turn(&self, attempt: &Attempt) -> MutexGuard<'_, ()> {
-        self.turns[attempt.turn].lock().await
+    /// Waits until no other attempt of that address on that account is in progress.
+    pub(crate) async fn serialize(&self, attempt: &AttemptCounters) -> MutexGuard<'_, ()> {
+        self.stripes[attempt.stripe].lock().await
     }
 }
 
-/// What counts as one address: an IPv6 customer has a whole /64 (RFC 6177 §2).
+/// An address as it is counted: an IPv6 customer has a whole /64 (RFC 6177 §2).
 fn network(ip: IpAddr) -> Vec<u8> {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -188,14 +203,14 @@ fn network(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-impl Attempt {
-    /// Whether it may be made.
+impl AttemptCounters {
+    /// Refuses the attempt while a counter's limit is reached.
     ///
     /// # Errors
-    /// [`Error::Throttled`] with how long to wait.
+    /// [`Error::Throttled`] with the time to wait.
     pub(crate) fn check(&self, read: &impl Read, now: Time) -> Result<(), Error> {
         let mut wait = Duration::ZERO;
-        for (_, key, rule) in &self.counts {
+        for (_, key, rule) in &self.counters {
             wait = wait.max(counters::wait(read, key, *rule, now)?);
         }
         if wait.is_zero() {
@@ -205,61 +220,65 @@ impl Attempt {
         }
     }
 
-    /// It counts.
-    pub(crate) fn count(&self, tx: &mut Tx<'_>, now: Time) -> Result<(), ::store::Error> {
-        for (_, key, rule) in &self.counts {
+    /// Adds one to every counter.
+    pub(crate) fn count(&self, tx: &mut Tx<'_>, now: Time) -> Result<(), store::Error> {
+        for (_, key, rule) in &self.counters {
             counters::count(tx, key, *rule, now)?;
         }
         Ok(())
     }
 
-    /// Does `work` and counts it, also where the e-mail address it claims turns out
-    /// to be taken; `None` then.
+    /// Checks and counts one attempt.
+    pub(crate) fn check_and_count(&self, tx: &mut Tx<'_>, now: Time) -> Result<(), Error> {
+        self.check(tx, now)?;
+        Ok(self.count(tx, now)?)
+    }
+
+    /// Runs `work` and counts it, even if the address it claims is taken; `None` then.
     pub(crate) fn claim<T>(
         &self,
         tx: &mut Tx<'_>,
         now: Time,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        self.check(tx, now)?;
-        self.count(tx, now)?;
+        self.check_and_count(tx, now)?;
         match tx.attempt(work) {
             Err(Error::EmailTaken) => Ok(None),
             done => done.map(Some),
         }
     }
 
-    /// It succeeded: what this address did wrong on this account is forgotten.
-    pub(crate) fn clear(&self, tx: &mut Tx<'_>) -> Result<(), ::store::Error> {
-        for (over, key, rule) in &self.counts {
-            if *over == Over::Both {
+    /// Resets the failures of this address on this account, after a success.
+    pub(crate) fn clear(&self, tx: &mut Tx<'_>) -> Result<(), store::Error> {
+        for (scope, key, rule) in &self.counters {
+            if *scope == Scope::Both {
                 counters::clear(tx, key, *rule)?;
             }
         }
         Ok(())
     }
 
-    /// The account was logged in to from this address.
+    /// Remembers that the account was logged in to from this address.
     pub(crate) fn remember(
         &self,
         tx: &mut Tx<'_>,
         user_id: UserId,
         now: Time,
-    ) -> Result<(), ::store::Error> {
+    ) -> Result<(), store::Error> {
         let rows = tx.scan(KNOWN.prefix(&user_id))?;
         let mut known = rows.collect::<Result<Vec<_>, _>>()?;
         known.retain(|((_, address), _)| *address != self.address);
         known.sort_by_key(|(_, last)| *last);
-        let too_many = (known.len() + 1).saturating_sub(KNOWN_MAX);
-        for (key, _) in known.drain(..too_many) {
+        let excess = (known.len() + 1).saturating_sub(KNOWN_MAX);
+        for (key, _) in known.drain(..excess) {
             tx.delete(KNOWN, &key)?;
         }
         tx.put(KNOWN, &(user_id, self.address), &now)
     }
 }
 
-/// Forgets where an account was logged in from.
-pub(crate) fn forget(tx: &mut Tx<'_>, user_id: UserId) -> Result<(), ::store::Error> {
+/// Deletes the remembered addresses of an account.
+pub(crate) fn forget(tx: &mut Tx<'_>, user_id: UserId) -> Result<(), store::Error> {
     let rows = tx.scan(KNOWN.prefix(&user_id))?;
     for (key, _) in rows.collect::<Result<Vec<_>, _>>()? {
         tx.delete(KNOWN, &key)?;

@@ -1,12 +1,12 @@
-//! The tokens a session is used with.
+//! Access tokens and refresh tokens of sessions.
 //!
-//! An access token is a PASETO made of the session's present state alone, and so
-//! is a refresh token: a name (account, session, generation) with a keyed
-//! BLAKE2b-256 (RFC 7693 §2.9) over it. So the pair of a generation can be made
-//! again, byte for byte, and nothing that could be replayed is stored.
+//! Both are derived from the session's state alone: an access token is a PASETO, a
+//! refresh token is the triple (account, session, generation) with a keyed BLAKE2b-256
+//! MAC (RFC 7693 §2.9). So the pair of a generation can be reissued byte for byte, and
+//! nothing replayable is stored.
 //!
-//! **Invariant:** the key that signs is the one of the moment the pair was made
-//! at, whenever that is done.
+//! **Invariant:** a pair is signed with the key that was active when its generation
+//! began, whenever it is issued.
 
 use std::sync::Arc;
 
@@ -17,66 +17,63 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER};
 use chassis::{Context, Error};
 use data_encoding::BASE64URL_NOPAD;
-use model::{Id, Time, kinds};
+use model::{SessionId, Time, UserId};
 use store::Key;
 
 use crate::domain::{Session, User};
-use crate::keys::Keys;
+use crate::keys::SigningKeys;
 
-/// So that a leaked one is recognised for what it is.
+/// Prefix by which scanners recognise a leaked token.
 const PREFIX: &str = "refresh_";
 const MAC_BYTES: usize = 32;
 
-/// Makes tokens.
+/// Issues and parses tokens.
 pub(crate) struct Tokens {
-    keys: Arc<Keys>,
+    keys: Arc<SigningKeys>,
     refreshing: RefreshKey,
 }
 
-/// What refresh tokens are made with. It is shown to nobody, not even formatted.
+/// MAC key of refresh tokens. It has no `Debug`, so it cannot reach a log.
 struct RefreshKey([u8; 32]);
 
-/// What a refresh token names: one pair of one session.
+/// One generation of one session: the content of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Generation {
-    pub(crate) user_id: Id<kinds::User>,
-    pub(crate) session_id: Id<kinds::Session>,
+    pub(crate) user_id: UserId,
+    pub(crate) session_id: SessionId,
     pub(crate) number: u32,
 }
 
 impl Tokens {
-    /// Reads the service's keys, or makes them, and tends them from now on.
-    ///
-    /// # Errors
-    /// When they cannot be kept or read, or the store fails.
+    /// Reads or creates the keys and starts the task that rotates them.
     pub(crate) async fn open(context: &Context) -> Result<Self, Error> {
         let secret = context.folder.service_secret(context.name, "refresh")?;
         let refreshing = RefreshKey(secret);
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
         let rotate_every = context.config.keys.rotate_every();
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
-        let keys = Keys::open(folder, store, log, rotate_every, model::now());
+        let keys = SigningKeys::open(folder, store, log, rotate_every, model::now());
         let keys = Arc::new(keys.await?);
-        let tending = keys.clone().keep_tending(context.stop.clone());
-        context.tasks.spawn(tending);
+        let rotation = keys.clone().run_rotation(context.stop.clone());
+        context.tasks.spawn(rotation);
         Ok(Self { keys, refreshing })
     }
 
-    /// The ring of keys that sign.
-    pub(crate) fn keys(&self) -> &Keys {
+    /// The signing keys.
+    pub(crate) fn keys(&self) -> &SigningKeys {
         &self.keys
     }
 
-    /// When the access token of the present pair ends.
+    /// When the access token of the current generation expires.
     pub(crate) fn access_ends(session: &Session) -> Time {
         session.refreshed_at.after(ACCESS_TOKEN_LIFE)
     }
 
-    /// The access token of the present pair, asked for at `now`.
+    /// The access token of the current generation, issued at `now`.
     pub(crate) fn access(
         &self,
         user: &User,
-        session_id: Id<kinds::Session>,
+        session_id: SessionId,
         session: &Session,
         now: Time,
     ) -> String {
@@ -99,7 +96,7 @@ impl Tokens {
         self.refreshing.token(generation)
     }
 
-    /// What a refresh token names, if this shop made it.
+    /// Parses a refresh token and verifies its MAC.
     pub(crate) fn read(&self, token: &str) -> Option<Generation> {
         self.refreshing.read(token)
     }
@@ -113,7 +110,7 @@ impl RefreshKey {
         format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes))
     }
 
-    /// Compared in constant time.
+    /// The MAC is compared in constant time.
     fn read(&self, token: &str) -> Option<Generation> {
         let encoded = token.strip_prefix(PREFIX)?;
         let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
@@ -145,6 +142,7 @@ impl Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Id;
 
     #[test]
     fn only_our_own_refresh_tokens_are_read() {
@@ -163,7 +161,7 @@ mod tests {
         ] {
             assert_eq!(ours.read(wrong), None, "{wrong}");
         }
-        // A name of another with the code of this one.
+        // The content of one token with the MAC of another.
         let other = ours.token(Generation { number: 8, ..generation });
         let (mut forged, code) = (other[..56].to_owned(), &token[56..]);
         forged.push_str(code);

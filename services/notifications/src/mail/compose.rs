@@ -1,5 +1,6 @@
-//! A mail as it is sent (RFC 5322): text and page side by side, marked as written
-//! by a program (RFC 3834), with a `Message-ID` that is the same at every try.
+//! Composition of a mail (RFC 5322): plain text and HTML alternatives, marked as generated
+//! by a program (RFC 3834). **Invariant:** the `Message-ID` depends on the mail's id alone, so
+//! it is the same at every attempt.
 
 use data_encoding::HEXLOWER;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -10,21 +11,21 @@ use mesh::Contact;
 use super::MailId;
 use crate::text::MailText;
 
-/// Writes a mail; or why it cannot be written, without saying to whom.
+/// Composes a mail. An error says why it cannot be composed, without the address.
 pub(super) fn compose(
     from: &Mailbox,
     to: &Contact,
     id: &MailId,
-    words: MailText,
+    text: MailText,
 ) -> Result<Message, String> {
     let address: Address = to
         .email
         .parse()
-        .map_err(|_| "the address is none that mail can be sent to")?;
+        .map_err(|_| "mail cannot be sent to this address")?;
     let name = Some(to.name.clone()).filter(|name| !name.trim().is_empty());
     let message_id = format!("<{}@{}>", HEXLOWER.encode(id), from.email.domain());
     let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
-    let MailText { subject, text, html } = words;
+    let MailText { subject, text, html } = text;
     Message::builder()
         .from(from.clone())
         .to(Mailbox::new(name, address))

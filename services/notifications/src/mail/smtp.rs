@@ -1,4 +1,6 @@
-//! The shop's mail server (RFC 5321), and what its answers mean.
+//! SMTP client for the shop's mail server (RFC 5321), and the meaning of its replies.
+//!
+//! **Invariant:** a failure carries no text of the server, which may contain the address.
 
 use std::time::Duration;
 
@@ -10,27 +12,33 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::response::{Category, Severity};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-/// How a try ended, if not well.
+/// Whether a failed attempt is worth repeating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    Later,
+    Never,
+}
+
+/// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct SmtpFailure {
     /// The server's reply code, where there was one.
     pub(super) code: Option<u16>,
-    /// Whether no later try can help.
-    pub(super) is_final: bool,
-    /// For the log; never the server's words, which may name the address.
+    pub(super) retry: Retry,
+    /// Reason, for the log.
     pub(super) why: String,
 }
 
-/// Where mail is handed over.
-pub(super) struct Server {
+/// The connection to the mail server.
+pub(super) struct MailServer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     timeout: Duration,
-    /// Whom the mail is from.
+    /// The sender of all mail.
     pub(super) from: Mailbox,
 }
 
-impl Server {
-    /// The server that the settings name; `None` without one.
+impl MailServer {
+    /// The configured server; `None` without one.
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting at fault.
@@ -59,14 +67,14 @@ impl Server {
         Ok(Some(Self { transport: builder.build(), timeout, from }))
     }
 
-    /// Hands a mail over. It is the server's once this is `Ok`.
-    pub(super) async fn send(&self, mail: Message) -> Result<(), Failure> {
+    /// Sends a mail. On `Ok` the server has taken responsibility for it.
+    pub(super) async fn send(&self, mail: Message) -> Result<(), SmtpFailure> {
         match tokio::time::timeout(self.timeout, self.transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(Failure {
+            Err(_) => Err(SmtpFailure {
                 code: None,
-                is_final: false,
+                retry: Retry::Later,
                 why: format!("no answer within {:?}", self.timeout),
             }),
         }
@@ -85,19 +93,19 @@ fn tls(host: &str, settings: &config::Mail) -> Result<TlsParameters, Error> {
         .map_err(|error| Error::Config(format!("mail.server: {error}")))
 }
 
-/// Only what is wrong with the letter or its address is final (RFC 5321 §4.2.2:
-/// 55x, "mail system"). A refused login or an unknown command is the server's
-/// trouble, or ours with it, and can be mended meanwhile.
-fn failure(error: &lettre::transport::smtp::Error) -> Failure {
+/// Only a rejection of the mail or its address is permanent (RFC 5321 §4.2.2: 55x, "mail
+/// system"). A refused login or an unknown command is a matter of configuration, which can be
+/// corrected before the next attempt.
+fn failure(error: &lettre::transport::smtp::Error) -> SmtpFailure {
     let Some(code) = error.status() else {
-        return Failure { code: None, is_final: false, why: kind(error).into() };
+        return SmtpFailure { code: None, retry: Retry::Later, why: kind(error).into() };
     };
-    let is_final = code.severity == Severity::PermanentNegativeCompletion
+    let is_permanent = code.severity == Severity::PermanentNegativeCompletion
         && code.category == Category::MailSystem;
     let code = u16::from(code);
-    Failure {
+    SmtpFailure {
         code: Some(code),
-        is_final,
+        retry: if is_permanent { Retry::Never } else { Retry::Later },
         why: format!("the server answered {code}"),
     }
 }

@@ -1,4 +1,5 @@
-//! The texts that every shop has, compiled in.
+//! Built-in templates, compiled into the binary so that every kind has a text in every
+//! language. **Invariant:** both languages have the same files.
 
 macro_rules! files {
     ($($language:literal)*) => {

@@ -1,16 +1,14 @@
-//! What is said: every topic in every language, and an owner's own wording, good
-//! and broken.
+//! Rendering of every topic in every language, and of valid and faulty custom templates.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use minijinja::ErrorKind;
-use model::{CodePurpose, Id, Mismatch, Money};
+use model::{CodePurpose, Id, Mismatch, Money, UserId};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::UserId;
 
 fn topics() -> Vec<Topic> {
     let (order_id, session_id, product_id) = (Id::new(), Id::new(), Id::new());
@@ -53,15 +51,24 @@ fn languages(tags: &[&str]) -> Vec<String> {
     tags.iter().map(ToString::to_string).collect()
 }
 
+fn contact(name: &str, language: Option<&str>) -> Contact {
+    Contact {
+        email: "ann@example.org".into(),
+        email_verified: true,
+        name: name.into(),
+        language: language.map(Into::into),
+    }
+}
+
 fn write(folder: &TempDir, name: &str, text: &str) {
     let file = folder.path().join(name);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, text).unwrap();
 }
 
-/// Every kind in every language, and nothing falls back to another one.
+/// Every kind in every language, without falling back to another one.
 #[test]
-fn every_kind_has_words_in_every_language() {
+fn every_kind_has_a_text_in_every_language() {
     let texts = open(Path::new("/nowhere"), "en");
     let topics = topics();
     for kind in Topic::KINDS {
@@ -81,16 +88,16 @@ fn every_kind_has_words_in_every_language() {
         }
     }
     for purpose in [CodePurpose::PasswordReset, CodePurpose::EmailVerification] {
-        let mail = texts.code_mail("123456", purpose, "Ann", &languages(&["de"]));
+        let mail = texts.code_mail(purpose, "123456", &contact("Ann", Some("de")));
         assert!(mail.text.contains("123456") && mail.html.contains("123456"));
         assert!(mail.text.starts_with("Guten Tag Ann,"), "{}", mail.text);
     }
 }
 
 #[test]
-fn a_page_is_escaped_and_text_is_not() {
+fn html_is_escaped_and_text_is_not() {
     let texts = open(Path::new("/nowhere"), "en");
-    let mail = texts.mail(&Topic::PasswordChanged {}, "<b>Ann</b>", &[]);
+    let mail = texts.mail(&Topic::PasswordChanged {}, &contact("<b>Ann</b>", None));
     assert!(mail.text.contains("Hello <b>Ann</b>,") && mail.text.contains("Mori & Söhne"));
     assert!(
         mail.html.contains("Hello &lt;b&gt;Ann&lt;&#x2f;b&gt;,"),
@@ -115,9 +122,9 @@ fn money_by_currency() {
     assert!(money(&Value::from(7), None).is_err());
 }
 
-/// The owner's words win; what is wrong with them costs nobody a message.
+/// Custom templates win; a faulty one loses no message.
 #[test]
-fn the_owners_texts_take_the_place_of_the_built_in_ones() {
+fn custom_templates_override_built_in_ones() {
     let folder = TempDir::new().unwrap();
     let topic = Topic::StockLow { product_id: Id::new(), available: 2 };
     let built_in = open(Path::new("/nowhere"), "en").notice(&topic, &[]);
@@ -162,9 +169,9 @@ fn the_owners_texts_take_the_place_of_the_built_in_ones() {
     }
 }
 
-/// What somebody edits while the shop is open is seen, and a fault has its line.
+/// An edit while the shop runs is picked up, and a fault has its line.
 #[test]
-fn a_change_is_seen_and_a_fault_is_named() {
+fn a_change_is_picked_up_and_a_fault_has_its_line() {
     let folder = TempDir::new().unwrap();
     let topic = Topic::UserRegistered {};
     let texts = open(folder.path(), "en");

@@ -1,16 +1,12 @@
-//! Which addresses a webhook may lead to: what is on the internet, and nothing
-//! that only this host or its network can reach.
+//! Address filter against server-side request forgery: only addresses on the internet pass,
+//! none that only this host or its network can reach.
 //!
-//! **Invariant:** of IPv6 only what is known to be global unicast passes (IANA,
-//! "IPv6 Special-Purpose Address Space"), and what carries an IPv4 address passes
-//! only if that one does.
+//! **Invariant:** of IPv6 only global unicast passes (IANA, "IPv6 Special-Purpose Address
+//! Space"), and an address that embeds an IPv4 address passes only if that one does.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Refuses what is not on the internet.
-///
-/// # Errors
-/// Which address, and why.
+/// Refuses an address that is not on the internet; the error names it.
 pub(super) fn refuse_private(address: IpAddr) -> Result<(), String> {
     let is_public = match address {
         IpAddr::V4(address) => is_public_v4(address),

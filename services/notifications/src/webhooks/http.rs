@@ -1,5 +1,5 @@
-//! The endpoints of webhooks: for admins, who decide which programs hear of the
-//! shop.
+//! Endpoints of webhooks, for admins. **Invariant:** a response contains a secret only when it
+//! is created: at registration and rotation.
 
 use std::sync::Arc;
 
@@ -17,18 +17,21 @@ use model::{Time, kinds};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::store;
-use super::{Attempt, Message, MessageId, Registering, Standing, Webhook, WebhookId, signature};
+use super::tables;
+use super::{
+    DeliveryAttempt, MessageId, MessageStatus, RegisterWebhook, Webhook, WebhookId, WebhookMessage,
+    signature,
+};
 use crate::error::Error;
 
 #[derive(Clone)]
-struct Webhooks {
+struct WebhookApi {
     store: Store,
     settings: config::Webhooks,
-    bell: Arc<Notify>,
+    wake_up: Arc<Notify>,
 }
 
-pub(crate) fn endpoints(ctx: &Context, bell: Arc<Notify>) -> Endpoints {
+pub(crate) fn endpoints(ctx: &Context, wake_up: Arc<Notify>) -> Endpoints {
     let settings = ctx.config.webhooks.clone();
     Routes::new()
         .on(&routes::LIST_WEBHOOKS, list)
@@ -39,12 +42,12 @@ pub(crate) fn endpoints(ctx: &Context, bell: Arc<Notify>) -> Endpoints {
         .on(&routes::ENABLE_WEBHOOK, enable)
         .on(&routes::LIST_DELIVERIES, deliveries)
         .on(&routes::REDELIVER, redeliver)
-        .with_state(Webhooks { store: ctx.store.clone(), settings, bell })
+        .with_state(WebhookApi { store: ctx.store.clone(), settings, wake_up })
 }
 
-/// A webhook as admins see it: without its secret, but for the one time.
+/// A webhook in a response; the secret is included only when it is new.
 #[derive(Serialize)]
-struct Shown {
+struct WebhookResponse {
     id: WebhookId,
     url: String,
     events: Vec<String>,
@@ -55,7 +58,7 @@ struct Shown {
     created_at: Time,
 }
 
-impl From<(WebhookId, Webhook)> for Shown {
+impl From<(WebhookId, Webhook)> for WebhookResponse {
     fn from((id, webhook): (WebhookId, Webhook)) -> Self {
         let Webhook { url, events, created_at, failing_since, disabled_at, .. } = webhook;
         Self {
@@ -70,141 +73,155 @@ impl From<(WebhookId, Webhook)> for Shown {
     }
 }
 
-impl Shown {
-    fn once_with_secret(id: WebhookId, webhook: Webhook) -> Self {
+impl WebhookResponse {
+    fn with_secret(id: WebhookId, webhook: Webhook) -> Self {
         let secret = Some(webhook.secret.clone());
         Self { secret, ..Self::from((id, webhook)) }
     }
 }
 
-/// A message as admins see it; its id is the `webhook-id` that was sent.
+/// A message in a response; its id is the `webhook-id` that was sent.
 #[derive(Serialize)]
-struct Delivery {
+struct DeliveryResponse {
     id: MessageId,
     kind: String,
-    status: Standing,
-    attempts: Vec<Tried>,
+    status: MessageStatus,
+    attempts: Vec<AttemptResponse>,
     next_attempt_at: Option<Time>,
     created_at: Time,
 }
 
 #[derive(Serialize)]
-struct Tried {
+struct AttemptResponse {
     at: Time,
     took_ms: u64,
     status: Option<u16>,
     error: Option<String>,
 }
 
-impl From<(MessageId, Message)> for Delivery {
-    fn from((id, message): (MessageId, Message)) -> Self {
-        let status = message.standing();
-        let Message { kind, created_at, due, attempts, .. } = message;
-        let tried = |Attempt { at, took_ms, status, error }| Tried { at, took_ms, status, error };
-        let attempts = attempts.into_iter().map(tried).collect();
+impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
+    fn from((id, message): (MessageId, WebhookMessage)) -> Self {
+        let status = message.status();
+        let WebhookMessage { kind, created_at, due, attempts, .. } = message;
+        let response = |DeliveryAttempt { at, took_ms, status, error }| AttemptResponse {
+            at,
+            took_ms,
+            status,
+            error,
+        };
+        let attempts = attempts.into_iter().map(response).collect();
         Self { id, kind, status, attempts, next_attempt_at: due, created_at }
     }
 }
 
 async fn register(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
-    Json(registering): Json<Registering>,
+    Json(registering): Json<RegisterWebhook>,
 ) -> Result<Response, Problem> {
     let webhook = registering
         .check(&webhooks.settings, model::now())
         .map_err(Problem::invalid)?;
     let (id, kept) = (WebhookId::new(), webhook.clone());
-    let added = webhooks.store.write(move |tx| store::add(tx, id, &kept));
+    let added = webhooks.store.write(move |tx| tables::add(tx, id, &kept));
     added.await?;
-    let shown = Shown::once_with_secret(id, webhook);
+    let response = WebhookResponse::with_secret(id, webhook);
     let location = [(LOCATION, format!("/v1/webhooks/{id}"))];
-    Ok((location, etag::written(StatusCode::CREATED, &shown)).into_response())
+    Ok((location, etag::written(StatusCode::CREATED, &response)).into_response())
 }
 
 async fn list(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     paging: Paging,
-) -> Result<Json<Page<Shown>>, Problem> {
+) -> Result<Json<Page<WebhookResponse>>, Problem> {
     let after: Option<WebhookId> = paging.after()?;
-    let rows = store::all(&webhooks.store)?.filter(|row| match row {
+    let rows = tables::all(&webhooks.store)?.filter(|row| match row {
         Ok((id, _)) => after.is_none_or(|after| *id > after),
         Err(_) => true,
     });
-    let shown = rows.map(|row| row.map(|(id, webhook)| (id, Shown::from((id, webhook)))));
-    Ok(Json(paging.collect(shown)?))
+    let response =
+        rows.map(|row| row.map(|(id, webhook)| (id, WebhookResponse::from((id, webhook)))));
+    Ok(Json(paging.collect(response)?))
 }
 
 async fn one(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     headers: HeaderMap,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let webhook = store::one(&webhooks.store, id)?;
-    Ok(etag::respond(&headers, &Shown::from((id, webhook))))
+    let webhook = tables::one(&webhooks.store, id)?;
+    Ok(etag::respond(
+        &headers,
+        &WebhookResponse::from((id, webhook)),
+    ))
 }
 
 async fn delete(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     headers: HeaderMap,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<StatusCode, Problem> {
     let deleted = webhooks.store.write(move |tx| {
-        let webhook = store::one(tx, id)?;
-        etag::require_match(&headers, &Shown::from((id, webhook))).map_err(Error::Precondition)?;
-        store::delete(tx, id)
+        let webhook = tables::one(tx, id)?;
+        etag::require_match(&headers, &WebhookResponse::from((id, webhook)))
+            .map_err(Error::Precondition)?;
+        tables::delete(tx, id)
     });
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A new secret; the one before is signed with for a day yet.
+/// Replaces the secret; the previous one stays valid for a day.
 async fn rotate(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let (secret, now) = (signature::fresh(), model::now());
+    let (secret, now) = (signature::new_secret(), model::now());
     let rotated = webhooks
         .store
-        .write(move |tx| store::change(tx, id, |webhook| webhook.rotate(secret, now)));
-    let shown = Shown::once_with_secret(id, rotated.await?);
-    Ok(etag::written(StatusCode::OK, &shown))
+        .write(move |tx| tables::change(tx, id, |webhook| webhook.rotate(secret, now)));
+    let response = WebhookResponse::with_secret(id, rotated.await?);
+    Ok(etag::written(StatusCode::OK, &response))
 }
 
-/// Tries it again, with everything that is still kept for it.
+/// Enables a disabled webhook; its backlog is delivered.
 async fn enable(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
     let enabled = webhooks.store.write(move |tx| {
-        store::change(tx, id, |webhook| {
+        tables::change(tx, id, |webhook| {
             (webhook.failing_since, webhook.disabled_at) = (None, None);
         })
     });
     let webhook = enabled.await?;
-    webhooks.bell.notify_one();
-    Ok(etag::written(StatusCode::OK, &Shown::from((id, webhook))))
+    webhooks.wake_up.notify_one();
+    Ok(etag::written(
+        StatusCode::OK,
+        &WebhookResponse::from((id, webhook)),
+    ))
 }
 
 async fn deliveries(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     paging: Paging,
     PathId(id): PathId<kinds::Webhook>,
-) -> Result<Json<Page<Delivery>>, Problem> {
-    store::one(&webhooks.store, id)?;
-    let rows = store::newest_first(&webhooks.store, id, paging.after()?)?;
-    let shown = rows.map(|row| row.map(|(id, message)| (id, Delivery::from((id, message)))));
-    Ok(Json(paging.collect(shown)?))
+) -> Result<Json<Page<DeliveryResponse>>, Problem> {
+    tables::one(&webhooks.store, id)?;
+    let rows = tables::newest_first(&webhooks.store, id, paging.after()?)?;
+    let response =
+        rows.map(|row| row.map(|(id, message)| (id, DeliveryResponse::from((id, message)))));
+    Ok(Json(paging.collect(response)?))
 }
 
 async fn redeliver(
-    State(webhooks): State<Webhooks>,
+    State(webhooks): State<WebhookApi>,
     _: Admin,
     Path((id, message)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -212,13 +229,13 @@ async fn redeliver(
     let id: MessageId = message.parse().map_err(|_| Problem::not_found())?;
     let now = model::now();
     let again = webhooks.store.write(move |tx| {
-        if store::one(tx, webhook)?.disabled_at.is_some() {
+        if tables::one(tx, webhook)?.disabled_at.is_some() {
             return Err(Error::WebhookDisabled);
         }
-        store::change_message(tx, webhook, id, |message| message.again(now))
+        tables::change_message(tx, webhook, id, |message| message.restart(now))
     });
     let message = again.await?;
-    webhooks.bell.notify_one();
-    let shown = Json(Delivery::from((id, message)));
-    Ok((StatusCode::ACCEPTED, shown).into_response())
+    webhooks.wake_up.notify_one();
+    let response = Json(DeliveryResponse::from((id, message)));
+    Ok((StatusCode::ACCEPTED, response).into_response())
 }

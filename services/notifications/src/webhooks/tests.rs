@@ -1,9 +1,9 @@
-//! What a webhook may be, and when a message or a webhook is given up.
+//! Validation of webhooks, and when a message or a webhook is given up.
 
 use super::*;
 
 fn faults(url: &str, events: &[&str]) -> Vec<String> {
-    let registering = Registering {
+    let registering = RegisterWebhook {
         url: Some(url.into()),
         events: Some(events.iter().map(ToString::to_string).collect()),
     };
@@ -15,7 +15,7 @@ fn faults(url: &str, events: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn every_field_at_fault_is_named() {
+fn every_invalid_field_is_named() {
     let good = "https://example.com/hook?x=1";
     assert_eq!(faults(good, &["order.confirmed", "order.paid"]), [""; 0]);
     let wrong = faults(
@@ -43,9 +43,9 @@ fn every_field_at_fault_is_named() {
 
 #[test]
 fn a_message_ends_delivered_or_given_up() {
-    let schedule = schedule(&config::Webhooks::default());
-    let attempt = |at: Time, status| Attempt { at, took_ms: 1, status, error: None };
-    let mut message = Message {
+    let backoff = backoff(&config::Webhooks::default());
+    let attempt = |at: Time, status| DeliveryAttempt { at, took_ms: 1, status, error: None };
+    let mut message = WebhookMessage {
         kind: "order.paid".into(),
         payload: "{}".into(),
         created_at: Time(0),
@@ -54,50 +54,59 @@ fn a_message_ends_delivered_or_given_up() {
         due: Some(Time(0)),
         attempts: Vec::new(),
     };
-    let mut tries = 0;
+    let mut attempts = 0;
     while let Some(due) = message.due {
-        assert_eq!(message.standing(), Standing::Pending);
-        message.note(attempt(due, Some(500)), &schedule, 0.5);
-        tries += 1;
+        assert_eq!(message.status(), MessageStatus::Pending);
+        message.note(attempt(due, Some(500)), &backoff, 0.5);
+        attempts += 1;
     }
-    assert_eq!(message.standing(), Standing::Failed);
-    assert!((10..ATTEMPTS_MAX).contains(&tries), "{tries}");
-    message.again(Time(1));
+    assert_eq!(message.status(), MessageStatus::Failed);
+    assert!((10..ATTEMPTS_MAX).contains(&attempts), "{attempts}");
+    message.restart(Time(1));
     assert_eq!(
-        (message.standing(), message.due),
-        (Standing::Pending, Some(Time(1)))
+        (message.status(), message.due),
+        (MessageStatus::Pending, Some(Time(1)))
     );
-    message.note(attempt(Time(2), None), &schedule, 0.5);
-    assert_eq!(message.due, Some(Time(2).after(schedule.first)));
-    message.note(attempt(Time(3), Some(204)), &schedule, 0.5);
+    message.note(attempt(Time(2), None), &backoff, 0.5);
+    assert_eq!(message.due, Some(Time(2).after(backoff.first)));
+    message.note(attempt(Time(3), Some(204)), &backoff, 0.5);
     assert_eq!(
-        (message.standing(), message.due),
-        (Standing::Delivered, None)
+        (message.status(), message.due),
+        (MessageStatus::Delivered, None)
     );
 }
 
 #[test]
-fn long_failure_disables_once_and_success_forgives() {
+fn a_long_failure_disables_once_and_a_success_resets_it() {
     let five_days = Duration::from_secs(5 * 24 * 60 * 60);
     let new = || {
         let events = Some(vec!["order.paid".into()]);
-        let registering = Registering { url: Some("https://example.com".into()), events };
+        let registering = RegisterWebhook { url: Some("https://example.com".into()), events };
         registering
             .check(&config::Webhooks::default(), Time(0))
             .unwrap()
     };
-    let failed = |at| Attempt { at, took_ms: 1, status: Some(500), error: None };
+    let failed = |at| DeliveryAttempt { at, took_ms: 1, status: Some(500), error: None };
     let late = Time(1).after(five_days);
     let mut hook = new();
-    assert!(!hook.note(&failed(Time(1)), five_days));
-    assert!(!hook.note(&failed(Time(2)), five_days));
-    assert!(hook.note(&failed(late), five_days));
-    assert!(!hook.note(&failed(late), five_days), "told once");
-    assert!(!hook.wants("order.paid", late));
+    assert_eq!(hook.note(&failed(Time(1)), five_days), Noted::Kept);
+    assert_eq!(hook.note(&failed(Time(2)), five_days), Noted::Kept);
+    assert_eq!(hook.note(&failed(late), five_days), Noted::Disabled);
+    assert_eq!(hook.note(&failed(late), five_days), Noted::Kept, "once");
+    assert!(!hook.is_subscribed("order.paid", late));
 
     let mut hook = new();
     hook.note(&failed(Time(1)), five_days);
-    hook.note(&Attempt { status: Some(200), ..failed(Time(2)) }, five_days);
-    assert!(!hook.note(&failed(late), five_days));
-    assert!(hook.note(&Attempt { status: Some(410), ..failed(late) }, five_days));
+    hook.note(
+        &DeliveryAttempt { status: Some(200), ..failed(Time(2)) },
+        five_days,
+    );
+    assert_eq!(hook.note(&failed(late), five_days), Noted::Kept);
+    assert_eq!(
+        hook.note(
+            &DeliveryAttempt { status: Some(410), ..failed(late) },
+            five_days
+        ),
+        Noted::Disabled
+    );
 }

@@ -1,8 +1,7 @@
-//! An account: whose it is, what it may do, and how it changes.
+//! Account: its fields, rights and state changes.
 //!
-//! **Invariant:** [`User`] holds exactly what its owner may see, in the order the
-//! API shows it; what nobody may see, such as a password's hash, has tables of
-//! its own.
+//! **Invariant:** [`User`] holds exactly the fields its owner may see, in the order of the
+//! API; secrets such as the password's hash are in tables of their own.
 
 use chassis::Role;
 use model::{Id, Time, UserField, kinds};
@@ -18,23 +17,23 @@ pub(crate) struct User {
     pub(crate) email_verified: bool,
     pub(crate) name: String,
     pub(crate) roles: Vec<Role>,
-    pub(crate) status: Status,
+    pub(crate) status: AccountStatus,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
 
-impl ::store::Record for User {}
+impl store::Record for User {}
 
-/// Whether an account may be used.
+/// Whether an account can log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
+pub(crate) enum AccountStatus {
     Active,
     Disabled,
 }
 
 impl User {
-    /// A new account of a customer.
+    /// A new customer account.
     pub(crate) fn new(email: Email, name: String, now: Time) -> Self {
         Self {
             id: Id::new(),
@@ -42,27 +41,27 @@ impl User {
             email_verified: false,
             name,
             roles: vec![Role::Customer],
-            status: Status::Active,
+            status: AccountStatus::Active,
             created_at: now,
             updated_at: now,
         }
     }
 
-    /// Whether they run the shop.
+    /// Whether the account has a role of the shop's staff.
     pub(crate) fn is_staff(&self) -> bool {
         self.roles.contains(&Role::Staff) || self.roles.contains(&Role::Admin)
     }
 
     pub(crate) fn is_active(&self) -> bool {
-        self.status == Status::Active
+        self.status == AccountStatus::Active
     }
 
-    /// Whether they run the machine, and can.
+    /// Whether the account is active and has the admin role.
     pub(crate) fn is_active_admin(&self) -> bool {
         self.is_active() && self.roles.contains(&Role::Admin)
     }
 
-    /// What its owner makes of it. A new address has to be verified anew.
+    /// Applies the owner's change. A new address is unverified.
     pub(crate) fn with(&self, change: Profile, now: Time) -> Self {
         let mut user = self.clone();
         user.name = change.name.unwrap_or(user.name);
@@ -71,7 +70,7 @@ impl User {
         self.touched(user, now)
     }
 
-    /// What an admin makes of it.
+    /// Applies an admin's change.
     pub(crate) fn administered(&self, change: Administration, now: Time) -> Self {
         let mut user = self.clone();
         user.roles = change.roles.unwrap_or(user.roles);
@@ -79,8 +78,8 @@ impl User {
         self.touched(user, now)
     }
 
-    /// The account, new or as it was, as whoever runs the machine wants it. It can
-    /// be used again in any case: this is the way back in.
+    /// Applies the operator's change, to a new account if there is none. The result is
+    /// active in any case: this is how a locked-out operator gets back in.
     pub(crate) fn added(before: Option<&Self>, wanted: Addition, now: Time) -> Self {
         let made;
         let before = match before {
@@ -94,11 +93,11 @@ impl User {
         let mut user = before.clone();
         user.name = wanted.name.unwrap_or(user.name);
         user.roles = wanted.roles.unwrap_or(user.roles);
-        user.status = Status::Active;
+        user.status = AccountStatus::Active;
         before.touched(user, now)
     }
 
-    /// As [`added`](Self::added), of an account that stays disabled if it is.
+    /// As [`added`](Self::added), but a disabled account stays disabled.
     pub(crate) fn reshaped(&self, wanted: Addition, now: Time) -> Self {
         let status = self.status;
         let user = Self { status, ..Self::added(Some(self), wanted, self.updated_at) };
@@ -112,13 +111,13 @@ impl User {
         changed
     }
 
-    /// The account of somebody who showed that the address is theirs.
+    /// Marks the address as verified.
     pub(crate) fn verified(&self, now: Time) -> Self {
         let user = Self { email_verified: true, ..self.clone() };
         self.touched(user, now)
     }
 
-    /// What is not as it was in `before`.
+    /// The fields that differ from `before`.
     pub(crate) fn changed(&self, before: &Self) -> Vec<UserField> {
         let fields = [
             (self.name != before.name, UserField::Name),
@@ -134,7 +133,7 @@ impl User {
         changed.map(|(_, field)| field).collect()
     }
 
-    /// Whether tokens made for `before` would allow what is allowed no longer.
+    /// Whether tokens issued for `before` grant more than this account has.
     pub(crate) fn allows_less_than(&self, before: &Self) -> bool {
         !self.is_active() || before.roles.iter().any(|role| !self.roles.contains(role))
     }
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_loses_a_right_loses_their_tokens() {
+    fn losing_a_right_is_detected() {
         let ana = User::new(
             Email::parse("ana@example.org").unwrap(),
             "Ana".into(),
@@ -159,11 +158,11 @@ mod tests {
         assert_eq!(staff.roles, [Role::Customer, Role::Staff]);
         assert!(!staff.allows_less_than(&ana));
         assert!(ana.allows_less_than(&staff));
-        assert!(change(&[Role::Customer], Some(Status::Disabled)).allows_less_than(&ana));
+        assert!(change(&[Role::Customer], Some(AccountStatus::Disabled)).allows_less_than(&ana));
         assert_eq!(
             change(&[Role::Customer], None),
             ana,
-            "no change, no new version"
+            "an unchanged account keeps its version"
         );
         assert!(Administration::parse(Some(Vec::new()), None).is_err());
     }
@@ -178,7 +177,7 @@ mod tests {
         golden.extend_from_slice(b"\xa5email\xa9ana@x.org\xaeemail_verified\xc2\xa4name\xa3Ana");
         golden.extend_from_slice(b"\xa5roles\x91\xa8customer\xa6status\xa6active");
         golden.extend_from_slice(b"\xaacreated_at\x01\xaaupdated_at\x01");
-        assert_eq!(::store::encode(&ana).unwrap(), golden);
-        assert_eq!(::store::decode::<User>(&golden).unwrap(), ana);
+        assert_eq!(store::encode(&ana).unwrap(), golden);
+        assert_eq!(store::decode::<User>(&golden).unwrap(), ana);
     }
 }

@@ -1,15 +1,15 @@
-//! Passwords that are guessed first, whoever's they are (ASVS 5.0 §6.2.4).
+//! List of common passwords, which are refused (ASVS 5.0 §6.2.4).
 //!
-//! **Invariant:** the list is in the order of its bytes and in lower case, so that
-//! one binary search answers.
+//! **Invariant:** the list is sorted by bytes and in lower case, so one binary search
+//! decides.
 
 use std::sync::LazyLock;
 
-/// Where it is from: `data/README.md`.
+/// Origin: `data/README.md`.
 static LIST: &str = include_str!("../../data/common_passwords.txt");
 static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| LIST.lines().collect());
 
-/// Whether a password in NFKC is on the list, in whatever case.
+/// Whether a password in NFKC is on the list, ignoring case.
 pub(super) fn is_common(password: &str) -> bool {
     let lower = password.to_lowercase();
     LINES.binary_search(&lower.as_str()).is_ok()

@@ -1,7 +1,7 @@
-//! The fields of an account: what they look like and how long they may be.
+//! Validated fields of an account: format and length limits.
 //!
-//! **Invariant:** two addresses that differ in case only have one [`Email::key`],
-//! two passwords that differ in their keyboard only are one.
+//! **Invariant:** two addresses that differ only in case have the same [`Email::key`]; two
+//! spellings of a password that are equal in NFKC are the same password.
 
 use chassis::Role;
 use email_address::{EmailAddress, Options};
@@ -10,8 +10,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::common::is_common;
 
-/// How much of a text is normalised. Composition makes one character of four at
-/// most, so what is cut off here is too long in any case.
+/// How many characters are normalised. Composition merges at most four into one, so a
+/// longer text exceeds every limit anyway.
 const TYPED_CHARS_MAX: usize = 2048;
 const EMAIL_BYTES_MAX: usize = 254;
 const LANGUAGE_BYTES_MAX: usize = 35;
@@ -24,7 +24,7 @@ const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 pub(crate) struct Email(String);
 
 impl Email {
-    /// Reads an address as people have them: RFC 5321 without quoted local parts,
+    /// Parses a practical address: RFC 5321 without quoted local parts,
     /// address literals and display names; the domain has a dot or is `localhost`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let options = Options::default()
@@ -41,12 +41,12 @@ impl Email {
         }
     }
 
-    /// What it is compared by.
+    /// The form in which addresses are compared.
     pub(crate) fn key(&self) -> String {
         self.0.to_lowercase()
     }
 
-    /// The part before the `@`, as a name for who gave none.
+    /// The part before the `@`: the default name.
     pub(super) fn local_part(&self) -> &str {
         self.0.split('@').next().unwrap_or_default()
     }
@@ -62,12 +62,12 @@ fn is_reachable(domain: &str) -> bool {
     domain.contains('.') || domain.eq_ignore_ascii_case("localhost")
 }
 
-/// A password in the form it is hashed in: Unicode NFKC, so that it is the same
-/// from every keyboard (NIST SP 800-63B §5.1.1.2). Never printed, never stored.
-pub(crate) struct Password(String);
+/// A password before hashing, in Unicode NFKC so that every keyboard produces the same
+/// bytes (NIST SP 800-63B §5.1.1.2). It has no `Debug` and is never stored.
+pub(crate) struct PlaintextPassword(String);
 
-impl Password {
-    /// One somebody wants to have.
+impl PlaintextPassword {
+    /// Validates a new password.
     pub(crate) fn choose(text: &str) -> Result<Self, &'static str> {
         let password = Self::attempt(text);
         if !PASSWORD_CHARS.contains(&password.0.chars().count()) {
@@ -79,8 +79,8 @@ impl Password {
         Ok(password)
     }
 
-    /// One somebody tries. Cut off where none can be right any more, so that a
-    /// long one costs what a short one does.
+    /// Takes a password to verify. It is truncated beyond the maximum length, so a long
+    /// one costs as much as a short one.
     pub(crate) fn attempt(text: &str) -> Self {
         let typed = text.chars().take(TYPED_CHARS_MAX);
         Self(typed.nfkc().take(PASSWORD_CHARS.end() + 1).collect())
@@ -91,8 +91,7 @@ impl Password {
     }
 }
 
-/// The language of an `Accept-Language` header (RFC 9110 §12.5.4) that its sender
-/// names first, as a BCP 47 tag of at most 35 bytes (RFC 5646 §4.4.1).
+/// The first language of an `Accept-Language` header (RFC 9110 §12.5.4), as a BCP 47 tag of at most 35 bytes (RFC 5646 §4.4.1).
 pub(crate) fn language(header: &str) -> Option<String> {
     let tag = header.split([',', ';']).next().unwrap_or_default().trim();
     let subtags = |subtag: &str| {
@@ -102,7 +101,7 @@ pub(crate) fn language(header: &str) -> Option<String> {
     is_tag.then(|| tag.to_owned())
 }
 
-/// A name as its owner wants to be called.
+/// Validates a display name.
 pub(super) fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let fits = (1..=NAME_CHARS_MAX).contains(&text.chars().count());
@@ -113,7 +112,7 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Roles as they are kept: each once, in one order.
+/// Normalises roles: sorted, without duplicates.
 pub(super) fn roles(mut given: Vec<Role>) -> Result<Vec<Role>, &'static str> {
     given.sort_unstable();
     given.dedup();
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_people_have() {
+    fn practical_addresses() {
         for good in [
             "ana@example.org",
             " Ana.Lima+shop@Mail.Example.org ",
@@ -178,16 +177,16 @@ mod tests {
 
     #[test]
     fn passwords_are_counted_and_compared_normalised() {
-        assert!(Password::choose("kitten7").is_err());
-        assert!(Password::choose("kittens7").is_ok());
+        assert!(PlaintextPassword::choose("kitten7").is_err());
+        assert!(PlaintextPassword::choose("kittens7").is_ok());
         // Wide letters are the same ones in NFKC.
-        assert!(Password::choose("\u{ff30}assword1").is_err());
-        assert!(Password::choose(&"ö".repeat(256)).is_ok());
-        assert!(Password::choose(&"o\u{308}".repeat(256)).is_ok());
-        assert!(Password::choose(&"ö".repeat(257)).is_err());
+        assert!(PlaintextPassword::choose("\u{ff30}assword1").is_err());
+        assert!(PlaintextPassword::choose(&"ö".repeat(256)).is_ok());
+        assert!(PlaintextPassword::choose(&"o\u{308}".repeat(256)).is_ok());
+        assert!(PlaintextPassword::choose(&"ö".repeat(257)).is_err());
         // One character that normalises to eighteen.
-        assert!(Password::choose(&"\u{fdfa}".repeat(20)).is_err());
-        let bytes = |text| Password::attempt(text).as_bytes().to_vec();
+        assert!(PlaintextPassword::choose(&"\u{fdfa}".repeat(20)).is_err());
+        let bytes = |text| PlaintextPassword::attempt(text).as_bytes().to_vec();
         assert_eq!(bytes("Kätzchen№7"), bytes("Ka\u{308}tzchenNo7"));
     }
 }

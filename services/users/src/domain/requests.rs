@@ -3,13 +3,13 @@
 use chassis::{FieldError, Role};
 
 use super::fields::{name, roles};
-use super::{Email, Password, Status};
+use super::{AccountStatus, Email, PlaintextPassword};
 
 /// Somebody who wants an account.
 pub(crate) struct NewUser {
     pub(crate) email: Email,
     pub(crate) name: String,
-    pub(crate) password: Password,
+    pub(crate) password: PlaintextPassword,
 }
 
 impl NewUser {
@@ -21,7 +21,9 @@ impl NewUser {
     ) -> Result<Self, Vec<FieldError>> {
         let mut faults = Faults::default();
         let email = faults.required("/email", email, |text| Email::parse(&text));
-        let password = faults.required("/password", password, |text| Password::choose(&text));
+        let password = faults.required("/password", password, |text| {
+            PlaintextPassword::choose(&text)
+        });
         let name = faults.required("/name", called, |text| name(&text));
         faults.unless(|| Some(Self { email: email?, name: name?, password: password? }))
     }
@@ -30,7 +32,7 @@ impl NewUser {
 /// Somebody who wants to log in. An address that nobody can have is nobody's.
 pub(crate) struct Credentials {
     pub(crate) email: Option<Email>,
-    pub(crate) password: Password,
+    pub(crate) password: PlaintextPassword,
 }
 
 impl Credentials {
@@ -41,15 +43,17 @@ impl Credentials {
     ) -> Result<Self, Vec<FieldError>> {
         let mut faults = Faults::default();
         let email = faults.required("/email", email, |text| Ok(Email::parse(&text).ok()));
-        let password = faults.required("/password", password, |text| Ok(Password::attempt(&text)));
+        let password = faults.required("/password", password, |text| {
+            Ok(PlaintextPassword::attempt(&text))
+        });
         faults.unless(|| Some(Self { email: email?, password: password? }))
     }
 }
 
 /// Somebody who is logged in and wants another password.
 pub(crate) struct PasswordChange {
-    pub(crate) current: Password,
-    pub(crate) new: Password,
+    pub(crate) current: PlaintextPassword,
+    pub(crate) new: PlaintextPassword,
 }
 
 impl PasswordChange {
@@ -59,9 +63,11 @@ impl PasswordChange {
         new: Option<String>,
     ) -> Result<Self, Vec<FieldError>> {
         let mut faults = Faults::default();
-        let attempt = |text: String| Ok(Password::attempt(&text));
+        let attempt = |text: String| Ok(PlaintextPassword::attempt(&text));
         let current = faults.required("/current_password", current, attempt);
-        let new = faults.required("/new_password", new, |text| Password::choose(&text));
+        let new = faults.required("/new_password", new, |text| {
+            PlaintextPassword::choose(&text)
+        });
         faults.unless(|| Some(Self { current: current?, new: new? }))
     }
 }
@@ -84,7 +90,7 @@ impl Lost {
 pub(crate) struct Reset {
     pub(crate) email: Option<Email>,
     pub(crate) code: String,
-    pub(crate) new: Password,
+    pub(crate) new: PlaintextPassword,
 }
 
 impl Reset {
@@ -97,7 +103,9 @@ impl Reset {
         let mut faults = Faults::default();
         let email = faults.required("/email", email, |text| Ok(Email::parse(&text).ok()));
         let code = faults.required("/code", code, Ok);
-        let new = faults.required("/new_password", new, |text| Password::choose(&text));
+        let new = faults.required("/new_password", new, |text| {
+            PlaintextPassword::choose(&text)
+        });
         faults.unless(|| Some(Self { email: email?, code: code?, new: new? }))
     }
 }
@@ -131,14 +139,14 @@ impl Profile {
 /// What an admin changes about an account.
 pub(crate) struct Administration {
     pub(super) roles: Option<Vec<Role>>,
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<AccountStatus>,
 }
 
 impl Administration {
     /// Reads a change.
     pub(crate) fn parse(
         granted: Option<Vec<Role>>,
-        status: Option<Status>,
+        status: Option<AccountStatus>,
     ) -> Result<Self, Vec<FieldError>> {
         let mut faults = Faults::default();
         let roles = faults.optional("/roles", granted, roles);
@@ -149,7 +157,7 @@ impl Administration {
 /// An account as whoever runs the machine wants it to be, made or changed.
 pub(crate) struct Addition {
     pub(crate) email: Email,
-    pub(crate) password: Option<Password>,
+    pub(crate) password: Option<PlaintextPassword>,
     pub(super) name: Option<String>,
     pub(super) roles: Option<Vec<Role>>,
 }
@@ -164,7 +172,9 @@ impl Addition {
     ) -> Result<Self, Vec<FieldError>> {
         let mut faults = Faults::default();
         let email = faults.required("/email", email, |text| Email::parse(&text));
-        let password = faults.optional("/password", password, |text| Password::choose(&text));
+        let password = faults.optional("/password", password, |text| {
+            PlaintextPassword::choose(&text)
+        });
         let name = faults.optional("/name", called, |text| name(&text));
         let roles = faults.optional("/roles", granted, roles);
         faults.unless(|| Some(Self { email: email?, password, name, roles }))

@@ -1,9 +1,8 @@
-//! A session: one login, the family of tokens that came out of it, and what a
-//! refresh token may still do.
+//! Session: one login and its family of refresh tokens.
 //!
-//! A refresh token names its session and a generation; the session remembers only
-//! which generation is the present one, so nothing that could be replayed is
-//! stored. **Invariant:** a generation becomes the present one once.
+//! A refresh token names its session and a generation; the session stores only the number
+//! of the current generation, so nothing replayable is stored. **Invariant:** generations
+//! only grow: each becomes the current one once.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,55 +11,53 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use model::Time;
 use serde::{Deserialize, Serialize};
 
-/// How long after it was spent a refresh token still gets the pair it was spent
-/// for: its client may not have heard the answer, or may have asked twice at once.
+/// How long after its rotation a spent refresh token still gets the same new pair: the
+/// response may have been lost, or two requests sent concurrently.
 pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a session lives without being refreshed.
+/// Idle timeout of a session.
 pub(crate) const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long a session lives at all: then its owner shows their password again,
-/// however often they came by (ASVS 5.0, 7.3.2).
+/// Absolute timeout of a session: the password is required again then (ASVS 5.0, 7.3.2).
 pub(crate) const SESSION_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How many live sessions one account may have; a login beyond that ends the one
-/// longest unused.
+/// Most live sessions per account; a further login ends the least recently used.
 pub(crate) const SESSIONS_PER_USER_MAX: usize = 100;
 
 const USER_AGENT_CHARS_MAX: usize = 256;
 
-/// A login's family of tokens.
+/// Stored state of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
-    /// When the person logged in.
+    /// Time of the login.
     pub(crate) created_at: Time,
-    /// When the present pair of tokens was made.
+    /// When the current generation began.
     pub(crate) refreshed_at: Time,
-    /// Counts the pairs, from 0.
+    /// The current generation, from 0.
     pub(crate) generation: u32,
-    /// What the client called itself at login.
+    /// `User-Agent` of the login.
     pub(crate) user_agent: Option<String>,
-    /// Where the client was when the present pair was made.
+    /// Client address of the last refresh.
     pub(crate) address: Option<IpAddr>,
 }
 
-impl ::store::Record for Session {}
+impl store::Record for Session {}
 
-/// What a genuine refresh token gets.
+/// Outcome of presenting a genuine refresh token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refresh {
-    /// A new pair; the session is then this.
+    /// The next generation: the session's new state.
     Rotated(Session),
-    /// The pair it was spent for, once more.
+    /// The current pair once more, within the grace.
     Repeated,
-    /// Nothing, and the session ends: two hold the same token, and one is a thief.
+    /// Reuse of a spent token: two parties hold it, so the session ends.
     Reused,
-    /// Nothing: the session had ended by itself.
+    /// The session has expired.
     Over,
 }
 
 impl Session {
-    /// A fresh login.
+    /// A new session.
     pub(crate) fn start(user_agent: Option<&str>, address: IpAddr, now: Time) -> Self {
         let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARS_MAX).collect());
         Self {
@@ -78,15 +75,15 @@ impl Session {
             && now.since(self.created_at) < SESSION_LIFE_MAX
     }
 
-    /// Whether any of its tokens still counts: an access token made just before the
-    /// session's end outlives it.
+    /// Whether any of its tokens may still be valid: an access token issued just before
+    /// the session's end outlives it.
     pub(crate) fn has_tokens(&self, now: Time) -> bool {
         self.is_live(now) || now < self.refreshed_at.after(ACCESS_TOKEN_LIFE)
     }
 
-    /// What the refresh token of `generation` gets at `now`. One that this data
-    /// never gave out comes from before an older copy of it was put back: its
-    /// holder has to log in again, but is no thief.
+    /// Presents the refresh token of `generation`. A generation above the current one was
+    /// issued before an older copy of the store was restored: the holder has to log in
+    /// again, but it is no reuse.
     pub(crate) fn refresh(&self, generation: u32, now: Time) -> Refresh {
         let spent = self.generation.checked_sub(generation);
         match spent {
@@ -114,7 +111,7 @@ mod tests {
         let start = Time(1_000_000);
         let session = Session::start(Some("curl"), HERE, start);
         let Refresh::Rotated(second) = session.refresh(0, start) else {
-            panic!("the present token rotates")
+            panic!("the current token rotates")
         };
         assert_eq!((second.generation, second.created_at), (1, start));
         let later = |span| start.after(span);
@@ -137,13 +134,17 @@ mod tests {
             );
         }
         let Refresh::Rotated(third) = second.refresh(1, later(Duration::from_secs(60))) else {
-            panic!("the present token rotates")
+            panic!("the current token rotates")
         };
         let mut faithful = third.clone();
         faithful.refreshed_at = start.after(SESSION_LIFE_MAX - Duration::from_secs(1));
         let end = start.after(SESSION_LIFE_MAX);
         assert!(faithful.is_live(faithful.refreshed_at));
-        assert_eq!(faithful.refresh(2, end), Refresh::Over, "at last");
+        assert_eq!(
+            faithful.refresh(2, end),
+            Refresh::Over,
+            "the absolute timeout"
+        );
         assert!(faithful.has_tokens(end), "its last access token");
         assert!(!faithful.has_tokens(end.after(ACCESS_TOKEN_LIFE)));
         // Two generations back is reuse, however quick.
@@ -159,7 +160,7 @@ mod tests {
                 .to_vec();
         golden.extend_from_slice(&[b'a'; USER_AGENT_CHARS_MAX]);
         golden.extend_from_slice(b"\xa7address\x81\xa2V4\x94\x7f\x00\x00\x01");
-        assert_eq!(::store::encode(&session).unwrap(), golden);
-        assert_eq!(::store::decode::<Session>(&golden).unwrap(), session);
+        assert_eq!(store::encode(&session).unwrap(), golden);
+        assert_eq!(store::decode::<Session>(&golden).unwrap(), session);
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts: registering, and what admins see and do of all of them.
+//! Endpoints of accounts: registration, and administration by admins.
 
 use axum::Extension;
 use axum::extract::{Query, State};
@@ -14,9 +14,9 @@ use serde::Deserialize;
 use store::Read;
 
 use super::Shared;
-use crate::domain::{Administration, Email, NewUser, Status, User};
-use crate::store::{self as tables, USERS};
-use crate::throttle::Door;
+use crate::domain::{AccountStatus, Administration, Email, NewUser, User};
+use crate::tables::{self, USERS};
+use crate::throttle::{LoginAttempt, Target};
 use crate::{Error, Users};
 
 #[derive(Deserialize)]
@@ -38,7 +38,8 @@ pub(super) async fn register(
     let NewUser { email, name, password } =
         NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
     let throttle = &users.throttle;
-    let attempt = throttle.attempt(&users.store, Door::Claim, None, None, address)?;
+    let target = Target { email: None, user_id: None };
+    let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
     attempt.check(&users.store, model::now())?;
     let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
     let user = User::new(email, name, model::now());
@@ -55,7 +56,7 @@ pub(super) async fn register(
     Ok(created(&user))
 }
 
-/// 201 with the account and where it is.
+/// 201 with the account and its location.
 pub(super) fn created(user: &User) -> Response {
     let mut response = etag::written(StatusCode::CREATED, user);
     let place = HeaderValue::from_str(&format!("/v1/users/{}", user.id));
@@ -79,7 +80,7 @@ pub(super) async fn list(
     page(&users, &paging, filter)
 }
 
-/// One page of all accounts, or the one with an address.
+/// One page of all accounts, or the one with the given address.
 pub(super) fn page(
     users: &Users,
     paging: &Paging,
@@ -116,7 +117,7 @@ pub(super) async fn one(
 #[serde(deny_unknown_fields)]
 pub(super) struct AdministrationChange {
     roles: Option<Vec<Role>>,
-    status: Option<Status>,
+    status: Option<AccountStatus>,
 }
 
 /// `PATCH /v1/users/{id}`

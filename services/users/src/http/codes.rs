@@ -1,7 +1,7 @@
-//! One-time codes: having one sent, and typing it in.
+//! Endpoints of one-time codes: requesting one, and redeeming it.
 //!
-//! **Invariant:** an address that nobody has costs the same work and gets the same
-//! answer as one that somebody has.
+//! **Invariant:** a reset request for an address without an account costs the same work
+//! and gets the same response as one with an account.
 
 use axum::Extension;
 use axum::extract::State;
@@ -16,8 +16,8 @@ use store::Read;
 use super::Shared;
 use crate::Error;
 use crate::domain::{self, Lost, Reset, User};
-use crate::store::{self as tables, USERS};
-use crate::throttle::Door;
+use crate::tables::{self, USERS};
+use crate::throttle::{LoginAttempt, Target};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +25,7 @@ pub(super) struct LostRequest {
     email: Option<String>,
 }
 
-/// `POST /v1/users/password-reset`: 202 whoever it is.
+/// `POST /v1/users/password-reset`: always 202.
 pub(super) async fn reset(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
@@ -34,18 +34,18 @@ pub(super) async fn reset(
 ) -> Result<StatusCode, Problem> {
     let Lost { email } = Lost::parse(body.email).map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
+    let target = Target { email: email.as_ref(), user_id };
     let attempt =
         users
             .throttle
-            .attempt(&users.store, Door::Letter, email.as_ref(), user_id, address)?;
+            .counters(&users.store, LoginAttempt::CodeRequest, target, address)?;
     let cause = users.cause(None, request);
     let now = cause.at;
-    let noted = users.store.write(move |tx| {
-        attempt.check(tx, now)?;
-        attempt.count(tx, now)?;
-        tables::ask_for_letter(tx, user_id, now)
+    let added = users.store.write(move |tx| {
+        attempt.check_and_count(tx, now)?;
+        tables::add_pending_reset(tx, user_id, now)
     });
-    users.post(noted.await?, cause);
+    users.complete_reset_request(added.await?, cause);
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -67,21 +67,23 @@ pub(super) async fn confirm_reset(
     let Reset { email, code, new } =
         Reset::parse(body.email, body.code, body.new_password).map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let at = |door| {
+    let target = Target { email: email.as_ref(), user_id };
+    let counters = |attempt| {
         let throttle = &users.throttle;
-        throttle.attempt(&users.store, door, email.as_ref(), user_id, address)
+        throttle.counters(&users.store, attempt, target, address)
     };
-    let (attempt, logins) = (at(Door::Code)?, at(Door::Password)?);
+    let attempt = counters(LoginAttempt::Code)?;
+    let logins = counters(LoginAttempt::Password)?;
     attempt.check(&users.store, model::now())?;
-    // The new password is hashed before the code is looked at: a right one is not
-    // used up for nothing, and a wrong one costs as much.
-    let place = users.hasher.admit()?;
-    let _turn = users.throttle.turn(&attempt).await;
+    // The new password is hashed before the code is redeemed: a right code is not used
+    // up by a failed hash, and a wrong one costs as much time.
+    let slot = users.hasher.admit()?;
+    let _serial = users.throttle.serialize(&attempt).await;
     attempt.check(&users.store, model::now())?;
-    let hash = users.hasher.hash(place, new).await?;
+    let hash = users.hasher.hash(slot, new).await?;
     let cause = users.cause(None, request);
     let (codes, now) = (users.codes.clone(), cause.at);
-    // A refusal counts, so it is an outcome here and no error.
+    // A refusal writes its counters, so it is a value here and not an error.
     let confirmed = users.store.write(move |tx| {
         let user = match user_id {
             Some(id) => tx.get(USERS, &id)?.filter(User::is_active),
@@ -114,14 +116,14 @@ pub(super) async fn verify(
     address: ClientAddress,
 ) -> Result<StatusCode, Problem> {
     let user = tables::caller(&users.store, &caller)?;
-    let (email, id) = (Some(&user.email), Some(user.id));
-    let attempt = users
-        .throttle
-        .attempt(&users.store, Door::Letter, email, id, address)?;
-    let cause = users.cause(id, request);
+    let target = Target { email: Some(&user.email), user_id: Some(user.id) };
+    let attempt =
+        users
+            .throttle
+            .counters(&users.store, LoginAttempt::CodeRequest, target, address)?;
+    let cause = users.cause(Some(user.id), request);
     let requested = users.store.write(move |tx| {
-        attempt.check(tx, cause.at)?;
-        attempt.count(tx, cause.at)?;
+        attempt.check_and_count(tx, cause.at)?;
         tables::request_code(tx, caller.user_id, CodePurpose::EmailVerification, &cause)
     });
     requested.await?;

@@ -1,6 +1,7 @@
-//! The operator's door: what is served on `control.sock` only, to whoever owns
-//! the data folder. Nothing is checked here, so nothing of this is ever routed
-//! where a network reaches.
+//! Account endpoints of the control socket, for the operator.
+//!
+//! File permissions of `control.sock` are the only access control. **Invariant:** these
+//! endpoints are never routed to a network listener.
 
 use axum::Extension;
 use axum::extract::{Query, State};
@@ -12,8 +13,8 @@ use chassis::{Json, Problem, Role, etag};
 use serde::Deserialize;
 
 use super::{Shared, accounts};
-use crate::domain::{Addition, Password, User};
-use crate::store as tables;
+use crate::domain::{Addition, PlaintextPassword, User};
+use crate::tables::{self, Added};
 use crate::{Error, Users};
 
 #[derive(Deserialize)]
@@ -38,16 +39,17 @@ pub(super) async fn add(
     let added = users
         .store
         .write(move |tx| tables::add(tx, wanted, hash, &cause));
-    let (user, is_new) = added.await?;
-    Ok(if is_new {
-        accounts::created(&user)
-    } else {
-        etag::written(StatusCode::OK, &user)
+    Ok(match added.await? {
+        Added::Created(user) => accounts::created(&user),
+        Added::Changed(user) => etag::written(StatusCode::OK, &user),
     })
 }
 
-/// The hash of a password, if one is given.
-async fn hashed(users: &Users, password: Option<Password>) -> Result<Option<String>, Error> {
+/// Hashes the password, if one is given.
+async fn hashed(
+    users: &Users,
+    password: Option<PlaintextPassword>,
+) -> Result<Option<String>, Error> {
     match password {
         Some(password) => Ok(Some(
             users.hasher.hash(users.hasher.admit()?, password).await?,
@@ -80,7 +82,7 @@ pub(super) async fn change(
     Ok(etag::written(StatusCode::OK, &changed.await?))
 }
 
-/// `GET /control/users`: as `GET /v1/users`, for whoever opens the door.
+/// `GET /control/users`: as `GET /v1/users`.
 pub(super) async fn list(
     State(users): State<Shared>,
     paging: Paging,

@@ -1,5 +1,4 @@
-//! The keys that tokens are checked with, for everyone; rotating them, for the
-//! operator.
+//! Endpoints of the signing keys: the public list, and rotation on the control socket.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,44 +9,44 @@ use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use crate::Error;
-use crate::keys::{Held, LEAD, Rotation};
+use crate::keys::{HeldKey, LEAD, Rotation};
 
 /// A list of keys, newest first.
 #[derive(Serialize)]
-pub(super) struct List<T> {
+pub(super) struct KeysResponse<T> {
     keys: Vec<T>,
 }
 
-/// A key as anyone sees it.
+/// A key in the public list.
 #[derive(Serialize)]
-struct Shown {
+struct PublicKeyResponse {
     kid: String,
     key: String,
-    status: Status,
+    status: KeyStatus,
 }
 
-/// A key as the operator sees it.
+/// A key in the operator's list.
 #[derive(Serialize)]
-pub(super) struct Told {
+pub(super) struct SigningKeyResponse {
     kid: String,
-    status: Status,
+    status: KeyStatus,
     published_at: Time,
     signs_from: Time,
-    /// From then on its tokens are refused.
+    /// When its tokens stop being accepted.
     until: Option<Time>,
 }
 
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+enum KeyStatus {
     /// The newest: it signs, or is about to.
     Active,
-    /// Its successor is published; it counts for a while.
+    /// Its successor is published; it stays valid for a while.
     Retiring,
 }
 
-impl Status {
-    fn of(held: &Held) -> Self {
+impl KeyStatus {
+    fn of(held: &HeldKey) -> Self {
         match held.row.until {
             None => Self::Active,
             Some(_) => Self::Retiring,
@@ -57,49 +56,49 @@ impl Status {
 
 /// `GET /.well-known/paserk.json`
 pub(super) async fn document(State(users): State<Shared>, headers: HeaderMap) -> Response {
-    let keys = users.tokens.keys().listed(model::now());
-    let shown = keys.into_iter().map(|held| Shown {
-        status: Status::of(&held),
+    let keys = users.tokens.keys().valid(model::now());
+    let keys = keys.into_iter().map(|held| PublicKeyResponse {
+        status: KeyStatus::of(&held),
         kid: held.kid,
         key: held.row.key,
     });
-    etag::respond(&headers, &List { keys: shown.collect() })
+    etag::respond(&headers, &KeysResponse { keys: keys.collect() })
 }
 
 /// `GET /control/keys`
-pub(super) async fn list(State(users): State<Shared>) -> Json<List<Told>> {
-    let keys = users.tokens.keys().listed(model::now());
-    let told = keys.into_iter().map(|held| Told {
-        status: Status::of(&held),
+pub(super) async fn list(State(users): State<Shared>) -> Json<KeysResponse<SigningKeyResponse>> {
+    let keys = users.tokens.keys().valid(model::now());
+    let keys = keys.into_iter().map(|held| SigningKeyResponse {
+        status: KeyStatus::of(&held),
         kid: held.kid,
         published_at: held.row.published_at,
         signs_from: held.row.signs_from,
         until: held.row.until,
     });
-    Json(List { keys: told.collect() })
+    Json(KeysResponse { keys: keys.collect() })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotationRequest {
-    /// Whether the old keys end at once, and with them all access tokens.
+    /// Whether the old keys end at once, and every access token with them.
     #[serde(default)]
     at_once: bool,
 }
 
-/// `POST /control/keys/rotate`: answers when the new key signs.
+/// `POST /control/keys/rotate`: responds once the new key signs.
 pub(super) async fn rotate(
     users: State<Shared>,
     Json(body): Json<RotationRequest>,
-) -> Result<Json<List<Told>>, Problem> {
+) -> Result<Json<KeysResponse<SigningKeyResponse>>, Problem> {
     let rotation = if body.at_once {
-        Rotation::AtOnce
+        Rotation::Immediate
     } else {
-        Rotation::Asked
+        Rotation::Requested
     };
     let rotated = users.tokens.keys().rotate(rotation, model::now()).await;
     rotated.map_err(Error::Keys)?;
-    if rotation == Rotation::Asked {
+    if rotation == Rotation::Requested {
         tokio::time::sleep(LEAD).await;
     }
     Ok(list(users).await)

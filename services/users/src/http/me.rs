@@ -1,4 +1,4 @@
-//! The caller's own account: looking, changing, taking it along, being forgotten.
+//! Endpoints of the caller's own account: read, change, export, erase.
 
 use axum::Extension;
 use axum::extract::State;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use store::Tx;
 
 use super::Shared;
-use super::sessions::SessionShown;
+use super::sessions::SessionResponse;
 use crate::Error;
 use crate::domain::{PasswordChange, Profile, User};
-use crate::store as tables;
-use crate::throttle::Door;
+use crate::tables;
+use crate::throttle::{LoginAttempt, Target};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -46,7 +46,8 @@ pub(super) async fn change(
     let claims_address = body.email.is_some();
     let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
     let throttle = &users.throttle;
-    let attempt = throttle.attempt(&users.store, Door::Claim, None, None, address)?;
+    let target = Target { email: None, user_id: None };
+    let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
     let cause = users.cause(Some(caller.user_id), request);
     let changed = users.store.write(move |tx| {
         let before = tables::caller(tx, &caller)?;
@@ -82,10 +83,10 @@ pub(super) async fn change_password(
         PasswordChange::parse(body.current_password, body.new_password).map_err(Error::Invalid)?;
     let user = tables::caller(&users.store, &caller)?;
     let id = Some(user.id);
-    let attempt =
-        users
-            .throttle
-            .attempt(&users.store, Door::Password, Some(&user.email), id, address)?;
+    let target = Target { email: Some(&user.email), user_id: id };
+    let attempt = users
+        .throttle
+        .counters(&users.store, LoginAttempt::Password, target, address)?;
     let verified = users.verify(&attempt, current, id).await;
     let verified = verified.map_err(|error| match error {
         Error::WrongCredentials => Error::WrongPassword,
@@ -105,15 +106,15 @@ pub(super) async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Everything that is held about somebody. What is kept as a keyed hash only, the
-/// addresses they logged in from and what failed there, names nobody.
+/// All personal data of an account. Login addresses and failed attempts are stored only
+/// as MACs, which identify no person.
 #[derive(Serialize)]
 pub(super) struct Export {
     exported_at: Time,
     user: User,
-    /// What they read, as a BCP 47 tag.
+    /// BCP 47 tag of the preferred language.
     language: Option<String>,
-    sessions: Vec<SessionShown>,
+    sessions: Vec<SessionResponse>,
 }
 
 /// `GET /v1/users/me/export`
@@ -123,7 +124,8 @@ pub(super) async fn export(
 ) -> Result<Json<Export>, Problem> {
     let user = tables::caller(&users.store, &caller)?;
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
-    let sessions = sessions.map(|(id, session)| SessionShown::of(id, session, caller.session_id));
+    let sessions =
+        sessions.map(|(id, session)| SessionResponse::of(id, session, caller.session_id));
     let export = Export {
         exported_at: model::now(),
         language: tables::language(&users.store, user.id)?,
@@ -145,7 +147,7 @@ pub(super) async fn erase(
     let erased = users.store.write(move |tx| {
         let user = tables::caller(tx, &caller)?;
         etag::require_match(&headers, &user).map_err(Error::Stale)?;
-        tables::erase_at_wish(tx, &user, &erasures, &cause)
+        tables::erase_on_request(tx, &user, &erasures, &cause)
     });
     erased.await?;
     Ok(StatusCode::NO_CONTENT)

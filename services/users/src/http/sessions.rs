@@ -1,4 +1,4 @@
-//! Sessions: logging in and out, and refreshing.
+//! Endpoints of sessions: log in, refresh, list, log out.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,14 @@ use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, FieldError, Json, Problem};
-use model::{Id, RevocationReason, Time, kinds};
+use model::{Id, RevocationReason, SessionId, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::Read;
 
 use super::Shared;
 use crate::domain::{Credentials, Session, User};
-use crate::store::{self as tables, Refreshed, SESSIONS};
-use crate::throttle::Door;
+use crate::tables::{self, Refreshed, SESSIONS};
+use crate::throttle::{LoginAttempt, Target};
 use crate::tokens::{Generation, Tokens};
 use crate::{Error, Users};
 
@@ -29,9 +29,9 @@ pub(super) struct Login {
     password: Option<String>,
 }
 
-/// A pair of tokens and whose they are.
+/// A pair of tokens and its account.
 #[derive(Serialize)]
-struct Pair<'a> {
+struct TokenPairResponse<'a> {
     access_token: String,
     token_type: &'static str,
     /// Seconds.
@@ -51,14 +51,10 @@ pub(super) async fn log_in(
     let Credentials { email, password } =
         Credentials::parse(body.email, body.password).map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let throttle = &users.throttle;
-    let attempt = throttle.attempt(
-        &users.store,
-        Door::Password,
-        email.as_ref(),
-        user_id,
-        address,
-    )?;
+    let target = Target { email: email.as_ref(), user_id };
+    let attempt = users
+        .throttle
+        .counters(&users.store, LoginAttempt::Password, target, address)?;
     let verified = users.verify(&attempt, password, user_id).await?;
     let user_id = user_id.ok_or(Error::WrongCredentials)?;
     let cause = users.cause(Some(user_id), request);
@@ -95,10 +91,10 @@ pub(super) async fn refresh(
         .refresh_token
         .ok_or_else(|| Error::Invalid(missing()))?;
     let presented = users.tokens.read(&token).ok_or(Error::WrongRefreshToken)?;
-    // Whoever holds a spent token is not known to be the account's owner.
+    // The holder of a spent token may not be the owner, so no actor is recorded.
     let cause = users.cause(None, request);
     let now = cause.at;
-    // A refusal may itself write, so it is an outcome here and no error.
+    // A refusal may end the session, so it is a value here and not an error.
     let refreshed = users
         .store
         .write(move |tx| tables::refresh(tx, presented, address.0, &cause));
@@ -115,12 +111,12 @@ fn pair(
     users: &Users,
     status: StatusCode,
     user: &User,
-    session_id: Id<kinds::Session>,
+    session_id: SessionId,
     session: &Session,
     now: Time,
 ) -> Response {
     let generation = Generation { user_id: user.id, session_id, number: session.generation };
-    let body = Pair {
+    let body = TokenPairResponse {
         access_token: users.tokens.access(user, session_id, session, now),
         token_type: "Bearer",
         expires_in: Tokens::access_ends(session).since(now).as_secs(),
@@ -145,26 +141,22 @@ pub(super) async fn log_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A session as its owner sees it.
+/// A session in a response.
 #[derive(Serialize)]
-pub(super) struct SessionShown {
-    id: Id<kinds::Session>,
-    /// Whether it is the one asking.
+pub(super) struct SessionResponse {
+    id: SessionId,
+    /// Whether it is the caller's.
     current: bool,
     user_agent: Option<String>,
-    /// Where it was used last.
+    /// Address of the last refresh.
     address: Option<IpAddr>,
     created_at: Time,
     last_seen_at: Time,
 }
 
-impl SessionShown {
-    /// A session, seen from the one called `current`.
-    pub(super) fn of(
-        id: Id<kinds::Session>,
-        session: Session,
-        current: Id<kinds::Session>,
-    ) -> Self {
+impl SessionResponse {
+    /// A session, seen by the caller of session `current`.
+    pub(super) fn of(id: SessionId, session: Session, current: SessionId) -> Self {
         Self {
             id,
             current: id == current,
@@ -181,7 +173,7 @@ pub(super) async fn list(
     State(users): State<Shared>,
     caller: Caller,
     paging: Paging,
-) -> Result<Json<Page<SessionShown>>, Problem> {
+) -> Result<Json<Page<SessionResponse>>, Problem> {
     let span = SESSIONS.prefix(&caller.user_id).newest_first();
     let span = match paging.after()? {
         Some(last) => span.before(&(caller.user_id, last)),
@@ -191,8 +183,8 @@ pub(super) async fn list(
     let live = users.store.scan(span)?.filter_map(|row| match row {
         Ok((_, session)) if !session.is_live(now) => None,
         row => Some(row.map(|((_, id), session)| {
-            let shown = SessionShown::of(id, session, caller.session_id);
-            (id, shown)
+            let response = SessionResponse::of(id, session, caller.session_id);
+            (id, response)
         })),
     });
     Ok(Json(paging.collect(live)?))

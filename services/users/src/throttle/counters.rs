@@ -1,13 +1,13 @@
-//! Counts at rest: they survive a restart, go when they are over, and are bounded.
+//! Stored counters: bounded in number, expired by time, kept across restarts.
 //!
 //! ```text
-//! counters         what is counted       → how many, since when
-//! counters_by_end  end, what is counted  → nothing
-//! counters_kept    "all"                 → how many there are
+//! counters         counter              → count and times
+//! counters_by_end  expiry, counter      → nothing
+//! counters_kept    "all"                → number of counters
 //! ```
 //!
-//! **Invariant:** each row of `counters` has exactly one in `counters_by_end`, at
-//! the moment its rule ends it.
+//! **Invariant:** each row of `counters` has exactly one row in `counters_by_end`, at
+//! the time its rule expires it.
 
 use std::time::Duration;
 
@@ -21,36 +21,31 @@ const COUNTERS: Table<Key, Counter> = Table::new("counters");
 const COUNTERS_BY_END: Table<(Time, Key), ()> = Table::new("counters_by_end");
 const COUNTERS_KEPT: Table<String, u64> = Table::new("counters_kept");
 
-/// Counts kept, some 100 bytes each. Beyond that the one that ends first goes.
+/// Most counters kept, some 100 bytes each. Beyond that the earliest to expire is dropped.
 const COUNTERS_MAX: u64 = 100_000;
 
-/// How many are swept with each new one, so that they go faster than they come.
-const SWEPT_AT_ONCE: usize = 8;
+/// Counters expired with each new one, so that they are deleted faster than created.
+const EXPIRED_AT_ONCE: usize = 8;
 
-/// How long the next try has to wait.
+/// The time until the next attempt is allowed.
 pub(super) fn wait(
     read: &impl Read,
     key: &Key,
     rule: Rule,
     now: Time,
-) -> Result<Duration, ::store::Error> {
+) -> Result<Duration, store::Error> {
     let counter = read.get(COUNTERS, key)?;
     Ok(counter.map_or(Duration::ZERO, |counter| rule.wait(counter, now)))
 }
 
-/// Counts one more.
-pub(super) fn count(
-    tx: &mut Tx<'_>,
-    key: &Key,
-    rule: Rule,
-    now: Time,
-) -> Result<(), ::store::Error> {
+/// Adds one to a counter.
+pub(super) fn count(tx: &mut Tx<'_>, key: &Key, rule: Rule, now: Time) -> Result<(), store::Error> {
     let before = tx.get(COUNTERS, key)?;
     let after = rule.counted(before, now);
     match before {
         Some(before) => tx.delete(COUNTERS_BY_END, &(rule.ends(before), *key))?,
         None => {
-            let kept = sweep(tx, now)?;
+            let kept = expire(tx, now)?;
             set_kept(tx, kept + 1)?;
         }
     }
@@ -58,8 +53,8 @@ pub(super) fn count(
     tx.put(COUNTERS_BY_END, &(rule.ends(after), *key), &())
 }
 
-/// Forgets a count.
-pub(super) fn clear(tx: &mut Tx<'_>, key: &Key, rule: Rule) -> Result<(), ::store::Error> {
+/// Deletes a counter.
+pub(super) fn clear(tx: &mut Tx<'_>, key: &Key, rule: Rule) -> Result<(), store::Error> {
     let Some(counter) = tx.get(COUNTERS, key)? else {
         return Ok(());
     };
@@ -68,10 +63,11 @@ pub(super) fn clear(tx: &mut Tx<'_>, key: &Key, rule: Rule) -> Result<(), ::stor
     set_kept(tx, kept.saturating_sub(1))
 }
 
-/// Drops counts that are over, or one for want of room; how many are left.
-fn sweep(tx: &mut Tx<'_>, now: Time) -> Result<u64, ::store::Error> {
+/// Deletes expired counters, or the earliest to expire where there are too many. Returns
+/// how many are left.
+fn expire(tx: &mut Tx<'_>, now: Time) -> Result<u64, store::Error> {
     let mut kept = kept(tx)?;
-    let earliest = tx.scan(COUNTERS_BY_END.all())?.take(SWEPT_AT_ONCE);
+    let earliest = tx.scan(COUNTERS_BY_END.all())?.take(EXPIRED_AT_ONCE);
     let earliest = earliest.collect::<Result<Vec<_>, _>>()?;
     for ((end, key), ()) in earliest {
         if end > now && kept < COUNTERS_MAX {
@@ -83,16 +79,16 @@ fn sweep(tx: &mut Tx<'_>, now: Time) -> Result<u64, ::store::Error> {
     Ok(kept)
 }
 
-fn drop_row(tx: &mut Tx<'_>, end: Time, key: &Key) -> Result<(), ::store::Error> {
+fn drop_row(tx: &mut Tx<'_>, end: Time, key: &Key) -> Result<(), store::Error> {
     tx.delete(COUNTERS_BY_END, &(end, *key))?;
     tx.delete(COUNTERS, key)
 }
 
-fn kept(read: &impl Read) -> Result<u64, ::store::Error> {
+fn kept(read: &impl Read) -> Result<u64, store::Error> {
     Ok(read.get(COUNTERS_KEPT, &"all".to_owned())?.unwrap_or(0))
 }
 
-fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), ::store::Error> {
+fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), store::Error> {
     tx.put(COUNTERS_KEPT, &"all".to_owned(), &kept)
 }
 
@@ -100,10 +96,10 @@ fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), ::store::Error> {
 mod tests {
     use super::super::{BACKOFF, CLAIMS};
     use super::*;
-    use ::store::{Error, Options, Store};
+    use store::{Error, Options, Store};
 
     #[tokio::test]
-    async fn counts_go_when_they_are_over() {
+    async fn counters_expire() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
         let counted = store.write(|tx| {
@@ -115,7 +111,7 @@ mod tests {
             clear(tx, &[0; 16], CLAIMS)?;
             assert_eq!(kept(tx)?, 19);
             let later = start.after(Duration::from_secs(3600));
-            // Each new one makes room of several that are over.
+            // Each new counter deletes several expired ones.
             for place in 20..23u8 {
                 count(tx, &[place; 16], BACKOFF, later)?;
             }
@@ -127,7 +123,11 @@ mod tests {
             set_kept(tx, COUNTERS_MAX)?;
             count(tx, &[30; 16], CLAIMS, later)?;
             let rows = tx.scan(COUNTERS.all())?.count();
-            assert_eq!((rows, kept(tx)?), (3, COUNTERS_MAX), "one went for it");
+            assert_eq!(
+                (rows, kept(tx)?),
+                (3, COUNTERS_MAX),
+                "one was dropped for it"
+            );
             Ok::<_, Error>(())
         });
         counted.await.unwrap();

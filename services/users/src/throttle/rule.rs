@@ -1,27 +1,29 @@
-//! When one who fails has to wait, and for how long. Pure.
+//! Rules of the throttle: exponential backoff and fixed windows. Pure: the counter and the
+//! time are given, the wait is returned. **Invariant:** a clock step backwards never
+//! lengthens a wait.
 
 use std::time::Duration;
 
 use model::Time;
 use serde::{Deserialize, Serialize};
 
-/// What is counted, and what the count means.
+/// How a counter limits attempts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rule {
-    /// After so many `free` ones each costs a pause, `first` and then twice the
-    /// one before up to `longest`. Nobody is locked out for good.
+    /// After `free` attempts each one costs a pause: `first`, doubled each time up to
+    /// `longest`. No lockout is permanent.
     Backoff {
         free: u32,
         first: Duration,
         longest: Duration,
-        /// How long after the last one all of them are forgotten.
+        /// Time after the last attempt at which the counter expires.
         forgotten_after: Duration,
     },
-    /// At most so many in a `span` that begins with the first of them.
+    /// At most so many in a `span` that begins with the first attempt.
     Window { most: u32, span: Duration },
 }
 
-/// What was counted so far.
+/// A counter: number of attempts, time of the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counter {
     pub(super) count: u32,
@@ -29,10 +31,10 @@ pub(crate) struct Counter {
     last: Time,
 }
 
-impl ::store::Record for Counter {}
+impl store::Record for Counter {}
 
 impl Rule {
-    /// How long the next try has to wait; zero when it need not.
+    /// The time until the next attempt is allowed; zero if it is now.
     pub(super) fn wait(self, counter: Counter, now: Time) -> Duration {
         if self.ends(counter) <= now {
             return Duration::ZERO;
@@ -48,11 +50,11 @@ impl Rule {
             Self::Window { most, span } if counter.count >= most => (counter.began, span),
             Self::Window { .. } => return Duration::ZERO,
         };
-        // A clock that was set back must not make the wait longer than it was.
+        // After a clock step backwards the wait is at most the pause itself.
         from.after(pause).since(now).min(pause)
     }
 
-    /// The count with one more.
+    /// The counter after one more attempt.
     pub(super) fn counted(self, before: Option<Counter>, now: Time) -> Counter {
         let current = before.filter(|counter| self.ends(*counter) > now);
         match current {
@@ -63,7 +65,7 @@ impl Rule {
         }
     }
 
-    /// From when on the count means nothing.
+    /// When the counter expires.
     pub(super) fn ends(self, counter: Counter) -> Time {
         match self {
             Self::Backoff { forgotten_after, .. } => counter.last.after(forgotten_after),
@@ -74,7 +76,7 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BACKOFF, STRANGERS};
+    use super::super::{BACKOFF, UNKNOWN_ADDRESSES};
     use super::*;
 
     const fn seconds(seconds: u64) -> Duration {
@@ -131,7 +133,7 @@ mod tests {
             (99, 1800, 1800),
         ] {
             assert_eq!(
-                waits(STRANGERS, failures, seconds(later)),
+                waits(UNKNOWN_ADDRESSES, failures, seconds(later)),
                 seconds(wait),
                 "{failures} failures, {later} s later"
             );

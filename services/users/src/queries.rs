@@ -1,57 +1,54 @@
-//! What other services ask about people: where to write to, and which code.
+//! Answers to mesh queries about people: their contact data and one-time codes.
 //!
-//! **Invariant:** what is answered here is in no event and no log line. Whoever is
-//! disabled or erased is nobody.
+//! Other services ask for these when they need them, because personal data is in no
+//! event. **Invariant:** answers are in no log line, and a disabled or erased account
+//! has none.
 
 use std::sync::Arc;
 
-use ::store::Read;
 use chassis::Context;
 use mesh::{CodeOf, Contact, ContactOf, OneTimeCode};
+use model::UserId;
+use store::Read;
 
 use crate::domain::User;
-use crate::store::{self as tables, USERS};
+use crate::tables::{self, USERS};
 use crate::{Error, Users};
 
-/// Answers until the service stops.
-///
-/// # Errors
-/// When the mesh refuses.
+/// Answers queries until the service stops.
 pub(crate) async fn start(context: &Context, users: &Arc<Users>) -> Result<(), chassis::Error> {
     let (mesh, tasks) = (&context.mesh, &context.tasks);
     let people = users.clone();
     let contact = move |asked: ContactOf| {
-        let answer = said(people.contact(&asked));
-        Box::pin(async move { answer }) as _
+        let contact = or_none(people.contact(&asked));
+        Box::pin(async move { contact }) as _
     };
     mesh.answer(tasks, context.stop.clone(), contact).await?;
     let people = users.clone();
     let code = move |asked: CodeOf| {
-        let answer = said(people.code(&asked));
-        Box::pin(async move { answer }) as _
+        let code = or_none(people.code(&asked));
+        Box::pin(async move { code }) as _
     };
     mesh.answer(tasks, context.stop.clone(), code).await?;
     Ok(())
 }
 
-/// A store that cannot be read knows nobody now; whoever asked tries again.
-fn said<T>(answer: Result<Option<T>, Error>) -> Option<T> {
+/// A failed read answers like an unknown account; the asking service retries.
+fn or_none<T>(answer: Result<Option<T>, Error>) -> Option<T> {
     answer.unwrap_or_else(|error| {
-        tracing::error!(%error, "a question about somebody could not be answered");
+        tracing::error!(%error, "a query about an account failed");
         None
     })
 }
 
 impl Users {
     fn contact(&self, asked: &ContactOf) -> Result<Option<Contact>, Error> {
-        let user = self.store.get(USERS, &asked.user_id)?;
-        let user = user.filter(User::is_active);
+        let user = self.active(asked.user_id)?;
         user.map(|user| self.contact_of(&user)).transpose()
     }
 
     fn code(&self, asked: &CodeOf) -> Result<Option<OneTimeCode>, Error> {
-        let user = self.store.get(USERS, &asked.user_id)?;
-        let Some(user) = user.filter(User::is_active) else {
+        let Some(user) = self.active(asked.user_id)? else {
             return Ok(None);
         };
         let code = self
@@ -59,6 +56,10 @@ impl Users {
             .current(&self.store, &user, asked.purpose, model::now())?;
         let contact = self.contact_of(&user)?;
         Ok(code.map(|code| OneTimeCode { code, contact }))
+    }
+
+    fn active(&self, id: UserId) -> Result<Option<User>, Error> {
+        Ok(self.store.get(USERS, &id)?.filter(User::is_active))
     }
 
     fn contact_of(&self, user: &User) -> Result<Contact, Error> {

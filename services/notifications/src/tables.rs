@@ -1,62 +1,62 @@
-//! Inboxes as they are kept.
+//! Tables of inboxes and the transactions over them.
 //!
-//! | tree | key | value |
+//! | table | key | value |
 //! | --- | --- | --- |
 //! | `inbox` | (user, notification) | [`Notification`] |
-//! | `inbox_tallies` | user | [`Tally`] |
-//! | `forgetting` | user | nothing: their inbox is still to be emptied |
+//! | `inbox_tallies` | user | [`InboxTally`] |
+//! | `forgetting` | user | nothing: their inbox is still to be deleted |
 //!
-//! **Invariants:** a tally is written in the transaction that changes its inbox,
-//! so it always counts what is there. Who is forgotten is told nothing any more,
-//! in whichever order the logs of two services arrive.
+//! **Invariants:** a tally is written in the transaction that changes its inbox, so its counts
+//! are exact. An erased user gets no new entry, in whichever order the logs of two services
+//! arrive.
 
 use ::store::{Error as StoreError, Read, Table, Tx};
-use model::Time;
+use model::{Time, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Notification, NotificationId, Retention, Topic, UserId, next_id};
+use crate::domain::{Notification, NotificationId, Retention, Topic, next_id};
 use crate::error::Error;
 
-/// (user, notification) → the entry; a user's inbox in the order it was told.
+/// (user, notification) → the entry; an inbox in order of insertion.
 const INBOX: Table<(UserId, NotificationId), Notification> = Table::new("inbox");
-/// user → what their inbox holds.
-const TALLIES: Table<UserId, Tally> = Table::new("inbox_tallies");
-/// Who was forgotten, until nothing of their inbox is left.
+/// user → counts of their inbox.
+const TALLIES: Table<UserId, InboxTally> = Table::new("inbox_tallies");
+/// Erased users whose inbox is not yet deleted.
 const FORGETTING: Table<UserId, ()> = Table::new("forgetting");
 
-/// How many of the oldest entries one new one may push out: more than come in,
-/// so that an inbox shrinks to its bounds, yet no commit is long.
+/// Most old entries dropped with a new one: more than one, so that an inbox shrinks to its
+/// bounds, yet few, so that no commit is long.
 const DROPPED_MAX: usize = 8;
 
-/// How many entries one transaction looks at when it goes through an inbox.
-const STRETCH_ENTRIES: usize = 500;
+/// Entries per transaction when a whole inbox is processed.
+const CHUNK_ENTRIES: usize = 500;
 
-/// What an inbox holds.
+/// Counts of an inbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tally {
-    /// Its entries.
+pub(crate) struct InboxTally {
+    /// Entries.
     pub(crate) held: u64,
-    /// Those not marked read.
+    /// Entries not marked read.
     pub(crate) unread: u64,
-    /// The one told last, also when it is no longer held.
+    /// The latest entry ever inserted, dropped or not.
     pub(crate) newest: Option<NotificationId>,
-    /// What the oldest entry is about happened then, if that is known: while it is
-    /// kept, so are all, and a new entry needs no look at the old ones.
+    /// Time of the oldest entry, if known: while it is within the bounds so are all, and an
+    /// insertion need not read old entries.
     #[serde(default)]
     pub(crate) oldest_at: Option<Time>,
-    /// Whether they are erased.
+    /// Whether the user is erased.
     #[serde(default)]
     pub(crate) forgotten: bool,
 }
 
-impl ::store::Record for Tally {}
+impl ::store::Record for InboxTally {}
 
-/// What `user`'s inbox holds.
-pub(crate) fn tally(from: &impl Read, user: UserId) -> Result<Tally, StoreError> {
+/// The counts of an inbox.
+pub(crate) fn tally(from: &impl Read, user: UserId) -> Result<InboxTally, StoreError> {
     Ok(from.get(TALLIES, &user)?.unwrap_or_default())
 }
 
-/// An inbox, newest first, told before `before` if that is given.
+/// Entries of an inbox, newest first, before `before` if that is given.
 pub(crate) fn newest_first(
     from: &impl Read,
     user: UserId,
@@ -72,8 +72,8 @@ pub(crate) fn newest_first(
         .map(|row| row.map(|((_, id), entry)| (id, entry))))
 }
 
-/// The first `count_max` entries told after `after`, oldest first.
-pub(crate) fn told_after(
+/// The first `count_max` entries after `after`, oldest first.
+pub(crate) fn entries_after(
     from: &impl Read,
     user: UserId,
     after: Option<NotificationId>,
@@ -90,9 +90,8 @@ pub(crate) fn told_after(
         .collect()
 }
 
-/// Puts an entry about what happened at `at` into an inbox, and drops the oldest
-/// that are no longer kept.
-pub(crate) fn tell(
+/// Inserts an entry about an event at `at`, and drops the oldest entries beyond the bounds.
+pub(crate) fn add_entry(
     tx: &mut Tx<'_>,
     keep: &Retention,
     user: UserId,
@@ -104,8 +103,8 @@ pub(crate) fn tell(
         return Ok(());
     }
     let id = next_id(NotificationId::new(), tally.newest);
-    let told = Notification { topic, read_at: None, created_at: at };
-    tx.put(INBOX, &(user, id), &told)?;
+    let entry = Notification { topic, read_at: None, created_at: at };
+    tx.put(INBOX, &(user, id), &entry)?;
     tally.held += 1;
     tally.unread += 1;
     tally.newest = Some(id);
@@ -113,8 +112,7 @@ pub(crate) fn tell(
     tx.put(TALLIES, &user, &tally)
 }
 
-/// Drops what is no longer kept at `now`, a stretch of it, and says whether there
-/// may be more.
+/// Drops a chunk of the entries beyond the bounds at `now`; returns whether there may be more.
 pub(crate) fn trim(
     tx: &mut Tx<'_>,
     keep: &Retention,
@@ -122,20 +120,20 @@ pub(crate) fn trim(
     now: Time,
 ) -> Result<bool, StoreError> {
     let mut tally = tally(tx, user)?;
-    let dropped = drop_oldest(tx, keep, user, &mut tally, now, STRETCH_ENTRIES)?;
+    let dropped = drop_oldest(tx, keep, user, &mut tally, now, CHUNK_ENTRIES)?;
     tx.put(TALLIES, &user, &tally)?;
-    Ok(dropped == STRETCH_ENTRIES)
+    Ok(dropped == CHUNK_ENTRIES)
 }
 
-/// Whether an inbox holds what is too old to be kept. New entries push out old
-/// ones; an inbox that nothing is put into is trimmed when it is read.
+/// Whether an inbox has expired entries. Insertions drop them; an inbox without insertions is
+/// trimmed when it is read.
 pub(crate) fn is_overdue(
     from: &impl Read,
     keep: &Retention,
     user: UserId,
     now: Time,
 ) -> Result<bool, StoreError> {
-    let oldest = told_after(from, user, None, 1)?;
+    let oldest = entries_after(from, user, None, 1)?;
     Ok(oldest
         .first()
         .is_some_and(|(_, entry)| keep.drops(0, 0, entry.created_at, now)))
@@ -145,7 +143,7 @@ fn drop_oldest(
     tx: &mut Tx<'_>,
     keep: &Retention,
     user: UserId,
-    tally: &mut Tally,
+    tally: &mut InboxTally,
     now: Time,
     count_max: usize,
 ) -> Result<usize, StoreError> {
@@ -154,7 +152,7 @@ fn drop_oldest(
     if tally.oldest_at.is_some_and(keeps) {
         return Ok(0);
     }
-    let oldest = told_after(tx, user, None, count_max)?;
+    let oldest = entries_after(tx, user, None, count_max)?;
     let dropped = (0..)
         .zip(&oldest)
         .take_while(|(place, (_, entry))| keep.drops(*place, held, entry.created_at, now));
@@ -169,33 +167,32 @@ fn drop_oldest(
     Ok(count)
 }
 
-/// From now on nothing is told to `user`; what was told is dropped soon.
+/// Marks a user as erased: no new entries, and the inbox is deleted by the expiry.
 pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
-    let tally = Tally { forgotten: true, ..tally(tx, user)? };
+    let tally = InboxTally { forgotten: true, ..tally(tx, user)? };
     tx.put(TALLIES, &user, &tally)?;
     tx.put(FORGETTING, &user, &())
 }
 
-/// Drops a stretch of what was told to somebody who is forgotten; `false` once
-/// nothing is left of anybody.
-pub(crate) fn forget_stretch(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+/// Deletes a chunk of an erased user's inbox; `false` once none is left.
+pub(crate) fn forget_chunk(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let next = tx.scan(FORGETTING.all())?.next().transpose()?;
     let Some((user, ())) = next else {
         return Ok(false);
     };
-    let stretch = told_after(tx, user, None, STRETCH_ENTRIES)?;
-    for (id, _) in &stretch {
+    let chunk = entries_after(tx, user, None, CHUNK_ENTRIES)?;
+    for (id, _) in &chunk {
         tx.delete(INBOX, &(user, *id))?;
     }
-    if stretch.len() < STRETCH_ENTRIES {
-        let tally = Tally { forgotten: true, ..Tally::default() };
+    if chunk.len() < CHUNK_ENTRIES {
+        let tally = InboxTally { forgotten: true, ..InboxTally::default() };
         tx.put(TALLIES, &user, &tally)?;
         tx.delete(FORGETTING, &user)?;
     }
     Ok(true)
 }
 
-/// Marks one entry read; the moment it was first read stays.
+/// Marks one entry read; the first time stays.
 pub(crate) fn mark_read(
     tx: &mut Tx<'_>,
     user: UserId,
@@ -213,10 +210,10 @@ pub(crate) fn mark_read(
     Ok(())
 }
 
-/// Marks a stretch of an inbox read, newest first, and returns where the next
-/// one begins; `None` once nothing is unread. Stretches, since one transaction
-/// over 10,000 entries would hold up every other write of this service.
-pub(crate) fn mark_stretch_read(
+/// Marks a chunk of an inbox read, newest first, and returns where the next one begins;
+/// `None` once nothing is unread. One transaction over 10,000 entries would block every other
+/// write of this service.
+pub(crate) fn mark_chunk_read(
     tx: &mut Tx<'_>,
     user: UserId,
     before: Option<NotificationId>,
@@ -226,11 +223,11 @@ pub(crate) fn mark_stretch_read(
     if tally.unread == 0 {
         return Ok(None);
     }
-    let stretch: Vec<_> = newest_first(tx, user, before)?
-        .take(STRETCH_ENTRIES)
+    let chunk: Vec<_> = newest_first(tx, user, before)?
+        .take(CHUNK_ENTRIES)
         .collect::<Result<_, _>>()?;
-    let last = stretch.last().map(|(id, _)| *id);
-    for (id, entry) in stretch {
+    let last = chunk.last().map(|(id, _)| *id);
+    for (id, entry) in chunk {
         if entry.read_at.is_none() {
             let read = Notification { read_at: Some(now), ..entry };
             tx.put(INBOX, &(user, id), &read)?;
@@ -245,6 +242,7 @@ pub(crate) fn mark_stretch_read(
 mod tests {
     use super::*;
     use ::store::{Options, Store};
+    use model::Id;
     use std::time::Duration;
 
     const KEEP: Retention = Retention { entries_max: 3, age_max: Duration::from_millis(100) };
@@ -254,61 +252,59 @@ mod tests {
         rows.map(|row| row.unwrap().1.created_at.0).collect()
     }
 
-    async fn tell_at(store: &Store, user: UserId, moments: Vec<i64>) {
-        let told = store.write(move |tx| {
+    async fn add_at(store: &Store, user: UserId, moments: Vec<i64>) {
+        let written = store.write(move |tx| {
             for at in moments {
-                tell(tx, &KEEP, user, Topic::UserRegistered {}, Time(at))?;
+                add_entry(tx, &KEEP, user, Topic::UserRegistered {}, Time(at))?;
             }
             Ok::<_, StoreError>(())
         });
-        told.await.unwrap();
+        written.await.unwrap();
     }
 
-    /// More than one stretch goes, whoever else is there keeps theirs, and what
-    /// another log tells late reaches nobody.
+    /// An inbox of more than one chunk is deleted, others stay, and a late event adds nothing.
     #[tokio::test]
-    async fn who_is_forgotten_leaves_nothing() {
+    async fn an_erased_user_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
-        let (user, other) = (UserId::new(), UserId::new());
+        let (user, other): (UserId, UserId) = (Id::new(), Id::new());
         let keep = Retention { entries_max: 10_000, ..KEEP };
         let filled = store.write(move |tx| {
-            for _ in 0..STRETCH_ENTRIES + 1 {
-                tell(tx, &keep, user, Topic::UserRegistered {}, Time(1))?;
+            for _ in 0..CHUNK_ENTRIES + 1 {
+                add_entry(tx, &keep, user, Topic::UserRegistered {}, Time(1))?;
             }
-            tell(tx, &keep, other, Topic::UserRegistered {}, Time(1))?;
+            add_entry(tx, &keep, other, Topic::UserRegistered {}, Time(1))?;
             forget(tx, user)
         });
         filled.await.unwrap();
         for left in [true, true, false] {
-            assert_eq!(store.write(forget_stretch).await.unwrap(), left);
+            assert_eq!(store.write(forget_chunk).await.unwrap(), left);
         }
-        tell_at(&store, user, vec![2]).await;
+        add_at(&store, user, vec![2]).await;
         assert!(held(&store, user).is_empty());
         assert_eq!(tally(&store, user).unwrap().unread, 0);
         assert_eq!(held(&store, other), [1]);
     }
 
-    /// Everything here is read back from `held` and the tally: what is dropped is
-    /// the owner's oldest, by number and by age, and only theirs.
+    /// The oldest entries are dropped, by number and by age, and only the owner's.
     #[tokio::test]
     async fn an_inbox_keeps_to_its_bounds() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
-        let (user, other) = (UserId::new(), UserId::new());
-        tell_at(&store, other, vec![1]).await;
-        tell_at(&store, user, vec![1, 2, 3]).await;
-        let first = told_after(&store, user, None, 1).unwrap()[0].0;
+        let (user, other): (UserId, UserId) = (Id::new(), Id::new());
+        add_at(&store, other, vec![1]).await;
+        add_at(&store, user, vec![1, 2, 3]).await;
+        let first = entries_after(&store, user, None, 1).unwrap()[0].0;
         let read = store.write(move |tx| mark_read(tx, user, first, Time(9)));
         read.await.unwrap();
         assert_eq!(tally(&store, user).unwrap().unread, 2);
 
-        tell_at(&store, user, vec![4]).await;
+        add_at(&store, user, vec![4]).await;
         assert_eq!(held(&store, user), [4, 3, 2]);
         let counted = tally(&store, user).unwrap();
         assert_eq!((counted.held, counted.unread), (3, 3));
 
-        tell_at(&store, user, vec![104]).await;
+        add_at(&store, user, vec![104]).await;
         assert_eq!(held(&store, user), [104, 4]);
         let counted = tally(&store, user).unwrap();
         assert_eq!((counted.held, counted.unread), (2, 2));

@@ -1,11 +1,11 @@
-//! A family of tokens under more hands than it has.
+//! Refresh rotation under concurrency, reuse and clock steps.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ::store::{Options, Store};
 use mesh::{Event, Log};
 use model::{Id, Time};
+use store::{Options, Store};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -55,7 +55,7 @@ impl Family {
         }
     }
 
-    /// Why sessions ended, as others hear it.
+    /// The reasons of all revocations in the log.
     fn endings(&self) -> Vec<RevocationReason> {
         let events = self.log.read(0).unwrap();
         let facts = events
@@ -71,30 +71,30 @@ impl Family {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_hands_get_one_successor() {
-    const HANDS: u64 = 10_000;
+async fn ten_thousand_concurrent_refreshes_rotate_once() {
+    const REFRESHES: u64 = 10_000;
     let family = std::sync::Arc::new(Family::start().await);
     let spent = LOGIN.after(Duration::from_secs(60));
-    let mut hands = JoinSet::new();
-    for hand in 0..HANDS {
+    let mut refreshes = JoinSet::new();
+    for index in 0..REFRESHES {
         let family = family.clone();
-        // Each looks at the clock where it likes within the grace, and the first
-        // to arrive is not the first to have looked.
+        // Each reads the clock at another moment within the grace, and they do not
+        // arrive in that order.
         let spread = REFRESH_GRACE.as_millis() as u64 / 2;
-        let at = spent.after(Duration::from_millis(hand * 7919 % spread));
-        hands.spawn(async move { family.refresh(0, at).await });
+        let at = spent.after(Duration::from_millis(index * 7919 % spread));
+        refreshes.spawn(async move { family.refresh(0, at).await });
     }
-    let got = hands.join_all().await;
+    let got = refreshes.join_all().await;
     let same = got.iter().filter(|number| **number == Some(1)).count();
     assert_eq!(
-        same as u64, HANDS,
+        same as u64, REFRESHES,
         "all get generation 1, and no other is made"
     );
-    assert_eq!(family.endings(), [], "and none of them passes for a thief");
+    assert_eq!(family.endings(), [], "and none counts as reuse");
     let sessions = sessions(&family.store, family.first.user_id).unwrap();
     assert_eq!(sessions[0].1.generation, 1);
 
-    // Its successor goes on; a token that was spent before the grace is a theft.
+    // The successor rotates on; a token spent before the grace is reuse.
     let later = spent.after(Duration::from_secs(60));
     assert_eq!(family.refresh(1, later).await, Some(2));
     let too_late = later.after(REFRESH_GRACE + Duration::from_millis(1));
@@ -106,10 +106,10 @@ async fn ten_thousand_hands_get_one_successor() {
         None,
         "the family has ended"
     );
-    assert_eq!(family.endings().len(), 1, "which is told once");
+    assert_eq!(family.endings().len(), 1, "one revocation");
 }
 
-/// A clock that was put back must not shorten the memory of a revocation.
+/// A clock step backwards must not shorten a revocation.
 #[tokio::test]
 async fn a_revocation_outlives_the_last_token_whatever_the_clock_says() {
     let family = Family::start().await;
@@ -119,7 +119,7 @@ async fn a_revocation_outlives_the_last_token_whatever_the_clock_says() {
     let ended = family
         .store
         .write(move |tx| end_session(tx, user_id, session_id, RevocationReason::Ended, &cause));
-    let ended: Result<(), ::store::Error> = ended.await;
+    let ended: Result<(), store::Error> = ended.await;
     ended.unwrap();
     let last = family.log.read(1).unwrap().pop().unwrap();
     let Some(Fact::SessionRevoked { until, .. }) = Event::decode(&last.body).unwrap().fact else {

@@ -1,37 +1,35 @@
-//! What is kept, and every change to it with its event.
+//! Tables of accounts and sessions, and the transactions that write them together
+//! with their events.
 //!
 //! ```text
-//! users            account            → what its owner may see of it
-//! users_by_email   lower-case address → account
-//! passwords        account            → argon2id hash, and how many it had before
-//! languages        account            → BCP 47 tag its owner reads
-//! sessions         account, session   → its state
-//! letters          when, at random    → the account a letter is to go to
+//! users            account             → the account as its owner sees it
+//! users_by_email   lower-case address  → account
+//! passwords        account             → argon2id hash and its generation
+//! languages        account             → BCP 47 tag the owner reads
+//! sessions         account, session    → state of the session
+//! letters          time, random bytes  → account that asked for a password reset
 //! ```
 //!
-//! `accounts` changes the first four, `sessions` and `letters` their own; `codes`,
-//! `keys` and `throttle` have tables of their own.
+//! `accounts` writes the first four, `sessions` and `pending_resets` one each;
+//! `codes`, `keys` and `throttle` own tables of their own.
 //!
-//! **Invariants:** `users_by_email` has exactly one row an account. A session
-//! that goes while its tokens may live goes with `session.revoked`.
+//! **Invariants:** `users_by_email` has exactly one row per account. A session
+//! deleted while its tokens may still be valid is deleted with `session.revoked`.
 
 mod accounts;
-mod letters;
+mod pending_resets;
 mod sessions;
 
 use mesh::{Draft, Log};
-use model::{Fact, Id, Time, kinds};
+use model::{Fact, SessionId, Time, UserId};
 use store::{Table, Tx};
 
 use crate::domain::{Session, User};
 use crate::password::StoredPassword;
 
 pub(crate) use accounts::*;
-pub(crate) use letters::*;
+pub(crate) use pending_resets::*;
 pub(crate) use sessions::*;
-
-type UserId = Id<kinds::User>;
-type SessionId = Id<kinds::Session>;
 
 pub(crate) const USERS: Table<UserId, User> = Table::new("users");
 const USERS_BY_EMAIL: Table<String, UserId> = Table::new("users_by_email");
@@ -52,7 +50,7 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    fn tell(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), ::store::Error> {
+    fn tell(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), store::Error> {
         let by = self.by.map(|id| id.to_string());
         let trace = self.trace.clone();
         self.log

@@ -1,78 +1,76 @@
-//! The owner's texts: read when they are first needed, and again when they
-//! changed.
+//! Custom templates of the shop's owner: loaded on first use and reloaded on change.
 //!
-//! **Invariant:** what is looked at is bounded: so many languages, so many files,
-//! each of so many bytes.
+//! **Invariant:** the number of languages and files and the size of each file are bounded.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use minijinja::{Environment, Error as Fault};
+use parking_lot::Mutex;
 
 use super::{built_in, environment};
 
-/// How often it is looked whether a file changed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the files are checked for changes.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How many languages are looked at.
+/// Most languages loaded.
 const LANGUAGES_MAX: usize = 64;
 
-/// How many files of a language are looked at.
+/// Most files loaded per language.
 const FILES_MAX: usize = 64;
 
-/// How large a text may be, in bytes.
+/// Largest template, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// A file, when it was last written, and its size.
-type Seen = (PathBuf, Option<SystemTime>, u64);
+/// A file, its modification time and its size.
+type FileStamp = (PathBuf, Option<SystemTime>, u64);
 
-/// The owner's texts as they are now.
-pub(super) struct Own {
+/// The custom templates and when they were last checked.
+pub(super) struct CustomTemplates {
     folder: PathBuf,
     shop: String,
-    latest: Mutex<(Option<Instant>, Vec<Seen>, Arc<Reading>)>,
+    latest: Mutex<(Option<Instant>, Vec<FileStamp>, Arc<LoadedTemplates>)>,
 }
 
-/// The owner's texts as they were read once.
-pub(super) struct Reading {
+/// One load of the custom templates.
+pub(super) struct LoadedTemplates {
     folder: PathBuf,
     /// `<language>/<file>`, those that compile.
     pub(super) templates: Environment<'static>,
-    told: Mutex<HashSet<String>>,
+    logged: Mutex<HashSet<String>>,
 }
 
-impl Own {
+impl CustomTemplates {
     pub(super) fn new(folder: PathBuf, shop: String) -> Self {
-        let reading = Reading {
+        let loaded = LoadedTemplates {
             folder: folder.clone(),
             templates: environment(&shop),
-            told: Mutex::default(),
+            logged: Mutex::default(),
         };
-        let latest = Mutex::new((None, Vec::new(), Arc::new(reading)));
+        let latest = Mutex::new((None, Vec::new(), Arc::new(loaded)));
         Self { folder, shop, latest }
     }
 
-    /// The texts, read again if a file changed since the last look, which is at
-    /// most so long ago.
-    pub(super) fn look(&self) -> Arc<Reading> {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let (looked_at, seen, reading) = &mut *latest;
-        if looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
-            return reading.clone();
+    /// The templates, reloaded if a file changed since the last check.
+    pub(super) fn current(&self) -> Arc<LoadedTemplates> {
+        let mut latest = self.latest.lock();
+        let (checked_at, stamps, loaded) = &mut *latest;
+        if checked_at.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
+            return loaded.clone();
         }
         let files = files(&self.folder);
-        if files != *seen {
-            *reading = Arc::new(self.read(&files));
-            *seen = files;
+        if files != *stamps {
+            *loaded = Arc::new(self.load(&files));
+            *stamps = files;
         }
-        *looked_at = Some(Instant::now());
-        reading.clone()
+        *checked_at = Some(Instant::now());
+        loaded.clone()
     }
 
-    fn read(&self, files: &[Seen]) -> Reading {
+    fn load(&self, files: &[FileStamp]) -> LoadedTemplates {
         let mut templates = environment(&self.shop);
         for (file, _, bytes) in files {
             let Some(name) = name(&self.folder, file) else {
@@ -83,45 +81,44 @@ impl Own {
                     == name.split_once('/').map(|(_, file)| file)
             });
             if !known {
-                tracing::warn!(file = %file.display(), "no message has a text of this name");
+                tracing::warn!(file = %file.display(), "no message uses a template of this name");
                 continue;
             }
             if *bytes > FILE_BYTES_MAX {
-                tracing::error!(file = %file.display(), "this text is not used: it has more than {FILE_BYTES_MAX} bytes");
+                tracing::error!(file = %file.display(), "this template is not used: it has more than {FILE_BYTES_MAX} bytes");
                 continue;
             }
             let source = match fs::read_to_string(file) {
                 Ok(source) => source,
                 Err(error) => {
-                    tracing::error!(file = %file.display(), %error, "this text is not used");
+                    tracing::error!(file = %file.display(), %error, "this template is not used");
                     continue;
                 }
             };
             if let Err(fault) = templates.add_template_owned(name, source) {
-                tell(file, &fault);
+                log(file, &fault);
             }
         }
-        Reading {
+        LoadedTemplates {
             folder: self.folder.clone(),
             templates,
-            told: Mutex::default(),
+            logged: Mutex::default(),
         }
     }
 }
 
-impl Reading {
-    /// Says once that a text could not be used.
-    pub(super) fn tell(&self, name: &str, fault: &Fault) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.insert(name.to_owned()) {
-            tell(&self.folder.join(name), fault);
+impl LoadedTemplates {
+    /// Logs a template's fault once per load.
+    pub(super) fn log_once(&self, name: &str, fault: &Fault) {
+        if self.logged.lock().insert(name.to_owned()) {
+            log(&self.folder.join(name), fault);
         }
     }
 }
 
-fn tell(file: &Path, fault: &Fault) {
+fn log(file: &Path, fault: &Fault) {
     let line = fault.line().unwrap_or(1);
-    tracing::error!(file = %file.display(), line, why = %fault, "this text is not used; the next best one is");
+    tracing::error!(file = %file.display(), line, why = %fault, "this template is not used; the next in order is");
 }
 
 /// `<language>/<file>` with the language lower-cased.
@@ -130,7 +127,7 @@ fn name(folder: &Path, file: &Path) -> Option<String> {
     Some(format!("{}/{file}", language.to_ascii_lowercase()))
 }
 
-fn files(folder: &Path) -> Vec<Seen> {
+fn files(folder: &Path) -> Vec<FileStamp> {
     let mut files = Vec::new();
     for language in entries(folder, LANGUAGES_MAX) {
         for file in entries(&language, FILES_MAX) {

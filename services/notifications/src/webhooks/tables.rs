@@ -1,17 +1,16 @@
-//! Webhooks and their messages as they are kept.
+//! Tables of webhooks and their messages, and the transactions over them.
 //!
-//! | tree | key | value |
+//! | table | key | value |
 //! | --- | --- | --- |
 //! | `webhooks` | webhook | [`Webhook`] |
-//! | `webhook_messages` | (webhook, message) | [`Message`] |
+//! | `webhook_messages` | (webhook, message) | [`WebhookMessage`] |
 //! | `webhook_due` | (webhook, due, message) | nothing |
-//! | `webhook_tallies` | webhook | how many messages are kept |
-//! | `webhooks_deleted` | webhook | nothing: its messages are still to go |
+//! | `webhook_tallies` | webhook | number of messages kept |
+//! | `webhooks_deleted` | webhook | nothing: its messages are still to be deleted |
 //!
-//! **Invariant:** a message has a row among those due exactly while its `due` says
-//! so. Each webhook has its own, so that a slow one holds up nobody else.
+//! **Invariant:** a message has a row in `webhook_due` exactly while its `due` is set. Each
+//! webhook is a partition of that queue, so a slow one delays no other.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use ::store::{Error as StoreError, Read, Store, Table, Tx};
@@ -19,39 +18,28 @@ use mesh::Event;
 use model::Time;
 use serde::Serialize;
 
-use super::{Message, MessageId, WEBHOOKS_MAX, Webhook, WebhookId};
-use crate::courier::Due;
+use super::{MessageId, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage};
 use crate::error::Error;
 
 const WEBHOOKS: Table<WebhookId, Webhook> = Table::new("webhooks");
-const MESSAGES: Table<(WebhookId, MessageId), Message> = Table::new("webhook_messages");
-const DUE: Table<Place, ()> = Table::new("webhook_due");
+const MESSAGES: Table<(WebhookId, MessageId), WebhookMessage> = Table::new("webhook_messages");
+pub(super) const DUE: Table<(WebhookId, Time, MessageId), ()> = Table::new("webhook_due");
 const TALLIES: Table<WebhookId, u64> = Table::new("webhook_tallies");
 const DELETED: Table<WebhookId, ()> = Table::new("webhooks_deleted");
 
-/// A message to be tried, and when.
-pub(super) type Place = (WebhookId, Time, MessageId);
-
-/// How many messages of a webhook are kept: the log of the last ones, and what
-/// waits while nobody answers.
+/// Most messages kept per webhook: its delivery log and its backlog.
 const MESSAGES_MAX: u64 = 100_000;
 
-/// For how long.
+/// Retention of a message.
 const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How many old messages one new one may push out.
+/// Most old messages dropped with a new one.
 const DROPPED_MAX: usize = 4;
 
-/// How many messages one transaction drops of a webhook that was deleted.
-const STRETCH_MESSAGES: usize = 500;
+/// Messages deleted per transaction after their webhook.
+const CHUNK_MESSAGES: usize = 500;
 
-/// How many messages of one webhook are under way at once.
-const AT_ONCE_EACH_MAX: usize = 4;
-
-/// How many messages are under way at once: every webhook has its share.
-pub(super) const AT_ONCE_MAX: usize = AT_ONCE_EACH_MAX * WEBHOOKS_MAX;
-
-/// What is sent: ids and figures only, as in the event.
+/// The body of a message: ids and figures only, as in the event.
 #[derive(Serialize)]
 struct Payload<'a> {
     r#type: &'a str,
@@ -71,10 +59,10 @@ pub(super) fn one(from: &impl Read, id: WebhookId) -> Result<Webhook, Error> {
     from.get(WEBHOOKS, &id)?.ok_or(Error::NoWebhook)
 }
 
-/// Keeps a new webhook.
+/// Adds a webhook.
 pub(super) fn add(tx: &mut Tx<'_>, id: WebhookId, webhook: &Webhook) -> Result<(), Error> {
     if tx.scan(WEBHOOKS.all())?.take(WEBHOOKS_MAX).count() == WEBHOOKS_MAX {
-        return Err(Error::Webhooks(WEBHOOKS_MAX));
+        return Err(Error::TooManyWebhooks(WEBHOOKS_MAX));
     }
     Ok(tx.put(WEBHOOKS, &id, webhook)?)
 }
@@ -91,53 +79,52 @@ pub(super) fn change(
     Ok(webhook)
 }
 
-/// Deletes a webhook; its messages go soon.
+/// Deletes a webhook; the expiry deletes its messages.
 pub(super) fn delete(tx: &mut Tx<'_>, id: WebhookId) -> Result<(), Error> {
     one(tx, id)?;
     tx.delete(WEBHOOKS, &id)?;
     Ok(tx.put(DELETED, &id, &())?)
 }
 
-/// Drops a stretch of the messages of a deleted webhook; `false` once nothing is
-/// left of any.
-pub(crate) fn delete_stretch(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+/// Deletes a chunk of the messages of a deleted webhook; `false` once none is left.
+pub(crate) fn delete_chunk(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let Some((webhook, ())) = tx.scan(DELETED.all())?.next().transpose()? else {
         return Ok(false);
     };
-    let stretch: Vec<_> = tx
+    let chunk: Vec<_> = tx
         .scan(MESSAGES.prefix(&webhook))?
-        .take(STRETCH_MESSAGES)
+        .take(CHUNK_MESSAGES)
         .collect::<Result<_, _>>()?;
-    for ((_, id), message) in &stretch {
+    for ((_, id), message) in &chunk {
         remove(tx, webhook, *id, message)?;
     }
-    if stretch.len() < STRETCH_MESSAGES {
+    if chunk.len() < CHUNK_MESSAGES {
         tx.delete(TALLIES, &webhook)?;
         tx.delete(DELETED, &webhook)?;
     }
     Ok(true)
 }
 
-/// Writes a message for every webhook that wants this event, due at `now`, and
-/// says whether there was one.
-pub(crate) fn send(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, StoreError> {
+/// Queues a message for every webhook subscribed to the event, due at `now`. Returns whether
+/// there was one.
+pub(crate) fn queue(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, StoreError> {
     let Some(fact) = &event.fact else {
         return Ok(false);
     };
-    let mut wanting = Vec::new();
+    let mut subscribed = Vec::new();
     for row in tx.scan(WEBHOOKS.all())? {
         let (id, webhook) = row?;
-        if webhook.wants(&event.kind, event.at) {
-            wanting.push(id);
+        if webhook.is_subscribed(&event.kind, event.at) {
+            subscribed.push(id);
         }
     }
-    if wanting.is_empty() {
+    if subscribed.is_empty() {
         return Ok(false);
     }
     let mut data = serde_json::to_value(fact).unwrap_or_default();
     let (r#type, timestamp) = (event.kind.as_str(), event.at);
     let payload = Payload { r#type, timestamp, data: data[r#type].take() };
-    let message = Message {
+    let message = WebhookMessage {
         kind: event.kind.clone(),
         payload: serde_json::to_string(&payload).unwrap_or_default(),
         created_at: event.at,
@@ -146,7 +133,7 @@ pub(crate) fn send(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, St
         due: Some(now),
         attempts: Vec::new(),
     };
-    for webhook in wanting {
+    for webhook in subscribed {
         let id = MessageId::new();
         tx.put(MESSAGES, &(webhook, id), &message)?;
         tx.put(DUE, &(webhook, now, id), &())?;
@@ -174,7 +161,7 @@ fn drop_oldest(
             break;
         }
         if message.due.is_some() {
-            tracing::error!(%webhook, message = %id, "a message that never arrived makes room for new ones");
+            tracing::error!(%webhook, message = %id, "an undelivered message is dropped for newer ones");
         }
         remove(tx, webhook, id, &message)?;
         dropped += 1;
@@ -186,7 +173,7 @@ fn remove(
     tx: &mut Tx<'_>,
     webhook: WebhookId,
     id: MessageId,
-    message: &Message,
+    message: &WebhookMessage,
 ) -> Result<(), StoreError> {
     if let Some(due) = message.due {
         tx.delete(DUE, &(webhook, due, id))?;
@@ -199,7 +186,7 @@ pub(super) fn newest_first(
     from: &impl Read,
     webhook: WebhookId,
     before: Option<MessageId>,
-) -> Result<impl Iterator<Item = Result<(MessageId, Message), StoreError>>, StoreError> {
+) -> Result<impl Iterator<Item = Result<(MessageId, WebhookMessage), StoreError>>, StoreError> {
     let messages = MESSAGES.prefix(&webhook).newest_first();
     let span = match before {
         Some(id) => messages.before(&(webhook, id)),
@@ -210,20 +197,24 @@ pub(super) fn newest_first(
         .map(|row| row.map(|((_, id), message)| (id, message))))
 }
 
-/// A message and where it goes, if both are still there.
-pub(super) fn at(store: &Store, place: &Place) -> Result<Option<(Webhook, Message)>, StoreError> {
-    let webhook = store.get(WEBHOOKS, &place.0)?;
-    let message = store.get(MESSAGES, &(place.0, place.2))?;
+/// A message and its webhook, if both still exist.
+pub(super) fn message(
+    store: &Store,
+    webhook: WebhookId,
+    id: MessageId,
+) -> Result<Option<(Webhook, WebhookMessage)>, StoreError> {
+    let message = store.get(MESSAGES, &(webhook, id))?;
+    let webhook = store.get(WEBHOOKS, &webhook)?;
     Ok(webhook.zip(message))
 }
 
-/// Changes a message and, with it, when it is due; returns it.
+/// Changes a message together with its row in the queue, and returns it.
 pub(super) fn change_message(
     tx: &mut Tx<'_>,
     webhook: WebhookId,
     id: MessageId,
-    change: impl FnOnce(&mut Message),
-) -> Result<Message, Error> {
+    change: impl FnOnce(&mut WebhookMessage),
+) -> Result<WebhookMessage, Error> {
     let mut message = tx.get(MESSAGES, &(webhook, id))?.ok_or(Error::NoWebhook)?;
     if let Some(due) = message.due {
         tx.delete(DUE, &(webhook, due, id))?;
@@ -234,42 +225,4 @@ pub(super) fn change_message(
     }
     tx.put(MESSAGES, &(webhook, id), &message)?;
     Ok(message)
-}
-
-/// What is due at `now` and not under way, at most so many in all and of each.
-pub(super) fn due(
-    store: &Store,
-    now: Time,
-    under_way: &HashSet<Place>,
-    count_max: usize,
-) -> Result<Due<Place>, StoreError> {
-    let mut due = Due::default();
-    for row in all(store)? {
-        let (webhook, state) = row?;
-        if state.disabled_at.is_some() {
-            continue;
-        }
-        let busy = under_way.iter().filter(|place| place.0 == webhook).count();
-        let mut room = AT_ONCE_EACH_MAX.saturating_sub(busy);
-        for row in store.scan(DUE.prefix(&webhook))? {
-            let (place, ()) = row?;
-            if place.1 > now {
-                let sooner = due.next.is_none_or(|next| place.1 < next);
-                due.next = if sooner { Some(place.1) } else { due.next };
-                break;
-            }
-            if room == 0 || due.now.len() == count_max {
-                break;
-            }
-            // The message itself, since a redelivery may have moved it.
-            if !under_way
-                .iter()
-                .any(|busy| (busy.0, busy.2) == (place.0, place.2))
-            {
-                due.now.push(place);
-                room -= 1;
-            }
-        }
-    }
-    Ok(due)
 }

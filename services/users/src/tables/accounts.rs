@@ -1,13 +1,10 @@
-//! Accounts: what is read of them, and every change to them with its event.
+//! Transactions on accounts: each change is written with its event.
 
 use chassis::{Caller, FieldError};
-use model::{CodePurpose, Fact, RevocationReason, UserField};
+use model::{CodePurpose, Fact, RevocationReason, SessionId, UserField, UserId};
 use store::{Read, Tx};
 
-use super::{
-    Cause, LANGUAGES, PASSWORDS, SESSIONS, SessionId, USERS, USERS_BY_EMAIL, UserId,
-    end_every_session,
-};
+use super::{Cause, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session};
 use crate::domain::{Addition, Email, User};
 use crate::password::{StoredPassword, Verified};
 use crate::{Error, codes, throttle};
@@ -20,9 +17,11 @@ pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, 
     }
 }
 
-/// The account of somebody whose token was believed. Here its session is known for
-/// certain, so that nobody uses the moment until its end is heard of, to make
-/// themself an admin again or to change the address that codes go to.
+/// The account of a caller whose token was verified, if its session still exists.
+///
+/// Tokens are verified against revocations that arrive over the log; this check reads
+/// the session itself. It closes the gap between a revocation and its arrival, in which
+/// a removed admin could restore their role or redirect one-time codes.
 pub(crate) fn caller(read: &impl Read, caller: &Caller) -> Result<User, Error> {
     let Caller { user_id, session_id, .. } = caller;
     if !read.contains(SESSIONS, &(*user_id, *session_id))? {
@@ -32,17 +31,17 @@ pub(crate) fn caller(read: &impl Read, caller: &Caller) -> Result<User, Error> {
     user.filter(User::is_active).ok_or(Error::Unauthenticated)
 }
 
-/// The password an account has.
+/// The stored password hash of an account.
 pub(crate) fn password(read: &impl Read, id: UserId) -> Result<Option<StoredPassword>, Error> {
     Ok(read.get(PASSWORDS, &id)?)
 }
 
-/// What the account's owner reads, as a BCP 47 tag.
+/// The BCP 47 tag of the language the account's owner reads.
 pub(crate) fn language(read: &impl Read, id: UserId) -> Result<Option<String>, Error> {
     Ok(read.get(LANGUAGES, &id)?)
 }
 
-/// Makes an account.
+/// Creates an account with its password.
 pub(crate) fn register(
     tx: &mut Tx<'_>,
     user: &User,
@@ -55,20 +54,20 @@ pub(crate) fn register(
     Ok(cause.tell(tx, user.id.to_string(), fact)?)
 }
 
-/// Notes what the account's owner reads, if they said so.
+/// Stores the language of the account's owner, if the client named one.
 pub(crate) fn set_language(
     tx: &mut Tx<'_>,
     id: UserId,
     language: Option<&String>,
-) -> Result<(), ::store::Error> {
+) -> Result<(), store::Error> {
     match language {
         Some(tag) if tx.get(LANGUAGES, &id)?.as_ref() != Some(tag) => tx.put(LANGUAGES, &id, tag),
         _ => Ok(()),
     }
 }
 
-/// Changes an account; tokens that would allow too much end. The shop keeps an
-/// admin: whoever runs the machine may overrule that, nobody else.
+/// Changes an account and revokes tokens that would allow more than it now may.
+/// Refuses to remove the last active admin; only the control socket can do that.
 pub(crate) fn change(
     tx: &mut Tx<'_>,
     before: &User,
@@ -103,12 +102,12 @@ fn tell_updated(
     user: &User,
     changed: Vec<UserField>,
     cause: &Cause,
-) -> Result<(), ::store::Error> {
+) -> Result<(), store::Error> {
     let fact = Fact::UserUpdated { user_id: user.id, changed, staff: user.is_staff() };
     cause.tell(tx, user.id.to_string(), fact)
 }
 
-/// Admins come first in most shops, so this mostly looks at a few accounts.
+/// Scans in order of creation: admins are usually the oldest accounts, so few rows are read.
 fn require_another_admin(read: &impl Read, id: UserId) -> Result<(), Error> {
     for row in read.scan(USERS.all())? {
         let (other, user) = row?;
@@ -119,8 +118,8 @@ fn require_another_admin(read: &impl Read, id: UserId) -> Result<(), Error> {
     Err(Error::LastAdmin)
 }
 
-/// Gives an account another password. Whoever knew the old one has to log in
-/// anew, but for the session `keep`, and a code that was sent for it is void.
+/// Replaces an account's password. Every session except `keep` is revoked, and so is a
+/// pending reset code.
 pub(crate) fn set_password(
     tx: &mut Tx<'_>,
     user: &User,
@@ -136,8 +135,8 @@ pub(crate) fn set_password(
     Ok(tell_updated(tx, user, vec![UserField::Password], cause)?)
 }
 
-/// Whether the password that was verified is still the account's; if it is,
-/// a stronger hash takes the place of a weaker one.
+/// Checks that the verified password is still the account's current one, and upgrades
+/// its hash if it was made with weaker parameters.
 pub(crate) fn confirm_password(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -153,14 +152,20 @@ pub(crate) fn confirm_password(
     Ok(true)
 }
 
-/// Makes an account, or what there is of it to what is wanted. A new password
-/// ends the sessions of whoever knew the old one. Whether it is new, too.
+/// Outcome of [`add`].
+pub(crate) enum Added {
+    Created(User),
+    Changed(User),
+}
+
+/// Creates the account, or changes the existing one to match. A new password revokes
+/// every session.
 pub(crate) fn add(
     tx: &mut Tx<'_>,
     wanted: Addition,
     hash: Option<String>,
     cause: &Cause,
-) -> Result<(User, bool), Error> {
+) -> Result<Added, Error> {
     let before = by_email(tx, &wanted.email)?;
     let user = User::added(before.as_ref(), wanted, cause.at);
     let Some(before) = before else {
@@ -169,17 +174,17 @@ pub(crate) fn add(
             Error::Invalid(vec![FieldError::new("/password", detail)])
         })?;
         register(tx, &user, hash, cause)?;
-        return Ok((user, true));
+        return Ok(Added::Created(user));
     };
     put_changed(tx, &before, &user, cause)?;
     if let Some(hash) = hash {
         set_password(tx, &user, hash, None, cause)?;
     }
-    Ok((user, false))
+    Ok(Added::Changed(user))
 }
 
-/// Gives an account that exists other roles or another password. One that is
-/// disabled stays so.
+/// Changes the roles or the password of an existing account. A disabled account stays
+/// disabled.
 pub(crate) fn reshape(
     tx: &mut Tx<'_>,
     wanted: Addition,
@@ -195,7 +200,7 @@ pub(crate) fn reshape(
     Ok(after)
 }
 
-/// Forgets a person: everything that is kept about them goes now.
+/// Erases a person: deletes every row about them.
 pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &Cause) -> Result<(), Error> {
     tx.delete(USERS, &user.id)?;
     tx.delete(USERS_BY_EMAIL, &user.email.key())?;
@@ -209,8 +214,8 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &Cause) -> Result<(), E
     Ok(cause.tell(tx, user.id.to_string(), fact)?)
 }
 
-/// As [`erase`], at the person's own wish. The shop keeps an admin.
-pub(crate) fn erase_at_wish(
+/// As [`erase`], on the person's own request. Refuses to erase the last active admin.
+pub(crate) fn erase_on_request(
     tx: &mut Tx<'_>,
     user: &User,
     erasures: &crate::erasure::Erasures,
@@ -241,11 +246,11 @@ fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::store::{Options, Store};
     use mesh::Log;
     use model::Time;
+    use store::{Options, Store};
 
-    /// Two logins at once while the parameters are raised, then a new password.
+    /// Two concurrent logins after the parameters were raised, then a new password.
     #[tokio::test]
     async fn a_stronger_hash_is_the_same_password_and_another_password_is_not() {
         let folder = tempfile::tempdir().unwrap();

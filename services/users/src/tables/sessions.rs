@@ -1,12 +1,12 @@
-//! Sessions: beginning, refreshing and ending them.
+//! Transactions on sessions: log in, refresh, revoke.
 
 use std::net::IpAddr;
 
 use chassis::limits::ACCESS_TOKEN_LIFE;
-use model::{Fact, RevocationReason};
+use model::{Fact, RevocationReason, SessionId, UserId};
 use store::{Read, Tx};
 
-use super::{Cause, SESSIONS, SessionId, USERS, UserId, confirm_password};
+use super::{Cause, SESSIONS, USERS, confirm_password};
 use crate::Error;
 use crate::domain::{Refresh, SESSIONS_PER_USER_MAX, Session, User};
 use crate::password::Verified;
@@ -15,8 +15,8 @@ use crate::tokens::Generation;
 #[cfg(test)]
 mod tests;
 
-/// Begins a session of an account whose password was found right, if it still is
-/// and the account may be used.
+/// Starts a session for a verified password, if the password is still current and the
+/// account active.
 pub(crate) fn log_in(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -29,18 +29,18 @@ pub(crate) fn log_in(
     if !confirm_password(tx, user_id, verified)? {
         return Err(Error::WrongCredentials);
     }
-    make_room(tx, user_id, cause)?;
+    end_oldest_sessions(tx, user_id, cause)?;
     tx.put(SESSIONS, &(user_id, session_id), session)?;
     Ok(user)
 }
 
-/// Sees to it that an account can have one more session.
-fn make_room(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Error> {
+/// Ends the least recently used sessions until one more fits the limit.
+fn end_oldest_sessions(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Error> {
     let (mut live, over): (Vec<_>, Vec<_>) = sessions(tx, user_id)?
         .into_iter()
         .partition(|(_, session)| session.has_tokens(cause.at));
     for (id, _) in over {
-        // There is nothing to revoke.
+        // All its tokens have expired: there is nothing to revoke.
         tx.delete(SESSIONS, &(user_id, id))?;
     }
     live.sort_by_key(|(_, session)| session.refreshed_at);
@@ -51,15 +51,15 @@ fn make_room(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Erro
     Ok(())
 }
 
-/// What became of a refresh token that this shop made.
+/// Outcome of presenting a genuine refresh token.
 pub(crate) enum Refreshed {
-    /// The session now has this pair.
+    /// The session's current generation.
     Pair(User, Session),
-    /// There is none: the session is over, now if not before.
+    /// The session has ended, at the latest now.
     Refused,
 }
 
-/// Lets a refresh token that comes from `address` do what it may.
+/// Rotates a refresh token presented from `address`, or ends the session of a reused one.
 pub(crate) fn refresh(
     tx: &mut Tx<'_>,
     presented: Generation,
@@ -88,16 +88,16 @@ pub(crate) fn refresh(
     }
 }
 
-/// Ends a session, known or not: whoever has its tokens cannot use them any more.
+/// Ends a session, stored or not, and revokes its tokens.
 pub(crate) fn end_session(
     tx: &mut Tx<'_>,
     user_id: UserId,
     session_id: SessionId,
     reason: RevocationReason,
     cause: &Cause,
-) -> Result<(), ::store::Error> {
+) -> Result<(), store::Error> {
     let key = (user_id, session_id);
-    // Its last token may be younger than now, if the clock was put back.
+    // After the clock stepped back, the last token was issued later than now.
     let refreshed_at = tx.get(SESSIONS, &key)?.map(|session| session.refreshed_at);
     let until = refreshed_at
         .max(Some(cause.at))
@@ -125,7 +125,7 @@ pub(super) fn end_every_session(
     Ok(())
 }
 
-/// The sessions of an account, oldest first, also those that ended by themselves.
+/// The sessions of an account, oldest first, expired ones included.
 pub(crate) fn sessions(
     read: &impl Read,
     user_id: UserId,

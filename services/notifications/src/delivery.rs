@@ -1,0 +1,157 @@
+//! Delivery queue: rows that are due at a time, sent by a worker with retries.
+//!
+//! Mail and webhook messages are two kinds of [`Delivery`]. A row's key holds its
+//! partition and the time it is due; the worker claims due rows, sends them within its
+//! concurrency limits and lets the delivery reschedule them with a [`Backoff`]. A wake-up
+//! carries no data, so a lost one costs a delay and never a delivery.
+//!
+//! **Invariant:** a delivery is in flight at most once, and its row stays in the queue until
+//! the outcome is stored: what is interrupted is sent again at the next start.
+
+mod backoff;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::store::{Error as StoreError, Key, Prefix, Read, Record, Store, Table};
+use chassis::Context;
+use model::Time;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+
+pub(crate) use self::backoff::Backoff;
+
+/// The longest pause between two scans of a queue.
+const SCAN_EVERY: Duration = Duration::from_secs(30);
+
+/// The pause after the store could not be read or written.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The key of a queued delivery: rows of a partition are in order of time.
+pub(crate) type DueKey<D> = (
+    <D as Delivery>::Partition,
+    Time,
+    <D as Delivery>::DeliveryId,
+);
+
+/// One kind of delivery: where its rows are queued and how one is sent.
+pub(crate) trait Delivery: Send + Sync + 'static {
+    type Partition: Key + Prefix<DueKey<Self>> + Clone + Eq + Send;
+    type DeliveryId: Key + Clone + Eq + Send;
+    type Row: Record;
+
+    /// The rows in the queue.
+    const QUEUE: Table<DueKey<Self>, Self::Row>;
+
+    /// Most deliveries in flight, in all and per partition.
+    const IN_FLIGHT_MAX: usize;
+    const PARTITION_IN_FLIGHT_MAX: usize;
+
+    fn store(&self) -> &Store;
+
+    /// The partitions to scan, most urgent first.
+    fn partitions(&self) -> Result<Vec<Self::Partition>, StoreError>;
+
+    /// Sends one delivery and stores the outcome: removed, or due again later.
+    fn deliver(
+        self: Arc<Self>,
+        key: DueKey<Self>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Spawns the worker of a queue; `wake_up` announces new rows.
+pub(crate) fn spawn<D: Delivery>(ctx: &Context, delivery: D, wake_up: Arc<Notify>) {
+    let worker = run(Arc::new(delivery), wake_up);
+    ctx.tasks
+        .spawn(ctx.stop.clone().run_until_cancelled_owned(worker));
+}
+
+async fn run<D: Delivery>(delivery: Arc<D>, wake_up: Arc<Notify>) {
+    let mut in_flight = HashMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let scanned = scan(&*delivery, in_flight.values(), model::now());
+        let pause = match scanned {
+            Ok(due) => {
+                for key in due.now {
+                    let id = (key.0.clone(), key.2.clone());
+                    let task = tasks.spawn(deliver(delivery.clone(), key));
+                    in_flight.insert(task.id(), id);
+                }
+                let next = due.next.map(|next| next.since(model::now()));
+                next.map_or(SCAN_EVERY, |next| {
+                    next.clamp(Duration::from_millis(1), SCAN_EVERY)
+                })
+            }
+            Err(error) => {
+                tracing::error!(%error, "the delivery queue cannot be read");
+                STORE_PAUSE
+            }
+        };
+        tokio::select! {
+            () = wake_up.notified() => {}
+            Some(ended) = tasks.join_next_with_id() => {
+                let task = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                in_flight.remove(&task);
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a delivery task failed");
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// A row whose outcome could not be stored is still due: the pause keeps it from being sent
+/// in a tight loop.
+async fn deliver<D: Delivery>(delivery: Arc<D>, key: DueKey<D>) {
+    if let Err(error) = delivery.deliver(key).await {
+        tracing::error!(%error, "the outcome of a delivery could not be stored; it is sent again");
+        tokio::time::sleep(STORE_PAUSE).await;
+    }
+}
+
+/// The result of scanning a queue.
+struct Due<K> {
+    /// Rows to send now.
+    now: Vec<K>,
+    /// When the next row is due.
+    next: Option<Time>,
+}
+
+/// Finds rows that are due at `now` and not in flight, within the limits. A row is compared
+/// without its time, since a redelivery may have changed it.
+fn scan<'a, D: Delivery>(
+    delivery: &D,
+    in_flight: impl ExactSizeIterator<Item = &'a (D::Partition, D::DeliveryId)> + Clone,
+    now: Time,
+) -> Result<Due<DueKey<D>>, StoreError> {
+    let mut due = Due { now: Vec::new(), next: None };
+    for partition in delivery.partitions()? {
+        let busy: Vec<_> = in_flight
+            .clone()
+            .filter(|(other, _)| *other == partition)
+            .map(|(_, id)| id)
+            .collect();
+        let mut free = D::PARTITION_IN_FLIGHT_MAX.saturating_sub(busy.len());
+        for row in delivery.store().scan(D::QUEUE.prefix(&partition))? {
+            let (key, _) = row?;
+            if key.1 > now {
+                due.next = Some(due.next.map_or(key.1, |next| next.min(key.1)));
+                break;
+            }
+            if free == 0 || in_flight.len() + due.now.len() >= D::IN_FLIGHT_MAX {
+                break;
+            }
+            if !busy.contains(&&key.2) {
+                due.now.push(key);
+                free -= 1;
+            }
+        }
+    }
+    Ok(due)
+}
+
+#[cfg(test)]
+mod tests;

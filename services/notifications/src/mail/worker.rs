@@ -1,0 +1,207 @@
+//! Mail worker: requests address and text of a due mail and hands it to the SMTP server,
+//! rate limited. **Invariant:** a shop without a server sends nothing; one-time codes are
+//! then only logged, and only if the settings ask for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::store::{Error as StoreError, Read, Store, Table};
+use chassis::{Context, Error};
+use mesh::{CodeOf, Mesh, OneTimeCode};
+use model::{CodePurpose, Time};
+use tokio::sync::Mutex;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::smtp::{MailServer, Retry, SmtpFailure};
+use super::{MAIL, MailContent, MailId, OutboundMail, Outbox, compose};
+use crate::contacts::Contacts;
+use crate::delivery::{self, Delivery};
+use crate::domain::Topic;
+use crate::notify::Notifier;
+use crate::text::Texts;
+
+/// Timeout of a query to users.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+struct MailWorker {
+    store: Store,
+    mesh: Mesh,
+    contacts: Contacts,
+    texts: Texts,
+    notifier: Notifier,
+    outbox: Outbox,
+    server: Option<MailServer>,
+    rate_limit: Mutex<Interval>,
+}
+
+/// Outcome of one attempt.
+enum Outcome {
+    /// The server accepted it.
+    Sent,
+    /// The recipient is gone or there is no server.
+    Obsolete,
+    Failed(SmtpFailure),
+}
+
+/// Starts the mail worker if mail is configured, and logs once if it is not.
+///
+/// # Errors
+/// [`Error::Config`] naming the setting at fault.
+pub(crate) fn start(
+    ctx: &Context,
+    contacts: Contacts,
+    texts: Texts,
+    notifier: Notifier,
+) -> Result<(), Error> {
+    let outbox = notifier.outbox.clone();
+    let settings = outbox.settings.clone();
+    let server = MailServer::open(&settings)?;
+    match (&server, settings.print_codes) {
+        (Some(_), _) => {}
+        (None, true) => tracing::warn!(
+            "this shop sends no mail: notifications go to inboxes only, and one-time codes are written here"
+        ),
+        (None, false) => {
+            tracing::info!(
+                "mail.server is not set: notifications go to inboxes only, and no one-time codes are sent"
+            );
+            return Ok(());
+        }
+    }
+    let mut rate_limit = tokio::time::interval(Duration::from_secs(1) / settings.per_second_max);
+    rate_limit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let wake_up = outbox.wake_up.clone();
+    let worker = MailWorker {
+        store: ctx.store.clone(),
+        mesh: ctx.mesh.clone(),
+        contacts,
+        texts,
+        notifier,
+        outbox,
+        server,
+        rate_limit: Mutex::new(rate_limit),
+    };
+    delivery::spawn(ctx, worker, wake_up);
+    Ok(())
+}
+
+impl Delivery for MailWorker {
+    type Partition = u16;
+    type DeliveryId = MailId;
+    type Row = OutboundMail;
+    const QUEUE: Table<(u16, Time, MailId), OutboundMail> = MAIL;
+    const IN_FLIGHT_MAX: usize = 4;
+    const PARTITION_IN_FLIGHT_MAX: usize = 4;
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The priorities.
+    fn partitions(&self) -> Result<Vec<u16>, StoreError> {
+        Ok(vec![0, 1])
+    }
+
+    async fn deliver(self: Arc<Self>, key: (u16, Time, MailId)) -> Result<(), StoreError> {
+        let Some(mail) = self.store.get(MAIL, &key)? else {
+            return Ok(());
+        };
+        let outcome = self.attempt(&key.2, &mail).await;
+        self.record(key, mail, outcome).await
+    }
+}
+
+impl MailWorker {
+    async fn attempt(&self, id: &MailId, mail: &OutboundMail) -> Outcome {
+        let (contact, text) = match &mail.content {
+            MailContent::Notice(topic) => {
+                match self.contacts.of(mail.user_id, QUERY_TIMEOUT).await {
+                    None => return users_unavailable(),
+                    Some(None) => return Outcome::Obsolete,
+                    Some(Some(contact)) => {
+                        let text = self.texts.mail(topic, &contact);
+                        (contact, text)
+                    }
+                }
+            }
+            MailContent::Code { purpose, .. } => {
+                let query = CodeOf { user_id: mail.user_id, purpose: *purpose };
+                let OneTimeCode { code, contact } = match self.mesh.ask(&query, QUERY_TIMEOUT).await
+                {
+                    None => return users_unavailable(),
+                    Some(None) => return Outcome::Obsolete,
+                    Some(Some(code)) => code,
+                };
+                if self.server.is_none() {
+                    print_code(mail, *purpose, &code);
+                }
+                let text = self.texts.code_mail(*purpose, &code, &contact);
+                (contact, text)
+            }
+        };
+        let Some(server) = &self.server else {
+            return Outcome::Obsolete;
+        };
+        let message = match compose::compose(&server.from, &contact, id, text) {
+            Ok(message) => message,
+            Err(why) => {
+                return Outcome::Failed(SmtpFailure { code: None, retry: Retry::Never, why });
+            }
+        };
+        self.rate_limit.lock().await.tick().await;
+        match server.send(message).await {
+            Ok(()) => Outcome::Sent,
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    /// Removes the mail from the queue or reschedules it; staff are notified of one that is
+    /// given up.
+    async fn record(
+        &self,
+        key: (u16, Time, MailId),
+        mail: OutboundMail,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        let now = model::now();
+        let backoff = self.outbox.backoff(&mail);
+        let (kind, failed) = (mail.content.kind(), mail.failed + 1);
+        let (mut retry_at, mut given_up) = (None, None);
+        if let Outcome::Failed(SmtpFailure { code, retry, why }) = outcome {
+            let next = backoff.next(mail.began_at, failed, now, rand::random());
+            retry_at = next.filter(|_| retry == Retry::Later);
+            match retry_at {
+                Some(next) => tracing::warn!(kind, failed, %next, why, "sending a mail failed"),
+                None => {
+                    tracing::error!(kind, failed, why, "a mail is given up");
+                    let (user_id, about) = (mail.user_id, kind.to_owned());
+                    given_up = Some(Topic::MailFailed { user_id, about, code });
+                }
+            }
+        }
+        let notifier = self.notifier.clone();
+        let written = self.store.write_when_free(move |tx| {
+            tx.delete(MAIL, &key)?;
+            if let Some(due) = retry_at {
+                let mail = OutboundMail { failed, ..mail };
+                tx.put(MAIL, &(mail.priority(), due, key.2), &mail)?;
+            }
+            match given_up {
+                Some(topic) => notifier.notify_staff(tx, &topic, now),
+                None => Ok(()),
+            }
+        });
+        written.await
+    }
+}
+
+fn users_unavailable() -> Outcome {
+    let why = "users did not answer the query for the address".into();
+    Outcome::Failed(SmtpFailure { code: None, retry: Retry::Later, why })
+}
+
+/// A shop without mail logs its codes, if the settings ask for it.
+fn print_code(mail: &OutboundMail, purpose: CodePurpose, code: &str) {
+    let user = mail.user_id;
+    tracing::warn!(%user, "this shop sends no mail; the one-time code for {purpose:?} is {code}");
+}

@@ -1,0 +1,138 @@
+//! Webhook worker: signs a due message, posts it, and records the attempt.
+//!
+//! **Invariant:** the attempt, the next due time and the webhook's health are stored in one
+//! transaction.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::store::{Error as StoreError, Store, Table};
+use axum::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use chassis::{Context, config};
+use model::Time;
+use tokio::sync::Notify;
+
+use super::outbound::Outbound;
+use super::tables::{self, DUE};
+use super::{
+    DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
+    signature,
+};
+use crate::delivery::{self, Delivery};
+use crate::domain::Topic;
+use crate::error::Error;
+use crate::notify::Notifier;
+
+struct WebhookWorker {
+    store: Store,
+    settings: config::Webhooks,
+    outbound: Outbound,
+    notifier: Notifier,
+}
+
+/// Starts the webhook worker; `wake_up` announces new messages.
+pub(crate) fn start(ctx: &Context, notifier: Notifier, wake_up: Arc<Notify>) {
+    let settings = ctx.config.webhooks.clone();
+    let outbound = Outbound::new(&settings);
+    let store = ctx.store.clone();
+    let worker = WebhookWorker { store, settings, outbound, notifier };
+    delivery::spawn(ctx, worker, wake_up);
+}
+
+impl Delivery for WebhookWorker {
+    type Partition = WebhookId;
+    type DeliveryId = MessageId;
+    type Row = ();
+    const QUEUE: Table<(WebhookId, Time, MessageId), ()> = DUE;
+    /// Every webhook has its share, so a slow one delays no other.
+    const IN_FLIGHT_MAX: usize = Self::PARTITION_IN_FLIGHT_MAX * WEBHOOKS_MAX;
+    const PARTITION_IN_FLIGHT_MAX: usize = 4;
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The webhooks that are not disabled.
+    fn partitions(&self) -> Result<Vec<WebhookId>, StoreError> {
+        let mut enabled = Vec::new();
+        for row in tables::all(&self.store)? {
+            let (id, webhook) = row?;
+            if webhook.disabled_at.is_none() {
+                enabled.push(id);
+            }
+        }
+        Ok(enabled)
+    }
+
+    async fn deliver(
+        self: Arc<Self>,
+        (webhook_id, _, id): (WebhookId, Time, MessageId),
+    ) -> Result<(), StoreError> {
+        let Some((webhook, message)) = tables::message(&self.store, webhook_id, id)? else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let sent = self.send(id, &webhook, message).await;
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (status, error) = match sent {
+            Ok(status) => (Some(status), None),
+            Err(why) => (None, Some(why)),
+        };
+        tracing::debug!(webhook = %webhook_id, message = %id, status, error, took_ms, "delivery attempt");
+        let attempt = DeliveryAttempt { at: model::now(), took_ms, status, error };
+        self.record(webhook_id, id, attempt).await
+    }
+}
+
+impl WebhookWorker {
+    async fn send(
+        &self,
+        id: MessageId,
+        webhook: &Webhook,
+        message: WebhookMessage,
+    ) -> Result<u16, String> {
+        let (id, now) = (id.to_string(), model::now());
+        let second = now.0.div_euclid(1000);
+        let payload = Bytes::from(message.payload);
+        let signed = signature::sign(webhook.secrets(now), &id, second, &payload);
+        let signed = signed.map_err(|error| error.to_string())?;
+        let mut headers = HeaderMap::new();
+        let text = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
+        headers.insert("webhook-id", text(id)?);
+        headers.insert("webhook-timestamp", second.into());
+        headers.insert("webhook-signature", text(signed)?);
+        self.outbound.post(&webhook.url, headers, payload).await
+    }
+
+    /// Records the attempt, reschedules the message, and notifies staff of a webhook that is
+    /// disabled by it.
+    async fn record(
+        &self,
+        webhook_id: WebhookId,
+        id: MessageId,
+        attempt: DeliveryAttempt,
+    ) -> Result<(), StoreError> {
+        let (backoff, notifier) = (backoff(&self.settings), self.notifier.clone());
+        let hours = u64::from(self.settings.disable_after_hours);
+        let disable_after = Duration::from_secs(hours * 3600);
+        let jitter = rand::random();
+        let written = self.store.write_when_free(move |tx| {
+            let mut noted = Noted::Kept;
+            tables::change(tx, webhook_id, |webhook| {
+                noted = webhook.note(&attempt, disable_after);
+            })?;
+            if noted == Noted::Disabled {
+                tracing::error!(webhook = %webhook_id, "a webhook failed for so long that it is disabled");
+                notifier.notify_staff(tx, &Topic::WebhookDisabled { webhook_id }, attempt.at)?;
+            }
+            let note = |message: &mut WebhookMessage| message.note(attempt, &backoff, jitter);
+            tables::change_message(tx, webhook_id, id, note).map(|_| ())
+        });
+        match written.await {
+            Err(Error::Store(error)) => Err(error),
+            // The webhook or the message was deleted meanwhile.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
