@@ -51,6 +51,8 @@ pub mod kinds {
 pub type UserId = Id<kinds::User>;
 /// The id of a session.
 pub type SessionId = Id<kinds::Session>;
+/// The id of a product.
+pub type ProductId = Id<kinds::Product>;
 /// The id of an order.
 pub type OrderId = Id<kinds::Order>;
 

@@ -14,12 +14,15 @@
 //! **Invariant:** an order changes its status in [`Order::apply`] only, which returns
 //! the history entry and the event of the transition together.
 
+mod payment;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use model::{Fact, Id, Money, Shortage, Time, kinds};
+use model::{Fact, Money, OrderId, ProductId, Shortage, Time, UserId};
+
+pub(crate) use payment::{PaymentMessage, PaymentOutcome, PaymentResult};
 
 /// Units of one product in an order.
 pub(crate) const QUANTITY_MAX: u32 = 1000;
@@ -40,16 +43,13 @@ pub(crate) const CARRIER_CHARS_MAX: usize = 200;
 /// The reason in the history of a rejected order.
 const OUT_OF_STOCK: &str = "out of stock";
 
-pub(crate) type OrderId = Id<kinds::Order>;
-pub(crate) type UserId = Id<kinds::User>;
-
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Order {
     pub(crate) id: OrderId,
     pub(crate) user_id: UserId,
     pub(crate) status: OrderStatus,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<OrderLine>,
     pub(crate) total: Money,
     pub(crate) refunded_total: Money,
     pub(crate) shipping_address: Option<Address>,
@@ -73,8 +73,8 @@ pub(crate) type Address = BTreeMap<String, String>;
 
 /// A line of an order, with title and price as they were when it was placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) product_id: Id<kinds::Product>,
+pub(crate) struct OrderLine {
+    pub(crate) product_id: ProductId,
     pub(crate) sku: String,
     pub(crate) title: String,
     pub(crate) quantity: u32,
@@ -129,7 +129,7 @@ impl OrderStatus {
         Self::Refunded,
     ];
 
-    /// The status after a transition; `None` if this status does not allow it.
+    /// The status after a transition, if this status allows it.
     pub(crate) fn after(self, transition: Transition) -> Option<Self> {
         use Transition::{Cancel, Confirm, Deliver, Pay, RefundPart, RefundRest, Reject, Ship};
         match (self, transition) {
@@ -182,7 +182,7 @@ impl Transition {
 /// A command to an order: a transition with its parameters.
 #[derive(Debug, Clone)]
 pub(crate) enum OrderCommand {
-    /// Every line is reserved, until `reserved_until` if nothing is paid.
+    /// Every line is reserved, until then if nothing is paid.
     Confirm { reserved_until: Option<Time> },
     /// No line is reserved, for lack of these.
     Reject { shortages: Vec<Shortage> },
@@ -300,7 +300,11 @@ impl Order {
         command: OrderCommand,
         cause: &Cause,
     ) -> Result<AppliedTransition, TransitionError> {
-        let (status, left) = (self.status, self.not_refunded());
+        let status = self.status;
+        let left = Money {
+            amount: self.total.amount - self.refunded_total.amount,
+            ..self.total
+        };
         let transition = transition(&command, left);
         let forbidden = TransitionError::Forbidden { status, transition };
         let to = status.after(transition).ok_or(forbidden)?;
@@ -326,9 +330,7 @@ impl Order {
             OrderCommand::Deliver => Fact::OrderDelivered { order_id, user_id },
             OrderCommand::Cancel => {
                 let refunded = (status == OrderStatus::Paid).then_some(left);
-                if refunded.is_some() {
-                    self.refunded_total = self.total;
-                }
+                self.refunded_total.amount += refunded.map_or(0, |refund| refund.amount);
                 change.refunded = refunded;
                 Fact::OrderCancelled { order_id, user_id, refunded }
             }
@@ -345,11 +347,6 @@ impl Order {
         };
         (self.status, self.updated_at) = (to, cause.at);
         Ok(AppliedTransition { change, fact })
-    }
-
-    fn not_refunded(&self) -> Money {
-        let amount = self.total.amount - self.refunded_total.amount;
-        Money { amount, ..self.total }
     }
 
     /// The order as it was at its stock outcome, before any later transition; `None`
@@ -369,12 +366,10 @@ impl Order {
         let placed = Cause::new(self.created_at, Actor::User(self.user_id));
         let mut changes = vec![StatusChange::new(None, OrderStatus::Pending, &placed)];
         if let Some(at) = self.stock_outcome_at {
-            let (from, to) = (OrderStatus::Pending, self.stock_outcome_status());
+            let to = self.stock_outcome_status();
             let mut cause = Cause::new(at, Actor::Products);
-            if to == OrderStatus::Rejected {
-                cause = cause.because(OUT_OF_STOCK);
-            }
-            changes.push(StatusChange::new(Some(from), to, &cause));
+            cause.reason = (to == OrderStatus::Rejected).then(|| OUT_OF_STOCK.into());
+            changes.push(StatusChange::new(Some(OrderStatus::Pending), to, &cause));
         }
         changes
     }

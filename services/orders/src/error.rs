@@ -1,4 +1,8 @@
 //! The errors of orders, and the problem document of each.
+//!
+//! Transactions and reads return [`Error`]; handlers return [`Problem`], into which `?`
+//! converts it. A 409 or 422 is decided, so it is stored under the request's
+//! `Idempotency-Key` and repeated; any other is not.
 
 use chassis::{FieldError, Problem};
 
@@ -6,6 +10,7 @@ use crate::domain::TransitionError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The store is busy, full or broken: 503, 507 or 500.
     #[error(transparent)]
     Store(#[from] store::Error),
     /// Absent, or another user's.

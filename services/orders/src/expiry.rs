@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use mesh::Log;
-use model::{Time, now};
+use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
-use crate::domain::{Actor, Cause, OrderCommand, OrderId, OrderStatus, UserId};
+use crate::domain::{Actor, Cause, OrderCommand, OrderStatus};
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
 use crate::{Error, lists, transitions};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::{Event, Log, Refusal};
-use model::Fact;
+use model::{Fact, OrderId};
 use store::Tx;
 
-use crate::domain::{Actor, Cause, OrderCommand, OrderId};
+use crate::domain::{Actor, Cause, OrderCommand};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
 use crate::{Error, expiry, transitions};

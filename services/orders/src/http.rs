@@ -1,6 +1,5 @@
 //! The routes of orders and their handlers: extract, use case, respond.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::routes;
@@ -13,40 +12,24 @@ use chassis::json::{self, PathId};
 use chassis::limits::{CATCH_UP_TIMEOUT, HEADER_ID_BYTES_MAX};
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Endpoints, FieldError, Json, Problem, Routes, Staff, etag};
-use mesh::{Following, Log};
-use model::{Id, kinds, now};
+use model::{Id, OrderId, kinds, now};
 use serde::Deserialize;
 use standardwebhooks::HEADER_WEBHOOK_ID;
-use store::{Read, Store, Tx};
+use store::{Read, Tx};
 
-use crate::domain::{Actor, Cause, OrderCommand, OrderId, OrderStatus};
+use crate::domain::{Actor, Cause, OrderCommand, OrderStatus};
 use crate::placing::PlaceOrder;
-use crate::signature::WebhookVerifier;
 use crate::tables::{self, StoredOrder};
-use crate::waiters::Waiters;
 use crate::wire::{
     CancelBody, CommandBody, CommandRequest, DeliverBody, HistoryResponse, OrderResponse, PayBody,
     PlaceOrderBody, RefundBody, ShipBody, WebhookBody, WebhookResponse,
 };
-use crate::{Error, lists, payments, transitions};
+use crate::{Error, OrdersState, lists, payments, transitions};
 
 /// How long a cancellation waits for its stock to be released.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// `Retry-After` for the payment provider while no secret is configured.
 const SETUP_RETRY_SECONDS: &str = "600";
-
-/// The state of the handlers.
-#[derive(Clone)]
-pub(crate) struct OrdersState {
-    pub(crate) store: Store,
-    pub(crate) log: Log,
-    /// Requests that wait for the stock outcome of an order.
-    pub(crate) stock_outcomes: Waiters<Arc<StoredOrder>>,
-    /// Requests that wait for the release of an order's stock.
-    pub(crate) stock_releases: Waiters<()>,
-    pub(crate) products: Following,
-    pub(crate) webhook_verifier: Arc<WebhookVerifier>,
-}
 
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> Endpoints {

@@ -20,12 +20,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `domain` | the order, its status machine, limits |
+//! | `domain` | the order, its status machine, its limits; payments |
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
 //! | `transitions` | the transaction that applies a command to an order |
-//! | `payments`, `signature` | payment webhook: matching, signature verification |
+//! | `payments` | payment webhook: signature verification, the transaction |
 //! | `lists` | the order ids of a list, from the indexes |
 //! | `waiters` | requests that wait for an event about their order |
 //! | `expiry` | background work: unpaid orders, erasure of users |
@@ -39,45 +39,61 @@ mod http;
 mod lists;
 mod payments;
 mod placing;
-mod signature;
 mod tables;
 mod transitions;
 mod waiters;
 mod wire;
 
-use error::Error;
-
 use std::sync::Arc;
 
 use chassis::{Context, Service, cache_tags};
 use futures::future::BoxFuture;
+use mesh::{Event, Following, Log};
+use store::{Store, Tx};
+
+use crate::error::Error;
+use crate::payments::WebhookVerifier;
+use crate::tables::StoredOrder;
+use crate::waiters::Waiters;
+
+/// The state of the handlers.
+#[derive(Clone)]
+pub(crate) struct OrdersState {
+    store: Store,
+    log: Log,
+    /// Requests that wait for the stock outcome of an order.
+    stock_outcomes: Waiters<Arc<StoredOrder>>,
+    /// Requests that wait for the release of an order's stock.
+    stock_releases: Waiters<()>,
+    products: Following,
+    webhook_verifier: Arc<WebhookVerifier>,
+}
 
 /// Opens the service.
 pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
     Box::pin(async move {
         let secrets = ctx.config.payments.all_secrets()?;
-        let stock_outcomes = waiters::Waiters::default();
-        let stock_releases = waiters::Waiters::default();
+        let stock_outcomes = Waiters::default();
+        let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
             log: ctx.log.clone(),
             stock_outcomes: stock_outcomes.clone(),
             stock_releases: stock_releases.clone(),
             unpaid_expire: ctx.config.orders.unpaid_expire(),
         };
-        let on_event =
-            move |tx: &mut store::Tx<'_>, event: &mesh::Event| follower.on_event(tx, event);
+        let on_event = move |tx: &mut Tx<'_>, event: &Event| follower.on_event(tx, event);
         let products = ctx.follow("products", on_event).await?;
         ctx.follow("users", follow::on_users_event).await?;
         let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
-        let endpoints = http::endpoints(http::OrdersState {
+        let endpoints = http::endpoints(OrdersState {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
             stock_outcomes,
             stock_releases,
             products: products.clone(),
-            webhook_verifier: Arc::new(signature::WebhookVerifier::new(secrets)),
+            webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
         });
         // A response names the events of products it rests on: after an order for the
         // last unit, the gateway's cached product is stale.

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use chassis::limits::PAGE_ITEMS;
+use model::{OrderId, UserId};
 use store::{Key, Read, Span};
 
 use crate::Error;
-use crate::domain::{OrderId, OrderStatus, UserId};
+use crate::domain::OrderStatus;
 use crate::tables::{BY_STATUS, BY_STATUS_AND_USER, ORDERS};
 
 type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;

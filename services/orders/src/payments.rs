@@ -1,15 +1,20 @@
-//! Messages of the payment provider: matching them to orders, and their effect.
+//! The payment webhook: signature verification, and the transaction of a message.
 //!
-//! **Invariants:** a message takes effect once, however often and in whatever order it
-//! is delivered. A payment pays an order only if it has the order's amount and currency
-//! and the order is unpaid; every other payment is recorded, published as
-//! `payment.unmatched` for staff, and changes no order.
+//! **Invariants:** a signature (Standard Webhooks 1.0) is accepted within five minutes of
+//! its timestamp, under any of the secrets, and is compared in constant time. A message
+//! takes effect once, however often and in whatever order it is delivered. A payment that
+//! pays no order is recorded and published as `payment.unmatched` for staff.
 
+use axum::http::HeaderMap;
 use mesh::{Draft, Log};
-use model::{Fact, Mismatch, Money, Time};
+use model::{Fact, Time};
+use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use store::Tx;
 
-use crate::domain::{Actor, Cause, Order, OrderCommand, OrderId, OrderStatus, StatusChange};
+use crate::domain::{
+    Actor, Cause, OrderCommand, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
+    StatusChange,
+};
 use crate::tables::{self, StoredOrder};
 use crate::{Error, transitions};
 
@@ -17,57 +22,33 @@ use crate::{Error, transitions};
 /// are only recorded in the payments' own table.
 const HISTORY_ROWS_MAX: u16 = 100;
 
-/// A message of the payment provider.
-#[derive(Debug, Clone)]
-pub(crate) struct PaymentMessage {
-    pub(crate) result: PaymentResult,
-    /// The order it names; `None` for a text that is no order's id.
-    pub(crate) order_id: Option<OrderId>,
-    pub(crate) amount: Money,
-    /// The provider's id of the payment.
-    pub(crate) reference: String,
-}
+/// Verifies signatures under the secrets that are valid now.
+pub(crate) struct WebhookVerifier(Vec<Webhook>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PaymentResult {
-    Succeeded,
-    Failed,
-}
-
-/// The effect of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PaymentOutcome {
-    /// The order is paid.
-    Paid,
-    /// The order is pending; it is paid as soon as it is confirmed.
-    Awaiting,
-    /// The same payment has paid for the order before.
-    Repeated,
-    /// The payment failed.
-    Failed,
-    /// The payment pays no order.
-    Unmatched(Mismatch),
-}
-
-/// Matches a payment that succeeded to the order it names.
-fn match_payment(order: Option<&Order>, message: &PaymentMessage) -> PaymentOutcome {
-    let Some(order) = order else {
-        return PaymentOutcome::Unmatched(Mismatch::UnknownOrder);
-    };
-    if order.payment.as_ref() == Some(&message.reference) {
-        return PaymentOutcome::Repeated;
+impl WebhookVerifier {
+    pub(crate) fn new(secrets: Vec<Vec<u8>>) -> Self {
+        let webhooks = secrets.into_iter().map(Webhook::from_bytes);
+        Self(webhooks.filter_map(Result::ok).collect())
     }
-    let mismatch = match order.status {
-        OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Refunded => {
-            Mismatch::OrderOver
-        }
-        OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered => Mismatch::AlreadyPaid,
-        _ if message.amount != order.total => Mismatch::WrongAmount,
-        OrderStatus::Pending if order.payment.is_some() => Mismatch::AlreadyPaid,
-        OrderStatus::Pending => return PaymentOutcome::Awaiting,
-        OrderStatus::Confirmed => return PaymentOutcome::Paid,
-    };
-    PaymentOutcome::Unmatched(mismatch)
+
+    /// Whether no payment provider is configured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of the signatures in `headers` was made with one of the secrets.
+    pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        // The crate subtracts the timestamp from the time before it looks at the
+        // signature: digits alone cannot overflow that.
+        let timestamp = headers.get(HEADER_WEBHOOK_TIMESTAMP);
+        let is_number =
+            timestamp.is_some_and(|text| text.as_bytes().iter().all(u8::is_ascii_digit));
+        is_number
+            && self
+                .0
+                .iter()
+                .any(|webhook| webhook.verify(body, headers).is_ok())
+    }
 }
 
 /// Records a message and applies it; the outcome of the first delivery for every later one.
@@ -92,7 +73,7 @@ pub(crate) fn receive(
             PaymentOutcome::Failed
         }
         PaymentResult::Succeeded => {
-            let outcome = match_payment(order.as_ref().map(|stored| &stored.order), &message);
+            let outcome = message.outcome_for(order.as_ref().map(|stored| &stored.order));
             apply(tx, log, order, &message, outcome, &cause)?;
             outcome
         }
@@ -144,4 +125,67 @@ fn record_failure(tx: &mut Tx<'_>, order: Option<StoredOrder>, cause: Cause) -> 
     let change = StatusChange::new(Some(status), status, &cause.because(reason));
     tables::append_history(tx, &mut stored, &change)?;
     Ok(tables::save(tx, &stored)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE};
+
+    const OLD: [u8; 24] = [7; 24];
+    const NEW: [u8; 24] = [9; 24];
+    const BODY: &[u8] = br#"{"type":"payment.succeeded"}"#;
+
+    fn sign(secret: [u8; 24], id: &str, seconds: i64) -> String {
+        let webhook = Webhook::from_bytes(secret.to_vec()).unwrap();
+        webhook.sign(id, seconds, BODY).unwrap()
+    }
+
+    fn headers(timestamp: &str, signatures: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_WEBHOOK_ID, "msg_1".parse().unwrap());
+        headers.insert(HEADER_WEBHOOK_TIMESTAMP, timestamp.parse().unwrap());
+        headers.insert(HEADER_WEBHOOK_SIGNATURE, signatures.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn only_signatures_of_the_secrets_are_accepted() {
+        let verifier = WebhookVerifier::new(vec![OLD.to_vec(), NEW.to_vec()]);
+        let verify = |timestamp: &str, signatures: &str, body: &[u8]| {
+            verifier.verify(&headers(timestamp, signatures), body)
+        };
+        let now = model::now().0 / 1000;
+        let at = |seconds: i64| (now + seconds).to_string();
+        let good = sign(NEW, "msg_1", now);
+        assert!(verify(&at(0), &good, BODY));
+        assert!(verify(&at(0), &sign(OLD, "msg_1", now), BODY));
+        let foreign = sign([8; 24], "msg_1", now);
+        let several = format!("v2,x v1,!! {foreign} {good}");
+        assert!(verify(&at(0), &several, BODY));
+        // A second may pass between the two clocks.
+        assert!(verify(&at(-298), &sign(NEW, "msg_1", now - 298), BODY));
+        assert!(verify(&at(298), &sign(NEW, "msg_1", now + 298), BODY));
+
+        let refused = [
+            (at(0), foreign.as_str(), BODY),
+            (at(0), &sign(NEW, "msg_2", now), BODY),
+            (at(0), &good, br#"{"type":"payment.failed"}"#),
+            (at(1), &good, BODY),
+            (at(-302), &sign(NEW, "msg_1", now - 302), BODY),
+            (at(302), &sign(NEW, "msg_1", now + 302), BODY),
+            ("soon".into(), &good, BODY),
+            (i64::MAX.to_string(), &sign(NEW, "msg_1", i64::MAX), BODY),
+            (i64::MIN.to_string(), &sign(NEW, "msg_1", i64::MIN), BODY),
+            (at(0), &good.replace("v1,", "v1a,"), BODY),
+            (at(0), "v1,", BODY),
+            (at(0), "", BODY),
+        ];
+        for (timestamp, signatures, body) in refused {
+            let accepted = verify(&timestamp, signatures, body);
+            assert!(!accepted, "{timestamp} {signatures}");
+        }
+        let none = WebhookVerifier::new(vec![]);
+        assert!(!none.verify(&headers(&at(0), &good), BODY));
+    }
 }

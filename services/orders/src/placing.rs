@@ -17,16 +17,15 @@ use chassis::idempotency::{Key, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{FieldError, Problem};
 use mesh::Log;
-use model::{Fact, Id, ItemOrdered, Listing, Money, PublicationStatus, Time, kinds};
+use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time, UserId};
 use serde_json::json;
 use store::Tx;
 
-use crate::Error;
-use crate::domain::{Actor, Address, Cause, Line, Order, OrderId, OrderStatus, UserId};
-use crate::http::OrdersState;
+use crate::domain::{Actor, Cause, Order, OrderLine, OrderStatus};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiter;
-use crate::wire::OrderResponse;
+use crate::wire::{OrderContent, OrderResponse, RequestedItem, unknown_product};
+use crate::{Error, OrdersState};
 
 /// How long a request waits for the stock outcome before it responds with 202.
 const STOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,23 +38,6 @@ pub(crate) struct PlaceOrder {
     pub(crate) request_id: String,
     pub(crate) key: Option<Key>,
     pub(crate) at: Time,
-}
-
-/// The content of a request, checked as far as that is possible without the products.
-#[derive(Debug, Clone)]
-pub(crate) struct OrderContent {
-    /// Each product once.
-    pub(crate) items: Vec<RequestedItem>,
-    pub(crate) shipping_address: Option<Address>,
-    pub(crate) note: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestedItem {
-    /// Its position in the request, for the pointers of faults.
-    pub(crate) position: usize,
-    pub(crate) product_id: Id<kinds::Product>,
-    pub(crate) quantity: u32,
 }
 
 /// The result of the placing transaction.
@@ -287,10 +269,10 @@ fn out_of_stock(order: &Order) -> Problem {
 fn price(
     items: &[RequestedItem],
     listings: impl IntoIterator<Item = Option<Listing>>,
-) -> Result<(Vec<Line>, Money), Vec<FieldError>> {
+) -> Result<(Vec<OrderLine>, Money), Vec<FieldError>> {
     const TOO_LARGE: &str = "the total is too large";
     let mut faults = Vec::new();
-    let mut lines: Vec<Line> = Vec::with_capacity(items.len());
+    let mut lines: Vec<OrderLine> = Vec::with_capacity(items.len());
     for (item, listing) in items.iter().zip(listings) {
         let RequestedItem { position, product_id, quantity } = *item;
         let Some(listing) = listing.filter(is_for_sale) else {
@@ -300,7 +282,7 @@ fn price(
         let Listing { sku, title, price: unit_price, .. } = listing;
         match unit_price.checked_mul(quantity) {
             Some(line_total) => {
-                lines.push(Line { product_id, sku, title, quantity, unit_price, line_total });
+                lines.push(OrderLine { product_id, sku, title, quantity, unit_price, line_total });
             }
             None => {
                 let pointer = format!("/items/{position}/quantity");
@@ -309,7 +291,7 @@ fn price(
         }
     }
     let currency = lines.first().map(|line| line.unit_price.currency);
-    let is_foreign = |line: &Line| Some(line.unit_price.currency) != currency;
+    let is_foreign = |line: &OrderLine| Some(line.unit_price.currency) != currency;
     if lines.iter().any(is_foreign) {
         let detail = "all items of an order must have one currency";
         faults.push(FieldError::new("/items", detail));
@@ -329,15 +311,10 @@ fn is_for_sale(listing: &Listing) -> bool {
     listing.status == PublicationStatus::Published
 }
 
-/// The fault of an item whose product cannot be ordered.
-pub(crate) fn unknown_product(position: usize) -> FieldError {
-    let pointer = format!("/items/{position}/product_id");
-    FieldError::new(pointer, "no product of this id is for sale")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Id;
 
     fn listing(amount: i64, currency: &str) -> Listing {
         Listing {

@@ -23,7 +23,7 @@
 mod rows;
 
 use mesh::{Draft, Log};
-use model::{Fact, Id, Listing, Time, kinds};
+use model::{Fact, Listing, OrderId, ProductId, Time, UserId};
 use store::{Read, Table, Tx};
 
 pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
@@ -32,8 +32,8 @@ use self::rows::{
     StatusChangeRow, fitting,
 };
 use crate::Error;
-use crate::domain::{Actor, Cause, Line, Order, OrderId, OrderStatus, StatusChange, UserId};
-use crate::payments::{PaymentMessage, PaymentOutcome};
+use crate::domain::{Actor, Cause, Order, OrderLine, OrderStatus, StatusChange};
+use crate::domain::{PaymentMessage, PaymentOutcome};
 
 pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
 const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
@@ -42,15 +42,12 @@ pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
     Table::new("orders_by_status_and_user");
 pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
 pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
-const LISTINGS: Table<Id<kinds::Product>, ListingRow> = Table::new("listings");
+const LISTINGS: Table<ProductId, ListingRow> = Table::new("listings");
 const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
 pub(crate) const ERASURES: Table<UserId, ErasureRow> = Table::new("erasures");
 
 /// The listing of a product; `None` for one that is deleted or not known yet.
-pub(crate) fn listing(
-    from: &impl Read,
-    id: Id<kinds::Product>,
-) -> Result<Option<Listing>, store::Error> {
+pub(crate) fn listing(from: &impl Read, id: ProductId) -> Result<Option<Listing>, store::Error> {
     Ok(from.get(LISTINGS, &id)?.map(|row| row.listing))
 }
 
@@ -59,7 +56,7 @@ pub(crate) fn put_listing(tx: &mut Tx<'_>, listing: &Listing) -> Result<(), stor
     tx.put(LISTINGS, &listing.product_id, &row)
 }
 
-pub(crate) fn delete_listing(tx: &mut Tx<'_>, id: Id<kinds::Product>) -> Result<(), store::Error> {
+pub(crate) fn delete_listing(tx: &mut Tx<'_>, id: ProductId) -> Result<(), store::Error> {
     tx.delete(LISTINGS, &id)
 }
 
@@ -68,7 +65,7 @@ pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> 
     let mut stored = StoredOrder::from(from.get(ORDERS, &id)?.ok_or(Error::NotFound)?);
     if stored.line_parts > 0 {
         for row in from.scan(LINES.prefix(&id))? {
-            let lines = row?.1.lines.into_iter().map(Line::from);
+            let lines = row?.1.lines.into_iter().map(OrderLine::from);
             stored.order.lines.extend(lines);
         }
     }

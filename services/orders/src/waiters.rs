@@ -7,10 +7,9 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::OrderId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-
-use crate::domain::OrderId;
 
 /// The orders that requests in flight wait for.
 pub(crate) struct Waiters<T>(Arc<Mutex<HashMap<OrderId, Slot<T>>>>);

@@ -8,12 +8,11 @@
 mod payments;
 
 use chassis::FieldError;
-use model::{Currency, Id, Money, Time, kinds};
+use model::{Currency, Money, OrderId, ProductId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::payments::{WebhookBody, WebhookResponse};
-use crate::domain::{self, Address, Order, OrderCommand, OrderId, StatusChange, UserId};
-use crate::placing::{OrderContent, RequestedItem, unknown_product};
+use crate::domain::{self, Address, Order, OrderCommand, StatusChange};
 
 /// `POST /v1/orders`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -29,6 +28,23 @@ pub(crate) struct PlaceOrderBody {
 pub(crate) struct ItemBody {
     pub(crate) product_id: Option<String>,
     pub(crate) quantity: Option<i64>,
+}
+
+/// The content of a request, checked as far as that is possible without the products.
+#[derive(Debug, Clone)]
+pub(crate) struct OrderContent {
+    /// Each product once.
+    pub(crate) items: Vec<RequestedItem>,
+    pub(crate) shipping_address: Option<Address>,
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestedItem {
+    /// Its position in the request, for the pointers of faults.
+    pub(crate) position: usize,
+    pub(crate) product_id: ProductId,
+    pub(crate) quantity: u32,
 }
 
 impl PlaceOrderBody {
@@ -98,6 +114,12 @@ fn read_items(bodies: Vec<ItemBody>, faults: &mut Vec<FieldError>) -> Vec<Reques
         }
     }
     items
+}
+
+/// The fault of an item whose product cannot be ordered.
+pub(crate) fn unknown_product(position: usize) -> FieldError {
+    let pointer = format!("/items/{position}/product_id");
+    FieldError::new(pointer, "no product of this id is for sale")
 }
 
 fn bounded(pointer: &str, text: Option<&str>, chars_max: usize, faults: &mut Vec<FieldError>) {
@@ -247,7 +269,7 @@ pub(crate) struct OrderResponse<'a> {
 
 #[derive(Debug, Serialize)]
 struct LineResponse<'a> {
-    product_id: Id<kinds::Product>,
+    product_id: ProductId,
     sku: &'a str,
     title: &'a str,
     quantity: u32,
@@ -336,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported() {
-        let good = Id::<kinds::Product>::new().to_string();
+        let good = ProductId::new().to_string();
         let items = vec![
             item(&good, 0),
             item("prod_x", 1),
@@ -362,7 +384,7 @@ mod tests {
 
     #[test]
     fn quantities_of_a_product_are_added_up() {
-        let lamp = Id::<kinds::Product>::new().to_string();
+        let lamp = ProductId::new().to_string();
         let content = read(vec![item(&lamp, 400), item(&lamp, 600)], None).unwrap();
         assert_eq!((content.items.len(), content.items[0].quantity), (1, 1000));
         assert!(read(vec![item(&lamp, 400), item(&lamp, 601)], None).is_err());

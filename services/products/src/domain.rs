@@ -15,7 +15,7 @@ pub(crate) use self::rating::Rating;
 pub(crate) use self::stock::*;
 
 /// A product's id.
-pub(crate) type ProductId = Id<kinds::Product>;
+pub(crate) use model::ProductId;
 
 /// What staff write of a product. Its fields and their order are what export
 /// gives out and import takes.

@@ -42,7 +42,7 @@ fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
 /// A pending order of one lamp.
 pub(crate) fn order(total: i64) -> Order {
     let total = Money { amount: total, currency: "EUR".parse().unwrap() };
-    let line = Line {
+    let line = OrderLine {
         product_id: "prod_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
         sku: "LAMP".into(),
         title: "Desk lamp".into(),

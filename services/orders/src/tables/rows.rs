@@ -6,12 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use model::{Id, Listing, Mismatch, Money, Shortage, Time, kinds};
+use model::{Listing, Mismatch, Money, OrderId, ProductId, Shortage, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
-use crate::domain::{Address, Line, Order, OrderId, OrderStatus, StatusChange, UserId};
-use crate::payments::{PaymentMessage, PaymentOutcome, PaymentResult};
+use crate::domain::{Address, Order, OrderLine, OrderStatus, StatusChange};
+use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult};
 
 /// Bytes of the lines within an order's row: about eight usual ones. With the largest
 /// address, note and shortages the row stays below the largest stored value.
@@ -92,7 +92,7 @@ fn is_zero(value: &u16) -> bool {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LineRow {
-    product_id: Id<kinds::Product>,
+    product_id: ProductId,
     sku: String,
     title: String,
     quantity: u32,
@@ -208,7 +208,7 @@ impl From<OrderRow> for StoredOrder {
             id: row.id,
             user_id: row.user_id,
             status: row.status.0,
-            lines: row.lines.into_iter().map(Line::from).collect(),
+            lines: row.lines.into_iter().map(OrderLine::from).collect(),
             total: row.total,
             refunded_total: row.refunded_total,
             shipping_address: row.shipping_address,
@@ -226,14 +226,14 @@ impl From<OrderRow> for StoredOrder {
     }
 }
 
-impl From<&Line> for LineRow {
-    fn from(line: &Line) -> Self {
-        let Line { product_id, sku, title, quantity, unit_price, line_total } = line.clone();
+impl From<&OrderLine> for LineRow {
+    fn from(line: &OrderLine) -> Self {
+        let OrderLine { product_id, sku, title, quantity, unit_price, line_total } = line.clone();
         Self { product_id, sku, title, quantity, unit_price, line_total }
     }
 }
 
-impl From<LineRow> for Line {
+impl From<LineRow> for OrderLine {
     fn from(row: LineRow) -> Self {
         let LineRow { product_id, sku, title, quantity, unit_price, line_total } = row;
         Self { product_id, sku, title, quantity, unit_price, line_total }
@@ -266,9 +266,9 @@ impl PaymentRow {
 }
 
 /// How many of these lines take at most so many bytes.
-pub(super) fn fitting(lines: &[Line], bytes_max: usize) -> usize {
+pub(super) fn fitting(lines: &[OrderLine], bytes_max: usize) -> usize {
     let mut bytes = 0;
-    let fits = |line: &&Line| {
+    let fits = |line: &&OrderLine| {
         bytes += LINE_FIXED_BYTES + line.sku.len() + line.title.len();
         bytes <= bytes_max
     };

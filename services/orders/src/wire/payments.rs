@@ -5,7 +5,7 @@ use model::{Mismatch, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::payments::{PaymentMessage, PaymentOutcome, PaymentResult};
+use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult};
 
 /// Bytes of a payment's reference, which is stored with its order.
 const REFERENCE_BYTES_MAX: usize = 255;
