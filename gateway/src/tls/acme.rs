@@ -9,8 +9,8 @@
 //! failure longer and longer passes before the next try, so that no authority's
 //! limits are ever used up.
 
+mod http;
 mod order;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use x509_parser::parse_x509_certificate;
 
-use self::wire::Wire;
+use self::http::AuthorityClient;
 use super::certificate::{Certificates, certified};
 
 /// The file's name in the gateway's room.
@@ -82,11 +82,11 @@ pub(super) fn keep(
     provider: &Arc<CryptoProvider>,
 ) -> Result<(), Error> {
     let settings = ctx.config.gateway.acme.clone();
-    let wire = Wire::new(&settings, provider)?;
+    let authority = AuthorityClient::new(&settings)?;
     let mut keeper = Keeper {
         settings,
         folder: ctx.folder.clone(),
-        wire,
+        authority,
         certificates: certificates.clone(),
         provider: provider.clone(),
         issued: None,
@@ -109,7 +109,7 @@ pub(super) fn keep(
 struct Keeper {
     settings: config::Acme,
     folder: Folder,
-    wire: Wire,
+    authority: AuthorityClient,
     certificates: Arc<Certificates>,
     provider: Arc<CryptoProvider>,
     issued: Option<Issued>,
@@ -161,7 +161,7 @@ impl Keeper {
     /// The account that was kept, or a new one, which is kept before it is used.
     async fn account(&self) -> Result<Account, String> {
         let failed = |error: instant_acme::Error| order::said(&error);
-        let builder = Account::builder_with_http(Box::new(self.wire.clone()));
+        let builder = Account::builder_with_http(Box::new(self.authority.clone()));
         if let Some(kept) = self.kept().map_err(|error| error.to_string())? {
             return builder.from_credentials(kept.account).await.map_err(failed);
         }

@@ -20,6 +20,7 @@
 //! | `local_service` | services of one process, called without a socket |
 //! | `check` | what the operator can have compared |
 //! | `operating` | how a service stands, its log, what it could not handle |
+//! | `outbound` | the HTTP client for hosts on the internet |
 //! | `telemetry` | logs and metrics |
 //!
 //! **Invariant:** this crate knows no product and no order.
@@ -38,6 +39,7 @@ pub mod in_process;
 pub mod json;
 pub mod limits;
 pub mod operating;
+pub mod outbound;
 pub mod page;
 pub mod problem;
 mod routes;

@@ -70,7 +70,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         };
         let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         mail::start(&ctx, contacts.clone(), texts.clone(), notifier.clone())?;
-        webhooks::start(&ctx, notifier.clone(), webhooks.clone());
+        webhooks::start(&ctx, notifier.clone(), webhooks.clone())?;
         expiry::start(&ctx, expiry.clone());
 
         let handler = follow::EventHandler {

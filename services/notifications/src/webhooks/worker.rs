@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use ::store::{Error as StoreError, Store, Table};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
+use chassis::outbound::Outbound;
 use chassis::{Context, config};
 use model::Time;
 use tokio::sync::Notify;
 
-use super::outbound::Outbound;
 use super::tables::{self, DUE};
 use super::{
     DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
-    signature,
+    outbound, signature,
 };
 use crate::delivery::{self, Delivery};
 use crate::domain::Topic;
@@ -27,17 +27,22 @@ use crate::notify::Notifier;
 struct WebhookWorker {
     store: Store,
     settings: config::Webhooks,
-    outbound: Outbound,
+    client: Outbound,
     notifier: Notifier,
 }
 
 /// Starts the webhook worker; `wake_up` announces new messages.
-pub(crate) fn start(ctx: &Context, notifier: Notifier, wake_up: Arc<Notify>) {
+pub(crate) fn start(
+    ctx: &Context,
+    notifier: Notifier,
+    wake_up: Arc<Notify>,
+) -> Result<(), chassis::Error> {
     let settings = ctx.config.webhooks.clone();
-    let outbound = Outbound::new(&settings);
+    let client = outbound::client(&settings)?;
     let store = ctx.store.clone();
-    let worker = WebhookWorker { store, settings, outbound, notifier };
+    let worker = WebhookWorker { store, settings, client, notifier };
     delivery::spawn(ctx, worker, wake_up);
+    Ok(())
 }
 
 impl Delivery for WebhookWorker {
@@ -102,7 +107,7 @@ impl WebhookWorker {
         headers.insert("webhook-id", text(id)?);
         headers.insert("webhook-timestamp", second.into());
         headers.insert("webhook-signature", text(signed)?);
-        self.outbound.post(&webhook.url, headers, payload).await
+        outbound::post(&self.client, &webhook.url, headers, payload).await
     }
 
     /// Records the attempt, reschedules the message, and notifies staff of a webhook that is
