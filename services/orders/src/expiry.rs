@@ -12,7 +12,7 @@ use store::{Read, Store, Tx};
 
 use crate::domain::{Actor, Cause, OrderCommand, OrderStatus};
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
-use crate::{Error, lists, transitions};
+use crate::{Error, commands, lists};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders of one batch.
@@ -72,7 +72,7 @@ fn cancel_expired(tx: &mut Tx<'_>, log: &Log, now: Time) -> Result<(), Error> {
         let stored = tables::find(tx, id)?;
         if stored.order.status == OrderStatus::Confirmed {
             let cause = Cause::new(now, Actor::Expiry).because("not paid in time");
-            transitions::apply(tx, log, stored, OrderCommand::Cancel, &cause)?;
+            commands::apply(tx, log, stored, OrderCommand::Cancel, &cause)?;
         } else {
             tx.delete(UNPAID, &(until, id))?;
         }

@@ -10,7 +10,7 @@ use store::Tx;
 use crate::domain::{Actor, Cause, OrderCommand};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, expiry, transitions};
+use crate::{Error, commands, expiry};
 
 /// Follows products: its listings, and the stock of each order.
 pub(crate) struct ProductsFollower {
@@ -58,7 +58,7 @@ impl ProductsFollower {
     ) -> Result<(), Refusal> {
         let cause = Cause::new(event.at, Actor::Products);
         let recorded = tables::find(tx, id)
-            .and_then(|stored| transitions::apply(tx, &self.log, stored, command, &cause));
+            .and_then(|stored| commands::apply(tx, &self.log, stored, command, &cause));
         match recorded {
             Ok(stored) => {
                 if self.stock_outcomes.contains(id) {

@@ -1,33 +1,29 @@
 //! The routes of orders and their handlers: extract, use case, respond.
 
-use std::time::Duration;
-
 use api::routes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use chassis::idempotency::{IdempotentRequest, Reply, StoredResponse};
+use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
-use chassis::limits::{CATCH_UP_TIMEOUT, HEADER_ID_BYTES_MAX};
+use chassis::limits::HEADER_ID_BYTES_MAX;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Endpoints, FieldError, Json, Problem, Routes, Staff, etag};
-use model::{Id, OrderId, kinds, now};
+use chassis::{Caller, Endpoints, Json, Problem, Routes, Staff, etag};
+use model::{Id, kinds, now};
 use serde::Deserialize;
 use standardwebhooks::HEADER_WEBHOOK_ID;
-use store::{Read, Tx};
+use store::Tx;
 
-use crate::domain::{Actor, Cause, OrderCommand, OrderStatus};
+use crate::domain::OrderStatus;
 use crate::placing::PlaceOrder;
-use crate::tables::{self, StoredOrder};
+use crate::tables;
 use crate::wire::{
-    CancelBody, CommandBody, CommandRequest, DeliverBody, HistoryResponse, OrderResponse, PayBody,
-    PlaceOrderBody, RefundBody, ShipBody, WebhookBody, WebhookResponse,
+    CancelBody, CommandBody, DeliverBody, HistoryResponse, OrderResponse, PayBody, PlaceOrderBody,
+    RefundBody, ShipBody, WebhookBody, WebhookResponse,
 };
-use crate::{Error, OrdersState, lists, payments, transitions};
+use crate::{Error, OrdersState, lists, payments};
 
-/// How long a cancellation waits for its stock to be released.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// `Retry-After` for the payment provider while no secret is configured.
 const SETUP_RETRY_SECONDS: &str = "600";
 
@@ -91,7 +87,7 @@ async fn order(
     PathId(id): PathId<kinds::Order>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let stored = state.find_current_for(&caller, id).await?;
+    let stored = state.current_order(&caller, id).await?;
     Ok(etag::respond(&headers, &OrderResponse::new(&stored.order)))
 }
 
@@ -100,7 +96,7 @@ async fn history(
     caller: Caller,
     PathId(id): PathId<kinds::Order>,
 ) -> Result<Json<HistoryResponse>, Problem> {
-    let stored = state.find_current_for(&caller, id).await?;
+    let stored = state.current_order(&caller, id).await?;
     let changes = tables::history(&state.store, &stored.order)?;
     Ok(Json(HistoryResponse::new(changes)))
 }
@@ -150,8 +146,7 @@ impl<T: CommandBody + Default> Extracted for Option<Json<T>> {
     }
 }
 
-/// Applies the command of a route to the caller's order. A cancellation responds after
-/// products has released the stock, so that the next order can have it.
+/// Applies the command of a route to the caller's order.
 async fn command<C, B>(
     State(state): State<OrdersState>,
     caller: C,
@@ -165,47 +160,7 @@ where
 {
     let (caller, body) = (caller.into(), body.into_body());
     let guard = request.begin(&caller, &body)?;
-    let CommandRequest { command, reason, currency, mut faults } = body.read();
-    if let Some(currency) = currency
-        && state
-            .find_current_for(&caller, id)
-            .await?
-            .order
-            .total
-            .currency
-            != currency
-    {
-        faults.push(FieldError::new(
-            "/amount/currency",
-            "not the order's currency",
-        ));
-    }
-    if !faults.is_empty() {
-        let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
-        return Ok(refused?.into());
-    }
-    // The stock outcome of a pending order comes before the command.
-    state.find_current_for(&caller, id).await?;
-    let release =
-        matches!(command, OrderCommand::Cancel).then(|| state.stock_releases.register(id));
-    let (at, by) = (now(), Actor::User(caller.user_id));
-    let cause = Cause { at, by, reason, trace: Some(guard.request_id.clone()) };
-    let log = state.log.clone();
-    let work = move |tx: &mut Tx<'_>| {
-        let stored = find_for(tx, &caller, id)?;
-        let stored = transitions::apply(tx, &log, stored, command, &cause)?;
-        Ok(StoredResponse::new(
-            StatusCode::OK,
-            &OrderResponse::new(&stored.order),
-        ))
-    };
-    let reply: Reply = guard.once(&state.store, work).await?;
-    if let Some(mut release) = release
-        && reply.answer.is_success()
-        && !reply.replayed
-    {
-        release.wait(RELEASE_TIMEOUT).await;
-    }
+    let reply = state.command(caller, id, &guard, body.read()).await?;
     Ok(reply.into())
 }
 
@@ -253,29 +208,4 @@ fn not_configured() -> Problem {
         "nothing was written; set payments.secrets or payments.secrets_files in konbini.toml, restart, and let the provider try again",
     )
     .header(RETRY_AFTER, SETUP_RETRY_SECONDS)
-}
-
-impl OrdersState {
-    /// The caller's order. The stock outcome of a pending one may be in products' log
-    /// and not in this store yet, and a process before this one may have responded from
-    /// it, so that log is caught up with first.
-    async fn find_current_for(&self, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
-        let stored = find_for(&self.store, caller, id)?;
-        let is_pending = stored.order.status == OrderStatus::Pending;
-        if !is_pending || self.products.state().is_caught_up() {
-            return Ok(stored);
-        }
-        self.products.catch_up(CATCH_UP_TIMEOUT).await;
-        find_for(&self.store, caller, id)
-    }
-}
-
-/// The order, if it is the caller's or the caller is staff.
-fn find_for(from: &impl Read, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
-    let stored = tables::find(from, id)?;
-    if stored.order.user_id == caller.user_id || caller.is_staff() {
-        Ok(stored)
-    } else {
-        Err(Error::NotFound)
-    }
 }

@@ -24,13 +24,14 @@
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
-//! | `transitions` | the transaction that applies a command to an order |
+//! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome |
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `lists` | the order ids of a list, from the indexes |
 //! | `waiters` | requests that wait for an event about their order |
 //! | `expiry` | background work: unpaid orders, erasure of users |
 //! | `http`, `follow`, `error` | as in every service |
 
+mod commands;
 mod domain;
 mod error;
 mod expiry;
@@ -40,7 +41,6 @@ mod lists;
 mod payments;
 mod placing;
 mod tables;
-mod transitions;
 mod waiters;
 mod wire;
 

@@ -16,7 +16,7 @@ use crate::domain::{
     StatusChange,
 };
 use crate::tables::{self, StoredOrder};
-use crate::{Error, transitions};
+use crate::{Error, commands};
 
 /// Entries of one order's history up to which failed payments are added to it. The rest
 /// are only recorded in the payments' own table.
@@ -93,7 +93,7 @@ fn apply(
     match (outcome, order) {
         (PaymentOutcome::Paid, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
-            transitions::apply(tx, log, stored, OrderCommand::Pay, cause)?;
+            commands::apply(tx, log, stored, OrderCommand::Pay, cause)?;
         }
         (PaymentOutcome::Awaiting, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());

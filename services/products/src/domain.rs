@@ -8,7 +8,7 @@ mod stock;
 
 use std::collections::BTreeMap;
 
-use model::{Id, Listing, Money, PublicationStatus, Time, kinds};
+use model::{Listing, Money, PublicationStatus, Time};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rating::Rating;

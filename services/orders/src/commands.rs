@@ -1,0 +1,143 @@
+//! Commands to an order: pay, ship, deliver, cancel, refund, and the stock outcome.
+//!
+//! **Invariant:** [`apply`] changes the order, its indexes, its history and its event in
+//! one transaction. The stock outcome of a pending order comes before a request's command.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use chassis::idempotency::{Guard, Reply, StoredResponse};
+use chassis::limits::CATCH_UP_TIMEOUT;
+use chassis::{Caller, FieldError, Problem};
+use mesh::Log;
+use model::{Fact, Mismatch, OrderId, now};
+use store::{Read, Tx};
+
+use crate::domain::{Actor, AppliedTransition, Cause, OrderCommand, OrderStatus};
+use crate::tables::{self, StoredOrder};
+use crate::wire::{CommandRequest, OrderResponse};
+use crate::{Error, OrdersState};
+
+/// How long a cancellation waits for its stock to be released.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl OrdersState {
+    /// Applies the command of a request to the caller's order. A cancellation responds
+    /// after products has released the stock, so that the next order can have it.
+    pub(crate) async fn command(
+        &self,
+        caller: Caller,
+        id: OrderId,
+        guard: &Guard,
+        request: CommandRequest,
+    ) -> Result<Reply, Problem> {
+        let CommandRequest { command, reason, currency, mut faults } = request;
+        if let Some(currency) = currency {
+            let stored = self.current_order(&caller, id).await?;
+            if stored.order.total.currency != currency {
+                let detail = "not the order's currency";
+                faults.push(FieldError::new("/amount/currency", detail));
+            }
+        }
+        if !faults.is_empty() {
+            return guard.refuse(&self.store, Error::Invalid(faults)).await;
+        }
+        self.current_order(&caller, id).await?;
+        let is_cancel = matches!(command, OrderCommand::Cancel);
+        let release = is_cancel.then(|| self.stock_releases.register(id));
+        let (at, by) = (now(), Actor::User(caller.user_id));
+        let cause = Cause { at, by, reason, trace: Some(guard.request_id.clone()) };
+        let log = self.log.clone();
+        let work = move |tx: &mut Tx<'_>| {
+            let stored = find_for(tx, &caller, id)?;
+            let stored = apply(tx, &log, stored, command, &cause)?;
+            let response = OrderResponse::new(&stored.order);
+            Ok(StoredResponse::new(StatusCode::OK, &response))
+        };
+        let reply = guard.once(&self.store, work).await?;
+        if let Some(mut release) = release
+            && reply.answer.is_success()
+            && !reply.replayed
+        {
+            release.wait(RELEASE_TIMEOUT).await;
+        }
+        Ok(reply)
+    }
+
+    /// The caller's order. The stock outcome of a pending one may be in products' log
+    /// and not in this store yet, and a process before this one may have responded from
+    /// it, so that log is caught up with first.
+    pub(crate) async fn current_order(
+        &self,
+        caller: &Caller,
+        id: OrderId,
+    ) -> Result<StoredOrder, Error> {
+        let stored = find_for(&self.store, caller, id)?;
+        let is_pending = stored.order.status == OrderStatus::Pending;
+        if !is_pending || self.products.state().is_caught_up() {
+            return Ok(stored);
+        }
+        self.products.catch_up(CATCH_UP_TIMEOUT).await;
+        find_for(&self.store, caller, id)
+    }
+}
+
+/// The order, if it is the caller's or the caller is staff.
+fn find_for(from: &impl Read, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
+    let stored = tables::find(from, id)?;
+    if stored.order.user_id == caller.user_id || caller.is_staff() {
+        Ok(stored)
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+/// Applies a command and writes everything that follows from it.
+pub(crate) fn apply(
+    tx: &mut Tx<'_>,
+    log: &Log,
+    mut stored: StoredOrder,
+    command: OrderCommand,
+    cause: &Cause,
+) -> Result<StoredOrder, Error> {
+    let before = stored.order.status;
+    // The history entry of a stock outcome is derived from the order.
+    let is_stock_outcome = matches!(
+        command,
+        OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
+    );
+    let AppliedTransition { change, fact } = stored.order.apply(command, cause)?;
+    if !is_stock_outcome {
+        tables::append_history(tx, &mut stored, &change)?;
+    }
+    tables::update(tx, &stored, before)?;
+    tables::append_event(tx, log, &stored.order, fact, cause)?;
+    if before == OrderStatus::Pending {
+        return apply_early_payment(tx, log, stored, cause);
+    }
+    Ok(stored)
+}
+
+/// Applies a payment that was received while the order was pending: it pays a confirmed
+/// order, and matches no other.
+fn apply_early_payment(
+    tx: &mut Tx<'_>,
+    log: &Log,
+    stored: StoredOrder,
+    cause: &Cause,
+) -> Result<StoredOrder, Error> {
+    let Some(reference) = &stored.order.payment else {
+        return Ok(stored);
+    };
+    let cause = Cause::new(cause.at, Actor::Payments).because(reference);
+    if stored.order.status == OrderStatus::Confirmed {
+        return apply(tx, log, stored, OrderCommand::Pay, &cause);
+    }
+    let fact = Fact::PaymentUnmatched {
+        order_id: Some(stored.order.id),
+        amount: stored.order.total,
+        reason: Mismatch::OrderOver,
+    };
+    tables::append_event(tx, log, &stored.order, fact, &cause)?;
+    Ok(stored)
+}
