@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use ::search::Fingerprint;
 use ::store::{Read, Store};
 use chassis::Context;
 use chassis::check::{self, Finding};
 use tokio::time::Instant;
 
 use crate::domain::{Level, ProductId};
-use crate::search::{Indexed, Search};
+use crate::index::{self, CatalogueIndex};
 use crate::shelves;
 use crate::stock::{RESERVATIONS, STOCK};
 use crate::store::{self, PRODUCTS};
@@ -20,14 +21,14 @@ const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
 const INDEX_LOOK: Duration = Duration::from_millis(200);
 
 /// Adds what this service can compare.
-pub(crate) fn add(ctx: &Context, search: &Search) {
-    let (store, search) = (ctx.store.clone(), search.clone());
+pub(crate) fn add(ctx: &Context, index: &CatalogueIndex) {
+    let (store, index) = (ctx.store.clone(), index.clone());
     ctx.checks.add(move || {
-        let (store, search) = (store.clone(), search.clone());
+        let (store, index) = (store.clone(), index.clone());
         async move {
             let beside = |from: &Store| rows(from);
             let mut findings = check::settled(store.clone(), beside, |tx| rows(tx)).await?;
-            findings.push(index(store, search).await?);
+            findings.push(search_index(store, index).await?);
             Ok(findings)
         }
     });
@@ -99,13 +100,13 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
     Ok(finding)
 }
 
-/// The index holds each published product as it is, and no other. It lags behind
-/// the store, so what disagrees is looked at again for a while.
-async fn index(store: Store, search: Search) -> Result<Finding, ::store::Error> {
+/// The index has each published product in its present version, and no other. It lags
+/// behind the store, so a disagreement is looked at again for a while.
+async fn search_index(store: Store, index: CatalogueIndex) -> Result<Finding, ::store::Error> {
     let deadline = Instant::now() + INDEX_TIMEOUT;
     loop {
-        let (reading, searching) = (store.clone(), search.clone());
-        let finding = check::blocking(move || compare(&reading, &searching)).await?;
+        let (store, index) = (store.clone(), index.clone());
+        let finding = check::blocking(move || compare(&store, &index)).await?;
         if finding.is_well() || Instant::now() > deadline {
             return Ok(finding);
         }
@@ -113,13 +114,13 @@ async fn index(store: Store, search: Search) -> Result<Finding, ::store::Error> 
     }
 }
 
-fn compare(store: &Store, search: &Search) -> Result<Finding, ::store::Error> {
+fn compare(store: &Store, index: &CatalogueIndex) -> Result<Finding, ::store::Error> {
     let mut finding = Finding::of("search index");
-    let mut indexed: HashMap<ProductId, Indexed> = HashMap::new();
-    match search.indexed() {
+    let mut indexed: HashMap<ProductId, Fingerprint> = HashMap::new();
+    match index.fingerprints() {
         Ok(all) => {
-            for (id, one) in all {
-                if indexed.insert(id, one).is_some() {
+            for (id, fingerprint) in all {
+                if indexed.insert(id, fingerprint).is_some() {
                     finding.fault(format!("{id} is indexed twice"));
                 }
             }
@@ -133,10 +134,11 @@ fn compare(store: &Store, search: &Search) -> Result<Finding, ::store::Error> {
         }
         finding.compare();
         let level = store::level(store, id)?.unwrap_or_default();
+        let expected = Fingerprint::expected(&index::document(&product, level));
         match indexed.remove(&id) {
             None => finding.fault(format!("{id} is not indexed")),
-            Some(one) if one != Indexed::expected(&product, level) => {
-                finding.fault(format!("{id} is indexed as it was before"));
+            Some(fingerprint) if fingerprint != expected => {
+                finding.fault(format!("{id} is indexed in an older version"));
             }
             Some(_) => {}
         }

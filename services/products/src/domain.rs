@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use model::{Listing, Money, PublicationStatus, Time};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ::search::{CATEGORY_SEPARATOR, category_and_above};
+
 pub(crate) use self::rating::Rating;
 pub(crate) use self::stock::*;
 
@@ -81,28 +83,9 @@ impl Product {
     }
 }
 
-/// The separator of a category path's steps, as it is written and stored.
-pub(crate) const CATEGORY_SEPARATOR: &str = " > ";
-
-/// A category path and every path above it, outermost first.
-pub(crate) fn category_and_above(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices(CATEGORY_SEPARATOR)
-        .map(|(at, _)| &path[..at])
-        .chain(std::iter::once(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_category_is_in_all_above_it() {
-        let paths: Vec<_> = category_and_above("Home > Lighting > Lamps").collect();
-        assert_eq!(
-            paths,
-            ["Home", "Home > Lighting", "Home > Lighting > Lamps"]
-        );
-    }
 
     /// The exact bytes on disk: a change here is a change of format.
     #[test]

@@ -16,7 +16,7 @@ pub(crate) enum Error {
     Store(#[from] store::Error),
     /// The search index failed.
     #[error("the search index: {0}")]
-    Index(#[from] tantivy::TantivyError),
+    Index(#[from] search::Error),
     /// There is no such product, or not for this caller.
     #[error("no such product")]
     NotFound,

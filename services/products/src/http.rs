@@ -24,7 +24,7 @@ use store::Store;
 
 use crate::cache::Cache;
 use crate::domain::ProductId;
-use crate::search::Search;
+use crate::index::CatalogueIndex;
 use crate::store::{Cause, Effects};
 
 /// What the handlers work with.
@@ -32,7 +32,7 @@ use crate::store::{Cause, Effects};
 pub(crate) struct Products {
     pub(crate) store: Store,
     pub(crate) effects: Effects,
-    pub(crate) search: Search,
+    pub(crate) index: CatalogueIndex,
     /// Of prices in a CSV that names none.
     pub(crate) import_currency: Currency,
 }

@@ -12,7 +12,7 @@
 //! | `import`, `export` | whole catalogues in and out, streamed |
 //! | `check` | what the operator can have compared |
 //! | `follow` | what is held for orders |
-//! | `search` | the full-text index, a follower of this service's own log |
+//! | `index` | the full-text index, which follows this service's own log |
 //! | `http` | routes, wire types, handlers |
 //! | `error` | why it says no |
 //!
@@ -40,7 +40,7 @@ mod export;
 mod follow;
 mod http;
 mod import;
-mod search;
+mod index;
 mod shelves;
 mod shown;
 mod stock;
@@ -53,7 +53,7 @@ use futures::future::BoxFuture;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::http::Products;
-use crate::search::Search;
+use crate::index::CatalogueIndex;
 use crate::store::Effects;
 
 /// Opens the service.
@@ -63,12 +63,12 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let cache = Cache::new(settings.cache_mib * 1024 * 1024);
         let kept = cache.clone();
         ctx.status.report("cache", move || kept.figure());
-        let search = Search::start(&ctx, cache.clone())?;
-        check::add(&ctx, &search);
+        let index = CatalogueIndex::start(&ctx)?;
+        check::add(&ctx, &index);
         let effects = Effects {
             log: ctx.log.clone(),
             cache,
-            freshness: search.freshness().clone(),
+            lag: index.lag().clone(),
             low_stock: settings.low_stock,
         };
         let (orders, given_up) = (
@@ -79,7 +79,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
         let products = Products {
             store: ctx.store.clone(),
             effects,
-            search,
+            index,
             import_currency: settings.import_currency,
         };
         let service = ctx.serve(http::endpoints(products.clone()));

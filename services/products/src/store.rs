@@ -18,7 +18,7 @@ use model::{Fact, Id, Time};
 
 use crate::cache::Cache;
 use crate::domain::{Content, Level, Opening, Product, ProductId, category_and_above};
-use crate::search::Freshness;
+use crate::index::IndexLag;
 use crate::submission::Submission;
 use crate::{Error, shelves, stock};
 
@@ -43,8 +43,8 @@ pub(crate) struct Effects {
     pub(crate) log: Log,
     /// Forgets what is no longer so.
     pub(crate) cache: Cache,
-    /// Knows that search has to follow.
-    pub(crate) freshness: Freshness,
+    /// Records that the index has to follow.
+    pub(crate) lag: IndexLag,
     /// Staff are told when fewer pieces than this can be sold; 0: never.
     pub(crate) low_stock: i64,
 }
@@ -62,8 +62,8 @@ impl Effects {
         let shown_anew = fact.product_shown_anew().is_some();
         let place = self.log.append(tx, Draft { key, fact, at, by, trace })?;
         if shown_anew {
-            let freshness = self.freshness.clone();
-            tx.on_visible(move || freshness.wrote(place));
+            let lag = self.lag.clone();
+            tx.on_visible(move || lag.written(place));
         }
         Ok(())
     }

@@ -1,8 +1,13 @@
-//! Searching and completing.
+//! `GET /v1/products/search` and `/suggest`: full-text search and query completion.
+//!
+//! **Invariant:** a product found has the same bytes as in its own response.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use ::search::{Facet, FacetValue, Highlighter, Hits, SearchOrder, SearchRequest};
+use ::store::Store;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
@@ -12,104 +17,144 @@ use chassis::{Json, Problem};
 use serde::{Deserialize, Serialize};
 
 use super::{About, Products, cached, query};
-use crate::search::{Facet, FacetValue, Found, Hit, Sort, Wanted};
+use crate::Error;
+use crate::cache::Cache;
+use crate::shown::shown;
 
-/// A query's text, in characters.
+/// The length of a query, in characters.
 const TEXT_CHARS_MAX: usize = 500;
-/// How deep a search may be paged: each page costs as much as all before it.
+/// The deepest position of a page: each page costs as much as all before it.
 const REACH_MAX: usize = 10_000;
-/// Facets, and values filtered by, of one search.
+/// Facets and parameters of one search.
 const FACETS_MAX: usize = 20;
 const VALUES_MAX: usize = 50;
-/// What a search adds to a product, more or less: sizes a buffer, bounds nothing.
+/// The usual size of what a search adds to a product; sizes a buffer.
 const ADDED_BYTES_USUAL: usize = 512;
 
-/// What is said of all that was found.
+/// The members of a search's response beside its items.
 #[derive(Serialize)]
-struct Results<'a> {
+struct SearchSummary<'a> {
     total: usize,
     facets: &'a BTreeMap<String, Vec<FacetValue>>,
     took_us: u128,
     corrected: Option<&'a str>,
 }
 
-/// What is added to a product where a search shows it.
+/// The members that a search adds to a product.
 #[derive(Serialize)]
-struct Item<'a> {
+struct SearchItem {
     score: f32,
-    highlights: &'a BTreeMap<&'static str, String>,
+    highlights: BTreeMap<&'static str, String>,
+}
+
+/// The texts of a product's response that are highlighted.
+#[derive(Deserialize)]
+struct HighlightedTexts<'a> {
+    #[serde(borrow)]
+    title: Cow<'a, str>,
+    #[serde(borrow)]
+    description: Cow<'a, str>,
+    #[serde(borrow)]
+    brand: Cow<'a, str>,
 }
 
 pub(super) async fn search(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
-    let wanted = wanted(query(&uri)?)?;
+    let request = request(query(&uri)?)?;
     let (about, started) = (about(&app), Instant::now());
-    let found = app.search.find(wanted).await?;
-    let took_us = started.elapsed().as_micros();
-    let body = answer(&found, took_us).map_err(Problem::internal)?;
+    let index = app.index.clone();
+    let respond = move |hits| respond(&app.store, &app.effects.cache, &hits, started);
+    let body = index.search(request, respond).await?;
     let json = [(CONTENT_TYPE, "application/json")];
     Ok(cached((json, body).into_response(), about))
 }
 
-/// What an answer of the index tells of, if it is asked from now on.
+/// What a response made from the index may be cached by, if the search begins now.
 fn about(app: &Products) -> About {
-    if app.search.freshness().is_level() {
+    if app.index.lag().is_zero() {
         About::Catalogue
     } else {
         About::Lagging
     }
 }
 
-/// The answer to a search. Products are put into it ready made, as they are shown
-/// elsewhere.
-fn answer(found: &Found, took_us: u128) -> serde_json::Result<Vec<u8>> {
-    let Found { total, facets, corrected, hits } = found;
-    let bytes: usize = hits.iter().map(|hit| hit.shown.len()).sum();
-    let mut body = Vec::with_capacity(bytes + hits.len() * ADDED_BYTES_USUAL);
+/// The body of a search's response. Products are copied into it in the bytes that are
+/// sent elsewhere; one that is gone since it was indexed is left out.
+fn respond(store: &Store, cache: &Cache, hits: &Hits, started: Instant) -> Result<Vec<u8>, Error> {
+    let Hits { total, page, facets, corrected, highlighter } = hits;
+    let mut items = Vec::with_capacity(page.len());
+    for &(id, score) in page {
+        match shown(store, cache, id) {
+            Ok((product, true)) => {
+                let highlights = highlights(product.body(), highlighter)?;
+                items.push((product, SearchItem { score, highlights }));
+            }
+            Ok((_, false)) | Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let bytes: usize = items.iter().map(|(product, _)| product.len()).sum();
+    let mut body = Vec::with_capacity(bytes + items.len() * ADDED_BYTES_USUAL);
     body.extend_from_slice(b"{\"items\":[");
-    for (place, Hit { shown, score, highlights }) in hits.iter().enumerate() {
+    for (place, (product, item)) in items.iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
-        join(&mut body, shown.body(), &Item { score: *score, highlights })?;
+        join(&mut body, product.body(), item)?;
     }
     body.push(b']');
-    let (facets, corrected) = (facets, corrected.as_deref());
+    let corrected = corrected.as_deref();
+    let took_us = started.elapsed().as_micros();
     join(
         &mut body,
         b"}",
-        &Results { total: *total, facets, took_us, corrected },
+        &SearchSummary { total: *total, facets, took_us, corrected },
     )?;
     Ok(body)
 }
 
-/// Appends an object with the members of another one at its end.
-fn join(out: &mut Vec<u8>, object: &[u8], added: &impl Serialize) -> serde_json::Result<()> {
+/// The texts with a match, by field name.
+fn highlights(
+    product: &[u8],
+    highlighter: &Highlighter,
+) -> Result<BTreeMap<&'static str, String>, Problem> {
+    let texts: HighlightedTexts<'_> = serde_json::from_slice(product).map_err(Problem::internal)?;
+    let texts = [
+        ("title", &texts.title),
+        ("description", &texts.description),
+        ("brand", &texts.brand),
+    ];
+    let marked = |(name, text): (_, &Cow<'_, str>)| Some((name, highlighter.mark(text)?));
+    Ok(texts.into_iter().filter_map(marked).collect())
+}
+
+/// Appends an object, extended by the members of another one.
+fn join(out: &mut Vec<u8>, object: &[u8], added: &impl Serialize) -> Result<(), Problem> {
     out.extend_from_slice(object.strip_suffix(b"}").unwrap_or(object));
     let begin = out.len();
-    serde_json::to_writer(&mut *out, added)?;
-    // Its opening brace.
+    serde_json::to_writer(&mut *out, added).map_err(Problem::internal)?;
+    // The opening brace of the appended object.
     out[begin] = b',';
     Ok(())
 }
 
 /// Reads a search's parameters; a filter may come more than once.
-fn wanted(pairs: Vec<(String, String)>) -> Result<Wanted, Problem> {
-    let mut wanted = Wanted { limit: PAGE_ITEMS.0, ..Wanted::default() };
+fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
+    let mut request = SearchRequest { limit: PAGE_ITEMS.0, ..SearchRequest::default() };
     let mut values = 0;
     for (name, value) in pairs {
-        let filters = &mut wanted.filters;
+        let filters = &mut request.filters;
         match name.as_str() {
-            "q" => wanted.text = text(value)?,
+            "q" => request.text = text(value)?,
             "category" if !value.is_empty() => filters.categories.push(value),
             "brand" if !value.is_empty() => filters.brands.push(value),
             "category" | "brand" => continue,
             "price_min" => filters.price_min = Some(number(&name, &value)?),
             "price_max" => filters.price_max = Some(number(&name, &value)?),
             "available" => filters.available = Some(flag(&value)?),
-            "sort" => wanted.sort = sort(&value)?,
-            "limit" => wanted.limit = number(&name, &value)?,
-            "offset" => wanted.offset = number(&name, &value)?,
-            "facets" => wanted.facets = facets(&value)?,
+            "sort" => request.order = sort(&value)?,
+            "limit" => request.limit = number(&name, &value)?,
+            "offset" => request.offset = number(&name, &value)?,
+            "facets" => request.facets = facets(&value)?,
             _ => match name.strip_prefix("attr.") {
                 Some(attribute) if !attribute.is_empty() => {
                     let attribute = attribute.to_owned();
@@ -127,16 +172,16 @@ fn wanted(pairs: Vec<(String, String)>) -> Result<Wanted, Problem> {
         let why = format!("a search has at most {VALUES_MAX} parameters");
         return Err(Problem::bad_request(why));
     }
-    if !(1..=PAGE_ITEMS.1).contains(&wanted.limit) {
+    if !(1..=PAGE_ITEMS.1).contains(&request.limit) {
         return Err(Problem::bad_request("limit must be 1..100"));
     }
-    if wanted.offset.saturating_add(wanted.limit) > REACH_MAX {
+    if request.offset.saturating_add(request.limit) > REACH_MAX {
         let why = format!(
             "offset and limit together must be at most {REACH_MAX}; narrow the search instead"
         );
         return Err(Problem::bad_request(why));
     }
-    Ok(wanted)
+    Ok(request)
 }
 
 fn text(value: String) -> Result<String, Problem> {
@@ -159,22 +204,21 @@ fn flag(value: &str) -> Result<bool, Problem> {
         .map_err(|_| Problem::bad_request("available must be true or false"))
 }
 
-fn sort(value: &str) -> Result<Sort, Problem> {
+fn sort(value: &str) -> Result<SearchOrder, Problem> {
     match value {
-        "relevance" => Ok(Sort::Relevance),
-        "price" => Ok(Sort::Cheapest),
-        "-price" => Ok(Sort::Dearest),
-        "created_at" => Ok(Sort::Oldest),
-        "-created_at" => Ok(Sort::Newest),
-        "rating" => Ok(Sort::BestRated),
+        "relevance" => Ok(SearchOrder::Relevance),
+        "price" => Ok(SearchOrder::Cheapest),
+        "-price" => Ok(SearchOrder::Dearest),
+        "created_at" => Ok(SearchOrder::Oldest),
+        "-created_at" => Ok(SearchOrder::Newest),
+        "rating" => Ok(SearchOrder::BestRated),
         _ => Err(Problem::bad_request(
             "sort must be one of relevance, price, -price, created_at, -created_at, rating",
         )),
     }
 }
 
-/// What can be the name of an attribute; the index keeps control characters for
-/// itself.
+/// Whether this can be an attribute's name; the index reserves control characters.
 fn is_attribute(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(char::is_control)
 }
@@ -221,6 +265,6 @@ struct Suggestions {
 pub(super) async fn suggest(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
     let SuggestQuery { q } = query(&uri)?;
     let about = about(&app);
-    let items = app.search.suggest(text(q)?).await?;
+    let items = app.index.suggest(text(q)?).await?;
     Ok(cached(Json(Suggestions { items }).into_response(), about))
 }

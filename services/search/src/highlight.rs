@@ -1,56 +1,40 @@
-//! Where in a text the words of a query stand, for a person to see.
+//! Highlighting: a fragment of a text with the matches of a query marked.
 //!
 //! **Invariant:** the result is safe as HTML: everything of the text is escaped,
 //! and `<em>` and `</em>` are the only markup in it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use chassis::Problem;
-use serde::Deserialize;
+use crate::plan::MatchedTerms;
+use crate::{analysis, stemmer};
 
-use super::plan::Marks;
-use super::{stemmer, words};
-
-/// How much of a longer text is shown around its first match, in bytes.
+/// The length of the fragment that is cut from a longer text, in bytes.
 const FRAGMENT_BYTES: usize = 200;
-/// How much of that stands before the match.
+/// How much of it stands before the first match.
 const LEAD_BYTES: usize = 60;
 
-/// The texts of a product as it is shown.
-#[derive(Deserialize)]
-struct Texts<'a> {
-    #[serde(borrow)]
-    title: Cow<'a, str>,
-    #[serde(borrow)]
-    description: Cow<'a, str>,
-    #[serde(borrow)]
-    brand: Cow<'a, str>,
+/// Marks the matches of one query.
+#[derive(Debug)]
+pub struct Highlighter(MatchedTerms);
+
+impl Highlighter {
+    pub(crate) fn new(terms: MatchedTerms) -> Self {
+        Self(terms)
+    }
+
+    /// The text, or a fragment of a long one, as HTML with its matches marked; `None`
+    /// without a match.
+    #[must_use]
+    pub fn mark(&self, text: &str) -> Option<String> {
+        marked(text, &self.0)
+    }
 }
 
-/// The texts of a product, given as it is shown, in which something matched, marked.
-pub(super) fn highlights(
-    shown: &[u8],
-    marks: &Marks,
-) -> Result<BTreeMap<&'static str, String>, Problem> {
-    let texts: Texts<'_> = serde_json::from_slice(shown).map_err(Problem::internal)?;
-    let texts = [
-        ("title", &texts.title),
-        ("description", &texts.description),
-        ("brand", &texts.brand),
-    ];
-    let texts = texts.into_iter();
-    Ok(texts
-        .filter_map(|(name, text)| Some((name, marked(text, marks)?)))
-        .collect())
-}
-
-fn marked(text: &str, marks: &Marks) -> Option<String> {
+fn marked(text: &str, terms: &MatchedTerms) -> Option<String> {
     let mut matches: Vec<Range<usize>> = Vec::new();
     let mut stem = String::new();
-    words::walk(text, |word, place| {
-        // What stands further behind the first match is not shown.
+    analysis::tokens(text, |word, place| {
+        // Later matches are outside the fragment.
         let first = matches.first().map_or(place.start, |first| first.start);
         if place.start > first + FRAGMENT_BYTES {
             return false;
@@ -58,8 +42,8 @@ fn marked(text: &str, marks: &Marks) -> Option<String> {
         stem.clear();
         stem.push_str(word);
         stemmer::cut(&mut stem);
-        let begun = marks.prefix.as_ref();
-        if marks.stems.contains(&stem) || begun.is_some_and(|begun| word.starts_with(begun)) {
+        let begun = terms.prefix.as_ref();
+        if terms.stems.contains(&stem) || begun.is_some_and(|begun| word.starts_with(begun)) {
             matches.push(place);
         }
         true
@@ -85,7 +69,7 @@ fn marked(text: &str, marks: &Marks) -> Option<String> {
     Some(out)
 }
 
-/// The part of a text to show, cut between words where it can be.
+/// The range of the fragment, cut between words where possible.
 fn fragment(text: &str, first: usize) -> Range<usize> {
     if text.len() <= FRAGMENT_BYTES {
         return 0..text.len();
@@ -122,11 +106,11 @@ mod tests {
 
     #[test]
     fn matches_are_marked_and_all_else_is_escaped() {
-        let marks = Marks {
-            stems: [words::stem("lamps")].into(),
+        let terms = MatchedTerms {
+            stems: [analysis::stem("lamps")].into(),
             prefix: Some("des".into()),
         };
-        let mark = |text: &str| marked(text, &marks);
+        let mark = |text: &str| marked(text, &terms);
         assert_eq!(
             mark("Desk <b>Lamp</b> & more").unwrap(),
             "<em>Desk</em> &lt;b&gt;<em>Lamp</em>&lt;/b&gt; &amp; more"

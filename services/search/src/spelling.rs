@@ -1,10 +1,12 @@
-//! How far one spelling is from another, as people slip.
+//! Weighted edit distance between two spellings.
 //!
-//! The optimal string alignment distance, in which slips that people make often
-//! cost less than a whole edit: letters swapped, doubled or not, one vowel for
-//! another, and a key beside the right one.
+//! The optimal string alignment distance, in which frequent typing errors cost less
+//! than a whole edit: letters swapped or doubled, one vowel for another, and a
+//! neighbouring key.
+//!
+//! **Invariant:** equal spellings have distance zero, and only they do.
 
-/// The price of a slip.
+/// The cost of each edit.
 const EDIT: f32 = 1.0;
 const SWAPPED: f32 = 0.7;
 const DOUBLED: f32 = 0.6;
@@ -14,8 +16,8 @@ const NEXT_KEY: f32 = 0.8;
 
 const ROWS: [&str; 3] = ["qwertyuiop", "asdfghjkl", "zxcvbnm"];
 
-/// What it costs to get from what was typed to what may have been meant.
-pub(super) fn distance(typed: &str, meant: &str) -> f32 {
+/// The distance from the spelling typed to the one meant.
+pub(crate) fn distance(typed: &str, meant: &str) -> f32 {
     let a: Vec<char> = typed.chars().collect();
     let b: Vec<char> = meant.chars().collect();
     let mut rows = vec![vec![0.0_f32; b.len() + 1]; a.len() + 1];
@@ -23,13 +25,13 @@ pub(super) fn distance(typed: &str, meant: &str) -> f32 {
         for j in 0..=b.len() {
             let mut least = if i + j == 0 { 0.0 } else { f32::INFINITY };
             if i > 0 {
-                least = least.min(rows[i - 1][j] + one_more(&a, i, &b, j));
+                least = least.min(rows[i - 1][j] + insertion(&a, i, &b, j));
             }
             if j > 0 {
-                least = least.min(rows[i][j - 1] + one_missed(&b, j));
+                least = least.min(rows[i][j - 1] + deletion(&b, j));
             }
             if i > 0 && j > 0 {
-                least = least.min(rows[i - 1][j - 1] + instead(a[i - 1], b[j - 1]));
+                least = least.min(rows[i - 1][j - 1] + substitution(a[i - 1], b[j - 1]));
             }
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 least = least.min(rows[i - 2][j - 2] + SWAPPED);
@@ -40,13 +42,13 @@ pub(super) fn distance(typed: &str, meant: &str) -> f32 {
     rows[a.len()][b.len()]
 }
 
-fn one_more(typed: &[char], i: usize, meant: &[char], j: usize) -> f32 {
+fn insertion(typed: &[char], i: usize, meant: &[char], j: usize) -> f32 {
     let letter = typed[i - 1];
     let again = i > 1 && typed[i - 2] == letter || j > 0 && meant[j - 1] == letter;
     if again { DOUBLED } else { EDIT }
 }
 
-fn one_missed(meant: &[char], j: usize) -> f32 {
+fn deletion(meant: &[char], j: usize) -> f32 {
     let letter = meant[j - 1];
     if j > 1 && meant[j - 2] == letter {
         DOUBLED
@@ -57,7 +59,7 @@ fn one_missed(meant: &[char], j: usize) -> f32 {
     }
 }
 
-fn instead(typed: char, meant: char) -> f32 {
+fn substitution(typed: char, meant: char) -> f32 {
     if typed == meant {
         0.0
     } else if is_vowel(typed) && is_vowel(meant) {
@@ -73,7 +75,7 @@ fn is_vowel(letter: char) -> bool {
     matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u' | 'y')
 }
 
-/// Whether two keys touch; each row stands half a key to the right of the one above.
+/// Whether two keys touch; each row is offset by half a key from the one above.
 fn are_neighbours(one: char, other: char) -> bool {
     let place = |letter| {
         let mut rows = ROWS.iter().enumerate();
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn likely_slips_are_nearer() {
+    fn likely_errors_are_nearer() {
         assert_eq!(distance("mouse", "mouse"), 0.0);
         assert_eq!(distance("mosue", "mouse"), SWAPPED);
         assert_eq!(distance("batery", "battery"), DOUBLED);

@@ -1,23 +1,25 @@
-//! The order of what is found: what the words say, corrected by what the product
-//! is.
+//! Ranking: the BM25 score, weighed by the product's kind.
+//!
+//! **Invariant:** the weight multiplies the score, so a product without marks of its
+//! kind keeps the score it has.
 
 use std::collections::BTreeSet;
 
 use tantivy::{DocId, Score, SegmentReader};
 
-use super::kind::{self, Role};
-use super::schema::column;
+use crate::kind::{self, TermRole};
+use crate::schema::column;
 
-/// What it is worth to be in a category that is called like a word typed.
-const IS: Score = 1.3;
-/// And to be about what was typed while being something else.
-const IS_ABOUT: Score = 0.6;
+/// The weight of a product whose category is named by a word of the query.
+const SAME_KIND: Score = 1.3;
+/// The weight of a product of another kind that the word only modifies.
+const MODIFIER: Score = 0.6;
 
-/// Weighs a score by how the words typed stand to the product.
-pub(super) fn by_kind<'a>(
+/// Weighs a score by the role of the query's words in the product's kind.
+pub(crate) fn by_kind<'a>(
     stems: impl IntoIterator<Item = &'a String>,
 ) -> impl Fn(&SegmentReader) -> Box<dyn Fn(DocId, Score) -> Score> + Send + Sync + 'static {
-    let roles = [Role::Category, Role::Title, Role::About];
+    let roles = [TermRole::Category, TermRole::Title, TermRole::About];
     let marks: BTreeSet<u64> = stems
         .into_iter()
         .flat_map(|stem| roles.map(|role| kind::mark(stem, role)))
@@ -33,15 +35,15 @@ pub(super) fn by_kind<'a>(
                 .values_for_doc(document)
                 .filter(|mark| marks.binary_search(mark).is_ok())
                 .map(kind::role);
-            score * found.min().map_or(1.0, worth)
+            score * found.min().map_or(1.0, weight)
         })
     }
 }
 
-fn worth(role: Role) -> Score {
+fn weight(role: TermRole) -> Score {
     match role {
-        Role::Category => IS,
-        Role::Title => 1.0,
-        Role::About => IS_ABOUT,
+        TermRole::Category => SAME_KIND,
+        TermRole::Title => 1.0,
+        TermRole::About => MODIFIER,
     }
 }

@@ -1,8 +1,10 @@
-//! The words the index knows, and which of them a typed word may mean.
+//! The term dictionary: spelling corrections and prefix completions.
 //!
-//! Corrections and completions are looked up in the term dictionary and searched
-//! as the words they are, so that they are ranked like any other word; a fuzzy
-//! query would give each match the same score.
+//! Corrections and completions are looked up in the dictionary and searched as
+//! ordinary terms, so that they are ranked like any other word; a fuzzy query would
+//! give each match the same score.
+//!
+//! **Invariant:** the terms read for one prefix are bounded.
 
 use std::collections::HashMap;
 
@@ -10,37 +12,37 @@ use tantivy::query::FuzzyTermQuery;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, Score, Searcher, TERMINATED, Term};
 
-use super::spelling;
 use crate::Error;
+use crate::spelling;
 
-/// Letters below which a word has no typos: every short word is near another.
+/// Letters below which a word is not corrected: every short word is near another.
 const TYPO_CHARS_MIN: usize = 4;
-/// Letters from which a word has a second typo if nothing is near with one…
+/// Letters from which two edits are tried if nothing is near with one…
 const MAYBE_TWO_CHARS_MIN: usize = 5;
-/// …and from which it may as well have two.
+/// …and from which two are tried at once.
 const TWO_TYPOS_CHARS_MIN: usize = 8;
 /// Letters a correction has at least.
 const MEANT_CHARS_MIN: usize = 3;
 /// Terms looked at for one prefix, so that "a" does not read a whole dictionary.
 const TERMS_SEEN_MAX: usize = 10_000;
-/// Corrections compared with the rest of the query, the likeliest before.
+/// Corrections compared with the rest of the query, the likeliest first.
 const COMPARED_MAX: usize = 16;
-/// Documents counted to see whether words go together; more say no more.
+/// Documents counted for words that occur together; a larger number changes nothing.
 const TOGETHER_MAX: u32 = 1_000;
 
-/// How much less likely a word is for each whole slip, as powers of e.
-const SLIP: Score = 4.0;
-/// And if the first letter is another: people rarely mistype it.
+/// How much less likely a word is for each whole edit, as a power of e.
+const EDIT: Score = 4.0;
+/// And if the first letter differs, which is rarely mistyped.
 const FIRST_LETTER: Score = 1.6;
 
 /// How many documents have this term. Some of them may be deleted.
-pub(super) fn documents(searcher: &Searcher, field: Field, word: &str) -> Result<u64, Error> {
+pub(crate) fn documents(searcher: &Searcher, field: Field, word: &str) -> Result<u64, Error> {
     Ok(searcher.doc_freq(&Term::from_field_text(field, word))?)
 }
 
 /// The most frequent terms that begin with `prefix` and how many documents have
 /// each, at most `count`.
-pub(super) fn completions(
+pub(crate) fn completions(
     searcher: &Searcher,
     field: Field,
     prefix: &str,
@@ -68,27 +70,34 @@ pub(super) fn completions(
     Ok(terms.into_iter().filter_map(text).collect())
 }
 
-/// A word that may be a typo.
-pub(super) struct Doubted<'a> {
-    pub(super) word: &'a str,
-    /// Whether it is the beginning of a word still being typed.
-    pub(super) as_prefix: bool,
-    /// The other words of the query.
-    pub(super) beside: &'a [&'a str],
+/// How much of a word is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// Its beginning: the word is still being typed.
+    Prefix,
 }
 
-/// What a word may be a typo of, the likeliest first, with how many documents
-/// have it: words that are a likely slip away, frequent, and found in the same
-/// products as the rest of the query.
-pub(super) fn corrections(
+/// A word that may be misspelt.
+pub(crate) struct Misspelling<'a> {
+    pub(crate) word: &'a str,
+    pub(crate) extent: Extent,
+    /// The other words of the query.
+    pub(crate) beside: &'a [&'a str],
+}
+
+/// The likely corrections of a word, best first, with their document frequencies: near
+/// by edit distance, frequent, and in the same products as the rest of the query.
+pub(crate) fn corrections(
     searcher: &Searcher,
     field: Field,
-    doubted: &Doubted<'_>,
+    misspelling: &Misspelling<'_>,
 ) -> Result<Vec<(String, u32)>, Error> {
     let mut likely: Vec<(Score, String, u32)> = Vec::new();
-    for slips in slips(doubted.word) {
-        for (term, documents) in within(searcher, field, doubted, *slips)? {
-            let score = likelihood(doubted, &term, documents);
+    for edits in edit_distances(misspelling.word) {
+        for (term, documents) in within(searcher, field, misspelling, *edits)? {
+            let score = likelihood(misspelling, &term, documents);
             likely.push((score, term, documents));
         }
         if !likely.is_empty() {
@@ -101,9 +110,9 @@ pub(super) fn corrections(
     likely.sort_by(by_score);
     likely.truncate(COMPARED_MAX);
     for (score, term, _) in &mut likely {
-        for beside in doubted.beside {
+        for beside in misspelling.beside {
             let together = together(searcher, field, term, beside)?;
-            *score += (1.0 + together as Score).ln() / doubted.beside.len() as Score;
+            *score += (1.0 + together as Score).ln() / misspelling.beside.len() as Score;
         }
     }
     likely.sort_by(by_score);
@@ -113,18 +122,18 @@ pub(super) fn corrections(
         .collect())
 }
 
-/// Terms at most so many slips away.
+/// Terms within an edit distance.
 fn within(
     searcher: &Searcher,
     field: Field,
-    doubted: &Doubted<'_>,
-    slips: u8,
+    misspelling: &Misspelling<'_>,
+    edits: u8,
 ) -> Result<Vec<(String, u32)>, Error> {
-    let term = Term::from_field_text(field, doubted.word);
-    let near = if doubted.as_prefix {
-        FuzzyTermQuery::new_prefix(term, slips, true)
+    let term = Term::from_field_text(field, misspelling.word);
+    let near = if misspelling.extent == Extent::Prefix {
+        FuzzyTermQuery::new_prefix(term, edits, true)
     } else {
-        FuzzyTermQuery::new(term, slips, true)
+        FuzzyTermQuery::new(term, edits, true)
     };
     let automaton = near.automaton()?;
     let mut found = HashMap::new();
@@ -137,7 +146,7 @@ fn within(
         }
     }
     let is_word = |term: &str| {
-        term != doubted.word
+        term != misspelling.word
             && term.chars().count() >= MEANT_CHARS_MIN
             && term.chars().all(char::is_alphabetic)
     };
@@ -145,23 +154,22 @@ fn within(
     Ok(terms.filter(|(term, _)| is_word(term)).collect())
 }
 
-/// How likely a term was meant, as a logarithm.
-fn likelihood(doubted: &Doubted<'_>, term: &str, documents: u32) -> Score {
-    let compared = if doubted.as_prefix {
-        // A beginning is compared with beginnings.
-        let chars = doubted.word.chars().count();
+/// The log-likelihood that a term was meant.
+fn likelihood(misspelling: &Misspelling<'_>, term: &str, documents: u32) -> Score {
+    let compared = if misspelling.extent == Extent::Prefix {
+        // A prefix is compared with prefixes.
+        let chars = misspelling.word.chars().count();
         term.chars().take(chars).collect()
     } else {
         term.to_owned()
     };
-    let same_first = term.chars().next() == doubted.word.chars().next();
+    let same_first = term.chars().next() == misspelling.word.chars().next();
     let first = if same_first { 0.0 } else { FIRST_LETTER };
-    (1.0 + documents as Score).ln() - SLIP * spelling::distance(doubted.word, &compared) - first
+    (1.0 + documents as Score).ln() - EDIT * spelling::distance(misspelling.word, &compared) - first
 }
 
-/// How many slips to look within, one after another. A number is never a typo of
-/// another one.
-fn slips(word: &str) -> &'static [u8] {
+/// The edit distances to try, one after another. A number is never corrected to another.
+fn edit_distances(word: &str) -> &'static [u8] {
     match word.chars().count() {
         _ if !word.chars().all(char::is_alphabetic) => &[],
         chars if chars >= TWO_TYPOS_CHARS_MIN => &[2],
@@ -171,8 +179,8 @@ fn slips(word: &str) -> &'static [u8] {
     }
 }
 
-/// In how many documents two words stand together, up to [`TOGETHER_MAX`].
-pub(super) fn together(
+/// The number of documents with both words, up to [`TOGETHER_MAX`].
+pub(crate) fn together(
     searcher: &Searcher,
     field: Field,
     one: &str,

@@ -1,20 +1,22 @@
-//! What is being typed, completed: words of titles, brands and categories that begin so,
-//! the most frequent first.
+//! Query completion: words of titles, brands and categories with the prefix typed, the
+//! most frequent first.
+//!
+//! **Invariant:** every suggestion finds at least one product.
 
 use tantivy::Searcher;
 
-use super::schema::SCHEMA;
-use super::vocabulary::{self, Doubted};
-use super::words::words;
 use crate::Error;
+use crate::analysis::words;
+use crate::schema::SCHEMA;
+use crate::vocabulary::{self, Extent, Misspelling};
 
-/// Suggestions given.
+/// Suggestions returned.
 const SUGGESTIONS_MAX: usize = 10;
-/// Words tried for a suggestion.
+/// Completions tried for a suggestion.
 const TRIED_MAX: usize = 30;
 
 /// Completes a text.
-pub(super) fn suggest(searcher: &Searcher, text: &str) -> Result<Vec<String>, Error> {
+pub(crate) fn suggest(searcher: &Searcher, text: &str) -> Result<Vec<String>, Error> {
     let field = SCHEMA.1.names;
     let (before, typed) = text
         .trim_start()
@@ -27,15 +29,15 @@ pub(super) fn suggest(searcher: &Searcher, text: &str) -> Result<Vec<String>, Er
     let context = words(before);
     let beside: Vec<&str> = context.iter().map(String::as_str).collect();
     let mut ends = vocabulary::completions(searcher, field, word, TRIED_MAX)?;
-    for as_prefix in [false, true] {
+    for extent in [Extent::Whole, Extent::Prefix] {
         if ends.is_empty() {
-            let doubted = Doubted { word, as_prefix, beside: &beside };
-            ends = vocabulary::corrections(searcher, field, &doubted)?;
+            let misspelling = Misspelling { word, extent, beside: &beside };
+            ends = vocabulary::corrections(searcher, field, &misspelling)?;
         }
     }
     let mut ranked: Vec<(u32, String)> = Vec::new();
     for (end, documents) in ends {
-        // Beside other words, a completion is as popular as what has them all.
+        // Beside other words, a completion counts as often as products have them all.
         let mut together = documents;
         for beside in &beside {
             let found = vocabulary::together(searcher, field, &end, beside)?;

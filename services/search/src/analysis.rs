@@ -1,7 +1,8 @@
-//! How text becomes words.
+//! Text analysis: tokenisation, lower-casing, folding of accents, stemming.
 //!
-//! Words are lower case, without accents, and cut at whatever is neither letter nor
-//! digit. What is typed is cut as what is indexed was.
+//! Words end at every character that is neither letter nor digit.
+//!
+//! **Invariant:** queries and documents pass the same analyzers.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,17 +13,17 @@ use tantivy::tokenizer::{
     TokenizerManager,
 };
 
-use super::stemmer::Stemming;
+use crate::stemmer::Stemming;
 
-/// Words as they are.
-pub(super) const PLAIN: &str = "plain";
-/// The same, stemmed as English.
-pub(super) const STEMMED: &str = "stemmed";
+/// The analyzer of unstemmed words.
+pub(crate) const PLAIN: &str = "plain";
+/// The analyzer of English stems.
+pub(crate) const STEMMED: &str = "stemmed";
 
 /// Longer words are noise: hashes, addresses.
-pub(super) const WORD_BYTES_MAX: usize = 64;
+pub(crate) const WORD_BYTES_MAX: usize = 64;
 
-/// The words of a text as they are written, in lower case.
+/// The analyzer of unstemmed words.
 fn plain() -> TextAnalyzer {
     TextAnalyzer::builder(SimpleTokenizer::default())
         .filter(RemoveLongFilter::limit(WORD_BYTES_MAX))
@@ -31,7 +32,7 @@ fn plain() -> TextAnalyzer {
         .build()
 }
 
-/// The words of a text, stemmed.
+/// The analyzer of stems.
 fn stemmed() -> TextAnalyzer {
     TextAnalyzer::builder(SimpleTokenizer::default())
         .filter(RemoveLongFilter::limit(WORD_BYTES_MAX))
@@ -41,8 +42,8 @@ fn stemmed() -> TextAnalyzer {
         .build()
 }
 
-/// Teaches an index how its texts become words.
-pub(super) fn register_analyzers(index: &mut Index) {
+/// Registers the analyzers that the schema names.
+pub(crate) fn register_analyzers(index: &mut Index) {
     let analyzers = TokenizerManager::default();
     analyzers.register(PLAIN, plain());
     analyzers.register(STEMMED, stemmed());
@@ -55,9 +56,9 @@ thread_local! {
     static STEMS: RefCell<TextAnalyzer> = RefCell::new(stemmed());
 }
 
-/// Shows the words of a text as they are written, and where they stand, for as long
-/// as `seen` wants more.
-pub(super) fn walk(text: &str, mut seen: impl FnMut(&str, Range<usize>) -> bool) {
+/// Calls `seen` with each word of a text and its place in it, until it returns
+/// `false`.
+pub(crate) fn tokens(text: &str, mut seen: impl FnMut(&str, Range<usize>) -> bool) {
     WORDS.with_borrow_mut(|analyzer| {
         let mut words = analyzer.token_stream(text);
         while words.advance() {
@@ -69,23 +70,23 @@ pub(super) fn walk(text: &str, mut seen: impl FnMut(&str, Range<usize>) -> bool)
     });
 }
 
-/// Shows each word of a text as it is written.
-pub(super) fn each_word(text: &str, mut seen: impl FnMut(&str)) {
-    walk(text, |word, _| {
+/// Calls `seen` with each word of a text, not stemmed.
+pub(crate) fn each_word(text: &str, mut seen: impl FnMut(&str)) {
+    tokens(text, |word, _| {
         seen(word);
         true
     });
 }
 
-/// The words of a text as they are written.
-pub(super) fn words(text: &str) -> Vec<String> {
+/// The words of a text, not stemmed.
+pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     each_word(text, |word| words.push(word.to_owned()));
     words
 }
 
 /// The stem of a word as it is indexed, or typed.
-pub(super) fn stem(word: &str) -> String {
+pub(crate) fn stem(word: &str) -> String {
     STEMS.with_borrow_mut(|analyzer| {
         let mut stems = analyzer.token_stream(word);
         let first = stems.advance().then(|| stems.token().text.clone());
@@ -93,9 +94,9 @@ pub(super) fn stem(word: &str) -> String {
     })
 }
 
-/// A model number without what people write differently: `DV7-1211ea` and
+/// A model number in its canonical form, without marks and case: `DV7-1211ea` and
 /// `dv7 1211EA` are both `dv71211ea`.
-pub(super) fn compact(text: &str) -> String {
+pub(crate) fn compact(text: &str) -> String {
     text.chars()
         .filter(|letter| letter.is_alphanumeric())
         .flat_map(char::to_lowercase)

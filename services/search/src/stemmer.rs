@@ -12,7 +12,7 @@ use tantivy::tokenizer::{Token, TokenFilter, TokenStream, Tokenizer};
 const CHARS_MIN: usize = 4;
 
 /// Cuts a word, in lower case, down to its stem.
-pub(super) fn cut(word: &mut String) {
+pub(crate) fn cut(word: &mut String) {
     if word.len() < CHARS_MIN || !word.bytes().all(|letter| letter.is_ascii_lowercase()) {
         return;
     }
@@ -78,7 +78,7 @@ fn vowels(word: &str) -> usize {
 
 /// Cuts the words of a text, after they are in lower case.
 #[derive(Clone)]
-pub(super) struct Stemming;
+pub(crate) struct Stemming;
 
 impl TokenFilter for Stemming {
     type Tokenizer<T: Tokenizer> = Stemmed<T>;
@@ -89,7 +89,7 @@ impl TokenFilter for Stemming {
 }
 
 #[derive(Clone)]
-pub(super) struct Stemmed<T>(T);
+pub(crate) struct Stemmed<T>(T);
 
 impl<T: Tokenizer> Tokenizer for Stemmed<T> {
     type TokenStream<'a> = Stems<T::TokenStream<'a>>;
@@ -99,7 +99,7 @@ impl<T: Tokenizer> Tokenizer for Stemmed<T> {
     }
 }
 
-pub(super) struct Stems<T>(T);
+pub(crate) struct Stems<T>(T);
 
 impl<T: TokenStream> TokenStream for Stems<T> {
     fn advance(&mut self) -> bool {

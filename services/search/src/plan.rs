@@ -1,8 +1,8 @@
-//! What was typed, as clauses, and the query they make with more or fewer of them
-//! found.
+//! Query plan: one clause for each word, and the query they form with some of them
+//! allowed to be missing.
 //!
-//! **Invariant:** a product that has all words is never behind for a word it lacks:
-//! each word found adds what the word tells, so those that lack less come first.
+//! **Invariant:** each word found adds its rarity to the score, so products that lack
+//! fewer or more frequent words come first.
 
 use std::collections::BTreeSet;
 
@@ -12,43 +12,43 @@ use tantivy::query::{
     Query,
 };
 
-/// A query ready to be run.
-pub(super) struct Plan {
-    pub(super) clauses: Vec<Clause>,
+/// A query, ready to be run.
+pub(crate) struct QueryPlan {
+    pub(crate) clauses: Vec<Clause>,
     /// The text with typos corrected, if there were any.
-    pub(super) corrected: Option<String>,
-    /// What to mark in the texts found.
-    pub(super) marks: Marks,
+    pub(crate) corrected: Option<String>,
+    /// The terms to highlight.
+    pub(crate) terms: MatchedTerms,
 }
 
-/// What one word asks for.
-pub(super) struct Clause {
-    pub(super) query: Box<dyn Query>,
-    /// How much the word tells: the rarer, the more.
-    pub(super) rarity: Score,
-    /// Whether it must be found; grammar need not.
-    pub(super) needed: bool,
+/// The query of one word.
+pub(crate) struct Clause {
+    pub(crate) query: Box<dyn Query>,
+    /// The inverse document frequency of the word.
+    pub(crate) rarity: Score,
+    /// Whether it must match; function words need not.
+    pub(crate) needed: bool,
 }
 
-/// The words that a match is recognised by.
+/// The terms that a match is recognised by.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct MatchedTerms {
     /// Stems.
-    pub(super) stems: BTreeSet<String>,
+    pub(crate) stems: BTreeSet<String>,
     /// The beginning of a word that was still being typed.
-    pub(super) prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
 }
 
-impl Plan {
-    /// How many words must be found.
-    pub(super) fn words(&self) -> usize {
+impl QueryPlan {
+    /// How many words must match.
+    pub(crate) fn words(&self) -> usize {
         let needed = self.clauses.iter().filter(|clause| clause.needed);
         needed.count()
     }
 
-    /// What finds products that lack at most so many of the words. Those that lack
-    /// less, and less telling words, come first.
-    pub(super) fn query(&self, missing: usize) -> Box<dyn Query> {
+    /// The query for products that lack at most `missing` of the words. Those that lack
+    /// fewer or more frequent words come first.
+    pub(crate) fn query(&self, missing: usize) -> Box<dyn Query> {
         if self.clauses.is_empty() {
             return Box::new(AllQuery);
         }
@@ -74,15 +74,15 @@ impl Plan {
     }
 }
 
-pub(super) fn worth(query: Box<dyn Query>, value: Score) -> Box<dyn Query> {
-    Box::new(BoostQuery::new(query, value))
+pub(crate) fn boosted(query: Box<dyn Query>, factor: Score) -> Box<dyn Query> {
+    Box::new(BoostQuery::new(query, factor))
 }
 
-pub(super) fn all_of(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+pub(crate) fn all_of(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
     Box::new(BooleanQuery::intersection(queries))
 }
 
-pub(super) fn best_of(mut ways: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+pub(crate) fn best_of(mut ways: Vec<Box<dyn Query>>) -> Box<dyn Query> {
     match ways.len() {
         0 => Box::new(EmptyQuery),
         1 => ways.remove(0),

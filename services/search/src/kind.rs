@@ -1,21 +1,22 @@
-//! What a product is, as far as its own texts tell, and what it only mentions.
+//! Head-noun extraction: the kind of a product, and the kinds it only mentions.
 //!
-//! A laptop lock mentions laptops and is a lock. Its title says so by its order:
-//! the last word of the title's first phrase, once colours, brands, numbers and
-//! other attributes are set aside, is what the thing is, and the word just before
-//! it, or whatever follows a "for" or a "with", is what it is about. The last step
-//! of a category path says it outright. Somebody who searches for a bare noun
-//! wants the things that are it before the things that are about it.
+//! A laptop lock mentions laptops and is a lock, which the order of its title shows:
+//! the last word of the title's first phrase, without colours, brands, numbers and
+//! other attributes, is the head noun. The word before it, and the words after a "for"
+//! or a "with", are modifiers. The last step of a category path names the kind
+//! outright. A search for a bare noun ranks products of that kind before products
+//! that mention it.
 //!
-//! **Invariant:** nothing here knows a word of any trade; only what parts a title.
+//! **Invariant:** the rules contain no vocabulary of any trade, only the words and
+//! marks that divide a title.
 
 use std::collections::HashSet;
 
-use super::identity;
-use super::words::{each_word, stem, words};
-use crate::domain::{CATEGORY_SEPARATOR, Content};
+use crate::analysis::{each_word, stem, words};
+use crate::document::leaf;
+use crate::{Document, identity};
 
-/// Words that end a title's first phrase; what follows is what it is about.
+/// Words that end a title's first phrase; modifiers follow.
 const PARTING_WORDS: &[&str] = &[
     "for",
     "with",
@@ -49,53 +50,52 @@ const NOUN_CHARS_MIN: usize = 3;
 /// Words taken from what follows the first phrase.
 const ABOUT_MAX: usize = 6;
 
-/// How a word of the query stands to a product.
+/// The relation of a word to a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    /// The last step of one of its categories is called so.
+pub(crate) enum TermRole {
+    /// The last step of one of its categories.
     Category = 0,
-    /// Its title says that it is one.
+    /// The head noun of its title.
     Title = 1,
-    /// It is about it, and is something else.
+    /// A modifier: the product is of another kind.
     About = 2,
 }
 
-/// Bits of a mark beside its role. Every product has about ten marks, and a rare
-/// collision costs one of them a place in the order.
+/// Bits of a mark beside its role. A product has about ten marks, and the effect of a
+/// rare collision is one product ranked a little differently.
 const MARK_BITS: u32 = 22;
 
 /// A word in its role, as one number for a column of the index.
-pub(super) fn mark(stem: &str, role: Role) -> u64 {
+pub(crate) fn mark(stem: &str, role: TermRole) -> u64 {
     let hash = identity::hash(stem) >> (u64::BITS - MARK_BITS);
     (hash << 2) | role as u64
 }
 
 /// The role of a mark.
-pub(super) fn role(mark: u64) -> Role {
+pub(crate) fn role(mark: u64) -> TermRole {
     match mark & 3 {
-        0 => Role::Category,
-        1 => Role::Title,
-        _ => Role::About,
+        0 => TermRole::Category,
+        1 => TermRole::Title,
+        _ => TermRole::About,
     }
 }
 
 /// A product's words in their roles.
-pub(super) fn marks(content: &Content) -> Vec<u64> {
+pub(crate) fn marks(product: &Document<'_>) -> Vec<u64> {
     let mut marks = Vec::new();
-    for path in &content.categories {
-        let leaf = path.rsplit(CATEGORY_SEPARATOR).next().unwrap_or(path);
+    for path in product.categories {
         // "Phones & Tablets" is two kinds in one.
-        for part in leaf.split(['&', ',', '/']) {
+        for part in leaf(path).split(['&', ',', '/']) {
             if let Some((is, about)) = words(part).split_last() {
-                marks.push(mark(&stem(is), Role::Category));
-                marks.extend(about.iter().map(|word| mark(&stem(word), Role::About)));
+                marks.push(mark(&stem(is), TermRole::Category));
+                marks.extend(about.iter().map(|word| mark(&stem(word), TermRole::About)));
             }
         }
     }
-    if let Some(phrase) = first_phrase(content) {
-        marks.push(mark(&stem(&phrase.is), Role::Title));
+    if let Some(phrase) = first_phrase(product) {
+        marks.push(mark(&stem(&phrase.is), TermRole::Title));
         let about = phrase.about.iter();
-        marks.extend(about.map(|word| mark(&stem(word), Role::About)));
+        marks.extend(about.map(|word| mark(&stem(word), TermRole::About)));
     }
     marks.sort_unstable();
     marks.dedup();
@@ -107,15 +107,15 @@ struct Phrase {
     about: Vec<String>,
 }
 
-/// What the title's first phrase says, and what follows it.
-fn first_phrase(content: &Content) -> Option<Phrase> {
-    let attributes = words_of_attributes(content);
-    let brand = words(&content.brand);
+/// The head noun and the modifiers of a title.
+fn first_phrase(product: &Document<'_>) -> Option<Phrase> {
+    let attributes = words_of_attributes(product);
+    let brand = words(product.brand);
     let mut is: Option<String> = None;
     let (mut before, mut about) = (None, Vec::new());
     let mut previous: Option<String> = None;
     let (mut over, mut after_number) = (false, false);
-    for chunk in content.title.split_whitespace() {
+    for chunk in product.title.split_whitespace() {
         let parts = is_parting(chunk) || chunk.starts_with(PARTING_MARKS);
         if parts && is.is_some() {
             over = true;
@@ -154,10 +154,10 @@ fn first_phrase(content: &Content) -> Option<Phrase> {
 }
 
 /// The words of the title that are words of an attribute as well.
-fn words_of_attributes(content: &Content) -> HashSet<String> {
-    let mut others: HashSet<String> = words(&content.title).into_iter().collect();
+fn words_of_attributes(product: &Document<'_>) -> HashSet<String> {
+    let mut others: HashSet<String> = words(product.title).into_iter().collect();
     let mut found = HashSet::new();
-    for value in content.attributes.values() {
+    for value in product.attributes.values() {
         each_word(value, |word| found.extend(others.take(word)));
     }
     found
@@ -171,23 +171,31 @@ fn is_parting(chunk: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{Money, PublicationStatus};
+    use std::collections::BTreeMap;
 
     use super::*;
+    use crate::ProductId;
 
-    fn product(title: &str) -> Content {
-        Content {
-            sku: "A1".into(),
-            title: title.into(),
-            description: String::new(),
-            brand: "Acme".into(),
-            categories: Vec::new(),
-            price: Money { amount: 1, currency: "EUR".parse().unwrap() },
-            attributes: [("colour".to_owned(), "Night Blue".to_owned())].into(),
-            images: Vec::new(),
-            status: PublicationStatus::Published,
+    fn with_product<T>(
+        title: &str,
+        categories: &[&str],
+        check: impl FnOnce(&Document<'_>) -> T,
+    ) -> T {
+        let categories: Vec<String> = categories.iter().map(|&path| path.into()).collect();
+        let attributes = BTreeMap::from([("colour".to_owned(), "Night Blue".to_owned())]);
+        check(&Document {
+            id: ProductId::new(),
+            sku: "A1",
+            title,
+            description: "",
+            brand: "Acme",
+            categories: &categories,
+            attributes: &attributes,
+            price: 1,
+            available: true,
+            created: 0,
             rating: None,
-        }
+        })
     }
 
     #[test]
@@ -205,7 +213,7 @@ mod tests {
             ),
             ("Acme", "", &[]),
         ] {
-            let phrase = first_phrase(&product(title));
+            let phrase = with_product(title, &[], first_phrase);
             let (found, found_about) =
                 phrase.map_or_else(Default::default, |found| (found.is, found.about));
             assert_eq!(
@@ -224,15 +232,14 @@ mod tests {
 
     #[test]
     fn a_category_says_it_outright() {
-        let mut bag = product("Acme Sleeve");
-        bag.categories = vec!["Computers > Laptop Bags".into(), "Cases & Covers".into()];
-        let marks = marks(&bag);
+        let categories = ["Computers > Laptop Bags", "Cases & Covers"];
+        let marks = with_product("Acme Sleeve", &categories, marks);
         for (word, role) in [
-            ("bag", Role::Category),
-            ("laptop", Role::About),
-            ("case", Role::Category),
-            ("cover", Role::Category),
-            ("sleev", Role::Title),
+            ("bag", TermRole::Category),
+            ("laptop", TermRole::About),
+            ("case", TermRole::Category),
+            ("cover", TermRole::Category),
+            ("sleev", TermRole::Title),
         ] {
             assert!(marks.contains(&mark(word, role)), "{word}");
         }

@@ -1,7 +1,7 @@
-//! Filters, and how many products each of their values would leave.
+//! Filters, and the facet counts: how many products each value would leave.
 //!
 //! **Invariant:** a facet is counted with every filter but its own, so that
-//! choosing one value does not hide the others.
+//! choosing one value leaves the others visible.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -13,36 +13,45 @@ use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
 
-use super::identity;
-use super::schema::{NAME_END, SCHEMA, column};
+use crate::identity;
+use crate::schema::{NAME_END, SCHEMA, column};
 
-/// Values shown of one facet, the most frequent ones.
+/// Values returned of one facet, the most frequent ones.
 const VALUES_MAX: usize = 100;
 
-/// Something products can be counted by.
+/// A property that products are counted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Facet {
+pub enum Facet {
+    /// Category paths, those above included.
     Category,
+    /// Brands.
     Brand,
+    /// Price bands.
     Price,
     /// An attribute of this name.
     Attribute(String),
 }
 
-/// Which products are wanted at all. Several values of one facet mean any of them.
+/// The conditions every match meets. Several values of one facet mean any of them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Filters {
-    pub(crate) categories: Vec<String>,
-    pub(crate) brands: Vec<String>,
-    pub(crate) attributes: BTreeMap<String, Vec<String>>,
-    pub(crate) price_min: Option<i64>,
-    pub(crate) price_max: Option<i64>,
-    pub(crate) available: Option<bool>,
+pub struct Filters {
+    /// Category paths.
+    pub categories: Vec<String>,
+    /// Brands.
+    pub brands: Vec<String>,
+    /// Values by attribute name.
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// In minor units, included.
+    pub price_min: Option<i64>,
+    /// In minor units, included.
+    pub price_max: Option<i64>,
+    /// Whether at least one unit can be sold.
+    pub available: Option<bool>,
 }
 
 impl Filters {
-    /// Whether anything is filtered by a facet itself.
-    pub(super) fn narrow(&self, facet: &Facet) -> bool {
+    /// Whether there is a filter by this facet.
+    pub(crate) fn narrow(&self, facet: &Facet) -> bool {
         match facet {
             Facet::Category => !self.categories.is_empty(),
             Facet::Brand => !self.brands.is_empty(),
@@ -51,18 +60,17 @@ impl Filters {
         }
     }
 
-    /// Tells whether a price passes. Prices are looked at one by one as products are
-    /// found, which costs less than a clause and leaves the others to be counted in
-    /// the same pass.
-    pub(super) fn price(&self) -> impl Fn(i64) -> bool + Copy + Send + Sync + 'static {
+    /// The predicate on prices. It is applied to each match, which costs less than a
+    /// clause and lets the same pass count the products it excludes.
+    pub(crate) fn price(&self) -> impl Fn(i64) -> bool + Copy + Send + Sync + 'static {
         let low = self.price_min.unwrap_or(i64::MIN);
         let high = self.price_max.unwrap_or(i64::MAX);
         move |price| (low..=high).contains(&price)
     }
 
-    /// The filters but the one by price as clauses that add nothing to a score,
-    /// without a facet's own.
-    pub(super) fn clauses(&self, without: Option<&Facet>) -> Vec<(Occur, Box<dyn Query>)> {
+    /// The filters other than the price as clauses with a score of zero, without the
+    /// filter by `without`.
+    pub(crate) fn clauses(&self, without: Option<&Facet>) -> Vec<(Occur, Box<dyn Query>)> {
         let fields = &SCHEMA.1;
         let mut all: Vec<Box<dyn Query>> = Vec::new();
         if !self.categories.is_empty() && without != Some(&Facet::Category) {
@@ -102,12 +110,12 @@ fn any_of(terms: impl Iterator<Item = Term>) -> Box<dyn Query> {
     Box::new(BooleanQuery::new_multiterms_query(terms.collect()))
 }
 
-/// A facet's value and how many products have it.
+/// A facet's value and its count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FacetValue {
+pub struct FacetValue {
     value: String,
     count: u64,
-    /// The least price of a price band, in minor units.
+    /// The lowest price of a price band, in minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
     min: Option<i64>,
     /// The highest, included.
@@ -115,24 +123,24 @@ pub(crate) struct FacetValue {
     max: Option<i64>,
 }
 
-/// Counts the values of several facets in one pass over what a query finds.
-pub(super) struct Counting<'a>(pub(super) Vec<&'a Facet>);
+/// Counts the values of several facets in one pass over the matches of a query.
+pub(crate) struct FacetCollector<'a>(pub(crate) Vec<&'a Facet>);
 
-/// What one segment holds of each facet.
-pub(super) struct SegmentCounts(Vec<SegmentCount>);
+/// The counters of one segment, one for each facet.
+pub(crate) struct SegmentCounts(Vec<SegmentCount>);
 
 enum SegmentCount {
     Words(SegmentWords),
     Prices(SegmentPrices),
 }
 
-/// How many products have each value.
-pub(super) enum Counts {
+/// The number of products with each value.
+pub(crate) enum Counts {
     Words(HashMap<String, u64>),
     Prices(Vec<u64>),
 }
 
-impl Collector for Counting<'_> {
+impl Collector for FacetCollector<'_> {
     type Fruit = Vec<Vec<FacetValue>>;
     type Child = SegmentCounts;
 
@@ -205,8 +213,8 @@ impl SegmentCollector for SegmentCounts {
     }
 }
 
-/// The values of a facet as they are shown, the most frequent first, prices from
-/// the cheapest.
+/// The values of a facet in the order they are returned: the most frequent first, prices
+/// from the lowest.
 fn values(counts: Option<Counts>) -> Vec<FacetValue> {
     match counts {
         None => Vec::new(),
@@ -228,16 +236,16 @@ fn values(counts: Option<Counts>) -> Vec<FacetValue> {
 struct SegmentWords {
     column: Option<StrColumn>,
     prefix: String,
-    /// The place of the first word that counts.
+    /// The ordinal of the first word that is counted.
     first: u64,
-    /// By a word's distance from the first.
+    /// By ordinal, from `first`.
     counts: Vec<u32>,
 }
 
 impl SegmentWords {
     fn open(segment: &SegmentReader, name: &str, prefix: String) -> tantivy::Result<Self> {
         let column = segment.fast_fields().str(name)?;
-        let wanted = match &column {
+        let counted = match &column {
             None => 0..0,
             Some(column) if prefix.is_empty() => 0..column.num_terms() as u64,
             Some(column) => {
@@ -253,8 +261,8 @@ impl SegmentWords {
                 at(low, 0)..at(high, column.num_terms() as u64)
             }
         };
-        let words = usize::try_from(wanted.end.saturating_sub(wanted.start)).unwrap_or(0);
-        Ok(Self { column, prefix, first: wanted.start, counts: vec![0; words] })
+        let words = usize::try_from(counted.end.saturating_sub(counted.start)).unwrap_or(0);
+        Ok(Self { column, prefix, first: counted.start, counts: vec![0; words] })
     }
 
     fn count(&mut self, document: DocId) {
@@ -276,7 +284,7 @@ impl SegmentWords {
         let mut named = HashMap::new();
         let counted = self.counts.into_iter().zip(self.first..);
         for (count, ord) in counted.filter(|(count, _)| *count > 0) {
-            // A word that cannot be read is a facet value fewer, not a failed search.
+            // An unreadable word costs one facet value and not the search.
             if column.ord_to_str(ord, &mut word).is_ok_and(|found| found) {
                 let name = word.strip_prefix(&self.prefix).unwrap_or(&word);
                 named.insert(name.to_owned(), u64::from(count));
@@ -314,7 +322,7 @@ impl SegmentPrices {
     }
 }
 
-/// Price bands from the cheapest, each with bounds to filter by.
+/// Price bands from the lowest, each with bounds to filter by.
 fn prices(counts: Vec<u64>) -> Vec<FacetValue> {
     let band = |(band, count): (usize, u64)| {
         let min = band.checked_sub(1).map_or(0, |before| BAND_ENDS[before]);

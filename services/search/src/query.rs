@@ -1,13 +1,12 @@
-//! From what a person typed to a query over the index.
+//! Query parser: from the text typed to a query plan.
 //!
-//! A word is looked for as its stem in the product's texts and, worth less, in
-//! its attributes; the very word goes before others of its stem. What else a word
-//! may stand for counts instead of it and never on top of it: a synonym, two
-//! words written as one or one as two, the word whose beginning it is. Only a word
-//! that nothing in the shop knows is corrected.
+//! A word matches as its stem in the product's texts and, with a lower boost, in its
+//! attributes; the exact word ranks before others of its stem. Alternatives (a synonym,
+//! two words written as one or one as two, a completion) replace the word's score and
+//! never add to it. Only a word that is not in the index is corrected.
 //!
-//! **Invariant:** every word typed has its clause, so that fewer words found is
-//! always told from all words found.
+//! **Invariant:** every word typed has one clause, so a match of all words is always
+//! distinguished from a match of fewer.
 
 use std::collections::BTreeSet;
 
@@ -15,47 +14,50 @@ use tantivy::query::{BooleanQuery, EmptyQuery, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Searcher, Term};
 
-use super::plan::{Clause, Marks, Plan, all_of, best_of, worth};
-use super::schema::{Fields, SCHEMA};
-use super::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
-use super::vocabulary::{self, Doubted};
-use super::words::{compact, stem, words};
 use crate::Error;
+use crate::analysis::{compact, stem, words};
+use crate::plan::{Clause, MatchedTerms, QueryPlan, all_of, best_of, boosted};
+use crate::schema::{Fields, SCHEMA};
+use crate::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
+use crate::vocabulary::{self, Extent, Misspelling};
 
-/// Words looked at; the rest of a longer query is ignored.
+/// Words used; the rest of a longer query is ignored.
 const WORDS_MAX: usize = 16;
-/// Words that a beginning is completed to.
+/// Completions of one prefix.
 const COMPLETIONS_MAX: usize = 10;
-/// Letters from which a beginning is completed: of a word nobody knows, and of one
-/// that is a word itself.
+/// Letters from which a prefix is completed: of an unknown word, and of a known one.
 const PREFIX_CHARS_MIN: usize = 2;
 const KNOWN_PREFIX_CHARS_MIN: usize = 3;
-/// A word in so few documents may be somebody else's typo…
+/// A word in so few documents may be misspelt in the catalogue…
 const RARE_DOCUMENTS_MAX: u64 = 2;
-/// …of one this many times as frequent.
+/// …if the correction is this many times as frequent.
 const TIMES_AS_FREQUENT: u64 = 50;
-/// Letters on each side where a word is taken for two.
+/// Letters of each part where a word is split in two.
 const PART_CHARS_MIN: usize = 3;
 
-/// What a match is worth, by where the word stands.
+/// The boost of a match by field.
 const TEXT: Score = 1.0;
 const ATTRIBUTE: Score = 0.15;
 const MODEL: Score = 1.0;
 const EXACT: Score = 0.1;
-/// What another way to say it is worth.
+/// The boost of an alternative.
 const SYNONYM: Score = 0.9;
-/// Of each of the two words that are one in the text.
+/// Of each of two words that the text writes as one.
 const JOINED: Score = 0.5;
 const COMPLETED: Score = 0.05;
-const DOUBTED: Score = 0.5;
+const CORRECTED: Score = 0.5;
 
-/// Words that are in a query for its grammar and need not be found.
+/// Function words, which need not match.
 const FUNCTION_WORDS: &[&str] = &[
     "a", "an", "and", "for", "from", "in", "of", "on", "or", "the", "to", "with",
 ];
 
-/// Reads a text.
-pub(super) fn plan(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Result<Plan, Error> {
+/// Parses a query text.
+pub(crate) fn plan(
+    searcher: &Searcher,
+    synonyms: &Synonyms,
+    text: &str,
+) -> Result<QueryPlan, Error> {
     let fields = &SCHEMA.1;
     let chunks: Vec<Chunk<'_>> = text
         .split_whitespace()
@@ -63,27 +65,35 @@ pub(super) fn plan(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Resu
         .map(|typed| Chunk { typed, words: words(typed) })
         .filter(|chunk| !chunk.words.is_empty())
         .collect();
-    // Whoever ended with a space has finished the last word.
-    let typing = !text.ends_with(char::is_whitespace);
-    let mut reading = Reading {
+    // A space at the end completes the last word.
+    let last_extent = if text.ends_with(char::is_whitespace) {
+        Extent::Whole
+    } else {
+        Extent::Prefix
+    };
+    let mut parser = QueryParser {
         searcher,
         fields,
         words: chunks
             .iter()
             .flat_map(|chunk| chunk.words.iter().map(String::as_str))
             .collect(),
-        marks: Marks::default(),
+        terms: MatchedTerms::default(),
         corrected: false,
     };
     let mut ways: Vec<Vec<Box<dyn Query>>> = Vec::new();
     ways.resize_with(chunks.len(), Vec::new);
-    reading.joined(&chunks, &mut ways)?;
-    reading.synonyms(synonyms, &chunks, &mut ways)?;
+    parser.joined(&chunks, &mut ways)?;
+    parser.synonyms(synonyms, &chunks, &mut ways)?;
     let (mut clauses, mut spelled) = (Vec::new(), Vec::new());
     for (place, (chunk, ways)) in chunks.iter().zip(ways).enumerate() {
-        let last = typing && place + 1 == chunks.len();
-        let (query, spelling) = reading.chunk(chunk, last, ways)?;
-        let rarity = reading.rarity(&chunk.words)?;
+        let extent = if place + 1 == chunks.len() {
+            last_extent
+        } else {
+            Extent::Whole
+        };
+        let (query, spelling) = parser.chunk(chunk, extent, ways)?;
+        let rarity = parser.rarity(&chunk.words)?;
         let needed = !FUNCTION_WORDS.contains(&chunk.words[0].as_str());
         clauses.push(Clause { query, rarity, needed });
         spelled.push(spelling);
@@ -91,31 +101,31 @@ pub(super) fn plan(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Resu
     if clauses.iter().all(|clause| !clause.needed) {
         clauses.iter_mut().for_each(|clause| clause.needed = true);
     }
-    let corrected = reading.corrected.then(|| spelled.join(" "));
-    Ok(Plan { clauses, corrected, marks: reading.marks })
+    let corrected = parser.corrected.then(|| spelled.join(" "));
+    Ok(QueryPlan { clauses, corrected, terms: parser.terms })
 }
 
-/// What stands between two spaces: a word, or words joined by marks such as
-/// `usb-c`, which may also be a model number.
+/// The text between two spaces: a word, or words joined by marks such as `usb-c`,
+/// which may also be a model number.
 struct Chunk<'a> {
     typed: &'a str,
     words: Vec<String>,
 }
 
-/// A query, and the spelling of what it stands for.
+/// A query and its corrected spelling.
 type Spelled = (Box<dyn Query>, String);
 
-struct Reading<'a> {
+struct QueryParser<'a> {
     searcher: &'a Searcher,
     fields: &'a Fields,
     /// All words typed.
     words: Vec<&'a str>,
-    marks: Marks,
+    terms: MatchedTerms,
     corrected: bool,
 }
 
-impl<'a> Reading<'a> {
-    /// Neighbours that somewhere are written as one: `smart watch`, `mx 500`.
+impl<'a> QueryParser<'a> {
+    /// Adjacent words that a product writes as one: `smart watch`, `mx 500`.
     fn joined(
         &mut self,
         chunks: &[Chunk<'_>],
@@ -126,14 +136,14 @@ impl<'a> Reading<'a> {
             if self.knows(&joined)? {
                 let query = self.as_typed(&joined)?;
                 for ways in &mut ways[place..place + 2] {
-                    ways.push(worth(query.box_clone(), JOINED));
+                    ways.push(boosted(query.box_clone(), JOINED));
                 }
             }
         }
         Ok(())
     }
 
-    /// What else the owner calls these words.
+    /// The synonyms of these words.
     fn synonyms(
         &mut self,
         synonyms: &Synonyms,
@@ -148,10 +158,10 @@ impl<'a> Reading<'a> {
             for to in from + 1..=stems.len().min(from + PHRASE_WORDS_MAX) {
                 for phrase in synonyms.of(&stems[from..to]) {
                     let query = self.phrase(phrase)?;
-                    // Each word of the phrase carries its part of the whole.
+                    // Each word of the phrase carries its share of the boost.
                     let part = SYNONYM / (to - from) as Score;
                     for ways in &mut ways[from..to] {
-                        ways.push(worth(query.box_clone(), part));
+                        ways.push(boosted(query.box_clone(), part));
                     }
                 }
             }
@@ -167,25 +177,29 @@ impl<'a> Reading<'a> {
         Ok(all_of(queries))
     }
 
-    /// A chunk, with the other ways to say it, and how it is spelled best.
+    /// The query of a chunk and its alternatives, and its best spelling.
     fn chunk(
         &mut self,
         chunk: &Chunk<'_>,
-        last: bool,
+        extent: Extent,
         mut ways: Vec<Box<dyn Query>>,
     ) -> Result<Spelled, Error> {
         let whole = compact(chunk.typed);
         if let [word] = chunk.words.as_slice() {
-            return self.word(word, last, ways);
+            return self.word(word, extent, ways);
         }
         let is_model = vocabulary::documents(self.searcher, self.fields.model, &whole)? > 0;
         let (mut parts, mut spelled) = (Vec::new(), Vec::new());
         for (place, part) in chunk.words.iter().enumerate() {
-            let last = last && place + 1 == chunk.words.len();
+            let extent = if place + 1 == chunk.words.len() {
+                extent
+            } else {
+                Extent::Whole
+            };
             let (query, spelling) = if is_model {
                 (self.as_typed(part)?, part.clone())
             } else {
-                self.word(part, last, Vec::new())?
+                self.word(part, extent, Vec::new())?
             };
             parts.push(query);
             spelled.push(spelling);
@@ -199,40 +213,40 @@ impl<'a> Reading<'a> {
         if is_model {
             ways.push(self.term(self.fields.model, &whole, MODEL));
         }
-        if last {
+        if extent == Extent::Prefix {
             ways.extend(self.models_beginning(&whole)?);
         }
         Ok((best_of(ways), spelling))
     }
 
-    /// A word as typed, completed or, if nothing knows it, corrected; and how it
-    /// is spelled best.
+    /// The query of a word as typed, completed or, if it is unknown, corrected; and its
+    /// best spelling.
     fn word(
         &mut self,
         word: &str,
-        last: bool,
+        extent: Extent,
         mut ways: Vec<Box<dyn Query>>,
     ) -> Result<Spelled, Error> {
         let known = self.knows(word)?;
         if known {
             ways.push(self.as_typed(word)?);
         }
-        if last {
+        if extent == Extent::Prefix {
             ways.extend(self.completed(word, known)?);
         }
         let mut spelling = word.to_owned();
         if ways.is_empty() {
-            if let Some((query, meant)) = self.meant(word, last)? {
+            if let Some((query, meant)) = self.correction(word, extent)? {
                 (spelling, self.corrected) = (meant, true);
                 ways.push(query);
             }
-        } else if known && let Some(meant) = self.doubted(word)? {
-            ways.push(worth(self.as_typed(&meant)?, DOUBTED));
+        } else if known && let Some(meant) = self.frequent_correction(word)? {
+            ways.push(boosted(self.as_typed(&meant)?, CORRECTED));
         }
         Ok((best_of(ways), spelling))
     }
 
-    /// The words whose beginning it may be.
+    /// The completions of a word.
     fn completed(&mut self, word: &str, known: bool) -> Result<Vec<Box<dyn Query>>, Error> {
         let chars_min = if known {
             KNOWN_PREFIX_CHARS_MIN
@@ -252,23 +266,24 @@ impl<'a> Reading<'a> {
             .filter(|stem| *stem != own)
             .collect();
         if !full.is_empty() {
-            self.marks.prefix = Some(word.to_owned());
+            self.terms.prefix = Some(word.to_owned());
         }
         for stem in stems {
             ways.push(self.term(self.fields.text, &stem, COMPLETED));
             ways.push(self.term(self.fields.attributes, &stem, COMPLETED * ATTRIBUTE));
-            self.marks.stems.insert(stem);
+            self.terms.stems.insert(stem);
         }
         Ok(ways)
     }
 
-    /// What a word that nothing knows stands for: two words, or a typo of one.
-    fn meant(&mut self, word: &str, last: bool) -> Result<Option<Spelled>, Error> {
-        for as_prefix in [false, true] {
-            if as_prefix && !last {
-                break;
-            }
-            if let Some((meant, _)) = self.corrections(word, as_prefix)?.into_iter().next() {
+    /// The correction of an unknown word: a near word, or two words written as one.
+    fn correction(&mut self, word: &str, extent: Extent) -> Result<Option<Spelled>, Error> {
+        let tried: &[Extent] = match extent {
+            Extent::Whole => &[Extent::Whole],
+            Extent::Prefix => &[Extent::Whole, Extent::Prefix],
+        };
+        for extent in tried {
+            if let Some((meant, _)) = self.corrections(word, *extent)?.into_iter().next() {
                 return Ok(Some((self.as_typed(&meant)?, meant)));
             }
         }
@@ -278,30 +293,30 @@ impl<'a> Reading<'a> {
         Ok(None)
     }
 
-    /// The far more frequent word that a rare one may be a typo of.
-    fn doubted(&self, word: &str) -> Result<Option<String>, Error> {
+    /// The far more frequent word that a rare one may be a misspelling of.
+    fn frequent_correction(&self, word: &str) -> Result<Option<String>, Error> {
         let documents = vocabulary::documents(self.searcher, self.fields.text, &stem(word))?;
         if documents > RARE_DOCUMENTS_MAX {
             return Ok(None);
         }
-        let nearest = self.corrections(word, false)?.into_iter().next();
+        let nearest = self.corrections(word, Extent::Whole)?.into_iter().next();
         let frequent =
             |(_, found): &(String, u32)| u64::from(*found) >= documents.max(1) * TIMES_AS_FREQUENT;
         Ok(nearest.filter(frequent).map(|(meant, _)| meant))
     }
 
-    fn corrections(&self, word: &str, as_prefix: bool) -> Result<Vec<(String, u32)>, Error> {
+    fn corrections(&self, word: &str, extent: Extent) -> Result<Vec<(String, u32)>, Error> {
         let beside: Vec<&str> = self
             .words
             .iter()
             .copied()
             .filter(|other| *other != word)
             .collect();
-        let doubted = Doubted { word, as_prefix, beside: &beside };
-        vocabulary::corrections(self.searcher, self.fields.words, &doubted)
+        let misspelling = Misspelling { word, extent, beside: &beside };
+        vocabulary::corrections(self.searcher, self.fields.words, &misspelling)
     }
 
-    /// Two words written as one, if products have both: those that most have.
+    /// The split of a word in two that most products have both parts of.
     fn parts(&self, word: &str) -> Result<Option<Phrase>, Error> {
         let mut best: Option<(u32, Phrase)> = None;
         for (cut, _) in word.char_indices() {
@@ -317,7 +332,7 @@ impl<'a> Reading<'a> {
         Ok(best.map(|(_, parts)| parts))
     }
 
-    /// Whether any product has the word, or another of its stem.
+    /// Whether any product has the word, or another one with its stem.
     fn knows(&self, word: &str) -> Result<bool, Error> {
         let Fields { text, attributes, words, model, .. } = *self.fields;
         let stem = stem(word);
@@ -334,7 +349,7 @@ impl<'a> Reading<'a> {
         Ok(false)
     }
 
-    /// How much words tell together: the logarithm that BM25 weighs them by.
+    /// The inverse document frequency of the rarest of several words, as BM25 has it.
     fn rarity(&self, words: &[String]) -> Result<Score, Error> {
         let all = self.searcher.num_docs() as Score;
         let mut rarity: Score = 0.0;
@@ -346,22 +361,22 @@ impl<'a> Reading<'a> {
         Ok(rarity)
     }
 
-    /// A word wherever it may stand.
+    /// A word in every field.
     fn as_typed(&mut self, word: &str) -> Result<Box<dyn Query>, Error> {
         let Fields { text, attributes, words, model, .. } = *self.fields;
         let stem = stem(word);
         let mut places = Vec::new();
-        for (field, word, worth) in [
+        for (field, word, boost) in [
             (text, stem.as_str(), TEXT),
             (attributes, &stem, ATTRIBUTE),
             (words, word, EXACT),
             (model, word, MODEL),
         ] {
             if vocabulary::documents(self.searcher, field, word)? > 0 {
-                places.push(self.term(field, word, worth));
+                places.push(self.term(field, word, boost));
             }
         }
-        self.marks.stems.insert(stem);
+        self.terms.stems.insert(stem);
         Ok(match places.len() {
             0 => Box::new(EmptyQuery),
             1 => places.remove(0),
@@ -370,7 +385,7 @@ impl<'a> Reading<'a> {
     }
 
     fn models_beginning(&self, prefix: &str) -> Result<Vec<Box<dyn Query>>, Error> {
-        // A short beginning, or one of letters only, is a word's.
+        // A short prefix, or one of letters only, belongs to a word.
         let likely = prefix.chars().count() > PREFIX_CHARS_MIN
             && prefix.contains(|letter: char| letter.is_ascii_digit());
         if !likely {
@@ -382,11 +397,11 @@ impl<'a> Reading<'a> {
         Ok(models.iter().map(query).collect())
     }
 
-    fn term(&self, field: Field, word: &str, value: Score) -> Box<dyn Query> {
+    fn term(&self, field: Field, word: &str, boost: Score) -> Box<dyn Query> {
         let term = Term::from_field_text(field, word);
-        worth(
+        boosted(
             Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)),
-            value,
+            boost,
         )
     }
 }

@@ -1,0 +1,165 @@
+//! The index on disk: opened or created, searched, completed.
+//!
+//! **Invariant:** an index of another schema version, or one whose files do not
+//! match their checksums, is refused at opening and never searched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tantivy::index::IndexSettings;
+use tantivy::{IndexReader, ReloadPolicy, Score, TantivyError};
+
+use crate::collect::{Matches, SearchRequest, matches, words_to_drop};
+use crate::fingerprint::{Fingerprint, fingerprints};
+use crate::highlight::Highlighter;
+use crate::identity::Ids;
+use crate::schema::{SCHEMA, VERSION};
+use crate::{Error, FacetValue, ProductId, Synonyms, Writer, analysis, query, suggest};
+
+/// A search's result.
+#[derive(Debug)]
+pub struct Hits {
+    /// How many products match.
+    pub total: usize,
+    /// The requested page of them with their scores, best first.
+    pub page: Vec<(ProductId, Score)>,
+    /// The counts of each requested facet, by the name it was requested under.
+    pub facets: BTreeMap<String, Vec<FacetValue>>,
+    /// The text that was searched for, where typing errors were corrected.
+    pub corrected: Option<String>,
+    /// Marks the matches in the texts of the products found.
+    pub highlighter: Highlighter,
+}
+
+/// A search index. Cheap to clone.
+#[derive(Clone)]
+pub struct Index {
+    index: tantivy::Index,
+    reader: IndexReader,
+}
+
+/// How far the caller's log is indexed, and what the documents look like.
+#[derive(Deserialize)]
+struct Cursor<C> {
+    version: u32,
+    mark: C,
+}
+
+impl Index {
+    /// Opens the index in `dir` and returns it with the cursor of its last commit.
+    ///
+    /// # Errors
+    /// A sentence on why this index cannot be used; it has to be [created](Self::create) anew.
+    pub fn open<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), String> {
+        // Damaged lengths make tantivy panic.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_existing(dir)));
+        opened.unwrap_or_else(|_| Err("it is damaged".into()))
+    }
+
+    fn open_existing<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), String> {
+        let failed = |error: TantivyError| error.to_string();
+        let index = tantivy::Index::open_in_dir(dir).map_err(failed)?;
+        let payload = index.load_metas().map_err(failed)?.payload;
+        let cursor: Cursor<C> = payload
+            .and_then(|payload| serde_json::from_str(&payload).ok())
+            .ok_or("it was never finished")?;
+        if cursor.version != VERSION || index.schema() != SCHEMA.0 {
+            return Err("it was made by another version".into());
+        }
+        let damaged = index.validate_checksum().map_err(failed)?;
+        if let Some(file) = damaged.iter().next() {
+            return Err(format!("its file {} is damaged", file.display()));
+        }
+        // Opens every segment, so that a missing file is found here and not by a search.
+        let index = Self::of(index).map_err(|error| error.to_string())?;
+        Ok((index, cursor.mark))
+    }
+
+    /// Creates an empty index in `dir`, in place of whatever is there.
+    ///
+    /// # Errors
+    /// When the folder cannot be replaced.
+    pub fn create(dir: &Path) -> Result<Self, Error> {
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir_all(dir)?;
+        let settings = IndexSettings {
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let index = tantivy::Index::builder()
+            .schema(SCHEMA.0.clone())
+            .settings(settings)
+            .create_in_dir(dir)?;
+        Self::of(index)
+    }
+
+    fn of(mut index: tantivy::Index) -> Result<Self, Error> {
+        analysis::register_analyzers(&mut index);
+        // Documents have no stored fields, so the doc store needs no cache.
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .doc_store_cache_num_blocks(1)
+            .try_into()?;
+        Ok(Self { index, reader })
+    }
+
+    /// Opens the index's writer; there is at most one at a time.
+    ///
+    /// # Errors
+    /// When another writer is open or its threads cannot be started.
+    pub fn writer(&self) -> Result<Writer, Error> {
+        Writer::open(&self.index, self.reader.clone())
+    }
+
+    /// Searches what was committed last.
+    ///
+    /// # Errors
+    /// When the index's files cannot be read.
+    pub fn search(&self, request: &SearchRequest, synonyms: &Synonyms) -> Result<Hits, Error> {
+        let searcher = self.reader.searcher();
+        let plan = query::plan(&searcher, synonyms, &request.text)?;
+        let mut found = matches(&searcher, &plan, 0, request)?;
+        let missing = words_to_drop(&searcher, &plan, request.order, found.total)?;
+        if missing > 0 {
+            found = matches(&searcher, &plan, missing, request)?;
+        }
+        let Matches { top, total, facets: mut values } = found;
+        let facets = request.facets.iter().filter_map(|(name, facet)| {
+            let place = values.iter().position(|(counted, _)| *counted == facet)?;
+            Some((name.clone(), values.swap_remove(place).1))
+        });
+        let facets = facets.collect();
+        let mut page = Vec::with_capacity(top.len());
+        let mut ids = Ids::default();
+        for (score, address) in top {
+            page.extend(ids.of(&searcher, address)?.map(|id| (id, score)));
+        }
+        let corrected = plan.corrected.filter(|_| total > 0);
+        let highlighter = Highlighter::new(plan.terms);
+        Ok(Hits { total, page, facets, corrected, highlighter })
+    }
+
+    /// Completes a query that is being typed, the most frequent completions first.
+    ///
+    /// # Errors
+    /// When the index's files cannot be read.
+    pub fn suggest(&self, text: &str) -> Result<Vec<String>, Error> {
+        suggest::suggest(&self.reader.searcher(), text)
+    }
+
+    /// Every indexed product with its fingerprint. Reads the whole index: for a
+    /// consistency check, not for a request.
+    ///
+    /// # Errors
+    /// When the index's files cannot be read.
+    pub fn fingerprints(&self) -> Result<Vec<(ProductId, Fingerprint)>, Error> {
+        fingerprints(&self.reader.searcher())
+    }
+}

@@ -1,0 +1,72 @@
+//! Full-text search over products: analysis, index, query, facets, suggestions.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `document` | the input: one product as it is indexed |
+//! | `index` | the index on disk: open, create, search, complete |
+//! | `writer` | additions, deletions and commits, each commit with the caller's cursor |
+//! | `schema`, `mapping` | the index's fields, and a document's values for them |
+//! | `analysis`, `stemmer` | tokenisation, folding, stemming |
+//! | `identity` | product ids and hashes as columns |
+//! | `fingerprint` | a short summary of each indexed version, for consistency checks |
+//! | `merge_policy` | which segments are merged, and when |
+//! | `kind` | head-noun extraction: what a product is and what it only mentions |
+//! | `query`, `plan` | from query text to a query plan |
+//! | `vocabulary`, `spelling` | corrections and completions from the term dictionary |
+//! | `synonyms` | the shop owner's synonym rules |
+//! | `collect` | one page of matches, their number, and the facet counts |
+//! | `ranking` | the score by kind on top of BM25 |
+//! | `facets` | filters and facet counts |
+//! | `suggest` | query completion |
+//! | `highlight` | matches marked in a text |
+//!
+//! The crate is a library over tantivy without async code and without HTTP; the
+//! caller follows its own log and decides when to commit.
+//!
+//! **Invariant:** a commit makes documents and cursor durable together, so an index
+//! never claims to contain more than it does.
+
+mod analysis;
+mod collect;
+mod document;
+mod facets;
+mod fingerprint;
+mod highlight;
+mod identity;
+mod index;
+mod kind;
+mod mapping;
+mod merge_policy;
+mod plan;
+mod query;
+mod ranking;
+mod schema;
+mod spelling;
+mod stemmer;
+mod suggest;
+mod synonyms;
+mod vocabulary;
+mod writer;
+
+pub use self::collect::{SearchOrder, SearchRequest};
+pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
+pub use self::facets::{Facet, FacetValue, Filters};
+pub use self::fingerprint::Fingerprint;
+pub use self::highlight::Highlighter;
+pub use self::index::{Hits, Index};
+pub use self::synonyms::Synonyms;
+pub use self::writer::{IndexLoad, Writer};
+
+/// A product's id.
+type ProductId = model::Id<model::kinds::Product>;
+
+/// A failure of the index: its files, or its contents.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] tantivy::TantivyError);
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.into())
+    }
+}
