@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `orders` | order → the order, without the lines and history below |
 //! | `order_lines` | order, part → the lines that do not fit into the order's row |
-//! | `order_history` | order, number → a status change, from the third on |
+//! | `order_history` | order, number → a status change, after those derived from the order |
 //! | `orders_by_status_and_user` | status, user, order: every order |
 //! | `orders_by_status` | status, order: every order that is not pending |
 //! | `orders_unpaid` | reserved until, order: the confirmed orders that can expire |
@@ -17,8 +17,8 @@
 //! with five. The first two history entries are derived from the order. A pending order
 //! has one index row: it is pending for milliseconds, so all of them are few.
 //!
-//! **Invariant:** an order's row and its indexes change in one transaction, in
-//! [`insert`] and [`update`] only. Every list reads an index of exactly its orders.
+//! **Invariant:** an order's indexes change with its row, in [`insert`] and [`update`]
+//! only. No list scans the orders of other users.
 
 mod rows;
 
@@ -32,8 +32,9 @@ use self::rows::{
     StatusChangeRow, fitting,
 };
 use crate::Error;
-use crate::domain::{Actor, Cause, Order, OrderLine, OrderStatus, StatusChange};
-use crate::domain::{PaymentMessage, PaymentOutcome};
+use crate::domain::{
+    Actor, Cause, Order, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, StatusChange,
+};
 
 pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
 const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
@@ -82,7 +83,7 @@ pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChang
 }
 
 /// Writes a new order.
-pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store::Error> {
+pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<(), store::Error> {
     let mut line_parts = 0;
     let mut rest = &order.lines[fitting(&order.lines, ROW_LINES_BYTES_MAX)..];
     while !rest.is_empty() {
@@ -94,8 +95,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store
     }
     let stored = StoredOrder { order, accepted: false, line_parts, history_rows: 0 };
     save(tx, &stored)?;
-    index(tx, &stored.order)?;
-    Ok(stored)
+    index(tx, &stored.order)
 }
 
 /// Writes an order whose status was `before`, and moves it between the indexes.

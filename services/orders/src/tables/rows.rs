@@ -10,8 +10,10 @@ use model::{Listing, Mismatch, Money, OrderId, ProductId, Shortage, Time, UserId
 use serde::{Deserialize, Serialize};
 use store::Record;
 
-use crate::domain::{Address, Order, OrderLine, OrderStatus, StatusChange};
-use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult};
+use crate::domain::{
+    Address, Order, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
+    StatusChange,
+};
 
 /// Bytes of the lines within an order's row: about eight usual ones. With the largest
 /// address, note and shortages the row stays below the largest stored value.
