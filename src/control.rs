@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::{Method, Request, StatusCode, client};
 use hyper_util::rt::TokioIo;
-use mesh::{LocalNetwork, Mesh};
+use mesh::{InProcessNetwork, Mesh};
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ pub(crate) async fn with<T>(
         Err(error) if is_at_rest(&error) => {}
         outcome => return outcome,
     }
-    let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), folder.shop());
+    let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let stop = CancellationToken::new();
     let mut running = Running::start(&[service], &folder, config, &mesh, stop).await?;
     let outcome = talk(&folder).await;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mesh::Endpoints;
+use mesh::ZenohEndpoints;
 
 use crate::cli::Shop;
 use crate::services::{Running, ServiceName, join, stop_on_signal};
@@ -17,7 +17,7 @@ pub(crate) async fn run(
     let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
     let sockets = folder.data_dir("mesh")?;
-    let here = Endpoints::on_this_host(&sockets, Some(service.name()), &service.before())
+    let here = ZenohEndpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .map_err(chassis::Error::from)?;
     let joined = join(here, &config, &folder).await?;
     let running = Running::start(&[service], &folder, config, &joined.mesh, stop).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chassis::run::Started;
 use chassis::{Config, Folder, Open, config};
 use clap::ValueEnum;
-use mesh::{Endpoints, LocalNetwork, Mesh, ZenohTransport};
+use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -218,7 +218,7 @@ impl Joined {
 /// Joins the shop's mesh by `here` and whatever the settings add beyond this host.
 /// Where that is nothing, all there is to hear is in this process.
 pub(crate) async fn join(
-    here: Endpoints,
+    here: ZenohEndpoints,
     config: &Config,
     folder: &Folder,
 ) -> Result<Joined, chassis::Error> {
@@ -226,7 +226,7 @@ pub(crate) async fn join(
     let endpoints = here.and_beyond(listen, connect, config.mutual_tls())?;
     let shop = folder.shop();
     if endpoints.listen.is_empty() && endpoints.connect.is_empty() {
-        let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), shop);
+        let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), shop);
         return Ok(Joined { mesh, zenoh: None });
     }
     let zenoh = Arc::new(ZenohTransport::open(&endpoints).await?);

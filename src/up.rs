@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use chassis::Folder;
-use mesh::Endpoints;
+use mesh::ZenohEndpoints;
 use owo_colors::OwoColorize;
 
 use crate::cli::Shop;
@@ -16,7 +16,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     let started = Instant::now();
     let stop = stop_on_signal()?;
     let (folder, mut config) = shop.open("info", listen)?;
-    let joined = join(Endpoints::alone(), &config, &folder).await?;
+    let joined = join(ZenohEndpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
     config.mail.print_codes |= demo.is_tried_out();
     let scheme = if config.gateway.is_secure() { "https" } else { "http" };

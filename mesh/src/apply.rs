@@ -1,56 +1,58 @@
-//! What a follower does with events inside a transaction: apply, park, retry.
+//! Applying events inside a transaction: a page of the log, or dead letters again.
 //!
-//! **Invariants:** the cursor and every effect of a page are one transaction; a
-//! handler that refuses, or panics, leaves none of its writes; an event whose key
-//! has something parked is parked behind it.
+//! **Invariants:** the cursor and every effect of a page are one transaction; a handler
+//! that refuses, or panics, leaves none of its writes; an event whose key has a dead
+//! letter becomes one behind it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use store::{Read, Store, Table, Tx};
-
-use crate::{DeadLetter, Event, Mark, Recorded, dead_letters};
 use model::now;
+use store::Tx;
 
-/// lane (`follower/source`) → the last event whose effect is in this store.
-const CURSORS: Table<String, Mark> = Table::new("cursors");
+use crate::cursor::{self, FollowerId};
+use crate::{DeadLetter, Event, Mark, Recorded, dead_letters};
 
-/// Why a handler did not take an event.
+/// Why a handler did not apply an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It never will: the event is parked and the rest flows on.
+    /// It never will: the event becomes a dead letter, and later ones are applied.
     #[error("{0}")]
     Never(String),
-    /// Not now: tried again for as long as it lasts.
+    /// Not now: it is tried again until it succeeds.
     #[error(transparent)]
     Later(#[from] store::Error),
 }
 
-pub(crate) type Handler = dyn Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync;
+/// What becomes of an event that its handler refuses for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// It becomes a dead letter.
+    DeadLetter,
+    /// It is tried again: for keys and revocations, which must not be passed over.
+    Retry,
+}
 
-/// Whether the log has to be asked after some events were looked at.
+pub(crate) type EventHandler = dyn Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync;
+
+/// Whether to ask the log for more.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Wait,
     Ask,
 }
 
-/// The last event whose effect is in `store`.
-pub(crate) fn cursor(store: &Store, lane: &str) -> Result<Mark, store::Error> {
-    Ok(store.get(CURSORS, &lane.to_owned())?.unwrap_or_default())
-}
-
 /// Applies, in order, the events that continue the stored cursor.
 pub(crate) fn apply_page(
     tx: &mut Tx<'_>,
-    lane: &str,
+    follower: &FollowerId,
     events: &[Recorded],
-    handler: &Handler,
-    parks: bool,
+    handler: &EventHandler,
+    on_refusal: OnRefusal,
 ) -> Result<(Mark, Next), store::Error> {
-    let mut cursor = tx.get(CURSORS, &lane.to_owned())?.unwrap_or_default();
+    let mut cursor = cursor::read(tx, follower)?;
     let mut next = Next::Wait;
-    // Nearly always nothing is, and then no event is asked for its key.
-    let mut any_dead_letter = dead_letters::any(tx, lane)?;
+    // Nearly always there are none, and then no event is decoded for its key.
+    let mut any_dead_letter = dead_letters::any(tx, follower)?;
     for recorded in events {
         if recorded.seq <= cursor.seq {
             continue;
@@ -59,23 +61,25 @@ pub(crate) fn apply_page(
             next = Next::Ask;
             break;
         }
-        let taken = if any_dead_letter {
-            take_in(tx, lane, recorded, handler)
+        let applied = if any_dead_letter && has_dead_key(tx, follower, recorded)? {
+            Err(Refusal::Never(
+                "an earlier event of its key is a dead letter".into(),
+            ))
         } else {
             handle(tx, recorded, handler)
         };
-        match taken {
+        match applied {
             Ok(()) => {}
-            Err(Refusal::Never(reason)) if parks => {
-                park(tx, lane, recorded, reason)?;
+            Err(Refusal::Never(reason)) if on_refusal == OnRefusal::DeadLetter => {
+                set_aside(tx, follower, recorded, reason)?;
                 any_dead_letter = true;
             }
             Err(reason) => {
                 tracing::error!(
-                    lane,
+                    %follower,
                     seq = recorded.seq,
                     %reason,
-                    "an event that must not be passed over is refused; trying again"
+                    "an event that must not be passed over was refused; trying again"
                 );
                 next = Next::Ask;
                 break;
@@ -83,26 +87,20 @@ pub(crate) fn apply_page(
         }
         cursor = recorded.mark();
     }
-    tx.put(CURSORS, &lane.to_owned(), &cursor)?;
+    cursor::write(tx, follower, &cursor)?;
     Ok((cursor, next))
 }
 
-fn take_in(
-    tx: &mut Tx<'_>,
-    lane: &str,
+fn has_dead_key(
+    tx: &Tx<'_>,
+    follower: &FollowerId,
     recorded: &Recorded,
-    handler: &Handler,
-) -> Result<(), Refusal> {
-    if dead_letters::holds(tx, lane, &Event::key_of(&recorded.body))? {
-        return Err(Refusal::Never(
-            "an earlier event of its key is parked".into(),
-        ));
-    }
-    handle(tx, recorded, handler)
+) -> Result<bool, store::Error> {
+    dead_letters::has_key(tx, follower, &Event::key_of(&recorded.body))
 }
 
 /// Runs the handler so that a refusal, or a panic, leaves none of its writes.
-fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &Handler) -> Result<(), Refusal> {
+fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &EventHandler) -> Result<(), Refusal> {
     let event = Event::decode(&recorded.body).map_err(Refusal::Never)?;
     tx.attempt(|tx| {
         catch_unwind(AssertUnwindSafe(|| handler(tx, &event)))
@@ -115,65 +113,60 @@ fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &Handler) -> Result<(),
     })
 }
 
-fn park(
+fn set_aside(
     tx: &mut Tx<'_>,
-    lane: &str,
+    follower: &FollowerId,
     recorded: &Recorded,
     reason: String,
 ) -> Result<(), store::Error> {
-    tracing::error!(lane, seq = recorded.seq, reason, "an event was parked");
+    tracing::error!(%follower, seq = recorded.seq, reason, "an event became a dead letter");
     let key = Event::key_of(&recorded.body);
-    let parked = DeadLetter { recorded: recorded.clone(), key, reason, at: now() };
-    dead_letters::park(tx, lane, &parked)
+    let letter = DeadLetter { recorded: recorded.clone(), key, reason, at: now() };
+    dead_letters::add(tx, follower, &letter)
 }
 
-/// Handles the parked events of the key of the one at `seq` again, oldest first.
-/// What was handled before one is refused stays handled.
+/// Applies the dead letters with the key of the one at `seq` again, oldest first. Those
+/// before one that is refused again stay applied.
 pub(crate) fn retry_dead_letter(
     tx: &mut Tx<'_>,
-    lane: &str,
+    follower: &FollowerId,
     seq: u64,
-    handler: &Handler,
+    handler: &EventHandler,
 ) -> Result<(), Refusal> {
-    let waiting = dead_letters::of_same_key(tx, lane, seq)?;
-    if waiting.is_empty() {
-        return Err(no_dead_letter(lane, seq));
+    let letters = dead_letters::of_same_key(tx, follower, seq)?;
+    if letters.is_empty() {
+        return Err(no_dead_letter(follower, seq));
     }
-    for (place, parked) in waiting.iter().enumerate() {
-        match handle(tx, &parked.recorded, handler) {
-            Err(Refusal::Never(_)) if place > 0 => return Ok(()),
+    for (index, letter) in letters.iter().enumerate() {
+        match handle(tx, &letter.recorded, handler) {
+            Err(Refusal::Never(_)) if index > 0 => return Ok(()),
             handled => handled?,
         }
-        dead_letters::release(tx, lane, parked)?;
+        dead_letters::remove(tx, follower, letter)?;
     }
     Ok(())
 }
 
-/// Gives one parked event up, doing what is done `instead` of handling it. Nothing
-/// keeps an event that is to go.
+/// Discards a dead letter and runs `instead` in place of its handler. A refusal of
+/// `instead` is logged and does not keep the dead letter.
 pub(crate) fn discard_dead_letter(
     tx: &mut Tx<'_>,
-    lane: &str,
+    follower: &FollowerId,
     seq: u64,
-    instead: &Handler,
+    instead: &EventHandler,
 ) -> Result<(), Refusal> {
-    let waiting = dead_letters::of_same_key(tx, lane, seq)?;
-    let parked = waiting.iter().find(|letter| letter.recorded.seq == seq);
-    let parked = parked.ok_or_else(|| no_dead_letter(lane, seq))?;
-    match handle(tx, &parked.recorded, instead) {
+    let letters = dead_letters::of_same_key(tx, follower, seq)?;
+    let letter = letters.iter().find(|letter| letter.recorded.seq == seq);
+    let letter = letter.ok_or_else(|| no_dead_letter(follower, seq))?;
+    match handle(tx, &letter.recorded, instead) {
         Err(Refusal::Never(reason)) => {
-            tracing::warn!(
-                lane,
-                seq,
-                reason,
-                "nothing was done in place of a discarded event"
-            );
+            tracing::warn!(%follower, seq, reason, "nothing was done in place of a discarded event");
         }
         handled => handled?,
     }
-    Ok(dead_letters::release(tx, lane, parked)?)
+    Ok(dead_letters::remove(tx, follower, letter)?)
 }
 
-fn no_dead_letter(lane: &str, seq: u64) -> Refusal {
-    Refusal::Never(format!("nothing is parked at {lane}/{seq}"))
+fn no_dead_letter(follower: &FollowerId, seq: u64) -> Refusal {
+    Refusal::Never(format!("{follower} has no dead letter {seq}"))
 }

@@ -1,10 +1,9 @@
-//! Questions one service answers another, for what must not be in any log: a
-//! person's address, a one-time code.
+//! Requests between services, for data that must not be in a log: a person's address, a
+//! one-time code.
 //!
-//! An answer is as good as the moment it was given in; whoever keeps it keeps it
-//! in a table it can delete from. No answer means "not now": the asker tries
-//! again, the mesh does not. Questions in flight are bounded, by the
-//! subscription's queue and by [`ANSWERS_AT_ONCE_MAX`].
+//! An answer may be stale a moment later. No answer means "not now": the asking service
+//! tries again, the mesh does not. Questions in flight are bounded by the subscription's
+//! queue and by [`ANSWERS_AT_ONCE_MAX`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,38 +18,37 @@ use tokio_util::task::TaskTracker;
 use crate::{Mesh, TransportError};
 use model::{CodePurpose, Id, kinds};
 
-/// Answers being made at one time, a service and kind of question.
+/// The most answers in preparation at one time, for each kind of question of a service.
 const ANSWERS_AT_ONCE_MAX: usize = 16;
 
-/// A kind of question: who answers it, by what name, and with what.
+/// A kind of question.
 pub trait Ask: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The service that answers.
     const OF: &'static str;
     /// The question's name.
     const WHAT: &'static str;
-    /// What is answered.
+    /// The answer's type.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 }
 
-/// How to reach a person. Answered by users; `None` for nobody, or somebody who is
-/// disabled or erased.
+/// Asks users for a person's contact; `None` for an unknown, disabled or erased account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ContactOf {
-    /// Who.
+    /// The account.
     pub user_id: Id<kinds::User>,
 }
 
-/// Where a person is reached. Personal data: never in an event, never in a log
-/// line, dropped on `user.erased`.
+/// A person's contact. Personal data: never in an event, never in a log line, dropped on
+/// `user.erased`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// Their address.
+    /// The e-mail address.
     pub email: String,
-    /// Whether they showed that it is theirs.
+    /// Whether the address was verified by a code.
     pub email_verified: bool,
-    /// What to call them.
+    /// The name to address them by.
     pub name: String,
-    /// What they read, as a BCP 47 tag, where they said so.
+    /// Their language as a BCP 47 tag, if known.
     #[serde(default)]
     pub language: Option<String>,
 }
@@ -61,23 +59,23 @@ impl Ask for ContactOf {
     type Answer = Option<Contact>;
 }
 
-/// The one-time code that was requested for a purpose. Answered by users; `None`
-/// when there is none that could still be used.
+/// Asks users for the one-time code that was requested for a purpose; `None` when there is
+/// no valid one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CodeOf {
-    /// For whose account.
+    /// The account.
     pub user_id: Id<kinds::User>,
-    /// What it allows.
+    /// The purpose.
     pub purpose: CodePurpose,
 }
 
-/// A one-time code on its way to its owner. A secret: never kept, never logged but
-/// where a demo shop says so.
+/// A one-time code, to be sent to its owner. A secret: never stored, and logged only by a
+/// demo shop.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneTimeCode {
-    /// What they are to type.
+    /// The code.
     pub code: String,
-    /// Where it is to be sent.
+    /// Where to send it.
     pub contact: Contact,
 }
 
@@ -88,8 +86,7 @@ impl Ask for CodeOf {
 }
 
 impl Mesh {
-    /// Asks; `None` when there was no answer within `timeout`, or none that this
-    /// program understands.
+    /// Asks; `None` without a decodable answer within `timeout`.
     pub async fn ask<Q: Ask>(&self, question: &Q, timeout: Duration) -> Option<Q::Answer> {
         let body = rmp_serde::to_vec_named(question).ok()?;
         let topic = self.topic("ask", &format!("{}/{}", Q::OF, Q::WHAT));
@@ -97,8 +94,8 @@ impl Mesh {
         rmp_serde::from_slice(&answer).ok()
     }
 
-    /// Answers every question of this kind until `stop`. A question that cannot be
-    /// read gets no answer.
+    /// Answers every question of this kind until `stop`. An undecodable question gets no
+    /// answer.
     ///
     /// # Errors
     /// When the transport refuses.
@@ -110,17 +107,16 @@ impl Mesh {
     ) -> Result<(), TransportError> {
         let topic = self.topic("ask", &format!("{}/{}", Q::OF, Q::WHAT));
         let questions = self.transport().serve(&topic).await?;
-        let room = Arc::new(Semaphore::new(ANSWERS_AT_ONCE_MAX));
+        let permits = Arc::new(Semaphore::new(ANSWERS_AT_ONCE_MAX));
         let each = tasks.clone();
         tasks.spawn(stop.run_until_cancelled_owned(async move {
-            // Taken whole: the block would else leave the guard behind, and with it
-            // nobody would ask here any more.
+            // Moved as a whole: without its guard the subscription would end.
             let questions = questions;
             while let Ok(asked) = questions.messages.recv_async().await {
                 let Ok(question) = rmp_serde::from_slice::<Q>(&asked.body) else {
                     continue;
                 };
-                let Ok(permit) = room.clone().acquire_owned().await else {
+                let Ok(permit) = permits.clone().acquire_owned().await else {
                     return;
                 };
                 let answering = answer(question);

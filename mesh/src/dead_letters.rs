@@ -1,98 +1,102 @@
-//! Events whose handler refused them for good, set aside so that the rest flows.
+//! Dead letters: events that a handler refused for good, set aside so that the rest of
+//! the log is applied.
 //!
-//! **Invariant:** events of one key are handled in order. While one of them is
-//! parked, later ones of the same key are parked behind it.
+//! **Invariant:** events of one key are applied in order. While one of them is a dead
+//! letter, later events of its key become dead letters behind it.
 
+use model::Time;
 use serde::{Deserialize, Serialize};
 use store::{Read, Table, Tx};
 
 use crate::Recorded;
-use model::Time;
+use crate::cursor::FollowerId;
 
-/// (lane, seq) → the event and why. A lane is one follower of one source.
+/// (follower, seq) → the event and why it was refused.
 const DEAD_LETTERS: Table<(String, u64), DeadLetter> = Table::new("parked");
-/// (lane, key) → how many events of that key are parked.
+/// (follower, key) → the number of dead letters with that key.
 const KEYS: Table<(String, String), u64> = Table::new("parked_keys");
 
 /// An event that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// The event as it came.
+    /// The event as it was received.
     pub recorded: Recorded,
-    /// What it is ordered by.
+    /// The key that it is ordered by.
     pub key: String,
-    /// Why it could not be handled.
+    /// Why it was refused.
     pub reason: String,
-    /// When it was set aside.
+    /// When it was refused.
     pub at: Time,
 }
 
 impl store::Record for DeadLetter {}
 
-/// Whether anything is parked in a lane.
-pub(crate) fn any(from: &impl Read, lane: &str) -> Result<bool, store::Error> {
-    Ok(!list(from, lane, 1)?.is_empty())
+/// Whether a follower has any dead letters.
+pub(crate) fn any(from: &impl Read, follower: &FollowerId) -> Result<bool, store::Error> {
+    Ok(!list(from, follower, 1)?.is_empty())
 }
 
-/// Whether event `seq` is parked in a lane.
-pub(crate) fn contains(from: &impl Read, lane: &str, seq: u64) -> Result<bool, store::Error> {
-    from.contains(DEAD_LETTERS, &(lane.to_owned(), seq))
+/// Whether event `seq` is a dead letter.
+pub(crate) fn contains(
+    from: &impl Read,
+    follower: &FollowerId,
+    seq: u64,
+) -> Result<bool, store::Error> {
+    from.contains(DEAD_LETTERS, &(follower.key(), seq))
 }
 
-/// Whether an earlier event of `key` is parked.
-pub(crate) fn holds(tx: &Tx<'_>, lane: &str, key: &str) -> Result<bool, store::Error> {
-    tx.contains(KEYS, &(lane.to_owned(), key.to_owned()))
+/// Whether an earlier event of `key` is a dead letter.
+pub(crate) fn has_key(tx: &Tx<'_>, follower: &FollowerId, key: &str) -> Result<bool, store::Error> {
+    tx.contains(KEYS, &(follower.key(), key.to_owned()))
 }
 
-pub(crate) fn park(tx: &mut Tx<'_>, lane: &str, parked: &DeadLetter) -> Result<(), store::Error> {
-    let key = (lane.to_owned(), parked.key.clone());
+pub(crate) fn add(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    letter: &DeadLetter,
+) -> Result<(), store::Error> {
+    let key = (follower.key(), letter.key.clone());
     let count = tx.get(KEYS, &key)?.unwrap_or(0);
     tx.put(KEYS, &key, &(count + 1))?;
-    tx.put(
-        DEAD_LETTERS,
-        &(lane.to_owned(), parked.recorded.seq),
-        parked,
-    )
+    tx.put(DEAD_LETTERS, &(follower.key(), letter.recorded.seq), letter)
 }
 
-/// Takes an event out of the lane; the key is free again with its last one.
-pub(crate) fn release(
+/// Removes a dead letter; events of its key are applied again after the last one.
+pub(crate) fn remove(
     tx: &mut Tx<'_>,
-    lane: &str,
-    parked: &DeadLetter,
+    follower: &FollowerId,
+    letter: &DeadLetter,
 ) -> Result<(), store::Error> {
-    let key = (lane.to_owned(), parked.key.clone());
+    let key = (follower.key(), letter.key.clone());
     match tx.get(KEYS, &key)? {
         Some(count) if count > 1 => tx.put(KEYS, &key, &(count - 1))?,
         _ => tx.delete(KEYS, &key)?,
     }
-    tx.delete(DEAD_LETTERS, &(lane.to_owned(), parked.recorded.seq))
+    tx.delete(DEAD_LETTERS, &(follower.key(), letter.recorded.seq))
 }
 
-/// What is parked in a lane, oldest first, at most `count_max`.
+/// A follower's dead letters, oldest first, at most `count_max`.
 pub(crate) fn list(
     from: &impl Read,
-    lane: &str,
+    follower: &FollowerId,
     count_max: usize,
 ) -> Result<Vec<DeadLetter>, store::Error> {
-    from.scan(DEAD_LETTERS.prefix(&lane.to_owned()))?
+    from.scan(DEAD_LETTERS.prefix(&follower.key()))?
         .take(count_max)
-        .map(|row| row.map(|(_, parked)| parked))
+        .map(|row| row.map(|(_, letter)| letter))
         .collect()
 }
 
-/// The parked events of the same key as the one at `seq`, oldest first.
+/// The dead letters with the key of the one at `seq`, oldest first.
 pub(crate) fn of_same_key(
     tx: &Tx<'_>,
-    lane: &str,
+    follower: &FollowerId,
     seq: u64,
 ) -> Result<Vec<DeadLetter>, store::Error> {
-    let Some(parked) = tx.get(DEAD_LETTERS, &(lane.to_owned(), seq))? else {
+    let Some(letter) = tx.get(DEAD_LETTERS, &(follower.key(), seq))? else {
         return Ok(Vec::new());
     };
-    let all = list(tx, lane, usize::MAX)?;
-    Ok(all
-        .into_iter()
-        .filter(|other| other.key == parked.key)
-        .collect())
+    let mut all = list(tx, follower, usize::MAX)?;
+    all.retain(|other| other.key == letter.key);
+    Ok(all)
 }

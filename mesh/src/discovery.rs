@@ -1,8 +1,8 @@
-//! Who is alive, and where: liveliness tokens, one an instance.
+//! Discovery: which instances of services are alive, by liveliness tokens.
 //!
-//! A token's key is `konbini/<shop>/live/<service>/<instance>/<address>`. It
-//! goes when the process does. Good for finding somebody, never for correctness:
-//! a pulled cable shows only after seconds.
+//! A token's key is `konbini/<shop>/live/<service>/<instance>/<address>`; it ends with its
+//! process. **Invariant:** discovery finds instances and decides nothing else, since a
+//! pulled cable shows only after seconds.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,16 +10,16 @@ use std::net::SocketAddr;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::transport::{Guard, Mesh, Sighting, TransportError};
+use crate::transport::{Guard, Liveliness, Mesh, Sighting, TransportError};
 
 /// One running instance of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Which service.
+    /// The service's name.
     pub service: String,
-    /// Which of its instances; new at every start.
+    /// The instance's id; new at every start.
     pub id: String,
-    /// Where its HTTP listens.
+    /// The address of its HTTP server.
     pub address: SocketAddr,
 }
 
@@ -53,7 +53,7 @@ impl Presence {
     }
 }
 
-/// Everyone who is alive, by instance.
+/// The live instances of a shop, by key.
 pub struct Directory {
     instances: watch::Receiver<BTreeMap<String, Instance>>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -70,17 +70,16 @@ impl Directory {
         let (sender, instances) = watch::channel(BTreeMap::new());
         let seen = {
             let prefix = prefix.clone();
-            move |Sighting { key, alive }: Sighting| {
+            move |Sighting { key, state }: Sighting| {
                 let Some(instance) = Instance::parse(&key, &prefix) else {
                     tracing::debug!(key, "not an instance's key");
                     return;
                 };
                 sender.send_modify(|all: &mut BTreeMap<String, Instance>| {
-                    if alive {
-                        all.insert(key, instance);
-                    } else {
-                        all.remove(&key);
-                    }
+                    match state {
+                        Liveliness::Alive => all.insert(key, instance),
+                        Liveliness::Gone => all.remove(&key),
+                    };
                 });
             }
         };
@@ -91,7 +90,7 @@ impl Directory {
         Ok(Self { instances, guard })
     }
 
-    /// Wakes whenever somebody comes or goes.
+    /// The present instances; changes with each that starts or ends.
     pub fn changes(&self) -> watch::Receiver<BTreeMap<String, Instance>> {
         self.instances.clone()
     }

@@ -24,7 +24,7 @@ pub struct MutualTls {
 
 /// Validated endpoints of one session.
 #[derive(Debug, Clone, Default)]
-pub struct Endpoints {
+pub struct ZenohEndpoints {
     /// What to listen on.
     pub listen: Vec<String>,
     /// What to connect to; absent ones are tried again in the background.
@@ -62,7 +62,7 @@ pub fn socket_path(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.sock"))
 }
 
-impl Endpoints {
+impl ZenohEndpoints {
     /// No endpoints: everyone is in this session.
     pub fn alone() -> Self {
         Self::default()
@@ -148,7 +148,7 @@ mod tests {
                 certificate: "me.pem".into(),
                 private_key: "me.key".into(),
             });
-            Endpoints::alone()
+            ZenohEndpoints::alone()
                 .and_beyond(&[endpoint.into()], &[], tls)
                 .map(|_| ())
         };
@@ -174,7 +174,7 @@ mod tests {
         ));
         let deep = PathBuf::from("/tmp").join("x".repeat(100));
         assert!(matches!(
-            Endpoints::on_this_host(&deep, Some("users"), &[]),
+            ZenohEndpoints::on_this_host(&deep, Some("users"), &[]),
             Err(EndpointsError::TooDeep { bytes: 116, .. })
         ));
     }

@@ -9,12 +9,23 @@ use blake2::{Blake2b, Digest};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::Mark;
 use model::{Fact, Time};
 
 /// A running hash over a log, BLAKE2b-128 (RFC 7693) of the previous hash and the
 /// event's bytes; all zero before the first event.
 pub type Hash = [u8; 16];
+
+/// A position in one particular history: a sequence number and the running hash up to it.
+/// Two logs with the same mark are equal up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// The last event's sequence number; 0 before the first.
+    pub seq: u64,
+    /// The running hash, all zero before the first.
+    pub hash: Hash,
+}
+
+impl store::Record for Mark {}
 
 /// One thing that happened, with where and when.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,56 +1,61 @@
-//! Facts that left a service, and how the others hear of them.
+//! The mesh: durable logs of events, and how the services of a shop follow them.
 //!
-//! The life of an event: a service appends it to its [`Log`] in the transaction
-//! that made it true; once that is durable, its [`Source`] rings by publishing
-//! it over the [`Transport`]; every [`Follower`] applies it to its own store and
-//! advances its cursor in one transaction; whoever missed the ring asks the log.
-//! **The log is the letter, pub/sub is the doorbell.**
+//! The life of an event: a service appends it to its [`Log`] in the transaction that made
+//! it true; once that is durable, its [`Source`] announces it over the [`Transport`]; every
+//! [`Follower`] applies it to its own store and moves its cursor in one transaction; a
+//! follower that missed the announcement asks the log. The log is the truth, an
+//! announcement only a hint.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `event` | the envelope of a fact |
+//! | `event` | the envelope of a fact, marks and the running hash |
 //! | `log` | the durable, gap-free log in the caller's store |
-//! | `page` | what travels: events, marks, questions and answers |
-//! | `source` | publishes a log and answers for it |
-//! | `follow`, `apply`, `parked` | applies a foreign log exactly once |
-//! | `listen` | hears a foreign log from now on, for whoever keeps nothing |
-//! | `transport`, `zenoh`, `local` | the one trait and its two implementations |
-//! | `ask` | questions for what must not be in a log |
-//! | `endpoints` | where Zenoh listens and connects, and what is refused |
-//! | `discovery` | who is alive, and where |
+//! | `protocol` | announcements, questions and pages |
+//! | `source` | announces a log and answers for it |
+//! | `follow`, `following` | a follower, and its handle |
+//! | `apply`, `cursor`, `dead_letters` | applying events exactly once, and those refused |
+//! | `listen` | a listener, which has no cursor |
+//! | `transport`, `zenoh`, `in_process` | the interface and its two implementations |
+//! | `ask` | requests for data that must not be in a log |
+//! | `endpoints` | Zenoh's endpoints, and which are refused |
+//! | `discovery` | live instances |
 //!
-//! **Invariants:** a sequence number is published only when it is durable; a
-//! cursor moves only together with its effect; a source that does not show the
-//! hash a follower remembers is never followed further. This crate knows no HTTP.
+//! **Invariants:** a sequence number is announced only when it is durable; a cursor moves
+//! only together with its effect; a source without the hash that a follower remembers is
+//! never followed further. This crate knows no HTTP.
 
 mod apply;
 mod ask;
+mod cursor;
 mod dead_letters;
 mod discovery;
 mod endpoints;
 mod event;
 mod follow;
+mod following;
+mod in_process;
 mod listen;
-mod local;
 mod log;
-mod page;
+mod protocol;
 mod source;
 mod transport;
 mod zenoh;
 
-pub use apply::Refusal;
+pub use apply::{OnRefusal, Refusal};
 pub use ask::{Ask, CodeOf, Contact, ContactOf, OneTimeCode};
 pub use dead_letters::DeadLetter;
 pub use discovery::{Directory, Instance, Presence};
-pub use endpoints::{Endpoints, EndpointsError, MutualTls, socket_path};
-pub use event::{Event, Hash, Recorded};
-pub use follow::{Follower, FollowerState, Following};
+pub use endpoints::{EndpointsError, MutualTls, ZenohEndpoints, socket_path};
+pub use event::{Event, Hash, Mark, Recorded};
+pub use follow::Follower;
+pub use following::{FollowerState, Following};
+pub use in_process::{InProcessNetwork, LinkFaults};
 pub use listen::{Listener, Update};
-pub use local::{Faults, LocalNetwork};
 pub use log::{Draft, Log};
-pub use page::Mark;
 pub use source::Source;
-pub use transport::{Guard, Mesh, Question, Sighting, Subscription, Transport, TransportError};
+pub use transport::{
+    Guard, Liveliness, Mesh, Question, Sighting, Subscription, Transport, TransportError,
+};
 pub use zenoh::ZenohTransport;
 
 /// The store each service keeps its cursors and its log in.

@@ -1,40 +1,40 @@
-//! Hears another service's log as it grows, from now on, and keeps nothing.
+//! A listener observes another service's log from now on, without a store or a cursor.
 //!
-//! For whoever only wants to know when something is no longer so, such as a cache:
-//! it needs no past and no store, but must know whether it missed anything.
+//! A cache uses it to invalidate entries: it needs no history, but must know whether it
+//! missed an event.
 //!
-//! **Invariant:** between two words that are not [`Update::Gap`] or [`Update::Stale`]
-//! nothing was missed: each event continues the running hash of the one before, and
-//! an announcement repeats it.
+//! **Invariant:** between two updates other than [`Update::Gap`] and [`Update::Stale`] no
+//! event was missed: each continues the running hash of the one before, and an
+//! announcement without events repeats it.
 
 use std::time::Duration;
 
-use crate::page::{Announcement, unpack};
+use crate::protocol::{Announcement, unpack};
 use crate::{Event, Mark, Mesh, Subscription, TransportError};
 
-/// What a listener hears.
+/// A change that a listener observed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// What happened next, in order. None at all: the log ends where it did.
+    /// The next events, in order; empty when the tail has not moved.
     Events(Vec<Event>),
-    /// Something may have happened that was not heard; from here on everything is.
+    /// Events may have been missed; from here on none is.
     Gap,
-    /// There was no word for too long, or one that cannot be read. The next one that
-    /// can is a [`Update::Gap`].
+    /// No announcement within the timeout, or an undecodable one. The next update is a
+    /// [`Update::Gap`].
     Stale,
 }
 
-/// Listens to one source.
+/// Observes the log of one source.
 pub struct Listener {
     announcements: Subscription<Vec<u8>>,
     timeout: Duration,
-    /// Where the log ended when it was last heard; `None` while out of touch.
-    heard: Option<Mark>,
+    /// The last observed tail; `None` while stale.
+    tail: Option<Mark>,
 }
 
 impl Listener {
-    /// Listens to `source`, which announces itself every 250 ms; no word for longer
-    /// than `timeout` is a [`Update::Stale`].
+    /// Listens to `source`, which announces its tail every 250 ms; without an announcement
+    /// for `timeout` the listener is [`Update::Stale`].
     ///
     /// # Errors
     /// When the transport refuses the subscription.
@@ -45,40 +45,39 @@ impl Listener {
     ) -> Result<Self, TransportError> {
         let topic = mesh.topic("events", source);
         let announcements = mesh.transport().subscribe(&topic).await?;
-        Ok(Self { announcements, timeout, heard: None })
+        Ok(Self { announcements, timeout, tail: None })
     }
 
-    /// The place of the last event that was heard of; 0 while out of touch.
+    /// The sequence number of the last observed event; 0 while stale.
     pub fn place(&self) -> u64 {
-        self.heard.map_or(0, |mark| mark.seq)
+        self.tail.map_or(0, |mark| mark.seq)
     }
 
-    /// The next word. Stale is told once, then waited through. May be dropped
-    /// while it waits; nothing is lost by that.
+    /// The next update; [`Update::Stale`] is returned once. Cancel safe.
     pub async fn next(&mut self) -> Update {
         let announcement = self.announcements.messages.recv_async();
-        let announcement = if self.heard.is_some() {
+        let announcement = if self.tail.is_some() {
             tokio::time::timeout(self.timeout, announcement).await.ok()
         } else {
             Some(announcement.await)
         };
         match announcement {
-            Some(Ok(announcement)) => self.hear(&announcement),
-            // The transport has ended: nobody will ever say anything again.
-            Some(Err(_)) if self.heard.is_none() => std::future::pending().await,
+            Some(Ok(announcement)) => self.on_message(&announcement),
+            // The transport has ended: there will be no announcement any more.
+            Some(Err(_)) if self.tail.is_none() => std::future::pending().await,
             Some(Err(_)) | None => {
-                self.heard = None;
+                self.tail = None;
                 Update::Stale
             }
         }
     }
 
-    fn hear(&mut self, message: &[u8]) -> Update {
+    fn on_message(&mut self, message: &[u8]) -> Update {
         let Some(Announcement { events, tail }) = unpack(message) else {
-            self.heard = None;
+            self.tail = None;
             return Update::Stale;
         };
-        let Some(before) = self.heard.replace(tail) else {
+        let Some(before) = self.tail.replace(tail) else {
             return Update::Gap;
         };
         if events.is_empty() {
@@ -90,18 +89,18 @@ impl Listener {
             };
         }
         let mut mark = before;
-        let mut news = Vec::with_capacity(events.len());
+        let mut observed = Vec::with_capacity(events.len());
         for recorded in events.iter().filter(|event| event.seq > before.seq) {
             let event = Event::decode(&recorded.body);
             let (true, Ok(event)) = (recorded.continues(&mark), event) else {
                 return Update::Gap;
             };
             mark = recorded.mark();
-            news.push(event);
+            observed.push(event);
         }
-        // The log may have grown since: what is missing comes with the next announcement, or
-        // the next announcement shows that it was lost.
-        self.heard = Some(mark);
-        Update::Events(news)
+        // The log may have grown since: the next announcement has the missing events, or
+        // shows that they were lost.
+        self.tail = Some(mark);
+        Update::Events(observed)
     }
 }

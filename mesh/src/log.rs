@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
 use crate::event::chain;
-use crate::page::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
+use crate::protocol::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
 use crate::{Event, Mark, Recorded};
 use model::{Fact, Time};
 

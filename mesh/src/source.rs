@@ -1,35 +1,35 @@
-//! Publishes a log and answers for it.
+//! The source of a log: it announces events and answers followers' questions.
 //!
-//! **Invariant:** what goes out is at or below the durable tail, and a question
-//! always gets an answer, if need be an empty one.
+//! **Invariant:** nothing above the durable tail leaves, and a question always gets an
+//! answer, if need be an empty one.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::page::{Announcement, PAGE_EVENTS_MAX, PageQuestion, pack, unpack};
+use crate::protocol::{Announcement, PAGE_EVENTS_MAX, PageQuestion, pack, unpack};
 use crate::{Log, Mesh, Question, TransportError};
 
-/// How often a source says where its log ends: what bounds the time for which a
-/// lost last event goes unnoticed.
+/// How often a source announces its tail, which bounds how long a lost last event goes
+/// unnoticed.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
 
 /// How many questions are answered at once.
 const ANSWERS_MAX: usize = 8;
 
-/// Makes a log heard on the mesh.
+/// Serves a log on the mesh.
 pub struct Source {
-    /// The log to publish.
+    /// The log.
     pub log: Log,
-    /// Where.
+    /// The mesh.
     pub mesh: Mesh,
     /// How often to announce the tail; tests hurry.
     pub announce_every: Duration,
 }
 
 impl Source {
-    /// A source with the usual rhythm.
+    /// A source with the usual interval.
     pub fn new(log: Log, mesh: Mesh) -> Self {
         Self { log, mesh, announce_every: ANNOUNCE_EVERY }
     }
@@ -66,13 +66,13 @@ impl Source {
     }
 }
 
-/// Rings for every event that becomes durable, and now and then without one.
+/// Announces every event that becomes durable, and the tail at intervals.
 async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
     let topic = mesh.topic("events", log.source());
     let mut published = log.tail().seq;
     loop {
         let tail = log.tail();
-        // Whoever is further behind than a page asks the log anyway.
+        // A follower that is further behind than a page asks the log anyway.
         let from = published.max(tail.seq.saturating_sub(PAGE_EVENTS_MAX as u64));
         let events = if tail.seq > from {
             log.read(from)
@@ -82,8 +82,8 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
         match events {
             Ok(events) => {
                 published = events.last().map_or(tail.seq, |last| last.seq);
-                // An announcement says where the log ended when nothing was new, so
-                // that whoever hears one from further on knows that it missed a announcement.
+                // Without events the tail is the one from before reading, so that a
+                // follower behind it knows that it missed an announcement.
                 let tail = if events.is_empty() { tail } else { log.tail() };
                 let announcement = Announcement { events, tail };
                 if let Err(error) = mesh.transport().publish(&topic, pack(&announcement)).await {
@@ -95,14 +95,14 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
                 published = tail.seq;
             }
         }
-        // The timeout is the rhythm of announcements.
+        // The timeout is the interval of announcements.
         let _ = tokio::time::timeout(announce_every, log.beyond(published)).await;
     }
 }
 
 async fn answer(log: &Log, question: Question) {
     let Some(PageQuestion { after }) = unpack(&question.body) else {
-        tracing::debug!(source = log.source(), "a question that is none was ignored");
+        tracing::debug!(source = log.source(), "an undecodable question was ignored");
         return;
     };
     match log.page(&after) {

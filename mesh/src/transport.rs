@@ -1,8 +1,8 @@
-//! What the mesh asks of whatever carries its messages.
+//! The interface of transports, and [`Mesh`], one shop's use of one.
 //!
-//! Two implementations pass one test suite: Zenoh, and an in-process one that
-//! loses, doubles, delays and reorders by a seed. So nothing here promises
-//! delivery, and nothing above relies on it.
+//! Two implementations pass one test suite: Zenoh, and an in-process one that loses,
+//! doubles, delays and reorders messages by a seed. **Invariant:** a transport does not
+//! promise delivery, and nothing above relies on it.
 
 use std::any::Any;
 use std::fmt;
@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 
 /// Carries messages between the services of one shop.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends a message to whoever subscribes to `topic` now. May be lost, never
+    /// Sends a message to the present subscribers of `topic`. It may be lost, and never
     /// waits for a slow receiver.
     fn publish<'a>(
         &'a self,
@@ -21,15 +21,14 @@ pub trait Transport: Send + Sync + 'static {
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Receives the messages of `topic` from now on. What does not fit into the
+    /// Receives the messages of `topic` from now on. A message that does not fit into the
     /// subscription's queue is dropped.
     fn subscribe<'a>(
         &'a self,
         topic: &'a str,
     ) -> BoxFuture<'a, Result<Subscription<Vec<u8>>, TransportError>>;
 
-    /// Asks whoever serves `topic`; `None` when nobody answered within
-    /// `timeout`: not there, or not yet.
+    /// Asks the server of `topic`; `None` without an answer within `timeout`.
     fn ask<'a>(
         &'a self,
         topic: &'a str,
@@ -43,19 +42,18 @@ pub trait Transport: Send + Sync + 'static {
         topic: &'a str,
     ) -> BoxFuture<'a, Result<Subscription<Question>, TransportError>>;
 
-    /// Lets others see `key` for as long as the returned guard and this process
-    /// live.
+    /// Makes `key` visible for as long as the returned guard and this process live.
     fn declare_alive<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Guard, TransportError>>;
 
-    /// Reports every key below `prefix` that is alive now or later, and when it
-    /// goes. `seen` is called on a transport thread: it must not wait.
+    /// Reports every key below `prefix` that is alive now or later, and when it is gone.
+    /// `seen` is called on a transport thread and must not block.
     fn watch_alive<'a>(
         &'a self,
         prefix: &'a str,
         seen: Box<dyn Fn(Sighting) + Send + Sync>,
     ) -> BoxFuture<'a, Result<Guard, TransportError>>;
 
-    /// For how long after a guard was dropped others may still see what it declared.
+    /// How long a key may stay visible after its guard was dropped.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -64,8 +62,8 @@ pub trait Transport: Send + Sync + 'static {
 /// Ends a declaration when it is dropped.
 pub type Guard = Box<dyn Any + Send + Sync>;
 
-/// How many messages may wait in a subscription; above it they are dropped, and
-/// the log makes up for it.
+/// The most messages that wait in a subscription; more are dropped, and the log makes up
+/// for them.
 pub(crate) const SUBSCRIPTION_MESSAGES_MAX: usize = 256;
 
 /// A queue of messages that ends with its guard.
@@ -78,28 +76,37 @@ pub struct Subscription<T> {
 
 /// A question and how to answer it.
 pub struct Question {
-    /// What was asked.
+    /// The question's bytes.
     pub body: Vec<u8>,
     /// Sends the one answer.
     pub reply: Box<dyn FnOnce(Vec<u8>) -> BoxFuture<'static, ()> + Send>,
 }
 
-/// A key that came or went.
+/// A key that became visible or is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
     /// The key, whole.
     pub key: String,
-    /// Whether it is there now.
-    pub alive: bool,
+    /// Its present state.
+    pub state: Liveliness,
 }
 
-/// The transport could not do what was asked, in its own words.
+/// The state of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveliness {
+    /// Its guard and process live.
+    Alive,
+    /// Its guard was dropped or its process is gone.
+    Gone,
+}
+
+/// The transport refused or failed; its own message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("mesh: {0}")]
 pub struct TransportError(pub String);
 
-/// One shop's mesh: a transport and the shop's name in every topic, so two shops
-/// never hear each other.
+/// One shop's mesh: a transport, with the shop's name in every topic, so that two shops on
+/// one network stay apart.
 #[derive(Clone)]
 pub struct Mesh {
     transport: Arc<dyn Transport>,
@@ -112,14 +119,14 @@ impl Mesh {
         Self { transport, shop: shop.into() }
     }
 
-    /// What carries its messages.
+    /// The transport.
     pub fn transport(&self) -> &dyn Transport {
         &*self.transport
     }
 
-    /// `konbini/<shop>/<what>/<whose>`.
-    pub(crate) fn topic(&self, what: &str, whose: &str) -> String {
-        format!("konbini/{}/{what}/{whose}", self.shop)
+    /// `konbini/<shop>/<kind>/<owner>`.
+    pub(crate) fn topic(&self, kind: &str, owner: &str) -> String {
+        format!("konbini/{}/{kind}/{owner}", self.shop)
     }
 
     pub(crate) fn live_prefix(&self) -> String {

@@ -1,9 +1,8 @@
 //! The transport over Zenoh.
 //!
-//! Multicast and gossip are off: peers are named, not found. Messages go with
-//! `Drop`, since a blocked publisher would stop a shop for a slow follower; what
-//! is lost the log repairs. Callbacks run on Zenoh's receiving threads and only
-//! ever `try_send`.
+//! Multicast and gossip are off: peers are configured, not discovered. Congestion control
+//! is `Drop`, since a blocked publisher would stop a shop for a slow follower; the log makes
+//! up for lost messages. Callbacks run on Zenoh's receiving threads and only `try_send`.
 //!
 //! Needs a multi-thread tokio runtime: Zenoh panics in a current-thread one.
 
@@ -17,14 +16,15 @@ use zenoh::query::{ConsolidationMode, Query};
 use zenoh::sample::{Sample, SampleKind};
 
 use crate::transport::{
-    Guard, Question, SUBSCRIPTION_MESSAGES_MAX, Sighting, Subscription, Transport, TransportError,
+    Guard, Liveliness, Question, SUBSCRIPTION_MESSAGES_MAX, Sighting, Subscription, Transport,
+    TransportError,
 };
-use crate::{Endpoints, MutualTls};
+use crate::{MutualTls, ZenohEndpoints};
 
-/// How long news of a liveliness token takes between busy processes, amply.
+/// The longest time a change of a liveliness token takes between busy processes.
 const LAG: Duration = Duration::from_millis(250);
 
-/// A peer that says nothing for this long is gone.
+/// A peer without a message for this long is gone.
 const LEASE: Duration = Duration::from_secs(3);
 
 /// `close` can hang on a dead link (zenoh issue 2675).
@@ -41,15 +41,15 @@ impl ZenohTransport {
     ///
     /// # Errors
     /// When an endpoint cannot be listened on.
-    pub async fn open(endpoints: &Endpoints) -> Result<Self, TransportError> {
+    pub async fn open(endpoints: &ZenohEndpoints) -> Result<Self, TransportError> {
         let config = config(endpoints).map_err(|error| TransportError(error.to_string()))?;
         let session = zenoh::open(config).await.map_err(failed)?;
         Ok(Self { session })
     }
 
-    /// Leaves the mesh, right before the process ends. Zenoh does not wait for
-    /// whoever is just coming in: such a peer stays linked to the closed session,
-    /// which tells it nothing, and looks for no other while this process lives.
+    /// Leaves the mesh, right before the process ends. Zenoh does not wait for a handshake
+    /// that is under way: such a peer stays linked to the closed session, receives nothing,
+    /// and looks for no other link while this process lives.
     pub async fn close(&self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.session.close())
             .await
@@ -64,7 +64,7 @@ fn failed(error: zenoh::Error) -> TransportError {
     TransportError(error.to_string())
 }
 
-fn config(endpoints: &Endpoints) -> Result<zenoh::Config, zenoh::Error> {
+fn config(endpoints: &ZenohEndpoints) -> Result<zenoh::Config, zenoh::Error> {
     let mut config = zenoh::Config::default();
     let mut set =
         |key: &str, value: serde_json::Value| config.insert_json5(key, &value.to_string());
@@ -189,8 +189,11 @@ impl Transport for ZenohTransport {
         async move {
             let receive = move |sample: Sample| {
                 let key = sample.key_expr().as_str().to_owned();
-                let alive = sample.kind() == SampleKind::Put;
-                seen(Sighting { key, alive });
+                let state = match sample.kind() {
+                    SampleKind::Put => Liveliness::Alive,
+                    SampleKind::Delete => Liveliness::Gone,
+                };
+                seen(Sighting { key, state });
             };
             let subscriber = self
                 .session

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chassis::run::Started;
 use chassis::token::KeyPair;
 use chassis::{Config, Folder, Open, Role};
-use mesh::{Faults, LocalNetwork, Mesh};
+use mesh::{InProcessNetwork, LinkFaults, Mesh};
 use model::{Id, now};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -252,7 +252,7 @@ async fn every_piece_is_accounted_for() {
     println!("seed {seed}");
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&temporary.path().join("shop")).unwrap();
-    let network = LocalNetwork::seeded(seed, Faults::default());
+    let network = InProcessNetwork::seeded(seed, LinkFaults::default());
     let mesh = Mesh::new(Arc::new(network.clone()), folder.shop());
     let keys = KeyPair::generate();
     let _users = OtherService::start_users(&folder, &mesh, &keys).await;
@@ -269,7 +269,7 @@ async fn every_piece_is_accounted_for() {
     let staff = person(&[Role::Staff]);
 
     let products = sell(&staff).await;
-    network.set_faults(Faults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(5) });
+    network.set_faults(LinkFaults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(5) });
 
     let (done, count) = (
         Arc::new(AtomicBool::new(false)),
@@ -299,7 +299,7 @@ async fn every_piece_is_accounted_for() {
         }
         sleep(Duration::from_millis(5)).await;
     }
-    network.set_faults(Faults::default());
+    network.set_faults(LinkFaults::default());
 
     let mut held: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for (buyer, placed) in buyers.iter().zip(buying) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mesh::{Endpoints, Instance, Log, Mesh, Presence, Source, ZenohTransport};
+use mesh::{Instance, Log, Mesh, Presence, Source, ZenohEndpoints, ZenohTransport};
 use reqwest::Url;
 use reqwest::header::AGE;
 use serde_json::Value;
@@ -150,7 +150,7 @@ async fn join(data: &Path) -> anyhow::Result<Mesh> {
         .mode(0o700)
         .create(&sockets);
     made.with_context(|| format!("cannot make {}", sockets.display()))?;
-    let here = Endpoints::on_this_host(&sockets, Some("products"), &["users"])?;
+    let here = ZenohEndpoints::on_this_host(&sockets, Some("products"), &["users"])?;
     let transport = ZenohTransport::open(&here).await?;
     Ok(Mesh::new(Arc::new(transport), name))
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mesh::{Faults, LocalNetwork};
+use mesh::{InProcessNetwork, LinkFaults};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -84,7 +84,7 @@ async fn settle(world: &mut World, total: &mut Ends) {
 /// Walks one seed over a network inside this process.
 fn walk_locally(seed: u64) -> Ends {
     let mut rng = StdRng::seed_from_u64(seed);
-    let faults = Faults {
+    let faults = LinkFaults {
         drop: rng.random_range(0.0..0.4),
         double: rng.random_range(0.0..0.4),
         delay_max: Duration::from_micros(rng.random_range(0..5_000)),
@@ -94,7 +94,7 @@ fn walk_locally(seed: u64) -> Ends {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let network = LocalNetwork::seeded(seed, faults);
+        let network = InProcessNetwork::seeded(seed, faults);
         walk(rng, Network::Local { network, faults }).await
     })
 }

@@ -1,5 +1,4 @@
-//! One follower of one source, closely: what it parks and what it never passes
-//! over, what an operator can do about it, and how it catches up.
+//! One follower of one source, closely: what becomes a dead letter and what is retried, what an operator can do about it, and how it catches up.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +8,8 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use mesh::store::{self, Read, Record, Table, Tx, VALUE_BYTES_MAX};
 use mesh::{
-    DeadLetter, Event, Follower, FollowerState, LocalNetwork, Mark, Mesh, Recorded, Refusal,
+    DeadLetter, Event, Follower, FollowerState, InProcessNetwork, Mark, Mesh, OnRefusal, Recorded,
+    Refusal,
 };
 use model::{Fact, Time};
 use serde::{Deserialize, Serialize};
@@ -79,11 +79,16 @@ struct Shop {
     handler: Shared,
 }
 
-async fn follow(root: &TempDir, mesh: &Mesh, handler: &Shared, parks: bool) -> FollowerNode {
+async fn follow(
+    root: &TempDir,
+    mesh: &Mesh,
+    handler: &Shared,
+    on_refusal: OnRefusal,
+) -> FollowerNode {
     let (mesh, handler, discarded) = (mesh.clone(), handler.clone(), handler.clone());
     let folder = root.path().join("follower");
     FollowerNode::start(&folder, move |store| Follower {
-        parks,
+        on_refusal,
         instead: Arc::new(move |_, event| {
             let number = event.seq.cast_signed();
             discarded.lock().instead.push(number);
@@ -98,17 +103,17 @@ async fn follow(root: &TempDir, mesh: &Mesh, handler: &Shared, parks: bool) -> F
 
 impl Shop {
     /// A follower whose source is not there yet.
-    async fn without_source(parks: bool, moods: &[(i64, Mood)]) -> Self {
+    async fn without_source(on_refusal: OnRefusal, moods: &[(i64, Mood)]) -> Self {
         let root = scratch();
-        let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), "shop");
+        let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), "shop");
         let handler = Shared::default();
         handler.lock().moods.extend(moods.iter().copied());
-        let follower = follow(&root, &mesh, &handler, parks).await;
+        let follower = follow(&root, &mesh, &handler, on_refusal).await;
         Self { root, mesh, source: None, follower, handler }
     }
 
-    async fn open(parks: bool, moods: &[(i64, Mood)]) -> Self {
-        let mut shop = Self::without_source(parks, moods).await;
+    async fn open(on_refusal: OnRefusal, moods: &[(i64, Mood)]) -> Self {
+        let mut shop = Self::without_source(on_refusal, moods).await;
         shop.start_source().await;
         shop
     }
@@ -180,8 +185,12 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn a_refused_event_is_parked_and_its_key_waits_behind_it() {
-    let shop = Shop::open(true, &[(1, Mood::Refuses), (5, Mood::Refuses)]).await;
+async fn a_refused_event_becomes_a_dead_letter_and_its_key_waits_behind_it() {
+    let shop = Shop::open(
+        OnRefusal::DeadLetter,
+        &[(1, Mood::Refuses), (5, Mood::Refuses)],
+    )
+    .await;
     shop.append(&["a", "b", "a", "b", "a"]).await;
     shop.caught_up().await;
     assert_eq!(shop.handled(), [2, 4]);
@@ -211,13 +220,17 @@ async fn a_refused_event_is_parked_and_its_key_waits_behind_it() {
     assert_eq!(shop.handled(), [2, 4, 1, 3, 5, 6, 7]);
     assert!(
         shop.retry(5).await.is_err(),
-        "nothing is parked there any more"
+        "there is no dead letter any more"
     );
 }
 
 #[tokio::test]
 async fn discarding_frees_the_key() {
-    let shop = Shop::open(true, &[(1, Mood::Refuses), (2, Mood::Refuses)]).await;
+    let shop = Shop::open(
+        OnRefusal::DeadLetter,
+        &[(1, Mood::Refuses), (2, Mood::Refuses)],
+    )
+    .await;
     shop.append(&["a", "b"]).await;
     shop.caught_up().await;
     shop.discard(1).await.unwrap();
@@ -240,8 +253,12 @@ async fn discarding_frees_the_key() {
 
 /// An operator's commands do not need the source: its data may be what is broken.
 #[tokio::test]
-async fn parked_events_are_settled_while_the_source_is_away() {
-    let mut shop = Shop::open(true, &[(1, Mood::Refuses), (2, Mood::Refuses)]).await;
+async fn dead_letters_are_retried_while_the_source_is_absent() {
+    let mut shop = Shop::open(
+        OnRefusal::DeadLetter,
+        &[(1, Mood::Refuses), (2, Mood::Refuses)],
+    )
+    .await;
     shop.append(&["a", "b"]).await;
     shop.caught_up().await;
     shop.stop_source().await;
@@ -255,7 +272,11 @@ async fn parked_events_are_settled_while_the_source_is_away() {
 
 #[tokio::test]
 async fn a_mistake_of_the_handler_parks() {
-    let shop = Shop::open(true, &[(1, Mood::Panics), (2, Mood::Overflows)]).await;
+    let shop = Shop::open(
+        OnRefusal::DeadLetter,
+        &[(1, Mood::Panics), (2, Mood::Overflows)],
+    )
+    .await;
     shop.append(&["a", "b", "c", "a"]).await;
     shop.caught_up().await;
     assert_eq!(
@@ -268,8 +289,8 @@ async fn a_mistake_of_the_handler_parks() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_parked_is_tried_until_it_is_taken() {
-    let shop = Shop::open(false, &[(2, Mood::Refuses), (4, Mood::Panics)]).await;
+async fn an_event_that_must_not_be_passed_over_is_retried() {
+    let shop = Shop::open(OnRefusal::Retry, &[(2, Mood::Refuses), (4, Mood::Panics)]).await;
     shop.append(&["a", "a", "b", "b", "c"]).await;
     for (number, before) in [(2, vec![1]), (4, vec![1, 2, 3])] {
         let tries = shop.handler.lock().tries;
@@ -286,7 +307,7 @@ async fn what_may_not_be_parked_is_tried_until_it_is_taken() {
 
 #[tokio::test]
 async fn catching_up_means_everything_that_was_there() {
-    let mut shop = Shop::open(true, &[]).await;
+    let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     for place in 1..=50 {
         shop.append(&["a"]).await;
         let following = &shop.follower.following;
@@ -301,7 +322,7 @@ async fn catching_up_means_everything_that_was_there() {
 
 #[tokio::test]
 async fn a_follower_may_be_there_first() {
-    let mut shop = Shop::without_source(true, &[]).await;
+    let mut shop = Shop::without_source(OnRefusal::DeadLetter, &[]).await;
     assert!(
         !shop
             .follower
@@ -322,7 +343,7 @@ async fn a_follower_may_be_there_first() {
 /// The very same event, made again after a fork, is not the one that was lost.
 #[tokio::test]
 async fn a_forked_log_is_another_history() {
-    let mut shop = Shop::open(true, &[]).await;
+    let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     let (folder, backup) = (
         shop.root.path().join("source"),
         shop.root.path().join("backup"),
@@ -398,7 +419,7 @@ fn append_strange(tx: &mut Tx<'_>, key: &str, kind: &str) -> Result<(), store::E
 /// read is parked, and its key waits behind it like any other.
 #[tokio::test]
 async fn what_this_version_cannot_read() {
-    let mut shop = Shop::open(true, &[]).await;
+    let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     shop.append(&["a"]).await;
     let store = shop.source.as_ref().unwrap().store();
     let strange = store.write(|tx| {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Event, Faults, Listener, LocalNetwork, Mesh, Update};
+use mesh::{Event, InProcessNetwork, LinkFaults, Listener, Mesh, Update};
 use model::{Fact, Time};
 
 use crate::node::{SOURCE, SourceNode, draft};
@@ -36,7 +36,7 @@ async fn news(listener: &mut Listener) -> Update {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_from_now_on() {
     let root = scratch();
-    let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), "shop");
+    let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), "shop");
     let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
     source.append(draft("k", 1, 1)).await;
     let listened = Listener::start(&mesh, SOURCE, TIMEOUT).await;
@@ -75,8 +75,8 @@ async fn what_was_missed_is_known() {
     let seed = number_from_env("KONBINI_SEED").unwrap_or(7);
     println!("seed {seed}");
     let root = scratch();
-    let faults = Faults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(2) };
-    let network = LocalNetwork::seeded(seed, faults);
+    let faults = LinkFaults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(2) };
+    let network = InProcessNetwork::seeded(seed, faults);
     let mesh = Mesh::new(Arc::new(network.clone()), "shop");
     let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
     let listened = Listener::start(&mesh, SOURCE, TIMEOUT).await;
@@ -109,7 +109,7 @@ async fn what_was_missed_is_known() {
     for next in 1..=300 {
         source.append(draft("k", next, next)).await;
     }
-    network.set_faults(Faults::default());
+    network.set_faults(LinkFaults::default());
     let (gaps, heard) = listening.await.expect("what is heard is in order");
     println!("{heard} heard, {gaps} gaps");
     assert!(heard > 0 && gaps > 1);

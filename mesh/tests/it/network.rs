@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mesh::{Endpoints, Faults, LocalNetwork, Mesh, Transport, ZenohTransport};
+use mesh::{InProcessNetwork, LinkFaults, Mesh, Transport, ZenohEndpoints, ZenohTransport};
 use tempfile::TempDir;
 
 use crate::node::SOURCE;
@@ -12,7 +12,8 @@ use crate::{LOOK_EVERY, soon};
 
 /// A session on this host that listens as `name` and connects to `others`.
 pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<ZenohTransport> {
-    let endpoints = Endpoints::on_this_host(folder, Some(name), others).expect("a short folder");
+    let endpoints =
+        ZenohEndpoints::on_this_host(folder, Some(name), others).expect("a short folder");
     let session = soon("a session", ZenohTransport::open(&endpoints)).await;
     Arc::new(session.expect("the session opens"))
 }
@@ -20,8 +21,8 @@ pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<Z
 /// What carries the shop's messages.
 pub(crate) enum Network {
     Local {
-        network: LocalNetwork,
-        faults: Faults,
+        network: InProcessNetwork,
+        faults: LinkFaults,
     },
     /// The followers share a session; the source's own is closed with it.
     Zenoh {
@@ -70,10 +71,10 @@ impl Network {
         Mesh::new(transport, "chaos")
     }
 
-    /// Faults on or off; real sessions have none that we could switch.
+    /// LinkFaults on or off; real sessions have none that we could switch.
     pub(crate) fn behave(&self, well: bool) {
         if let Self::Local { network, faults } = self {
-            network.set_faults(if well { Faults::default() } else { *faults });
+            network.set_faults(if well { LinkFaults::default() } else { *faults });
         }
     }
 

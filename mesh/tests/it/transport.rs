@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use mesh::{LocalNetwork, Sighting, Transport};
+use mesh::{InProcessNetwork, Liveliness, Sighting, Transport};
 use tempfile::TempDir;
 
 use crate::network::session;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_local_network_is_a_transport() {
-    let network: Arc<dyn Transport> = Arc::new(LocalNetwork::reliable());
+    let network: Arc<dyn Transport> = Arc::new(InProcessNetwork::reliable());
     keeps_its_promises(&*network, &*network).await;
 }
 
@@ -187,7 +187,7 @@ async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
         .declare_alive("shop/live/orders/1")
         .await
         .expect("a token");
-    let sighting = |key: &str, alive| Sighting { key: key.into(), alive };
+    let sighting = |key: &str, state| Sighting { key: key.into(), state };
     let next = async || {
         let sighting = soon("a sighting", sightings.recv_async()).await;
         sighting.expect("the watch goes on")
@@ -198,14 +198,20 @@ async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
     assert_eq!(
         came,
         [
-            sighting("shop/live/users/1", true),
-            sighting("shop/live/orders/1", true)
+            sighting("shop/live/users/1", Liveliness::Alive),
+            sighting("shop/live/orders/1", Liveliness::Alive)
         ]
     );
     drop(early);
-    assert_eq!(next().await, sighting("shop/live/users/1", false));
+    assert_eq!(
+        next().await,
+        sighting("shop/live/users/1", Liveliness::Gone)
+    );
     drop(local_service);
     drop(late);
-    assert_eq!(next().await, sighting("shop/live/orders/1", false));
+    assert_eq!(
+        next().await,
+        sighting("shop/live/orders/1", Liveliness::Gone)
+    );
     drop(watching);
 }

@@ -195,7 +195,7 @@ async fn follow_trust(context: &Context) -> Result<(), Error> {
     let apply = move |tx: &mut store::Tx<'_>, event: &mesh::Event| trust.apply(tx, event);
     let (store, mesh) = (context.store.clone(), context.mesh.clone());
     let follower = Follower {
-        parks: false,
+        on_refusal: mesh::OnRefusal::Retry,
         ..Follower::new("trust", "users", store, mesh, apply)
     };
     context.trust.set_following(context.start(follower).await?);

@@ -1,9 +1,9 @@
-//! sled, and everything sled 0.34.7 needs to be told. The only file that names it.
+//! The engine: sled 0.34.7 and the settings it needs. No other file names sled.
 //!
-//! What its source taught, and what is done about it here:
+//! Faults of that version, found in its source, and their remedies here:
 //! - `flush()` is `sync_file_range` on Linux, not `fsync`: a power cut loses what
 //!   it acknowledged. [`Engine::sync`] adds an `fdatasync` on a descriptor of our
-//!   own, and so does opening, before anything read is believed: after a crash
+//!   own, and so does opening before the first read: after a crash
 //!   the page cache may hold what the disk does not.
 //! - A kill while opening leaves `snap.*.generating`, which makes every later
 //!   open fail (sled issue 1527). The data is intact; the file is removed, under
@@ -13,32 +13,33 @@
 //! - `flush_async` deadlocks (sled issue 1308) and is never called; the flusher
 //!   thread stays on, since it is also the only garbage collection.
 //! - Transactions and batches take a lock global to the process, for which every reader
-//!   waits, and two writes to the disk each. None is ever used: rows go in one by one,
-//!   beside readers that need no lock, and the journal is what makes them whole.
-//! - A write that meets a full disk ends it for good. So rows go in only while its file
-//!   owns room to grow (see `room`).
+//!   waits, and write to the disk twice. None is used: rows go in one by one, beside
+//!   readers that need no lock, and the journal makes a batch whole.
+//! - It does not recover from a write that met a full disk. Rows go in only while its
+//!   file owns space to grow (see `disk_reserve`).
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
+
+use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
 use crate::read::{Bounds, RawRow};
-use crate::room::Room;
 use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LEAF_ROWS: usize = 16;
 const FLUSH_EVERY_MS: u64 = 500;
 
-/// Rows, and bytes of them, between two syncs. sled writes over what it moved away from
-/// about a segment of log later, synced or not, so much less than a segment may come
-/// between: the rows, the leaves they have written anew, and what its collection moves
-/// meanwhile. At most 1.7 MiB were seen while a catalogue came in.
+/// The most rows, and bytes of them, between two syncs of a checkpoint. sled writes over
+/// moved data about one of its own segments of log later, synced or not, so the rows, the
+/// leaves rewritten for them and the data that its collection moves meanwhile must stay
+/// well below a segment: 1.7 MiB at most were measured during an import.
 const UNSYNCED_ROWS: usize = 256;
 const UNSYNCED_BYTES: usize = 128 * 1024;
 
@@ -46,7 +47,7 @@ const UNSYNCED_BYTES: usize = 128 * 1024;
 type PlacedRow<'a> = (usize, (&'a Vec<u8>, &'a Option<Vec<u8>>));
 
 /// sled's own lock outlives a closed database by a moment: its background threads
-/// hold it. With ours in hand nobody else can be meant, so it is waited for.
+/// hold it. Our own lock excludes other processes, so opening waits for it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Half as much again, since a leaf is a moment above its size before it splits.
@@ -58,7 +59,7 @@ pub(crate) struct Engine {
     db: sled::Db,
     trees: RwLock<HashMap<String, sled::Tree>>,
     file: File,
-    pub(crate) room: Room,
+    pub(crate) disk_reserve: DiskReserve,
     sync: fn(&File) -> io::Result<()>,
     dir: PathBuf,
     /// Held for as long as the rest of this struct; fields drop in order.
@@ -71,8 +72,8 @@ impl Engine {
         let dir = std::path::absolute(dir)
             .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
         let dir = dir.as_path();
-        let room = Room::new(dir, options.free_bytes);
-        let failed = |error| room.failed(&error);
+        let disk_reserve = DiskReserve::new(dir, options.free_bytes);
+        let failed = |error| disk_reserve.failed(&error);
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
         remove_unfinished_snapshots(dir).map_err(failed)?;
@@ -83,7 +84,7 @@ impl Engine {
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
         let db = open_patiently(&config).map_err(|error| match error {
-            sled::Error::Io(error) => room.failed(&error),
+            sled::Error::Io(error) => disk_reserve.failed(&error),
             error => Error::Io { dir: dir.to_owned(), why: error.to_string() },
         })?;
         let file = File::options()
@@ -91,7 +92,7 @@ impl Engine {
             .write(true)
             .open(dir.join("db"))
             .map_err(failed)?;
-        // The folder's own entries: a new database file must be found again.
+        // The folder's own entries must be durable, too.
         for folder in [Some(dir), dir.parent()].into_iter().flatten() {
             File::open(folder)
                 .and_then(|folder| folder.sync_all())
@@ -101,7 +102,7 @@ impl Engine {
             db,
             trees: RwLock::default(),
             file,
-            room,
+            disk_reserve,
             sync: options.sync,
             dir: dir.to_owned(),
             _lock: lock,
@@ -133,13 +134,13 @@ impl Engine {
         })
     }
 
-    /// Takes rows in and returns once they are on the device; after a crash in between
-    /// some of them are there.
+    /// Writes the rows of a memtable and returns once they are durable. A crash leaves some
+    /// of them; the journal has all.
     ///
     /// # Errors
-    /// [`Error::Full`], with some rows taken in and others not; then it may be
-    /// called again. After any other error it may not.
-    pub(crate) fn settle<N, R>(&self, tables: &BTreeMap<N, R>) -> Result<(), Error>
+    /// [`Error::Full`] after some of the rows: call it again. After any other error the
+    /// engine is unusable.
+    pub(crate) fn checkpoint<N, R>(&self, tables: &BTreeMap<N, R>) -> Result<(), Error>
     where
         N: AsRef<str>,
         R: Borrow<Rows>,
@@ -153,7 +154,7 @@ impl Engine {
         let mut left = rows.as_slice();
         while !left.is_empty() {
             let (some, later) = left.split_at(fitting(left));
-            self.room.keep_ahead(&self.file)?;
+            self.disk_reserve.keep_ahead(&self.file)?;
             self.put(&trees, some)?;
             self.sync()?;
             left = later;
@@ -161,7 +162,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts in rows that name one of `trees` by its place.
+    /// Writes rows, each with the index of its tree.
     #[expect(
         clippy::disallowed_methods,
         reason = "the writer's rows arrive here, and are synced next"
@@ -178,7 +179,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns once everything applied before is on the device.
+    /// Returns once every write before is durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.db.flush().map_err(|error| self.failed(&error))?;
         (self.sync)(&self.file).map_err(|error| Error::Io {
@@ -198,13 +199,13 @@ impl Engine {
     }
 
     fn tree(&self, table: &str) -> Result<sled::Tree, Error> {
-        let known = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.trees.read();
         if let Some(tree) = known.get(table) {
             return Ok(tree.clone());
         }
         drop(known);
         let tree = self.db.open_tree(table).map_err(|e| self.failed(&e))?;
-        let mut known = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.trees.write();
         Ok(known.entry(table.to_owned()).or_insert(tree).clone())
     }
 

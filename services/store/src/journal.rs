@@ -1,18 +1,18 @@
-//! The write-ahead journal: what makes a batch durable, before the database has it.
+//! The write-ahead journal, which makes a batch durable before the database has it.
 //!
-//! Two files take turns. A batch is one record, appended and synced; readers find its
-//! rows in a layer above the database (see `layers`), which takes them in when a file
-//! is full, beside the running work. Opening brings in whatever was not: rows are
-//! whole values, so doing that twice, or over newer ones, ends the same.
+//! Two segments (files) alternate. A batch is one record, appended and synced; its rows
+//! are in a memtable (see `memtables`). When a segment is full the journal rotates to the
+//! other one, and a checkpoint moves the rows of the full one into the database beside
+//! the running work. Opening replays what no checkpoint had finished: rows are whole
+//! values, so applying them twice, or over newer ones, ends the same.
 //!
-//! **Invariants:** a row is in the database only if its record is synced. A file is
-//! written over only once the database has all its rows, synced, and begins empty.
-//! Since one record is written at a time, only the last one can be torn; anything else
-//! that does not read is damage, and is said rather than passed over. A file has the
-//! blocks of a record before its batch is shown: a full disk refuses the batch, and
-//! never leaves half of a record.
+//! **Invariants:** a row is in the database only if its record is synced. A segment is
+//! written over only once the database has all its rows, synced, and begins empty. One
+//! record is written at a time, so only the last can be torn; anything else that does not
+//! read is damage and reported. A segment has the blocks of a record before its batch is
+//! visible: a full disk refuses the batch and never leaves half a record.
 
-mod record;
+mod segment;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,20 +22,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use self::record::{Turn, decode, encode, length};
+use self::segment::{Segment, decode, encode, length};
 use crate::Error;
 use crate::engine::Engine;
 use crate::overlay::Overlay;
 use crate::view::View;
 
-/// A file above this size has had its turn. The journal takes twice as much on disk,
-/// its layers a few times as much in memory while there is much to do, and opening
-/// after a crash replays as much. While more comes than the database takes in, a
-/// writer waits at each turn for the file before: as long as this is large.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// A segment above this size is rotated and its memtable checkpointed, in bytes. The
+/// journal takes twice as much on disk, the memtables a few times as much in memory under
+/// load, and a replay after a crash as much. When batches come faster than checkpoints, a
+/// rotation waits for the checkpoint before: the longer, the larger this is.
+const SEGMENT_BYTES_MAX: u64 = 256 * 1024;
 
-/// How far a file grows at once: syncing blocks that are there already takes half the
-/// time of adding some.
+/// How far a segment grows at once, in bytes: a sync of blocks that exist takes half the
+/// time of one that adds some.
 const GROWTH_BYTES: u64 = 256 * 1024;
 
 const HEAD_BYTES: usize = 32;
@@ -47,20 +47,20 @@ pub(crate) struct Journal {
     sizes: [u64; 2],
     sync: fn(&File) -> io::Result<()>,
     generation: u64,
-    /// Of the last record.
+    /// The number of the last record.
     number: u64,
-    /// Where the next record goes.
+    /// The offset of the next record.
     end: u64,
-    /// The last generation that the database has: the one before this, or, until that
-    /// is done, the one before that.
-    settled: u64,
-    /// What brings the generation before this one into the database.
-    settling: Option<JoinHandle<Result<(), Error>>>,
+    /// The last generation that the database has: the previous one, or, while its
+    /// checkpoint runs, the one before that.
+    checkpointed: u64,
+    /// The running checkpoint of the previous generation.
+    checkpoint: Option<JoinHandle<Result<(), Error>>>,
     record: Vec<u8>,
 }
 
 impl Journal {
-    /// Opens the journal in `dir` and brings `engine` up to its end.
+    /// Opens the journal in `dir` and replays it into `engine`.
     ///
     /// # Errors
     /// [`Error::Io`] from the disk; [`Error::Corrupt`] for a damaged record.
@@ -79,61 +79,66 @@ impl Journal {
             open("journal.0").map_err(failed)?,
             open("journal.1").map_err(failed)?,
         ];
-        // The files must be found again.
+        // The entries of the files must be durable, too.
         let entries = File::open(dir).and_then(|entries| entries.sync_all());
         entries.map_err(failed)?;
-        let mut turns = Vec::new();
+        let mut segments = Vec::new();
         let mut sizes = [0; 2];
         for (file, size) in files.iter().zip(&mut sizes) {
-            // What a killed process wrote is perhaps in memory only; were the power cut
-            // below, the database would have a part of a batch that nothing completes.
+            // A killed process may have written without a sync. If the power were cut
+            // during the replay, the database would have part of a batch for good.
             sync(file).map_err(failed)?;
             *size = file.metadata().map_err(failed)?.len();
             let mut bytes = vec![0; usize::try_from(*size).unwrap_or(usize::MAX)];
             file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-            turns.extend(Turn::read(bytes)?);
+            segments.extend(Segment::read(bytes)?);
         }
-        turns.sort_by_key(|turn| turn.generation);
-        if let [before, after] = &*turns
+        segments.sort_by_key(|segment| segment.generation);
+        if let [before, after] = &*segments
             && before.last + 1 != after.first
         {
             return Err(damaged("records between its two files are missing"));
         }
-        let settled = turns.iter().map(|turn| turn.settled).max().unwrap_or(0);
-        let unsettled = turns.iter().filter(|turn| turn.generation > settled);
+        let checkpointed = segments
+            .iter()
+            .map(|segment| segment.checkpointed)
+            .max()
+            .unwrap_or(0);
+        let replayed = segments
+            .iter()
+            .filter(|segment| segment.generation > checkpointed);
         let mut tables = BTreeMap::new();
-        for rows in unsettled.flat_map(Turn::batches) {
+        for rows in replayed.flat_map(Segment::batches) {
             decode(rows, &mut tables).ok_or_else(|| damaged("rows that do not read"))?;
         }
-        engine.settle(&tables)?;
-        let last = turns.last();
-        let generation = last.map_or(0, |turn| turn.generation);
+        engine.checkpoint(&tables)?;
+        let last = segments.last();
+        let generation = last.map_or(0, |segment| segment.generation);
         let mut journal = Self {
             dir: dir.to_owned(),
             files,
             sizes,
             sync,
             generation,
-            number: last.map_or(0, |turn| turn.last),
+            number: last.map_or(0, |segment| segment.last),
             end: 0,
-            settled: generation,
-            settling: None,
+            checkpointed: generation,
+            checkpoint: None,
             record: Vec::new(),
         };
         journal.begin().map_err(failed)?;
         Ok(journal)
     }
 
-    /// Makes a batch the record to be written next, and the room for it.
+    /// Encodes a batch as the next record and allocates its blocks.
     ///
     /// # Errors
-    /// [`Error::Full`], and nothing happened; others when the database could not take
-    /// in what is older.
+    /// [`Error::Full`], and nothing happened; others when the checkpoint failed.
     pub(crate) fn prepare(&mut self, view: &Arc<View>, batch: &Overlay) -> Result<(), Error> {
-        self.go_on_settling(view, false)?;
-        if self.end >= FILE_BYTES_MAX {
-            // It could not turn for want of room.
-            self.turn(view)?;
+        self.poll_checkpoint(view)?;
+        if self.end >= SEGMENT_BYTES_MAX {
+            // The rotation met a full disk.
+            self.rotate(view)?;
         }
         let record = &mut self.record;
         record.clear();
@@ -143,13 +148,14 @@ impl Journal {
         record[4..8].copy_from_slice(&length.to_le_bytes());
         record[8..16].copy_from_slice(&self.generation.to_le_bytes());
         record[16..24].copy_from_slice(&(self.number + 1).to_le_bytes());
-        record[24..32].copy_from_slice(&self.settled.to_le_bytes());
+        record[24..32].copy_from_slice(&self.checkpointed.to_le_bytes());
         let checksum = crc32fast::hash(&record[4..]);
         record[..4].copy_from_slice(&checksum.to_le_bytes());
-        self.grow().map_err(|error| view.engine.room.failed(&error))
+        self.grow()
+            .map_err(|error| view.engine.disk_reserve.failed(&error))
     }
 
-    /// Has the file take up blocks for the prepared record.
+    /// Allocates blocks for the prepared record.
     fn grow(&mut self) -> io::Result<()> {
         let place = self.place();
         let (file, size) = (&self.files[place], &mut self.sizes[place]);
@@ -164,7 +170,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the prepared batch down; it is durable when this returns.
+    /// Appends the prepared record; it is durable when this returns.
     ///
     /// # Errors
     /// [`Error::Io`]; whether the batch is durable is then unknown.
@@ -188,41 +194,40 @@ impl Journal {
         usize::from(self.generation % 2 == 1)
     }
 
-    /// Goes on in the other file when this one is full, and has the database take in
-    /// what this one holds meanwhile. Without room for that, the next batch tries.
+    /// Rotates a full segment. On a full disk the next batch tries again.
     ///
     /// # Errors
-    /// When the database could not take in what is older.
-    pub(crate) fn turn_if_full(&mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.end < FILE_BYTES_MAX {
+    /// When the checkpoint before failed.
+    pub(crate) fn rotate_if_full(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        if self.end < SEGMENT_BYTES_MAX {
             return Ok(());
         }
-        match self.turn(view) {
+        match self.rotate(view) {
             Err(Error::Full(_)) => Ok(()),
             outcome => outcome,
         }
     }
 
-    fn turn(&mut self, view: &Arc<View>) -> Result<(), Error> {
-        // One layer settles at a time, and its file is not written over before.
-        self.go_on_settling(view, true)?;
-        view.layers.turn();
-        self.settle(view)?;
+    fn rotate(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        // One checkpoint runs at a time, and its segment is not written over before.
+        self.finish_checkpoint(view)?;
+        view.memtables.rotate();
+        self.start_checkpoint(view)?;
         self.begin().map_err(|error| io_error(&self.dir, &error))
     }
 
-    fn settle(&mut self, view: &Arc<View>) -> Result<(), Error> {
-        let settling = std::thread::Builder::new()
-            .name("store-settling".into())
-            .spawn(view.settle())
+    fn start_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        let checkpoint = std::thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn(view.checkpoint())
             .map_err(|error| io_error(&self.dir, &error))?;
-        self.settling = Some(settling);
+        self.checkpoint = Some(checkpoint);
         Ok(())
     }
 
-    /// Goes on in the other file, which begins empty: a power cut can tear a record so
-    /// that its end is written and its beginning is not, and the first one would then
-    /// leave half of the turn before, which reads as damage.
+    /// Begins the other segment, empty: a power cut can tear a record so that its end is
+    /// written and its beginning is not, and a torn first record would leave half of the
+    /// earlier generation, which reads as damage.
     fn begin(&mut self) -> io::Result<()> {
         self.generation += 1;
         self.end = 0;
@@ -234,27 +239,41 @@ impl Journal {
         (self.sync)(&self.files[place])
     }
 
-    /// Takes in that the generation before this one is settled; if `wait`, once it
-    /// is. What found no room on the disk is begun again.
+    /// Notices a checkpoint that has ended, and starts one again that met a full disk.
+    fn poll_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        self.ensure_checkpoint(view)?;
+        match self.checkpoint.take_if(|running| running.is_finished()) {
+            Some(ended) => match self.end_checkpoint(ended) {
+                Err(Error::Full(_)) => Ok(()),
+                outcome => outcome,
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the database has the previous generation.
     ///
     /// # Errors
-    /// [`Error::Full`], if `wait`, when there is still none.
-    fn go_on_settling(&mut self, view: &Arc<View>, wait: bool) -> Result<(), Error> {
-        if self.settled + 1 < self.generation && self.settling.is_none() {
-            self.settle(view)?;
+    /// [`Error::Full`] when the disk has no space for it; the error of the checkpoint.
+    fn finish_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        self.ensure_checkpoint(view)?;
+        match self.checkpoint.take() {
+            Some(running) => self.end_checkpoint(running),
+            None => Ok(()),
         }
-        let Some(settling) = self
-            .settling
-            .take_if(|running| wait || running.is_finished())
-        else {
-            return Ok(());
-        };
-        let settled = settling.join();
-        match settled.unwrap_or_else(|_| Err(damaged("syncing the database panicked"))) {
-            Ok(()) => self.settled = self.generation - 1,
-            Err(Error::Full(_)) if !wait => {}
-            Err(error) => return Err(error),
+    }
+
+    fn ensure_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
+        if self.checkpointed + 1 < self.generation && self.checkpoint.is_none() {
+            self.start_checkpoint(view)?;
         }
+        Ok(())
+    }
+
+    fn end_checkpoint(&mut self, checkpoint: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
+        let outcome = checkpoint.join();
+        outcome.unwrap_or_else(|_| Err(damaged("a checkpoint panicked")))?;
+        self.checkpointed = self.generation - 1;
         Ok(())
     }
 
@@ -263,13 +282,13 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; then there is something to replay.
     pub(crate) fn close(mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.end == 0 && self.settled + 1 == self.generation {
+        if self.end == 0 && self.checkpointed + 1 == self.generation {
             return Ok(());
         }
         if self.end > 0 {
-            self.turn(view)?;
+            self.rotate(view)?;
         }
-        self.go_on_settling(view, true)?;
+        self.finish_checkpoint(view)?;
         self.prepare(view, &Overlay::default())?;
         self.append()
     }

@@ -10,29 +10,30 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `table` | [`Table`] and [`Span`]: names and key ranges with types |
-//! | `key`, `record` | how keys and values become bytes, and back |
-//! | `read`, `tx` | what a reader and a transaction can do |
+//! | `key`, `record` | codecs of keys and values |
+//! | `read`, `tx` | reads, and transactions |
 //! | `overlay` | the uncommitted writes of a batch, with undo |
-//! | `writer` | the one writer thread: batch, journal, answer |
-//! | `journal` | what makes a batch durable, and whole after a crash |
-//! | `layers`, `view` | rows on their way to the database, and both as one |
-//! | `room` | the disk's free space, and what is refused without any |
-//! | `engine` | sled, and everything sled needs to be told |
+//! | `writer` | the writer thread: batch, journal, complete |
+//! | `journal` | the write-ahead journal and its checkpoints |
+//! | `memtables`, `merge`, `view` | committed rows above the database, and both as one |
+//! | `disk_reserve` | refusal of batches on a nearly full disk |
+//! | `engine` | sled and its settings |
 //!
-//! **Invariant:** an answer that says `Ok` was preceded by an `fdatasync` that
-//! covers the write. **Invariant:** only `engine` names sled, so another ordered
-//! key-value engine could stand behind the same tables one day. This crate knows
-//! no event and no service.
+//! **Invariant:** a result of `Ok` was preceded by an `fdatasync` that covers the write.
+//! **Invariant:** only `engine` names sled, so another ordered key-value engine could
+//! stand behind the same tables. This crate knows no event and no service.
 
+mod disk_reserve;
 mod engine;
 mod error;
 mod journal;
 mod key;
-mod layers;
+mod memtables;
+mod merge;
+mod options;
 mod overlay;
 mod read;
 mod record;
-mod room;
 mod store;
 mod table;
 mod tx;
@@ -41,9 +42,10 @@ mod writer;
 
 pub use error::Error;
 pub use key::{Key, Prefix};
+pub use options::Options;
 pub use read::Read;
 pub use record::{Record, decode, encode};
-pub use store::{Options, Store};
+pub use store::Store;
 pub use table::{Span, Table};
 pub use tx::Tx;
 

@@ -1,50 +1,19 @@
 //! A service's handle to its database folder.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::Engine;
 use crate::journal::Journal;
-use crate::layers::Layers;
+use crate::memtables::Memtables;
 use crate::read::{Bounds, RawRow};
 use crate::view::View;
 use crate::writer::{self, Job, Writer};
-use crate::{Error, Read, Tx, room};
-
-/// How a store is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How much of the database sled may keep in memory, in bytes. A hint: real
-    /// use is a few times higher under load.
-    pub cache_bytes: u64,
-    /// How many closures may wait for the writer. Above it, [`Store::write`]
-    /// refuses with [`Error::Busy`].
-    pub queue_max: usize,
-    /// How the journal's and the database's files are made durable. Only tests put
-    /// something else here than `fdatasync`.
-    pub sync: fn(&File) -> io::Result<()>,
-    /// How many bytes are free on the disk of the store's folder. Only tests put
-    /// something else here than what the operating system says.
-    pub free_bytes: fn(&Path) -> io::Result<u64>,
-}
-
-impl Default for Options {
-    /// 8 MiB of cache; a queue of 1,024 closures, four full batches, which is
-    /// some tens of milliseconds of work.
-    fn default() -> Self {
-        Self {
-            cache_bytes: 8 * 1024 * 1024,
-            queue_max: 1024,
-            sync: File::sync_data,
-            free_bytes: room::free_bytes,
-        }
-    }
-}
+use crate::{Error, Options, Read, Tx};
 
 /// An open store. Cheap to clone; the folder is released when the last clone is
 /// gone, or sooner by [`close`](Self::close).
@@ -67,7 +36,7 @@ impl Store {
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         let engine = Engine::open(dir, options)?;
         let journal = Journal::open(dir, options.sync, &engine)?;
-        let view = Arc::new(View { layers: Layers::default(), engine });
+        let view = Arc::new(View { memtables: Memtables::default(), engine });
         let (jobs, queue) = flume::bounded(options.queue_max);
         let (fail, failed) = watch::channel(None);
         let (batch, batches) = watch::channel(0);
@@ -91,11 +60,11 @@ impl Store {
         })
     }
 
-    /// Runs `work` on the writer thread and returns its result once everything
-    /// it wrote is on disk. If `work` refuses, none of its writes stay.
+    /// Runs `work` on the writer thread and returns its result once everything it wrote
+    /// is durable. If `work` fails, none of its writes stay.
     ///
     /// # Errors
-    /// What `work` returned; [`Error::Busy`] when the queue is full, before
+    /// The error of `work`; [`Error::Busy`] when the queue is full, before
     /// anything was written; [`Error::Full`] when the disk has no room for it;
     /// [`Error::Poisoned`] when the outcome is unknown.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -104,28 +73,28 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job(work);
+        let (job, result) = job(work);
         match self.jobs.try_send(job) {
-            Ok(()) => self.answer(answer).await,
+            Ok(()) => self.result(result).await,
             Err(flume::TrySendError::Full(_)) => Err(Error::Busy.into()),
             Err(flume::TrySendError::Disconnected(_)) => Err(self.stopped().into()),
         }
     }
 
-    /// As [`write`](Self::write), but waits for room in the queue: for a
-    /// service's own background work, which nobody times out.
+    /// As [`write`](Self::write), but waits while the queue is full: for a service's
+    /// background work, which has no timeout.
     ///
     /// # Errors
-    /// What `work` returned; [`Error::Full`]; [`Error::Poisoned`].
+    /// The error of `work`; [`Error::Full`]; [`Error::Poisoned`].
     pub async fn write_when_free<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job(work);
+        let (job, result) = job(work);
         match self.jobs.send_async(job).await {
-            Ok(()) => self.answer(answer).await,
+            Ok(()) => self.result(result).await,
             Err(_) => Err(self.stopped().into()),
         }
     }
@@ -140,8 +109,8 @@ impl Store {
         Error::Poisoned(why)
     }
 
-    /// Counts the batches that became durable. It moves once a batch, after all that
-    /// waited for its being durable: whoever collects what they leave sees all of it.
+    /// The number of durable batches. It changes once a batch, after the batch's
+    /// [`Tx::on_durable`] hooks, so an observer sees everything they did.
     pub fn batches(&self) -> watch::Receiver<u64> {
         self.batches.clone()
     }
@@ -159,19 +128,19 @@ impl Store {
         self.view.engine.dir()
     }
 
-    /// How many closures wait for the writer now.
+    /// The length of the writer's queue.
     pub fn queue_len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Waits until everything queued is answered, and releases the folder if
+    /// Waits until everything queued has its result, and releases the folder if
     /// this was the last clone. Blocks; other clones' later writes are refused
     /// only once they are dropped too.
     pub fn close(self) {
         let Self { view, jobs, failed: _, batches: _, writer } = self;
         drop(jobs);
         if let Some(writer) = Arc::into_inner(writer) {
-            let handle = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let handle = writer.into_inner();
             if let Some(handle) = handle
                 && handle.join().is_err()
             {
@@ -181,11 +150,11 @@ impl Store {
         drop(view);
     }
 
-    async fn answer<T, E: From<Error>>(
+    async fn result<T, E: From<Error>>(
         &self,
-        answer: oneshot::Receiver<Result<T, E>>,
+        result: oneshot::Receiver<Result<T, E>>,
     ) -> Result<T, E> {
-        answer.await.unwrap_or_else(|_| Err(self.stopped().into()))
+        result.await.unwrap_or_else(|_| Err(self.stopped().into()))
     }
 
     fn stopped(&self) -> Error {
@@ -194,22 +163,22 @@ impl Store {
     }
 }
 
-/// A closure as the writer takes it, and where its answer will come.
+/// A closure as the writer takes it, and the receiver of its result.
 fn job<T, E, F>(work: F) -> (Job, oneshot::Receiver<Result<T, E>>)
 where
     F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    let (reply, answer) = oneshot::channel();
+    let (reply, receiver) = oneshot::channel();
     let job: Job = Box::new(move |tx| {
         let result = writer::attempt(tx, work);
         Box::new(move |durable| {
-            // A caller that went away does not want its answer.
+            // A caller that went away needs no result.
             let _ = reply.send(durable.map_err(E::from).and(result));
         })
     });
-    (job, answer)
+    (job, receiver)
 }
 
 impl Read for Store {

@@ -1,17 +1,16 @@
 //! A transaction: typed reads and writes on top of everything committed and
 //! everything the batch wrote before.
 
-use std::iter::Peekable;
-
+use crate::merge::merge;
 use crate::overlay::Overlay;
 use crate::read::{Bounds, RawRow};
 use crate::view::View;
 use crate::{Error, KEY_BYTES_MAX, Key, Read, Record, Table, VALUE_BYTES_MAX, record};
 
-/// Runs on the writer thread when a batch has come so far.
+/// Runs on the writer thread when a batch has become visible, or durable.
 pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
-/// What waits for a batch to be seen by readers, and to be on disk.
+/// The hooks of a batch, by the moment they run at.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) visible: Vec<Hook>,
@@ -51,11 +50,11 @@ impl Tx<'_> {
         self.set(table.name, key.encode(), None)
     }
 
-    /// Runs `work` so that its writes stay only if it succeeds; what this
-    /// transaction did before stays either way.
+    /// Runs `work` as a savepoint: its writes stay only if it succeeds, earlier ones of
+    /// this transaction stay either way.
     ///
     /// # Errors
-    /// Whatever `work` returned.
+    /// The error of `work`.
     pub fn attempt<T, E>(
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
@@ -78,9 +77,9 @@ impl Tx<'_> {
         self.hooks.durable.push(Box::new(hook));
     }
 
-    /// As [`on_durable`](Self::on_durable), but as soon as readers see what was
-    /// written, which a crash may still take back: only for what follows again from
-    /// facts that are durable elsewhere.
+    /// As [`on_durable`](Self::on_durable), but as soon as the writes are visible to
+    /// readers. A crash may still take them back, so this is only for effects that
+    /// follow again from facts that are durable elsewhere.
     pub fn on_visible(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.visible.push(Box::new(hook));
     }
@@ -133,56 +132,5 @@ impl Read for Tx<'_> {
         } else {
             merge(stored, written, newest_first)
         })
-    }
-}
-
-/// What is stored with what was written on top of it, both in the same direction.
-pub(crate) fn merge<'a>(
-    stored: Box<dyn Iterator<Item = RawRow> + 'a>,
-    written: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a,
-    newest_first: bool,
-) -> Box<dyn Iterator<Item = RawRow> + 'a> {
-    let mut written = written.peekable();
-    if written.peek().is_none() {
-        return stored;
-    }
-    Box::new(Merge { stored: stored.peekable(), written, newest_first })
-}
-
-/// Two ordered runs as one; where both hold a key, the written row wins and a
-/// written deletion hides it.
-struct Merge<S: Iterator, W: Iterator> {
-    stored: Peekable<S>,
-    written: Peekable<W>,
-    newest_first: bool,
-}
-
-impl<S, W> Iterator for Merge<S, W>
-where
-    S: Iterator<Item = RawRow>,
-    W: Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-{
-    type Item = RawRow;
-
-    fn next(&mut self) -> Option<RawRow> {
-        loop {
-            let order = match (self.stored.peek(), self.written.peek()) {
-                (Some(Err(_)), _) | (_, None) => return self.stored.next(),
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(Ok((stored, _))), Some((written, _))) => {
-                    let order = stored.cmp(written);
-                    if self.newest_first { order.reverse() } else { order }
-                }
-            };
-            if order.is_lt() {
-                return self.stored.next();
-            }
-            if order.is_eq() {
-                self.stored.next();
-            }
-            if let Some((key, Some(value))) = self.written.next() {
-                return Some(Ok((key, value)));
-            }
-        }
     }
 }

@@ -1,13 +1,16 @@
-//! The one writer thread of a store: drain, run, show, journal, answer.
+//! The writer thread of a store: it drains the queue, runs the closures as one batch,
+//! makes the batch visible, journals it, and answers (group commit).
 //!
-//! **Invariant:** no caller is answered, not even with a refusal, before the
-//! batch its closure ran in is durable: a refusal may rest on what an earlier
-//! closure of the same batch wrote. **Invariant:** after a failed write or sync
-//! nothing is ever written again; what reached the disk is unknown, and only
-//! reopening can tell. A disk without room is no such failure: it shows before
-//! anything is written, and refuses that batch alone. **Invariant:** a caller is never
-//! left waiting: after a failure, or a panic of the engine or a hook, the thread stays
-//! to refuse.
+//! One writer needs no locks on rows, and callers that come together share one sync.
+//!
+//! **Invariant:** no caller is answered, not even with a refusal, before the batch of
+//! its closure is durable: a refusal may rest on a write of an earlier closure of the
+//! same batch. **Invariant:** after a failed write or sync
+//! nothing is written any more: what reached the disk is unknown until the store is
+//! opened again. A full disk is no such failure: it is noticed before anything is
+//! written, and refuses that batch alone. **Invariant:** a caller is never
+//! left waiting: after a failure, or a panic of the engine or of a hook, the thread
+//! stays and refuses.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,16 +28,16 @@ use crate::{Error, Tx};
 /// for the last; the disk is already amortised well before this.
 const BATCH_JOBS_MAX: usize = 256;
 
-/// Readers wait while a commit is applied, so its size is bounded too.
+/// Readers wait while a batch is applied, so its size is bounded too.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
-/// A caller's closure. It runs once and gives back how to answer its caller.
-pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Answer + Send>;
+/// A caller's closure, which returns how to complete its caller.
+pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Completion + Send>;
 
-/// Tells one caller how its batch ended.
-pub(crate) type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
+/// Completes one caller with the outcome of its batch.
+pub(crate) type Completion = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// What the writer works on.
+/// The writer thread's state.
 pub(crate) struct Writer {
     pub(crate) view: Arc<View>,
     pub(crate) journal: Journal,
@@ -65,13 +68,14 @@ impl Writer {
         };
         tracing::error!(why, "the store failed to write and accepts no more");
         failed.send_replace(Some(why));
-        // Dropping a job drops its answer's sender, which is the refusal. A closure
+        // Dropping a job drops the sender of its result, which refuses its caller; a job
         // left in the queue would keep its caller waiting.
         jobs.iter().for_each(drop);
     }
 }
 
-/// One batch: `first` and whatever is queued behind it; the error is why it failed.
+/// One batch: `first` and the closures queued behind it; fails with the reason why the
+/// store cannot continue.
 fn serve(
     view: &Arc<View>,
     journal: &mut Journal,
@@ -81,22 +85,22 @@ fn serve(
 ) -> Result<(), String> {
     let mut overlay = Overlay::default();
     let mut hooks = Hooks::default();
-    let mut answers = Vec::new();
+    let mut completions = Vec::new();
     let mut next = Some(first);
     while let Some(job) = next {
         let mut tx = Tx { view, overlay: &mut overlay, hooks: &mut hooks };
-        answers.push(job(&mut tx));
-        let full = answers.len() >= BATCH_JOBS_MAX || overlay.bytes() >= BATCH_BYTES_MAX;
+        completions.push(job(&mut tx));
+        let full = completions.len() >= BATCH_JOBS_MAX || overlay.bytes() >= BATCH_BYTES_MAX;
         next = if full { None } else { jobs.try_recv().ok() };
     }
     // A batch without writes needs no sync: those before it already had theirs.
     let writes = !overlay.is_empty();
     if writes {
-        let room = view.engine.room.check();
-        if let Err(error) = room.and_then(|()| journal.prepare(view, &overlay)) {
-            return refuse(answers, &error);
+        let checked = view.engine.disk_reserve.check();
+        if let Err(error) = checked.and_then(|()| journal.prepare(view, &overlay)) {
+            return refuse(completions, &error);
         }
-        view.layers.show(overlay);
+        view.memtables.apply(overlay);
     }
     hooks.visible.into_iter().for_each(|hook| hook());
     let outcome = match writes {
@@ -107,24 +111,24 @@ fn serve(
         hooks.durable.into_iter().for_each(|hook| hook());
         batches.send_modify(|count| *count += 1);
     }
-    for answer in answers {
-        answer(outcome.clone().map_err(Error::Poisoned));
+    for complete in completions {
+        complete(outcome.clone().map_err(Error::Poisoned));
     }
     outcome?;
     journal
-        .turn_if_full(view)
+        .rotate_if_full(view)
         .map_err(|error| error.to_string())
 }
 
-/// Answers a batch of which nothing was shown or written; the error is why the store
-/// can go no further.
-fn refuse(answers: Vec<Answer>, error: &Error) -> Result<(), String> {
-    let (told, outcome) = match error {
+/// Completes a batch of which nothing became visible or was written; fails when the
+/// store cannot continue.
+fn refuse(completions: Vec<Completion>, error: &Error) -> Result<(), String> {
+    let (refusal, outcome) = match error {
         Error::Full(_) => (error.clone(), Ok(())),
         error => (Error::Poisoned(error.to_string()), Err(error.to_string())),
     };
-    for answer in answers {
-        answer(Err(told.clone()));
+    for complete in completions {
+        complete(Err(refusal.clone()));
     }
     outcome
 }

@@ -13,7 +13,7 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
 use chassis::{Config, Error, Folder, Open, Role};
-use mesh::{Draft, LocalNetwork, Log, Mesh, Source};
+use mesh::{Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
 use tempfile::TempDir;
@@ -129,7 +129,7 @@ impl TestService {
     ) -> Self {
         let temporary = TempDir::new().expect("a temporary folder can be made");
         let folder = Folder::open(&temporary.path().join("shop")).expect("an empty folder opens");
-        let mesh = Mesh::new(Arc::new(LocalNetwork::reliable()), folder.shop());
+        let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
         let keys = KeyPair::generate();
         let mut test = Self {
             address: ([127, 0, 0, 1], 0).into(),

@@ -1,4 +1,4 @@
-//! What a crash leaves of the journal, and what opening makes of it.
+//! Replay of a journal that a crash left.
 
 use super::*;
 use crate::{Options, Read, Store, Table};
@@ -51,8 +51,8 @@ async fn a_torn_end_is_forgotten_and_damage_is_told() {
     // The first generation is 1 and lies in the second file.
     let file = copy.path().join("journal.1");
     let whole = std::fs::read(&file).unwrap();
-    let turn = Turn::read(whole.clone()).unwrap().unwrap();
-    let last = turn.batches.last().unwrap().start;
+    let segment = Segment::read(whole.clone()).unwrap().unwrap();
+    let last = segment.batches.last().unwrap().start;
 
     let mut torn = whole.clone();
     torn[last] ^= 1;
@@ -64,20 +64,20 @@ async fn a_torn_end_is_forgotten_and_damage_is_told() {
 
     for record in [0, 5] {
         let mut damaged = whole.clone();
-        damaged[turn.batches[record].start] ^= 1;
-        assert!(Turn::read(damaged).is_err());
+        damaged[segment.batches[record].start] ^= 1;
+        assert!(Segment::read(damaged).is_err());
     }
 }
 
-/// The first record of a turn is torn so that only its end was written.
+/// The first record of a segment is torn so that only its end was written.
 #[test]
 fn a_turn_begins_empty() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let engine = Engine::open(dir.path(), &Options::default()).unwrap();
         let journal = Journal::open(dir.path(), File::sync_data, &engine).unwrap();
-        let layers = crate::layers::Layers::default();
-        (journal, Arc::new(View { layers, engine }))
+        let memtables = crate::memtables::Memtables::default();
+        (journal, Arc::new(View { memtables, engine }))
     };
     let batch = |bytes: usize| {
         let mut batch = Overlay::default();
@@ -90,35 +90,35 @@ fn a_turn_begins_empty() {
             journal.prepare(&view, &batch(1000)).unwrap();
             journal.append().unwrap();
         }
-        journal.turn(&view).unwrap();
+        journal.rotate(&view).unwrap();
     }
     journal.prepare(&view, &batch(9000)).unwrap();
     let end = &journal.record[4096..];
     let file = &journal.files[journal.place()];
     file.write_all_at(end, 4096).unwrap();
-    journal.go_on_settling(&view, true).unwrap();
+    journal.finish_checkpoint(&view).unwrap();
     drop((journal, view));
     let (journal, _) = open();
     assert_eq!((journal.generation, journal.number), (3, 40));
 }
 
-/// Several turns of both files, then a crash, then a clean end.
+/// Several rotations, then a crash, then a clean end.
 #[tokio::test]
-async fn files_take_turns() {
+async fn segments_alternate() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     fill(&store, 1..400).await;
     store.close();
     let generation = |name: &str| {
         let bytes = std::fs::read(dir.path().join(name)).unwrap();
-        assert!(bytes.len() as u64 <= FILE_BYTES_MAX + GROWTH_BYTES);
-        Turn::read(bytes).unwrap().unwrap()
+        assert!(bytes.len() as u64 <= SEGMENT_BYTES_MAX + GROWTH_BYTES);
+        Segment::read(bytes).unwrap().unwrap()
     };
-    let mut turns = [generation("journal.0"), generation("journal.1")];
-    turns.sort_by_key(|turn| turn.generation);
-    assert!(turns[1].generation > 3, "it never turned");
+    let mut segments = [generation("journal.0"), generation("journal.1")];
+    segments.sort_by_key(|segment| segment.generation);
+    assert!(segments[1].generation > 3, "it never rotated");
     assert_eq!(
-        turns[1].settled, turns[0].generation,
+        segments[1].checkpointed, segments[0].generation,
         "a clean end leaves nothing"
     );
     let again = open(dir.path()).unwrap();

@@ -8,11 +8,11 @@
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod caps;
+mod disk_reserve;
 mod folder;
 mod kill;
 mod model;
 mod readers;
-mod room;
 mod writer;
 
 use std::future::Future;

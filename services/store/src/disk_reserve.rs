@@ -1,12 +1,12 @@
-//! Room on the disk: batches are refused while there is too little of it.
+//! The disk reserve: batches are refused while too little space is free.
 //!
-//! sled never recovers from a write that met a full disk, so it must not meet one.
-//! Two things keep it away. No batch is accepted below [`FREE_BYTES_MIN`], which is
-//! left for whatever is under way. And however suddenly somebody else fills the disk:
-//! before rows go into the database, its file owns blocks beyond its end.
+//! sled does not recover from a write that met a full disk, so it must not meet one. No
+//! batch is accepted below [`FREE_BYTES_MIN`], which is left for running work. Another
+//! program may still fill the disk, so before a checkpoint the database's file owns
+//! blocks beyond its end.
 //!
-//! **Invariant:** what is refused here leaves everything as it was, and is accepted
-//! again as soon as there is room; nothing has to be reopened.
+//! **Invariant:** a refusal changes nothing, and ends as soon as space is free; nothing
+//! has to be reopened.
 
 use std::fs::File;
 use std::io;
@@ -22,30 +22,30 @@ use crate::Error;
 /// Below this much free space on the disk, in bytes, no batch is accepted.
 pub(crate) const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
-/// What the database's file owns beyond its end before rows go in, in bytes: a
-/// few of the largest rows, and what sled's collection moves meanwhile.
+/// The blocks that the database's file owns beyond its end before a checkpoint, in bytes:
+/// enough for a few of the largest rows and what sled's collection moves meanwhile.
 const AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How much more than that is taken at once, in bytes.
+/// How far the reserve grows at once, in bytes.
 const AHEAD_STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A block of [`MetadataExt::blocks`], whatever the file system's own are.
 const BLOCK_BYTES: u64 = 512;
 
-/// The room for one store's folder.
-pub(crate) struct Room {
+/// The reserve of one store's folder.
+pub(crate) struct DiskReserve {
     dir: PathBuf,
     free_bytes: fn(&Path) -> io::Result<u64>,
     refusing: AtomicBool,
 }
 
-impl Room {
+impl DiskReserve {
     pub(crate) fn new(dir: &Path, free_bytes: fn(&Path) -> io::Result<u64>) -> Self {
         let refusing = AtomicBool::new(false);
         Self { dir: dir.to_owned(), free_bytes, refusing }
     }
 
-    /// Whether a batch may be written; told to the log when that changes.
+    /// Whether a batch may be written; a change is logged.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let full = self.free()? < FREE_BYTES_MIN;
         if self.refusing.swap(full, Ordering::Relaxed) != full {
@@ -55,18 +55,19 @@ impl Room {
                     tracing::error!(%dir, "the disk is nearly full: writes are refused, reads go on");
                 }
                 false => {
-                    tracing::info!(%dir, "there is room on the disk again: writes are accepted");
+                    tracing::info!(%dir, "the disk has free space again: writes are accepted");
                 }
             }
         }
         if full { Err(self.full()) } else { Ok(()) }
     }
 
-    /// Makes sure that `file` can grow whatever happens to the disk meanwhile. File
-    /// systems that cannot promise that have only the free space to rely on.
+    /// Allocates blocks beyond the end of `file`, so that it can grow on a disk that
+    /// fills up meanwhile. On a file system without `fallocate` only the check of free
+    /// space remains.
     pub(crate) fn keep_ahead(&self, file: &File) -> Result<(), Error> {
-        let told = file.metadata().map_err(|error| self.failed(&error))?;
-        let owned = (told.blocks() * BLOCK_BYTES).saturating_sub(told.len());
+        let metadata = file.metadata().map_err(|error| self.failed(&error))?;
+        let owned = (metadata.blocks() * BLOCK_BYTES).saturating_sub(metadata.len());
         if owned >= AHEAD_BYTES {
             return Ok(());
         }
@@ -74,13 +75,13 @@ impl Room {
         if self.free()? < ahead {
             return Err(self.full());
         }
-        match fallocate(file, FallocateFlags::KEEP_SIZE, told.len(), ahead) {
+        match fallocate(file, FallocateFlags::KEEP_SIZE, metadata.len(), ahead) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => Err(self.failed(&error.into())),
         }
     }
 
-    /// What a failed write means.
+    /// The error of a failed write.
     pub(crate) fn failed(&self, error: &io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(),
@@ -97,8 +98,8 @@ impl Room {
     }
 }
 
-/// The free space of the disk that `dir` is on, in bytes, as far as an ordinary user
-/// may have it.
+/// The free space of the file system of `dir`, in bytes, without what is reserved for
+/// root.
 pub(crate) fn free_bytes(dir: &Path) -> io::Result<u64> {
     let disk = statvfs(dir)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))

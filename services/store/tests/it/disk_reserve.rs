@@ -46,14 +46,15 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     assert_eq!(rows(&open(dir.path())), [1, 5]);
 }
 
-/// The journal takes batches for as long as a file is free; then it waits for room.
+/// The journal takes batches while a segment is free, then refuses them until the disk has
+/// space for a checkpoint.
 #[tokio::test]
 async fn a_database_without_room_waits_for_it() {
     static FREE_BYTES: AtomicU64 = AtomicU64::new(0);
     fn free_bytes(_: &Path) -> io::Result<u64> {
-        // Only the database is short of it.
-        let settling = std::thread::current().name() == Some("store-settling");
-        Ok(if settling {
+        // Only checkpoints meet a full disk.
+        let is_checkpoint = std::thread::current().name() == Some("store-checkpoint");
+        Ok(if is_checkpoint {
             FREE_BYTES.load(Ordering::Relaxed)
         } else {
             PLENTY
@@ -69,12 +70,12 @@ async fn a_database_without_room_waits_for_it() {
             Ok(()) => written.push(row),
             Err(error) => break error,
         }
-        assert!(row < 1000, "a journal without bounds");
+        assert!(row < 1000, "the journal is unbounded");
     };
     assert!(matches!(refused, Error::Full(_)), "{refused}");
     assert!(
         written.len() > 30,
-        "both files take their fill: {}",
+        "both segments fill up: {}",
         written.len()
     );
     assert_eq!(rows(&store), written);
@@ -86,7 +87,7 @@ async fn a_database_without_room_waits_for_it() {
     }
     assert_eq!(rows(&store), written);
 
-    // Ended while there is no room again: opening finds it in the journal.
+    // Closed on a full disk: opening replays the journal.
     FREE_BYTES.store(0, Ordering::Relaxed);
     store.close();
     assert_eq!(rows(&open(dir.path())), written);

@@ -1,16 +1,16 @@
-//! The journal's bytes: records, and the turn of a file that they make up.
+//! The journal's format: records, and the segment that they make up.
 //!
 //! | record | bytes, little-endian |
 //! | --- | --- |
 //! | checksum of everything after it (CRC-32) | 4 |
 //! | length of the rows | 4 |
-//! | generation: which turn of which file | 8 |
-//! | number, consecutive over both files | 8 |
-//! | the last generation that the database has synced | 8 |
+//! | generation: counts rotations | 8 |
+//! | number, consecutive over both segments | 8 |
+//! | the last generation that was checkpointed | 8 |
 //! | rows: see [`encode`] | length |
 //!
-//! **Invariant:** since one record is written at a time, only the last of a turn can
-//! be torn; one that others follow and that does not read is damage.
+//! **Invariant:** since one record is written at a time, only the last of a segment
+//! can be torn; one that others follow and that does not read is damage.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,17 +22,17 @@ use crate::overlay::{Overlay, Rows};
 /// In place of a value's length, for a row that is removed.
 const REMOVED: u32 = u32::MAX;
 
-/// What one file holds: the records of one generation.
-pub(super) struct Turn {
+/// A file's records, all of one generation.
+pub(super) struct Segment {
     pub(super) generation: u64,
-    pub(super) settled: u64,
+    pub(super) checkpointed: u64,
     pub(super) first: u64,
     pub(super) last: u64,
     bytes: Vec<u8>,
     pub(super) batches: Vec<Range<usize>>,
 }
 
-impl Turn {
+impl Segment {
     /// Reads a file up to its end or its torn last record; `None` without any.
     pub(super) fn read(bytes: Vec<u8>) -> Result<Option<Self>, Error> {
         let Some(first) = Record::at(&bytes, 0) else {
@@ -49,7 +49,7 @@ impl Turn {
         is_last(&bytes, torn.filter(|torn| torn.follows(&last)))?;
         Ok(Some(Self {
             generation,
-            settled: last.settled,
+            checkpointed: last.checkpointed,
             first: number,
             last: last.number,
             bytes,
@@ -62,7 +62,7 @@ impl Turn {
     }
 }
 
-/// Behind a torn record there is none of its turn.
+/// Fails when a record of the same generation follows a torn one.
 fn is_last(bytes: &[u8], torn: Option<Record>) -> Result<(), Error> {
     let next = torn.and_then(|torn| Record::at(bytes, torn.end).filter(|next| next.follows(&torn)));
     match next {
@@ -74,7 +74,7 @@ fn is_last(bytes: &[u8], torn: Option<Record>) -> Result<(), Error> {
 struct Record {
     generation: u64,
     number: u64,
-    settled: u64,
+    checkpointed: u64,
     rows: Range<usize>,
     end: usize,
 }
@@ -99,7 +99,7 @@ impl Record {
         (end <= bytes.len()).then_some(Self {
             generation: long(8)?,
             number: long(16)?,
-            settled: long(24)?,
+            checkpointed: long(24)?,
             rows: begin..end,
             end,
         })

@@ -1,26 +1,28 @@
-//! A transport inside one process: what a shop in one process needs.
+//! The in-process transport, for a shop in one process and for tests.
 //!
-//! It can also have faults, by a seed: then it loses, doubles, delays and so
-//! reorders messages, and loses questions and answers, so that what the mesh
-//! promises is tested against everything a network may do.
+//! It can inject faults by a seed: it then loses, doubles, delays and so reorders messages,
+//! and loses questions and answers, so that the mesh's guarantees are tested against a bad
+//! network.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::oneshot;
 
 use crate::transport::{
-    Guard, Question, SUBSCRIPTION_MESSAGES_MAX, Sighting, Subscription, Transport, TransportError,
+    Guard, Liveliness, Question, SUBSCRIPTION_MESSAGES_MAX, Sighting, Subscription, Transport,
+    TransportError,
 };
 
-/// How badly the network behaves.
+/// The faults of a network's links.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
+pub struct LinkFaults {
     /// The chance that a message, a question or an answer is lost, 0..1.
     pub drop: f64,
     /// The chance that a message arrives twice, 0..1.
@@ -33,7 +35,7 @@ type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
 
 struct Inner {
     rng: StdRng,
-    faults: Faults,
+    faults: LinkFaults,
     next: u64,
     subscribers: BTreeMap<u64, (String, flume::Sender<Vec<u8>>)>,
     servers: BTreeMap<u64, (String, flume::Sender<Question>)>,
@@ -43,16 +45,16 @@ struct Inner {
 
 /// A network all of whose nodes are in this process. Cheap to clone.
 #[derive(Clone)]
-pub struct LocalNetwork(Arc<Mutex<Inner>>);
+pub struct InProcessNetwork(Arc<Mutex<Inner>>);
 
-impl LocalNetwork {
-    /// A network that behaves.
+impl InProcessNetwork {
+    /// A network without faults.
     pub fn reliable() -> Self {
-        Self::seeded(0, Faults::default())
+        Self::seeded(0, LinkFaults::default())
     }
 
     /// A network whose faults are drawn from `seed`.
-    pub fn seeded(seed: u64, faults: Faults) -> Self {
+    pub fn seeded(seed: u64, faults: LinkFaults) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             rng: StdRng::seed_from_u64(seed),
             faults,
@@ -64,13 +66,19 @@ impl LocalNetwork {
         })))
     }
 
-    /// Changes how it behaves from now on.
-    pub fn set_faults(&self, faults: Faults) {
+    /// Changes the faults from now on.
+    pub fn set_faults(&self, faults: LinkFaults) {
         self.lock().faults = faults;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
+    }
+
+    /// A guard that changes the network when it is dropped.
+    fn on_drop(&self, undo: impl Fn(&mut Inner) + Send + Sync + 'static) -> Guard {
+        let network = self.clone();
+        Box::new(OnDrop(move || undo(&mut network.lock())))
     }
 
     fn add<T>(&self, value: T, table: impl Fn(&mut Inner) -> &mut BTreeMap<u64, T>) -> u64 {
@@ -82,7 +90,7 @@ impl LocalNetwork {
     }
 }
 
-/// Lets `delay` pass. Sleeping for no time would still wait for the timer.
+/// Sleeps for `delay`; a sleep of zero would still wait for the timer.
 async fn pass(delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -121,7 +129,7 @@ impl Inner {
     }
 }
 
-impl Transport for LocalNetwork {
+impl Transport for InProcessNetwork {
     fn publish<'a>(
         &'a self,
         topic: &'a str,
@@ -157,10 +165,7 @@ impl Transport for LocalNetwork {
     ) -> BoxFuture<'a, Result<Subscription<Vec<u8>>, TransportError>> {
         let (sender, messages) = flume::bounded(SUBSCRIPTION_MESSAGES_MAX);
         let number = self.add((topic.to_owned(), sender), |inner| &mut inner.subscribers);
-        let network = self.clone();
-        let guard: Guard = Box::new(OnDrop(move || {
-            network.lock().subscribers.remove(&number);
-        }));
+        let guard = self.on_drop(move |inner| drop(inner.subscribers.remove(&number)));
         std::future::ready(Ok(Subscription { messages, guard })).boxed()
     }
 
@@ -205,20 +210,17 @@ impl Transport for LocalNetwork {
     ) -> BoxFuture<'a, Result<Subscription<Question>, TransportError>> {
         let (sender, messages) = flume::bounded(SUBSCRIPTION_MESSAGES_MAX);
         let number = self.add((topic.to_owned(), sender), |inner| &mut inner.servers);
-        let network = self.clone();
-        let guard: Guard = Box::new(OnDrop(move || {
-            network.lock().servers.remove(&number);
-        }));
+        let guard = self.on_drop(move |inner| drop(inner.servers.remove(&number)));
         std::future::ready(Ok(Subscription { messages, guard })).boxed()
     }
 
     fn declare_alive<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Guard, TransportError>> {
         let number = self.add(key.to_owned(), |inner| &mut inner.alive);
-        self.tell(key, true);
+        self.report(key, Liveliness::Alive);
         let (network, key) = (self.clone(), key.to_owned());
         let guard: Guard = Box::new(OnDrop(move || {
             network.lock().alive.remove(&number);
-            network.tell(&key, false);
+            network.report(&key, Liveliness::Gone);
         }));
         std::future::ready(Ok(guard)).boxed()
     }
@@ -234,21 +236,18 @@ impl Transport for LocalNetwork {
         });
         let present: Vec<_> = self.lock().alive.values().cloned().collect();
         for key in present.into_iter().filter(|key| is_below(key, prefix)) {
-            seen(Sighting { key, alive: true });
+            seen(Sighting { key, state: Liveliness::Alive });
         }
-        let network = self.clone();
-        let guard: Guard = Box::new(OnDrop(move || {
-            network.lock().watchers.remove(&number);
-        }));
+        let guard = self.on_drop(move |inner| drop(inner.watchers.remove(&number)));
         std::future::ready(Ok(guard)).boxed()
     }
 }
 
-impl LocalNetwork {
-    fn tell(&self, key: &str, alive: bool) {
+impl InProcessNetwork {
+    fn report(&self, key: &str, state: Liveliness) {
         let watchers: Vec<_> = self.lock().watchers.values().cloned().collect();
         for (_, seen) in watchers.iter().filter(|(prefix, _)| is_below(key, prefix)) {
-            seen(Sighting { key: key.to_owned(), alive });
+            seen(Sighting { key: key.to_owned(), state });
         }
     }
 }

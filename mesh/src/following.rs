@@ -1,0 +1,137 @@
+//! [`Following`]: the handle of a running follower, for its state, catching up and dead
+//! letters.
+
+use std::time::Duration;
+
+use store::Store;
+use tokio::sync::{oneshot, watch};
+
+use crate::cursor::{self, FollowerId};
+use crate::{DeadLetter, Mark, Refusal, dead_letters};
+
+/// The state of a follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowerState {
+    /// The source has not answered since this process started.
+    Waiting {
+        /// The last event applied.
+        cursor: Mark,
+    },
+    /// The source has answered; the follower may lag behind its tail.
+    Following {
+        /// The last event applied.
+        cursor: Mark,
+        /// The last known end of the source's log.
+        tail: Mark,
+    },
+    /// The source no longer has the history that was applied; nothing more is applied.
+    Stopped {
+        /// What happened and how to resolve it.
+        why: String,
+    },
+}
+
+impl FollowerState {
+    /// Whether everything up to the known tail is applied.
+    pub fn is_caught_up(&self) -> bool {
+        matches!(self, Self::Following { cursor, tail } if cursor.seq >= tail.seq)
+    }
+}
+
+/// A request to the running follower.
+pub(crate) enum Command {
+    CatchUp(oneshot::Sender<bool>),
+    Retry(u64, oneshot::Sender<Result<(), Refusal>>),
+    Discard(u64, oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// A running follower.
+#[derive(Clone)]
+pub struct Following {
+    pub(crate) source: &'static str,
+    pub(crate) id: FollowerId,
+    pub(crate) store: Store,
+    pub(crate) commands: flume::Sender<Command>,
+    pub(crate) state: watch::Receiver<FollowerState>,
+}
+
+impl Following {
+    /// The service followed.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// The follower's name: a store can follow a source for several purposes.
+    pub fn name(&self) -> &str {
+        self.id.name()
+    }
+
+    /// The present state.
+    pub fn state(&self) -> FollowerState {
+        self.state.borrow().clone()
+    }
+
+    /// The sequence number of the last event whose effect is visible in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn applied(&self) -> Result<u64, store::Error> {
+        Ok(cursor::read(&self.store, &self.id)?.seq)
+    }
+
+    /// Applies everything that is in the source's log now, for a caller that misses
+    /// something another service may just have made. `false` when that did not succeed
+    /// within `timeout`.
+    pub async fn catch_up(&self, timeout: Duration) -> bool {
+        let (done, answer) = oneshot::channel();
+        if self.commands.try_send(Command::CatchUp(done)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(timeout, answer).await, Ok(Ok(true)))
+    }
+
+    /// The dead letters, oldest first, at most `count_max`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn dead_letters(&self, count_max: usize) -> Result<Vec<DeadLetter>, store::Error> {
+        dead_letters::list(&self.store, &self.id, count_max)
+    }
+
+    /// Whether event `seq` of the source is a dead letter.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_dead_letter(&self, seq: u64) -> Result<bool, store::Error> {
+        dead_letters::contains(&self.store, &self.id, seq)
+    }
+
+    /// Applies the dead letters with the key of event `seq` again, oldest first, until one
+    /// is refused again.
+    ///
+    /// # Errors
+    /// When the oldest is refused again, there is no such dead letter, or the follower
+    /// has ended.
+    pub async fn retry(&self, seq: u64) -> Result<(), Refusal> {
+        self.command(|done| Command::Retry(seq, done)).await
+    }
+
+    /// Discards a dead letter.
+    ///
+    /// # Errors
+    /// When there is no such dead letter, or the follower has ended.
+    pub async fn discard(&self, seq: u64) -> Result<(), Refusal> {
+        self.command(|done| Command::Discard(seq, done)).await
+    }
+
+    async fn command(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), Refusal>>) -> Command,
+    ) -> Result<(), Refusal> {
+        let ended = || Refusal::Never("the follower has ended".into());
+        let (done, answer) = oneshot::channel();
+        let sent = self.commands.send_async(command(done)).await;
+        sent.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
