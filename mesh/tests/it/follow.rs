@@ -263,7 +263,7 @@ async fn dead_letters_are_retried_while_the_source_is_absent() {
     shop.caught_up().await;
     shop.stop_source().await;
     shop.follower.stop().await;
-    shop.follower = follow(&shop.root, &shop.mesh, &shop.handler, true).await;
+    shop.follower = follow(&shop.root, &shop.mesh, &shop.handler, OnRefusal::DeadLetter).await;
     shop.accept(1);
     shop.retry(1).await.unwrap();
     shop.discard(2).await.unwrap();
