@@ -1,38 +1,44 @@
-//! The shop as its customers reach it: HTTP and JSON, log-ins that renew
-//! themselves, and problems in words.
+//! The HTTP client of a shop: JSON bodies, access tokens that renew themselves, retries
+//! after `Retry-After`, and problem documents.
 //!
-//! A 429 and a 503 say that nothing was written and when to come back, so they
-//! are tried again, a bounded number of times. No other failure is ever
-//! repeated: after a 504 or a broken connection the outcome is unknown, and a
-//! measurement must not hide that. **Invariant:** every 5xx that the shop ever
-//! answered is in the ledger, tried again or not. A [`Client::candid`] one tries
-//! nothing again, for those who count every answer or repeat by rules of their own.
+//! A 429 and a 503 promise that nothing was written, so they are retried a bounded number
+//! of times. No other failure is repeated: after a 504 or a broken connection the outcome
+//! is unknown, and a measurement must not hide that. A client
+//! [without retries](ShopClient::without_retries) serves scenarios that count every
+//! response or retry by rules of their own.
+//!
+//! **Invariant:** every 5xx response is counted, retried or not.
 
 use std::io::BufRead;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::progress::PhaseProgress;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of one ordinary call; the shop itself gives up sooner.
+/// Timeout of one ordinary call; the shop's own timeouts are shorter.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES_MAX: u32 = 5;
-/// Whatever `Retry-After` asks for, a try waits no longer.
+/// A log-in takes tens of milliseconds of a whole core of the shop, by design.
+const LOGINS_AT_ONCE: usize = 8;
+/// The upper bound of `Retry-After`.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Items of a list asked for at once; the most that a shop gives.
 const PAGE_ITEMS: &str = "100";
-/// The ledger counts every 5xx and describes this many.
+/// The 5xx responses that are described.
 const FAULTS_SHOWN_MAX: usize = 10;
 
-/// Which shop, and who asks.
+/// The shop's address and a staff account's credentials.
 #[derive(clap::Args)]
-pub(crate) struct Access {
+pub(crate) struct StaffLogin {
     /// The shop's address.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: Url,
@@ -52,9 +58,9 @@ pub(crate) struct Access {
     password: Option<String>,
 }
 
-impl Access {
+impl StaffLogin {
     /// Logs in to the shop as staff.
-    pub(crate) async fn open(self) -> anyhow::Result<(Client, Account)> {
+    pub(crate) async fn open(self) -> anyhow::Result<(ShopClient, Credentials)> {
         let password = if self.password_stdin {
             let mut line = String::new();
             let read = std::io::stdin().lock().read_line(&mut line);
@@ -65,8 +71,8 @@ impl Access {
                 "no password for the staff account: set KONBINI_PASSWORD or give --password-stdin",
             )?
         };
-        let client = Client::new(self.url)?;
-        let staff = Account::new(self.email, password);
+        let client = ShopClient::new(self.url)?;
+        let staff = Credentials::new(self.email, password);
         let session = client.log_in(&staff).await?;
         ensure!(
             session
@@ -82,21 +88,21 @@ impl Access {
     }
 }
 
-/// Somebody who can log in, and the access token they hold now.
-pub(crate) struct Account {
+/// An account's credentials and its current access token.
+pub(crate) struct Credentials {
     email: String,
     password: String,
-    /// Empty before the first log-in. The lock is held while logging in, so
-    /// that callers who share an account renew its token once.
+    /// Empty before the first log-in. The lock is held while logging in, so that concurrent
+    /// callers renew the token once.
     token: tokio::sync::Mutex<String>,
 }
 
-impl Account {
+impl Credentials {
     pub(crate) fn new(email: String, password: String) -> Self {
         Self { email, password, token: tokio::sync::Mutex::default() }
     }
 
-    async fn token(&self) -> String {
+    pub(crate) async fn token(&self) -> String {
         self.token.lock().await.clone()
     }
 }
@@ -118,22 +124,22 @@ struct Page<T> {
     next_cursor: Option<String>,
 }
 
-/// One shop, and a ledger of every 5xx it answered.
-pub(crate) struct Client {
+/// A shop's client, with a count of its 5xx responses.
+pub(crate) struct ShopClient {
     http: reqwest::Client,
     base: Url,
     tries_max: u32,
-    faults: Mutex<Faults>,
+    faults: Mutex<ServerErrors>,
 }
 
-/// How often the shop answered 5xx, and what the first of them said.
+/// The number of 5xx responses, and the first of them described.
 #[derive(Clone, Default, serde::Serialize)]
-pub(crate) struct Faults {
+pub(crate) struct ServerErrors {
     pub(crate) count: u64,
     pub(crate) first: Vec<String>,
 }
 
-impl Client {
+impl ShopClient {
     /// A client of the shop at `base`.
     pub(crate) fn new(base: Url) -> anyhow::Result<Self> {
         ensure!(
@@ -149,13 +155,13 @@ impl Client {
         Ok(Self { http, base, tries_max: TRIES_MAX, faults: Mutex::default() })
     }
 
-    /// Another client of the same shop, with connections and a ledger of its own,
-    /// that hands over a 429 and a 503 like any other answer.
-    pub(crate) fn candid(&self) -> anyhow::Result<Self> {
+    /// Another client of the same shop, with connections and counts of its own, that returns
+    /// a 429 and a 503 like any other response.
+    pub(crate) fn without_retries(&self) -> anyhow::Result<Self> {
         Ok(Self { tries_max: 1, ..Self::new(self.base.clone())? })
     }
 
-    /// Where the shop is.
+    /// The shop's address.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
@@ -184,7 +190,7 @@ impl Client {
     /// Every item of a list that `account` may read, page by page.
     pub(crate) async fn all<T: DeserializeOwned>(
         &self,
-        account: &Account,
+        account: &Credentials,
         segments: &[&str],
     ) -> anyhow::Result<Vec<T>> {
         let mut items = Vec::new();
@@ -203,8 +209,8 @@ impl Client {
         }
     }
 
-    /// Sends as nobody in particular. Errors are of the transport only.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+    /// Sends without a token. Only transport failures are errors.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> reqwest::Result<ShopResponse> {
         let request = request.timeout(CALL_TIMEOUT).build()?;
         let mut tries = 1;
         loop {
@@ -223,9 +229,9 @@ impl Client {
     /// Sends as `account`, logging in again once if its token has expired.
     pub(crate) async fn send_as(
         &self,
-        account: &Account,
+        account: &Credentials,
         request: RequestBuilder,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ShopResponse> {
         let copy = request
             .try_clone()
             .expect("only a streamed body cannot be copied");
@@ -243,15 +249,15 @@ impl Client {
     /// Sends a streamed body as `account`: one try, and no limit on its time.
     pub(crate) async fn stream_as(
         &self,
-        account: &Account,
+        account: &Credentials,
         request: RequestBuilder,
-    ) -> reqwest::Result<Answer> {
+    ) -> reqwest::Result<ShopResponse> {
         let response = request.bearer_auth(account.token().await).send().await?;
         self.read(response).await
     }
 
     /// Makes sure that `account` holds a token other than `spent`.
-    pub(crate) async fn renew(&self, account: &Account, spent: &str) -> anyhow::Result<String> {
+    pub(crate) async fn renew(&self, account: &Credentials, spent: &str) -> anyhow::Result<String> {
         let mut token = account.token.lock().await;
         if *token == spent {
             *token = self.log_in(account).await?.access_token;
@@ -259,7 +265,7 @@ impl Client {
         Ok(token.clone())
     }
 
-    async fn log_in(&self, account: &Account) -> anyhow::Result<Session> {
+    async fn log_in(&self, account: &Credentials) -> anyhow::Result<Session> {
         let body = json!({"email": account.email, "password": account.password});
         let request = self.request(Method::POST, &["v1", "sessions"]).json(&body);
         let answer = self.send(request).await;
@@ -270,9 +276,9 @@ impl Client {
         )
     }
 
-    /// Registers `account` under `name`. An e-mail that is taken is fine: whose
-    /// it is shows at the log-in that follows.
-    pub(crate) async fn register(&self, account: &Account, name: &str) -> anyhow::Result<()> {
+    /// Registers `account`, unless an earlier run did.
+    pub(crate) async fn register(&self, account: &Credentials) -> anyhow::Result<()> {
+        let name = account.email.split('@').next();
         let body = json!({"email": account.email, "password": account.password, "name": name});
         let answer = self
             .send(self.request(Method::POST, &["v1", "users"]).json(&body))
@@ -287,15 +293,54 @@ impl Client {
         }
     }
 
-    /// Every 5xx so far.
-    pub(crate) fn faults(&self) -> Faults {
-        self.faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Registers these accounts, unless an earlier run did, and logs each of them in.
+    pub(crate) async fn log_in_all(
+        &self,
+        accounts: impl IntoIterator<Item = Credentials>,
+    ) -> anyhow::Result<Vec<Credentials>> {
+        let accounts: Vec<_> = accounts.into_iter().collect();
+        let progress = &PhaseProgress::count("logging in", accounts.len() as u64);
+        let logged_in = stream::iter(accounts)
+            .map(|account| async move {
+                self.register(&account).await?;
+                self.renew(&account, "").await?;
+                progress.step();
+                anyhow::Ok(account)
+            })
+            .buffered(LOGINS_AT_ONCE)
+            .try_collect()
+            .await;
+        progress.finish();
+        logged_in
     }
 
-    async fn read(&self, response: Response) -> reqwest::Result<Answer> {
+    /// Publishes a product and returns its id.
+    pub(crate) async fn create_product(
+        &self,
+        staff: &Credentials,
+        product: NewProduct,
+    ) -> anyhow::Result<String> {
+        let NewProduct { sku, title, price, stock } = product;
+        let request = self
+            .request(Method::POST, &["v1", "products"])
+            .json(&json!({
+                "sku": sku,
+                "title": title,
+                "price": {"amount": price, "currency": "EUR"},
+                "status": "published",
+                "stock": stock,
+            }));
+        let response = self.send_as(staff, request).await?;
+        let created: WithId = response.expect(StatusCode::CREATED, "creating a product")?;
+        Ok(created.id)
+    }
+
+    /// The 5xx responses so far.
+    pub(crate) fn faults(&self) -> ServerErrors {
+        self.faults.lock().clone()
+    }
+
+    async fn read(&self, response: Response) -> reqwest::Result<ShopResponse> {
         let status = response.status();
         let path = response.url().path().to_owned();
         let header = |name: &str| {
@@ -312,9 +357,9 @@ impl Client {
         });
         let replayed = header("idempotency-replayed").is_some_and(|value| value == "true");
         let body = response.bytes().await?.to_vec();
-        let answer = Answer { status, replayed, retry_after, body };
+        let answer = ShopResponse { status, replayed, retry_after, body };
         if status.is_server_error() {
-            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut faults = self.faults.lock();
             faults.count += 1;
             if faults.first.len() < FAULTS_SHOWN_MAX {
                 faults.first.push(format!("{path}: {}", answer.describe()));
@@ -324,16 +369,30 @@ impl Client {
     }
 }
 
-/// A status and a whole body.
-pub(crate) struct Answer {
+/// A product to be published, with its price in cents of a euro.
+pub(crate) struct NewProduct {
+    pub(crate) sku: String,
+    pub(crate) title: String,
+    pub(crate) price: i64,
+    pub(crate) stock: i64,
+}
+
+/// Any body of which only the id counts.
+#[derive(Deserialize)]
+pub(crate) struct WithId {
+    pub(crate) id: String,
+}
+
+/// A response, read to its end.
+pub(crate) struct ShopResponse {
     pub(crate) status: StatusCode,
-    /// Whether the shop repeated an answer that it had given before.
+    /// Whether it is the replay of an earlier response under the same key.
     pub(crate) replayed: bool,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
-/// RFC 9457, as far as a client acts on it.
+/// A problem document (RFC 9457), as far as a client acts on it.
 #[derive(Deserialize)]
 struct Problem {
     #[serde(rename = "type")]
@@ -342,13 +401,13 @@ struct Problem {
     detail: String,
 }
 
-impl Answer {
+impl ShopResponse {
     /// The body's bytes.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body as `T`, if the answer is the one that was hoped for while `doing`.
+    /// The body as `T`, if the status is the expected one; `doing` is for the error.
     pub(crate) fn expect<T: DeserializeOwned>(
         &self,
         status: StatusCode,

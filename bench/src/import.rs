@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::catalogue::{self, Catalogue};
-use crate::client::{Access, Account, Answer, Client};
-use crate::lines::Lines;
-use crate::table::{self, Table};
+use crate::client::{Credentials, ShopClient, ShopResponse, StaffLogin};
+use crate::json_lines::JsonLines;
+use crate::table::{self, ReportTable};
 
-/// Lines are sent together up to about this size.
+/// JsonLines are sent together up to about this size.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks read ahead of the shop.
 const CHUNKS_AHEAD: usize = 4;
@@ -36,7 +36,7 @@ const FAILURES_SHOWN_MAX: usize = 10;
 
 /// Import a catalogue into a shop, as staff.
 ///
-/// FILE is JSON Lines, one product a line, and may be compressed with xz. What
+/// FILE is JSON JsonLines, one product a line, and may be compressed with xz. What
 /// it holds is recognised from the fields of its first line:
 ///
 ///   sku, price                          the shop's own format, sent as it is
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     file: PathBuf,
 
     #[command(flatten)]
-    access: Access,
+    access: StaffLogin,
 
     /// Pieces of every product that the import creates. A file in the shop's
     /// own format states its stock itself.
@@ -107,7 +107,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut summary: Summary = answer?.expect(StatusCode::OK, doing)?;
     let took = started.elapsed();
     name_failures(&args.file, &mut summary)?;
-    table::tell(args.json, &summary, || report(&summary, catalogue, took))?;
+    table::print(args.json, &summary, || report(&summary, catalogue, took))?;
     Ok(table::exit(summary.failed == 0))
 }
 
@@ -115,10 +115,10 @@ type Chunk = io::Result<Vec<u8>>;
 
 /// Sends the chunks as one request, and gives up when nothing moves any more.
 async fn send(
-    client: &Client,
-    staff: &Account,
+    client: &ShopClient,
+    staff: &Credentials,
     body: mpsc::Receiver<Chunk>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ShopResponse> {
     let taken = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&taken);
     let chunks = stream::unfold((body, counter), |(mut body, counter)| async move {
@@ -163,7 +163,7 @@ fn convert_lines(
     stock: u64,
     chunks: &mpsc::Sender<Chunk>,
 ) -> anyhow::Result<Catalogue> {
-    let (lines, progress) = Lines::open(file, "importing")?;
+    let (lines, progress) = JsonLines::open(file, "importing")?;
     let mut recognised = None;
     let mut chunk = Vec::new();
     let mut count = 0;
@@ -205,7 +205,7 @@ fn name_failures(file: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     if unnamed.is_empty() {
         return Ok(());
     }
-    let (lines, _) = Lines::open(file, "naming failures")?;
+    let (lines, _) = JsonLines::open(file, "naming failures")?;
     for (before, line) in lines.enumerate() {
         if let Some(failure) = unnamed.remove(&(before + 1)) {
             failure.sku = catalogue::sku_of(&line?);
@@ -217,8 +217,8 @@ fn name_failures(file: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(summary: &Summary, catalogue: Catalogue, took: Duration) -> Table {
-    let mut table = Table::default();
+fn report(summary: &Summary, catalogue: Catalogue, took: Duration) -> ReportTable {
+    let mut table = ReportTable::default();
     table
         .section(&format!("Imported {}", catalogue.name()))
         .count("read", summary.read)

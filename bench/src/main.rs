@@ -1,33 +1,35 @@
-//! konbini-bench: load, replays and torture from outside.
+//! konbini-bench: load, replays, torture and power cuts from outside.
 //!
-//! Everything that measures a shop speaks to it over HTTP as a customer would;
-//! only the store's own rigs link a crate of ours, `store`, and a played service
-//! the `mesh` that it is announced on. No service is ever linked here. This file
-//! only names the subcommands; each module owns its `Args` and its `run`, and a run
-//! that found fault ends with exit code 1.
+//! Everything that measures a shop uses it over HTTP as a customer would; only the rigs of
+//! the store link `store`, and a played service the `mesh` that it is announced on. No
+//! service is ever linked here. Each module is one subcommand with its `Args` and `run`.
+//!
+//! **Invariant:** a run whose verification failed ends with exit code 1.
 
-mod aged;
+mod burst;
 mod catalogue;
 mod client;
-mod doors;
-mod flood;
+mod gateway;
+mod http1;
 mod import;
-mod lines;
-mod memory;
-mod ordering;
+mod json_lines;
+mod notify;
+mod orders;
+mod overload;
 mod payments;
-mod plug;
+mod power_cut;
+mod process;
 mod progress;
 mod relevance;
 mod replay;
 mod rolling;
-mod rush;
-mod searching;
+mod search;
 mod series;
 mod slow;
+mod steady_reads;
+mod store_age;
 mod store_bench;
 mod table;
-mod telling;
 mod timing;
 mod torture;
 mod vary;
@@ -51,25 +53,30 @@ enum Command {
     Import(import::Args),
     Vary(vary::Args),
     Relevance(relevance::Args),
-    Search(searching::Args),
+    Search(search::Args),
     Replay(replay::Args),
-    Orders(ordering::Args),
+    Orders(orders::Args),
     Torture(torture::Args),
     Rolling(rolling::Args),
-    Rush(rush::Args),
+    #[command(alias = "rush")]
+    Burst(burst::Args),
     Payments(payments::Args),
-    Flood(flood::Args),
+    #[command(alias = "flood")]
+    Overload(overload::Args),
     Slow(slow::Args),
-    Doors(doors::Args),
-    Notify(telling::Args),
+    #[command(alias = "doors")]
+    Gateway(gateway::Args),
+    Notify(notify::Args),
     Timing(timing::Args),
     Store(store_bench::Args),
-    Aged(aged::Args),
+    #[command(alias = "aged")]
+    StoreAge(store_age::Args),
     #[command(hide = true)]
-    AgedReader(aged::ReaderArgs),
-    Plug(plug::Args),
+    StoreAgeReader(store_age::ReaderArgs),
+    #[command(alias = "plug")]
+    PowerCut(power_cut::Args),
     #[command(hide = true)]
-    PlugWriter(plug::WriterArgs),
+    PowerCutWriter(power_cut::WriterArgs),
 }
 
 fn main() -> ExitCode {
@@ -77,23 +84,23 @@ fn main() -> ExitCode {
         Command::Import(args) => over_http(import::run(args)),
         Command::Vary(args) => vary::run(args),
         Command::Relevance(args) => over_http(relevance::run(args)),
-        Command::Search(args) => over_http(searching::run(args)),
+        Command::Search(args) => over_http(search::run(args)),
         Command::Replay(args) => over_http(replay::run(args)),
-        Command::Orders(args) => over_http(ordering::run(args)),
+        Command::Orders(args) => over_http(orders::run(args)),
         Command::Torture(args) => over_http(torture::run(args)),
         Command::Rolling(args) => over_http(rolling::run(args)),
-        Command::Rush(args) => over_http(rush::run(args)),
+        Command::Burst(args) => over_http(burst::run(args)),
         Command::Payments(args) => over_http(payments::run(args)),
-        Command::Flood(args) => over_http(flood::run(args)),
+        Command::Overload(args) => over_http(overload::run(args)),
         Command::Slow(args) => over_http(slow::run(args)),
-        Command::Doors(args) => over_http(doors::run(args)),
-        Command::Notify(args) => over_http(telling::run(args)),
+        Command::Gateway(args) => over_http(gateway::run(args)),
+        Command::Notify(args) => over_http(notify::run(args)),
         Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),
-        Command::Aged(args) => aged::run(args),
-        Command::AgedReader(args) => aged::run_reader(args),
-        Command::Plug(args) => plug::run(args),
-        Command::PlugWriter(args) => plug::run_writer(args),
+        Command::StoreAge(args) => store_age::run(args),
+        Command::StoreAgeReader(args) => store_age::run_reader(args),
+        Command::PowerCut(args) => power_cut::run(args),
+        Command::PowerCutWriter(args) => power_cut::run_writer(args),
     };
     outcome.unwrap_or_else(|error| {
         anstream::eprintln!("error: {error:#}");

@@ -7,8 +7,8 @@
 //! exit code 0.
 
 mod provider;
-mod script;
-mod stage;
+mod scenarios;
+mod setup;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,11 +16,11 @@ use std::process::ExitCode;
 use serde::Serialize;
 use testkit::shop::{Form, Shop};
 
-use self::script::ACTS;
-use self::stage::Stage;
-use crate::client::{Account, Client};
-use crate::progress::Progress;
-use crate::table::{self, Table};
+use self::scenarios::SCENARIOS;
+use self::setup::Setup;
+use crate::client::{Credentials, ShopClient};
+use crate::progress::PhaseProgress;
+use crate::table::{self, ReportTable};
 
 const STAFF_EMAIL: &str = "staff@payments.example";
 const BUYER_EMAIL: &str = "buyer@payments.example";
@@ -29,7 +29,7 @@ const PASSWORD: &str = "a kettle and three lamps";
 /// Send payment webhooks wrongly in every way, and check what comes of it.
 ///
 /// Starts the real binary in a temporary folder, places orders and plays the
-/// payment provider (Standard Webhooks). Prints what was sent, expected and got.
+/// payment provider (Standard Webhooks). Prints each message, its expected and its actual effect.
 /// Exit code 1 when anything else was got than expected.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -44,14 +44,14 @@ pub(crate) struct Args {
 
 /// One thing that was tried.
 #[derive(Serialize)]
-struct Row {
+struct WebhookCheck {
     sent: String,
     /// The answer, and after the arrow the order's state.
     expected: String,
     got: String,
 }
 
-impl Row {
+impl WebhookCheck {
     fn is_as_expected(&self) -> bool {
         self.expected == self.got
     }
@@ -60,32 +60,32 @@ impl Row {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut shop = Shop::new(args.binary)?;
     shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
-    let secrets = provider::Secrets::new();
+    let secrets = provider::WebhookSecrets::new();
     shop.configure(&secrets.settings())?;
     shop.open(Form::Run)?;
     shop.ready().await?;
-    let client = Client::new(shop.url("/"))?;
-    let staff = Account::new(STAFF_EMAIL.into(), PASSWORD.into());
-    let buyer = Account::new(BUYER_EMAIL.into(), PASSWORD.into());
-    client.register(&buyer, "Buyer").await?;
-    let mut stage = Stage::begin(shop, client, staff, buyer, secrets).await?;
-    let progress = Progress::count("playing acts", ACTS.len() as u64);
-    for act in ACTS {
-        act(&mut stage).await?;
+    let client = ShopClient::new(shop.url("/"))?;
+    let staff = Credentials::new(STAFF_EMAIL.into(), PASSWORD.into());
+    let buyer = Credentials::new(BUYER_EMAIL.into(), PASSWORD.into());
+    client.register(&buyer).await?;
+    let mut setup = Setup::begin(shop, client, staff, buyer, secrets).await?;
+    let progress = PhaseProgress::count("playing scenarios", SCENARIOS.len() as u64);
+    for scenario in SCENARIOS {
+        scenario(&mut setup).await?;
         progress.step();
     }
     progress.finish();
-    let rows = stage.end().await?;
-    let is_fine = rows.iter().all(Row::is_as_expected);
-    table::tell(args.json, &rows, || table(&rows))?;
+    let rows = setup.end().await?;
+    let is_fine = rows.iter().all(WebhookCheck::is_as_expected);
+    table::print(args.json, &rows, || table(&rows))?;
     Ok(table::exit(is_fine))
 }
 
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::default();
+fn table(rows: &[WebhookCheck]) -> ReportTable {
+    let mut table = ReportTable::default();
     table.section("What the payment provider sent, and what came of it");
     for row in rows {
-        let Row { sent, expected, got } = row;
+        let WebhookCheck { sent, expected, got } = row;
         if row.is_as_expected() {
             table.verdict(true, &format!("{sent:<58} {got}"));
         } else {

@@ -1,14 +1,15 @@
-//! How far a long phase is: a bar on a terminal, a plain line now and then
-//! where standard error is a pipe or a file.
+//! The progress of a long phase: a bar on a terminal, a plain line every few seconds where
+//! standard error is a pipe or a file.
 //!
-//! Everything here goes to standard error, never to standard output, so that
-//! `--json` stays one JSON document.
+//! **Invariant:** everything here goes to standard error, so that the standard output of
+//! `--json` is one JSON document.
 
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 /// Between two plain lines; long enough that a log of a slow run stays short.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -17,20 +18,20 @@ const COUNT_STYLE: &str =
     "{prefix:>18} {wide_bar:.cyan/dim} {human_pos}/{human_len} {per_sec} ETA {eta} {msg}";
 const BYTES_STYLE: &str = "{prefix:>18} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {msg}";
 
-/// One phase of known length. Clones show and move the same phase.
+/// One phase of known length. Clones advance the same phase.
 #[derive(Clone)]
-pub(crate) struct Progress {
+pub(crate) struct PhaseProgress {
     bar: ProgressBar,
     plain: Option<Arc<Mutex<Instant>>>,
 }
 
-impl Progress {
+impl PhaseProgress {
     /// A phase of `total` equal steps.
     pub(crate) fn count(what: &'static str, total: u64) -> Self {
         Self::new(what, total, COUNT_STYLE)
     }
 
-    /// A phase that reads `total` bytes; see [`Progress::reading`].
+    /// A phase that reads `total` bytes; see [`PhaseProgress::reading`].
     pub(crate) fn bytes(what: &'static str, total: u64) -> Self {
         Self::new(what, total, BYTES_STYLE)
     }
@@ -45,7 +46,7 @@ impl Progress {
         Self { bar, plain }
     }
 
-    /// Counts what is read through the returned reader as this phase's bytes.
+    /// Counts the bytes read through the returned reader as this phase's.
     pub(crate) fn reading<R: Read>(&self, reader: R) -> impl Read + use<R> {
         self.bar.wrap_read(reader)
     }
@@ -53,13 +54,13 @@ impl Progress {
     /// One more step is done.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
-        self.speak();
+        self.print_when_due();
     }
 
     /// Shows `note` beside the bar, such as a count in the reader's own terms.
     pub(crate) fn note(&self, note: String) {
         self.bar.set_message(note);
-        self.speak();
+        self.print_when_due();
     }
 
     /// Ends the phase; where there is no bar, with one last line.
@@ -70,11 +71,11 @@ impl Progress {
         self.bar.finish();
     }
 
-    fn speak(&self) {
-        let Some(spoken) = &self.plain else { return };
-        let mut spoken = spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        if spoken.elapsed() >= PLAIN_LINE_EVERY {
-            *spoken = Instant::now();
+    fn print_when_due(&self) {
+        let Some(printed) = &self.plain else { return };
+        let mut printed = printed.lock();
+        if printed.elapsed() >= PLAIN_LINE_EVERY {
+            *printed = Instant::now();
             self.print_plain();
         }
     }

@@ -19,9 +19,9 @@ use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::client::Client;
-use crate::progress::Progress;
-use crate::table::{self, Table};
+use crate::client::ShopClient;
+use crate::progress::PhaseProgress;
+use crate::table::{self, ReportTable};
 
 /// Places of a page that count.
 const DEPTH: usize = 10;
@@ -98,7 +98,7 @@ struct Means {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct RelevanceReport {
     clean: Means,
     misspelled: Means,
     clean_queries: Vec<Scored>,
@@ -106,7 +106,7 @@ struct Report {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new(args.url)?;
+    let client = ShopClient::new(args.url)?;
     let judgements = judgements(&args.data.join("judgements.tsv"))?;
     let clean: Vec<Query> = lines(&args.data.join("queries.jsonl"))?;
     let misspelled: Vec<Misspelled> = lines(&args.data.join("typo_queries.jsonl"))?;
@@ -122,23 +122,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         misspelled.collect(),
     )
     .await?;
-    let report = Report {
+    let report = RelevanceReport {
         clean: means(&clean_queries),
         misspelled: means(&misspelled_queries),
         clean_queries,
         misspelled_queries,
     };
-    table::tell(args.json, &report, || show(&report, args.verbose))?;
+    table::print(args.json, &report, || show(&report, args.verbose))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn score(
-    client: &Client,
+    client: &ShopClient,
     judgements: &HashMap<String, Grades>,
     what: &'static str,
     queries: Vec<(String, String)>,
 ) -> anyhow::Result<Vec<Scored>> {
-    let progress = Progress::count(what, queries.len() as u64);
+    let progress = PhaseProgress::count(what, queries.len() as u64);
     let mut scored = Vec::new();
     for (id, query) in queries {
         progress.step();
@@ -230,8 +230,8 @@ fn judgements(path: &Path) -> anyhow::Result<HashMap<String, Grades>> {
     Ok(judgements)
 }
 
-fn show(report: &Report, verbose: bool) -> Table {
-    let mut table = Table::default();
+fn show(report: &RelevanceReport, verbose: bool) -> ReportTable {
+    let mut table = ReportTable::default();
     for (title, means, queries) in [
         ("Clean queries", &report.clean, &report.clean_queries),
         (

@@ -17,14 +17,14 @@ use std::process::ExitCode;
 use anyhow::ensure;
 
 use self::invoice::Skipped;
-use self::report::{Latency, Report};
-use self::shelf::Audit;
-use crate::client::Access;
+use self::report::ReplayReport;
+use self::shelf::StockAudit;
+use crate::client::StaffLogin;
 use crate::table;
 
 /// Replay real invoices as orders of their customers.
 ///
-/// FILE holds invoices as JSON Lines in time order (UCI "Online Retail"), and
+/// FILE holds invoices as JSON JsonLines in time order (UCI "Online Retail"), and
 /// may be compressed with xz. Import its products first. Rules: repeated SKUs
 /// of an invoice are added up; cancellations, adjustments, lines of no pieces,
 /// without a product or above 1,000 pieces are skipped and counted; an invoice
@@ -32,7 +32,7 @@ use crate::table;
 /// is the guest's. Orders start in time order.
 ///
 /// Afterwards the stock of every product ordered is audited: nothing is
-/// oversold, and what is reserved is what was confirmed. So nobody else should
+/// oversold, and the units reserved are those confirmed. So no one else should
 /// order meanwhile. Exit code 1 on any 5xx, or when the audit finds fault.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     file: PathBuf,
 
     #[command(flatten)]
-    access: Access,
+    access: StaffLogin,
 
     /// How many invoices to replay, the earliest first.
     #[arg(long, default_value_t = 5_000)]
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
-    /// Part of every order's Idempotency-Key: a run with the id of an earlier
+    /// OrderPart of every order's Idempotency-Key: a run with the id of an earlier
     /// run places no order twice. Random unless given.
     #[arg(long, value_parser = run_id)]
     run_id: Option<String>,
@@ -90,30 +90,30 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let accounts = accounts::open(&client, &parts).await?;
     let before = shelf::levels(&client, &staff, &parts, "noting stock").await?;
     let concurrency = usize::from(args.concurrency);
-    let tally = checkout::place_all(&client, &accounts, &parts, concurrency, &run_id).await?;
+    let counts = checkout::place_all(&client, &accounts, &parts, concurrency, &run_id).await?;
     let after = shelf::levels(&client, &staff, &parts, "auditing stock").await?;
 
-    let seconds = tally.took.as_secs_f64();
-    let report = Report {
+    let seconds = counts.took.as_secs_f64();
+    let report = ReplayReport {
         run_id,
         invoices: invoices.len() as u64,
         skipped,
         customers: accounts.len() as u64,
-        orders: tally.orders(),
-        confirmed: tally.confirmed,
-        unknown: tally.unknown,
-        replayed: tally.replayed,
+        orders: counts.orders(),
+        confirmed: counts.confirmed,
+        unknown: counts.unknown,
+        replayed: counts.replayed,
         seconds,
         orders_per_second: if seconds > 0.0 {
-            tally.orders() as f64 / seconds
+            counts.orders() as f64 / seconds
         } else {
             0.0
         },
-        latency_ms: Latency::of(&tally),
+        latency_ms: counts.latency.quantiles(),
         server_errors: client.faults(),
-        audit: Audit::new(&before, &after, &tally)?,
-        outcomes: tally.outcomes,
+        audit: StockAudit::new(&before, &after, &counts)?,
+        outcomes: counts.outcomes,
     };
-    table::tell(args.json, &report, || report.table())?;
+    table::print(args.json, &report, || report.table())?;
     Ok(table::exit(report.passed()))
 }

@@ -18,10 +18,10 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use testkit::shop::{Form, SERVICES, Shop};
 
-use self::load::{Load, Tally};
-use crate::client::Client;
-use crate::progress::Progress;
-use crate::table::{self, Table};
+use self::load::{ResponseCounts, SteadyLoad};
+use crate::client::ShopClient;
+use crate::progress::PhaseProgress;
+use crate::table::{self, ReportTable};
 
 const STAFF_EMAIL: &str = "staff@rolling.example";
 const PASSWORD: &str = "a kettle and three lamps";
@@ -29,10 +29,10 @@ const PASSWORD: &str = "a kettle and three lamps";
 /// How long the shop is used before, between and after the restarts.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// Restart every service in turn under a steady load, and count what was answered.
+/// Restart every service in turn under a steady load, and count the responses.
 ///
 /// Starts the real binary in a temporary folder as five processes, and sends
-/// product reads, account reads and orders. Each service is told to end by SIGTERM
+/// product reads, account reads and orders. Each service is ended by SIGTERM
 /// and started again when it has. Exit code 1 when anything but a success or a 503
 /// that says when to come back was answered.
 #[derive(clap::Args)]
@@ -63,14 +63,14 @@ struct Restart {
     /// From its start until the whole shop was ready.
     ready_ms: u128,
     #[serde(flatten)]
-    tally: Tally,
+    counts: ResponseCounts,
 }
 
 #[derive(Serialize)]
-struct Report {
+struct RollingReport {
     rate: u32,
     /// Before the first restart.
-    steady: Tally,
+    steady: ResponseCounts,
     restarts: Vec<Restart>,
     faults: Vec<&'static str>,
 }
@@ -80,38 +80,39 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     shop.hold_socket()?;
     shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     let outcome = roll(&mut shop, &args).await;
-    let is_fine = outcome.as_ref().is_ok_and(Report::passed);
+    let is_fine = outcome.as_ref().is_ok_and(RollingReport::passed);
     if !is_fine {
         let folder = shop.keep();
         anstream::eprintln!("the shop's data and logs are in {}", folder.display());
     }
     let report = outcome?;
-    table::tell(args.json, &report, || report.table())?;
+    table::print(args.json, &report, || report.table())?;
     Ok(table::exit(is_fine))
 }
 
-async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
+async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     shop.open(Form::Run)?;
     shop.ready().await?;
-    let client = Client::new(shop.url("/"))?;
-    let load = Arc::new(Load::prepare(&client, STAFF_EMAIL, PASSWORD).await?);
+    let client = ShopClient::new(shop.url("/"))?;
+    let load = Arc::new(SteadyLoad::prepare(&client, STAFF_EMAIL, PASSWORD).await?);
     let people = tokio::spawn(load.clone().run(args.rate));
     tokio::time::sleep(STEADY).await;
     let steady = load.take();
     let mut restarts = Vec::new();
-    let progress = Progress::count("restarting", u64::from(args.rounds) * SERVICES.len() as u64);
+    let progress =
+        PhaseProgress::count("restarting", u64::from(args.rounds) * SERVICES.len() as u64);
     for _ in 0..args.rounds {
         for service in SERVICES {
-            let told = Instant::now();
+            let stopping = Instant::now();
             shop.terminate(service).await?;
-            let ended_ms = told.elapsed().as_millis();
+            let ended_ms = stopping.elapsed().as_millis();
             let begun = Instant::now();
             shop.start(service)?;
             shop.ready().await?;
             let ready_ms = begun.elapsed().as_millis();
             tokio::time::sleep(STEADY).await;
-            let tally = load.take();
-            restarts.push(Restart { service, ended_ms, ready_ms, tally });
+            let counts = load.take();
+            restarts.push(Restart { service, ended_ms, ready_ms, counts });
             progress.step();
         }
     }
@@ -119,39 +120,39 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
     load.close();
     people.await?;
     shop.check()?;
-    // Whoever was not answered by then is in no restart's tally.
+    // Whoever was not answered by then is in no restart's counts.
     let mut steady = steady;
     steady.add(load.take());
-    Ok(Report { rate: args.rate, steady, restarts, faults: shop.panicked() })
+    Ok(RollingReport { rate: args.rate, steady, restarts, faults: shop.panicked() })
 }
 
-impl Report {
-    fn tallies(&self) -> impl Iterator<Item = &Tally> {
-        let restarts = self.restarts.iter().map(|restart| &restart.tally);
+impl RollingReport {
+    fn all_counts(&self) -> impl Iterator<Item = &ResponseCounts> {
+        let restarts = self.restarts.iter().map(|restart| &restart.counts);
         std::iter::once(&self.steady).chain(restarts)
     }
 
     fn passed(&self) -> bool {
-        self.faults.is_empty() && self.tallies().all(|tally| tally.failed == 0)
+        self.faults.is_empty() && self.all_counts().all(|counts| counts.failed == 0)
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::default();
+    fn table(&self) -> ReportTable {
+        let mut table = ReportTable::default();
         let rate = format!("Between restarts, {} requests a second", self.rate);
         table.section(&rate);
         self.steady.rows(&mut table);
         for restart in &self.restarts {
-            let Restart { service, ended_ms, ready_ms, tally } = restart;
+            let Restart { service, ended_ms, ready_ms, counts } = restart;
             let title = format!("{service}: ended in {ended_ms} ms, ready after {ready_ms} ms");
             table.section(&title);
-            tally.rows(&mut table);
+            counts.rows(&mut table);
         }
-        let sum = |of: fn(&Tally) -> u64| self.tallies().map(of).sum::<u64>();
-        let (failed, again) = (sum(|tally| tally.failed), sum(|tally| tally.again));
-        let all = sum(|tally| tally.answers.values().sum());
+        let sum = |of: fn(&ResponseCounts) -> u64| self.all_counts().map(of).sum::<u64>();
+        let (failed, again) = (sum(|counts| counts.failed), sum(|counts| counts.again));
+        let all = sum(|counts| counts.answers.values().sum());
         table.section("Verdict");
         let text = format!(
-            "{} of {} requests failed; {} were told to come again",
+            "{} of {} requests failed; {} had to retry",
             HumanCount(failed),
             HumanCount(all),
             HumanCount(again)

@@ -1,12 +1,20 @@
-//! Latencies of one kind of work, and how long all of it took.
+//! Latency histograms of one kind of work, and its rate.
+//!
+//! **Invariant:** the bounds of a histogram are fixed; one that grows would clamp what it
+//! saturates.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
-/// One minute; anything slower counts as this.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
+use crate::table::ReportTable;
+
+/// Ten minutes, above any call's timeout and its retries; slower work counts as this.
+const LATENCY_NS_MAX: u64 = 600_000_000_000;
 
 /// Durations of the same work, pooled over rounds and clients.
 #[derive(Clone)]
@@ -59,6 +67,30 @@ impl Series {
         Duration::from_nanos(self.latency_ns.value_at_quantile(share))
     }
 
+    /// Appends `bytes` to `file` and syncs it, again and again for a while.
+    pub(crate) fn record_raw_syncs(
+        &mut self,
+        file: &mut File,
+        bytes: &[u8],
+        lasting: Duration,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < lasting {
+            let start = Instant::now();
+            file.write_all(bytes)?;
+            file.sync_data()?;
+            self.record(start);
+        }
+        self.add_elapsed(begun.elapsed());
+        Ok(())
+    }
+
+    /// The quantiles of a report.
+    pub(crate) fn quantiles(&self) -> QuantilesMs {
+        let at = |share| self.quantile(share).as_secs_f64() * 1_000.0;
+        QuantilesMs { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+    }
+
     /// p50 and p99 as people read them.
     pub(crate) fn percentiles(&self) -> String {
         let micros = |share| self.quantile(share).as_nanos() as f64 / 1_000.0;
@@ -67,6 +99,25 @@ impl Series {
             format!("p50 {p50:.0} µs, p99 {p99:.0} µs")
         } else {
             format!("p50 {:.2} ms, p99 {:.2} ms", p50 / 1_000.0, p99 / 1_000.0)
+        }
+    }
+}
+
+/// Quantiles of a latency in milliseconds.
+#[derive(Serialize)]
+pub(crate) struct QuantilesMs {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl QuantilesMs {
+    /// Adds one row a quantile.
+    pub(crate) fn rows(&self, table: &mut ReportTable) {
+        let Self { p50, p90, p99, max } = self;
+        for (quantile, ms) in [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)] {
+            table.row(&format!("{quantile} ms"), format_args!("{ms:.2}"));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! How much of the disk's speed the store leaves to its callers.
+//! `konbini-bench store`: durable transactions compared with a raw append and `fdatasync`.
 //!
-//! Three kinds of work take turns in one folder, round after round, so that a
-//! disk that is slow for a while is slow for all of them: appending a
-//! transaction's bytes to a plain file and syncing it, one client's
-//! transactions, and those of 64 clients who share the writer's batches.
+//! Three kinds of work alternate in one folder, so that a slow phase of the disk affects
+//! each of them: raw appends of a transaction's bytes, one client's transactions, and those
+//! of 64 clients that share the writer's batches.
+//!
+//! **Invariant:** a run that misses a target ends with exit code 1.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::Parser;
 use store::{Options, Read, Store, Table, Tx};
 
-use crate::progress::Progress;
+use crate::progress::PhaseProgress;
 use crate::series::Series;
 use crate::table;
 
@@ -44,7 +44,7 @@ const ACCOUNT: Table<u64, String> = Table::new("account");
 /// Measure durable transactions of the store beside a raw append and sync.
 #[derive(Parser)]
 pub(crate) struct Args {
-    /// The folder whose disk is measured; what is written there is removed.
+    /// The folder whose disk is measured; its files are removed afterwards.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
     /// How often the three kinds of work take turns.
@@ -66,9 +66,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let bytes = transaction_bytes()?;
 
     let (mut raw, mut alone, mut shared) = (Series::new()?, Series::new()?, Series::new()?);
-    let progress = Progress::count("rounds", args.rounds);
+    let progress = PhaseProgress::count("rounds", args.rounds);
     for _ in 0..args.rounds {
-        append_and_sync(&mut raw_file, &vec![7; bytes], turn, &mut raw)?;
+        raw.record_raw_syncs(&mut raw_file, &vec![7; bytes], turn)?;
         runtime.block_on(transact(&store, 1, turn, &mut alone))?;
         runtime.block_on(transact(&store, CLIENTS, turn, &mut shared))?;
         progress.step();
@@ -76,23 +76,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     store.close();
     report(folder.path(), bytes, &raw, &alone, &shared)
-}
-
-fn append_and_sync(
-    file: &mut File,
-    bytes: &[u8],
-    turn: Duration,
-    series: &mut Series,
-) -> anyhow::Result<()> {
-    let begin = Instant::now();
-    while begin.elapsed() < turn {
-        let start = Instant::now();
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        series.record(start);
-    }
-    series.add_elapsed(begin.elapsed());
-    Ok(())
 }
 
 async fn transact(
@@ -155,7 +138,7 @@ fn report(
     alone: &Series,
     shared: &Series,
 ) -> anyhow::Result<ExitCode> {
-    let mut table = table::Table::default();
+    let mut table = table::ReportTable::default();
     table.section(&format!("Durable writes of {bytes} bytes"));
     for (what, series) in [
         ("raw append and fdatasync", raw),

@@ -1,7 +1,7 @@
-//! A two-column table for people: what was counted, and how many.
+//! The report on standard output: a two-column table for people, or JSON for programs.
 //!
-//! It is built whole and written once, and colours leave when standard output
-//! is not a terminal.
+//! **Invariant:** a table is written at once, and without colours where standard output is
+//! not a terminal.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -14,11 +14,11 @@ use serde::Serialize;
 /// Values are aligned right in this many columns, enough for 99,999,999,999.
 const VALUE_WIDTH: usize = 14;
 
-/// Lines in the order they were added.
+/// JsonLines in the order they were added.
 #[derive(Default)]
-pub(crate) struct Table(String);
+pub(crate) struct ReportTable(String);
 
-impl Table {
+impl ReportTable {
     /// Starts a group of rows.
     pub(crate) fn section(&mut self, title: &str) -> &mut Self {
         let gap = if self.0.is_empty() { "" } else { "\n" };
@@ -43,7 +43,7 @@ impl Table {
         self.push(format_args!("  {text}"))
     }
 
-    /// A sentence that says whether a promise was kept.
+    /// A sentence, marked as kept or broken.
     pub(crate) fn verdict(&mut self, kept: bool, text: &str) -> &mut Self {
         if kept {
             self.push(format_args!("{} {text}", "✓".green()))
@@ -63,11 +63,11 @@ impl Table {
     }
 }
 
-/// Tells the figures of a run: as JSON for programs, else as their table.
-pub(crate) fn tell(
+/// Prints the figures of a run: as JSON for programs, or as a table for people.
+pub(crate) fn print(
     json: bool,
     figures: &impl Serialize,
-    table: impl FnOnce() -> Table,
+    table: impl FnOnce() -> ReportTable,
 ) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(figures)?);
@@ -76,7 +76,7 @@ pub(crate) fn tell(
     Ok(table().print()?)
 }
 
-/// What a run ends with, by whether everything was as it must be.
+/// The exit code of a run.
 pub(crate) fn exit(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,9 +1,11 @@
-//! `konbini-bench timing`: whether a stranger can tell by the clock which e-mail
-//! addresses have an account.
+//! `konbini-bench timing`: the timing side channel of log-ins, by which an attacker could
+//! learn which e-mail addresses have an account.
 //!
-//! A wrong password and an unknown address take turns, in random order, one at a
-//! time. Measured and reported, never judged by the exit code: a busy host moves
-//! medians. What is judged is that both get the same words.
+//! A wrong password and an unknown address alternate in random order, one at a time. The
+//! difference of the medians is reported without a verdict in the exit code, since a busy
+//! host shifts medians.
+//!
+//! **Invariant:** a run in which the two got different problems never ends with exit code 0.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,12 +15,12 @@ use rand::RngExt;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
-use crate::client::{Account, Client};
-use crate::progress::Progress;
+use crate::client::{Credentials, ShopClient};
+use crate::progress::PhaseProgress;
 use crate::series::Series;
-use crate::table::{self, Table};
+use crate::table::{self, ReportTable};
 
-/// Tries with one address; the shop slows down whoever fails more often.
+/// Tries with one address; the shop throttles more failures than these.
 const TRIES_EACH: u32 = 4;
 /// The two medians are to be this close.
 const DIFFERENCE_MAX: f64 = 0.05;
@@ -28,8 +30,8 @@ const WRONG: &str = "a kettle and four lamps";
 /// Compare how long a login takes with a wrong password and with an unknown
 /// e-mail address.
 ///
-/// Makes an account for every four tries, since a shop slows down whoever fails
-/// more often than that.
+/// Makes an account for every four tries, since a shop throttles more failures than
+/// that.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The shop's address.
@@ -42,48 +44,42 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new(args.url)?;
+    let client = ShopClient::new(args.url)?;
     let run_id = format!("{:08x}", rand::random::<u32>());
     let known = |try_| format!("known{}-{run_id}@timing.example", try_ / TRIES_EACH);
-    let unknown = |try_| format!("nobody{}-{run_id}@timing.example", try_ / TRIES_EACH);
+    let unknown = |try_| format!("unknown{}-{run_id}@timing.example", try_ / TRIES_EACH);
 
     let accounts = args.tries.div_ceil(TRIES_EACH);
-    let progress = Progress::count("registering", accounts.into());
-    for account in 0..accounts {
-        let email = known(account * TRIES_EACH);
-        let account = Account::new(email, PASSWORD.into());
-        client.register(&account, "Timed").await?;
-        progress.step();
-    }
-    progress.finish();
+    let account = |number| Credentials::new(known(number * TRIES_EACH), PASSWORD.into());
+    client.log_in_all((0..accounts).map(account)).await?;
 
-    let strict = client.candid()?;
-    let (mut wrong, mut nobody) = (Series::new()?, Series::new()?);
-    let mut said = Vec::new();
-    let progress = Progress::count("logging in", (2 * args.tries).into());
+    let strict = client.without_retries()?;
+    let (mut wrong, mut unknown_series) = (Series::new()?, Series::new()?);
+    let mut problems = Vec::new();
+    let progress = PhaseProgress::count("logging in", (2 * args.tries).into());
     for try_ in 0..args.tries {
         let known_first = rand::rng().random_bool(0.5);
         for is_known in [known_first, !known_first] {
             let (email, series) = if is_known {
                 (known(try_), &mut wrong)
             } else {
-                (unknown(try_), &mut nobody)
+                (unknown(try_), &mut unknown_series)
             };
             let problem = fail(&strict, &email, series).await?;
-            if !said.contains(&problem) {
-                said.push(problem);
+            if !problems.contains(&problem) {
+                problems.push(problem);
             }
             progress.step();
         }
     }
     progress.finish();
-    report(&wrong, &nobody, &said).print()?;
-    let is_same = said.len() == 1;
+    report(&wrong, &unknown_series, &problems).print()?;
+    let is_same = problems.len() == 1;
     Ok(table::exit(is_same))
 }
 
-/// Fails to log in; what was said, apart from the request's own id.
-async fn fail(client: &Client, email: &str, series: &mut Series) -> anyhow::Result<Value> {
+/// Fails to log in; the problem, apart from the request's own id.
+async fn fail(client: &ShopClient, email: &str, series: &mut Series) -> anyhow::Result<Value> {
     let request = client
         .request(Method::POST, &["v1", "sessions"])
         .json(&json!({"email": email, "password": WRONG}));
@@ -100,15 +96,18 @@ async fn fail(client: &Client, email: &str, series: &mut Series) -> anyhow::Resu
     Ok(problem)
 }
 
-fn report(wrong: &Series, nobody: &Series, said: &[Value]) -> Table {
+fn report(wrong: &Series, unknown_series: &Series, problems: &[Value]) -> ReportTable {
     let median = |series: &Series| series.quantile(0.5).as_secs_f64() * 1_000.0;
-    let (known, unknown) = (median(wrong), median(nobody));
+    let (known, unknown) = (median(wrong), median(unknown_series));
     let difference = (known - unknown).abs() / known.max(unknown);
-    let mut table = Table::default();
+    let mut table = ReportTable::default();
     table
         .section(&format!("{} tries of each kind", wrong.count()))
         .line(format_args!("wrong password: {}", wrong.percentiles()))
-        .line(format_args!("unknown e-mail: {}", nobody.percentiles()))
+        .line(format_args!(
+            "unknown e-mail: {}",
+            unknown_series.percentiles()
+        ))
         .row("median, wrong password, ms", format_args!("{known:.3}"))
         .row("median, unknown e-mail, ms", format_args!("{unknown:.3}"))
         .verdict(
@@ -116,8 +115,8 @@ fn report(wrong: &Series, nobody: &Series, said: &[Value]) -> Table {
             &format!("the medians differ by {:.2} %", difference * 100.0),
         )
         .verdict(
-            said.len() == 1,
-            &format!("{} different answers were given", said.len()),
+            problems.len() == 1,
+            &format!("{} different answers were given", problems.len()),
         );
     table
 }

@@ -1,19 +1,19 @@
 //! `konbini-bench torture`: a shop of one's own that is killed again and again
 //! while people use it, and an audit of what it shows afterwards.
 //!
-//! Everyone repeats what was not decided under the same key, as a careful client
+//! Everyone repeats an undecided operation under the same key, as a careful client
 //! does. **Invariant:** a run whose audit has a finding, or in which anything was
 //! answered that no key may lead to, never ends with exit code 0, and leaves the
 //! shop's data and logs behind.
 
 mod audit;
-mod books;
-mod deed;
 mod effects;
-mod judgement;
+mod ledger;
+mod operation;
 mod people;
 mod report;
-mod scene;
+mod verification;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,19 +30,19 @@ use rand::{RngExt, SeedableRng};
 use testkit::shop::{Form, SERVICES, Shop};
 use tokio::task::JoinSet;
 
-use self::report::Report;
-use self::scene::{PASSWORD, STAFF, STAFF_EMAIL, Scene};
-use crate::client::Client;
-use crate::progress::Progress;
+use self::report::TortureReport;
+use self::workload::{PASSWORD, STAFF, STAFF_EMAIL, Workload};
+use crate::client::ShopClient;
+use crate::progress::PhaseProgress;
 use crate::table;
 
 /// People of the staff account at work.
 const CLERKS: usize = 3;
 /// In a shop that is now one process, now five, kills between two changes.
 const KILLS_PER_FORM: u64 = 5;
-/// Deeds decided between two kills.
-const DEEDS: std::ops::Range<u64> = 10..80;
-/// From the last of these deeds to the kill, so that it comes anywhere.
+/// Operations decided between two kills.
+const OPERATIONS: std::ops::Range<u64> = 10..80;
+/// From the last of these operations to the kill, so that it comes anywhere.
 const DELAY_MS: std::ops::Range<u64> = 0..60;
 /// How long the killed are down: mostly as long as it takes to start them, now
 /// and then longer than a request waits for stock, so that orders stay pending.
@@ -54,15 +54,15 @@ const DOWN_MS: [std::ops::Range<u64>; 4] = [0..20, 0..20, 100..400, 2_500..3_500
 /// cancel, pay, ship, deliver, refund and move stock, and kills processes with
 /// SIGKILL at random moments. Whatever was not decided is sent again under the
 /// same Idempotency-Key. Then an audit over HTTP looks for anything lost, doubled,
-/// oversold or told twice. Exit code 1 when it finds something.
+/// oversold or notified twice. Exit code 1 when it finds something.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How often something is killed.
     #[arg(long, default_value_t = 20)]
     kills: u64,
 
-    /// What people do, and what is killed when, follows from this number. When
-    /// exactly things happen does not. Random unless given.
+    /// The operations and the kills follow from this number, their exact timing does
+    /// not. Random unless given.
     #[arg(long)]
     seed: Option<u64>,
 
@@ -103,14 +103,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         rng: StdRng::seed_from_u64(seed),
         killed: BTreeMap::new(),
     };
-    let outcome = torture.run(&args, seed).await;
-    let is_fine = outcome.as_ref().is_ok_and(Report::passed);
+    let decision = torture.run(&args, seed).await;
+    let is_fine = decision.as_ref().is_ok_and(TortureReport::passed);
     if !is_fine {
         let folder = torture.shop.keep();
         anstream::eprintln!("the shop's data and logs are in {}", folder.display());
     }
-    let report = outcome.with_context(|| format!("seed {seed}"))?;
-    table::tell(args.json, &report, || report.table())?;
+    let report = decision.with_context(|| format!("seed {seed}"))?;
+    table::print(args.json, &report, || report.table())?;
     Ok(table::exit(is_fine))
 }
 
@@ -124,44 +124,44 @@ struct Torture {
 }
 
 impl Torture {
-    async fn run(&mut self, args: &Args, seed: u64) -> anyhow::Result<Report> {
+    async fn run(&mut self, args: &Args, seed: u64) -> anyhow::Result<TortureReport> {
         let started = Instant::now();
         self.shop.open(self.form)?;
         self.shop.ready().await?;
-        let client = Client::new(self.shop.url("/"))?;
-        let scene = Arc::new(Scene::set(&client, args.buyers.into()).await?);
+        let client = ShopClient::new(self.shop.url("/"))?;
+        let workload = Arc::new(Workload::set(&client, args.buyers.into()).await?);
         let mut people = JoinSet::new();
         let buyers = 1..=usize::from(args.buyers);
         for (number, who) in (0..).zip(buyers.chain([STAFF; CLERKS])) {
-            people.spawn(people::live(scene.clone(), who, number, seed));
+            people.spawn(people::live(workload.clone(), who, number, seed));
         }
-        let outcome = self.kill_all_over(args.kills, &scene).await;
-        scene.close();
-        outcome?;
+        let decision = self.kill_all_over(args.kills, &workload).await;
+        workload.close();
+        decision?;
         people.join_all().await;
         self.shop.ready().await?;
-        let verdicts = audit::audit(&client, &scene).await?;
+        let verdicts = audit::audit(&client, &workload).await?;
         self.shop.check()?;
         let panicked = self.shop.panicked();
-        let mut faults = scene.faults();
+        let mut faults = workload.faults();
         faults.extend(panicked.iter().map(|name| format!("{name} panicked")));
         let took = started.elapsed();
-        Ok(Report::new(
+        Ok(TortureReport::new(
             seed,
             &self.killed,
-            &scene,
+            &workload,
             took,
             verdicts,
             faults,
         ))
     }
 
-    async fn kill_all_over(&mut self, kills: u64, scene: &Scene) -> anyhow::Result<()> {
-        let progress = Progress::count("killing", kills);
+    async fn kill_all_over(&mut self, kills: u64, workload: &Workload) -> anyhow::Result<()> {
+        let progress = PhaseProgress::count("killing", kills);
         for kill in 1..=kills {
             // Mostly people are at work again before the next kill, but not always.
             if self.rng.random_range(0..4) > 0 {
-                scene.progress(self.rng.random_range(DEEDS)).await?;
+                workload.progress(self.rng.random_range(OPERATIONS)).await?;
             }
             self.pause(DELAY_MS).await;
             if self.is_changing && kill.is_multiple_of(KILLS_PER_FORM) {
@@ -169,13 +169,13 @@ impl Torture {
             } else {
                 self.kill().await?;
             }
-            let decided = HumanCount(scene.tries().decided);
-            progress.note(format!("{decided} deeds decided"));
+            let decided = HumanCount(workload.tries().decided);
+            progress.note(format!("{decided} operations decided"));
             progress.step();
         }
         progress.finish();
         // And once more in peace, so that the last recovery is worked with, too.
-        scene.progress(DEEDS.end).await
+        workload.progress(OPERATIONS.end).await
     }
 
     /// Kills the one process, or some of the five, and starts them again.

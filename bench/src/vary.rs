@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
-use crate::lines::Lines;
+use crate::json_lines::JsonLines;
 
 /// A price varies by this much, in hundredths.
 const PRICE_PERCENT: std::ops::Range<u64> = 60..160;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (lines, progress) = Lines::open(&args.file, "reading")?;
+    let (lines, progress) = JsonLines::open(&args.file, "reading")?;
     let mut catalogue = None;
     let mut products: Vec<Map<String, Value>> = Vec::new();
     for line in lines {

@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::client::Client;
+use crate::client::ShopClient;
 
 /// The specification asks for 24 to 64 bytes.
 const SECRET_BYTES: usize = 32;
@@ -17,13 +17,13 @@ const SECRET_BYTES: usize = 32;
 type Secret = [u8; SECRET_BYTES];
 
 /// The secrets of a rotation, and one that the shop has never seen.
-pub(super) struct Secrets {
+pub(super) struct WebhookSecrets {
     pub(super) present: Secret,
     pub(super) previous: Secret,
     pub(super) stranger: Secret,
 }
 
-impl Secrets {
+impl WebhookSecrets {
     pub(super) fn new() -> Self {
         let [present, previous, stranger] = std::array::from_fn(|_| rand::random());
         Self { present, previous, stranger }
@@ -39,14 +39,14 @@ impl Secrets {
 
 /// A webhook before it is signed.
 #[derive(Clone)]
-pub(super) struct Message {
+pub(super) struct WebhookMessage {
     pub(super) id: String,
     /// Seconds since 1970.
     pub(super) timestamp: u64,
     pub(super) body: Vec<u8>,
 }
 
-/// What a provider tells of a payment.
+/// A payment, as its provider reports it.
 #[derive(Clone)]
 pub(super) struct Payment {
     pub(super) succeeded: bool,
@@ -58,14 +58,14 @@ pub(super) struct Payment {
 
 impl Payment {
     /// A message about it, sent now under an id of its own.
-    pub(super) fn message(&self) -> Message {
+    pub(super) fn message(&self) -> WebhookMessage {
         let Self { succeeded, order_id, amount, currency, reference } = self;
         let kind = if *succeeded {
             "payment.succeeded"
         } else {
             "payment.failed"
         };
-        Message::of(&json!({
+        WebhookMessage::of(&json!({
             "type": kind,
             "data": {
                 "order_id": order_id,
@@ -77,7 +77,7 @@ impl Payment {
     }
 }
 
-impl Message {
+impl WebhookMessage {
     /// A message with this body, sent now under an id of its own.
     pub(super) fn of(body: &Value) -> Self {
         Self::raw(body.to_string().into_bytes())
@@ -105,7 +105,7 @@ impl Message {
     }
 
     /// The request with these signatures, whether they fit or not.
-    pub(super) fn request(&self, client: &Client, signatures: &str) -> RequestBuilder {
+    pub(super) fn request(&self, client: &ShopClient, signatures: &str) -> RequestBuilder {
         client
             .request(Method::POST, &["v1", "payments", "webhook"])
             .header("content-type", "application/json")
@@ -132,7 +132,7 @@ mod tests {
     /// The example that the specification's own libraries are tested with.
     #[test]
     fn signs_as_the_specification_does() {
-        let message = Message {
+        let message = WebhookMessage {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".into(),
             timestamp: 1_614_265_330,
             body: br#"{"test": 2432232314}"#.to_vec(),

@@ -6,46 +6,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures::{StreamExt, TryStreamExt, stream};
-
-use super::invoice::Part;
-use crate::client::{Account, Client};
-use crate::progress::Progress;
-
-/// A log-in costs the shop tens of milliseconds of a whole core, on purpose.
-const LOGINS_AT_ONCE: usize = 4;
+use super::invoice::OrderPart;
+use crate::client::{Credentials, ShopClient};
 
 /// Accounts by customer; `None` is the guest.
-pub(crate) type Accounts = HashMap<Option<String>, Account>;
+pub(crate) type Accounts = HashMap<Option<String>, Credentials>;
 
 /// Registers everyone who orders, where that was not done before, and logs
 /// them in.
-pub(crate) async fn open(client: &Client, parts: &[Part]) -> anyhow::Result<Accounts> {
+pub(crate) async fn open(client: &ShopClient, parts: &[OrderPart]) -> anyhow::Result<Accounts> {
     let customers: BTreeSet<&Option<String>> = parts.iter().map(|part| &part.customer).collect();
-    let progress = &Progress::count("logging in", customers.len() as u64);
-    let accounts = stream::iter(customers)
-        .map(|customer| async move {
-            let (account, name) = describe(customer.as_deref());
-            client.register(&account, &name).await?;
-            client.renew(&account, "").await?;
-            progress.step();
-            anyhow::Ok((customer.clone(), account))
-        })
-        .buffer_unordered(LOGINS_AT_ONCE)
-        .try_collect()
-        .await?;
-    progress.finish();
-    Ok(accounts)
+    let accounts = client.log_in_all(
+        customers
+            .iter()
+            .map(|customer| describe(customer.as_deref())),
+    );
+    let customers = customers.iter().map(|customer| (*customer).clone());
+    Ok(customers.zip(accounts.await?).collect())
 }
 
-fn describe(customer: Option<&str>) -> (Account, String) {
-    let (local, name) = match customer {
-        Some(number) => (format!("c{number}"), format!("Customer {number}")),
-        None => ("guest".to_owned(), "Guest".to_owned()),
-    };
+fn describe(customer: Option<&str>) -> Credentials {
+    let local = customer.map_or_else(|| "guest".to_owned(), |number| format!("c{number}"));
     let password = format!("replayed invoices of {local}");
-    (
-        Account::new(format!("{local}@replay.example"), password),
-        name,
-    )
+    Credentials::new(format!("{local}@replay.example"), password)
 }

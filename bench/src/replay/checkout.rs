@@ -10,21 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::{StreamExt, stream};
-use hdrhistogram::Histogram;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
-use super::invoice::Part;
-use crate::client::{Account, Answer, Client};
-use crate::progress::Progress;
+use super::invoice::OrderPart;
+use crate::client::{Credentials, ShopClient, ShopResponse};
+use crate::progress::PhaseProgress;
+use crate::series::Series;
 
 /// How long an order answered 202 may take to settle.
 const SETTLE: Duration = Duration::from_secs(30);
 const SETTLE_POLL: Duration = Duration::from_millis(250);
-/// A call gives up long before, however often it is tried again.
-const LATENCY_US_MAX: u64 = 600_000_000;
 
 /// How an order is counted that was refused for want of stock, at once or later.
 pub(crate) const OUT_OF_STOCK: &str = "409 /problems/out-of-stock";
@@ -60,30 +58,27 @@ pub(crate) struct Pieces {
 }
 
 /// All answers, counted.
-pub(crate) struct Tally {
+pub(crate) struct CheckoutCounts {
     pub(crate) outcomes: BTreeMap<String, u64>,
     pub(crate) confirmed: u64,
     pub(crate) unknown: u64,
     /// Answers that the shop repeated because the run's id was used before.
     pub(crate) replayed: u64,
-    /// Microseconds of each checkout, answered or not: leaving out those that
-    /// timed out would flatter the rest.
-    pub(crate) latency_us: Histogram<u64>,
+    /// Of each checkout, answered or not: leaving out those that timed out would flatter
+    /// the rest.
+    pub(crate) latency: Series,
     pub(crate) took: Duration,
     pub(crate) pieces: HashMap<Arc<str>, Pieces>,
 }
 
-impl Tally {
+impl CheckoutCounts {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        // Fixed bounds: a histogram that grows would clamp what it saturates.
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
-            .context("cannot set up the histogram")?;
         Ok(Self {
             outcomes: BTreeMap::new(),
             confirmed: 0,
             unknown: 0,
             replayed: 0,
-            latency_us,
+            latency: Series::new()?,
             took: Duration::ZERO,
             pieces: HashMap::new(),
         })
@@ -94,12 +89,11 @@ impl Tally {
         self.outcomes.values().sum()
     }
 
-    fn add(&mut self, part: &Part, placed: Placed) {
+    fn add(&mut self, part: &OrderPart, placed: Placed) {
         let is_short = placed.outcome == OUT_OF_STOCK || placed.outcome == REJECTED_LATER;
         *self.outcomes.entry(placed.outcome).or_default() += 1;
         self.replayed += u64::from(placed.replayed);
-        self.latency_us
-            .saturating_record(placed.latency.as_micros() as u64);
+        self.latency.record_lasting(placed.latency);
         for (product, pieces) in &part.items {
             let total = self.pieces.entry(Arc::clone(product)).or_default();
             let pieces = *pieces as i64;
@@ -123,14 +117,14 @@ impl Tally {
 
 /// Places every part, `concurrency` at once.
 pub(crate) async fn place_all(
-    client: &Client,
+    client: &ShopClient,
     accounts: &Accounts,
-    parts: &[Part],
+    parts: &[OrderPart],
     concurrency: usize,
     run_id: &str,
-) -> anyhow::Result<Tally> {
-    let mut tally = Tally::new()?;
-    let progress = Progress::count("placing orders", parts.len() as u64);
+) -> anyhow::Result<CheckoutCounts> {
+    let mut counts = CheckoutCounts::new()?;
+    let progress = PhaseProgress::count("placing orders", parts.len() as u64);
     let started = Instant::now();
     let mut placed = stream::iter(parts)
         .map(|part| async move {
@@ -142,15 +136,20 @@ pub(crate) async fn place_all(
         .buffer_unordered(concurrency);
     while let Some(done) = placed.next().await {
         let (part, placed) = done?;
-        tally.add(part, placed);
+        counts.add(part, placed);
         progress.step();
     }
-    tally.took = started.elapsed();
+    counts.took = started.elapsed();
     progress.finish();
-    Ok(tally)
+    Ok(counts)
 }
 
-async fn place(client: &Client, account: &Account, part: &Part, run_id: &str) -> Placed {
+async fn place(
+    client: &ShopClient,
+    account: &Credentials,
+    part: &OrderPart,
+    run_id: &str,
+) -> Placed {
     let items: Vec<Value> = part
         .items
         .iter()
@@ -165,7 +164,7 @@ async fn place(client: &Client, account: &Account, part: &Part, run_id: &str) ->
     let answer = client.send_as(account, request).await;
     let latency = started.elapsed();
     let (replayed, (outcome, fate)) = match &answer {
-        Ok(answer) => (answer.replayed, judge(client, account, answer).await),
+        Ok(answer) => (answer.replayed, verify(client, account, answer).await),
         Err(error) => (
             false,
             (format!("no answer: {}", error.root_cause()), Fate::Unknown),
@@ -182,7 +181,11 @@ struct Order {
     status: String,
 }
 
-async fn judge(client: &Client, account: &Account, answer: &Answer) -> (String, Fate) {
+async fn verify(
+    client: &ShopClient,
+    account: &Credentials,
+    answer: &ShopResponse,
+) -> (String, Fate) {
     let code = answer.status.as_u16();
     if answer.status.is_server_error() {
         return (format!("{code} {}", answer.problem()), Fate::Unknown);
@@ -206,7 +209,11 @@ async fn judge(client: &Client, account: &Account, answer: &Answer) -> (String, 
 }
 
 /// Asks for the order until it is no longer pending, or [`SETTLE`] is over.
-async fn settle(client: &Client, account: &Account, order_id: &str) -> anyhow::Result<String> {
+async fn settle(
+    client: &ShopClient,
+    account: &Credentials,
+    order_id: &str,
+) -> anyhow::Result<String> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let request = client.request(Method::GET, &["v1", "orders", order_id]);
@@ -233,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_tally_keeps_slow_answers_and_unknown_pieces() {
-        let part = Part {
+        let part = OrderPart {
             invoice: "489434".to_owned(),
             number: 1,
             customer: None,
@@ -245,18 +252,19 @@ mod tests {
             replayed: false,
             latency: Duration::from_millis(millis),
         };
-        let mut tally = Tally::new().unwrap();
-        tally.add(&part, placed(Fate::Confirmed, 12));
-        tally.add(&part, placed(Fate::NotHeld, 3));
-        tally.add(&part, placed(Fate::Unknown, 30_000));
-        let pieces = tally.pieces["prod_A"];
+        let mut counts = CheckoutCounts::new().unwrap();
+        counts.add(&part, placed(Fate::Confirmed, 12));
+        counts.add(&part, placed(Fate::NotHeld, 3));
+        counts.add(&part, placed(Fate::Unknown, 30_000));
+        let pieces = counts.pieces["prod_A"];
         assert_eq!((pieces.confirmed, pieces.unknown), (7, 7));
-        assert_eq!((tally.orders(), tally.confirmed, tally.unknown), (3, 1, 1));
+        assert_eq!(
+            (counts.orders(), counts.confirmed, counts.unknown),
+            (3, 1, 1)
+        );
         let within = |quantile, expected_us: u64| {
-            let error_us = tally
-                .latency_us
-                .value_at_quantile(quantile)
-                .abs_diff(expected_us);
+            let latency_us = counts.latency.quantile(quantile).as_micros() as u64;
+            let error_us = latency_us.abs_diff(expected_us);
             assert!(
                 error_us <= expected_us / 500,
                 "quantile {quantile} is {error_us} us off"

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 
-use crate::lines::Lines;
+use crate::json_lines::JsonLines;
 
 /// The most pieces a shop takes in one line of an order.
 const PIECES_MAX: i64 = 1_000;
@@ -20,7 +20,7 @@ const PIECES_MAX: i64 = 1_000;
 const LINES_MAX: usize = 100;
 
 /// Product ids by SKU, of what the shop sells.
-pub(crate) type Products = HashMap<String, Arc<str>>;
+pub(crate) type ProductIds = HashMap<String, Arc<str>>;
 
 #[derive(Deserialize)]
 pub(crate) struct Invoice {
@@ -56,17 +56,17 @@ pub(crate) struct Skipped {
     pub(crate) invoices_adjusting: u64,
     /// Invoices of which the rules below left no line.
     pub(crate) invoices_emptied: u64,
-    /// Lines of no pieces or fewer: write-offs and damages.
+    /// JsonLines of no pieces or fewer: write-offs and damages.
     pub(crate) lines_without_pieces: u64,
-    /// Lines of something that the shop does not sell: postage, fees, samples.
+    /// JsonLines of something that the shop does not sell: postage, fees, samples.
     pub(crate) lines_without_product: u64,
-    /// Lines of more than 1,000 pieces once repeated SKUs are added up.
+    /// JsonLines of more than 1,000 pieces once repeated SKUs are added up.
     pub(crate) lines_above_1000_pieces: u64,
 }
 
 /// One order to place: an invoice, or a part of a long one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct OrderPart {
     pub(crate) invoice: String,
     /// Counts from 1 within the invoice.
     pub(crate) number: usize,
@@ -82,7 +82,7 @@ pub(crate) fn read(
     limit: usize,
     skipped: &mut Skipped,
 ) -> anyhow::Result<Vec<Invoice>> {
-    let (lines, progress) = Lines::open(file, "reading invoices")?;
+    let (lines, progress) = JsonLines::open(file, "reading invoices")?;
     let mut invoices: Vec<Invoice> = Vec::new();
     for (before, line) in lines.enumerate() {
         if invoices.len() == limit {
@@ -119,7 +119,11 @@ pub(crate) fn skus(invoices: &[Invoice]) -> BTreeSet<&str> {
 }
 
 /// The orders that one invoice becomes, counting into `skipped` what it does not.
-pub(crate) fn parts(invoice: &Invoice, products: &Products, skipped: &mut Skipped) -> Vec<Part> {
+pub(crate) fn parts(
+    invoice: &Invoice,
+    products: &ProductIds,
+    skipped: &mut Skipped,
+) -> Vec<OrderPart> {
     let mut items: Vec<(Arc<str>, i64)> = Vec::new();
     let mut position = HashMap::new();
     for line in &invoice.lines {
@@ -146,7 +150,7 @@ pub(crate) fn parts(invoice: &Invoice, products: &Products, skipped: &mut Skippe
     items
         .chunks(LINES_MAX)
         .enumerate()
-        .map(|(before, items)| Part {
+        .map(|(before, items)| OrderPart {
             invoice: invoice.order_id.clone(),
             number: before + 1,
             customer: invoice.customer_id.clone(),
@@ -173,7 +177,7 @@ mod tests {
         }
     }
 
-    fn products(skus: impl IntoIterator<Item = String>) -> Products {
+    fn products(skus: impl IntoIterator<Item = String>) -> ProductIds {
         skus.into_iter()
             .map(|sku| (sku.clone(), Arc::from(format!("prod_{sku}"))))
             .collect()

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::checkout::Tally;
 use super::invoice::Skipped;
-use super::shelf::{Audit, Finding};
-use crate::client::Faults;
-use crate::table::Table;
+use super::shelf::{StockAudit, StockMismatch};
+use crate::client::ServerErrors;
+use crate::series::QuantilesMs;
+use crate::table::ReportTable;
 
 const FINDINGS_SHOWN_MAX: usize = 10;
 
 /// Everything that a replay prints.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct ReplayReport {
     pub(super) run_id: String,
     pub(super) invoices: u64,
     pub(super) skipped: Skipped,
@@ -27,50 +27,20 @@ pub(super) struct Report {
     pub(super) outcomes: BTreeMap<String, u64>,
     pub(super) seconds: f64,
     pub(super) orders_per_second: f64,
-    pub(super) latency_ms: Latency,
+    pub(super) latency_ms: QuantilesMs,
     /// Every 5xx of the run, to whatever call.
-    pub(super) server_errors: Faults,
-    pub(super) audit: Audit,
+    pub(super) server_errors: ServerErrors,
+    pub(super) audit: StockAudit,
 }
 
-/// Of the answer to a checkout, in milliseconds.
-#[derive(Serialize)]
-pub(crate) struct Latency {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    max: f64,
-}
-
-impl Latency {
-    pub(crate) fn of(tally: &Tally) -> Self {
-        let ms = |micros: u64| micros as f64 / 1_000.0;
-        let at = |quantile| ms(tally.latency_us.value_at_quantile(quantile));
-        Self {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: ms(tally.latency_us.max()),
-        }
-    }
-
-    /// One row a quantile.
-    pub(crate) fn show(&self, table: &mut Table) {
-        let Self { p50, p90, p99, max } = self;
-        for (quantile, ms) in [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)] {
-            table.row(&format!("{quantile} ms"), format_args!("{ms:.2}"));
-        }
-    }
-}
-
-impl Report {
+impl ReplayReport {
     /// No 5xx, nothing oversold, nothing held that the orders do not explain.
     pub(super) fn passed(&self) -> bool {
         self.server_errors.count == 0 && self.audit.findings.is_empty()
     }
 
-    pub(super) fn table(&self) -> Table {
-        let mut table = Table::default();
+    pub(super) fn table(&self) -> ReportTable {
+        let mut table = ReportTable::default();
         table
             .section(&format!("Replayed as run {}", self.run_id))
             .count("invoices", self.invoices)
@@ -93,14 +63,14 @@ impl Report {
             .section("Pace")
             .row("seconds", format_args!("{:.1}", self.seconds))
             .row("orders/s", format_args!("{:.1}", self.orders_per_second));
-        self.latency_ms.show(&mut table);
-        self.judge(&mut table);
+        self.latency_ms.rows(&mut table);
+        self.verify(&mut table);
         table
     }
 
-    fn judge(&self, table: &mut Table) {
+    fn verify(&self, table: &mut ReportTable) {
         table.section("Verdict");
-        let Faults { count, first } = &self.server_errors;
+        let ServerErrors { count, first } = &self.server_errors;
         match count {
             0 => table.verdict(true, "no 5xx"),
             _ => table.verdict(false, &format!("{count} answers were 5xx")),
@@ -108,7 +78,7 @@ impl Report {
         for fault in first {
             table.line(fault);
         }
-        let Audit { products, oversold, unexplained, .. } = self.audit;
+        let StockAudit { products, oversold, unexplained, .. } = self.audit;
         match oversold {
             0 => table.verdict(true, &format!("no oversell ({products} products)")),
             _ => table.verdict(
@@ -124,7 +94,7 @@ impl Report {
             ),
         };
         for finding in self.audit.findings.iter().take(FINDINGS_SHOWN_MAX) {
-            let Finding { product, on_hand, reserved, explained: (least, most) } = finding;
+            let StockMismatch { product, on_hand, reserved, explained: (least, most) } = finding;
             table.line(format_args!(
                 "{product}: {on_hand} on hand, {reserved} reserved, {least} to {most} explained"
             ));
@@ -132,7 +102,7 @@ impl Report {
         self.remark(table);
     }
 
-    fn remark(&self, table: &mut Table) {
+    fn remark(&self, table: &mut ReportTable) {
         let before = self.audit.reserved_before;
         if before != 0 {
             table.line(format_args!(

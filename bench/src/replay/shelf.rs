@@ -13,30 +13,29 @@ use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::checkout::Tally;
-use super::invoice::{Part, Products};
-use crate::client::{Account, Client};
-use crate::progress::Progress;
+use super::checkout::CheckoutCounts;
+use super::invoice::{OrderPart, ProductIds};
+use crate::client::{Credentials, ShopClient, WithId};
+use crate::progress::PhaseProgress;
 
 const LOOKUPS_AT_ONCE: usize = 16;
 
 /// Stock of one product, in pieces. Signed, since an oversold shop is exactly
 /// what must be readable here.
 #[derive(Clone, Copy, Deserialize)]
-pub(crate) struct Level {
+pub(crate) struct StockLevel {
     pub(crate) on_hand: i64,
     pub(crate) reserved: i64,
 }
 
-pub(crate) type Levels = HashMap<Arc<str>, Level>;
+pub(crate) type Levels = HashMap<Arc<str>, StockLevel>;
 
 /// Looks up each SKU; one that the shop does not sell is missing in the answer.
-pub(crate) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::Result<Products> {
-    #[derive(Deserialize)]
-    struct Product {
-        id: String,
-    }
-    let progress = &Progress::count("finding products", skus.len() as u64);
+pub(crate) async fn products(
+    client: &ShopClient,
+    skus: BTreeSet<&str>,
+) -> anyhow::Result<ProductIds> {
+    let progress = &PhaseProgress::count("finding products", skus.len() as u64);
     let found: Vec<Option<(String, Arc<str>)>> = stream::iter(skus)
         .map(|sku| async move {
             let request = client.request(Method::GET, &["v1", "products", "by-sku", sku]);
@@ -45,7 +44,7 @@ pub(crate) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::R
             if answer.status == StatusCode::NOT_FOUND {
                 return anyhow::Ok(None);
             }
-            let product: Product = answer.expect(StatusCode::OK, &format!("finding SKU {sku}"))?;
+            let product: WithId = answer.expect(StatusCode::OK, &format!("finding SKU {sku}"))?;
             Ok(Some((sku.to_owned(), Arc::from(product.id))))
         })
         .buffer_unordered(LOOKUPS_AT_ONCE)
@@ -57,9 +56,9 @@ pub(crate) async fn products(client: &Client, skus: BTreeSet<&str>) -> anyhow::R
 
 /// The stock of every product in `parts`.
 pub(crate) async fn levels(
-    client: &Client,
-    staff: &Account,
-    parts: &[Part],
+    client: &ShopClient,
+    staff: &Credentials,
+    parts: &[OrderPart],
     phase: &'static str,
 ) -> anyhow::Result<Levels> {
     let ordered: BTreeSet<&Arc<str>> = parts
@@ -67,7 +66,7 @@ pub(crate) async fn levels(
         .flat_map(|part| &part.items)
         .map(|(product, _)| product)
         .collect();
-    let progress = &Progress::count(phase, ordered.len() as u64);
+    let progress = &PhaseProgress::count(phase, ordered.len() as u64);
     let levels = stream::iter(ordered)
         .map(|product| async move {
             let request = client.request(Method::GET, &["v1", "products", product, "stock"]);
@@ -86,21 +85,21 @@ pub(crate) async fn levels(
 
 /// Whether the shelf agrees with the orders.
 #[derive(Serialize)]
-pub(crate) struct Audit {
+pub(crate) struct StockAudit {
     pub(crate) products: u64,
     /// Pieces over all these products; a fresh shop has none reserved before.
     pub(crate) reserved_before: i64,
     pub(crate) reserved_after: i64,
-    /// Products of which more is promised than there is. Each is a finding.
+    /// ProductIds of which more is promised than there is. Each is a finding.
     pub(crate) oversold: u64,
-    /// Products of which less or more is held than the orders explain.
+    /// ProductIds of which less or more is held than the orders explain.
     pub(crate) unexplained: u64,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<StockMismatch>,
 }
 
 /// One product that does not add up.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
+pub(crate) struct StockMismatch {
     pub(crate) product: String,
     pub(crate) on_hand: i64,
     pub(crate) reserved: i64,
@@ -108,8 +107,12 @@ pub(crate) struct Finding {
     pub(crate) explained: (i64, i64),
 }
 
-impl Audit {
-    pub(crate) fn new(before: &Levels, after: &Levels, tally: &Tally) -> anyhow::Result<Self> {
+impl StockAudit {
+    pub(crate) fn new(
+        before: &Levels,
+        after: &Levels,
+        counts: &CheckoutCounts,
+    ) -> anyhow::Result<Self> {
         let mut audit = Self {
             products: after.len() as u64,
             reserved_before: before.values().map(|level| level.reserved).sum(),
@@ -122,7 +125,7 @@ impl Audit {
             let earlier = before
                 .get(product)
                 .context("a product without an earlier level")?;
-            let pieces = tally.pieces.get(product).copied().unwrap_or_default();
+            let pieces = counts.pieces.get(product).copied().unwrap_or_default();
             let least = earlier.reserved + pieces.confirmed;
             let explained = (least, least + pieces.unknown);
             let oversold = level.on_hand < level.reserved;
@@ -130,7 +133,7 @@ impl Audit {
             audit.oversold += u64::from(oversold);
             audit.unexplained += u64::from(unexplained);
             if oversold || unexplained {
-                audit.findings.push(Finding {
+                audit.findings.push(StockMismatch {
                     product: product.to_string(),
                     on_hand: level.on_hand,
                     reserved: level.reserved,
@@ -150,7 +153,9 @@ mod tests {
 
     fn levels<const N: usize>(levels: [(&str, i64, i64); N]) -> Levels {
         levels
-            .map(|(product, on_hand, reserved)| (Arc::from(product), Level { on_hand, reserved }))
+            .map(|(product, on_hand, reserved)| {
+                (Arc::from(product), StockLevel { on_hand, reserved })
+            })
             .into()
     }
 
@@ -174,16 +179,16 @@ mod tests {
                 Pieces { confirmed, unknown, ..Pieces::default() },
             )
         };
-        let tally = Tally {
+        let counts = CheckoutCounts {
             pieces: HashMap::from([
                 pieces("fine", 3, 0),
                 pieces("maybe", 0, 2),
                 pieces("unheld", 3, 0),
                 pieces("over", 1, 0),
             ]),
-            ..Tally::new().unwrap()
+            ..CheckoutCounts::new().unwrap()
         };
-        let audit = Audit::new(&before, &after, &tally).unwrap();
+        let audit = StockAudit::new(&before, &after, &counts).unwrap();
         let found: Vec<&str> = audit
             .findings
             .iter()

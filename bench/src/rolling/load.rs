@@ -1,38 +1,41 @@
-//! People who use a shop at a steady rate, and what they were answered.
+//! The steady load of a rolling restart, and the counts of its responses.
+//!
+//! **Invariant:** every request is counted once: as a success, retriable, or failed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::client::{Account, Answer, Client};
-use crate::table::Table;
+use crate::client::{Credentials, NewProduct, ShopClient, ShopResponse};
+use crate::table::ReportTable;
 
 const BUYERS: usize = 8;
 const PRODUCTS: usize = 20;
 /// Of every product: nothing ever runs out.
-const STOCK: u64 = 100_000_000;
-/// Requests under way at once. More would only tell of this host's queue.
+const STOCK: i64 = 100_000_000;
+/// Requests in flight. More would measure this host's queue only.
 const UNDER_WAY_MAX: usize = 4096;
 
-/// What was answered within a time.
+/// The responses of one interval.
 #[derive(Default, Serialize)]
-pub(super) struct Tally {
+pub(super) struct ResponseCounts {
     pub(super) answers: BTreeMap<String, u64>,
     /// Neither a success nor retriable.
     pub(super) failed: u64,
-    /// Refused with 503: nothing was written, come again.
+    /// Refused with 503: nothing was written, retry.
     pub(super) again: u64,
     /// The longest wait for an answer.
     pub(super) longest_ms: u128,
 }
 
-impl Tally {
+impl ResponseCounts {
     pub(super) fn add(&mut self, other: Self) {
         for (answer, count) in other.answers {
             *self.answers.entry(answer).or_default() += count;
@@ -42,7 +45,7 @@ impl Tally {
         self.longest_ms = self.longest_ms.max(other.longest_ms);
     }
 
-    pub(super) fn rows(&self, table: &mut Table) {
+    pub(super) fn rows(&self, table: &mut ReportTable) {
         for (answer, &count) in &self.answers {
             table.count(answer, count);
         }
@@ -50,59 +53,45 @@ impl Tally {
     }
 }
 
-/// Everyone who uses the shop.
-pub(super) struct Load {
-    /// Candid: every answer counts.
-    client: Client,
-    buyers: Vec<Account>,
+/// The shop's users under load.
+pub(super) struct SteadyLoad {
+    /// Without retries: every response counts.
+    client: ShopClient,
+    buyers: Vec<Credentials>,
     products: Vec<String>,
     /// Makes this run's keys its own.
     run: u32,
-    tally: Mutex<Tally>,
+    counts: Mutex<ResponseCounts>,
     closing: AtomicBool,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    id: String,
-}
-
-impl Load {
+impl SteadyLoad {
     /// Registers the buyers and puts products on sale.
     pub(super) async fn prepare(
-        client: &Client,
+        client: &ShopClient,
         staff_email: &str,
         password: &str,
     ) -> anyhow::Result<Self> {
-        let staff = Account::new(staff_email.into(), password.into());
-        let mut buyers = Vec::new();
-        for number in 1..=BUYERS {
-            let email = format!("buyer{number}@rolling.example");
-            let buyer = Account::new(email, password.into());
-            client.register(&buyer, &format!("Buyer {number}")).await?;
-            client.renew(&buyer, "").await?;
-            buyers.push(buyer);
-        }
+        let staff = Credentials::new(staff_email.into(), password.into());
+        let account =
+            |number| Credentials::new(format!("buyer{number}@rolling.example"), password.into());
+        let buyers = client.log_in_all((1..=BUYERS).map(account)).await?;
         let mut products = Vec::new();
         for number in 1..=PRODUCTS {
-            let request = client.request(Method::POST, &["v1", "products"]);
-            let request = request.json(&json!({
-                "sku": format!("ROLLING-{number}"),
-                "title": format!("Rolling lamp {number}"),
-                "price": {"amount": 1_250, "currency": "EUR"},
-                "status": "published",
-                "stock": STOCK,
-            }));
-            let made = client.send_as(&staff, request).await?;
-            let Named { id } = made.expect(StatusCode::CREATED, "making a product")?;
-            products.push(id);
+            let product = NewProduct {
+                sku: format!("ROLLING-{number}"),
+                title: format!("Rolling lamp {number}"),
+                price: 1_250,
+                stock: STOCK,
+            };
+            products.push(client.create_product(&staff, product).await?);
         }
         Ok(Self {
-            client: client.candid()?,
+            client: client.without_retries()?,
             buyers,
             products,
             run: rand::random(),
-            tally: Mutex::default(),
+            counts: Mutex::default(),
             closing: AtomicBool::new(false),
         })
     }
@@ -118,7 +107,7 @@ impl Load {
             }
             while calls.try_join_next().is_some() {}
             if calls.len() >= UNDER_WAY_MAX {
-                self.tally().failed += 1;
+                self.counts.lock().failed += 1;
                 continue;
             }
             let load = self.clone();
@@ -127,14 +116,14 @@ impl Load {
         calls.join_all().await;
     }
 
-    /// Nobody asks for anything from now on.
+    /// Stops the load.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// What was answered since the last time.
-    pub(super) fn take(&self) -> Tally {
-        std::mem::take(&mut *self.tally())
+    /// The counts since the last call.
+    pub(super) fn take(&self) -> ResponseCounts {
+        std::mem::take(&mut *self.counts.lock())
     }
 
     /// Of ten requests six look at a product, two at an account, two order.
@@ -167,28 +156,24 @@ impl Load {
         self.count(what, start.elapsed(), answer);
     }
 
-    fn count(&self, what: &str, took: Duration, answer: anyhow::Result<Answer>) {
-        let mut tally = self.tally();
+    fn count(&self, what: &str, took: Duration, answer: anyhow::Result<ShopResponse>) {
+        let mut counts = self.counts.lock();
         let said = match &answer {
             Ok(answer) if answer.status.is_success() => answer.status.to_string(),
             Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
-                tally.again += 1;
+                counts.again += 1;
                 format!("503 {}", answer.problem())
             }
             Ok(answer) => {
-                tally.failed += 1;
+                counts.failed += 1;
                 answer.describe()
             }
             Err(error) => {
-                tally.failed += 1;
+                counts.failed += 1;
                 format!("{error:#}")
             }
         };
-        *tally.answers.entry(format!("{what} {said}")).or_default() += 1;
-        tally.longest_ms = tally.longest_ms.max(took.as_millis());
-    }
-
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        *counts.answers.entry(format!("{what} {said}")).or_default() += 1;
+        counts.longest_ms = counts.longest_ms.max(took.as_millis());
     }
 }

@@ -6,40 +6,44 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::audit::Verdict;
-use super::scene::Scene;
-use crate::table::Table;
+use super::audit::PromiseVerdict;
+use super::workload::Workload;
+use crate::table::ReportTable;
 
 const FINDINGS_SHOWN_MAX: usize = 10;
 
 /// Everything that a torture prints.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct TortureReport {
     seed: u64,
     seconds: f64,
     /// How often each process was killed.
     killed: BTreeMap<&'static str, u64>,
-    /// Deeds by what was asked and what was answered, such as `place 201`.
+    /// Operations by kind and status, such as `place 201`.
     decided: BTreeMap<String, u64>,
     /// Requests for all of these, until each was decided.
     requests: u64,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<PromiseVerdict>,
     /// What was seen before the audit.
     faults: Vec<String>,
 }
 
-impl Report {
+impl TortureReport {
     pub(super) fn new(
         seed: u64,
         killed: &BTreeMap<&'static str, u64>,
-        scene: &Scene,
+        workload: &Workload,
         took: Duration,
-        verdicts: Vec<Verdict>,
+        verdicts: Vec<PromiseVerdict>,
         faults: Vec<String>,
     ) -> Self {
         let mut decided = BTreeMap::new();
-        for entry in scene.ledger() {
-            let what = format!("{} {}", entry.deed.act.name(), entry.outcome.status);
+        for entry in workload.decided() {
+            let what = format!(
+                "{} {}",
+                entry.operation.action.name(),
+                entry.decision.status
+            );
             *decided.entry(what).or_default() += 1;
         }
         Self {
@@ -47,20 +51,20 @@ impl Report {
             seconds: took.as_secs_f64(),
             killed: killed.clone(),
             decided,
-            requests: scene.tries().sent,
+            requests: workload.tries().sent,
             verdicts,
             faults,
         }
     }
 
-    /// Nothing lost, nothing doubled, nothing oversold, nothing told twice.
+    /// Nothing lost, doubled or oversold, no notification sent twice.
     pub(super) fn passed(&self) -> bool {
-        let is_clean = |verdict: &Verdict| verdict.findings.is_empty();
+        let is_clean = |verdict: &PromiseVerdict| verdict.findings.is_empty();
         self.faults.is_empty() && self.verdicts.iter().all(is_clean)
     }
 
-    pub(super) fn table(&self) -> Table {
-        let mut table = Table::default();
+    pub(super) fn table(&self) -> ReportTable {
+        let mut table = ReportTable::default();
         table
             .section(&format!("Tortured by seed {}", self.seed))
             .row("seconds", format_args!("{:.1}", self.seconds));
@@ -73,8 +77,8 @@ impl Report {
             table.count(what, times);
         }
         table.count("requests until all were decided", self.requests);
-        table.section("Verdict");
-        for Verdict { promise, looked_at, findings } in &self.verdicts {
+        table.section("PromiseVerdict");
+        for PromiseVerdict { promise, looked_at, findings } in &self.verdicts {
             let is_kept = findings.is_empty();
             let broken = if is_kept {
                 String::new()
@@ -98,7 +102,7 @@ impl Report {
     }
 }
 
-fn show(table: &mut Table, findings: &[String]) {
+fn show(table: &mut ReportTable, findings: &[String]) {
     for finding in findings.iter().take(FINDINGS_SHOWN_MAX) {
         table.line(finding);
     }

@@ -1,4 +1,4 @@
-//! Short runs of the scenarios that judge a shop of their own, against the
+//! Short runs of the scenarios that verify a shop of their own, against the
 //! `konbini` that was built beside this program (`cargo build`, or `cargo test
 //! --workspace`, which does).
 
@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-/// Runs a scenario; when it finds fault, its report is the failure.
+/// Runs a scenario; the failure is its report.
 fn passes(scenario: &[&str]) {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_konbini-bench"));
     let out = bench.args(scenario).output().unwrap();
@@ -16,7 +16,7 @@ fn passes(scenario: &[&str]) {
 
 /// Any processes of a shop in one or in five, killed in the middle of work.
 #[test]
-fn a_tortured_shop_keeps_its_word() {
+fn a_tortured_shop_keeps_its_promises() {
     passes(&["torture", "--kills", "8"]);
 }
 

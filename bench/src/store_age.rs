@@ -1,7 +1,7 @@
-//! A store at the age of a million orders: what it weighs, how it opens, and
-//! whether it has grown slow.
+//! `konbini-bench store-age`: size, opening time and speed of a store after a million
+//! orders.
 //!
-//! Measured and reported, never judged. Orders are written as a shop writes them:
+//! Measured and reported, without a verdict. Orders are written as a shop writes them:
 //! one transaction that places an order, two that change it, each with its event.
 //! Opening is measured in a fresh process, whose memory is then the store's alone.
 
@@ -18,8 +18,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use store::{Options, Read, Record, Store, Table, Tx};
 
-use crate::memory::resident_bytes;
-use crate::progress::Progress;
+use crate::process::resident_bytes;
+use crate::progress::PhaseProgress;
 use crate::series::Series;
 use crate::table;
 
@@ -27,7 +27,7 @@ const CLIENTS: u64 = 64;
 const CUSTOMERS: u64 = 50_000;
 const LINES: u16 = 3;
 
-/// The write rate is told for each of these parts of the run.
+/// The write rate is reported for each of these parts of the run.
 const PARTS: usize = 10;
 
 /// Reads of an idle store, enough for a steady p99.
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// How many orders are written, each with 3 lines, 3 events and 2 updates.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10..))]
     orders: u64,
-    /// The folder whose disk is used; what is written there is removed.
+    /// The folder whose disk is used; its files are removed afterwards.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
     /// How much of the database sled may keep in memory, in MiB.
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     cache_mib: u64,
 }
 
-/// The process that opens the aged store; started by `aged`.
+/// The process that opens the aged store; started by `store-age`.
 #[derive(Parser)]
 pub(crate) struct ReaderArgs {
     dir: PathBuf,
@@ -66,7 +66,7 @@ pub(crate) struct ReaderArgs {
     cache_mib: u64,
 }
 
-/// A row of a given size; what is in it does not matter to the store.
+/// A row of a given size; its content does not matter to the store.
 #[derive(Serialize, Deserialize)]
 struct Row {
     number: u64,
@@ -110,12 +110,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = folder.path().join("store");
     let store = Store::open(&dir, &options(args.cache_mib))?;
     let written = write(&store, args.orders)?;
-    let resident = resident_bytes("self")?;
+    let resident = resident_bytes(&[std::process::id()])?;
     let closing = Instant::now();
     store.close();
     let close_ms = closing.elapsed().as_millis();
 
-    let mut table = table::Table::default();
+    let mut table = table::ReportTable::default();
     table
         .section(&format!(
             "After {} orders",
@@ -162,7 +162,7 @@ pub(crate) fn run_reader(args: ReaderArgs) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let store = Store::open(&args.dir, &options(args.cache_mib))?;
     let open_ms = u64::try_from(start.elapsed().as_millis())?;
-    let resident = resident_bytes("self")?;
+    let resident = resident_bytes(&[std::process::id()])?;
     let mut reads = Series::new()?;
     for _ in 0..IDLE_READS {
         read_one(&store, args.orders, &mut reads)?;
@@ -170,7 +170,7 @@ pub(crate) fn run_reader(args: ReaderArgs) -> anyhow::Result<ExitCode> {
     let opened = Opened {
         open_ms,
         resident_bytes: resident,
-        resident_after_reads_bytes: resident_bytes("self")?,
+        resident_after_reads_bytes: resident_bytes(&[std::process::id()])?,
         reads: reads.percentiles(),
     };
     println!("{}", serde_json::to_string(&opened)?);
@@ -180,7 +180,7 @@ pub(crate) fn run_reader(args: ReaderArgs) -> anyhow::Result<ExitCode> {
 
 fn open_elsewhere(dir: &Path, args: &Args) -> anyhow::Result<Opened> {
     let out = Command::new(std::env::current_exe()?)
-        .arg("aged-reader")
+        .arg("store-age-reader")
         .arg(dir)
         .arg(format!("--orders={}", args.orders))
         .arg(format!("--cache-mib={}", args.cache_mib))
@@ -209,7 +209,7 @@ struct Written {
 fn write(store: &Store, orders: u64) -> anyhow::Result<Written> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let (next, last_seq) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let progress = Progress::count("orders", orders);
+    let progress = PhaseProgress::count("orders", orders);
     let (mut all, mut reads, mut rates) = (Series::new()?, Series::new()?, Vec::new());
     for part in 1..=PARTS as u64 {
         let (until, begin) = (orders * part / PARTS as u64, Instant::now());
@@ -252,7 +252,7 @@ async fn place_orders(
     next: Arc<AtomicU64>,
     until: u64,
     last_seq: Arc<AtomicU64>,
-    progress: Progress,
+    progress: PhaseProgress,
 ) -> anyhow::Result<Series> {
     let mut series = Series::new()?;
     loop {

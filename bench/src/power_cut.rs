@@ -1,10 +1,11 @@
-//! Pulling the plug under a loaded store, again and again.
+//! `konbini-bench power-cut`: power cuts under a loaded store, again and again.
 //!
-//! A child process writes to a store on a disk whose cache forgets everything
-//! that was not flushed ([`rig`]). The disk dies at a random moment, comes back,
-//! and the audit shared with the kill test says what of the acknowledged writes
-//! is still there. The same rig without the sync must find losses, or it would
-//! prove nothing.
+//! A child process writes to a store on a disk whose cache loses everything that was not
+//! flushed ([`rig`]). The disk loses power at a random moment, and the audit shared with
+//! the kill test looks for the acknowledged writes. The same rig without the sync must find
+//! losses, or it would prove nothing.
+//!
+//! **Invariant:** a run that lost or tore a write never ends with exit code 0.
 
 mod rig;
 
@@ -20,10 +21,10 @@ use store::{Error, Options};
 use tempfile::TempDir;
 use testkit::crash::{Ack, Victim, audit_copy, load};
 
-use crate::table::{self, Table};
-use rig::Rig;
+use crate::table::{self, ReportTable};
+use rig::PowerCutRig;
 
-/// Cut the power under a loaded store and count what was lost (needs root).
+/// Cut the power under a loaded store and count lost writes (needs root).
 #[derive(Parser)]
 pub(crate) struct Args {
     /// How many times the power is cut.
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-/// The process whose power is cut; started by `plug`.
+/// The process whose power is cut; started by `power-cut`.
 #[derive(Parser)]
 pub(crate) struct WriterArgs {
     dir: PathBuf,
@@ -68,7 +69,7 @@ pub(crate) fn run_writer(args: WriterArgs) -> anyhow::Result<ExitCode> {
 
 /// What all cuts together did.
 #[derive(Default)]
-struct Sum {
+struct Totals {
     acked: usize,
     before_open: u64,
     lost: usize,
@@ -85,7 +86,7 @@ struct Run {
     name: String,
     /// All that this store has acknowledged.
     acked: Vec<Ack>,
-    sum: Sum,
+    sum: Totals,
 }
 
 /// Cuts, audits and prints; fails when anything was lost, torn or unopenable.
@@ -103,7 +104,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         random: StdRng::seed_from_u64(seed),
         name: String::new(),
         acked: Vec::new(),
-        sum: Sum::default(),
+        sum: Totals::default(),
     };
     let mut fresh = true;
     for cut in 1..=args.cuts {
@@ -121,13 +122,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Run {
-    /// Cuts the power under a loaded store and repairs the file system; in words.
+    /// Cuts the power under a loaded store, repairs the file system and describes both.
     fn load_and_cut(&mut self) -> anyhow::Result<String> {
-        let mut rig = Rig::up(self.folder.path())?;
+        let mut rig = PowerCutRig::up(self.folder.path())?;
         rig.keep_only(&self.name)?;
         let mut writer = Command::new(std::env::current_exe()?);
         writer
-            .arg("plug-writer")
+            .arg("power-cut-writer")
             .arg(rig.mounted().join(&self.name))
             .arg(format!("--seed={}", self.random.random::<u64>()));
         if self.without_fdatasync {
@@ -135,7 +136,7 @@ impl Run {
         }
         let mut victim = Victim::spawn(writer)?;
         // One cut in four falls into the recovery from the cut before. The time
-        // itself is what is tried out here, so it is slept away.
+        // is the variable of this test, so it is slept away.
         if self.random.random_bool(0.25) {
             std::thread::sleep(Duration::from_micros(self.random.random_range(0..60_000)));
         } else {
@@ -156,10 +157,10 @@ impl Run {
         Ok(format!("{when}, ext4 {ext4}, {new} newly acknowledged"))
     }
 
-    /// What the disk shows once it is powered again, in words, and whether this
-    /// store can live on.
+    /// Audits the store once the disk is powered again: the findings, and whether the store
+    /// can be used on.
     fn audit(&mut self) -> anyhow::Result<(String, bool)> {
-        let rig = Rig::up(self.folder.path())?;
+        let rig = PowerCutRig::up(self.folder.path())?;
         let dir = rig.mounted().join(&self.name);
         if !dir.exists() && self.acked.is_empty() {
             rig.down()?;
@@ -182,8 +183,8 @@ impl Run {
     }
 }
 
-fn report(cuts: u64, sum: &Sum) -> anyhow::Result<ExitCode> {
-    let mut table = Table::default();
+fn report(cuts: u64, sum: &Totals) -> anyhow::Result<ExitCode> {
+    let mut table = ReportTable::default();
     table
         .section("Power cuts")
         .count("cuts", cuts)

@@ -1,13 +1,14 @@
-//! The judgement: every difference between the books and what the shop shows.
-//! Pure: no shop, no clock.
+//! The verification: every difference between the ledger and the observed state.
+//!
+//! **Invariant:** pure; it reads no shop and no clock.
 
 use std::collections::HashSet;
 
-use super::audit::{Change, Order, Shown, Verdict};
-use super::books::{Account, Books};
-use super::deed::Step;
-use super::effects::{stock, told};
-use super::scene::total;
+use super::audit::{HistoryEntry, Observed, Order, PromiseVerdict};
+use super::effects::{notifications, stock};
+use super::ledger::{ExpectedOrder, Ledger};
+use super::operation::OrderStep;
+use super::workload::total;
 
 /// The states an order can go to, from each (the contract's table of orders). The
 /// empty name is before it was placed.
@@ -20,23 +21,23 @@ const LEGAL: [(&str, &[&str]); 6] = [
     ("delivered", &["delivered", "refunded"]),
 ];
 
-/// Every promise, and where what is shown breaks it.
-pub(super) fn judge(books: &Books, shown: &Shown) -> Vec<Verdict> {
-    let orders = shown.orders.len() as u64;
-    let each = |judge: fn(&Account, &Order) -> Option<String>| {
-        let pairs = books.orders.iter();
-        let pairs = pairs.filter_map(|(id, account)| Some((id, account, shown.orders.get(id)?)));
+/// Every promise, and the observations that break it.
+pub(super) fn verify(ledger: &Ledger, observed: &Observed) -> Vec<PromiseVerdict> {
+    let orders = observed.orders.len() as u64;
+    let each = |verify: fn(&ExpectedOrder, &Order) -> Option<String>| {
+        let pairs = ledger.orders.iter();
+        let pairs = pairs.filter_map(|(id, account)| Some((id, account, observed.orders.get(id)?)));
         let findings = pairs.filter_map(|(id, account, order)| {
-            judge(account, order).map(|finding| format!("{id}: {finding}"))
+            verify(account, order).map(|finding| format!("{id}: {finding}"))
         });
         findings.collect::<Vec<_>>()
     };
-    let verdict = |promise, looked_at, findings| Verdict { promise, looked_at, findings };
+    let verdict = |promise, looked_at, findings| PromiseVerdict { promise, looked_at, findings };
     vec![
         verdict(
             "each order that was acknowledged is there, and no other",
             orders,
-            existence(books, shown),
+            existence(ledger, observed),
         ),
         verdict(
             "each order went only where it may, by the steps acknowledged",
@@ -50,21 +51,25 @@ pub(super) fn judge(books: &Books, shown: &Shown) -> Vec<Verdict> {
         ),
         verdict(
             "on hand and reserved are what the orders and movements leave",
-            books.products.len() as u64,
-            stock(books, shown),
+            ledger.products.len() as u64,
+            stock(ledger, observed),
         ),
         verdict(
-            "each outcome was told once to whom it concerns",
-            shown.inboxes.iter().map(|inbox| inbox.len() as u64).sum(),
-            told(books, shown),
+            "each order's owner was notified once of each change",
+            observed
+                .inboxes
+                .iter()
+                .map(|inbox| inbox.len() as u64)
+                .sum(),
+            notifications(ledger, observed),
         ),
     ]
 }
 
-fn existence(books: &Books, shown: &Shown) -> Vec<String> {
-    let mut findings = books.unreadable.clone();
-    for (id, account) in &books.orders {
-        if !shown.orders.contains_key(id) {
+fn existence(ledger: &Ledger, observed: &Observed) -> Vec<String> {
+    let mut findings = ledger.unreadable.clone();
+    for (id, account) in &ledger.orders {
+        if !observed.orders.contains_key(id) {
             findings.push(format!(
                 "{id}: lost, though answered {} under {:?}",
                 account.status, account.keys
@@ -77,10 +82,10 @@ fn existence(books: &Books, shown: &Shown) -> Vec<String> {
             ));
         }
     }
-    for (id, order) in &shown.orders {
-        match books.orders.get(id) {
+    for (id, order) in &observed.orders {
+        match ledger.orders.get(id) {
             None => findings.push(format!("{id}: {}, but no key led to it", order.status)),
-            Some(account) if !has_lines(books, account, order) => {
+            Some(account) if !has_lines(ledger, account, order) => {
                 findings.push(format!(
                     "{id}: other lines than were ordered: {:?}",
                     order.items
@@ -92,26 +97,27 @@ fn existence(books: &Books, shown: &Shown) -> Vec<String> {
     findings
 }
 
-fn has_lines(books: &Books, account: &Account, order: &Order) -> bool {
+fn has_lines(ledger: &Ledger, account: &ExpectedOrder, order: &Order) -> bool {
     let ordered: HashSet<_> = account
         .lines
         .iter()
-        .map(|line| (books.products[line.product].as_str(), line.pieces))
+        .map(|line| (ledger.products[line.product].as_str(), line.pieces))
         .collect();
     let items = order.items.iter();
-    let shown: HashSet<_> = items
+    let observed: HashSet<_> = items
         .map(|item| (item.product_id.as_str(), item.quantity))
         .collect();
-    ordered == shown && order.items.len() == account.lines.len()
+    ordered == observed && order.items.len() == account.lines.len()
 }
 
 /// How often the history says that the order became `status`.
 pub(super) fn times(order: &Order, status: &str) -> usize {
-    let into = |change: &&Change| change.to == status && change.from.as_deref() != Some(status);
+    let into =
+        |change: &&HistoryEntry| change.to == status && change.from.as_deref() != Some(status);
     order.history.iter().filter(into).count()
 }
 
-fn path(account: &Account, order: &Order) -> Option<String> {
+fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
     let mut at = "";
     for change in &order.history {
         let from = change.from.as_deref().unwrap_or("");
@@ -134,12 +140,12 @@ fn path(account: &Account, order: &Order) -> Option<String> {
         let (answered, status) = (account.status, &order.status);
         return Some(format!("answered {answered} when placed, but {status} now"));
     }
-    let acknowledged = |step: Step| account.steps.iter().filter(|done| **done == step).count();
+    let acknowledged = |step: OrderStep| account.steps.iter().filter(|done| **done == step).count();
     let by_step = [
-        (Step::Cancel, "cancelled"),
-        (Step::Pay, "paid"),
-        (Step::Ship, "shipped"),
-        (Step::Deliver, "delivered"),
+        (OrderStep::Cancel, "cancelled"),
+        (OrderStep::Pay, "paid"),
+        (OrderStep::Ship, "shipped"),
+        (OrderStep::Deliver, "delivered"),
     ];
     by_step.into_iter().find_map(|(step, status)| {
         let (said, did) = (acknowledged(step), times(order, status));
@@ -148,7 +154,7 @@ fn path(account: &Account, order: &Order) -> Option<String> {
     })
 }
 
-fn money(account: &Account, order: &Order) -> Option<String> {
+fn money(account: &ExpectedOrder, order: &Order) -> Option<String> {
     let asked = total(&account.lines);
     if order.total.amount != asked {
         return Some(format!("its total is {}, not {asked}", order.total.amount));
@@ -157,14 +163,14 @@ fn money(account: &Account, order: &Order) -> Option<String> {
     let mut back = 0;
     for step in &account.steps {
         match step {
-            Step::Refund(Some(amount)) => back += amount,
-            Step::Refund(None) => back = asked,
-            Step::Cancel if was_paid => back = asked,
+            OrderStep::Refund(Some(amount)) => back += amount,
+            OrderStep::Refund(None) => back = asked,
+            OrderStep::Cancel if was_paid => back = asked,
             _ => {}
         }
     }
     // The rest may have been given back before or after a part of it.
-    let rest = account.steps.contains(&Step::Refund(None));
+    let rest = account.steps.contains(&OrderStep::Refund(None));
     let back = if rest { asked } else { back };
     let refunded = order.refunded_total.amount;
     if refunded > asked {
@@ -185,16 +191,16 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::torture::audit::{Item, Notice};
-    use crate::torture::deed::Line;
-    use crate::torture::scene::{Level, Money};
+    use crate::torture::audit::{InboxEntry, OrderLine};
+    use crate::torture::operation::OrderedProduct;
+    use crate::torture::workload::{StockLevel, Total};
 
     const LAMP: &str = "prod_lamp";
 
-    fn account(steps: &[Step]) -> Account {
-        Account {
+    fn account(steps: &[OrderStep]) -> ExpectedOrder {
+        ExpectedOrder {
             buyer: 1,
-            lines: vec![Line { product: 0, pieces: 3 }],
+            lines: vec![OrderedProduct { product: 0, pieces: 3 }],
             status: 201,
             steps: steps.to_vec(),
             keys: vec!["key".into()],
@@ -203,31 +209,31 @@ mod tests {
 
     fn order(id: &str, states: &[&str], refunded: i64) -> Order {
         let from = std::iter::once(None).chain(states.iter().map(|state| Some(*state)));
-        let change = |(from, to): (Option<&str>, &&str)| Change {
+        let change = |(from, to): (Option<&str>, &&str)| HistoryEntry {
             from: from.map(str::to_owned),
             to: (*to).to_owned(),
         };
         Order {
             id: id.into(),
             status: states[states.len() - 1].into(),
-            items: vec![Item { product_id: LAMP.into(), quantity: 3 }],
-            total: Money { amount: total(&[Line { product: 0, pieces: 3 }]) },
-            refunded_total: Money { amount: refunded },
+            items: vec![OrderLine { product_id: LAMP.into(), quantity: 3 }],
+            total: Total { amount: total(&[OrderedProduct { product: 0, pieces: 3 }]) },
+            refunded_total: Total { amount: refunded },
             history: from.zip(states).map(change).collect(),
         }
     }
 
-    fn notice(order: &str, kind: &str) -> Notice {
+    fn entry(order: &str, kind: &str) -> InboxEntry {
         let data = [("order_id".to_owned(), order.into())];
-        Notice { kind: kind.into(), data: data.into() }
+        InboxEntry { kind: kind.into(), data: data.into() }
     }
 
     /// One order that was shipped, one that was cancelled, and all that follows.
-    fn all_well() -> (Books, Shown) {
-        let books = Books {
+    fn all_well() -> (Ledger, Observed) {
+        let ledger = Ledger {
             orders: HashMap::from([
-                ("a".into(), account(&[Step::Pay, Step::Ship])),
-                ("b".into(), account(&[Step::Cancel])),
+                ("a".into(), account(&[OrderStep::Pay, OrderStep::Ship])),
+                ("b".into(), account(&[OrderStep::Cancel])),
             ]),
             pieces: vec![10],
             products: vec![LAMP.into()],
@@ -235,24 +241,24 @@ mod tests {
         };
         let shipped = order("a", &["pending", "confirmed", "paid", "shipped"], 0);
         let cancelled = order("b", &["pending", "confirmed", "cancelled"], 0);
-        let welcome = Notice { kind: "user.registered".into(), data: [].into() };
-        let shown = Shown {
+        let welcome = InboxEntry { kind: "user.registered".into(), data: [].into() };
+        let observed = Observed {
             orders: HashMap::from([("a".into(), shipped), ("b".into(), cancelled)]),
-            levels: vec![Level { on_hand: 7, reserved: 0 }],
+            levels: vec![StockLevel { on_hand: 7, reserved: 0 }],
             inboxes: vec![vec![
-                notice("b", "order.confirmed"),
-                notice("a", "order.confirmed"),
+                entry("b", "order.confirmed"),
+                entry("a", "order.confirmed"),
                 welcome,
             ]],
         };
-        (books, shown)
+        (ledger, observed)
     }
 
-    /// The findings after something was done to what is shown.
-    fn found(spoil: impl FnOnce(&mut Shown)) -> Vec<String> {
-        let (books, mut shown) = all_well();
-        spoil(&mut shown);
-        let verdicts = judge(&books, &shown).into_iter();
+    /// The findings after `spoil` changed the observed state.
+    fn found(spoil: impl FnOnce(&mut Observed)) -> Vec<String> {
+        let (ledger, mut observed) = all_well();
+        spoil(&mut observed);
+        let verdicts = verify(&ledger, &observed).into_iter();
         verdicts.flat_map(|verdict| verdict.findings).collect()
     }
 
@@ -261,60 +267,63 @@ mod tests {
         assert_eq!(found(|_| {}), [""; 0]);
     }
 
-    fn spoilt(finding: &str, spoil: impl FnOnce(&mut Shown)) {
+    fn spoilt(finding: &str, spoil: impl FnOnce(&mut Observed)) {
         let findings = found(spoil);
         let is_named = findings.iter().any(|one| one.contains(finding));
         assert!(is_named, "{finding}: {findings:?}");
     }
 
-    fn put(shown: &mut Shown, id: &str, states: &[&str]) {
-        shown.orders.insert(id.into(), order(id, states, 0));
+    fn put(observed: &mut Observed, id: &str, states: &[&str]) {
+        observed.orders.insert(id.into(), order(id, states, 0));
     }
 
     #[test]
     fn an_order_gone_astray_is_found_and_named() {
-        spoilt("a: lost", |shown| {
-            shown.orders.remove("a");
+        spoilt("a: lost", |observed| {
+            observed.orders.remove("a");
         });
-        spoilt("c: pending, but no key led to it", |shown| {
-            put(shown, "c", &["pending"]);
+        spoilt("c: pending, but no key led to it", |observed| {
+            put(observed, "c", &["pending"]);
         });
-        spoilt("other lines", |shown| {
-            let order = shown.orders.values_mut().next().unwrap();
+        spoilt("other lines", |observed| {
+            let order = observed.orders.values_mut().next().unwrap();
             order.items[0].quantity = 2;
         });
-        spoilt("a: its history goes from \"pending\"", |shown| {
-            put(shown, "a", &["pending", "paid", "shipped"]);
+        spoilt("a: its history goes from \"pending\"", |observed| {
+            put(observed, "a", &["pending", "paid", "shipped"]);
         });
-        spoilt("b: cancel was acknowledged 1 times and done 0", |shown| {
-            put(shown, "b", &["pending", "confirmed"]);
+        spoilt(
+            "b: cancel was acknowledged 1 times and done 0",
+            |observed| {
+                put(observed, "b", &["pending", "confirmed"]);
+            },
+        );
+        spoilt("b: answered 201 when placed, but rejected", |observed| {
+            put(observed, "b", &["pending", "rejected"]);
         });
-        spoilt("b: answered 201 when placed, but rejected", |shown| {
-            put(shown, "b", &["pending", "rejected"]);
-        });
-        spoilt("5 given back, but 0 was acknowledged", |shown| {
-            let order = shown.orders.values_mut().next().unwrap();
+        spoilt("5 given back, but 0 was acknowledged", |observed| {
+            let order = observed.orders.values_mut().next().unwrap();
             order.refunded_total.amount = 5;
         });
     }
 
     #[test]
     fn wrong_shelves_and_inboxes_are_found_and_named() {
-        spoilt("3 reserved, but its orders hold 0", |shown| {
-            shown.levels[0].reserved = 3;
+        spoilt("3 reserved, but its orders hold 0", |observed| {
+            observed.levels[0].reserved = 3;
         });
-        spoilt("8 on hand, but 7 are left", |shown| {
-            shown.levels[0].on_hand = 8;
+        spoilt("8 on hand, but 7 are left", |observed| {
+            observed.levels[0].on_hand = 8;
         });
-        spoilt("oversold", |shown| shown.levels[0].reserved = 8);
-        spoilt("b: order.confirmed told 0 times", |shown| {
-            shown.inboxes[0].remove(0);
+        spoilt("oversold", |observed| observed.levels[0].reserved = 8);
+        spoilt("b: order.confirmed notified 0 times", |observed| {
+            observed.inboxes[0].remove(0);
         });
-        spoilt("a: order.confirmed told 2 times", |shown| {
-            shown.inboxes[0].push(notice("a", "order.confirmed"));
+        spoilt("a: order.confirmed notified 2 times", |observed| {
+            observed.inboxes[0].push(entry("a", "order.confirmed"));
         });
-        spoilt("b: order.shipped told 1 times, not 0", |shown| {
-            shown.inboxes[0].push(notice("b", "order.shipped"));
+        spoilt("b: order.shipped notified 1 times, not 0", |observed| {
+            observed.inboxes[0].push(entry("b", "order.shipped"));
         });
     }
 }

@@ -1,16 +1,17 @@
-//! The lightest client there can be: bytes out, bytes in, no HTTP library.
+//! The load on an endpoint: prepared bytes out, response bytes in, without an HTTP library.
 //!
-//! Every connection has one request in flight, and all of them share one thread.
+//! **Invariant:** every connection has one request in flight, and all share one thread.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::http1;
 use crate::series::Series;
 
 /// An answer that does not come fails the run.
@@ -91,22 +92,20 @@ async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<()>
     }
 }
 
-/// How long an answer is, head and body, once its head is there.
-fn whole_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+/// The length of a response, head and body, once its head is complete.
+fn whole_length(response: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some((status, bytes)) = http1::parse(response)? else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&answer[..end])?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("answered {}", String::from_utf8_lossy(answer));
-    }
-    let body = head.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        is_length.then(|| value.trim().parse::<usize>().ok())?
-    });
-    // A proxy that knows no such site may answer 200 with nothing.
-    let body = body.filter(|bytes| *bytes > 0);
-    let body = body.context("an answer without a body of known length")?;
-    Ok(Some(end + 4 + body))
+    ensure!(
+        status == 200,
+        "answered {}",
+        String::from_utf8_lossy(response)
+    );
+    // A proxy without such a site may answer 200 with an empty body.
+    ensure!(
+        !response.ends_with(b"\r\n\r\n") || bytes > response.len(),
+        "an empty body"
+    );
+    Ok(Some(bytes))
 }

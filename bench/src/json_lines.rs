@@ -1,4 +1,4 @@
-//! Reads JSON Lines, plain or compressed with xz, one line at a time.
+//! Reads JSON JsonLines, plain or compressed with xz, one line at a time.
 //!
 //! Never holds a whole file: a line and the decoder's dictionary are all the
 //! memory it takes, and both are bounded.
@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use lzma_rust2::XzReader;
 
-use crate::progress::Progress;
+use crate::progress::PhaseProgress;
 
 /// No product or invoice comes near; a file without line ends stops here.
 const LINE_BYTES_MAX: usize = 4 << 20;
@@ -19,15 +19,15 @@ const LINE_BYTES_MAX: usize = 4 << 20;
 const DECODER_KIB_MAX: u32 = 128 << 10;
 
 /// The lines of one file, without their line ends.
-pub(crate) struct Lines {
+pub(crate) struct JsonLines {
     reader: BufReader<Box<dyn Read + Send>>,
     number: usize,
 }
 
-impl Lines {
+impl JsonLines {
     /// Opens `path`, decompressing it if its name ends in `.xz`, and shows the
     /// file's bytes as they are read as a phase called `what`.
-    pub(crate) fn open(path: &Path, what: &'static str) -> anyhow::Result<(Self, Progress)> {
+    pub(crate) fn open(path: &Path, what: &'static str) -> anyhow::Result<(Self, PhaseProgress)> {
         let open = || {
             let file = File::open(path)?;
             let file_bytes = file.metadata()?.len();
@@ -35,7 +35,7 @@ impl Lines {
         };
         let (file, file_bytes) =
             open().with_context(|| format!("cannot open {}", path.display()))?;
-        let progress = Progress::bytes(what, file_bytes);
+        let progress = PhaseProgress::bytes(what, file_bytes);
         let file = progress.reading(file);
         let reader: Box<dyn Read + Send> = if path.extension().is_some_and(|end| end == "xz") {
             let file = BufReader::new(file);
@@ -65,7 +65,7 @@ impl Lines {
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for JsonLines {
     type Item = anyhow::Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {

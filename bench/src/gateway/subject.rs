@@ -1,5 +1,7 @@
-//! The gateway itself: `konbini run users` and `konbini run gateway` on a mesh where
+//! The gateway under test: `konbini run users` and `konbini run gateway` on a mesh where
 //! the upstream is announced in the place of the other services.
+//!
+//! **Invariant:** it is measured only once it serves from its cache.
 
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
@@ -19,10 +21,10 @@ use testkit::shop::Shop;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::{Door, DoorName, load, upstream};
-use crate::client::{Account, Client};
+use super::{Endpoint, EndpointName, load, upstream};
+use crate::client::{Credentials, ShopClient};
 
-const EMAIL: &str = "doors@shop.example";
+const EMAIL: &str = "endpoints@shop.example";
 const PASSWORD: &str = "a kettle and three lamps";
 
 /// Everything a gateway can be asked to do for a request, with bounds that are
@@ -35,8 +37,8 @@ user_per_second = 1000000
 user_burst = 1000000
 ";
 
-/// A gateway and what stands behind it. Dropping it ends it.
-pub(super) struct Shopfront {
+/// A gateway and the services behind it. Dropping it ends them.
+pub(super) struct GatewaySubject {
     shop: Shop,
     address: SocketAddr,
     token: Option<String>,
@@ -46,7 +48,7 @@ pub(super) struct Shopfront {
     _mesh: Mesh,
 }
 
-impl Shopfront {
+impl GatewaySubject {
     /// Opens a shop of which only users and the gateway are real.
     pub(super) async fn open(
         binary: Option<PathBuf>,
@@ -69,8 +71,8 @@ impl Shopfront {
         shop.ready().await?;
         kept(shop.url(upstream::CACHEABLE)).await?;
         let address = shop.address();
-        let client = Client::new(shop.url("/"))?;
-        let account = Account::new(EMAIL.into(), PASSWORD.into());
+        let client = ShopClient::new(shop.url("/"))?;
+        let account = Credentials::new(EMAIL.into(), PASSWORD.into());
         let token = if is_full {
             Some(client.renew(&account, "").await?)
         } else {
@@ -86,27 +88,31 @@ impl Shopfront {
         })
     }
 
-    /// Its doors.
-    pub(super) fn doors(&self) -> Vec<Door> {
+    /// Its endpoints.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let pids: Vec<u32> = self.shop.pid("gateway").into_iter().collect();
-        let door = |name, path: &str, token| Door {
+        let endpoint = |name, path: &str, token| Endpoint {
             name,
             address: self.address,
             request: load::request(path, token),
             pids: pids.clone(),
         };
         match self.token.as_deref() {
-            Some(token) => vec![door(DoorName::Full, "/v1/products/one", Some(token))],
+            Some(token) => vec![endpoint(
+                EndpointName::Full,
+                "/v1/products/one",
+                Some(token),
+            )],
             None => vec![
-                door(DoorName::Bare, "/v1/products/one", None),
-                door(DoorName::Cached, upstream::CACHEABLE, None),
+                endpoint(EndpointName::Bare, "/v1/products/one", None),
+                endpoint(EndpointName::Cached, upstream::CACHEABLE, None),
             ],
         }
     }
 }
 
-/// The log of products in which nothing happens: while it is heard, the gateway
-/// answers from what it keeps.
+/// An announced log of products without events: while it is followed, the gateway serves
+/// from its cache.
 struct Unchanged {
     _stop: DropGuard,
     _folder: TempDir,

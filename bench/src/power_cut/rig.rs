@@ -1,7 +1,7 @@
 //! A disk whose power can be cut: ext4 on a loop device on `nbdfuse` on `nbdkit`.
 //!
-//! nbdkit's write-back cache plays the volatile cache of a real disk: what was
-//! not flushed lives in nbdkit alone, and dies with it. Unlike killing a virtual
+//! nbdkit's write-back cache plays the volatile cache of a real disk: unflushed
+//! data lives in nbdkit alone, and is lost with it. Unlike killing a virtual
 //! machine, this also catches a program that never asks the disk to flush.
 
 use std::fs;
@@ -31,7 +31,7 @@ const TOOLS: [(&str, &str); 7] = [
 /// Whether this machine can run the rig.
 ///
 /// # Errors
-/// One line that says what is missing and what to do.
+/// When a tool or device is missing, with the remedy.
 pub(super) fn check() -> anyhow::Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -64,7 +64,7 @@ pub(super) fn check() -> anyhow::Result<()> {
 /// Makes the disk's image in `folder`, with an empty file system.
 ///
 /// # Errors
-/// When the folder has no room or `mke2fs` fails.
+/// When the disk is full or `mke2fs` fails.
 pub(super) fn format(folder: &Path) -> anyhow::Result<()> {
     let image = folder.join("disk.img");
     fs::File::create(&image)?.set_len(IMAGE_BYTES)?;
@@ -97,14 +97,14 @@ pub(super) fn fsck(folder: &Path) -> anyhow::Result<&'static str> {
 }
 
 /// The disk, powered and mounted. Dropping it takes everything down.
-pub(super) struct Rig {
+pub(super) struct PowerCutRig {
     folder: PathBuf,
     nbdkit: Child,
     nbdfuse: Option<Child>,
     loop_device: Option<String>,
 }
 
-impl Rig {
+impl PowerCutRig {
     /// Powers up the image in `folder` and mounts it.
     ///
     /// # Errors
@@ -157,7 +157,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Cuts the power: what was not flushed is gone.
+    /// Cuts the power: unflushed data is lost.
     ///
     /// # Errors
     /// When nbdkit had ended before.
@@ -214,7 +214,7 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl Drop for PowerCutRig {
     fn drop(&mut self) {
         if let Err(error) = self.take_down() {
             anstream::eprintln!("the power-cut rig was not taken down whole: {error:#}");

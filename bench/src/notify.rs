@@ -1,11 +1,13 @@
-//! `konbini-bench notify`: how soon a buyer is told, and what those cost who wait.
+//! `konbini-bench notify`: the latency from an order's request to its event on the buyer's
+//! stream, and the memory of idle streams.
 //!
-//! Buyers hold a stream of events each and order at a steady pace; the time of an
-//! order runs from its request to the event on the buyer's stream, through the
-//! gateway both ways. A request counts from the moment it was due, so a shop that
-//! stalls cannot hide it. Idle streams are opened before, and the shop's memory is
-//! looked at before and after. **Invariant:** a run in which an order was not told
-//! of exactly once, or was not in the inbox by then, never ends with exit code 0.
+//! Buyers hold a stream of events each and order at a steady rate, through the gateway both
+//! ways. A request counts from the moment it was due, so a shop that stalls cannot hide it
+//! (coordinated omission). Idle streams are opened before, and the shop's memory is
+//! measured before and after.
+//!
+//! **Invariant:** a run in which an order was not notified exactly once, or was not in the
+//! inbox by then, never ends with exit code 0.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -21,36 +23,36 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::client::{Access, Account, Client};
-use crate::memory::resident_bytes;
-use crate::progress::Progress;
+use crate::client::{Credentials, NewProduct, ShopClient, StaffLogin, WithId};
+use crate::process::resident_bytes;
+use crate::progress::PhaseProgress;
 use crate::series::Series;
-use crate::table::{self, Table};
+use crate::table::{self, ReportTable};
 
-/// What telling may take at p99.
+/// The p99 of the notification latency.
 const P99_MAX: Duration = Duration::from_millis(15);
-/// What an open stream may cost the shop.
+/// The shop's memory for an open stream.
 const STREAM_BYTES_MAX: u64 = 20 * 1024;
-/// Who orders.
+/// Buyers who order.
 const BUYERS: usize = 8;
 /// Streams of one account; the shop allows as many.
 pub(crate) const STREAMS_EACH: usize = 16;
-/// Log-ins and openings at once.
+/// Streams opened concurrently.
 const CALLS_AT_ONCE: usize = 8;
 /// How long after the last order its event may still come.
-const TOLD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of so many events, one buyer looks whether the inbox has it, too.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Every n-th event of a buyer is looked for in the inbox, too.
 const LOOK_EVERY: usize = 20;
-const PASSWORD: &str = "waits for what is told";
+const PASSWORD: &str = "waits for notifications";
 
-/// Order at a steady pace and measure how soon the buyers are told.
+/// Order at a steady rate and measure how soon the buyers are notified.
 ///
-/// Exit code 1 when an order is told of late at p99, twice or never, or when an
+/// Exit code 1 when a notification is late at p99, doubled or missing, or when an
 /// open stream costs the shop more than 20 KiB.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    access: Access,
+    access: StaffLogin,
 
     /// Orders a second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2000))]
@@ -60,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
 
-    /// Streams that are open meanwhile and hear nothing.
+    /// Idle streams that are open meanwhile.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3500))]
     streams: u32,
 
@@ -69,9 +71,9 @@ pub(crate) struct Args {
     pid: Vec<u32>,
 }
 
-/// What was heard, and when.
+/// What was received, and when.
 #[derive(Default)]
-struct Heard {
+struct ReceivedEvents {
     at: HashMap<String, Instant>,
     twice: u64,
     missing_in_inbox: u64,
@@ -81,7 +83,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { access, rate, seconds, streams, pid } = args;
     let (client, staff) = access.open().await?;
     let client = Arc::new(client);
-    let product = make_product(&client, &staff).await?;
+    // A new product each run: an earlier one may be sold out.
+    let product = NewProduct {
+        sku: format!("NOTIFY-{:08x}", rand::random::<u32>()),
+        title: "A measured product".into(),
+        price: 1_999,
+        stock: 100_000_000,
+    };
+    let product = client.create_product(&staff, product).await?;
     let buyers = log_in(&client, "buyer", BUYERS).await?;
     let waiting = log_in(
         &client,
@@ -90,7 +99,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     )
     .await?;
 
-    let heard = Arc::new(Mutex::new(Heard::default()));
+    let received = Arc::new(Mutex::new(ReceivedEvents::default()));
     let mut listening = JoinSet::new();
     for token in &buyers {
         let response = open(&client, token).await?;
@@ -98,31 +107,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             client.clone(),
             token.clone(),
             response,
-            heard.clone(),
+            received.clone(),
         ));
     }
-    // Everything has its size before it is looked at.
+    // Warm up, so that memory is stable before it is measured.
     place(&client, &buyers, &product, rate, 2).await?;
-    let before = resident(&pid)?;
+    let before = resident_bytes(&pid)?;
     let idle = open_idle(&client, &waiting, streams as usize).await?;
-    let after = resident(&pid)?;
+    let after = resident_bytes(&pid)?;
 
     let placed = place(&client, &buyers, &product, rate, seconds).await?;
-    let deadline = Instant::now() + TOLD_TIMEOUT;
+    let deadline = Instant::now() + EVENT_TIMEOUT;
     loop {
-        let told = heard.lock().await;
-        if placed.iter().all(|(order, _)| told.at.contains_key(order)) || Instant::now() > deadline
+        let notified = received.lock().await;
+        if placed
+            .iter()
+            .all(|(order, _)| notified.at.contains_key(order))
+            || Instant::now() > deadline
         {
             break;
         }
-        drop(told);
+        drop(notified);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let heard = heard.lock().await;
+    let received = received.lock().await;
     let mut series = Series::new()?;
     let mut never = 0;
     for (order, due) in &placed {
-        match heard.at.get(order) {
+        match received.at.get(order) {
             Some(at) => series.record_lasting(at.saturating_duration_since(*due)),
             None => never += 1,
         }
@@ -131,25 +143,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .then(|| after.saturating_sub(before) / idle.len() as u64);
     drop(idle);
     let title = format!("{rate} orders a second for {seconds} s, {streams} idle streams");
-    report(&title, &series, &heard, never, (before, after), costs)
+    report(&title, &series, &received, never, (before, after), costs)
 }
 
 fn report(
     title: &str,
     series: &Series,
-    heard: &Heard,
+    received: &ReceivedEvents,
     never: u64,
     (before, after): (u64, u64),
     costs: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
-    let mut table = Table::default();
+    let mut table = ReportTable::default();
     table
         .section(title)
         .line(format_args!(
             "from the order's request to its event: {}",
             series.percentiles()
         ))
-        .count("orders told of", series.count());
+        .count("orders notified", series.count());
     let kib = |bytes: u64| format!("{} KiB", bytes / 1024);
     match costs {
         Some(bytes) => table
@@ -162,22 +174,28 @@ fn report(
         None => table.line("memory was not looked at: give --pid and --streams"),
     };
     let soon = series.quantile(0.99) <= P99_MAX;
-    let once = never == 0 && heard.twice == 0;
-    let there = heard.missing_in_inbox == 0;
+    let once = never == 0 && received.twice == 0;
+    let there = received.missing_in_inbox == 0;
     let cheap = costs.is_none_or(|bytes| bytes <= STREAM_BYTES_MAX);
     table
         .section("Verdict")
         .verdict(
             soon,
-            &format!("told within {} ms at p99", P99_MAX.as_millis()),
+            &format!("notified within {} ms at p99", P99_MAX.as_millis()),
         )
         .verdict(
             once,
-            &format!("told once each: {never} never, {} twice", heard.twice),
+            &format!(
+                "notified once each: {never} never, {} twice",
+                received.twice
+            ),
         )
         .verdict(
             there,
-            &format!("in the inbox by then: {} were not", heard.missing_in_inbox),
+            &format!(
+                "in the inbox by then: {} were not",
+                received.missing_in_inbox
+            ),
         )
         .verdict(
             cheap,
@@ -191,58 +209,22 @@ fn report(
     Ok(table::exit(passed))
 }
 
-fn resident(pids: &[u32]) -> anyhow::Result<u64> {
-    pids.iter()
-        .map(|pid| resident_bytes(&pid.to_string()))
-        .sum()
-}
-
-async fn make_product(client: &Client, staff: &Account) -> anyhow::Result<String> {
-    #[derive(Deserialize)]
-    struct Product {
-        id: String,
-    }
-    // Another one each run: an earlier one's stock may be gone.
-    let sku = format!("TELLING-{:08x}", rand::random::<u32>());
-    let body = json!({
-        "sku": sku,
-        "title": "A measured product",
-        "price": { "amount": 1999, "currency": "EUR" },
-        "status": "published",
-        "stock": 100_000_000,
-    });
-    let request = client
-        .request(Method::POST, &["v1", "products"])
-        .json(&body);
-    let answer = client.send_as(staff, request).await?;
-    let product: Product = answer.expect(StatusCode::CREATED, "making a product")?;
-    Ok(product.id)
-}
-
 /// An access token for each of so many customers.
 pub(crate) async fn log_in(
-    client: &Client,
+    client: &ShopClient,
     who: &str,
     count: usize,
 ) -> anyhow::Result<Vec<String>> {
-    let progress = &Progress::count("logging in", count as u64);
-    let tokens = stream::iter(0..count)
-        .map(|number| async move {
-            let email = format!("{who}{number}@telling.example");
-            let account = Account::new(email, PASSWORD.to_owned());
-            client.register(&account, who).await?;
-            let token = client.renew(&account, "").await;
-            progress.step();
-            token
-        })
-        .buffer_unordered(CALLS_AT_ONCE)
-        .try_collect()
-        .await;
-    progress.finish();
-    tokens
+    let email = |number| format!("{who}{number}@notify.example");
+    let accounts = (0..count).map(|number| Credentials::new(email(number), PASSWORD.into()));
+    let mut tokens = Vec::new();
+    for account in client.log_in_all(accounts).await? {
+        tokens.push(account.token().await);
+    }
+    Ok(tokens)
 }
 
-async fn open(client: &Client, token: &str) -> anyhow::Result<Response> {
+async fn open(client: &ShopClient, token: &str) -> anyhow::Result<Response> {
     let request = client.request(Method::GET, &["v1", "notifications", "stream"]);
     let response = request.bearer_auth(token).send().await?;
     ensure!(
@@ -254,11 +236,11 @@ async fn open(client: &Client, token: &str) -> anyhow::Result<Response> {
 }
 
 pub(crate) async fn open_idle(
-    client: &Client,
+    client: &ShopClient,
     tokens: &[String],
     count: usize,
 ) -> anyhow::Result<Vec<Response>> {
-    let progress = &Progress::count("opening streams", count as u64);
+    let progress = &PhaseProgress::count("opening streams", count as u64);
     let opened = stream::iter(0..count)
         .map(|number| async move {
             let response = open(client, &tokens[number / STREAMS_EACH]).await;
@@ -272,12 +254,12 @@ pub(crate) async fn open_idle(
     opened
 }
 
-/// Notes when each confirmed order is told of, until the shop ends the stream.
+/// Records when each order's confirmation arrives, until the shop ends the stream.
 async fn listen(
-    client: Arc<Client>,
+    client: Arc<ShopClient>,
     token: String,
     mut response: Response,
-    heard: Arc<Mutex<Heard>>,
+    received: Arc<Mutex<ReceivedEvents>>,
 ) -> anyhow::Result<()> {
     let mut text = String::new();
     let mut count = 0;
@@ -286,14 +268,14 @@ async fn listen(
         text.push_str(std::str::from_utf8(&chunk).context("the stream is no text")?);
         while let Some((event, rest)) = text.split_once("\n\n") {
             if let Some(order) = confirmed(event) {
-                let mut told = heard.lock().await;
-                if told.at.insert(order.clone(), at).is_some() {
-                    told.twice += 1;
+                let mut notified = received.lock().await;
+                if notified.at.insert(order.clone(), at).is_some() {
+                    notified.twice += 1;
                 }
-                drop(told);
+                drop(notified);
                 count += 1;
                 if count % LOOK_EVERY == 0 && !is_in_inbox(&client, &token, &order).await? {
-                    heard.lock().await.missing_in_inbox += 1;
+                    received.lock().await.missing_in_inbox += 1;
                 }
             }
             text = rest.to_owned();
@@ -305,7 +287,7 @@ async fn listen(
 /// The order that an event says is confirmed.
 fn confirmed(event: &str) -> Option<String> {
     #[derive(Deserialize)]
-    struct Told {
+    struct NotificationBody {
         kind: String,
         data: About,
     }
@@ -314,35 +296,31 @@ fn confirmed(event: &str) -> Option<String> {
         order_id: String,
     }
     let data = event.lines().find_map(|line| line.strip_prefix("data:"))?;
-    let told: Told = serde_json::from_str(data.trim()).ok()?;
-    (told.kind == "order.confirmed").then_some(told.data.order_id)
+    let body: NotificationBody = serde_json::from_str(data.trim()).ok()?;
+    (body.kind == "order.confirmed").then_some(body.data.order_id)
 }
 
-async fn is_in_inbox(client: &Client, token: &str, order: &str) -> anyhow::Result<bool> {
+async fn is_in_inbox(client: &ShopClient, token: &str, order: &str) -> anyhow::Result<bool> {
     let request = client.query(&["v1", "notifications"], &[("limit", "100")]);
     let answer = client.send(request.bearer_auth(token)).await?;
     let text = String::from_utf8_lossy(answer.body());
     Ok(answer.status == StatusCode::OK && text.contains(order))
 }
 
-/// Places orders at a steady pace; returns each with the moment it was due.
+/// Places orders at a steady rate; returns each with the moment it was due.
 async fn place(
-    client: &Arc<Client>,
+    client: &Arc<ShopClient>,
     buyers: &[String],
     product: &str,
     rate: u32,
     seconds: u32,
 ) -> anyhow::Result<Vec<(String, Instant)>> {
-    #[derive(Deserialize)]
-    struct Order {
-        id: String,
-    }
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut placing = JoinSet::new();
     for number in 0..(rate * seconds) as usize {
-        let due = pace.tick().await.into_std();
+        let due = interval.tick().await.into_std();
         let request = client
             .request(Method::POST, &["v1", "orders"])
             .bearer_auth(&buyers[number % buyers.len()])
@@ -352,7 +330,7 @@ async fn place(
             let answer = client.send(request).await?;
             match answer.status {
                 StatusCode::CREATED | StatusCode::ACCEPTED => {
-                    let order: Order = answer.expect(answer.status, "ordering")?;
+                    let order: WithId = answer.expect(answer.status, "ordering")?;
                     Ok((order.id, due))
                 }
                 _ => bail!("an order was answered {}", answer.describe()),

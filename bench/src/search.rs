@@ -13,10 +13,10 @@ use rand::{RngExt, SeedableRng};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::client::Client;
-use crate::progress::Progress;
-use crate::series::Series;
-use crate::table::{self, Table};
+use crate::client::ShopClient;
+use crate::progress::PhaseProgress;
+use crate::series::{QuantilesMs, Series};
+use crate::table::{self, ReportTable};
 
 /// Titles read from the shop, a page at a time.
 const TITLE_PAGES: usize = 100;
@@ -83,27 +83,13 @@ const KINDS: [(Kind, &str); 4] = [
 #[derive(Serialize)]
 struct Figures {
     kind: &'static str,
-    at_the_service: Option<Milliseconds>,
-    at_the_client: Milliseconds,
+    at_the_service: Option<QuantilesMs>,
+    at_the_client: QuantilesMs,
 }
 
-#[derive(Serialize)]
-struct Milliseconds {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-}
-
-impl Milliseconds {
-    fn of(series: &Series) -> Self {
-        let at = |share| series.quantile(share).as_secs_f64() * 1_000.0;
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99) }
-    }
-
-    fn show(&self) -> String {
-        let Self { p50, p90, p99 } = self;
-        format!("p50 {p50:6.2}   p90 {p90:6.2}   p99 {p99:6.2} ms")
-    }
+fn line(ms: &QuantilesMs) -> String {
+    let QuantilesMs { p50, p90, p99, .. } = ms;
+    format!("p50 {p50:6.2}   p90 {p90:6.2}   p99 {p99:6.2} ms")
 }
 
 /// A title's words and its product's price.
@@ -113,13 +99,13 @@ struct Sample {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new(args.url)?;
+    let client = ShopClient::new(args.url)?;
     let samples = samples(&client).await?;
     ensure!(!samples.is_empty(), "the shop has no titles of two words");
     let mut random = StdRng::seed_from_u64(args.seed);
     let mut figures = Vec::new();
     for (kind, name) in KINDS {
-        let progress = Progress::count(name, args.count);
+        let progress = PhaseProgress::count(name, args.count);
         let (mut service, mut seen) = (Series::new()?, Series::new()?);
         for _ in 0..args.count {
             let sample = &samples[random.random_range(0..samples.len())];
@@ -148,16 +134,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         progress.finish();
         figures.push(Figures {
             kind: name,
-            at_the_service: (service.count() > 0).then(|| Milliseconds::of(&service)),
-            at_the_client: Milliseconds::of(&seen),
+            at_the_service: (service.count() > 0).then(|| service.quantiles()),
+            at_the_client: seen.quantiles(),
         });
     }
-    table::tell(args.json, &figures, || show(&figures, args.seed))?;
+    table::print(args.json, &figures, || show(&figures, args.seed))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn samples(client: &Client) -> anyhow::Result<Vec<Sample>> {
-    let progress = Progress::count("reading titles", TITLE_PAGES as u64);
+async fn samples(client: &ShopClient) -> anyhow::Result<Vec<Sample>> {
+    let progress = PhaseProgress::count("reading titles", TITLE_PAGES as u64);
     let mut samples = Vec::new();
     for page in 0..TITLE_PAGES {
         let (limit, offset) = (PAGE.to_string(), (page * PAGE).to_string());
@@ -209,14 +195,14 @@ fn misspelled(word: &str, random: &mut StdRng) -> String {
     letters.map(|(_, letter)| letter).collect()
 }
 
-fn show(figures: &[Figures], seed: u64) -> Table {
-    let mut table = Table::default();
+fn show(figures: &[Figures], seed: u64) -> ReportTable {
+    let mut table = ReportTable::default();
     for figures in figures {
         table.section(figures.kind);
         if let Some(service) = &figures.at_the_service {
-            table.line(format!("at the service  {}", service.show()));
+            table.line(format!("at the service  {}", line(service)));
         }
-        table.line(format!("at the client   {}", figures.at_the_client.show()));
+        table.line(format!("at the client   {}", line(&figures.at_the_client)));
     }
     table.line(format!("seed {seed}"));
     table

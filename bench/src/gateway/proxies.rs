@@ -10,20 +10,20 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{Door, DoorName, load};
+use super::{Endpoint, EndpointName, load};
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_LOOK: Duration = Duration::from_millis(10);
 
 /// The proxies that run. Dropping them ends them.
-pub(super) struct Proxies {
+pub(super) struct ReferenceProxies {
     running: Vec<Running>,
     _folder: TempDir,
 }
 
 struct Running {
     child: Child,
-    doors: Vec<(DoorName, SocketAddr)>,
+    endpoints: Vec<(EndpointName, SocketAddr)>,
 }
 
 impl Drop for Running {
@@ -35,15 +35,15 @@ impl Drop for Running {
     }
 }
 
-impl Proxies {
-    /// Starts what is installed, and says what is not.
+impl ReferenceProxies {
+    /// Starts those that are installed and names the others on standard error.
     pub(super) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("doors").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("endpoints").tempdir()?;
         let mut running = Vec::new();
         for start in [nginx, caddy] {
             running.extend(start(folder.path(), upstream)?);
         }
-        for (name, address) in running.iter().flat_map(|one| &one.doors) {
+        for (name, address) in running.iter().flat_map(|one| &one.endpoints) {
             let deadline = Instant::now() + START_TIMEOUT;
             while TcpStream::connect(address).await.is_err() {
                 ensure!(Instant::now() < deadline, "{name:?} does not listen");
@@ -53,11 +53,11 @@ impl Proxies {
         Ok(Self { running, _folder: folder })
     }
 
-    /// Their doors.
-    pub(super) fn doors(&self) -> impl Iterator<Item = Door> {
+    /// Their endpoints.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
         self.running.iter().flat_map(|one| {
             let pids = family(one.child.id());
-            one.doors.iter().map(move |&(name, address)| Door {
+            one.endpoints.iter().map(move |&(name, address)| Endpoint {
                 name,
                 address,
                 request: load::request("/v1/products/one", None),
@@ -90,8 +90,11 @@ http {{
     std::fs::write(&file, settings)?;
     let mut command = Command::new("nginx");
     command.arg("-p").arg(folder).arg("-c").arg(&file);
-    let doors = vec![(DoorName::NginxKept, kept), (DoorName::NginxPlain, plain)];
-    spawn("nginx", command, doors)
+    let endpoints = vec![
+        (EndpointName::NginxKept, kept),
+        (EndpointName::NginxPlain, plain),
+    ];
+    spawn("nginx", command, endpoints)
 }
 
 fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
@@ -110,20 +113,20 @@ fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>>
         .env("HOME", folder)
         .env("XDG_CONFIG_HOME", folder)
         .env("XDG_DATA_HOME", folder);
-    spawn("caddy", command, vec![(DoorName::Caddy, address)])
+    spawn("caddy", command, vec![(EndpointName::Caddy, address)])
 }
 
 fn spawn(
     name: &str,
     mut command: Command,
-    doors: Vec<(DoorName, SocketAddr)>,
+    endpoints: Vec<(EndpointName, SocketAddr)>,
 ) -> anyhow::Result<Option<Running>> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     match command.spawn() {
-        Ok(child) => Ok(Some(Running { child, doors })),
+        Ok(child) => Ok(Some(Running { child, endpoints })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             anstream::eprintln!("skipped: {name} is not installed");
             Ok(None)

@@ -1,8 +1,12 @@
-//! What this host knows of the shop's processes: who listens, and how much of
-//! the processor they used. Linux's `/proc`, and nothing where there is none.
+//! Processes of this host, read from `/proc` (proc(5)): the listener of a port, processor
+//! time and resident memory.
+//!
+//! **Invariant:** a figure that cannot be read is never reported as zero.
 
 use std::fs;
 use std::time::Duration;
+
+use anyhow::Context;
 
 /// The unit of `/proc/PID/stat` (proc(5)): `USER_HZ`, 100 a second on every
 /// platform that Linux has in common use.
@@ -15,18 +19,18 @@ const STIME: usize = 12;
 /// In `/proc/net/tcp`.
 const LISTENING: &str = "0A";
 
-/// A process, by its number.
+/// A process, by its id.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Process(pub(super) u32);
+pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
-    /// This one.
-    pub(super) fn own() -> Self {
+    /// The process that runs this code.
+    pub(crate) fn own() -> Self {
         Self(std::process::id())
     }
 
     /// Processor time used so far, of all its threads, in user and in system mode.
-    pub(super) fn used(self) -> Option<Duration> {
+    pub(crate) fn used(self) -> Option<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
         // The name is in parentheses and may hold anything, spaces too.
         let (_, fields) = stat.rsplit_once(')')?;
@@ -37,7 +41,7 @@ impl Process {
 }
 
 /// The process that listens on `port`, if this user may see it.
-pub(super) fn listener(port: u16) -> Option<u32> {
+pub(crate) fn listener(port: u16) -> Option<u32> {
     let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
@@ -48,6 +52,22 @@ pub(super) fn listener(port: u16) -> Option<u32> {
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .find(|pid: &u32| holds_any(*pid, &sockets))
+}
+
+/// The resident memory of all these processes together, in bytes (`VmRSS`).
+pub(crate) fn resident_bytes(pids: &[u32]) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for pid in pids {
+        let path = format!("/proc/{pid}/status");
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        bytes += 1024
+            * kib
+                .with_context(|| format!("no VmRSS in {path}"))?
+                .parse::<u64>()?;
+    }
+    Ok(bytes)
 }
 
 /// The inodes of a table's sockets that listen on `port`.
@@ -80,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_is_found_and_what_it_used() {
+    fn a_listener_is_found_with_its_processor_time() {
         let listener_socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener_socket.local_addr().unwrap().port();
         assert_eq!(listener(port), Some(std::process::id()));

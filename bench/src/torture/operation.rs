@@ -1,8 +1,7 @@
-//! Deeds: what somebody asks of the shop under a key of its own, and how long
-//! they go on asking.
+//! Operations: requests under an idempotency key of their own, and their retries.
 //!
-//! **Invariant:** a deed is repeated, word for word and under the same key, until
-//! the shop has decided it; an answer that decides nothing is never taken for one.
+//! **Invariant:** an operation is repeated, byte for byte and under the same key, until the
+//! shop has decided it; a response that decides nothing is never taken for a decision.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use anyhow::bail;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
 
-use super::scene::Scene;
-use crate::client::Answer;
+use super::workload::Workload;
+use crate::client::ShopResponse;
 
 /// Longer than any process is ever down.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -22,24 +21,24 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 /// The answer to a twin: nothing is decided yet.
 const IN_FLIGHT: &str = "/problems/idempotency-key-in-flight";
 
-pub(super) type OrderId = Arc<str>;
+pub(super) type PlacedOrderId = Arc<str>;
 
-/// Pieces of one of the scene's products.
+/// Pieces of one of the workload's products.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub(super) struct OrderedProduct {
     pub(super) product: usize,
     pub(super) pieces: i64,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
-    Place(Vec<Line>),
-    Step(OrderId, Step),
-    Move(Line),
+pub(super) enum Action {
+    Place(Vec<OrderedProduct>),
+    OrderStep(PlacedOrderId, OrderStep),
+    Move(OrderedProduct),
 }
 
-impl Act {
+impl Action {
     pub(super) fn is_placing(&self) -> bool {
         matches!(self, Self::Place(_))
     }
@@ -47,15 +46,15 @@ impl Act {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Place(_) => "place",
-            Self::Step(_, step) => step.name(),
+            Self::OrderStep(_, step) => step.name(),
             Self::Move(_) => "move stock",
         }
     }
 }
 
-/// What an order can be told to do.
+/// The steps of an order's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum OrderStep {
     Cancel,
     Pay,
     Ship,
@@ -64,7 +63,7 @@ pub(super) enum Step {
     Refund(Option<i64>),
 }
 
-impl Step {
+impl OrderStep {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
@@ -88,25 +87,25 @@ impl Step {
 
 /// Who asks for what, under which key.
 #[derive(Clone, Debug)]
-pub(super) struct Deed {
-    /// Index among the scene's people.
+pub(super) struct Operation {
+    /// Index among the workload's people.
     pub(super) who: usize,
     pub(super) key: String,
-    pub(super) act: Act,
+    pub(super) action: Action,
 }
 
 /// What the shop decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct Decision {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
     /// Whether it came with `Idempotency-Replayed: true`.
     pub(super) replayed: bool,
 }
 
-impl Outcome {
+impl Decision {
     /// The order that the answer is about.
-    pub(super) fn order(&self) -> Option<OrderId> {
+    pub(super) fn order(&self) -> Option<PlacedOrderId> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         let id = body["id"].as_str().or(body["order_id"].as_str())?;
         Some(id.into())
@@ -118,35 +117,38 @@ impl Outcome {
 }
 
 /// What was asked of which order, and under which key.
-impl fmt::Display for Deed {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, key) = (self.act.name(), &self.key);
-        match &self.act {
-            Act::Step(order, _) => write!(f, "{order}: {what} under {key}"),
-            Act::Place(_) | Act::Move(_) => write!(f, "{what} under {key}"),
+        let (what, key) = (self.action.name(), &self.key);
+        match &self.action {
+            Action::OrderStep(order, _) => write!(f, "{order}: {what} under {key}"),
+            Action::Place(_) | Action::Move(_) => write!(f, "{what} under {key}"),
         }
     }
 }
 
-impl Deed {
-    /// Asks until it is decided; the outcome, and how many tries that took.
+impl Operation {
+    /// Asks until it is decided; the decision, and how many tries that took.
     ///
     /// # Errors
     /// An answer that no key may lead to, or none within [`TIMEOUT`].
-    pub(super) async fn done(&self, scene: &Scene) -> anyhow::Result<(Outcome, u64)> {
+    pub(super) async fn done(&self, workload: &Workload) -> anyhow::Result<(Decision, u64)> {
         let deadline = Instant::now() + TIMEOUT;
         let mut tries = 0;
         loop {
             tries += 1;
-            let request = self.request(scene);
-            let sent = scene.client.send_as(&scene.people[self.who], request).await;
+            let request = self.request(workload);
+            let sent = workload
+                .client
+                .send_as(&workload.people[self.who], request)
+                .await;
             let said = match sent {
-                Ok(answer) if is_decided(&answer) => return Ok((outcome(&answer), tries)),
+                Ok(answer) if is_decided(&answer) => return Ok((decision(&answer), tries)),
                 Ok(answer) if is_out_of_contract(&answer) => {
                     bail!("{self} was answered {}", answer.describe())
                 }
                 Ok(answer) => answer.describe(),
-                // Whether anything came of it is unknown: the key will tell.
+                // The outcome is unknown; the retry finds it by the key.
                 Err(error) => format!("{error:#}"),
             };
             if Instant::now() >= deadline {
@@ -156,30 +158,30 @@ impl Deed {
         }
     }
 
-    fn request(&self, scene: &Scene) -> RequestBuilder {
-        let product = |line: &Line| &*scene.products[line.product].id;
-        let post = |segments: &[&str]| scene.client.request(Method::POST, segments);
-        let request = match &self.act {
-            Act::Place(lines) => {
+    fn request(&self, workload: &Workload) -> RequestBuilder {
+        let product = |line: &OrderedProduct| &*workload.products[line.product].id;
+        let post = |segments: &[&str]| workload.client.request(Method::POST, segments);
+        let request = match &self.action {
+            Action::Place(lines) => {
                 let item = |line| json!({"product_id": product(line), "quantity": line.pieces});
                 let items: Vec<_> = lines.iter().map(item).collect();
                 post(&["v1", "orders"]).json(&json!({"items": items}))
             }
-            Act::Step(order, step) => {
+            Action::OrderStep(order, step) => {
                 let request = post(&["v1", "orders", order, step.name()]);
                 match step.body() {
                     Some(body) => request.json(&body),
                     None => request,
                 }
             }
-            Act::Move(line) => post(&["v1", "products", product(line), "stock"])
+            Action::Move(line) => post(&["v1", "products", product(line), "stock"])
                 .json(&json!({"delta": line.pieces, "reason": "tortured"})),
         };
         request.header("idempotency-key", &self.key)
     }
 }
 
-fn is_decided(answer: &Answer) -> bool {
+fn is_decided(answer: &ShopResponse) -> bool {
     match answer.status {
         StatusCode::CONFLICT => answer.problem() != IN_FLIGHT,
         status => status.is_success() || status == StatusCode::UNPROCESSABLE_ENTITY,
@@ -187,8 +189,8 @@ fn is_decided(answer: &Answer) -> bool {
 }
 
 /// Not reached, not up, not ready, or throttled: ask again. Anything else, 500
-/// too, says that the shop has lost or misread what it was told before.
-fn is_out_of_contract(answer: &Answer) -> bool {
+/// too, means that the shop lost or misread an earlier operation.
+fn is_out_of_contract(answer: &ShopResponse) -> bool {
     !matches!(
         answer.status,
         StatusCode::UNAUTHORIZED
@@ -200,8 +202,8 @@ fn is_out_of_contract(answer: &Answer) -> bool {
     )
 }
 
-fn outcome(answer: &Answer) -> Outcome {
-    Outcome {
+fn decision(answer: &ShopResponse) -> Decision {
+    Decision {
         status: answer.status.as_u16(),
         body: answer.body().to_vec(),
         replayed: answer.replayed,

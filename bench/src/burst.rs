@@ -1,4 +1,4 @@
-//! `konbini-bench rush`: far more buyers than pieces, all at once.
+//! `konbini-bench burst`: far more buyers than pieces, all at once.
 //!
 //! **Invariant:** a run in which anything was sold twice, or anything sellable was
 //! refused, or anything was answered other than confirmed or out of stock, never
@@ -10,16 +10,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 
-use crate::client::{Access, Account, Client, Faults};
+use crate::client::{Credentials, NewProduct, ServerErrors, ShopClient, StaffLogin};
 use crate::replay::checkout::{OUT_OF_STOCK, REJECTED_LATER};
-use crate::replay::invoice::{self, Part, Skipped};
-use crate::replay::report::Latency;
+use crate::replay::invoice::{self, OrderPart, Skipped};
 use crate::replay::{accounts, checkout, shelf};
-use crate::table::{self, Table};
+use crate::series::QuantilesMs;
+use crate::table::{self, ReportTable};
 
 /// Let many buyers ask for few pieces of one product, all at once.
 ///
@@ -35,7 +33,7 @@ use crate::table::{self, Table};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    access: Access,
+    access: StaffLogin,
 
     /// How many order, one piece each.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -64,7 +62,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct BurstReport {
     item: String,
     pieces: i64,
     asked_for: i64,
@@ -79,8 +77,8 @@ struct Report {
     outcomes: BTreeMap<String, u64>,
     seconds: f64,
     orders_per_second: f64,
-    latency_ms: Latency,
-    server_errors: Faults,
+    latency_ms: QuantilesMs,
+    server_errors: ServerErrors,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -103,54 +101,54 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         part.items[0].0 = product.clone();
     }
     let connections = usize::from(args.connections);
-    let tally = checkout::place_all(&client, &accounts, &parts, connections, &run_id).await?;
+    let counts = checkout::place_all(&client, &accounts, &parts, connections, &run_id).await?;
     let levels = shelf::levels(&client, &staff, &parts[..1], "reading stock").await?;
     let level = levels.get(&product).context("a product without stock")?;
-    let of_product = tally.pieces.get(&product).copied().unwrap_or_default();
-    let report = Report {
+    let of_product = counts.pieces.get(&product).copied().unwrap_or_default();
+    let report = BurstReport {
         item,
         pieces,
         asked_for,
-        orders: tally.orders(),
+        orders: counts.orders(),
         customers: accounts.len() as u64,
         confirmed_pieces: of_product.confirmed,
         refused_least: of_product.refused_least,
         on_hand: level.on_hand,
         reserved: level.reserved,
-        seconds: tally.took.as_secs_f64(),
-        orders_per_second: tally.orders() as f64 / tally.took.as_secs_f64(),
-        latency_ms: Latency::of(&tally),
+        seconds: counts.took.as_secs_f64(),
+        orders_per_second: counts.orders() as f64 / counts.took.as_secs_f64(),
+        latency_ms: counts.latency.quantiles(),
         server_errors: client.faults(),
-        outcomes: tally.outcomes,
+        outcomes: counts.outcomes,
     };
-    table::tell(args.json, &report, || report.table())?;
+    table::print(args.json, &report, || report.table())?;
     let passed = report.verdicts().iter().all(|(kept, _)| *kept);
     Ok(table::exit(passed))
 }
 
-fn pieces_of(part: &Part) -> u64 {
+fn pieces_of(part: &OrderPart) -> u64 {
     part.items.iter().map(|(_, pieces)| pieces).sum()
 }
 
 /// So many orders of one piece, of whatever is put there later.
-fn crowd(buyers: u32, accounts: Option<u32>) -> Vec<Part> {
+fn crowd(buyers: u32, accounts: Option<u32>) -> Vec<OrderPart> {
     let nothing: Arc<str> = Arc::from("");
-    let order = |number: u32| Part {
-        invoice: format!("rush-{number}"),
+    let order = |number: u32| OrderPart {
+        invoice: format!("burst-{number}"),
         number: 1,
-        customer: Some(format!("rush{}", number % accounts.unwrap_or(buyers))),
+        customer: Some(format!("burst{}", number % accounts.unwrap_or(buyers))),
         items: vec![(nothing.clone(), 1)],
     };
     (0..buyers).map(order).collect()
 }
 
 /// The orders of the item that most orders hold, that item alone.
-fn hottest(file: &Path) -> anyhow::Result<(String, Vec<Part>)> {
+fn hottest(file: &Path) -> anyhow::Result<(String, Vec<OrderPart>)> {
     let mut skipped = Skipped::default();
     let invoices = invoice::read(file, usize::MAX, &mut skipped)?;
     let skus = invoice::skus(&invoices).into_iter();
     let products = skus.map(|sku| (sku.to_owned(), Arc::from(sku))).collect();
-    let parts: Vec<Part> = invoices
+    let parts: Vec<OrderPart> = invoices
         .iter()
         .flat_map(|invoice| invoice::parts(invoice, &products, &mut skipped))
         .collect();
@@ -161,7 +159,7 @@ fn hottest(file: &Path) -> anyhow::Result<(String, Vec<Part>)> {
     let hottest = orders.into_iter().max_by_key(|(_, orders)| *orders);
     let (sku, _) = hottest.context("the invoices order nothing")?;
     let sku = sku.clone();
-    let only = |mut part: Part| {
+    let only = |mut part: OrderPart| {
         part.items.retain(|(item, _)| *item == sku);
         (!part.items.is_empty()).then_some(part)
     };
@@ -170,31 +168,22 @@ fn hottest(file: &Path) -> anyhow::Result<(String, Vec<Part>)> {
 }
 
 async fn put_on_sale(
-    client: &Client,
-    staff: &Account,
+    client: &ShopClient,
+    staff: &Credentials,
     run_id: &str,
     pieces: i64,
 ) -> anyhow::Result<Arc<str>> {
-    #[derive(Deserialize)]
-    struct Made {
-        id: String,
-    }
     ensure!(pieces > 0, "--pieces must be more than 0");
-    let request = client
-        .request(Method::POST, &["v1", "products"])
-        .json(&json!({
-            "sku": format!("RUSH-{run_id}"),
-            "title": format!("What everyone wants, run {run_id}"),
-            "price": {"amount": 9_900, "currency": "EUR"},
-            "status": "published",
-            "stock": pieces,
-        }));
-    let answer = client.send_as(staff, request).await?;
-    let made: Made = answer.expect(StatusCode::CREATED, "making the product")?;
-    Ok(made.id.into())
+    let product = NewProduct {
+        sku: format!("BURST-{run_id}"),
+        title: format!("What everyone wants, run {run_id}"),
+        price: 9_900,
+        stock: pieces,
+    };
+    Ok(client.create_product(staff, product).await?.into())
 }
 
-impl Report {
+impl BurstReport {
     fn verdicts(&self) -> [(bool, String); 4] {
         let Self { pieces, confirmed_pieces, on_hand, reserved, .. } = self;
         let left = pieces - confirmed_pieces;
@@ -233,10 +222,10 @@ impl Report {
         ]
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::default();
+    fn table(&self) -> ReportTable {
+        let mut table = ReportTable::default();
         table
-            .section(&format!("Rush: {}", self.item))
+            .section(&format!("Burst: {}", self.item))
             .count("orders", self.orders)
             .count("customers", self.customers)
             .row("pieces asked for", self.asked_for)
@@ -249,7 +238,7 @@ impl Report {
             .section("Pace")
             .row("seconds", format_args!("{:.2}", self.seconds))
             .row("orders/s", format_args!("{:.0}", self.orders_per_second));
-        self.latency_ms.show(&mut table);
+        self.latency_ms.rows(&mut table);
         table.section("Verdict");
         for (kept, text) in self.verdicts() {
             table.verdict(kept, &text);

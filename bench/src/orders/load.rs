@@ -1,5 +1,5 @@
-//! The orders themselves: every client places one after the other until told to
-//! stop, and only what begins and ends in the measured time is counted.
+//! The load of orders: every client places one after the other until stopped, and only
+//! orders that begin and end in the measured time count.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rand::RngExt;
 
-use super::host::Process;
-use super::wire::Wire;
+use crate::http1::Http1Connection;
+use crate::process::Process;
 use crate::series::Series;
 
 /// Who orders what, and where.
-pub(super) struct Load {
+pub(super) struct OrderLoad {
     pub(super) address: SocketAddr,
     /// One for each client.
     pub(super) tokens: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Load {
 }
 
 /// What came of it.
-pub(super) struct Outcome {
+pub(super) struct Measured {
     /// Latencies of the orders answered 201.
     pub(super) confirmed: Series,
     /// Answers by status, or the connection's error.
@@ -33,14 +33,14 @@ pub(super) struct Outcome {
     pub(super) client: Option<Duration>,
 }
 
-impl Load {
+impl OrderLoad {
     /// Orders through `warm_up` and through the `measured` time after it.
     pub(super) fn run(
         self,
         shop: Vec<Process>,
         warm_up: Duration,
         measured: Duration,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<Measured> {
         let (measuring, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         let run: u32 = rand::random();
         std::thread::scope(|scope| {
@@ -77,7 +77,7 @@ impl Load {
                 }
             }
             confirmed.add_elapsed(elapsed);
-            Ok(Outcome {
+            Ok(Measured {
                 confirmed,
                 answers,
                 shop: after.0.zip(before.0).map(|(after, before)| after - before),
@@ -93,7 +93,7 @@ fn used(shop: &[Process]) -> Option<Duration> {
 
 /// One client.
 struct Buyer<'a> {
-    load: &'a Load,
+    load: &'a OrderLoad,
     token: &'a str,
     /// Makes its keys its own.
     name: String,
@@ -103,7 +103,8 @@ type Bought = (Series, BTreeMap<String, u64>);
 
 impl Buyer<'_> {
     fn order(self, measuring: &AtomicBool, stop: &AtomicBool) -> anyhow::Result<Bought> {
-        let mut wire = Wire::connect(self.load.address).context("cannot connect to the shop")?;
+        let mut wire =
+            Http1Connection::connect(self.load.address).context("cannot connect to the shop")?;
         let (mut series, mut answers) = (Series::new()?, BTreeMap::new());
         let (mut rng, mut request) = (rand::rng(), String::new());
         for number in 0u64.. {
@@ -124,7 +125,7 @@ impl Buyer<'_> {
                 Ok(201) => continue,
                 Ok(status) => status.to_string(),
                 Err(error) => {
-                    wire = Wire::connect(self.load.address)?;
+                    wire = Http1Connection::connect(self.load.address)?;
                     error.to_string()
                 }
             };

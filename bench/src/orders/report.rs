@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::load::Outcome;
+use super::load::Measured;
 use crate::series::Series;
-use crate::table::Table;
+use crate::table::ReportTable;
 
 /// One client waits at most this many raw syncs, and so much longer.
 const P50_RAW_SYNCS_MAX: f64 = 4.0;
 const P50_MS_BESIDE: f64 = 1.0;
 
-/// From so many clients on, throughput is judged.
+/// From so many clients on, throughput has a target.
 const CROWD: u16 = 64;
 const CROWD_ORDERS_MIN: f64 = 2_500.0;
 const CROWD_P99_MS_MAX: f64 = 30.0;
 
 /// Everything that is printed. Latencies in milliseconds.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct OrdersReport {
     clients: u16,
     seconds: f64,
     confirmed: u64,
@@ -38,9 +38,9 @@ pub(super) struct Report {
     client_cpu_us: Option<f64>,
 }
 
-impl Report {
-    pub(super) fn new(clients: u16, outcome: &Outcome, raw: &Series) -> Self {
-        let Outcome { confirmed, answers, shop, client } = outcome;
+impl OrdersReport {
+    pub(super) fn new(clients: u16, outcome: &Measured, raw: &Series) -> Self {
+        let Measured { confirmed, answers, shop, client } = outcome;
         let orders = confirmed.count();
         let ms = |latency: Duration| latency.as_secs_f64() * 1e3;
         let each = |used: Duration| used.as_secs_f64() * 1e6 / (orders.max(1) as f64);
@@ -86,8 +86,8 @@ impl Report {
         P50_RAW_SYNCS_MAX * self.raw_sync_p50_ms + P50_MS_BESIDE
     }
 
-    pub(super) fn table(&self) -> Table {
-        let mut table = Table::default();
+    pub(super) fn table(&self) -> ReportTable {
+        let mut table = ReportTable::default();
         table.section(&format!("Orders of {} clients", self.clients));
         for (answer, &count) in &self.answers {
             table.count(answer, count);

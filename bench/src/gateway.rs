@@ -1,15 +1,15 @@
-//! `konbini-bench doors`: the shop's gateway beside the proxies that people would
+//! `konbini-bench endpoints`: the shop's gateway beside the proxies that people would
 //! put there, all in front of the same trivial upstream.
 //!
-//! Client, proxy and upstream share the host, so a rate here is good for ratios
-//! within a run. Doors take turns, round by round, and the median of the rounds
+//! ShopClient, proxy and upstream share the host, so a rate here is good for ratios
+//! within a run. Endpoints take rounds, round by round, and the median of the rounds
 //! counts. The gateway is the real one: `konbini run`, with the upstream announced
-//! on its mesh in the place of a service. Measured and reported, never judged by
-//! the exit code: a busy host moves everything.
+//! on its mesh in the place of a service. Measured and reported without a verdict in the
+//! exit code: a busy host shifts every figure.
 
 mod load;
 mod proxies;
-mod shopfront;
+mod subject;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use self::proxies::Proxies;
-use self::shopfront::Shopfront;
-use crate::progress::Progress;
-use crate::table::{self, Table};
+use self::proxies::ReferenceProxies;
+use self::subject::GatewaySubject;
+use crate::progress::PhaseProgress;
+use crate::table::{self, ReportTable};
 
 /// Before each measurement, for connections to open and caches to fill.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -38,11 +38,11 @@ pub(crate) struct Args {
     #[arg(long)]
     binary: Option<PathBuf>,
 
-    /// Client connections of the main measurement.
+    /// ShopClient connections of the main measurement.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
 
-    /// How often each door has its turn.
+    /// How often each endpoint has its turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
 
@@ -50,9 +50,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
 
-    /// Only these doors; the upstream by itself is always measured.
+    /// Only these endpoints; the upstream by itself is always measured.
     #[arg(long, value_enum)]
-    only: Vec<DoorName>,
+    only: Vec<EndpointName>,
 
     /// The answer's body, in bytes.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -66,7 +66,7 @@ pub(crate) struct Args {
 /// What requests go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum DoorName {
+enum EndpointName {
     /// Nothing: the upstream itself.
     None,
     /// nginx, its connections to the upstream kept alive.
@@ -84,8 +84,8 @@ enum DoorName {
 }
 
 /// One of them, open.
-struct Door {
-    name: DoorName,
+struct Endpoint {
+    name: EndpointName,
     address: SocketAddr,
     /// One request, as it is sent.
     request: Vec<u8>,
@@ -96,7 +96,7 @@ struct Door {
 /// Medians over the rounds.
 #[derive(Serialize)]
 struct Figures {
-    door: DoorName,
+    endpoint: EndpointName,
     rate: f64,
     p50_us: f64,
     p99_us: f64,
@@ -107,8 +107,8 @@ struct Figures {
     alone_p99_us: f64,
 }
 
-/// One turn of one door.
-struct Turn {
+/// One turn of one endpoint.
+struct Round {
     rate: f64,
     p50_us: f64,
     p99_us: f64,
@@ -118,47 +118,48 @@ struct Turn {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let is_wanted = |name| args.only.is_empty() || args.only.contains(&name);
     let upstream = upstream::start(args.body_bytes as usize)?;
-    let mut doors = vec![Door {
-        name: DoorName::None,
+    let mut endpoints = vec![Endpoint {
+        name: EndpointName::None,
         address: upstream,
         request: load::request("/v1/products/one", None),
         pids: Vec::new(),
     }];
-    let proxies = Proxies::start(upstream).await?;
-    doors.extend(proxies.doors());
-    let bare = Shopfront::open(args.binary.clone(), upstream, false).await?;
-    doors.extend(bare.doors());
-    let full = Shopfront::open(args.binary.clone(), upstream, true).await?;
-    doors.extend(full.doors());
-    doors.retain(|door| door.name == DoorName::None || is_wanted(door.name));
+    let proxies = ReferenceProxies::start(upstream).await?;
+    endpoints.extend(proxies.endpoints());
+    let bare = GatewaySubject::open(args.binary.clone(), upstream, false).await?;
+    endpoints.extend(bare.endpoints());
+    let full = GatewaySubject::open(args.binary.clone(), upstream, true).await?;
+    endpoints.extend(full.endpoints());
+    endpoints.retain(|endpoint| endpoint.name == EndpointName::None || is_wanted(endpoint.name));
 
     let lasting = Duration::from_secs(args.seconds);
-    let mut turns: Vec<(Vec<Turn>, Vec<Turn>)> = doors.iter().map(|_| Default::default()).collect();
-    let steps = u64::from(args.rounds) * doors.len() as u64;
-    let progress = Progress::count("taking turns", steps);
+    let mut rounds: Vec<(Vec<Round>, Vec<Round>)> =
+        endpoints.iter().map(|_| Default::default()).collect();
+    let steps = u64::from(args.rounds) * endpoints.len() as u64;
+    let progress = PhaseProgress::count("taking rounds", steps);
     for _ in 0..args.rounds {
-        for (door, (many, alone)) in doors.iter().zip(&mut turns) {
-            many.push(door.turn(args.connections, lasting).await?);
-            alone.push(door.turn(1, lasting).await?);
+        for (endpoint, (many, alone)) in endpoints.iter().zip(&mut rounds) {
+            many.push(endpoint.turn(args.connections, lasting).await?);
+            alone.push(endpoint.turn(1, lasting).await?);
             progress.step();
         }
     }
     progress.finish();
-    let figures: Vec<_> = doors
+    let figures: Vec<_> = endpoints
         .iter()
-        .zip(&turns)
-        .map(|(door, (many, alone))| Figures::of(door.name, many, alone))
+        .zip(&rounds)
+        .map(|(endpoint, (many, alone))| Figures::of(endpoint.name, many, alone))
         .collect();
-    table::tell(args.json, &figures, || report(&figures, &args))?;
+    table::print(args.json, &figures, || report(&figures, &args))?;
     Ok(ExitCode::SUCCESS)
 }
 
-impl Door {
-    async fn turn(&self, connections: u16, lasting: Duration) -> anyhow::Result<Turn> {
+impl Endpoint {
+    async fn turn(&self, connections: u16, lasting: Duration) -> anyhow::Result<Round> {
         let measure = async |lasting| {
             load::run(self.address, self.request.clone(), connections, lasting)
                 .await
-                .with_context(|| format!("at the door {:?}", self.name))
+                .with_context(|| format!("at the endpoint {:?}", self.name))
         };
         measure(WARM_UP).await?;
         let before = proxies::processor_time(&self.pids)?;
@@ -166,7 +167,7 @@ impl Door {
         let spent = proxies::processor_time(&self.pids)?.saturating_sub(before);
         ensure!(series.count() > 0, "no request was answered in {lasting:?}");
         let micros = |lasting: Duration| lasting.as_nanos() as f64 / 1_000.0;
-        Ok(Turn {
+        Ok(Round {
             rate: series.rate(),
             p50_us: micros(series.quantile(0.50)),
             p99_us: micros(series.quantile(0.99)),
@@ -176,9 +177,9 @@ impl Door {
 }
 
 impl Figures {
-    fn of(door: DoorName, many: &[Turn], alone: &[Turn]) -> Self {
+    fn of(endpoint: EndpointName, many: &[Round], alone: &[Round]) -> Self {
         Self {
-            door,
+            endpoint,
             rate: median(many, |turn| turn.rate),
             p50_us: median(many, |turn| turn.p50_us),
             p99_us: median(many, |turn| turn.p99_us),
@@ -189,22 +190,22 @@ impl Figures {
     }
 }
 
-fn median(turns: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
-    let mut figures: Vec<f64> = turns.iter().map(figure).collect();
+fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
+    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-fn report(figures: &[Figures], args: &Args) -> Table {
-    let find = |name| figures.iter().find(|one| one.door == name);
-    let direct = find(DoorName::None).map_or(0.0, |one| one.alone_p50_us);
-    let mut table = Table::default();
+fn report(figures: &[Figures], args: &Args) -> ReportTable {
+    let find = |name| figures.iter().find(|one| one.endpoint == name);
+    let direct = find(EndpointName::None).map_or(0.0, |one| one.alone_p50_us);
+    let mut table = ReportTable::default();
     table.section(&format!(
         "{} bytes, {} connections, then 1; medians of {} rounds of {} s",
         args.body_bytes, args.connections, args.rounds, args.seconds
     ));
     for one in figures {
-        let name = format!("{:?}", one.door);
+        let name = format!("{:?}", one.endpoint);
         table.line(format_args!(
             "{name:<11}{:>8.0}/s  p50 {:>6.0} µs  p99 {:>6.0} µs  {:>5.1} µs processor time; \
              alone p50 {:>4.0} µs (+{:.0})  p99 {:>5.0} µs",
@@ -217,15 +218,15 @@ fn report(figures: &[Figures], args: &Args) -> Table {
             one.alone_p99_us,
         ));
     }
-    let Some(nginx) = find(DoorName::NginxKept) else {
+    let Some(nginx) = find(EndpointName::NginxKept) else {
         table.line("nginx was not measured, so nothing is compared with it");
         return table;
     };
     table.section("Aims");
     for (name, share) in [
-        (DoorName::Bare, 0.7),
-        (DoorName::Full, 0.5),
-        (DoorName::Cached, 1.2),
+        (EndpointName::Bare, 0.7),
+        (EndpointName::Full, 0.5),
+        (EndpointName::Cached, 1.2),
     ] {
         let Some(one) = find(name) else { continue };
         let ratio = one.rate / nginx.rate;
@@ -243,14 +244,14 @@ fn report(figures: &[Figures], args: &Args) -> Table {
             added <= 60.0,
             &format!("{name:?}: {added:.0} µs added at one connection, at most 60"),
         );
-        for (other, times) in [(DoorName::NginxPlain, 1.0), (DoorName::Caddy, 3.0)] {
+        for (other, times) in [(EndpointName::NginxPlain, 1.0), (EndpointName::Caddy, 3.0)] {
             let Some(other) = find(other) else { continue };
             let ratio = one.rate / other.rate;
             table.verdict(
                 ratio >= times,
                 &format!(
                     "{name:?}: {ratio:.2} times {:?}'s rate, at least {times}",
-                    other.door
+                    other.endpoint
                 ),
             );
         }

@@ -1,21 +1,18 @@
-//! `konbini-bench orders`: how quickly a shop confirms orders, and what one costs.
+//! `konbini-bench orders`: latency, throughput and processor time of placing orders.
 //!
-//! Each client is one thread with one connection and one order under way, so a
-//! run with one client shows how long a buyer waits and a run with many how much
-//! a shop takes. The time that counts begins after a warm-up. A raw append and
-//! `fdatasync` is measured in the same run, before and after, since everything
-//! here is a multiple of it. **Invariant:** a run in which an order was answered
+//! Each client is one thread with one connection and one order in flight: a run with one
+//! client measures latency, a run with many measures throughput. Measuring begins after a
+//! warm-up. A raw append and `fdatasync` is measured before and after in the same run,
+//! since every figure here is a multiple of it. **Invariant:** a run in which an order was answered
 //! other than 201 never ends with exit code 0.
 
-mod host;
 mod load;
 mod report;
-mod wire;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -24,32 +21,32 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use self::host::Process;
-use self::load::Load;
-use self::report::Report;
-use crate::client::{Access, Account, Client};
-use crate::progress::Progress;
+use self::load::OrderLoad;
+use self::report::OrdersReport;
+use crate::client::{Credentials, ShopClient, StaffLogin, WithId};
+use crate::process::{self, Process};
+use crate::progress::PhaseProgress;
 use crate::series::Series;
 use crate::table;
 
-/// Log-ins and look-ups at once; a log-in costs the shop a core for a while.
+/// Concurrent look-ups.
 const CALLS_AT_ONCE: usize = 8;
 /// Of every product: nothing ever runs out.
 const STOCK: u64 = 100_000_000;
 /// What is appended before each raw sync: one page.
 const RAW_BYTES: usize = 4096;
 /// How long raw syncs are measured, before the orders and after them.
-const RAW_TURN: Duration = Duration::from_millis(750);
+const RAW_LASTING: Duration = Duration::from_millis(750);
 
 /// Place one-line orders as fast as a running shop confirms them.
 ///
-/// Customers and products are made if they are not there from an earlier run.
-/// Run it on the shop's own host; its share of the cores is told beside the
+/// Customers and products are made unless an earlier run made them.
+/// Run it on the shop's own host; its own processor time is reported beside the
 /// shop's.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    access: Access,
+    access: StaffLogin,
 
     /// Clients, each with one order under way.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -72,7 +69,7 @@ pub(crate) struct Args {
     dir: PathBuf,
 
     /// A process of the shop whose use of the processor counts; give all of them.
-    /// Without, it is whoever listens where the orders go.
+    /// By default it is the process that listens at the shop's address.
     #[arg(long)]
     pid: Vec<u32>,
 
@@ -85,7 +82,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (client, staff) = args.access.open().await?;
     let address = address(client.base())?;
     let pids = if args.pid.is_empty() {
-        vec![host::listener(address.port()).context(
+        vec![process::listener(address.port()).context(
             "cannot see which process listens there; name the shop's processes with --pid",
         )?]
     } else {
@@ -93,8 +90,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let shop = pids.into_iter().map(Process).collect();
     let products = stock_up(&client, &staff, args.products).await?;
-    let tokens = log_in(&client, args.clients).await?;
-    let load = Load { address, tokens, products };
+    // These passwords protect nothing: the accounts exist for measuring.
+    let customers = (0..args.clients).map(|number| {
+        let password = format!("places measured orders as {number}");
+        Credentials::new(format!("buyer{number}@bench.example"), password)
+    });
+    let mut tokens = Vec::new();
+    for customer in client.log_in_all(customers).await? {
+        tokens.push(customer.token().await);
+    }
+    let load = OrderLoad { address, tokens, products };
     let (warm_up, measured) = (
         Duration::from_secs(args.warm_up),
         Duration::from_secs(args.seconds),
@@ -104,10 +109,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         sync_raw(&args.dir, &mut raw)?;
         let outcome = load.run(shop, warm_up, measured)?;
         sync_raw(&args.dir, &mut raw)?;
-        anyhow::Ok(Report::new(args.clients, &outcome, &raw))
+        anyhow::Ok(OrdersReport::new(args.clients, &outcome, &raw))
     });
     let report = report.await.context("the measurement stopped")??;
-    table::tell(args.json, &report, || report.table())?;
+    table::print(args.json, &report, || report.table())?;
     Ok(table::exit(report.passed()))
 }
 
@@ -119,7 +124,11 @@ fn address(base: &Url) -> anyhow::Result<SocketAddr> {
 }
 
 /// Makes sure that the products are there, and returns their ids.
-async fn stock_up(client: &Client, staff: &Account, count: u32) -> anyhow::Result<Vec<String>> {
+async fn stock_up(
+    client: &ShopClient,
+    staff: &Credentials,
+    count: u32,
+) -> anyhow::Result<Vec<String>> {
     let sku = |number: u32| format!("BENCH-{number:05}");
     let mut lines = String::new();
     for number in 0..count {
@@ -152,16 +161,12 @@ async fn stock_up(client: &Client, staff: &Account, count: u32) -> anyhow::Resul
         summary.failed
     );
 
-    #[derive(Deserialize)]
-    struct Product {
-        id: String,
-    }
-    let progress = &Progress::count("finding products", u64::from(count));
+    let progress = &PhaseProgress::count("finding products", u64::from(count));
     let found = stream::iter(0..count)
         .map(|number| async move {
             let sku = sku(number);
             let request = client.request(Method::GET, &["v1", "products", "by-sku", &sku]);
-            let product: Product = client
+            let product: WithId = client
                 .send(request)
                 .await?
                 .expect(StatusCode::OK, &format!("finding SKU {sku}"))?;
@@ -175,41 +180,8 @@ async fn stock_up(client: &Client, staff: &Account, count: u32) -> anyhow::Resul
     found
 }
 
-/// An access token for each client, of a customer of its own.
-async fn log_in(client: &Client, count: u16) -> anyhow::Result<Vec<String>> {
-    let progress = &Progress::count("logging in", u64::from(count));
-    let tokens = stream::iter(0..count)
-        .map(|number| async move {
-            // This password protects nothing: the account exists for measuring.
-            let account = Account::new(
-                format!("buyer{number}@bench.example"),
-                format!("places measured orders as {number}"),
-            );
-            client
-                .register(&account, &format!("Buyer {number}"))
-                .await?;
-            let token = client.renew(&account, "").await;
-            progress.step();
-            token
-        })
-        .buffer_unordered(CALLS_AT_ONCE)
-        .try_collect()
-        .await;
-    progress.finish();
-    tokens
-}
-
 fn sync_raw(dir: &Path, raw: &mut Series) -> anyhow::Result<()> {
-    use std::io::Write as _;
     let mut file = tempfile::tempfile_in(dir)
         .with_context(|| format!("cannot make a file in {}", dir.display()))?;
-    let begun = Instant::now();
-    while begun.elapsed() < RAW_TURN {
-        let start = Instant::now();
-        file.write_all(&[7; RAW_BYTES])?;
-        file.sync_data()?;
-        raw.record(start);
-    }
-    raw.add_elapsed(begun.elapsed());
-    Ok(())
+    raw.record_raw_syncs(&mut file, &[7; RAW_BYTES], RAW_LASTING)
 }

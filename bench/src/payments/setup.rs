@@ -1,5 +1,7 @@
-//! The stage: a shop with one product, its staff and a buyer, and what was tried
-//! on it so far.
+//! The setup of the payment scenarios: a shop with one product, staff and a buyer, and the
+//! checks made so far.
+//!
+//! **Invariant:** every message that is sent becomes one check.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::shop::Shop;
 
-use super::Row;
-use super::provider::{Message, Payment, Secrets};
-use crate::client::{Account, Answer, Client};
+use super::WebhookCheck;
+use super::provider::{Payment, WebhookMessage, WebhookSecrets};
+use crate::client::{Credentials, NewProduct, ShopClient, ShopResponse};
 
 pub(super) const PRICE: i64 = 2_500;
 pub(super) const PIECES: i64 = 1_000;
@@ -19,38 +21,33 @@ pub(super) const PIECES: i64 = 1_000;
 const SETTLE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-pub(super) struct Stage {
+pub(super) struct Setup {
     pub(super) shop: Shop,
-    pub(super) client: Client,
-    staff: Account,
-    buyer: Account,
-    pub(super) secrets: Secrets,
+    pub(super) client: ShopClient,
+    staff: Credentials,
+    buyer: Credentials,
+    pub(super) secrets: WebhookSecrets,
     product: String,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<WebhookCheck>,
     /// Messages that were answered as money that fits nothing.
     unmatched: usize,
 }
 
-impl Stage {
+impl Setup {
     pub(super) async fn begin(
         shop: Shop,
-        client: Client,
-        staff: Account,
-        buyer: Account,
-        secrets: Secrets,
+        client: ShopClient,
+        staff: Credentials,
+        buyer: Credentials,
+        secrets: WebhookSecrets,
     ) -> anyhow::Result<Self> {
-        let request = client
-            .request(Method::POST, &["v1", "products"])
-            .json(&json!({
-                "sku": "PAID-1",
-                "title": "A lamp to pay for",
-                "price": {"amount": PRICE, "currency": "EUR"},
-                "status": "published",
-                "stock": PIECES,
-            }));
-        let answer = client.send_as(&staff, request).await?;
-        let made: Order = answer.expect(StatusCode::CREATED, "making a product")?;
-        let (product, rows) = (made.id, Vec::new());
+        let product = NewProduct {
+            sku: "PAID-1".into(),
+            title: "A lamp to pay for".into(),
+            price: PRICE,
+            stock: PIECES,
+        };
+        let product = client.create_product(&staff, product).await?;
         Ok(Self {
             shop,
             client,
@@ -58,36 +55,36 @@ impl Stage {
             buyer,
             secrets,
             product,
-            rows,
+            rows: Vec::new(),
             unmatched: 0,
         })
     }
 
-    /// What was tried, once staff was told of all money that fits nothing.
-    pub(super) async fn end(mut self) -> anyhow::Result<Vec<Row>> {
+    /// The checks, once staff were notified of every unmatched payment.
+    pub(super) async fn end(mut self) -> anyhow::Result<Vec<WebhookCheck>> {
         let deadline = Instant::now() + SETTLE;
-        let told = loop {
+        let notified = loop {
             let path = ["v1", "notifications"];
-            let inbox: Vec<Notice> = self.client.all(&self.staff, &path).await?;
-            let told = inbox.iter().filter(|one| one.kind == "payment.unmatched");
-            let told = told.count();
-            if told >= self.unmatched || Instant::now() >= deadline {
-                break told;
+            let inbox: Vec<InboxEntry> = self.client.all(&self.staff, &path).await?;
+            let notices = inbox.iter().filter(|one| one.kind == "payment.unmatched");
+            let notified = notices.count();
+            if notified >= self.unmatched || Instant::now() >= deadline {
+                break notified;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
-        let (expected, got) = (self.unmatched.to_string(), told.to_string());
-        let sent = "of all this, money that fits nothing, told to staff".into();
-        self.rows.push(Row { sent, expected, got });
+        let (expected, got) = (self.unmatched.to_string(), notified.to_string());
+        let sent = "notifications of unmatched payments to staff".into();
+        self.rows.push(WebhookCheck { sent, expected, got });
         self.shop.check()?;
         Ok(self.rows)
     }
 
-    /// Sends a well-signed message and notes what came of it.
-    pub(super) async fn tell(
+    /// Sends a message with a valid signature and checks its effect.
+    pub(super) async fn send_signed(
         &mut self,
         sent: &str,
-        message: &Message,
+        message: &WebhookMessage,
         about: &Payment,
         expected: &str,
     ) -> anyhow::Result<()> {
@@ -104,11 +101,11 @@ impl Stage {
         expected: &str,
     ) -> anyhow::Result<()> {
         let answer = self.client.send(request).await?;
-        let words = words(&answer);
-        self.unmatched += usize::from(words.contains("unmatched"));
-        let got = format!("{words} → {}", self.status(about).await?);
+        let outcome = summary(&answer);
+        self.unmatched += usize::from(outcome.contains("unmatched"));
+        let got = format!("{outcome} → {}", self.status(about).await?);
         let (sent, expected) = (sent.to_owned(), expected.to_owned());
-        self.rows.push(Row { sent, expected, got });
+        self.rows.push(WebhookCheck { sent, expected, got });
         Ok(())
     }
 
@@ -155,8 +152,8 @@ impl Stage {
         let path = ["v1", "orders", &payment.order_id];
         let request = self.client.request(Method::GET, &path);
         let answer = self.client.send_as(&self.staff, request).await?;
-        let order: Order = answer.expect(StatusCode::OK, "reading an order")?;
-        order.status.context("an order without a status")
+        let order: OrderBody = answer.expect(StatusCode::OK, "reading an order")?;
+        Ok(order.status)
     }
 
     /// The order's state once it is `hoped` for, or when nothing more is to come.
@@ -171,7 +168,7 @@ impl Stage {
         }
     }
 
-    pub(super) async fn history(&self, payment: &Payment) -> anyhow::Result<Vec<Change>> {
+    pub(super) async fn history(&self, payment: &Payment) -> anyhow::Result<Vec<StatusChange>> {
         let path = ["v1", "orders", &payment.order_id, "history"];
         let request = self.client.request(Method::GET, &path);
         let answer = self.client.send_as(&self.staff, request).await?;
@@ -180,33 +177,32 @@ impl Stage {
     }
 }
 
-/// The answer in a few words: its status, and what came of the message.
-pub(super) fn words(answer: &Answer) -> String {
+/// The response in short: its status, and the outcome of the message.
+pub(super) fn summary(answer: &ShopResponse) -> String {
     let body: Value = answer.json().unwrap_or_default();
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     let problem = text("type").map(|kind| kind.replace("/problems/", ""));
-    let words = [text("outcome"), text("reason"), problem];
-    let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    format!("{} {words}", answer.status.as_u16())
+    let parts = [text("outcome"), text("reason"), problem];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    format!("{} {parts}", answer.status.as_u16())
 }
 
 #[derive(Deserialize)]
-struct Order {
-    id: String,
-    status: Option<String>,
+struct OrderBody {
+    status: String,
 }
 
 #[derive(Deserialize)]
-struct Notice {
+struct InboxEntry {
     kind: String,
 }
 
 #[derive(Deserialize)]
 struct History {
-    items: Vec<Change>,
+    items: Vec<StatusChange>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Change {
+pub(super) struct StatusChange {
     pub(super) to: String,
 }
