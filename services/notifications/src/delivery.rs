@@ -8,8 +8,6 @@
 //! **Invariant:** a delivery is in flight at most once, and its row stays in the queue until
 //! the outcome is stored: what is interrupted is sent again at the next start.
 
-mod backoff;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +17,6 @@ use chassis::Context;
 use model::Time;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
-
-pub(crate) use self::backoff::Backoff;
 
 /// The longest pause between two scans of a queue.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
@@ -34,6 +30,31 @@ pub(crate) type DueKey<D> = (
     Time,
     <D as Delivery>::DeliveryId,
 );
+
+/// Exponential backoff with jitter, which spreads the retries of deliveries that failed
+/// together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    /// The pause after the first failure.
+    pub(crate) first: Duration,
+    /// The longest pause.
+    pub(crate) pause_max: Duration,
+    /// The latest attempt, counted from the first.
+    pub(crate) give_up_after: Duration,
+}
+
+impl Backoff {
+    /// The time of the next attempt after `failed` failures, the last of them at `now`;
+    /// `None` to give up. `jitter` in 0..1 shortens or lengthens the pause by up to a
+    /// fifth.
+    pub(crate) fn next(&self, began: Time, failed: u32, now: Time, jitter: f64) -> Option<Time> {
+        let doublings = failed.saturating_sub(1).min(31);
+        let pause = self.first.saturating_mul(1 << doublings);
+        let pause = pause.min(self.pause_max).mul_f64(0.8 + 0.4 * jitter);
+        let next = now.after(pause);
+        (next.since(began) <= self.give_up_after).then_some(next)
+    }
+}
 
 /// One kind of delivery: where its rows are queued and how one is sent.
 pub(crate) trait Delivery: Send + Sync + 'static {

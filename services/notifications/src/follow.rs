@@ -15,7 +15,7 @@ use crate::contacts::Contacts;
 use crate::domain::Topic;
 use crate::mail::MailContent;
 use crate::notify::{Notifier, add_staff, remove_staff};
-use crate::{tables, webhooks};
+use crate::{expiry, webhooks};
 
 /// The services whose events are followed.
 pub(crate) const SOURCES: [&str; 3] = ["orders", "products", "users"];
@@ -73,7 +73,7 @@ impl EventHandler {
             }
             Fact::UserErased { user_id } => {
                 remove_staff(tx, user_id)?;
-                tables::forget(tx, user_id)?;
+                expiry::forget(tx, user_id)?;
                 self.invalidate_contact(tx, user_id);
                 let expiry = self.expiry.clone();
                 tx.on_durable(move || expiry.notify_one());

@@ -19,7 +19,7 @@
 //! | --- | --- |
 //! | `domain` | notifications: topics, order, retention |
 //! | `text` | templates and rendering, in the reader's language |
-//! | `tables` | the tables `inbox`, `inbox_tallies`, `forgetting` |
+//! | `tables` | the tables `inbox` and `inbox_tallies` |
 //! | `follow` | the event handler |
 //! | `notify` | notifying a user or all staff: inbox, mail, streams |
 //! | `live` | wake-ups and feeds of open streams |

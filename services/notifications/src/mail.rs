@@ -8,7 +8,6 @@
 //! the queue when the server accepted it, rejected it for good, or it expired; so it is
 //! sent at least once. All attempts of a mail have the same `Message-ID`.
 
-mod compose;
 mod smtp;
 mod worker;
 

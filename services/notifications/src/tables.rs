@@ -4,11 +4,9 @@
 //! | --- | --- | --- |
 //! | `inbox` | (user, notification) | [`Notification`] |
 //! | `inbox_tallies` | user | [`InboxTally`] |
-//! | `forgetting` | user | nothing: their inbox is still to be deleted |
 //!
-//! **Invariants:** a tally is written in the transaction that changes its inbox, so its counts
-//! are exact. An erased user gets no new entry, in whichever order the logs of two services
-//! arrive.
+//! **Invariant:** a tally is written in the transaction that changes its inbox, so its counts
+//! are exact.
 
 use ::store::{Error as StoreError, Read, Table, Tx};
 use model::{Time, UserId};
@@ -18,18 +16,16 @@ use crate::domain::{Notification, NotificationId, Retention, Topic, next_id};
 use crate::error::Error;
 
 /// (user, notification) → the entry; an inbox in order of insertion.
-const INBOX: Table<(UserId, NotificationId), Notification> = Table::new("inbox");
+pub(crate) const INBOX: Table<(UserId, NotificationId), Notification> = Table::new("inbox");
 /// user → counts of their inbox.
-const TALLIES: Table<UserId, InboxTally> = Table::new("inbox_tallies");
-/// Erased users whose inbox is not yet deleted.
-const FORGETTING: Table<UserId, ()> = Table::new("forgetting");
+pub(crate) const TALLIES: Table<UserId, InboxTally> = Table::new("inbox_tallies");
 
 /// Most old entries dropped with a new one: more than one, so that an inbox shrinks to its
 /// bounds, yet few, so that no commit is long.
 const DROPPED_MAX: usize = 8;
 
 /// Entries per transaction when a whole inbox is processed.
-const CHUNK_ENTRIES: usize = 500;
+pub(crate) const CHUNK_ENTRIES: usize = 500;
 
 /// Counts of an inbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,31 +163,6 @@ fn drop_oldest(
     Ok(count)
 }
 
-/// Marks a user as erased: no new entries, and the inbox is deleted by the expiry.
-pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
-    let tally = InboxTally { forgotten: true, ..tally(tx, user)? };
-    tx.put(TALLIES, &user, &tally)?;
-    tx.put(FORGETTING, &user, &())
-}
-
-/// Deletes a chunk of an erased user's inbox; `false` once none is left.
-pub(crate) fn forget_chunk(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
-    let next = tx.scan(FORGETTING.all())?.next().transpose()?;
-    let Some((user, ())) = next else {
-        return Ok(false);
-    };
-    let chunk = entries_after(tx, user, None, CHUNK_ENTRIES)?;
-    for (id, _) in &chunk {
-        tx.delete(INBOX, &(user, *id))?;
-    }
-    if chunk.len() < CHUNK_ENTRIES {
-        let tally = InboxTally { forgotten: true, ..InboxTally::default() };
-        tx.put(TALLIES, &user, &tally)?;
-        tx.delete(FORGETTING, &user)?;
-    }
-    Ok(true)
-}
-
 /// Marks one entry read; the first time stays.
 pub(crate) fn mark_read(
     tx: &mut Tx<'_>,
@@ -260,30 +231,6 @@ mod tests {
             Ok::<_, StoreError>(())
         });
         written.await.unwrap();
-    }
-
-    /// An inbox of more than one chunk is deleted, others stay, and a late event adds nothing.
-    #[tokio::test]
-    async fn an_erased_user_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), &Options::default()).unwrap();
-        let (user, other): (UserId, UserId) = (Id::new(), Id::new());
-        let keep = Retention { entries_max: 10_000, ..KEEP };
-        let filled = store.write(move |tx| {
-            for _ in 0..CHUNK_ENTRIES + 1 {
-                add_entry(tx, &keep, user, Topic::UserRegistered {}, Time(1))?;
-            }
-            add_entry(tx, &keep, other, Topic::UserRegistered {}, Time(1))?;
-            forget(tx, user)
-        });
-        filled.await.unwrap();
-        for left in [true, true, false] {
-            assert_eq!(store.write(forget_chunk).await.unwrap(), left);
-        }
-        add_at(&store, user, vec![2]).await;
-        assert!(held(&store, user).is_empty());
-        assert_eq!(tally(&store, user).unwrap().unread, 0);
-        assert_eq!(held(&store, other), [1]);
     }
 
     /// The oldest entries are dropped, by number and by age, and only the owner's.

@@ -11,8 +11,7 @@
 //! not render or renders to nothing is logged once with its line, and the next template in
 //! order is used; the last one is built in.
 
-mod built_in;
-mod custom;
+mod templates;
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error as Fault, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use self::custom::CustomTemplates;
+use self::templates::{BUILT_IN, CustomTemplates};
 use crate::domain::Topic;
 
 /// Instruction limit of one rendering; built-in templates take some hundred.
@@ -69,7 +68,7 @@ impl Texts {
     ) -> Self {
         let shop = settings.shop.clone();
         let mut built_in = environment(&shop);
-        for (name, source) in built_in::FILES {
+        for (name, source) in BUILT_IN {
             built_in
                 .add_template(name, source)
                 .expect("built-in templates compile: each is rendered by a test");

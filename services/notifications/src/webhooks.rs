@@ -2,9 +2,8 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `signature` | secrets and signatures |
 //! | `address` | the filter of addresses |
-//! | `outbound` | one request to a filtered address |
+//! | `request` | signing and posting a message |
 //! | `tables` | webhooks, messages and their queue |
 //! | `worker` | delivery and its outcome |
 //! | `http` | the endpoints |
@@ -15,8 +14,7 @@
 
 mod address;
 pub(crate) mod http;
-mod outbound;
-mod signature;
+mod request;
 pub(crate) mod tables;
 mod worker;
 
@@ -252,7 +250,7 @@ impl RegisterWebhook {
         Ok(Webhook {
             url,
             events,
-            secret: signature::new_secret(),
+            secret: request::new_secret(),
             previous: None,
             created_at: now,
             failing_since: None,

@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_code_is_bound_to_account_address_purpose_and_nonce() {
-        let codes = Codes(MacKey::for_tests());
+        let codes = Codes(MacKey::for_tests(7));
         let email = |text| Email::parse(text).unwrap();
         let ana = User::new(email("ana@x.org"), "Ana".into(), Time(1));
         let moved = User { email: email("ana@y.org"), ..ana.clone() };

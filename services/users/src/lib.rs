@@ -13,6 +13,7 @@
 //! | `queries` | answers to mesh queries: contact data and codes |
 //! | `tables` | the tables and the transactions over them |
 //! | `http` | the public endpoints and the control socket's |
+//! | `wire` | request and response bodies |
 //! | `error` | every refusal, and the problem it becomes |
 //!
 //! | endpoint | who |
@@ -53,6 +54,7 @@ mod queries;
 mod tables;
 mod throttle;
 mod tokens;
+mod wire;
 
 use std::sync::Arc;
 

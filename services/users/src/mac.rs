@@ -2,15 +2,18 @@
 //! service.
 //!
 //! Data that must not be readable at rest, such as addresses in counters, is stored as
-//! its MAC. **Invariant:** each part is hashed after its length, so two lists of parts
-//! have the same MAC only if they are equal.
+//! its MAC, and refresh tokens carry one. **Invariant:** in a MAC of parts each part is
+//! hashed after its length, so two lists have the same MAC only if they are equal.
 
 use blake2::Blake2bMac;
-use blake2::digest::consts::U16;
+use blake2::digest::consts::{U16, U32};
 use blake2::digest::{KeyInit, Mac};
 use chassis::Context;
 
-/// A secret key for MACs.
+/// Length of the MAC that [`MacKey::append`] adds.
+const APPENDED_BYTES: usize = 32;
+
+/// A secret key for MACs. It has no `Debug`, so it cannot reach a log.
 pub(crate) struct MacKey([u8; 32]);
 
 impl MacKey {
@@ -30,8 +33,29 @@ impl MacKey {
         mac.finalize().into_bytes().into()
     }
 
+    /// Appends the 256-bit MAC of `content` to it.
+    pub(crate) fn append(&self, mut content: Vec<u8>) -> Vec<u8> {
+        let mac = self.whole(&content).finalize().into_bytes();
+        content.extend_from_slice(&mac);
+        content
+    }
+
+    /// The content before an appended MAC, if that verifies. Compared in constant time.
+    pub(crate) fn verify<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let content_len = bytes.len().checked_sub(APPENDED_BYTES)?;
+        let (content, mac) = bytes.split_at_checked(content_len)?;
+        self.whole(content).verify_slice(mac).ok()?;
+        Some(content)
+    }
+
+    fn whole(&self, content: &[u8]) -> Blake2bMac<U32> {
+        let mac = Blake2bMac::new_from_slice(&self.0);
+        mac.expect("BLAKE2b takes keys of up to 64 bytes")
+            .chain_update(content)
+    }
+
     #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self([7; 32])
+    pub(crate) fn for_tests(byte: u8) -> Self {
+        Self([byte; 32])
     }
 }

@@ -10,9 +10,6 @@
 
 use std::sync::Arc;
 
-use blake2::Blake2bMac;
-use blake2::digest::consts::U32;
-use blake2::digest::{KeyInit, Mac};
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER};
 use chassis::{Context, Error};
@@ -22,19 +19,16 @@ use store::Key;
 
 use crate::domain::{Session, User};
 use crate::keys::SigningKeys;
+use crate::mac::MacKey;
 
 /// Prefix by which scanners recognise a leaked token.
 const PREFIX: &str = "refresh_";
-const MAC_BYTES: usize = 32;
 
 /// Issues and parses tokens.
 pub(crate) struct Tokens {
     keys: Arc<SigningKeys>,
-    refreshing: RefreshKey,
+    refresh_key: MacKey,
 }
-
-/// MAC key of refresh tokens. It has no `Debug`, so it cannot reach a log.
-struct RefreshKey([u8; 32]);
 
 /// One generation of one session: the content of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +41,7 @@ pub(crate) struct Generation {
 impl Tokens {
     /// Reads or creates the keys and starts the task that rotates them.
     pub(crate) async fn open(context: &Context) -> Result<Self, Error> {
-        let secret = context.folder.service_secret(context.name, "refresh")?;
-        let refreshing = RefreshKey(secret);
+        let refresh_key = MacKey::open(context, "refresh")?;
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
         let rotate_every = context.config.keys.rotate_every();
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
@@ -56,7 +49,7 @@ impl Tokens {
         let keys = Arc::new(keys.await?);
         let rotation = keys.clone().run_rotation(context.stop.clone());
         context.tasks.spawn(rotation);
-        Ok(Self { keys, refreshing })
+        Ok(Self { keys, refresh_key })
     }
 
     /// The signing keys.
@@ -93,40 +86,29 @@ impl Tokens {
 
     /// The refresh token of a generation.
     pub(crate) fn refresh(&self, generation: Generation) -> String {
-        self.refreshing.token(generation)
+        generation.token(&self.refresh_key)
     }
 
     /// Parses a refresh token and verifies its MAC.
     pub(crate) fn read(&self, token: &str) -> Option<Generation> {
-        self.refreshing.read(token)
-    }
-}
-
-impl RefreshKey {
-    fn token(&self, generation: Generation) -> String {
-        let mut bytes = generation.encode();
-        let mac = self.mac(&bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&mac);
-        format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes))
-    }
-
-    /// The MAC is compared in constant time.
-    fn read(&self, token: &str) -> Option<Generation> {
-        let encoded = token.strip_prefix(PREFIX)?;
-        let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
-        let (name, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
-        self.mac(name).verify_slice(mac).ok()?;
-        Generation::decode(name)
-    }
-
-    fn mac(&self, name: &[u8]) -> Blake2bMac<U32> {
-        let mac = Blake2bMac::new_from_slice(&self.0);
-        mac.expect("BLAKE2b takes keys of up to 64 bytes")
-            .chain_update(name)
+        Generation::read(token, &self.refresh_key)
     }
 }
 
 impl Generation {
+    fn token(self, key: &MacKey) -> String {
+        format!(
+            "{PREFIX}{}",
+            BASE64URL_NOPAD.encode(&key.append(self.encode()))
+        )
+    }
+
+    fn read(token: &str, key: &MacKey) -> Option<Self> {
+        let encoded = token.strip_prefix(PREFIX)?;
+        let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
+        Self::decode(key.verify(&bytes)?)
+    }
+
     fn encode(self) -> Vec<u8> {
         let session = (self.user_id, self.session_id).encode();
         [session, self.number.to_be_bytes().to_vec()].concat()
@@ -146,12 +128,12 @@ mod tests {
 
     #[test]
     fn only_our_own_refresh_tokens_are_read() {
-        let ours = RefreshKey([1; 32]);
+        let ours = MacKey::for_tests(1);
         let generation = Generation { user_id: Id::new(), session_id: Id::new(), number: 7 };
-        let token = ours.token(generation);
-        assert_eq!(token, ours.token(generation), "the same again");
-        assert_eq!(ours.read(&token), Some(generation));
-        assert_eq!(RefreshKey([2; 32]).read(&token), None);
+        let token = generation.token(&ours);
+        assert_eq!(token, generation.token(&ours), "the same again");
+        assert_eq!(Generation::read(&token, &ours), Some(generation));
+        assert_eq!(Generation::read(&token, &MacKey::for_tests(2)), None);
         for wrong in [
             "",
             PREFIX,
@@ -159,12 +141,12 @@ mod tests {
             &token[..token.len() - 1],
             &token[1..],
         ] {
-            assert_eq!(ours.read(wrong), None, "{wrong}");
+            assert_eq!(Generation::read(wrong, &ours), None, "{wrong}");
         }
         // The content of one token with the MAC of another.
-        let other = ours.token(Generation { number: 8, ..generation });
+        let other = Generation { number: 8, ..generation }.token(&ours);
         let (mut forged, code) = (other[..56].to_owned(), &token[56..]);
         forged.push_str(code);
-        assert_eq!(ours.read(&forged), None);
+        assert_eq!(Generation::read(&forged, &ours), None);
     }
 }

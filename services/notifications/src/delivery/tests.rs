@@ -117,3 +117,29 @@ async fn deliveries_are_retried_until_they_succeed() {
     }
     assert!(fake.peak.load(Ordering::SeqCst) <= Fake::IN_FLIGHT_MAX);
 }
+
+/// The whole schedule of a mail, at both extremes of jitter.
+#[test]
+fn pauses_double_and_end() {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let backoff = Backoff {
+        first: minutes(1),
+        pause_max: minutes(240),
+        give_up_after: minutes(48 * 60),
+    };
+    for (jitter, attempts) in [(0.0, 8..=30), (1.0, 8..=20)] {
+        let (mut now, mut failed) = (Time(0), 1);
+        let mut pauses = Vec::new();
+        while let Some(next) = backoff.next(Time(0), failed, now, jitter) {
+            pauses.push(next.since(now).as_secs_f64() / 60.0);
+            (now, failed) = (next, failed + 1);
+        }
+        let scale = 0.8 + 0.4 * jitter;
+        assert!((pauses[0] - scale).abs() < 0.01, "{pauses:?}");
+        assert!((pauses[3] - 8.0 * scale).abs() < 0.01, "{pauses:?}");
+        assert!((pauses[12] - 240.0 * scale).abs() < 0.01, "{pauses:?}");
+        assert!(attempts.contains(&failed), "{failed} attempts");
+        assert!(now.since(Time(0)) <= backoff.give_up_after);
+    }
+    assert!(backoff.next(Time(0), u32::MAX, Time(0), 0.5).is_some());
+}

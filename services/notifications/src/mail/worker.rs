@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::smtp::{MailServer, Retry, SmtpFailure};
-use super::{MAIL, MailContent, MailId, OutboundMail, Outbox, compose};
+use super::{MAIL, MailContent, MailId, OutboundMail, Outbox};
 use crate::contacts::Contacts;
 use crate::delivery::{self, Delivery};
 use crate::domain::Topic;
@@ -142,7 +142,7 @@ impl MailWorker {
         let Some(server) = &self.server else {
             return Outcome::Obsolete;
         };
-        let message = match compose::compose(&server.from, &contact, id, text) {
+        let message = match server.compose(&contact, id, text) {
             Ok(message) => message,
             Err(why) => {
                 return Outcome::Failed(SmtpFailure { code: None, retry: Retry::Never, why });

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::tables;
 use super::{
     DeliveryAttempt, MessageId, MessageStatus, RegisterWebhook, Webhook, WebhookId, WebhookMessage,
-    signature,
+    request,
 };
 use crate::error::Error;
 
@@ -180,7 +180,7 @@ async fn rotate(
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let (secret, now) = (signature::new_secret(), model::now());
+    let (secret, now) = (request::new_secret(), model::now());
     let rotated = webhooks
         .store
         .write(move |tx| tables::change(tx, id, |webhook| webhook.rotate(secret, now)));

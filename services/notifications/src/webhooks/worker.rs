@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::tables::{self, DUE};
 use super::{
     DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
-    outbound, signature,
+    request,
 };
 use crate::delivery::{self, Delivery};
 use crate::domain::Topic;
@@ -38,7 +38,7 @@ pub(crate) fn start(
     wake_up: Arc<Notify>,
 ) -> Result<(), chassis::Error> {
     let settings = ctx.config.webhooks.clone();
-    let client = outbound::client(&settings)?;
+    let client = request::client(&settings)?;
     let store = ctx.store.clone();
     let worker = WebhookWorker { store, settings, client, notifier };
     delivery::spawn(ctx, worker, wake_up);
@@ -100,14 +100,14 @@ impl WebhookWorker {
         let (id, now) = (id.to_string(), model::now());
         let second = now.0.div_euclid(1000);
         let payload = Bytes::from(message.payload);
-        let signed = signature::sign(webhook.secrets(now), &id, second, &payload);
+        let signed = request::sign(webhook.secrets(now), &id, second, &payload);
         let signed = signed.map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();
         let text = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
         headers.insert("webhook-id", text(id)?);
         headers.insert("webhook-timestamp", second.into());
         headers.insert("webhook-signature", text(signed)?);
-        outbound::post(&self.client, &webhook.url, headers, payload).await
+        request::post(&self.client, &webhook.url, headers, payload).await
     }
 
     /// Records the attempt, reschedules the message, and notifies staff of a webhook that is

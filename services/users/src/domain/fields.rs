@@ -3,12 +3,12 @@
 //! **Invariant:** two addresses that differ only in case have the same [`Email::key`]; two
 //! spellings of a password that are equal in NFKC are the same password.
 
+use std::sync::LazyLock;
+
 use chassis::Role;
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
-
-use super::common::is_common;
 
 /// How many characters are normalised. Composition merges at most four into one, so a
 /// longer text exceeds every limit anyway.
@@ -17,6 +17,22 @@ const EMAIL_BYTES_MAX: usize = 254;
 const LANGUAGE_BYTES_MAX: usize = 35;
 const NAME_CHARS_MAX: usize = 100;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// Common passwords, which are refused (ASVS 5.0 §6.2.4): sorted by bytes and in lower case.
+/// Origin: `data/README.md`.
+static COMMON_PASSWORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    include_str!("../../data/common_passwords.txt")
+        .lines()
+        .collect()
+});
+
+/// Whether an account can log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AccountStatus {
+    Active,
+    Disabled,
+}
 
 /// An e-mail address as its owner writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +117,14 @@ pub(crate) fn language(header: &str) -> Option<String> {
     is_tag.then(|| tag.to_owned())
 }
 
+/// Whether a password in NFKC is on the list, ignoring case.
+fn is_common(password: &str) -> bool {
+    let lower = password.to_lowercase();
+    COMMON_PASSWORDS.binary_search(&lower.as_str()).is_ok()
+}
+
 /// Validates a display name.
-pub(super) fn name(text: &str) -> Result<String, &'static str> {
+pub(crate) fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let fits = (1..=NAME_CHARS_MAX).contains(&text.chars().count());
     if fits && !text.chars().any(char::is_control) {
@@ -113,7 +135,7 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
 }
 
 /// Normalises roles: sorted, without duplicates.
-pub(super) fn roles(mut given: Vec<Role>) -> Result<Vec<Role>, &'static str> {
+pub(crate) fn roles(mut given: Vec<Role>) -> Result<Vec<Role>, &'static str> {
     given.sort_unstable();
     given.dedup();
     if given.is_empty() {
@@ -188,5 +210,20 @@ mod tests {
         assert!(PlaintextPassword::choose(&"\u{fdfa}".repeat(20)).is_err());
         let bytes = |text| PlaintextPassword::attempt(text).as_bytes().to_vec();
         assert_eq!(bytes("Kätzchen№7"), bytes("Ka\u{308}tzchenNo7"));
+    }
+
+    #[test]
+    fn the_list_of_common_passwords_can_be_searched() {
+        assert!(
+            COMMON_PASSWORDS.len() >= 3_000,
+            "{}",
+            COMMON_PASSWORDS.len()
+        );
+        assert!(COMMON_PASSWORDS.is_sorted());
+        for line in COMMON_PASSWORDS.iter() {
+            assert!(line.chars().count() >= 8 && is_common(line), "{line}");
+        }
+        assert!(is_common("PassWord1") && is_common("jennifer"));
+        assert!(!is_common("correct horse"));
     }
 }

@@ -8,24 +8,17 @@ use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Json, Problem, Role, etag};
+use chassis::{Admin, Json, Problem, etag};
 use model::kinds;
 use serde::Deserialize;
 use store::Read;
 
 use super::Shared;
-use crate::domain::{AccountStatus, Administration, Email, NewUser, User};
+use crate::domain::{Email, NewUser, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, Target};
+use crate::wire::{AdministerBody, RegisterBody};
 use crate::{Error, Users};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Registration {
-    email: Option<String>,
-    password: Option<String>,
-    name: Option<String>,
-}
 
 /// `POST /v1/users`
 pub(super) async fn register(
@@ -33,10 +26,9 @@ pub(super) async fn register(
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<Registration>,
+    Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
-    let NewUser { email, name, password } =
-        NewUser::parse(body.email, body.password, body.name).map_err(Error::Invalid)?;
+    let NewUser { email, name, password } = body.read().map_err(Error::Invalid)?;
     let throttle = &users.throttle;
     let target = Target { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
@@ -113,13 +105,6 @@ pub(super) async fn one(
     Ok(etag::respond(&headers, &user))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AdministrationChange {
-    roles: Option<Vec<Role>>,
-    status: Option<AccountStatus>,
-}
-
 /// `PATCH /v1/users/{id}`
 pub(super) async fn administer(
     State(users): State<Shared>,
@@ -127,9 +112,9 @@ pub(super) async fn administer(
     Admin(admin): Admin,
     PathId(id): PathId<kinds::User>,
     headers: HeaderMap,
-    Json(body): Json<AdministrationChange>,
+    Json(body): Json<AdministerBody>,
 ) -> Result<Response, Problem> {
-    let change = Administration::parse(body.roles, body.status).map_err(Error::Invalid)?;
+    let change = body.read().map_err(Error::Invalid)?;
     let cause = users.cause(Some(admin.user_id), request);
     let changed = users.store.write(move |tx| {
         tables::caller(tx, &admin)?;

@@ -10,29 +10,23 @@ use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::{Caller, Json, Problem, etag};
 use model::CodePurpose;
-use serde::Deserialize;
 use store::Read;
 
 use super::Shared;
 use crate::Error;
-use crate::domain::{self, Lost, Reset, User};
+use crate::domain::{PasswordReset, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, Target};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LostRequest {
-    email: Option<String>,
-}
+use crate::wire::{ConfirmEmailBody, ConfirmResetBody, RequestResetBody};
 
 /// `POST /v1/users/password-reset`: always 202.
 pub(super) async fn reset(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<LostRequest>,
+    Json(body): Json<RequestResetBody>,
 ) -> Result<StatusCode, Problem> {
-    let Lost { email } = Lost::parse(body.email).map_err(Error::Invalid)?;
+    let email = body.read().map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let attempt =
@@ -49,23 +43,14 @@ pub(super) async fn reset(
     Ok(StatusCode::ACCEPTED)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResetRequest {
-    email: Option<String>,
-    code: Option<String>,
-    new_password: Option<String>,
-}
-
 /// `POST /v1/users/password-reset/confirm`
 pub(super) async fn confirm_reset(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<ResetRequest>,
+    Json(body): Json<ConfirmResetBody>,
 ) -> Result<StatusCode, Problem> {
-    let Reset { email, code, new } =
-        Reset::parse(body.email, body.code, body.new_password).map_err(Error::Invalid)?;
+    let PasswordReset { email, code, new } = body.read().map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let counters = |attempt| {
@@ -130,20 +115,14 @@ pub(super) async fn verify(
     Ok(StatusCode::ACCEPTED)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CodeTyped {
-    code: Option<String>,
-}
-
 /// `POST /v1/users/me/verify-email/confirm`
 pub(super) async fn confirm_address(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
-    Json(body): Json<CodeTyped>,
+    Json(body): Json<ConfirmEmailBody>,
 ) -> Result<Response, Problem> {
-    let code = domain::code(body.code).map_err(Error::Invalid)?;
+    let code = body.read().map_err(Error::Invalid)?;
     let cause = users.cause(Some(caller.user_id), request);
     let codes = users.codes.clone();
     let confirmed = users.store.write(move |tx| {

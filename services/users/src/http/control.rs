@@ -9,32 +9,21 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::http::RequestId;
 use chassis::page::{Page, Paging};
-use chassis::{Json, Problem, Role, etag};
-use serde::Deserialize;
+use chassis::{FieldError, Json, Problem, etag};
 
 use super::{Shared, accounts};
-use crate::domain::{Addition, PlaintextPassword, User};
+use crate::domain::{Addition, User};
 use crate::tables::{self, Added};
+use crate::wire::{AddUserBody, ChangeUserBody};
 use crate::{Error, Users};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AdditionRequest {
-    email: Option<String>,
-    name: Option<String>,
-    password: Option<String>,
-    roles: Option<Vec<Role>>,
-}
 
 /// `POST /control/users`: 201 for a new account, 200 for a changed one.
 pub(super) async fn add(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    Json(body): Json<AdditionRequest>,
+    Json(body): Json<AddUserBody>,
 ) -> Result<Response, Problem> {
-    let mut wanted = Addition::parse(body.email, body.name, body.password, body.roles)
-        .map_err(Error::Invalid)?;
-    let hash = hashed(&users, wanted.password.take()).await?;
+    let (wanted, hash) = hashed(&users, body.read()).await?;
     let cause = users.cause(None, request);
     let added = users
         .store
@@ -45,41 +34,31 @@ pub(super) async fn add(
     })
 }
 
-/// Hashes the password, if one is given.
-async fn hashed(
-    users: &Users,
-    password: Option<PlaintextPassword>,
-) -> Result<Option<String>, Error> {
-    match password {
-        Some(password) => Ok(Some(
-            users.hasher.hash(users.hasher.admit()?, password).await?,
-        )),
-        None => Ok(None),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ChangeRequest {
-    email: Option<String>,
-    password: Option<String>,
-    roles: Option<Vec<Role>>,
-}
-
 /// `PATCH /control/users`: the password or the roles of an account that exists.
 pub(super) async fn change(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    Json(body): Json<ChangeRequest>,
+    Json(body): Json<ChangeUserBody>,
 ) -> Result<Response, Problem> {
-    let wanted = Addition::parse(body.email, None, body.password, body.roles);
-    let mut wanted = wanted.map_err(Error::Invalid)?;
-    let hash = hashed(&users, wanted.password.take()).await?;
+    let (wanted, hash) = hashed(&users, body.read()).await?;
     let cause = users.cause(None, request);
     let changed = users
         .store
         .write(move |tx| tables::reshape(tx, wanted, hash, &cause));
     Ok(etag::written(StatusCode::OK, &changed.await?))
+}
+
+/// Hashes the password of a body, if it has one.
+async fn hashed(
+    users: &Users,
+    read: Result<Addition, Vec<FieldError>>,
+) -> Result<(Addition, Option<String>), Error> {
+    let mut wanted = read.map_err(Error::Invalid)?;
+    let Some(password) = wanted.password.take() else {
+        return Ok((wanted, None));
+    };
+    let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
+    Ok((wanted, Some(hash)))
 }
 
 /// `GET /control/users`: as `GET /v1/users`.

@@ -6,16 +6,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chassis::http::{ClientAddress, RequestId};
 use chassis::{Caller, Json, Problem, etag};
-use model::Time;
-use serde::{Deserialize, Serialize};
 use store::Tx;
 
 use super::Shared;
-use super::sessions::SessionResponse;
 use crate::Error;
-use crate::domain::{PasswordChange, Profile, User};
+use crate::domain::PasswordChange;
 use crate::tables;
 use crate::throttle::{LoginAttempt, Target};
+use crate::wire::{ChangePasswordBody, ChangeProfileBody, ExportResponse, SessionResponse};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -27,13 +25,6 @@ pub(super) async fn show(
     Ok(etag::respond(&headers, &user))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProfileChange {
-    email: Option<String>,
-    name: Option<String>,
-}
-
 /// `PATCH /v1/users/me`
 pub(super) async fn change(
     State(users): State<Shared>,
@@ -41,10 +32,10 @@ pub(super) async fn change(
     caller: Caller,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<ProfileChange>,
+    Json(body): Json<ChangeProfileBody>,
 ) -> Result<Response, Problem> {
-    let claims_address = body.email.is_some();
-    let change = Profile::parse(body.email, body.name).map_err(Error::Invalid)?;
+    let change = body.read().map_err(Error::Invalid)?;
+    let claims_address = change.email.is_some();
     let throttle = &users.throttle;
     let target = Target { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
@@ -64,23 +55,15 @@ pub(super) async fn change(
     Ok(etag::written(StatusCode::OK, &user))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PasswordChangeRequest {
-    current_password: Option<String>,
-    new_password: Option<String>,
-}
-
 /// `POST /v1/users/me/password`
 pub(super) async fn change_password(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
     address: ClientAddress,
-    Json(body): Json<PasswordChangeRequest>,
+    Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Problem> {
-    let PasswordChange { current, new } =
-        PasswordChange::parse(body.current_password, body.new_password).map_err(Error::Invalid)?;
+    let PasswordChange { current, new } = body.read().map_err(Error::Invalid)?;
     let user = tables::caller(&users.store, &caller)?;
     let id = Some(user.id);
     let target = Target { email: Some(&user.email), user_id: id };
@@ -106,27 +89,15 @@ pub(super) async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// All personal data of an account. Login addresses and failed attempts are stored only
-/// as MACs, which identify no person.
-#[derive(Serialize)]
-pub(super) struct Export {
-    exported_at: Time,
-    user: User,
-    /// BCP 47 tag of the preferred language.
-    language: Option<String>,
-    sessions: Vec<SessionResponse>,
-}
-
 /// `GET /v1/users/me/export`
 pub(super) async fn export(
     State(users): State<Shared>,
     caller: Caller,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Json<ExportResponse>, Problem> {
     let user = tables::caller(&users.store, &caller)?;
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
-    let sessions =
-        sessions.map(|(id, session)| SessionResponse::of(id, session, caller.session_id));
-    let export = Export {
+    let sessions = sessions.map(|session| SessionResponse::of(session, caller.session_id));
+    let export = ExportResponse {
         exported_at: model::now(),
         language: tables::language(&users.store, user.id)?,
         sessions: sessions.collect(),

@@ -1,7 +1,5 @@
 //! Endpoints of sessions: log in, refresh, list, log out.
 
-use std::net::IpAddr;
-
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::USER_AGENT;
@@ -10,9 +8,8 @@ use axum::response::{IntoResponse, Response};
 use chassis::http::{ClientAddress, RequestId};
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, FieldError, Json, Problem};
+use chassis::{Caller, Json, Problem};
 use model::{Id, RevocationReason, SessionId, Time, kinds};
-use serde::{Deserialize, Serialize};
 use store::Read;
 
 use super::Shared;
@@ -20,25 +17,8 @@ use crate::domain::{Credentials, Session, User};
 use crate::tables::{self, Refreshed, SESSIONS};
 use crate::throttle::{LoginAttempt, Target};
 use crate::tokens::{Generation, Tokens};
+use crate::wire::{LogInBody, RefreshBody, SessionResponse, TokenPairResponse};
 use crate::{Error, Users};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Login {
-    email: Option<String>,
-    password: Option<String>,
-}
-
-/// A pair of tokens and its account.
-#[derive(Serialize)]
-struct TokenPairResponse<'a> {
-    access_token: String,
-    token_type: &'static str,
-    /// Seconds.
-    expires_in: u64,
-    refresh_token: String,
-    user: &'a User,
-}
 
 /// `POST /v1/sessions`
 pub(super) async fn log_in(
@@ -46,10 +26,9 @@ pub(super) async fn log_in(
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<Login>,
+    Json(body): Json<LogInBody>,
 ) -> Result<Response, Problem> {
-    let Credentials { email, password } =
-        Credentials::parse(body.email, body.password).map_err(Error::Invalid)?;
+    let Credentials { email, password } = body.read().map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let attempt = users
@@ -73,23 +52,14 @@ pub(super) async fn log_in(
     Ok(pair(&users, StatusCode::CREATED, &user, id, &session, now))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RefreshRequest {
-    refresh_token: Option<String>,
-}
-
 /// `POST /v1/sessions/refresh`
 pub(super) async fn refresh(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<RefreshRequest>,
+    Json(body): Json<RefreshBody>,
 ) -> Result<Response, Problem> {
-    let missing = || vec![FieldError::new("/refresh_token", "is required")];
-    let token = body
-        .refresh_token
-        .ok_or_else(|| Error::Invalid(missing()))?;
+    let token = body.read().map_err(Error::Invalid)?;
     let presented = users.tokens.read(&token).ok_or(Error::WrongRefreshToken)?;
     // The holder of a spent token may not be the owner, so no actor is recorded.
     let cause = users.cause(None, request);
@@ -141,33 +111,6 @@ pub(super) async fn log_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A session in a response.
-#[derive(Serialize)]
-pub(super) struct SessionResponse {
-    id: SessionId,
-    /// Whether it is the caller's.
-    current: bool,
-    user_agent: Option<String>,
-    /// Address of the last refresh.
-    address: Option<IpAddr>,
-    created_at: Time,
-    last_seen_at: Time,
-}
-
-impl SessionResponse {
-    /// A session, seen by the caller of session `current`.
-    pub(super) fn of(id: SessionId, session: Session, current: SessionId) -> Self {
-        Self {
-            id,
-            current: id == current,
-            user_agent: session.user_agent,
-            address: session.address,
-            created_at: session.created_at,
-            last_seen_at: session.refreshed_at,
-        }
-    }
-}
-
 /// `GET /v1/sessions`, newest first
 pub(super) async fn list(
     State(users): State<Shared>,
@@ -183,7 +126,7 @@ pub(super) async fn list(
     let live = users.store.scan(span)?.filter_map(|row| match row {
         Ok((_, session)) if !session.is_live(now) => None,
         row => Some(row.map(|((_, id), session)| {
-            let response = SessionResponse::of(id, session, caller.session_id);
+            let response = SessionResponse::of((id, session), caller.session_id);
             (id, response)
         })),
     });

@@ -1,6 +1,8 @@
-//! Custom templates of the shop's owner: loaded on first use and reloaded on change.
+//! Template files: the built-in ones, compiled into the binary, and the custom ones of the
+//! shop's owner, loaded on first use and reloaded on change.
 //!
-//! **Invariant:** the number of languages and files and the size of each file are bounded.
+//! **Invariants:** every language has the same built-in files. The number of custom languages
+//! and files and the size of each file are bounded.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,7 +13,39 @@ use std::time::{Duration, Instant, SystemTime};
 use minijinja::{Environment, Error as Fault};
 use parking_lot::Mutex;
 
-use super::{built_in, environment};
+use super::environment;
+
+macro_rules! files {
+    ($($language:literal)*) => {
+        /// `<language>/<file>` and its content.
+        pub(super) const BUILT_IN: &[(&str, &str)] = &[$(
+            files!(@ $language, "event.parked.txt"),
+            files!(@ $language, "mail.failed.txt"),
+            files!(@ $language, "mail.html"),
+            files!(@ $language, "mail.txt"),
+            files!(@ $language, "order.cancelled.txt"),
+            files!(@ $language, "order.confirmed.txt"),
+            files!(@ $language, "order.delivered.txt"),
+            files!(@ $language, "order.paid.txt"),
+            files!(@ $language, "order.refunded.txt"),
+            files!(@ $language, "order.rejected.txt"),
+            files!(@ $language, "order.shipped.txt"),
+            files!(@ $language, "payment.unmatched.txt"),
+            files!(@ $language, "session.reused.txt"),
+            files!(@ $language, "stock.low.txt"),
+            files!(@ $language, "user.code_requested.txt"),
+            files!(@ $language, "user.email_changed.txt"),
+            files!(@ $language, "user.password_changed.txt"),
+            files!(@ $language, "user.registered.txt"),
+            files!(@ $language, "webhook.disabled.txt"),
+        )*];
+    };
+    (@ $language:literal, $file:literal) => {
+        (concat!($language, "/", $file), include_str!(concat!("../../templates/", $language, "/", $file)))
+    };
+}
+
+files! { "en" "de" }
 
 /// How often the files are checked for changes.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -76,7 +110,7 @@ impl CustomTemplates {
             let Some(name) = name(&self.folder, file) else {
                 continue;
             };
-            let known = built_in::FILES.iter().any(|(path, _)| {
+            let known = BUILT_IN.iter().any(|(path, _)| {
                 path.split_once('/').map(|(_, file)| file)
                     == name.split_once('/').map(|(_, file)| file)
             });
