@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::run::Started;
-use chassis::{Config, Folder, Open, config};
+use chassis::{Config, Folder, Open, Process, config};
 use clap::ValueEnum;
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +88,7 @@ impl Running {
         mesh: &Mesh,
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
-        let config = Arc::new(config);
+        let process = Process::new(folder.clone(), config, mesh.clone());
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
@@ -97,14 +97,14 @@ impl Running {
             let started = move |started: Started| {
                 let _ = heard.send(started);
             };
-            let (folder, config, mesh) = (folder.clone(), config.clone(), mesh.clone());
+            let process = process.clone();
             let is_door = name == ServiceName::Gateway;
             let stop = if is_door { &running.stop } else { &behind };
             let (open, stop) = (name.open(), stop.clone());
             let closed = is_door.then(|| closed.clone().drop_guard());
             running.services.spawn(async move {
                 let _closed = closed;
-                chassis::run(name.name(), open, folder, config, mesh, stop, started).await
+                chassis::run(name.name(), open, process, stop, started).await
             });
             waiting.push(listening);
         }

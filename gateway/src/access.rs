@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use chassis::http::RequestId;
+use chassis::request_id::RequestId;
 use chassis::telemetry::ACCESS;
 use http::{Method, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};

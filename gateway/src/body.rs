@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     /// Over a connection.
     Far(FarBody),
     /// From this process.
-    Near(chassis::in_process::Answer),
+    Near(chassis::in_process::LocalBody),
 }
 
 impl HttpBody for Answer {

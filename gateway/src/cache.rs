@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use chassis::operating::Hits;
+use chassis::status::Hits;
 use chassis::{Context, Problem, cache_tags};
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,

@@ -39,7 +39,7 @@
 
 use std::sync::Arc;
 
-use chassis::context::{Context, Server, Service};
+use chassis::context::{Context, OpenedService, Server};
 use futures::future::BoxFuture;
 
 mod access;
@@ -81,7 +81,7 @@ use workers::Workers;
 /// # Errors
 /// When it cannot listen there, there is no certificate where one is wanted, or the
 /// mesh refuses to show who is alive.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
     Box::pin(async move {
         let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
         let tls = tls::Tls::open(&ctx)?;
@@ -97,6 +97,6 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>>
                 listener, redirect, gateway, tls, workers, stop,
             ))
         });
-        Ok(Service::custom(ctx, sockets.shop, server))
+        Ok(OpenedService::custom(ctx, sockets.shop, server))
     })
 }

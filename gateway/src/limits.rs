@@ -22,12 +22,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chassis::Problem;
+use chassis::client_address::network;
 use chassis::config;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
 
-use crate::client::{Client, Proxies, network};
+use crate::client::{Client, Proxies};
 use crate::pace::Pace;
 
 use self::rate::{Left, Rate};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chassis::Problem;
-use chassis::operating::ServiceStatus;
 use chassis::page::cursor;
+use chassis::status::ServiceStatus;
 use data_encoding::BASE64URL_NOPAD;
 use futures::future::join_all;
 use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use chassis::Health;
 use chassis::caller::{Caller, admin, identify};
-use chassis::context::Health;
 use chassis::http::metrics_page;
 use chassis::{Problem, Trust};
 use futures::future::join_all;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chassis::caller::{admin, identify};
-use chassis::context::{Context, Health};
-use chassis::http::{REQUEST_ID, request_id};
-use chassis::operating::ServiceStatus;
+use chassis::request_id::{REQUEST_ID, request_id};
+use chassis::status::ServiceStatus;
+use chassis::{Context, Health};
 use chassis::{Problem, Trust, trace};
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
 use http::request::Parts;

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use chassis::Context;
+use chassis::in_process::LocalServices;
 use http::{Request, Response};
 use mesh::Directory;
 use tokio::sync::watch;
@@ -65,6 +66,8 @@ struct Service {
     instances: watch::Sender<Vec<Arc<Instance>>>,
     /// Until then one that is not seen is waited for.
     heard_by: Instant,
+    /// The services of this process, which are called without a connection.
+    local: LocalServices,
     turn: AtomicUsize,
     budget: Budget,
     meter: Arc<Meter>,
@@ -78,7 +81,7 @@ impl Upstreams {
     pub(crate) async fn watch(ctx: &Context) -> Result<Self, chassis::Error> {
         let directory = Directory::watch(&ctx.mesh).await?;
         let mut changes = directory.changes();
-        let upstreams = Self::new(&SERVICES);
+        let upstreams = Self::new(&SERVICES, &ctx.local);
         upstreams.learn(changes.borrow_and_update().values());
         let (seen, stop) = (upstreams.clone(), ctx.stop.clone());
         ctx.tasks.spawn(async move {
@@ -98,8 +101,9 @@ impl Upstreams {
         Ok(upstreams)
     }
 
-    fn new(names: &[&'static str]) -> Self {
-        Self(names.iter().map(|name| Service::new(name)).collect())
+    fn new(names: &[&'static str], local: &LocalServices) -> Self {
+        let service = |name: &&'static str| Service::new(name, local.clone());
+        Self(names.iter().map(service).collect())
     }
 
     /// Takes in who is alive. Whoever was known keeps its connections; whoever is
@@ -142,9 +146,10 @@ impl Upstreams {
 }
 
 impl Service {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, local: LocalServices) -> Self {
         Self {
             name,
+            local,
             instances: watch::Sender::default(),
             heard_by: Instant::now() + HEARING,
             turn: AtomicUsize::new(0),
@@ -158,7 +163,10 @@ impl Service {
         alive.sort_unstable_by(|one, other| other.id.cmp(&one.id));
         let known = self.known();
         let same = |seen| known.iter().find(|one| one.is(seen)).cloned();
-        let fresh = |seen| Arc::new(Instance::new(self.name, seen, self.meter.clone()));
+        let fresh = |seen: &mesh::Instance| {
+            let near = self.local.find(&seen.id);
+            Arc::new(Instance::new(self.name, seen, near, self.meter.clone()))
+        };
         let now = alive
             .into_iter()
             .map(|seen| same(seen).unwrap_or_else(|| fresh(seen)))

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use chassis::Problem;
-use chassis::http::request_id;
+use chassis::request_id::request_id;
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;

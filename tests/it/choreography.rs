@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chassis::run::Started;
 use chassis::token::KeyPair;
-use chassis::{Config, Folder, Open, Role};
+use chassis::{Config, Folder, Open, Process, Role};
 use mesh::{InProcessNetwork, LinkFaults, Mesh};
 use model::{Id, now};
 use rand::rngs::StdRng;
@@ -70,11 +70,12 @@ impl RunningService {
             let started = move |started: Started| {
                 let _ = sender.send(started.address);
             };
-            let config = Arc::new(Config::default());
-            let (folder, mesh, stopping) = (folder.clone(), mesh.clone(), stop.clone());
-            let running = tokio::spawn(async move {
-                chassis::run(name, open, folder, config, mesh, stopping, started).await
-            });
+            let process = Process::new(folder.clone(), Config::default(), mesh.clone());
+            let stopping = stop.clone();
+            let running =
+                tokio::spawn(
+                    async move { chassis::run(name, open, process, stopping, started).await },
+                );
             if let Ok(listens_at) = listening.await {
                 address.send_replace(listens_at);
                 return Self { name, open, stop, running };

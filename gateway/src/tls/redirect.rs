@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chassis::Problem;
-use chassis::http::request_id;
+use chassis::request_id::request_id;
 use http::header::{HOST, LOCATION};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};

@@ -80,7 +80,7 @@ mod tests {
     fn three() -> Vec<Arc<Instance>> {
         let instance = |port| mesh::Instance::new("products", ([127, 0, 0, 1], port).into());
         [1, 2, 3]
-            .map(|port| Arc::new(Instance::new("products", &instance(port), meter())))
+            .map(|port| Arc::new(Instance::new("products", &instance(port), None, meter())))
             .into()
     }
 

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chassis::in_process::{self, LocalService};
+use chassis::in_process::LocalService;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -76,14 +76,19 @@ impl Drop for InFlight {
 
 impl Instance {
     /// An instance as the mesh shows it.
-    pub(super) fn new(service: &'static str, seen: &mesh::Instance, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(
+        service: &'static str,
+        seen: &mesh::Instance,
+        near: Option<LocalService>,
+        meter: Arc<Meter>,
+    ) -> Self {
         let host = HeaderValue::try_from(seen.address.to_string());
         Self {
             service,
             id: seen.id.clone(),
             address: seen.address,
             host: host.expect("a socket address is visible ASCII"),
-            near: in_process::find(&seen.id),
+            near,
             pool: Pool::new(),
             health: Health::new(Instant::now()),
             in_flight: AtomicUsize::new(0),

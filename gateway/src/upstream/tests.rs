@@ -52,7 +52,7 @@ async fn dead() -> mesh::Instance {
 }
 
 fn upstreams(alive: &[&mesh::Instance]) -> Upstreams {
-    let upstreams = Upstreams::new(&["orders"]);
+    let upstreams = Upstreams::new(&["orders"], &chassis::in_process::LocalServices::default());
     upstreams.learn(alive.iter().copied());
     upstreams
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use axum::Router;
-use chassis::{Context, Error, Role, Service, Trust};
+use chassis::{Context, Error, OpenedService, Role, Trust};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::Id;
@@ -21,7 +21,7 @@ const ROUNDS: usize = 500;
 /// The trust of the service that was started.
 static TRUST: OnceLock<Trust> = OnceLock::new();
 
-fn open(context: Context) -> BoxFuture<'static, Result<Service, Error>> {
+fn open(context: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
     let _ = TRUST.set(context.trust.clone());
     Box::pin(async move { Ok(context.serve(Router::new())) })
 }

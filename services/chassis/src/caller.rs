@@ -8,23 +8,10 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Id, kinds};
-use serde::{Deserialize, Serialize};
 
-use crate::{Problem, Trust};
+use crate::{Problem, Role, Trust};
 
 use axum::http;
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Buy.
-    Customer,
-    /// Run the shop.
-    Staff,
-    /// Run the machine; may do all that staff may.
-    Admin,
-}
 
 /// Whoever carries a believed token.
 #[derive(Debug, Clone)]

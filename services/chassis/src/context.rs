@@ -1,7 +1,17 @@
-//! What a service is given when it opens, and what it gives back.
+//! The interface between a service and the chassis: the [`Context`] that a service opens
+//! with, and the [`OpenedService`] that it returns.
+//!
+//! ```
+//! use chassis::{Context, Error, OpenedService};
+//!
+//! async fn open(ctx: Context) -> Result<OpenedService, Error> {
+//!     ctx.health.add(|| None);
+//!     Ok(ctx.serve(axum::Router::new()))
+//! }
+//! ```
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use futures::future::BoxFuture;
@@ -12,16 +22,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
-use crate::operating::ServiceStatus;
-use crate::{Config, Endpoints, Error, Folder, Trust};
+use crate::health::Health;
+use crate::in_process::LocalServices;
+use crate::status::ServiceStatus;
+use crate::{Config, Error, Folder, ServiceRoutes, Trust};
 
-/// Everything a service stands on.
+/// The parts of a service that the chassis opens for it.
 pub struct Context {
     /// The service's name.
     pub name: &'static str,
     /// The shop's data folder.
     pub folder: Folder,
-    /// The service's own data_dir in it.
+    /// The service's own folder in it.
     pub data_dir: PathBuf,
     /// The shop's configuration.
     pub config: Arc<Config>,
@@ -31,26 +43,28 @@ pub struct Context {
     pub log: Log,
     /// The shop's mesh.
     pub mesh: Mesh,
-    /// Which tokens are believed.
+    /// The other services of this process.
+    pub local: LocalServices,
+    /// The verification of access tokens.
     pub trust: Trust,
-    /// Where background tasks are spawned, so that ending waits for them.
+    /// The background tasks, which draining waits for.
     pub tasks: TaskTracker,
-    /// Ends them.
+    /// Cancelled to end the background tasks.
     pub stop: CancellationToken,
-    /// Cancelled before `stop`, when no more requests are taken: an answer that
-    /// would go on for ever, a stream of events, ends itself then.
+    /// Cancelled before `stop`, when no more requests are taken: streaming responses
+    /// end themselves then.
     pub draining: CancellationToken,
-    /// What has to be well before the service is ready.
+    /// The conditions of readiness.
     pub health: Health,
-    /// What the operator can have compared.
+    /// The consistency checks.
     pub checks: Checks,
-    /// What the operator is told.
+    /// The body of `GET /v1/status`.
     pub status: ServiceStatus,
 }
 
 impl Context {
-    /// Follows `source` from now on, applying `handler` to each of its events
-    /// exactly once; the service is ready only when it is caught up.
+    /// Follows `source` and applies `handler` to each of its events exactly once; the
+    /// service is ready only when it is caught up.
     ///
     /// # Errors
     /// When the mesh or the store refuses.
@@ -62,8 +76,8 @@ impl Context {
         self.follow_or(source, handler, |_, _| Ok(())).await
     }
 
-    /// As [`follow`](Self::follow); `instead` is done when an operator gives up an
-    /// event that `handler` refused, for whoever waits for word of it.
+    /// As [`follow`](Self::follow); `instead` runs when an operator discards an event that
+    /// `handler` refused, so that requests waiting for its effect are answered.
     ///
     /// # Errors
     /// When the mesh or the store refuses.
@@ -91,20 +105,20 @@ impl Context {
         Ok(following)
     }
 
-    /// A service that answers with `endpoints` on a free loopback port.
+    /// A service that serves `routes` on a free loopback port.
     ///
     /// # Panics
     /// When a row of the route table that belongs to this service has no handler, or a
     /// handler belongs to another's row.
-    pub fn serve(self, endpoints: impl Into<Endpoints>) -> Service {
-        let endpoints = endpoints.into().merge(self.status.endpoints());
-        endpoints.assert_complete(self.name);
+    pub fn serve(self, routes: impl Into<ServiceRoutes>) -> OpenedService {
+        let routes = routes.into().merge(self.status.routes());
+        routes.assert_complete(self.name);
         let (trust, health) = (self.trust.clone(), self.health.clone());
-        let router = crate::http::wrap(self.name, endpoints, trust, health);
+        let router = crate::http::wrap(self.name, routes, trust, health);
         let near = Some(router.clone());
         let server: Server =
             Box::new(move |listener, stop| Box::pin(serve_router(listener, router, stop)));
-        Service { context: self, listener: None, server, near, control: None }
+        OpenedService { context: self, listener: None, server, near, control: None }
     }
 }
 
@@ -115,7 +129,7 @@ async fn serve_router(listener: TcpListener, router: Router, stop: CancellationT
             tracing::trace!(%error, "nodelay");
         }
     });
-    // A bare router would be copied, routes and all, for every connection.
+    // A bare router would be copied with all routes for every connection.
     let served = axum::serve(listener, router.into_make_service())
         .with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
@@ -123,22 +137,22 @@ async fn serve_router(listener: TcpListener, router: Router, stop: CancellationT
     }
 }
 
-/// Answers connections of a listener until told to stop, then drains.
+/// Serves the connections of a listener until it is cancelled, then drains them.
 pub type Server = Box<dyn FnOnce(TcpListener, CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
-/// An opened service, ready to be served.
-pub struct Service {
+/// A service that has opened and can be served.
+pub struct OpenedService {
     pub(crate) context: Context,
-    /// Where it listens, unless on a free loopback port.
+    /// Its listener; `None` for a free loopback port.
     pub(crate) listener: Option<TcpListener>,
     pub(crate) server: Server,
-    /// What `server` answers with, for callers in this process.
+    /// The router of `server`, for the in-process transport.
     pub(crate) near: Option<Router>,
     pub(crate) control: Option<Router>,
 }
 
-impl Service {
-    /// A service that answers the connections of `listener` by itself.
+impl OpenedService {
+    /// A service with a server of its own, without the chassis' layers.
     pub fn custom(context: Context, listener: TcpListener, server: Server) -> Self {
         Self {
             context,
@@ -149,33 +163,12 @@ impl Service {
         }
     }
 
-    /// Adds the operator's door: served on `control.sock` in the service's data_dir,
-    /// mode 0600. Whoever can open it owns the data folder, so nothing is checked.
+    /// Adds the control socket's routes: served on `control.sock` in the service's folder,
+    /// mode 0600. Every process that can open it owns the data folder, so no token is
+    /// checked.
     #[must_use]
     pub fn with_control(mut self, router: Router) -> Self {
         self.control = Some(router);
         self
-    }
-}
-
-type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
-
-/// What has to be well before a service is ready. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Health(Arc<Mutex<Vec<Check>>>);
-
-impl Health {
-    /// Adds a check: `None` when all is well, else what is missing.
-    pub fn add(&self, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(check));
-    }
-
-    /// Everything that is missing.
-    pub fn missing(&self) -> Vec<String> {
-        let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        checks.iter().filter_map(|check| check()).collect()
     }
 }

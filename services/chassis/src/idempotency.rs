@@ -47,8 +47,8 @@ use store::{Store, Tx};
 use self::keys::Scope;
 pub use self::keys::{Key, KnownOutcome};
 pub use self::response::{Reply, StoredResponse};
-use crate::http::RequestId;
 use crate::json::IdempotencyKey;
+use crate::request_id::RequestId;
 use crate::{Caller, Problem};
 
 /// How often it is looked whether keys are over.
@@ -57,8 +57,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Between two transactions that drop some, since nothing waits for it.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Forgets the keys of `store` that are over, until dropped.
-pub(crate) async fn forget_expired(store: Store) {
+/// Deletes expired keys of `store` in batches, until dropped.
+pub(crate) async fn expire(store: Store) {
     loop {
         let drop_some = |tx: &mut Tx<'_>| keys::drop_expired(tx, model::now());
         let pause = match store.write_when_free(drop_some).await {

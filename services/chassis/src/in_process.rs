@@ -1,15 +1,15 @@
-//! Services of one process, called without a socket between them.
+//! The in-process transport: requests to a service of the same process without a socket.
 //!
-//! What is called is the very router that the socket serves, layers and all; only
-//! the bytes in between are gone. An instance is known by the id that the mesh shows
-//! of it, so whoever finds it alive finds it here, if it is in this process.
+//! A call enters the same router that the service's socket serves, with all of its layers;
+//! it saves the connection and the encoding of messages. An instance is registered under
+//! the id that discovery announces, so the gateway looks up every instance it discovers.
 //!
-//! **Invariants:** an instance is here before the mesh shows it and until it drains;
-//! draining waits for the calls in flight, their bodies included.
+//! **Invariants:** an instance is registered before it is announced and until it drains;
+//! draining waits for the calls in flight, including their response bodies.
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -18,61 +18,71 @@ use axum::http::{Request, Response};
 use hyper::body::{Frame, SizeHint};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Instance → its router, for as long as it takes calls.
-static HERE: LazyLock<Mutex<HashMap<String, Weak<Door>>>> = LazyLock::new(Mutex::default);
+/// The services of one process, by instance id. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct LocalServices(Arc<Mutex<HashMap<String, Weak<Endpoint>>>>);
 
-struct Door {
+struct Endpoint {
     router: TowerToHyperService<Router>,
     calls: TaskTracker,
 }
 
-/// An instance in this process, while it is there.
+/// A service of this process, while it is registered.
 #[derive(Debug, Clone)]
-pub struct LocalService(Weak<Door>);
+pub struct LocalService(Weak<Endpoint>);
 
-/// The instance of this id, if it is in this process.
-pub fn find(instance: &str) -> Option<LocalService> {
-    here().get(instance).cloned().map(LocalService)
+impl LocalServices {
+    /// The instance of this id, if it runs in this process.
+    pub fn find(&self, instance: &str) -> Option<LocalService> {
+        self.0.lock().get(instance).cloned().map(LocalService)
+    }
+
+    /// Registers an instance until the returned registration is dropped.
+    pub(crate) fn register(&self, instance: String, router: Router) -> Registration {
+        let router = TowerToHyperService::new(router);
+        let endpoint = Arc::new(Endpoint { router, calls: TaskTracker::new() });
+        let entry = Arc::downgrade(&endpoint);
+        self.0.lock().insert(instance.clone(), entry);
+        Registration { services: self.clone(), instance, endpoint }
+    }
 }
 
-fn here() -> MutexGuard<'static, HashMap<String, Weak<Door>>> {
-    HERE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl std::fmt::Debug for Door {
+impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").finish_non_exhaustive()
+        f.debug_struct("Endpoint").finish_non_exhaustive()
     }
 }
 
 impl LocalService {
-    /// Has a request answered; gives it back if nobody is there any more.
+    /// Sends a request and waits for the response's head.
     ///
     /// # Errors
-    /// The request, untouched.
-    pub async fn call<B>(&self, request: Request<B>) -> Result<Response<Answer>, Request<B>>
+    /// The request, untouched, when the service takes no more calls.
+    pub async fn call<B>(&self, request: Request<B>) -> Result<Response<LocalBody>, Request<B>>
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
-        let Some(door) = self.0.upgrade().filter(|door| !door.calls.is_closed()) else {
+        let is_open = |endpoint: &Arc<Endpoint>| !endpoint.calls.is_closed();
+        let Some(endpoint) = self.0.upgrade().filter(is_open) else {
             return Err(request);
         };
-        let call = door.calls.token();
-        let Ok(response) = door.router.call(request.map(Body::new)).await;
-        Ok(response.map(|body| Answer { body, _call: call }))
+        let call = endpoint.calls.token();
+        let Ok(response) = endpoint.router.call(request.map(Body::new)).await;
+        Ok(response.map(|body| LocalBody { body, _call: call }))
     }
 }
 
-/// An answer's body. The call is in flight until it is dropped.
-pub struct Answer {
+/// A response body of the in-process transport. Its call is in flight until it is dropped.
+pub struct LocalBody {
     body: Body,
     _call: TaskTrackerToken,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for LocalBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -92,29 +102,23 @@ impl HttpBody for Answer {
     }
 }
 
-/// Keeps an instance's router here.
-pub(crate) struct Membership {
+/// Keeps an instance registered until it is dropped.
+pub(crate) struct Registration {
+    services: LocalServices,
     instance: String,
-    door: Arc<Door>,
+    endpoint: Arc<Endpoint>,
 }
 
-impl Membership {
-    pub(crate) fn begin(instance: String, router: Router) -> Self {
-        let router = TowerToHyperService::new(router);
-        let door = Arc::new(Door { router, calls: TaskTracker::new() });
-        here().insert(instance.clone(), Arc::downgrade(&door));
-        Self { instance, door }
-    }
-
-    /// Takes no more calls, and returns when the last one is answered.
-    pub(crate) async fn end(self) {
-        self.door.calls.close();
-        self.door.calls.wait().await;
+impl Registration {
+    /// Takes no more calls and waits for those in flight.
+    pub(crate) async fn drain(self) {
+        self.endpoint.calls.close();
+        self.endpoint.calls.wait().await;
     }
 }
 
-impl Drop for Membership {
+impl Drop for Registration {
     fn drop(&mut self) {
-        here().remove(&self.instance);
+        self.services.0.lock().remove(&self.instance);
     }
 }

@@ -1,26 +1,23 @@
-//! Everything a service is before it has a purpose.
+//! The chassis of every service: its life from recovery to draining, and the conventions
+//! of the HTTP contract.
 //!
-//! A service is a function `open(Context) -> Service`: it gets its store, its
-//! log, the mesh and the shop's trust, declares what it follows, and hands back
-//! a router. [`run`] does the rest: recovery, followers, binding, liveliness,
-//! readiness, draining.
+//! A service is a function `open(Context) -> OpenedService`: it gets its store, its log,
+//! the mesh and the verification of tokens, declares what it follows, and returns its
+//! routes. [`run`] does the rest.
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `run`, `context` | the life of a service, and its interface to the chassis |
 //! | `routes` | routers, made from the route table |
-//! | `run`, `context` | a service's life from opening to draining |
-//! | `folder` | the data folder: its marker, its rooms, its keys |
-//! | `config` | `konbini.toml`, read and checked in one place |
-//! | `limits` | every bound that is not one service's own |
-//! | `token`, `trust`, `caller` | making tokens, believing them, and who may do what |
-//! | `problem`, `json`, `page`, `etag` | the HTTP contract's conventions |
-//! | `idempotency` | requests that may be sent twice |
-//! | `http`, `trace` | the layers around every router, the health pages, and whose trace a request is part of |
-//! | `cache_tags` | what services tell the gateway beside their answers |
-//! | `local_service` | services of one process, called without a socket |
-//! | `check` | what the operator can have compared |
-//! | `operating` | how a service stands, its log, what it could not handle |
+//! | `folder`, `config`, `limits` | the data folder, the settings, the bounds of all services |
+//! | `token`, `trust`, `caller` | access tokens: signing, verification, authorisation |
+//! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
+//! | `http` | the layers around every router, and the health pages |
+//! | `request_id`, `trace`, `client_address` | the identity of a request |
+//! | `cache_tags` | response headers that control the gateway's cache |
+//! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
+//! | `health`, `status`, `check` | readiness, `/v1/status` and `/v1/events`, consistency checks |
 //! | `telemetry` | logs and metrics |
 //!
 //! **Invariant:** this crate knows no product and no order.
@@ -28,34 +25,39 @@
 pub mod cache_tags;
 pub mod caller;
 pub mod check;
+pub mod client_address;
 pub mod config;
 pub mod context;
 mod error;
 pub mod etag;
 pub mod folder;
+mod health;
 pub mod http;
 pub mod idempotency;
 pub mod in_process;
 pub mod json;
 pub mod limits;
-pub mod operating;
 pub mod outbound;
 pub mod page;
 pub mod problem;
+pub mod request_id;
 mod routes;
 pub mod run;
+pub mod status;
 pub mod telemetry;
 pub mod token;
 pub mod trace;
 pub mod trust;
 
-pub use caller::{Admin, Caller, Role, Staff};
+pub use caller::{Admin, Caller, Staff};
 pub use config::Config;
-pub use context::{Context, Service};
+pub use context::{Context, OpenedService};
 pub use error::Error;
 pub use folder::Folder;
+pub use health::Health;
 pub use json::Json;
 pub use problem::{FieldError, Problem};
-pub use routes::{Endpoints, Routes};
-pub use run::{Open, run};
+pub use routes::{Routes, ServiceRoutes};
+pub use run::{Open, Process, run};
+pub use token::Role;
 pub use trust::Trust;

@@ -40,7 +40,7 @@ pub struct Routes<S> {
 
 /// A service's handlers with their state, ready to be served.
 #[derive(Default)]
-pub struct Endpoints {
+pub struct ServiceRoutes {
     /// Answered within a timeout.
     pub(crate) timed: Router,
     /// Answered for as long as a body keeps moving.
@@ -81,8 +81,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// The endpoints, each with this state.
-    pub fn with_state(self, state: S) -> Endpoints {
-        Endpoints {
+    pub fn with_state(self, state: S) -> ServiceRoutes {
+        ServiceRoutes {
             timed: self.timed.with_state(state.clone()),
             bulk: self.bulk.with_state(state),
             fast_path: None,
@@ -91,8 +91,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 }
 
-impl Endpoints {
-    /// Endpoints outside of the route table, without a timeout.
+impl ServiceRoutes {
+    /// ServiceRoutes outside of the route table, without a timeout.
     pub(crate) fn untimed(router: Router) -> Self {
         Self { bulk: router, ..Self::default() }
     }
@@ -156,9 +156,9 @@ fn is_same(one: &Route, other: &Route) -> bool {
     one.method == other.method && one.path == other.path
 }
 
-/// Endpoints outside of the route table: a service that is no part of the shop's API,
+/// ServiceRoutes outside of the route table: a service that is no part of the shop's API,
 /// as in tests and examples.
-impl From<Router> for Endpoints {
+impl From<Router> for ServiceRoutes {
     fn from(router: Router) -> Self {
         Self { timed: router, ..Self::default() }
     }

@@ -1,9 +1,9 @@
-//! A service's life: recover, follow, bind, be seen; then drain.
+//! The life of a service: recover, follow, listen, announce; then drain.
 //!
-//! The order matters. The store is open and durable before anything is read; the
-//! log is served before the service is seen; the service is seen only once it
-//! listens. Ending goes backwards: unseen first, so nobody sends more, then the
-//! requests in flight, then followers, then the store.
+//! The store has recovered before anything is read, the log is served before the service
+//! is announced, and it is announced only once it listens. Draining goes backwards:
+//! discovery first, so that no new requests arrive, then the requests in flight, then
+//! followers and background tasks, then the store.
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -22,42 +22,65 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
-use crate::context::Health;
-use crate::in_process::Membership;
+use crate::health::Health;
+use crate::in_process::{LocalServices, Registration};
 use crate::limits::DRAIN_TIMEOUT;
-use crate::operating::ServiceStatus;
-use crate::{Config, Context, Endpoints, Error, Folder, Service, Trust, idempotency};
+use crate::status::ServiceStatus;
+use crate::{Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency};
 
-/// How a service is opened.
-pub type Open = fn(Context) -> BoxFuture<'static, Result<Service, Error>>;
+/// A service's entry point: declares what it follows and returns its router.
+pub type Open = fn(Context) -> BoxFuture<'static, Result<OpenedService, Error>>;
 
-/// A service that can be reached.
+/// The address and readiness of a service that listens.
 pub struct Started {
-    /// Where its HTTP listens.
+    /// The address of its HTTP listener.
     pub address: SocketAddr,
-    /// What is still missing before it is ready.
+    /// The conditions of its readiness.
     pub health: Health,
 }
 
-/// Runs a service until `stop`, then drains it. `started` hears of it once it can
-/// be reached.
+/// The parts that all services of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Process {
+    /// The shop's data folder.
+    pub folder: Folder,
+    /// The shop's configuration.
+    pub config: Arc<Config>,
+    /// The shop's mesh.
+    pub mesh: Mesh,
+    /// The in-process transport.
+    pub local: LocalServices,
+}
+
+impl Process {
+    /// A process of this shop, without services yet.
+    pub fn new(folder: Folder, config: impl Into<Arc<Config>>, mesh: Mesh) -> Self {
+        Self {
+            folder,
+            config: config.into(),
+            mesh,
+            local: LocalServices::default(),
+        }
+    }
+}
+
+/// Runs a service until `stop`, then drains it. `started` is called once it can be reached.
 ///
 /// # Errors
 /// When it cannot be opened, or its store fails while it runs.
 pub async fn run(
     name: &'static str,
     open: Open,
-    folder: Folder,
-    config: Arc<Config>,
-    mesh: Mesh,
+    process: Process,
     stop: CancellationToken,
     started: impl FnOnce(Started) + Send,
 ) -> Result<(), Error> {
-    let context = prepare(name, folder, config, mesh.clone()).await?;
-    // However this ends, what was started in the background ends with it.
+    let (mesh, local) = (process.mesh.clone(), process.local.clone());
+    let context = prepare(name, process).await?;
+    // Background tasks end with this function, however it returns.
     let _end = context.stop.clone().drop_guard();
     let service = open(context).await?;
-    let Service { context, listener, server, near, control } = service;
+    let OpenedService { context, listener, server, near, control } = service;
     let listener = match listener {
         Some(listener) => listener,
         None => bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?,
@@ -71,8 +94,8 @@ pub async fn run(
     let socket = context.data_dir.join("control.sock");
     let control_listener = control_listener(&socket)?;
     let (trust, health) = (context.trust.clone(), context.health.clone());
-    // The operator is in no hurry: an import comes through here, and checks.
-    let control = Endpoints::untimed(control);
+    // Imports and consistency checks come through here and may take minutes.
+    let control = ServiceRoutes::untimed(control);
     let control = crate::http::wrap(name, control, trust, health);
     context.tasks.spawn(serve_control(
         control_listener,
@@ -80,7 +103,7 @@ pub async fn run(
         context.stop.clone(),
     ));
     let instance = Instance::new(name, address);
-    let near = near.map(|router| Membership::begin(instance.id.clone(), router));
+    let near = near.map(|router| local.register(instance.id.clone(), router));
     let presence = Presence::declare(&mesh, &instance).await?;
     tracing::info!(service = name, %address, "listening");
     started(Started { address, health: context.health.clone() });
@@ -91,7 +114,7 @@ pub async fn run(
     };
     drop(presence);
     if near.is_some() {
-        // Other services that have not heard of it yet still send requests here.
+        // A gateway that has not seen the withdrawal yet still sends requests.
         tokio::time::sleep(mesh.transport().lag()).await;
     }
     drain(context, serving, near).await;
@@ -109,12 +132,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Ends a service: requests in flight, then background tasks, then the store.
-async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Membership>) {
+async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registration>) {
     let service = context.name;
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     context.draining.cancel();
     let answered = async {
-        let near = near.map(Membership::end);
+        let near = near.map(Registration::drain);
         futures::join!(serving, futures::future::OptionFuture::from(near))
     };
     if timeout_at(deadline, answered).await.is_err() {
@@ -129,7 +152,7 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Membershi
         tracing::warn!(service, "background tasks did not end in time");
     }
     let store = context.store.clone();
-    // The log holds the store too, and only its last clone is closed for good.
+    // The log holds a clone of the store, and the last clone closes it.
     drop(context);
     // Joining the writer thread waits for its last sync.
     let closing = tokio::task::spawn_blocking(move || store.close());
@@ -141,13 +164,9 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Membershi
     }
 }
 
-/// Opens what every service stands on and starts what every service does.
-async fn prepare(
-    name: &'static str,
-    folder: Folder,
-    config: Arc<Config>,
-    mesh: Mesh,
-) -> Result<Context, Error> {
+/// Opens the parts of every service and starts its background tasks.
+async fn prepare(name: &'static str, process: Process) -> Result<Context, Error> {
+    let Process { folder, config, mesh, local } = process;
     let data_dir = folder.data_dir(name)?;
     let options = store::Options {
         cache_bytes: config.store.cache_mib * 1024 * 1024,
@@ -163,8 +182,8 @@ async fn prepare(
     Source::new(log.clone(), mesh.clone())
         .start(&tasks, stop.clone())
         .await?;
-    let forgetting = idempotency::forget_expired(store.clone());
-    tasks.spawn(stop.clone().run_until_cancelled_owned(forgetting));
+    let expiry = idempotency::expire(store.clone());
+    tasks.spawn(stop.clone().run_until_cancelled_owned(expiry));
     let health = Health::default();
     let status = ServiceStatus::new(name, log.clone(), health.clone(), &data_dir);
     let checks = Checks::default();
@@ -177,6 +196,7 @@ async fn prepare(
         store,
         log,
         mesh,
+        local,
         trust,
         tasks,
         stop,
@@ -189,7 +209,7 @@ async fn prepare(
     Ok(context)
 }
 
-/// Keys and revocations are followed by every service and never parked.
+/// Follows signing keys and revocations, as every service does, without dead letters.
 async fn follow_trust(context: &Context) -> Result<(), Error> {
     let trust = context.trust.clone();
     let apply = move |tx: &mut store::Tx<'_>, event: &mesh::Event| trust.apply(tx, event);

@@ -14,7 +14,6 @@ use pasetors::token::UntrustedToken;
 use pasetors::version4::{PublicToken, V4};
 use serde::{Deserialize, Serialize};
 
-use crate::Role;
 use crate::limits::{FOOTER_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// Who made the token, and for whom: one shop's services.
@@ -27,6 +26,18 @@ pub const AUDIENCE: &str = "konbini";
 const ACCESS: &[u8] = b"";
 /// What a signature over a voucher covers beside it.
 const VOUCHER: &[u8] = b"konbini/key";
+
+/// A role of an account, in ascending order of rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Buys.
+    Customer,
+    /// Runs the shop.
+    Staff,
+    /// Runs the installation; has all rights of staff.
+    Admin,
+}
 
 /// An Ed25519 key pair. Formatted for people it shows its kid alone.
 pub struct KeyPair(AsymmetricKeyPair<V4>);

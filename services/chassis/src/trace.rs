@@ -8,9 +8,10 @@
 //! without an id of its own goes by its trace's id and a trace that begins by its
 //! request's, so logs and events name one or the other and it is the same.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::http::fresh_id;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// `traceparent`.
 pub const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -38,6 +39,20 @@ pub fn continue_or_begin(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(parent) = HeaderValue::try_from(parent) {
         headers.insert(TRACE_PARENT, parent);
     }
+}
+
+/// A unique id: a random number of this process and a counter, spread over all digits.
+/// It is a name and no secret, so no randomness is fetched for each.
+pub(crate) fn fresh_id() -> String {
+    static DRAWN: LazyLock<u64> = LazyLock::new(|| {
+        let id = model::Id::<model::kinds::Session>::new();
+        id.uuid().as_u64_pair().1
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    // Multiplication by an odd factor is a bijection.
+    let spread = COUNT.fetch_add(1, Ordering::Relaxed);
+    let spread = spread.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:016x}{spread:016x}", *DRAWN)
 }
 
 /// The trace's id in a `traceparent` (§3.2): `version-trace-parent-flags`; later

@@ -17,7 +17,7 @@ use axum::response::sse::Event;
 use chassis::caller::bearer;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Context, Endpoints, Json, Problem, Routes, Trust};
+use chassis::{Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust};
 use futures::Stream;
 use futures::stream::unfold;
 use model::{Time, UserId, kinds};
@@ -57,7 +57,7 @@ pub(crate) fn endpoints(
     wake_ups: WakeUps,
     texts: Texts,
     contacts: Contacts,
-) -> Endpoints {
+) -> ServiceRoutes {
     let inbox = Inbox {
         store: ctx.store.clone(),
         keep,

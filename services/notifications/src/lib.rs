@@ -53,12 +53,12 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use chassis::{Context, Service};
+use chassis::{Context, OpenedService};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 /// Opens the service. Matches [`chassis::Open`].
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
     Box::pin(async move {
         let settings = &ctx.config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings);

@@ -9,7 +9,7 @@ use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::limits::HEADER_ID_BYTES_MAX;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Endpoints, Json, Problem, Routes, Staff, etag};
+use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, etag};
 use model::{Id, kinds, now};
 use serde::Deserialize;
 use standardwebhooks::HEADER_WEBHOOK_ID;
@@ -28,7 +28,7 @@ use crate::{Error, OrdersState, lists, payments};
 const SETUP_RETRY_SECONDS: &str = "600";
 
 /// The handlers of this service.
-pub(crate) fn endpoints(state: OrdersState) -> Endpoints {
+pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
     Routes::new()
         .on(&routes::LIST_ORDERS, list)
         .on(&routes::PLACE_ORDER, place)

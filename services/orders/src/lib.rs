@@ -46,7 +46,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use chassis::{Context, Service, cache_tags};
+use chassis::{Context, OpenedService, cache_tags};
 use futures::future::BoxFuture;
 use mesh::{Event, Following, Log};
 use store::{Store, Tx};
@@ -70,7 +70,7 @@ pub(crate) struct OrdersState {
 }
 
 /// Opens the service.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
     Box::pin(async move {
         let secrets = ctx.config.payments.all_secrets()?;
         let stock_outcomes = Waiters::default();

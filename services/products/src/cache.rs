@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chassis::etag::Tagged;
-use chassis::operating::Hits;
+use chassis::status::Hits;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
 use store::Tx;

@@ -16,8 +16,8 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use axum::http::{Method, Uri};
 use axum::response::Response;
 use axum::routing::post;
-use chassis::http::RequestId;
-use chassis::{Caller, Endpoints, Problem, Routes, cache_tags};
+use chassis::request_id::RequestId;
+use chassis::{Caller, Problem, Routes, ServiceRoutes, cache_tags};
 use model::Currency;
 use serde::de::DeserializeOwned;
 use store::Store;
@@ -38,7 +38,7 @@ pub(crate) struct Products {
 }
 
 /// The handlers of this service.
-pub(crate) fn endpoints(products: Products) -> Endpoints {
+pub(crate) fn endpoints(products: Products) -> ServiceRoutes {
     let ready = ready(products.effects.cache.clone());
     Routes::new()
         .on(&routes::LIST_PRODUCTS, lists::list)

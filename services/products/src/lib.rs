@@ -47,7 +47,7 @@ mod stock;
 mod store;
 mod submission;
 
-use chassis::{Context, Service};
+use chassis::{Context, OpenedService};
 use futures::future::BoxFuture;
 
 use crate::cache::Cache;
@@ -57,7 +57,7 @@ use crate::index::CatalogueIndex;
 use crate::store::Effects;
 
 /// Opens the service.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
     Box::pin(async move {
         let settings = &ctx.config.products;
         let cache = Cache::new(settings.cache_mib * 1024 * 1024);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
-use chassis::{Config, Error, Folder, Open, Role};
+use chassis::{Config, Error, Folder, Open, Process, Role};
 use mesh::{Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
@@ -155,15 +155,15 @@ impl TestService {
 
     async fn run(&mut self, name: &'static str, open: Open) {
         let (started, listening) = oneshot::channel();
-        let (folder, mesh, stop) = (self.folder.clone(), self.mesh.clone(), self.stop.clone());
+        let stop = self.stop.clone();
         let mut config = self.config.clone();
         config.gateway.listen.set_port(0);
-        let config = Arc::new(config);
+        let process = Process::new(self.folder.clone(), config, self.mesh.clone());
         self.running = Some(tokio::spawn(async move {
             let on_start = move |service: Started| {
                 let _ = started.send(service.address);
             };
-            chassis::run(name, open, folder, config, mesh, stop, on_start).await
+            chassis::run(name, open, process, stop, on_start).await
         }));
         self.address = match listening.await {
             Ok(address) => address,

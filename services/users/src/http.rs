@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
-use chassis::{Endpoints, Routes};
+use chassis::{Routes, ServiceRoutes};
 
 use crate::Users;
 
@@ -27,7 +27,7 @@ type Shared = Arc<Users>;
 
 /// The public endpoints. No cache stores responses about people; the public keys may be
 /// cached.
-pub(crate) fn endpoints(users: Shared) -> Endpoints {
+pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
     let keys = Routes::new().on(&routes::GET_KEYS, keys::document);
     Routes::new()
         .on(&routes::REGISTER, accounts::register)

@@ -58,8 +58,8 @@ mod wire;
 
 use std::sync::Arc;
 
-use chassis::http::RequestId;
-use chassis::{Context, Service};
+use chassis::request_id::RequestId;
+use chassis::{Context, OpenedService};
 use futures::future::BoxFuture;
 use mesh::Log;
 use model::UserId;
@@ -80,7 +80,7 @@ use crate::tokens::Tokens;
 ///
 /// # Errors
 /// When a key or the list of erasures cannot be kept or read, or the store fails.
-pub fn open(context: Context) -> BoxFuture<'static, Result<Service, chassis::Error>> {
+pub fn open(context: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
     Box::pin(async move {
         let hasher = Hasher::new(&context.config.password)
             .await

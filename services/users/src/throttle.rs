@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::Context;
-use chassis::http::ClientAddress;
+use chassis::client_address::{ClientAddress, network};
 use model::{Time, UserId};
 use store::{Read, Table, Tx};
 use tokio::sync::{Mutex, MutexGuard};
@@ -165,7 +165,7 @@ impl Throttle {
         from: ClientAddress,
     ) -> Result<AttemptCounters, Error> {
         let account = target.email.map(Email::key).unwrap_or_default();
-        let network = network(from.0);
+        let network = network_bytes(from.0);
         let address = self.key.mac(&[b"address", &network]);
         let is_known = match target.user_id {
             Some(id) => read.contains(KNOWN, &(id, address))?,
@@ -195,11 +195,13 @@ impl Throttle {
     }
 }
 
-/// An address as it is counted: an IPv6 customer has a whole /64 (RFC 6177 §2).
-fn network(ip: IpAddr) -> Vec<u8> {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets()[..8].to_vec(),
+/// The network of an address, as the bytes that stored MACs are over.
+fn network_bytes(ip: IpAddr) -> Vec<u8> {
+    let bytes = network(ip).to_be_bytes();
+    if ip.to_canonical().is_ipv4() {
+        bytes[12..].to_vec()
+    } else {
+        bytes[..8].to_vec()
     }
 }
 

@@ -1,8 +1,6 @@
 //! A service's life beside others and at its end.
 
-use std::sync::Arc;
-
-use chassis::{Config, Error};
+use chassis::{Config, Error, Process};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
@@ -11,11 +9,10 @@ use super::{shelf, start};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_one_on_the_same_folder_is_refused() {
     let test = start().await;
-    let (folder, mesh) = (test.folder.clone(), test.mesh.clone());
-    let config = Arc::new(Config::default());
+    let process = Process::new(test.folder.clone(), Config::default(), test.mesh.clone());
     let stop = CancellationToken::new();
-    let heard = |_| panic!("it listens");
-    let second = chassis::run(shelf::NAME, shelf::open, folder, config, mesh, stop, heard);
+    let started = |_| panic!("it listens");
+    let second = chassis::run(shelf::NAME, shelf::open, process, stop, started);
     match second.await {
         Err(error @ Error::Store(store::Error::Locked(_))) => assert_eq!(error.exit_code(), 1),
         other => panic!("not refused: {other:?}"),

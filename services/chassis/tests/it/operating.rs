@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use axum::Router;
-use chassis::{Context, Error, Service};
+use chassis::{Context, Error, OpenedService};
 use futures::future::BoxFuture;
 use mesh::{Draft, Refusal};
 use model::{Fact, Id};
@@ -21,7 +21,7 @@ fn registered(staff: bool) -> Fact {
     Fact::UserRegistered { user_id: Id::new(), staff }
 }
 
-fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
+fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
     Box::pin(async move {
         let following = ctx.follow("orders", |_, event| match event.kind.as_str() {
             "user.registered" if IS_STUBBORN.load(SeqCst) => {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::json::{IdempotencyKey, PathId};
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Caller, Context, Error, Json, Problem, Service, Staff, etag};
+use chassis::{Admin, Caller, Context, Error, Json, OpenedService, Problem, Staff, etag};
 use futures::future::BoxFuture;
 use model::kinds;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ const LABEL: Table<u64, String> = Table::new("label");
 pub(crate) static SLOW_BEGAN: Notify = Notify::const_new();
 pub(crate) static SLOW_MAY_END: Notify = Notify::const_new();
 
-pub(crate) fn open(ctx: Context) -> BoxFuture<'static, Result<Service, Error>> {
+pub(crate) fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
     Box::pin(async move {
         let filled = ctx.store.write(|tx| {
             (0..NUMBERS).try_for_each(|number| tx.put(LIST, &number, &(number * number)))

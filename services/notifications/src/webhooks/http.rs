@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::etag;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Context, Endpoints, Json, Problem, Routes, config};
+use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes, config};
 use model::{Time, kinds};
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -31,7 +31,7 @@ struct WebhookApi {
     wake_up: Arc<Notify>,
 }
 
-pub(crate) fn endpoints(ctx: &Context, wake_up: Arc<Notify>) -> Endpoints {
+pub(crate) fn endpoints(ctx: &Context, wake_up: Arc<Notify>) -> ServiceRoutes {
     let settings = ctx.config.webhooks.clone();
     Routes::new()
         .on(&routes::LIST_WEBHOOKS, list)

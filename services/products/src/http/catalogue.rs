@@ -4,8 +4,8 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use chassis::http::RequestId;
 use chassis::json::{PathId, read_body, require_json};
+use chassis::request_id::RequestId;
 use chassis::{Caller, FieldError, Problem, Staff, etag};
 use model::kinds;
 

@@ -3,9 +3,9 @@
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chassis::http::RequestId;
 use chassis::idempotency::{IdempotentRequest, StoredResponse};
 use chassis::json::PathId;
+use chassis::request_id::RequestId;
 use chassis::{FieldError, Json, Problem, Staff};
 use model::{Time, kinds};
 use serde::{Deserialize, Serialize};

@@ -7,8 +7,8 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::http::RequestId;
 use chassis::page::{Page, Paging};
+use chassis::request_id::RequestId;
 use chassis::{FieldError, Json, Problem, etag};
 
 use super::{Shared, accounts};

@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use chassis::http::{ClientAddress, RequestId};
+use chassis::client_address::ClientAddress;
+use chassis::request_id::RequestId;
 use chassis::{Caller, Json, Problem, etag};
 use store::Tx;
 

@@ -24,8 +24,8 @@ use model::Time;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::context::Health;
-use crate::{Admin, Endpoints, Json, Problem, Routes};
+use crate::health::Health;
+use crate::{Admin, Json, Problem, Routes, ServiceRoutes};
 
 /// How many parked events of one follower are counted.
 const DEAD_LETTERS_MAX: usize = 1_000;
@@ -133,7 +133,7 @@ impl ServiceStatus {
     }
 
     /// The endpoints that every service has.
-    pub(crate) fn endpoints(&self) -> Endpoints {
+    pub(crate) fn routes(&self) -> ServiceRoutes {
         Routes::new()
             .on(&routes::GET_STATUS, status)
             .on(&routes::LIST_EVENTS, events::list)
