@@ -22,7 +22,7 @@ pub(crate) const SOURCES: [&str; 3] = ["orders", "products", "users"];
 
 /// Handles events. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct EventHandler {
+pub(crate) struct NotificationHandler {
     pub(crate) notifier: Notifier,
     pub(crate) contacts: Contacts,
     /// Wakes the webhook worker.
@@ -37,7 +37,7 @@ enum Audience {
     Staff,
 }
 
-impl EventHandler {
+impl NotificationHandler {
     /// Handles one event.
     pub(crate) fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
         let Some(fact) = &event.fact else {

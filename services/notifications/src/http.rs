@@ -16,19 +16,20 @@ use axum::response::Sse;
 use axum::response::sse::Event;
 use chassis::caller::bearer;
 use chassis::json::PathId;
-use chassis::page::{Page, Paging};
+use chassis::page::Paging;
 use chassis::{Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust};
 use futures::Stream;
 use futures::stream::unfold;
-use model::{Time, UserId, kinds};
-use serde::{Deserialize, Serialize};
+use model::{UserId, kinds};
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::contacts::Contacts;
-use crate::domain::{Notification, NotificationId, Retention, Topic};
+use crate::domain::{Notification, NotificationId, Retention};
 use crate::live::{Feed, WakeUps};
 use crate::tables;
-use crate::text::{Text, Texts};
+use crate::text::Texts;
+use crate::wire::{InboxResponse, NotificationResponse};
 
 /// Interval of comments on a silent stream: below the usual idle timeout of proxies.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -103,34 +104,6 @@ fn accepted(headers: &HeaderMap) -> Vec<String> {
     ranges.into_iter().map(|(_, tag)| tag).collect()
 }
 
-/// A notification in a response.
-#[derive(Serialize)]
-struct NotificationResponse {
-    id: NotificationId,
-    #[serde(flatten)]
-    topic: Topic,
-    title: String,
-    body: String,
-    read_at: Option<Time>,
-    created_at: Time,
-}
-
-impl NotificationResponse {
-    fn new(id: NotificationId, entry: Notification, texts: &Texts, languages: &[String]) -> Self {
-        let Notification { topic, read_at, created_at } = entry;
-        let Text { title, body } = texts.notice(&topic, languages);
-        Self { id, topic, title, body, read_at, created_at }
-    }
-}
-
-/// A page of an inbox, with the number of unread entries in all of it.
-#[derive(Serialize)]
-struct InboxPage {
-    #[serde(flatten)]
-    page: Page<NotificationResponse>,
-    unread_count: u64,
-}
-
 #[derive(Deserialize)]
 struct Filter {
     #[serde(default)]
@@ -143,7 +116,7 @@ async fn list(
     paging: Paging,
     headers: HeaderMap,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Json<InboxPage>, Problem> {
+) -> Result<Json<InboxResponse>, Problem> {
     let Query(filter) = filter.map_err(|_| Problem::bad_request("unread must be true or false"))?;
     let before = paging.after()?;
     let (user, keep, now) = (caller.user_id, inbox.keep, model::now());
@@ -163,7 +136,7 @@ async fn list(
     let page = paging.collect(wanted.map(|row| row.map(|(id, entry)| (id, (id, entry)))))?;
     let page =
         page.map(|(id, entry)| NotificationResponse::new(id, entry, &inbox.texts, &languages));
-    Ok(Json(InboxPage { page, unread_count }))
+    Ok(Json(InboxResponse { page, unread_count }))
 }
 
 async fn read_one(

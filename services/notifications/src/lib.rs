@@ -30,6 +30,7 @@
 //! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
 //! | `dead_letters` | notifying staff of events that could not be handled |
 //! | `http` | the endpoints of inboxes |
+//! | `wire` | request and response bodies |
 //! | `error` | every refusal, and the problem it becomes |
 //!
 //! **Invariant:** an event takes effect exactly once: its notification, mail and webhook
@@ -50,6 +51,7 @@ mod notify;
 mod tables;
 mod text;
 mod webhooks;
+mod wire;
 
 use std::sync::Arc;
 
@@ -73,7 +75,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::E
         webhooks::start(&ctx, notifier.clone(), webhooks.clone())?;
         expiry::start(&ctx, expiry.clone());
 
-        let handler = follow::EventHandler {
+        let handler = follow::NotificationHandler {
             notifier: notifier.clone(),
             contacts: contacts.clone(),
             webhooks: webhooks.clone(),

@@ -21,11 +21,12 @@ mod worker;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chassis::{FieldError, config};
-use model::{Fact, Id, Time, kinds};
+use chassis::config;
+use model::{Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+pub(crate) use self::request::new_secret;
 pub(crate) use self::worker::start;
 use crate::delivery::Backoff;
 
@@ -201,66 +202,8 @@ pub(crate) fn backoff(settings: &config::Webhooks) -> Backoff {
     }
 }
 
-/// The body that registers a webhook.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RegisterWebhook {
-    url: Option<String>,
-    events: Option<Vec<String>>,
-}
-
-impl RegisterWebhook {
-    /// Validates the body into a new webhook.
-    ///
-    /// # Errors
-    /// Every invalid field.
-    pub(crate) fn check(
-        self,
-        settings: &config::Webhooks,
-        now: Time,
-    ) -> Result<Webhook, Vec<FieldError>> {
-        let mut faults = Vec::new();
-        let url = self.url.unwrap_or_default();
-        if let Err(why) = check_url(&url, settings) {
-            faults.push(FieldError::new("/url", why));
-        }
-        let events = self.events.unwrap_or_default();
-        if events.is_empty() {
-            faults.push(FieldError::new(
-                "/events",
-                "name at least one kind of event, such as order.confirmed",
-            ));
-        }
-        for (place, kind) in events.iter().enumerate() {
-            if !Fact::knows(kind) {
-                faults.push(FieldError::new(
-                    format!("/events/{place}"),
-                    "no kind of event has this name",
-                ));
-            } else if events[..place].contains(kind) {
-                faults.push(FieldError::new(
-                    format!("/events/{place}"),
-                    "it is named before",
-                ));
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        Ok(Webhook {
-            url,
-            events,
-            secret: request::new_secret(),
-            previous: None,
-            created_at: now,
-            failing_since: None,
-            disabled_at: None,
-        })
-    }
-}
-
 /// Refuses early a URL that would fail at every attempt.
-fn check_url(text: &str, settings: &config::Webhooks) -> Result<(), String> {
+pub(crate) fn check_url(text: &str, settings: &config::Webhooks) -> Result<(), String> {
     if text.len() > URL_BYTES_MAX {
         return Err(format!("at most {URL_BYTES_MAX} bytes"));
     }

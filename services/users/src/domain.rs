@@ -11,7 +11,7 @@ mod session;
 
 pub(crate) use account::User;
 pub(crate) use commands::{
-    Addition, Administration, Credentials, NewUser, PasswordChange, PasswordReset, Profile,
+    Addition, Administration, LogIn, NewUser, PasswordChange, PasswordReset, Profile,
 };
 pub(crate) use fields::{AccountStatus, Email, PlaintextPassword, language, name, roles};
 #[cfg(test)]

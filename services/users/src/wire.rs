@@ -10,7 +10,7 @@ use model::{SessionId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    self, AccountStatus, Addition, Administration, Credentials, Email, NewUser, PasswordChange,
+    self, AccountStatus, Addition, Administration, Email, LogIn, NewUser, PasswordChange,
     PasswordReset, PlaintextPassword, Profile, Session, User,
 };
 use crate::keys::{HeldKey, SigningKey};
@@ -45,11 +45,11 @@ pub(crate) struct LogInBody {
 }
 
 impl LogInBody {
-    pub(crate) fn read(self) -> Read<Credentials> {
+    pub(crate) fn read(self) -> Read<LogIn> {
         let mut faults = FieldFaults::default();
         let email = faults.required("/email", self.email, any_email);
         let password = faults.required("/password", self.password, any_password);
-        faults.unless(|| Some(Credentials { email: email?, password: password? }))
+        faults.unless(|| Some(LogIn { email: email?, password: password? }))
     }
 }
 

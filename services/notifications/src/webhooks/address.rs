@@ -24,7 +24,7 @@ pub(super) fn refuse_private(address: IpAddr) -> Result<(), String> {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match a {
-        // This network, and what is multicast or reserved; loopback.
+        // This network; loopback; multicast and reserved.
         0 | 127 | 224.. => true,
         10 => true,
         // Shared address space of carriers (RFC 6598).

@@ -13,16 +13,13 @@ use chassis::etag;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes, config};
-use model::{Time, kinds};
-use serde::Serialize;
+use model::kinds;
 use tokio::sync::Notify;
 
 use super::tables;
-use super::{
-    DeliveryAttempt, MessageId, MessageStatus, RegisterWebhook, Webhook, WebhookId, WebhookMessage,
-    request,
-};
+use super::{MessageId, WebhookId, new_secret};
 use crate::error::Error;
+use crate::wire::{DeliveryResponse, RegisterWebhookBody, RegisteredWebhook};
 
 #[derive(Clone)]
 struct WebhookApi {
@@ -45,87 +42,18 @@ pub(crate) fn endpoints(ctx: &Context, wake_up: Arc<Notify>) -> ServiceRoutes {
         .with_state(WebhookApi { store: ctx.store.clone(), settings, wake_up })
 }
 
-/// A webhook in a response; the secret is included only when it is new.
-#[derive(Serialize)]
-struct WebhookResponse {
-    id: WebhookId,
-    url: String,
-    events: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-    failing_since: Option<Time>,
-    disabled_at: Option<Time>,
-    created_at: Time,
-}
-
-impl From<(WebhookId, Webhook)> for WebhookResponse {
-    fn from((id, webhook): (WebhookId, Webhook)) -> Self {
-        let Webhook { url, events, created_at, failing_since, disabled_at, .. } = webhook;
-        Self {
-            id,
-            url,
-            events,
-            secret: None,
-            failing_since,
-            disabled_at,
-            created_at,
-        }
-    }
-}
-
-impl WebhookResponse {
-    fn with_secret(id: WebhookId, webhook: Webhook) -> Self {
-        let secret = Some(webhook.secret.clone());
-        Self { secret, ..Self::from((id, webhook)) }
-    }
-}
-
-/// A message in a response; its id is the `webhook-id` that was sent.
-#[derive(Serialize)]
-struct DeliveryResponse {
-    id: MessageId,
-    kind: String,
-    status: MessageStatus,
-    attempts: Vec<AttemptResponse>,
-    next_attempt_at: Option<Time>,
-    created_at: Time,
-}
-
-#[derive(Serialize)]
-struct AttemptResponse {
-    at: Time,
-    took_ms: u64,
-    status: Option<u16>,
-    error: Option<String>,
-}
-
-impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
-    fn from((id, message): (MessageId, WebhookMessage)) -> Self {
-        let status = message.status();
-        let WebhookMessage { kind, created_at, due, attempts, .. } = message;
-        let response = |DeliveryAttempt { at, took_ms, status, error }| AttemptResponse {
-            at,
-            took_ms,
-            status,
-            error,
-        };
-        let attempts = attempts.into_iter().map(response).collect();
-        Self { id, kind, status, attempts, next_attempt_at: due, created_at }
-    }
-}
-
 async fn register(
     State(webhooks): State<WebhookApi>,
     _: Admin,
-    Json(registering): Json<RegisterWebhook>,
+    Json(registering): Json<RegisterWebhookBody>,
 ) -> Result<Response, Problem> {
     let webhook = registering
-        .check(&webhooks.settings, model::now())
+        .read(&webhooks.settings, model::now())
         .map_err(Problem::invalid)?;
     let (id, kept) = (WebhookId::new(), webhook.clone());
     let added = webhooks.store.write(move |tx| tables::add(tx, id, &kept));
     added.await?;
-    let response = WebhookResponse::with_secret(id, webhook);
+    let response = RegisteredWebhook::with_secret(id, webhook);
     let location = [(LOCATION, format!("/v1/webhooks/{id}"))];
     Ok((location, etag::written(StatusCode::CREATED, &response)).into_response())
 }
@@ -134,14 +62,14 @@ async fn list(
     State(webhooks): State<WebhookApi>,
     _: Admin,
     paging: Paging,
-) -> Result<Json<Page<WebhookResponse>>, Problem> {
+) -> Result<Json<Page<RegisteredWebhook>>, Problem> {
     let after: Option<WebhookId> = paging.after()?;
     let rows = tables::all(&webhooks.store)?.filter(|row| match row {
         Ok((id, _)) => after.is_none_or(|after| *id > after),
         Err(_) => true,
     });
     let response =
-        rows.map(|row| row.map(|(id, webhook)| (id, WebhookResponse::from((id, webhook)))));
+        rows.map(|row| row.map(|(id, webhook)| (id, RegisteredWebhook::from((id, webhook)))));
     Ok(Json(paging.collect(response)?))
 }
 
@@ -154,7 +82,7 @@ async fn one(
     let webhook = tables::one(&webhooks.store, id)?;
     Ok(etag::respond(
         &headers,
-        &WebhookResponse::from((id, webhook)),
+        &RegisteredWebhook::from((id, webhook)),
     ))
 }
 
@@ -166,7 +94,7 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     let deleted = webhooks.store.write(move |tx| {
         let webhook = tables::one(tx, id)?;
-        etag::require_match(&headers, &WebhookResponse::from((id, webhook)))
+        etag::require_match(&headers, &RegisteredWebhook::from((id, webhook)))
             .map_err(Error::Precondition)?;
         tables::delete(tx, id)
     });
@@ -180,11 +108,11 @@ async fn rotate(
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let (secret, now) = (request::new_secret(), model::now());
+    let (secret, now) = (new_secret(), model::now());
     let rotated = webhooks
         .store
         .write(move |tx| tables::change(tx, id, |webhook| webhook.rotate(secret, now)));
-    let response = WebhookResponse::with_secret(id, rotated.await?);
+    let response = RegisteredWebhook::with_secret(id, rotated.await?);
     Ok(etag::written(StatusCode::OK, &response))
 }
 
@@ -203,7 +131,7 @@ async fn enable(
     webhooks.wake_up.notify_one();
     Ok(etag::written(
         StatusCode::OK,
-        &WebhookResponse::from((id, webhook)),
+        &RegisteredWebhook::from((id, webhook)),
     ))
 }
 

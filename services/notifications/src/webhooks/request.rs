@@ -68,7 +68,7 @@ pub(super) async fn post(
 }
 
 /// A new secret, `whsec_…`.
-pub(super) fn new_secret() -> String {
+pub(crate) fn new_secret() -> String {
     let bytes: [u8; SECRET_BYTES] = rand::random();
     format!("whsec_{}", BASE64.encode(&bytes))
 }

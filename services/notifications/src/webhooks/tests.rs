@@ -1,13 +1,14 @@
 //! Validation of webhooks, and when a message or a webhook is given up.
 
 use super::*;
+use crate::wire::RegisterWebhookBody;
 
 fn faults(url: &str, events: &[&str]) -> Vec<String> {
-    let registering = RegisterWebhook {
+    let registering = RegisterWebhookBody {
         url: Some(url.into()),
         events: Some(events.iter().map(ToString::to_string).collect()),
     };
-    let checked = registering.check(&config::Webhooks::default(), Time(7));
+    let checked = registering.read(&config::Webhooks::default(), Time(7));
     checked.map_or_else(
         |faults| faults.into_iter().map(|fault| fault.pointer).collect(),
         |_| Vec::new(),
@@ -81,9 +82,9 @@ fn a_long_failure_disables_once_and_a_success_resets_it() {
     let five_days = Duration::from_secs(5 * 24 * 60 * 60);
     let new = || {
         let events = Some(vec!["order.paid".into()]);
-        let registering = RegisterWebhook { url: Some("https://example.com".into()), events };
+        let registering = RegisterWebhookBody { url: Some("https://example.com".into()), events };
         registering
-            .check(&config::Webhooks::default(), Time(0))
+            .read(&config::Webhooks::default(), Time(0))
             .unwrap()
     };
     let failed = |at| DeliveryAttempt { at, took_ms: 1, status: Some(500), error: None };

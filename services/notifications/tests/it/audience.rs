@@ -1,13 +1,13 @@
-//! Who is told of what.
+//! Audiences: which events notify whom.
 
 use model::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
 use testkit::eventually;
 
-use super::{kinds_told, start, told};
+use super::{entries, kinds_of, start};
 
-/// Every kind of event that concerns its owner.
+/// Every kind of event that notifies its owner.
 #[tokio::test(flavor = "multi_thread")]
-async fn owners_are_told_what_concerns_them() {
+async fn owners_are_notified() {
     let test = start().await;
     let (ann, orders, users) = (test.customer(), test.other("orders"), test.other("users"));
     let (order_id, user_id, session_id) = (Id::new(), ann.user_id(), Id::new());
@@ -32,7 +32,7 @@ async fn owners_are_told_what_concerns_them() {
         "user.password_changed",
         "user.registered",
     ];
-    assert_eq!(kinds_told(&ann, 4).await, of_users);
+    assert_eq!(kinds_of(&ann, 4).await, of_users);
     for fact in [
         Fact::OrderConfirmed { order_id, user_id },
         Fact::OrderPaid { order_id, user_id },
@@ -43,7 +43,7 @@ async fn owners_are_told_what_concerns_them() {
     ] {
         orders.publish("order", fact).await;
     }
-    let items = told(&ann, 10).await;
+    let items = entries(&ann, 10).await;
     let of_orders = [
         "order.cancelled",
         "order.refunded",
@@ -66,10 +66,9 @@ async fn owners_are_told_what_concerns_them() {
     test.finish().await;
 }
 
-/// What concerns staff is told to them and to nobody else, for as long as they are
-/// staff.
+/// Events for staff notify staff only, and only while they are staff.
 #[tokio::test(flavor = "multi_thread")]
-async fn staff_are_told_what_concerns_them() {
+async fn staff_are_notified() {
     let test = start().await;
     let (ann, staff) = (test.customer(), test.customer());
     let (orders, users, products) = (
@@ -102,19 +101,19 @@ async fn staff_are_told_what_concerns_them() {
         let inbox = staff.get("/v1/notifications").await.body;
         inbox["items"][0]["kind"] == "payment.unmatched"
     };
-    eventually("staff are told", newest).await;
+    eventually("staff are notified", newest).await;
     users.publish("staff", hire(false)).await;
-    // Once this is told, users' log has been read up to here.
+    // Once this arrives, users' log has been read up to here.
     let changed = vec![UserField::Password];
     let updated = Fact::UserUpdated { user_id, changed, staff: false };
     users.publish("ann", updated).await;
-    told(&ann, 1).await;
+    entries(&ann, 1).await;
     let before = staff.get("/v1/notifications").await.body;
     orders.publish("payment", unmatched()).await;
     orders
         .publish("order", Fact::OrderPaid { order_id, user_id })
         .await;
-    told(&ann, 2).await;
+    entries(&ann, 2).await;
     assert_eq!(
         staff.get("/v1/notifications").await.body["items"][0],
         before["items"][0]

@@ -1,5 +1,4 @@
-//! Mail, handed to a server that speaks SMTP over real sockets and misbehaves as
-//! it is told.
+//! Mail, sent to an SMTP server over real sockets that misbehaves as scripted.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -12,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::mail_server::{Manner, Server};
-use super::{NAME, confirm, kinds_told, told};
+use super::{NAME, confirm, entries, kinds_of};
 
 type UserId = Id<kinds::User>;
 
-/// Users, as far as it is asked.
+/// Users' answers to mesh queries.
 #[derive(Clone, Default)]
 struct Users(Arc<Mutex<HashMap<UserId, Contact>>>);
 
@@ -63,10 +62,10 @@ fn header<'a>(mail: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("{name} in {mail}")).trim()
 }
 
-/// Put off, cut, left without an answer, hung up on: it goes again, as the same
-/// mail, and in its reader's language.
+/// Deferred, cut off, unanswered, disconnected: it is retried as the same mail, in its
+/// reader's language.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_is_sent_until_it_is_taken() {
+async fn a_mail_is_retried_until_it_is_accepted() {
     let put_off = Manner::Answers("451 4.7.1 later");
     let busy = Manner::Answers("421 4.3.0 closing");
     let server = Server::start(&[put_off, Manner::HangsUp, Manner::IsSilent, busy]).await;
@@ -105,14 +104,17 @@ async fn a_mail_is_sent_until_it_is_taken() {
     assert_eq!(ids.len(), 1);
     assert!(ids.iter().all(|id| id.ends_with("@example.com>")));
 
-    // The inbox is in the same language; without a word of users, in the client's.
+    // The inbox is in the same language; without an answer of users, in the client's.
     assert_eq!(
-        told(&ann, 1).await[0]["title"],
+        entries(&ann, 1).await[0]["title"],
         "Ihre Bestellung ist bestätigt"
     );
     let bob = test.customer();
     confirm(&test.other("orders"), &bob).await;
-    assert_eq!(told(&bob, 1).await[0]["title"], "Your order is confirmed");
+    assert_eq!(
+        entries(&bob, 1).await[0]["title"],
+        "Your order is confirmed"
+    );
     let request = bob.request(reqwest::Method::GET, "/v1/notifications");
     let answer = testkit::send(request.header("accept-language", "fr, de;q=0.5")).await;
     assert_eq!(
@@ -122,9 +124,10 @@ async fn a_mail_is_sent_until_it_is_taken() {
     test.finish().await;
 }
 
-/// A refusal for good is told to staff, without the address, and holds up nobody.
+/// Staff are notified of a permanent rejection, without the address, and it delays no other
+/// mail.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_that_is_refused_is_a_dead_letter() {
+async fn a_rejected_mail_is_given_up() {
     let refused = Manner::Answers("550 5.1.1 <ann@example.com>: no such user");
     let server = Server::start(&[refused]).await;
     let test = start(&server).await;
@@ -134,11 +137,11 @@ async fn a_mail_that_is_refused_is_a_dead_letter() {
     users.know(&bob, "bob", None);
     let hired = Fact::UserRegistered { user_id: staff.user_id(), staff: true };
     test.other("users").publish("staff", hired).await;
-    told(&staff, 1).await;
+    entries(&staff, 1).await;
 
     let orders = test.other("orders");
     confirm(&orders, &ann).await;
-    let notice = told(&staff, 2).await.remove(0);
+    let notice = entries(&staff, 2).await.remove(0);
     assert_eq!(notice["kind"], "mail.failed");
     assert_eq!(notice["data"]["user_id"], ann.user_id().to_string());
     assert_eq!(notice["data"]["about"], "order.confirmed");
@@ -151,9 +154,9 @@ async fn a_mail_that_is_refused_is_a_dead_letter() {
     test.finish().await;
 }
 
-/// A code is sent when users tells it, and is nowhere in the shop's data.
+/// A code is sent once users answers, and is nowhere in the shop's data.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_is_sent_and_never_kept() {
+async fn a_code_is_sent_and_never_stored() {
     let server = Server::start(&[Manner::Answers("451 later")]).await;
     let mut test = start(&server).await;
     let ann = test.customer();
@@ -165,7 +168,7 @@ async fn a_code_is_sent_and_never_kept() {
     test.other("users").publish("ann", requested).await;
     // Users is not there yet: the mail waits for it.
     confirm(&test.other("orders"), &ann).await;
-    told(&ann, 1).await;
+    entries(&ann, 1).await;
     assert!(server.taken().is_empty());
     let users = Users::start(&test.mesh).await;
     users.know(&ann, "ann", None);
@@ -198,10 +201,10 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// What waits outlives the service; who is forgotten meanwhile is written to no
-/// more, and nothing is left in their inbox.
+/// Queued mail survives a restart; a user erased meanwhile gets none, and their inbox is
+/// deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_mail_outlives_the_service_and_not_its_reader() {
+async fn queued_mail_survives_a_restart_but_not_an_erasure() {
     const ORDERS: usize = 20;
     let server = Server::start(&[]).await;
     server.usually(Manner::Answers("451 later"));
@@ -215,14 +218,14 @@ async fn waiting_mail_outlives_the_service_and_not_its_reader() {
         confirm(&orders, &ann).await;
         confirm(&orders, &bob).await;
     }
-    told(&ann, ORDERS).await;
-    told(&bob, ORDERS).await;
+    entries(&ann, ORDERS).await;
+    entries(&bob, ORDERS).await;
     test.restart(NAME, notifications::open).await;
     (ann, bob) = (ann.at(test.address), bob.at(test.address));
     users.0.lock().unwrap().remove(&bob.user_id());
     let erased = Fact::UserErased { user_id: bob.user_id() };
     test.other("users").publish("bob", erased).await;
-    told(&bob, 0).await;
+    entries(&bob, 0).await;
     server.usually(Manner::Takes);
     let mails = server.takes(ORDERS).await;
     let ids: HashSet<_> = mails
@@ -231,20 +234,19 @@ async fn waiting_mail_outlives_the_service_and_not_its_reader() {
         .collect();
     assert_eq!(ids.len(), ORDERS);
     assert!(mails.iter().all(|mail| mail.contains("ann@example.com")));
-    assert_eq!(told(&ann, ORDERS).await.len(), ORDERS);
+    assert_eq!(entries(&ann, ORDERS).await.len(), ORDERS);
 
-    // What another log tells late reaches nobody.
+    // A late event of another log notifies no erased user.
     confirm(&orders, &bob).await;
     confirm(&orders, &ann).await;
-    assert_eq!(kinds_told(&ann, ORDERS + 1).await[0], "order.confirmed");
-    told(&bob, 0).await;
+    assert_eq!(kinds_of(&ann, ORDERS + 1).await[0], "order.confirmed");
+    entries(&bob, 0).await;
     test.finish().await;
 }
 
-/// The password goes over TLS or not at all, and only to whom the authority
-/// vouches for.
+/// The password is sent over TLS only, and only to a server with a trusted certificate.
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_goes_over_tls_to_the_right_server() {
+async fn mail_is_sent_over_tls_to_a_trusted_server() {
     for security in [Security::Starttls, Security::Tls] {
         let server = Server::start_secured(security).await;
         let folder = tempfile::tempdir().unwrap();

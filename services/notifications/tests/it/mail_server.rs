@@ -1,5 +1,5 @@
 //! A mail server for tests: enough SMTP (RFC 5321) over real sockets, in the clear
-//! or secured, that misbehaves as it is told.
+//! or over TLS, that misbehaves as scripted.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 /// How the server behaves in one connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner {
-    /// Takes the mail.
+    /// Accepts the mail.
     Takes,
-    /// Answers the recipient with this.
+    /// Replies to the recipient with this.
     Answers(&'static str),
-    /// Says nothing at all.
+    /// Sends nothing at all.
     IsSilent,
-    /// Reads the whole mail, then closes its half without a word.
+    /// Reads the whole mail, then closes the connection without a reply.
     HangsUp,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Manner {
 struct Seen {
     connections: usize,
     logins: Vec<String>,
-    /// Every mail that was read to its end, and whether it was taken.
+    /// Every mail read to its end, and whether it was accepted.
     read: Vec<(String, bool)>,
 }
 
@@ -46,12 +46,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Behaves so in its first connections, and then well.
+    /// Behaves like this in its first connections, and normally afterwards.
     pub(crate) async fn start(first: &[Manner]) -> Self {
         Self::listen(first, None).await
     }
 
-    /// Takes mail for `localhost` over TLS, and wants a login.
+    /// Accepts mail for `localhost` over TLS, and requires a login.
     pub(crate) async fn start_secured(security: Security) -> Self {
         let names = vec!["localhost".to_owned()];
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
@@ -85,7 +85,7 @@ impl Server {
         server
     }
 
-    /// Behaves so in every further connection.
+    /// Behaves like this in every further connection.
     pub(crate) fn usually(&self, manner: Manner) {
         self.manners.lock().unwrap().1 = manner;
     }
@@ -186,7 +186,7 @@ impl Server {
         None
     }
 
-    /// Every mail that was read to its end, and whether it was taken.
+    /// Every mail read to its end, and whether it was accepted.
     pub(crate) fn read(&self) -> Vec<(String, bool)> {
         self.seen.lock().unwrap().read.clone()
     }
@@ -201,13 +201,13 @@ impl Server {
         self.seen.lock().unwrap().connections
     }
 
-    /// The mail that was taken.
+    /// The accepted mail.
     pub(crate) fn taken(&self) -> Vec<String> {
         let taken = self.read().into_iter().filter(|(_, taken)| *taken);
         taken.map(|(mail, _)| mail).collect()
     }
 
-    /// So much mail, once it was taken.
+    /// The accepted mail, once there is that much.
     pub(crate) async fn takes(&self, count: usize) -> Vec<String> {
         eventually("the mail is taken", || async {
             self.taken().len() >= count

@@ -1,5 +1,4 @@
-//! The inbox as its owner meets it: the real service, with orders and users
-//! played by their logs.
+//! The real service over HTTP, with the logs of orders and users as its sources.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -20,7 +19,7 @@ async fn start() -> TestService {
     TestService::start(NAME, notifications::open, &["orders", "products"]).await
 }
 
-/// Says that an order of `person` is confirmed, and which.
+/// Publishes that an order of `person` is confirmed, and returns its id.
 async fn confirm(orders: &OtherService, person: &Person) -> Id<kinds::Order> {
     let (order_id, user_id) = (Id::new(), person.user_id());
     let fact = Fact::OrderConfirmed { order_id, user_id };
@@ -28,7 +27,7 @@ async fn confirm(orders: &OtherService, person: &Person) -> Id<kinds::Order> {
     order_id
 }
 
-/// The orders that an inbox tells of, in its order.
+/// The orders that inbox entries name, in order.
 async fn orders_in(person: &Person, query: &str) -> Vec<String> {
     let answer = person.get(&format!("/v1/notifications{query}")).await;
     assert_eq!(answer.status, 200);
@@ -39,22 +38,22 @@ async fn orders_in(person: &Person, query: &str) -> Vec<String> {
         .collect()
 }
 
-async fn told(person: &Person, count: usize) -> Vec<Value> {
+async fn entries(person: &Person, count: usize) -> Vec<Value> {
     let inbox = || async {
         let answer = person.get("/v1/notifications?limit=100").await;
         answer.body["items"].as_array().unwrap().clone()
     };
     let there =
         || async { inbox().await.len() >= count && (count > 0 || inbox().await.is_empty()) };
-    eventually("it is told", there).await;
+    eventually("the inbox has the entries", there).await;
     let items = inbox().await;
     assert_eq!(items.len(), count, "{items:?}");
     items
 }
 
 /// The kinds in an inbox of so many entries, newest first.
-async fn kinds_told(person: &Person, count: usize) -> Vec<String> {
-    let items = told(person, count).await;
+async fn kinds_of(person: &Person, count: usize) -> Vec<String> {
+    let items = entries(person, count).await;
     let kinds = items.iter().map(|item| item["kind"].as_str().unwrap());
     kinds.map(ToOwned::to_owned).collect()
 }
@@ -65,7 +64,7 @@ async fn mark(person: &Person, path: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_event_is_told_once_to_whom_it_concerns() {
+async fn each_event_notifies_its_owner_once() {
     let mut test = start().await;
     let (mut ann, bob) = (test.customer(), test.customer());
     let (orders, users) = (test.other("orders"), test.other("users"));
@@ -73,11 +72,11 @@ async fn each_event_is_told_once_to_whom_it_concerns() {
 
     let welcome = Fact::UserRegistered { user_id: ann.user_id(), staff: false };
     users.publish_at("ann", welcome, at).await;
-    told(&ann, 1).await;
+    entries(&ann, 1).await;
     let (order_id, user_id) = (Id::new(), ann.user_id());
     let rejected = Fact::OrderRejected { order_id, user_id };
     orders.publish_at("o", rejected, at).await;
-    let items = told(&ann, 2).await;
+    let items = entries(&ann, 2).await;
 
     let newest = items[0].as_object().unwrap();
     let mut members: Vec<_> = newest.keys().map(String::as_str).collect();
@@ -100,11 +99,11 @@ async fn each_event_is_told_once_to_whom_it_concerns() {
     assert_eq!(items[1]["kind"], "user.registered");
     assert_eq!(items[1]["data"], serde_json::json!({}));
     assert!(!items[1]["title"].as_str().unwrap().is_empty());
-    assert_eq!(told(&bob, 0).await, Vec::<Value>::new());
+    assert_eq!(entries(&bob, 0).await, Vec::<Value>::new());
 
-    // What was told stays told, and what happens meanwhile is told once, too.
+    // Entries survive restarts, and events during one are notified once, too.
     for round in 3..6 {
-        let before = told(&ann, round - 1).await;
+        let before = entries(&ann, round - 1).await;
         let (ended, said) = tokio::join!(
             async {
                 test.restart(NAME, notifications::open).await;
@@ -114,7 +113,7 @@ async fn each_event_is_told_once_to_whom_it_concerns() {
         );
         test = ended;
         ann = ann.at(test.address);
-        let after = told(&ann, round).await;
+        let after = entries(&ann, round).await;
         assert_eq!(after[0]["data"]["order_id"], said.to_string());
         assert_eq!(after[1..], before[..]);
     }
@@ -129,13 +128,13 @@ async fn an_inbox_is_paged_newest_first() {
     for _ in 0..5 {
         newest_first.insert(0, confirm(&orders, &ann).await.to_string());
     }
-    told(&ann, 5).await;
+    entries(&ann, 5).await;
 
     let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
     loop {
         let page = ann.get(&format!("/v1/notifications{query}")).await;
         seen.extend(orders_in(&ann, &query).await);
-        // What comes meanwhile is before this page and moves nothing in it.
+        // New entries are before this page and move nothing in it.
         confirm(&orders, &ann).await;
         let Some(cursor) = page.body["next_cursor"].as_str() else {
             break;
@@ -159,15 +158,15 @@ async fn an_inbox_is_paged_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_marks_are_the_owners() {
+async fn read_marks_belong_to_the_owner() {
     let test = start().await;
     let (ann, bob, orders) = (test.customer(), test.customer(), test.other("orders"));
     for _ in 0..3 {
         confirm(&orders, &ann).await;
     }
     confirm(&orders, &bob).await;
-    let items = told(&ann, 3).await;
-    told(&bob, 1).await;
+    let items = entries(&ann, 3).await;
+    entries(&bob, 1).await;
     let middle = format!("/{}/read", items[1]["id"].as_str().unwrap());
 
     assert_eq!(mark(&test.anonymous(), &middle).await, 401);
@@ -179,18 +178,18 @@ async fn read_marks_are_the_owners() {
     assert_eq!(orders_in(&ann, "?unread=true").await.len(), 3);
 
     assert_eq!(mark(&ann, &middle).await, 204);
-    let first_read = told(&ann, 3).await;
+    let first_read = entries(&ann, 3).await;
     assert!(first_read[1]["read_at"].is_string());
     assert_eq!(orders_in(&ann, "?unread=true").await.len(), 2);
     assert_eq!(orders_in(&ann, "?unread=true&limit=1").await.len(), 1);
     assert_eq!(orders_in(&ann, "?unread=false").await.len(), 3);
     assert_eq!(mark(&ann, &middle).await, 204);
-    assert_eq!(told(&ann, 3).await, first_read);
+    assert_eq!(entries(&ann, 3).await, first_read);
 
     assert_eq!(mark(&ann, "/read").await, 204);
     assert_eq!(mark(&ann, "/read").await, 204);
     assert!(orders_in(&ann, "?unread=true").await.is_empty());
-    let all_read = told(&ann, 3).await;
+    let all_read = entries(&ann, 3).await;
     assert!(all_read.iter().all(|item| item["read_at"].is_string()));
     assert_eq!(all_read[1]["read_at"], first_read[1]["read_at"]);
     assert_eq!(orders_in(&bob, "?unread=true").await.len(), 1);

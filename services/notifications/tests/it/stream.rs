@@ -7,17 +7,17 @@ use reqwest::Method;
 use serde_json::Value;
 use testkit::{Person, TestService, eventually};
 
-use super::{NAME, confirm, start, told};
+use super::{NAME, confirm, entries, start};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An open stream and what of it is not yet an event.
+/// An open stream and its undecoded bytes.
 struct Stream {
     response: reqwest::Response,
     text: String,
 }
 
-struct Told {
+struct StreamEvent {
     id: String,
     kind: String,
     data: Value,
@@ -38,7 +38,7 @@ impl Stream {
     }
 
     /// The next event; `None` when the stream has ended.
-    async fn next(&mut self) -> Option<Told> {
+    async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -54,21 +54,21 @@ impl Stream {
     async fn orders(&mut self, count: usize) -> Vec<String> {
         let mut orders = Vec::new();
         while orders.len() < count {
-            let told = self.next().await.expect("the stream goes on");
-            orders.push(told.data["data"]["order_id"].as_str().unwrap().to_owned());
+            let event = self.next().await.expect("the stream goes on");
+            orders.push(event.data["data"]["order_id"].as_str().unwrap().to_owned());
         }
         orders
     }
 }
 
-fn parse(event: &str) -> Told {
+fn parse(event: &str) -> StreamEvent {
     let field = |name: &str| {
         let line = event.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("{name} in {event}"))
             .trim_start()
             .to_owned()
     };
-    Told {
+    StreamEvent {
         id: field("id:"),
         kind: field("event:"),
         data: serde_json::from_str(&field("data:")).unwrap(),
@@ -76,17 +76,17 @@ fn parse(event: &str) -> Told {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_tells_what_is_new_to_its_owner() {
+async fn a_stream_delivers_new_entries_to_its_owner() {
     let test = start().await;
     let (ann, bob, orders) = (test.customer(), test.customer(), test.other("orders"));
     confirm(&orders, &ann).await;
-    told(&ann, 1).await;
+    entries(&ann, 1).await;
 
     let mut stream = Stream::open(&ann, None).await;
     confirm(&orders, &bob).await;
     let said = confirm(&orders, &ann).await;
     let event = stream.next().await.unwrap();
-    let items = told(&ann, 2).await;
+    let items = entries(&ann, 2).await;
     assert_eq!(event.kind, "order.confirmed");
     assert_eq!(event.data, items[0]);
     assert_eq!(event.id, items[0]["id"].as_str().unwrap());
@@ -102,15 +102,15 @@ async fn a_stream_tells_what_is_new_to_its_owner() {
     test.finish().await;
 }
 
-/// Facts are said all the while streams break and resume at any place: put
-/// together they hold each once, in order.
+/// Events are published while streams break and resume anywhere: together they contain each
+/// once, in order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_stream_has_no_gap_and_nothing_twice() {
+async fn a_resumed_stream_has_no_gap_and_no_duplicate() {
     const FACTS: usize = 300;
     let test = start().await;
     let (ann, orders) = (test.customer(), test.other("orders"));
     confirm(&orders, &ann).await;
-    let before = told(&ann, 1).await;
+    let before = entries(&ann, 1).await;
     let mut last = before[0]["id"].as_str().unwrap().to_owned();
 
     let saying = tokio::spawn({
@@ -124,12 +124,12 @@ async fn a_resumed_stream_has_no_gap_and_nothing_twice() {
         }
     });
     let mut heard = Vec::new();
-    for stretch in (1..).map(|place| 1 + place * 7 % 23) {
+    for chunk in (1..).map(|place| 1 + place * 7 % 23) {
         let mut stream = Stream::open(&ann, Some(&last)).await;
-        for _ in 0..stretch.min(FACTS - heard.len()) {
-            let told = stream.next().await.expect("the stream goes on");
-            heard.push(told.data["data"]["order_id"].as_str().unwrap().to_owned());
-            last = told.id;
+        for _ in 0..chunk.min(FACTS - heard.len()) {
+            let event = stream.next().await.expect("the stream goes on");
+            heard.push(event.data["data"]["order_id"].as_str().unwrap().to_owned());
+            last = event.id;
         }
         if heard.len() == FACTS {
             break;
@@ -137,7 +137,7 @@ async fn a_resumed_stream_has_no_gap_and_nothing_twice() {
     }
     assert_eq!(heard, saying.await.unwrap());
 
-    // One that stays: history first, then live.
+    // An unbroken stream: history first, then live.
     let mut stream = Stream::open(&ann, before[0]["id"].as_str()).await;
     assert_eq!(stream.orders(FACTS).await, heard);
     let said = confirm(&orders, &ann).await;
@@ -169,7 +169,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_tells_nothing_to_a_session_that_ended() {
+async fn a_stream_ends_with_its_session() {
     let test = start().await;
     let (orders, users) = (test.other("orders"), test.other("users"));
     let claims = testkit::claims(Id::new(), &[], model::now());
@@ -179,7 +179,7 @@ async fn a_stream_tells_nothing_to_a_session_that_ended() {
     confirm(&orders, &ann).await;
     assert!(stream.next().await.is_some());
 
-    // Nothing more is told: the end of the session ends the stream, at once.
+    // The end of the session ends the stream at once.
     let started = tokio::time::Instant::now();
     let mut idle = Stream::open(&ann, None).await;
     revoke(&users, &claims, claims.exp).await;

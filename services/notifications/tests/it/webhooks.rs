@@ -1,4 +1,4 @@
-//! Webhooks, delivered to a server that verifies them with the published crate.
+//! Webhooks, delivered to a server that verifies them with the reference implementation.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, TestService, eventually, send};
 
-use super::{NAME, confirm, told};
+use super::{NAME, confirm, entries};
 
-/// A program that is told of events.
+/// A program that receives webhooks.
 #[derive(Clone, Default)]
 struct Receiver {
     address: Option<SocketAddr>,
@@ -48,7 +48,7 @@ impl Got {
 }
 
 impl Receiver {
-    /// Answers so at first, and then 204.
+    /// Responds with these statuses first, and then with 204.
     async fn start(first: &[u16]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Self {
@@ -128,8 +128,8 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap()
 }
 
-/// The deliveries of a webhook, once all of them stand so.
-async fn deliveries(admin: &Person, hook: &Value, standing: &str) -> Vec<Value> {
+/// The deliveries of a webhook, once all of them have this status.
+async fn deliveries(admin: &Person, hook: &Value, status: &str) -> Vec<Value> {
     let path = format!("/v1/webhooks/{}/deliveries", text(hook, "id"));
     let all = || async {
         let answer = admin.get(&path).await;
@@ -137,14 +137,14 @@ async fn deliveries(admin: &Person, hook: &Value, standing: &str) -> Vec<Value> 
     };
     let settled = || async {
         let items = all().await;
-        !items.is_empty() && items.iter().all(|item| item["status"] == standing)
+        !items.is_empty() && items.iter().all(|item| item["status"] == status)
     };
-    eventually(standing, settled).await;
+    eventually(status, settled).await;
     all().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_is_signed_tried_again_and_logged() {
+async fn a_webhook_is_signed_retried_and_logged() {
     let receiver = Receiver::start(&[500, 302]).await;
     let test = start(true).await;
     let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
@@ -178,7 +178,7 @@ async fn a_webhook_is_signed_tried_again_and_logged() {
     let statuses: Vec<_> = tries.map(|one| one["status"].as_u64().unwrap()).collect();
     assert_eq!(statuses, [500, 302, 204]);
 
-    // Both secrets are good for a while; the same message, sent again, is the same.
+    // Both secrets are valid for a while; a redelivered message is identical.
     let rotated = post(&admin, &format!("{path}/rotate")).await;
     let fresh = text(&rotated.body, "secret");
     assert_ne!(fresh, secret);
@@ -201,9 +201,9 @@ async fn a_webhook_is_signed_tried_again_and_logged() {
     test.finish().await;
 }
 
-/// Names are resolved and refused at delivery, whatever they were before.
+/// Names are resolved and filtered at every delivery.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_webhook_reaches_into_the_house() {
+async fn no_webhook_reaches_a_private_address() {
     let receiver = Receiver::start(&[]).await;
     let test = start(false).await;
     let (admin, ann) = (test.admin(), test.customer());
@@ -231,17 +231,17 @@ async fn no_webhook_reaches_into_the_house() {
     test.finish().await;
 }
 
-/// One that never answers holds up nobody; one that is gone is disabled, told to
-/// staff, and can be enabled again.
+/// A silent webhook delays no other; one that responds 410 is disabled, staff are notified,
+/// and it can be enabled again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_webhook_is_alone_with_its_trouble() {
+async fn a_failing_webhook_affects_no_other() {
     const ORDERS: usize = 30;
     let (good, bad) = (Receiver::start(&[]).await, Receiver::start(&[410]).await);
     let test = start(true).await;
     let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
     let hired = Fact::UserRegistered { user_id: admin.user_id(), staff: true };
     test.other("users").publish("admin", hired).await;
-    told(&admin, 1).await;
+    entries(&admin, 1).await;
     register(&admin, &good.url("slow")).await;
     let gone = register(&admin, &bad.url("gone")).await;
     register(&admin, &good.url("quick")).await;
@@ -254,7 +254,7 @@ async fn a_bad_webhook_is_alone_with_its_trouble() {
     };
     eventually("the quick one has all", quick).await;
 
-    let notice = told(&admin, 2).await.remove(0);
+    let notice = entries(&admin, 2).await.remove(0);
     assert_eq!(notice["kind"], "webhook.disabled");
     assert_eq!(notice["data"]["webhook_id"], gone["id"]);
     let path = format!("/v1/webhooks/{}", text(&gone, "id"));
@@ -267,8 +267,8 @@ async fn a_bad_webhook_is_alone_with_its_trouble() {
     test.finish().await;
 }
 
-/// Ended and started again and again while orders come: each has one entry in its
-/// inbox, and went out at least once, always as the same message.
+/// Restarts during a series of orders: each order has one inbox entry and is delivered at least
+/// once, always as the same message.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_the_service_is_down() {
     const ORDERS: usize = 200;
@@ -307,19 +307,19 @@ async fn nothing_is_lost_while_the_service_is_down() {
         assert_eq!(*ids.entry(order).or_insert_with(|| one.id()), one.id());
     }
     let ann = ann.at(test.address);
-    let (mut told, mut query) = (Vec::new(), "?limit=100".to_owned());
+    let (mut listed, mut query) = (Vec::new(), "?limit=100".to_owned());
     loop {
         let page = ann.get(&format!("/v1/notifications{query}")).await.body;
         assert_eq!(page["unread_count"], ORDERS);
         for item in page["items"].as_array().unwrap() {
-            told.push(text(&item["data"], "order_id").to_owned());
+            listed.push(text(&item["data"], "order_id").to_owned());
         }
         let Some(cursor) = page["next_cursor"].as_str() else {
             break;
         };
         query = format!("?limit=100&cursor={cursor}");
     }
-    assert_eq!(told.len(), ORDERS);
-    assert_eq!(told.into_iter().collect::<HashSet<_>>(), said);
+    assert_eq!(listed.len(), ORDERS);
+    assert_eq!(listed.into_iter().collect::<HashSet<_>>(), said);
     test.finish().await;
 }

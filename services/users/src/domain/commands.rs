@@ -15,7 +15,7 @@ pub(crate) struct NewUser {
 }
 
 /// Logs in. A malformed address is the address of no account.
-pub(crate) struct Credentials {
+pub(crate) struct LogIn {
     pub(crate) email: Option<Email>,
     pub(crate) password: PlaintextPassword,
 }

@@ -14,7 +14,7 @@ use model::{Id, RevocationReason, SessionId, Time, kinds};
 use store::Read;
 
 use super::Shared;
-use crate::domain::{Credentials, Session, User};
+use crate::domain::{LogIn, Session, User};
 use crate::tables::{self, Refreshed, SESSIONS};
 use crate::throttle::{LoginAttempt, Target};
 use crate::tokens::{Generation, Tokens};
@@ -29,7 +29,7 @@ pub(super) async fn log_in(
     headers: HeaderMap,
     Json(body): Json<LogInBody>,
 ) -> Result<Response, Problem> {
-    let Credentials { email, password } = body.read().map_err(Error::Invalid)?;
+    let LogIn { email, password } = body.read().map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let attempt = users

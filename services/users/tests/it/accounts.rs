@@ -1,4 +1,4 @@
-//! Registering, looking and changing, and every refusal on the way.
+//! Registering, reading and changing accounts, and every refusal.
 
 use reqwest::Method;
 use serde_json::json;
@@ -93,7 +93,7 @@ async fn every_refusal_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_belongs_to_one_account_however_fast_it_is_asked_for() {
+async fn an_address_belongs_to_one_account_under_concurrency() {
     let app = start().await;
     let mut racing = Vec::new();
     for turn in 0..50 {
@@ -119,7 +119,7 @@ async fn an_address_belongs_to_one_account_however_fast_it_is_asked_for() {
         .await;
     assert_eq!(found.body["items"].as_array().unwrap().len(), 1);
 
-    // And however fast people move to it.
+    // The same for concurrent changes to one address.
     let mut racing = tokio::task::JoinSet::new();
     for turn in 0..4 {
         let person = newcomer(&app, &format!("ben{turn}@example.org")).await;
@@ -157,7 +157,7 @@ async fn people_change_their_name_and_address() {
         (200, &json!("A. Lima"))
     );
     assert_ne!(changed.headers["etag"], before.headers["etag"]);
-    // The old address is free, and no longer logs in.
+    // The old address is free and no longer logs in.
     assert_eq!(
         try_log_in(&app, "ana@example.org", PASSWORD).await.status,
         401

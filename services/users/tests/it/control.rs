@@ -1,4 +1,4 @@
-//! The operator's door.
+//! The control socket.
 
 use std::os::unix::fs::PermissionsExt;
 

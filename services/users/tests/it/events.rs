@@ -1,4 +1,4 @@
-//! What other services hear, and that no one hears who anybody is.
+//! Published events: complete, and without personal data.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,11 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 
-/// Follows users and collects what it says.
+/// Follows users and collects its events.
 pub(super) async fn listen(app: &TestService) -> Arc<Mutex<Vec<Event>>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let room = app.folder.path().join("listener");
-    let store = Store::open(&room, &store::Options::default()).unwrap();
+    let data_dir = app.folder.path().join("listener");
+    let store = Store::open(&data_dir, &store::Options::default()).unwrap();
     let ears = heard.clone();
     let follower = Follower::new("main", "users", store, app.mesh.clone(), move |_, event| {
         ears.lock().unwrap().push(event.clone());
@@ -27,7 +27,7 @@ pub(super) async fn listen(app: &TestService) -> Arc<Mutex<Vec<Event>>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn others_hear_of_people_by_id_only() {
+async fn events_name_people_by_id_only() {
     let app = start().await;
     let heard = listen(&app).await;
     let ana = newcomer(&app, "ana@example.org").await;
@@ -59,7 +59,7 @@ async fn others_hear_of_people_by_id_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn others_hear_what_became_of_an_account_and_who_did_it() {
+async fn events_name_the_change_and_the_actor() {
     let app = start().await;
     let heard = listen(&app).await;
     let root = admin(&app).await;

@@ -1,4 +1,4 @@
-//! The keys that tokens are checked with, rotated while people shop.
+//! Rotation of the signing keys under load.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 
-async fn door(app: &TestService, method: Method, path: &str, body: Value) -> TestResponse {
+async fn control(app: &TestService, method: Method, path: &str, body: Value) -> TestResponse {
     let socket = app.folder.path().join("users/control.sock");
     let client = reqwest::Client::builder().unix_socket(socket);
     let client = client.build().unwrap();
@@ -33,7 +33,7 @@ fn kid(token: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_fails_nobody() {
+async fn a_rotation_fails_no_request() {
     let mut app = start().await;
     register(&app, "ana@example.org").await;
     let pair = log_in(&app, "ana@example.org").await;
@@ -41,7 +41,7 @@ async fn a_rotation_fails_nobody() {
     let old = listed(&app).await;
     assert_eq!(old, [(kid(&pair["access_token"]), "active".into())]);
 
-    // Somebody refreshes and uses what they get, all the while.
+    // A client refreshes and uses its tokens all the while.
     let done = Arc::new(AtomicBool::new(false));
     let shopping = {
         let (app, done, mut pair) = (app.anonymous(), done.clone(), pair);
@@ -60,7 +60,7 @@ async fn a_rotation_fails_nobody() {
             signers
         })
     };
-    let rotated = door(&app, Method::POST, "/control/keys/rotate", json!({})).await;
+    let rotated = control(&app, Method::POST, "/control/keys/rotate", json!({})).await;
     assert_eq!(rotated.status, 200, "{}", rotated.body);
     let fresh = log_in(&app, "ana@example.org").await;
     done.store(true, Ordering::Release);
@@ -80,9 +80,9 @@ async fn a_rotation_fails_nobody() {
     assert_eq!(listed(&app).await, both);
     assert_eq!(ana.at(app.address).get("/v1/users/me").await.status, 200);
 
-    // The old one, and the new one, may be known to somebody else.
+    // Both keys may be compromised.
     let body = json!({ "at_once": true });
-    let rotated = door(&app, Method::POST, "/control/keys/rotate", body).await;
+    let rotated = control(&app, Method::POST, "/control/keys/rotate", body).await;
     assert_eq!(rotated.body["keys"].as_array().unwrap().len(), 1);
     locked_out(&ana.at(app.address)).await;
     locked_out(&holder(&app, &fresh)).await;

@@ -1,10 +1,10 @@
-//! The real service over HTTP, and its operator's door over the control socket.
+//! The real service over HTTP and over its control socket.
 //!
 //! `accounts` registers, changes and administers people, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
-//! guesses it, `rights` takes their data along and forgets them, `control` is the
-//! operator, `keys` rotates what signs, `events` listens as another service would,
-//! and `restart` looks at what is still there afterwards.
+//! guesses passwords, `rights` exports and erases accounts, `control` is the operator, `keys`
+//! rotates the signing keys, `events` follows the log as another service would, and
+//! `restart` compares the state before and after.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -26,14 +26,14 @@ use testkit::{Person, TestResponse, TestService, eventually, send};
 
 const PASSWORD: &str = "correct horse";
 
-/// How long a question over the mesh may take on a busy machine.
+/// Timeout of a mesh query on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn start() -> TestService {
     TestService::start("users", users::open, &[]).await
 }
 
-/// Registers somebody and returns their account.
+/// Registers an account and returns it.
 async fn register(app: &TestService, email: &str) -> Value {
     let body = json!({ "email": email, "password": PASSWORD, "name": "Ana Lima" });
     let request = app.anonymous().request(Method::POST, "/v1/users");
@@ -48,7 +48,7 @@ async fn try_log_in(app: &TestService, email: &str, password: &str) -> TestRespo
     app.anonymous().post("/v1/sessions", body).await
 }
 
-/// Logs somebody in and returns the pair of tokens.
+/// Logs in and returns the pair of tokens.
 async fn log_in(app: &TestService, email: &str) -> Value {
     let answer = try_log_in(app, email, PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
@@ -68,7 +68,7 @@ async fn newcomer(app: &TestService, email: &str) -> Person {
     holder(app, &log_in(app, email).await)
 }
 
-/// Somebody who runs the machine, made through the control socket.
+/// An admin, created through the control socket.
 async fn admin(app: &TestService) -> Person {
     let email = "root@localhost";
     let body = json!({ "email": email, "password": PASSWORD, "roles": ["admin"] });
@@ -93,7 +93,7 @@ async fn delete(person: &Person, path: &str) -> TestResponse {
     send(person.request(Method::DELETE, path)).await
 }
 
-/// The pointers of every field at fault.
+/// The pointers of all invalid fields.
 fn pointers(answer: &TestResponse) -> Vec<&str> {
     let faults = answer.body["errors"].as_array().into_iter().flatten();
     faults

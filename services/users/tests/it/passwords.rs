@@ -1,4 +1,4 @@
-//! Choosing, changing and losing a password.
+//! Choosing, changing and resetting a password.
 
 use mesh::{CodeOf, OneTimeCode};
 use model::{CodePurpose, Id, kinds};
@@ -8,7 +8,7 @@ use super::*;
 
 const NEW: &str = "a new password";
 
-/// The code that notifications would mail now.
+/// The current code, queried as notifications does.
 async fn code(app: &TestService, id: &str, purpose: CodePurpose) -> Option<OneTimeCode> {
     let user_id: Id<kinds::User> = id.parse().unwrap();
     let question = CodeOf { user_id, purpose };
@@ -121,7 +121,7 @@ async fn a_lost_password_is_reset_with_a_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_wrong_tries_end_a_code() {
+async fn five_wrong_attempts_invalidate_a_code() {
     let app = start().await;
     let ana = newcomer(&app, "ana@example.org").await;
     let me = ana.get("/v1/users/me").await.body;
@@ -144,7 +144,7 @@ async fn five_wrong_tries_end_a_code() {
     assert!(code(&app, id, purpose).await.is_none());
     assert_eq!(confirm(&verification.code).await.status, 401);
 
-    // Without a body, which a POST may go without.
+    // A POST without a body.
     let bare = ana.request(Method::POST, "/v1/users/me/verify-email");
     assert_eq!(send(bare).await.status, 202);
     let verification = code(&app, id, purpose).await.unwrap();
@@ -153,7 +153,7 @@ async fn five_wrong_tries_end_a_code() {
     assert_eq!(confirmed.body["email_verified"], true);
     assert_eq!(confirm(&verification.code).await.status, 401, "spent");
 
-    // What was verified is the address, so another one is not.
+    // Verification belongs to the address, so a new one is unverified.
     assert_eq!(
         send(ana.request(Method::POST, "/v1/users/me/verify-email"))
             .await
@@ -169,7 +169,7 @@ async fn five_wrong_tries_end_a_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_not_believed_does_not_keep_anyone_from_the_public_doors() {
+async fn an_invalid_token_does_not_block_public_endpoints() {
     let app = start().await;
     register(&app, "ana@example.org").await;
     let stale = Person::new(app.address, Some("v4.public.stale".into()), None);

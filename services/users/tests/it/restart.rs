@@ -1,4 +1,4 @@
-//! What a restart must not change.
+//! State across a restart.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,4 +1,4 @@
-//! Taking one's data along, being forgotten, and who cannot leave.
+//! Export and erasure of an account, and the last admin.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_that_is_held_can_be_taken_along() {
+async fn all_personal_data_can_be_exported() {
     let app = start().await;
     let ana = newcomer(&app, "ana@example.org").await;
     let me = ana.get("/v1/users/me").await.body;
@@ -41,7 +41,7 @@ async fn all_that_is_held_can_be_taken_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_forgotten_stays_forgotten() {
+async fn an_erased_account_stays_erased() {
     let mut app = start().await;
     let ana = newcomer(&app, "ana@example.org").await;
     let ben = newcomer(&app, "ben@example.org").await;
@@ -77,14 +77,14 @@ async fn who_is_forgotten_stays_forgotten() {
         "only who asked for it"
     );
     let heard = events::listen(&app).await;
-    let told = || async {
+    let repeated = || async {
         let heard = heard.lock().unwrap();
         let erased = Fact::UserErased { user_id };
         heard
             .iter()
             .any(|event| event.fact.as_ref() == Some(&erased))
     };
-    eventually("everybody hears of it again", told).await;
+    eventually("the erasure is published again", repeated).await;
     app.finish().await;
 }
 
@@ -105,14 +105,14 @@ async fn the_last_admin_stays() {
     ] {
         assert_eq!((refused.status, refused.problem()), (409, "last-admin"));
     }
-    // A disabled admin is none.
+    // A disabled admin does not count.
     let promotion = json!({ "roles": ["admin"], "status": "disabled" });
     assert_eq!(patch(&root, &ana, promotion).await.status, 200);
     assert_eq!(patch(&root, &path, demotion.clone()).await.status, 409);
     let enabling = json!({ "status": "active" });
     assert_eq!(patch(&root, &ana, enabling).await.status, 200);
     assert_eq!(patch(&root, &path, demotion).await.status, 200);
-    // Not even before the end of their session is heard of.
+    // Not even before the revocation of their session arrives.
     let reinstating = json!({ "roles": ["admin"] });
     assert_eq!(patch(&root, &path, reinstating).await.status, 401);
     app.finish().await;
@@ -138,6 +138,6 @@ async fn of_two_admins_who_demote_each_other_one_stays() {
     );
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 401], "whoever comes second is no admin");
+    assert_eq!(statuses, [200, 401], "the second one is no admin any more");
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Logging in, refreshing, and every way a session ends.
+//! Log in, refresh, and every way a session ends.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ async fn refresh(app: &TestService, token: &Value) -> TestResponse {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_login_is_wrong_in_one_way() {
+async fn every_failed_login_has_one_response() {
     let app = start().await;
     register(&app, "ana@example.org").await;
     let long = "k".repeat(100_000);
@@ -46,7 +46,7 @@ async fn a_spent_refresh_token_repeats_and_then_ends_the_family() {
     assert_eq!(second.headers["cache-control"], "no-store");
     assert_ne!(second.body["refresh_token"], first["refresh_token"]);
     assert_ne!(second.body["access_token"], first["access_token"]);
-    // Twenty at once, of which one may be the first the service sees.
+    // Twenty concurrent requests with the same token.
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let (person, token) = (app.anonymous(), second.body["refresh_token"].clone());
@@ -72,7 +72,7 @@ async fn a_spent_refresh_token_repeats_and_then_ends_the_family() {
     let latest = refresh(&app, &answers[0].body["refresh_token"]).await;
     assert_eq!(latest.status, 401, "the family has ended");
 
-    // What was never given out ends nothing.
+    // A token that was never issued ends no session.
     let other = log_in(&app, "ana@example.org").await;
     assert_eq!(refresh(&app, &json!("refresh_none")).await.status, 401);
     assert_eq!(refresh(&app, &json!(null)).await.status, 422);

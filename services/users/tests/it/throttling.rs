@@ -1,10 +1,10 @@
-//! Guessing is slow, and keeps nobody out who was in before.
+//! Throttling of login attempts: guessing is slow, and cannot lock out the owner.
 
 use serde_json::json;
 
 use super::*;
 
-/// A login as it comes through the gateway from an address.
+/// A login forwarded by the gateway for a client address.
 async fn try_from(app: &TestService, address: &str, email: &str, password: &str) -> TestResponse {
     let body = json!({ "email": email, "password": password });
     let request = app.anonymous().request(Method::POST, "/v1/sessions");
@@ -21,11 +21,11 @@ fn wait_of(answer: &TestResponse) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sixth_try_waits_whoever_has_the_address() {
+async fn the_sixth_attempt_waits_for_known_and_unknown_addresses() {
     let mut app = start().await;
     register(&app, "ana@example.org").await;
     for email in ["ana@example.org", "nobody@example.org"] {
-        // All at once, as a thief would: no more are looked at than one by one.
+        // Concurrent attempts are limited like sequential ones.
         let mut racing = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let request = app.anonymous().request(Method::POST, "/v1/sessions");
@@ -42,7 +42,7 @@ async fn the_sixth_try_waits_whoever_has_the_address() {
 
     let right =
         async |app: &TestService| try_from(app, "203.0.113.7", "ana@example.org", PASSWORD).await;
-    // Until the wait is surely longer than a restart takes.
+    // Until the wait is longer than a restart takes.
     let wrong = || async {
         let answer = try_from(&app, "203.0.113.7", "ana@example.org", "wrong horse").await;
         answer.status == 429 && wait_of(&answer) >= 4
@@ -77,7 +77,7 @@ async fn strangers_cannot_keep_the_owner_out() {
         let wait = wait_of(&refused);
         assert!((3_000..=3_600).contains(&wait), "{email}: {wait}");
     }
-    // The same network, another machine in it.
+    // Another machine of the same network.
     let local_service = "2001:db8:1:2::ffff";
     let again = try_from(&app, local_service, "ana@example.org", PASSWORD).await;
     assert_eq!(again.status, 201);
@@ -85,7 +85,7 @@ async fn strangers_cannot_keep_the_owner_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_are_throttled_for_known_and_unknown_alike() {
+async fn code_requests_are_throttled_for_known_and_unknown_addresses() {
     let app = start().await;
     register(&app, "ana@example.org").await;
     let mut seen = Vec::new();
@@ -104,7 +104,7 @@ async fn letters_are_throttled_for_known_and_unknown_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_which_addresses_are_taken_is_slow() {
+async fn probing_for_taken_addresses_is_slow() {
     let app = start().await;
     register(&app, "ana@example.org").await;
     let ben = newcomer(&app, "ben@example.org").await;

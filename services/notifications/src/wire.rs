@@ -1,0 +1,174 @@
+//! Request and response bodies.
+//!
+//! **Invariant:** a response contains a webhook's secret only when that is new.
+
+use chassis::page::Page;
+use chassis::{FieldError, config};
+use model::{Fact, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Notification, NotificationId, Topic};
+use crate::text::{Text, Texts};
+use crate::webhooks::{
+    self, DeliveryAttempt, MessageId, MessageStatus, Webhook, WebhookId, WebhookMessage,
+};
+
+/// A notification in a response.
+#[derive(Serialize)]
+pub(crate) struct NotificationResponse {
+    id: NotificationId,
+    #[serde(flatten)]
+    topic: Topic,
+    title: String,
+    body: String,
+    read_at: Option<Time>,
+    created_at: Time,
+}
+
+impl NotificationResponse {
+    pub(crate) fn new(
+        id: NotificationId,
+        entry: Notification,
+        texts: &Texts,
+        languages: &[String],
+    ) -> Self {
+        let Notification { topic, read_at, created_at } = entry;
+        let Text { title, body } = texts.notice(&topic, languages);
+        Self { id, topic, title, body, read_at, created_at }
+    }
+}
+
+/// A page of an inbox, with the number of unread entries in all of it.
+#[derive(Serialize)]
+pub(crate) struct InboxResponse {
+    #[serde(flatten)]
+    pub(crate) page: Page<NotificationResponse>,
+    pub(crate) unread_count: u64,
+}
+
+/// A webhook in a response; the secret is included only when it is new.
+#[derive(Serialize)]
+pub(crate) struct RegisteredWebhook {
+    id: WebhookId,
+    url: String,
+    events: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    failing_since: Option<Time>,
+    disabled_at: Option<Time>,
+    created_at: Time,
+}
+
+impl From<(WebhookId, Webhook)> for RegisteredWebhook {
+    fn from((id, webhook): (WebhookId, Webhook)) -> Self {
+        let Webhook { url, events, created_at, failing_since, disabled_at, .. } = webhook;
+        Self {
+            id,
+            url,
+            events,
+            secret: None,
+            failing_since,
+            disabled_at,
+            created_at,
+        }
+    }
+}
+
+impl RegisteredWebhook {
+    pub(crate) fn with_secret(id: WebhookId, webhook: Webhook) -> Self {
+        let secret = Some(webhook.secret.clone());
+        Self { secret, ..Self::from((id, webhook)) }
+    }
+}
+
+/// A message in a response; its id is the `webhook-id` that was sent.
+#[derive(Serialize)]
+pub(crate) struct DeliveryResponse {
+    id: MessageId,
+    kind: String,
+    status: MessageStatus,
+    attempts: Vec<AttemptResponse>,
+    next_attempt_at: Option<Time>,
+    created_at: Time,
+}
+
+#[derive(Serialize)]
+struct AttemptResponse {
+    at: Time,
+    took_ms: u64,
+    status: Option<u16>,
+    error: Option<String>,
+}
+
+impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
+    fn from((id, message): (MessageId, WebhookMessage)) -> Self {
+        let status = message.status();
+        let WebhookMessage { kind, created_at, due, attempts, .. } = message;
+        let response = |DeliveryAttempt { at, took_ms, status, error }| AttemptResponse {
+            at,
+            took_ms,
+            status,
+            error,
+        };
+        let attempts = attempts.into_iter().map(response).collect();
+        Self { id, kind, status, attempts, next_attempt_at: due, created_at }
+    }
+}
+
+/// The body that registers a webhook.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterWebhookBody {
+    pub(crate) url: Option<String>,
+    pub(crate) events: Option<Vec<String>>,
+}
+
+impl RegisterWebhookBody {
+    /// Validates the body into a new webhook.
+    ///
+    /// # Errors
+    /// Every invalid field.
+    pub(crate) fn read(
+        self,
+        settings: &config::Webhooks,
+        now: Time,
+    ) -> Result<Webhook, Vec<FieldError>> {
+        let mut faults = Vec::new();
+        let url = self.url.unwrap_or_default();
+        if let Err(why) = webhooks::check_url(&url, settings) {
+            faults.push(FieldError::new("/url", why));
+        }
+        let events = self.events.unwrap_or_default();
+        if events.is_empty() {
+            faults.push(FieldError::new(
+                "/events",
+                "name at least one kind of event, such as order.confirmed",
+            ));
+        }
+        for (place, kind) in events.iter().enumerate() {
+            if !Fact::knows(kind) {
+                faults.push(FieldError::new(
+                    format!("/events/{place}"),
+                    "no kind of event has this name",
+                ));
+            } else if events[..place].contains(kind) {
+                faults.push(FieldError::new(
+                    format!("/events/{place}"),
+                    "it is named before",
+                ));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Webhook {
+            url,
+            events,
+            secret: webhooks::new_secret(),
+            previous: None,
+            created_at: now,
+            failing_since: None,
+            disabled_at: None,
+        })
+    }
+}
