@@ -1,10 +1,12 @@
-//! Category paths as a tree.
+//! The category tree.
+//!
+//! **Invariant:** a category's children follow it in the order of their names.
 
 use serde::Serialize;
 
 use crate::domain::CATEGORY_SEPARATOR;
 
-/// A category and those below it.
+/// A category with its children.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Category {
     /// The last step of its path.
@@ -19,14 +21,14 @@ pub(crate) struct Category {
 /// The tree of these paths. Every path's parent must be among them, as it is in
 /// the counts, where a product counts for each step above it.
 pub(crate) fn tree(mut paths: Vec<(String, u64)>) -> Vec<Category> {
-    // By steps, not by bytes, so that what is below a path follows it at once.
+    // By steps, not by bytes, so that a path's children follow it directly.
     paths.sort_by(|(a, _), (b, _)| a.split(CATEGORY_SEPARATOR).cmp(b.split(CATEGORY_SEPARATOR)));
     let mut roots: Vec<Category> = Vec::new();
     for (path, count) in paths {
         let mut siblings = &mut roots;
         let steps = path.split(CATEGORY_SEPARATOR).count();
         for _ in 1..steps {
-            // Without its parent it is shown among its elders.
+            // Without its parent it becomes a sibling of its ancestors.
             let Some(last) = siblings.len().checked_sub(1) else {
                 break;
             };
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_stand_below_their_parents() {
+    fn children_are_below_their_parents() {
         let paths = ["Home", "Home > Art", "Home > Art > Oil", "Home Office", "A"];
         let tree = tree(paths.map(|path| (path.to_owned(), 1)).into());
         let names: Vec<_> = tree.iter().map(|root| root.name.as_str()).collect();

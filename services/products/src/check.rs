@@ -1,5 +1,7 @@
-//! Whether the catalogue agrees with itself: rows with the indexes made of them,
-//! levels with what orders hold, the search index with what is published.
+//! Consistency check: rows against their indexes, levels against reservations, the search
+//! index against the published products.
+//!
+//! **Invariant:** a check only reads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,17 +12,16 @@ use chassis::Context;
 use chassis::check::{self, Finding};
 use tokio::time::Instant;
 
-use crate::domain::{Level, ProductId};
+use crate::domain::{ProductId, StockLevel};
 use crate::index::{self, CatalogueIndex};
-use crate::shelves;
-use crate::stock::{RESERVATIONS, STOCK};
-use crate::store::{self, PRODUCTS};
+use crate::indexes;
+use crate::tables::{self, PRODUCTS, RESERVATIONS, STOCK};
 
-/// How long the search index may take to come level; it lags by a second.
+/// How long the search index may take to catch up; it lags by a second.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
 const INDEX_LOOK: Duration = Duration::from_millis(200);
 
-/// Adds what this service can compare.
+/// Registers the checks of this service.
 pub(crate) fn add(ctx: &Context, index: &CatalogueIndex) {
     let (store, index) = (ctx.store.clone(), index.clone());
     ctx.checks.add(move || {
@@ -38,38 +39,38 @@ fn rows(from: &impl Read) -> Result<Vec<Finding>, ::store::Error> {
     Ok(vec![catalogue(from)?, stock(from)?])
 }
 
-/// Every product is found by its SKU and stands on its shelves, and nothing else
-/// does; categories count what is published.
+/// Every product has its SKU and its index rows, and there are no others; categories
+/// count the published products.
 fn catalogue(from: &impl Read) -> Result<Finding, ::store::Error> {
     let mut finding = Finding::of("products and their indexes");
-    let (mut shelved, mut categories) = (0, BTreeMap::<String, u64>::new());
+    let (mut indexed, mut categories) = (0, BTreeMap::<String, u64>::new());
     for row in from.scan(PRODUCTS.all())? {
         let (id, product) = row?;
         finding.compare();
-        if store::id_of_sku(from, &product.content.sku)? != Some(id) {
+        if tables::id_of_sku(from, &product.content.sku)? != Some(id) {
             finding.fault(format!("{id} is not found by its SKU"));
         }
-        match shelves::standing(from, &product)? {
-            Some(places) => shelved += places,
+        match indexes::rows_of(from, &product)? {
+            Some(rows) => indexed += rows,
             None => finding.fault(format!("{id} is missing in a list")),
         }
-        for path in store::published_paths(Some(&product)) {
+        for path in tables::published_paths(Some(&product)) {
             *categories.entry(path.to_owned()).or_default() += 1;
         }
     }
-    if store::skus(from)? != finding.compared() {
+    if tables::skus(from)? != finding.compared() {
         finding.fault("there are SKUs without a product");
     }
-    if finding.is_well() && shelves::rows_in_all(from)? != shelved {
+    if finding.is_well() && indexes::rows_in_all(from)? != indexed {
         finding.fault("lists hold products that are not, or no longer, there");
     }
-    if store::categories(from)? != Vec::from_iter(categories) {
+    if tables::categories(from)? != Vec::from_iter(categories) {
         finding.fault("categories count other products than are published");
     }
     Ok(finding)
 }
 
-/// Each product has a level, and what is reserved of it is what orders hold.
+/// Each product has a level, and its reserved units are the sum of its reservations.
 fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
     let mut finding = Finding::of("stock and reservations");
     let mut held: HashMap<ProductId, i64> = HashMap::new();
@@ -79,7 +80,7 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
         }
     }
     for row in from.scan(STOCK.all())? {
-        let (id, Level { on_hand, reserved, .. }) = row?;
+        let (id, StockLevel { on_hand, reserved, .. }) = row?;
         finding.compare();
         let held = held.get(&id).copied().unwrap_or(0);
         if reserved != held {
@@ -93,7 +94,7 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
     }
     for row in from.scan(PRODUCTS.all())? {
         let (id, _) = row?;
-        if store::level(from, id)?.is_none() {
+        if tables::level(from, id)?.is_none() {
             finding.fault(format!("{id} has no level"));
         }
     }
@@ -133,7 +134,7 @@ fn compare(store: &Store, index: &CatalogueIndex) -> Result<Finding, ::store::Er
             continue;
         }
         finding.compare();
-        let level = store::level(store, id)?.unwrap_or_default();
+        let level = tables::level(store, id)?.unwrap_or_default();
         let expected = Fingerprint::expected(&index::document(&product, level));
         match indexed.remove(&id) {
             None => finding.fault(format!("{id} is not indexed")),

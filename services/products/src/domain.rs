@@ -1,7 +1,7 @@
-//! What a product is. Pure: time is a parameter. Its stock is in `stock`.
+//! Products. Pure: time is a parameter. Stock levels are in `stock`.
 //!
-//! **Invariant:** a content that exists is within every limit of the contract;
-//! it is made by `submission` alone.
+//! **Invariant:** every content is within the limits of the contract; only `submission`
+//! makes one.
 
 mod rating;
 mod stock;
@@ -19,8 +19,8 @@ pub(crate) use self::stock::*;
 /// A product's id.
 pub(crate) use model::ProductId;
 
-/// What staff write of a product. Its fields and their order are what export
-/// gives out and import takes.
+/// A product's content as staff write it. Export writes these fields in this order, and
+/// import reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Content {
     /// The shop's own number, 1..=64 characters, unique.
@@ -33,15 +33,15 @@ pub(crate) struct Content {
     pub(crate) brand: String,
     /// Paths such as `Home > Lighting > Lamps`, at most 20.
     pub(crate) categories: Vec<String>,
-    /// What one piece costs.
+    /// Of one unit.
     pub(crate) price: Money,
     /// Name to value, at most 256.
     pub(crate) attributes: BTreeMap<String, String>,
     /// Addresses of pictures, at most 20.
     pub(crate) images: Vec<String>,
-    /// Whether it may be seen and sold.
+    /// Only a published product is public and can be sold.
     pub(crate) status: PublicationStatus,
-    /// What customers think of it, where the shop gathers that.
+    /// The customers' rating, where the shop has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rating: Option<Rating>,
 }
@@ -51,14 +51,14 @@ pub(crate) struct Content {
 pub(crate) struct Product {
     /// Its id, in order of creation.
     pub(crate) id: ProductId,
-    /// What staff wrote.
+    /// As staff wrote it.
     pub(crate) content: Content,
-    /// When it was made.
+    /// Of its creation.
     pub(crate) created_at: Time,
-    /// When its content last changed.
+    /// Of its last change of content.
     pub(crate) updated_at: Time,
-    /// The pieces it was made with, if there were any: its first movement, which
-    /// needs no row of its own.
+    /// The stock it was created with, if any: its first movement, which needs no row of its
+    /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) opening: Option<Opening>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Product {
 impl store::Record for Product {}
 
 impl Product {
-    /// What other services are told.
+    /// The product as its events carry it.
     pub(crate) fn listing(&self) -> Listing {
         Listing {
             product_id: self.id,

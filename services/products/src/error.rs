@@ -1,4 +1,6 @@
-//! Why the service says no, and what a client is told of it.
+//! The error of this service, and its mapping to problem documents.
+//!
+//! **Invariant:** an internal failure reaches the client without its details.
 
 use std::time::Duration;
 
@@ -6,9 +8,9 @@ use axum::http::StatusCode;
 use chassis::{FieldError, Problem};
 
 use crate::domain::{LevelFault, PIECES_MAX};
-use crate::submission::Fault;
+use crate::submission::SubmissionFault;
 
-/// A refusal of this service.
+/// A failure or refusal of this service.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The store refused or failed.
@@ -17,41 +19,38 @@ pub(crate) enum Error {
     /// The search index failed.
     #[error("the search index: {0}")]
     Index(#[from] search::Error),
-    /// There is no such product, or not for this caller.
+    /// There is no such product, or none this caller may see.
     #[error("no such product")]
     NotFound,
     /// Another product has this SKU.
     #[error("the SKU `{0}` is taken")]
     SkuTaken(String),
-    /// A text cannot be read.
+    /// A malformed body.
     #[error("{0}")]
     Unreadable(String),
-    /// Fields are at fault.
+    /// Invalid fields.
     #[error("{0:?}")]
     Invalid(Vec<FieldError>),
-    /// Stock cannot move so.
+    /// The stock level does not allow the change.
     #[error("{fault:?}: {on_hand} on hand, {reserved} reserved")]
     Level {
-        /// Why.
         fault: LevelFault,
-        /// Pieces in the house now.
         on_hand: i64,
-        /// Of those, promised.
         reserved: i64,
     },
-    /// An import's sender sent nothing for this long.
+    /// The client of an import sent nothing for this long.
     #[error("no byte came for {} s", .0.as_secs())]
     Idle(Duration),
-    /// A refusal the chassis worded.
+    /// A problem made by the chassis.
     #[error("{0:?}")]
     Refused(Problem),
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<SubmissionFault> for Error {
+    fn from(fault: SubmissionFault) -> Self {
         match fault {
-            Fault::Unreadable(why) => Self::Unreadable(why),
-            Fault::Invalid(errors) => Self::Invalid(errors),
+            SubmissionFault::Unreadable(why) => Self::Unreadable(why),
+            SubmissionFault::Invalid(errors) => Self::Invalid(errors),
         }
     }
 }

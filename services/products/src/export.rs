@@ -1,7 +1,7 @@
-//! Catalogues out, one product a line (NDJSON), streamed: what import takes.
+//! Export: the catalogue as NDJSON, one product a line, in the format of import.
 //!
-//! **Invariant:** a catalogue's size bounds time, never memory: pages are read as
-//! the other side takes them.
+//! **Invariant:** a catalogue's size bounds time, never memory: backpressure from the
+//! client limits how far pages are read ahead.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::domain::{Content, ProductId};
-use crate::store::{self, PRODUCTS};
+use crate::tables::{self, PRODUCTS};
 
-/// How long the other side may take nothing.
+/// How long the client may read nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Products of one page, in bytes as sent.
 const EXPORT_PAGE_BYTES: usize = 64 * 1024;
-/// Pages made ahead of a slow reader.
+/// Pages read ahead of a slow client.
 const EXPORT_PAGES_AHEAD: usize = 2;
 
-/// A product as export writes it: what import takes.
+/// A line.
 #[derive(Serialize)]
 struct Exported<'a> {
     #[serde(flatten)]
@@ -30,8 +30,8 @@ struct Exported<'a> {
     stock: i64,
 }
 
-/// Every product in any status, oldest first, as chunks of lines. A chunk that is
-/// an error breaks the answer off, so that it never passes for a shorter shop.
+/// Every product in any status, oldest first, as chunks of lines. An error aborts the
+/// response, so that it cannot be taken for a complete smaller catalogue.
 pub(crate) fn export(store: Store) -> impl Stream<Item = Result<Bytes, Error>> {
     let (pages, inbox) = flume::bounded(EXPORT_PAGES_AHEAD);
     tokio::task::spawn_blocking(move || {
@@ -44,7 +44,7 @@ pub(crate) fn export(store: Store) -> impl Stream<Item = Result<Bytes, Error>> {
                 Err(error) => (Err(error), None),
             };
             let failed = page.is_err();
-            // A reader that is gone, or takes nothing, does not want the rest.
+            // A client that is gone or idle does not need the rest.
             if pages.send_timeout(page, IDLE_TIMEOUT).is_err() || failed {
                 return;
             }
@@ -65,7 +65,7 @@ fn export_page(
     let (mut page, mut last) = (Vec::with_capacity(EXPORT_PAGE_BYTES), None);
     for row in store.scan(rows)? {
         let (id, product) = row?;
-        let level = store::level(store, id)?.unwrap_or_default();
+        let level = tables::level(store, id)?.unwrap_or_default();
         let line = Exported { content: &product.content, stock: level.on_hand };
         serde_json::to_writer(&mut page, &line)
             .map_err(|error| Error::Refused(Problem::internal(error)))?;

@@ -1,21 +1,20 @@
-//! What products does when it hears of orders.
+//! Followers of orders: reservations are made, released and shipped.
 //!
-//! **Invariant:** a reservation is made and ended in the order in which orders
-//! said so, whatever orders thought of the answer meanwhile: an order that was
-//! cancelled while it was pending has its pieces held first and then freed.
+//! **Invariant:** reservations are made and ended in the order of the events: an order
+//! that was cancelled while it was pending has its units reserved first and then released.
 
 use ::store::Tx;
 use mesh::{Event, Refusal};
 use model::Fact;
 
+use crate::effects::{Cause, Effects};
 use crate::stock;
-use crate::store::{Cause, Effects};
 
-/// The most lines an order may have here. orders allows fewer; more would not
-/// fit a stored reservation, and trying again would not make them fit.
+/// The most lines of an order. orders allows fewer; more would not fit a stored
+/// reservation, and a retry would not change that.
 const LINES_MAX: usize = 500;
 
-/// Handles an event of orders.
+/// Applies an event of orders.
 pub(crate) fn orders(
     effects: Effects,
 ) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
@@ -32,14 +31,13 @@ pub(crate) fn orders(
             }
             Some(Fact::OrderCancelled { order_id, .. }) => {
                 stock::release(tx, &effects, &cause(), *order_id)?;
-                stock::tell_released(tx, &effects, &cause(), *order_id)?;
+                stock::append_released(tx, &effects, &cause(), *order_id)?;
             }
-            // Once it was shipped nothing is held any more; what comes back is
-            // counted in by staff.
+            // After shipping there is no reservation; staff book returned units.
             Some(Fact::OrderRefunded { order_id, in_full: true, .. }) => {
                 let held = stock::release(tx, &effects, &cause(), *order_id)?;
                 if held {
-                    stock::tell_released(tx, &effects, &cause(), *order_id)?;
+                    stock::append_released(tx, &effects, &cause(), *order_id)?;
                 }
             }
             Some(Fact::OrderShipped { order_id, .. }) => {
@@ -51,8 +49,8 @@ pub(crate) fn orders(
     }
 }
 
-/// In place of an order that the operator gave up: its buyer waits for word.
-pub(crate) fn given_up(
+/// Refuses an order whose event the operator skipped: its buyer waits for the outcome.
+pub(crate) fn skipped(
     effects: Effects,
 ) -> impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static {
     move |tx, event| {

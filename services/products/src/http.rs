@@ -1,7 +1,9 @@
-//! Routes of products, and what all handlers share.
+//! Handlers of products, and their shared state.
 //!
-//! This room is the only one that knows axum's routes and extractors; handlers
-//! parse, decide in one transaction, and answer.
+//! Only this module knows axum; handlers parse, run one use case in a transaction, and
+//! respond.
+//!
+//! **Invariant:** a response that only staff may see is never cached.
 
 mod bulk;
 mod catalogue;
@@ -22,24 +24,24 @@ use model::Currency;
 use serde::de::DeserializeOwned;
 use store::Store;
 
-use crate::cache::Cache;
+use crate::cache::ProductCache;
 use crate::domain::ProductId;
+use crate::effects::{Cause, Effects};
 use crate::index::CatalogueIndex;
-use crate::store::{Cause, Effects};
 
-/// What the handlers work with.
+/// The state of the handlers.
 #[derive(Clone)]
-pub(crate) struct Products {
+pub(crate) struct CatalogueState {
     pub(crate) store: Store,
     pub(crate) effects: Effects,
     pub(crate) index: CatalogueIndex,
-    /// Of prices in a CSV that names none.
+    /// The currency of prices in a CSV that names none.
     pub(crate) import_currency: Currency,
 }
 
 /// The handlers of this service.
-pub(crate) fn endpoints(products: Products) -> ServiceRoutes {
-    let ready = ready(products.effects.cache.clone());
+pub(crate) fn endpoints(catalogue: CatalogueState) -> ServiceRoutes {
+    let ready = ready(catalogue.effects.cache.clone());
     Routes::new()
         .on(&routes::LIST_PRODUCTS, lists::list)
         .on(&routes::CREATE_PRODUCT, catalogue::create)
@@ -55,32 +57,35 @@ pub(crate) fn endpoints(products: Products) -> ServiceRoutes {
         .on(&routes::GET_STOCK, stock::levels)
         .on(&routes::ADJUST_STOCK, stock::adjust)
         .on(&routes::LIST_CATEGORIES, lists::categories)
-        .with_state(products)
+        .with_state(catalogue)
         .fast_path(ready)
 }
 
-/// A published product that is in the cache, for whoever comes without a token: a
-/// token has to be checked, even where it changes nothing.
-fn ready(cache: Cache) -> impl Fn(&Request) -> Option<Response> {
+/// Fast path: a cached product for a request without a token, which would have to be
+/// checked.
+fn ready(cache: ProductCache) -> impl Fn(&Request) -> Option<Response> {
     move |request| {
         let id = request.uri().path().strip_prefix("/v1/products/")?;
         let asks =
             request.method() == Method::GET && !request.headers().contains_key(AUTHORIZATION);
         let id = id.parse().ok().filter(|_| asks)?;
-        let shown = cache.peek(id)?;
-        Some(cached(shown.respond(request.headers()), About::Product(id)))
+        let product = cache.peek(id)?;
+        Some(cached(
+            product.respond(request.headers()),
+            CacheScope::Product(id),
+        ))
     }
 }
 
 /// The operator's routes.
-pub(crate) fn control(products: Products) -> Router {
+pub(crate) fn control(catalogue: CatalogueState) -> Router {
     Router::new()
-        .route("/control/import", post(bulk::import_unasked))
+        .route("/control/import", post(bulk::import_by_operator))
         .layer(DefaultBodyLimit::disable())
-        .with_state(products)
+        .with_state(catalogue)
 }
 
-/// What a request is the cause of.
+/// The cause of a change by a request.
 fn cause(caller: &Caller, request: RequestId) -> Cause {
     Cause {
         at: model::now(),
@@ -89,7 +94,7 @@ fn cause(caller: &Caller, request: RequestId) -> Cause {
     }
 }
 
-/// A query string to the contract.
+/// Parses a query string.
 ///
 /// # Errors
 /// 400 for an unknown name or a value that cannot be read.
@@ -99,37 +104,36 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     Ok(query)
 }
 
-/// What the gateway knows all of this service's answers by.
+/// The cache tag of everything that depends on the whole catalogue.
 const ALL: &str = "products";
 
-/// What an answer tells of.
+/// What a response depends on, and who may see it.
 #[derive(Clone, Copy)]
-enum About {
-    /// One product, which everyone may see.
+enum CacheScope {
+    /// One public product.
     Product(ProductId),
-    /// The catalogue as a whole, as everyone may see it.
+    /// The public catalogue as a whole.
     Catalogue,
-    /// As `Catalogue`, by an index that does not show all of it yet.
+    /// The public catalogue, by an index that lags behind.
     Lagging,
-    /// Something that is only staff's to see.
+    /// For staff only.
     Staff,
 }
 
-/// Says how an answer may be kept: what everyone may see must be asked about again
-/// each time, except by the gateway, which hears when it is no longer so; what only
-/// staff may see is kept nowhere.
-fn cached(mut response: Response, about: About) -> Response {
+/// Sets the caching headers: public responses are revalidated each time, except by the
+/// gateway, which is notified of changes through cache tags.
+fn cached(mut response: Response, scope: CacheScope) -> Response {
     let headers = response.headers_mut();
-    let rule = if matches!(about, About::Staff) {
+    let rule = if matches!(scope, CacheScope::Staff) {
         "private, no-store"
     } else {
         "public, max-age=0, must-revalidate"
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(rule));
-    match about {
-        About::Product(id) => cache_tags::keep(headers, &id.to_string()),
-        About::Catalogue => cache_tags::keep(headers, ALL),
-        About::Lagging | About::Staff => {}
+    match scope {
+        CacheScope::Product(id) => cache_tags::keep(headers, &id.to_string()),
+        CacheScope::Catalogue => cache_tags::keep(headers, ALL),
+        CacheScope::Lagging | CacheScope::Staff => {}
     }
     response
 }

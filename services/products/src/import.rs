@@ -1,22 +1,24 @@
-//! Catalogues in, streamed: NDJSON, our own CSV, or a product CSV of Shopify.
+//! Streaming import: NDJSON, konbini's own CSV, or a product CSV of Shopify.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `lines` | a body cut into lines of JSON |
-//! | `csv` | a body cut into records, and our own columns |
-//! | `price` | prices as people write them |
+//! | `ndjson` | a body split into lines of JSON |
+//! | `csv` | a body split into records, and konbini's own columns |
+//! | `draft` | a product from cells |
 //! | `shopify` | Shopify's columns: several records a product |
-//! | `html` | what is left of HTML without its tags |
+//! | `html` | HTML to plain text |
 //!
-//! A file's size bounds time, never memory: records are read as they come, and a
-//! few transactions are in flight at once. **Invariants:** a bad line fails alone
-//! and is named by its number in the file; what was counted is durable; importing
-//! a file again changes nothing, so one that was cut off is simply sent again.
+//! A file's size bounds time, never memory: records are parsed as they arrive, and a
+//! few transactions are in flight at once.
+//!
+//! **Invariants:** a bad line fails alone and is reported by its number; every counted
+//! line is durable; importing a file again changes nothing, so an interrupted one is
+//! simply sent again.
 
 mod csv;
+mod draft;
 mod html;
-mod lines;
-mod price;
+mod ndjson;
 mod shopify;
 
 use std::time::Duration;
@@ -30,10 +32,11 @@ use model::Currency;
 use serde::Serialize;
 
 use self::csv::Csv;
-use self::lines::Lines;
+use self::ndjson::LineSplitter;
 use crate::Error;
-use crate::store::{self, Cause, Effects, Upserted};
-use crate::submission::{Fault, Submission};
+use crate::catalogue::{self, Upserted};
+use crate::effects::{Cause, Effects};
+use crate::submission::{Submission, SubmissionFault};
 
 /// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
 /// space, escapes and HTML.
@@ -43,14 +46,14 @@ const RECORD_BYTES_MAX: usize = 1024 * 1024;
 const BATCH_ENTRIES: usize = 128;
 /// Transactions queued at once.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// Lines named with their errors; all are counted.
+/// Lines reported with their errors; all are counted.
 const FAILURES_NAMED_MAX: usize = 100;
-/// Errors named of one line.
+/// Errors reported of one line.
 const ERRORS_PER_LINE_MAX: usize = 20;
-/// How long the other side may send nothing.
+/// How long the client may send nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How a body is to be read.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One product a line, as JSON.
@@ -60,7 +63,7 @@ pub(crate) enum Format {
     Csv(Currency),
 }
 
-/// What became of a file's lines.
+/// The counts of an import, by outcome.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     read: u64,
@@ -85,17 +88,17 @@ impl Summary {
         self.updated += other.updated;
         self.unchanged += other.unchanged;
         self.failed += other.failed;
-        let room = FAILURES_NAMED_MAX - self.errors.len();
-        self.errors.extend(other.errors.into_iter().take(room));
+        let left = FAILURES_NAMED_MAX - self.errors.len();
+        self.errors.extend(other.errors.into_iter().take(left));
     }
 }
 
 /// Imports a body.
 ///
 /// # Errors
-/// When it breaks off, idles or is too large, when a CSV's header is not one that
-/// is read here, or when the store fails. What came before stays; importing the
-/// same file again completes it.
+/// When the body is interrupted, idle or too large, when a CSV has an unknown header, or
+/// when the store fails. Lines before that are imported; importing the same file again
+/// completes it.
 pub(crate) async fn import<E>(
     store: &Store,
     effects: &Effects,
@@ -106,7 +109,7 @@ pub(crate) async fn import<E>(
     let intake = Intake {
         body: body.fuse(),
         reader: match format {
-            Format::Ndjson => Reader::Ndjson(Lines::default()),
+            Format::Ndjson => Reader::Ndjson(LineSplitter::default()),
             Format::Csv(currency) => Reader::Csv(Box::new(Csv::new(currency))),
         },
         entries: Vec::new(),
@@ -117,8 +120,8 @@ pub(crate) async fn import<E>(
         let batch = intake.batch().await?;
         Ok::<_, Error>((!batch.is_empty()).then_some((batch, intake)))
     });
-    // Taken and answered in order, so that the last line of a SKU is what stays,
-    // and a body that breaks off is reported after what came before it is kept.
+    // Committed in order, so that the last line of a SKU wins, and an interrupted body
+    // is reported after everything before it is durable.
     let commit = |batch| async { commit(store, effects, cause, batch?).await };
     let mut outcomes = std::pin::pin!(batches.map(commit).buffered(BATCHES_IN_FLIGHT));
     let mut summary = Summary::default();
@@ -128,7 +131,7 @@ pub(crate) async fn import<E>(
     Ok(summary)
 }
 
-/// A line with its number, counted from 1, and what it says.
+/// A parsed line with its number, counted from 1.
 #[derive(Debug)]
 struct Entry {
     line: u64,
@@ -136,10 +139,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(line: u64, content: Result<Submission, Fault>) -> Self {
+    fn new(line: u64, content: Result<Submission, SubmissionFault>) -> Self {
         let content = content.map_err(|fault| match fault {
-            Fault::Unreadable(why) => vec![FieldError::new("", why)],
-            Fault::Invalid(mut errors) => {
+            SubmissionFault::Unreadable(why) => vec![FieldError::new("", why)],
+            SubmissionFault::Invalid(mut errors) => {
                 errors.truncate(ERRORS_PER_LINE_MAX);
                 errors
             }
@@ -149,7 +152,7 @@ impl Entry {
 
     fn too_long(line: u64) -> Self {
         let why = format!("the line is longer than {RECORD_BYTES_MAX} bytes");
-        Self::new(line, Err(Fault::Unreadable(why)))
+        Self::new(line, Err(SubmissionFault::Unreadable(why)))
     }
 }
 
@@ -169,7 +172,7 @@ async fn commit(
                     summary.failed += 1;
                     summary.errors.push(LineErrors { line, errors });
                 }
-                Ok(submission) => match store::upsert(tx, &effects, &cause, submission)? {
+                Ok(submission) => match catalogue::upsert(tx, &effects, &cause, submission)? {
                     Upserted::Created => summary.created += 1,
                     Upserted::Updated => summary.updated += 1,
                     Upserted::Unchanged => summary.unchanged += 1,
@@ -181,14 +184,14 @@ async fn commit(
     write.await
 }
 
-/// Makes entries of a body's pieces, wherever they were cut.
+/// Parses entries from the pieces of a body.
 enum Reader {
-    Ndjson(Lines),
+    Ndjson(LineSplitter),
     Csv(Box<Csv>),
 }
 
 impl Reader {
-    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), Fault> {
+    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
         match self {
             Self::Ndjson(lines) => {
                 lines.feed(piece, entries);
@@ -198,8 +201,8 @@ impl Reader {
         }
     }
 
-    /// What was still waiting for more.
-    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), Fault> {
+    /// Parses the rest at the end of the body.
+    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
         match self {
             Self::Ndjson(lines) => {
                 lines.end(entries);
@@ -214,7 +217,7 @@ impl Reader {
 struct Intake<S> {
     body: S,
     reader: Reader,
-    /// Read and not yet given on.
+    /// Parsed and not yet in a batch.
     entries: Vec<Entry>,
     bytes: u64,
     ended: bool,

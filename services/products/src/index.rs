@@ -20,7 +20,7 @@ mod synonyms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::search::{Document, Fingerprint, Hits, Index, SearchRequest};
+use ::search::{Document, Fingerprint, Index, SearchHits, SearchRequest};
 use chassis::Context;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use self::follower::IndexFollower;
 use self::synonyms::SynonymsFile;
 use crate::Error;
-use crate::domain::{Level, Product, ProductId};
+use crate::domain::{Product, ProductId, StockLevel};
 
 pub(crate) use self::lag::IndexLag;
 
@@ -107,7 +107,7 @@ impl CatalogueIndex {
     pub(crate) async fn search<T: Send + 'static>(
         &self,
         request: SearchRequest,
-        respond: impl FnOnce(Hits) -> Result<T, Error> + Send + 'static,
+        respond: impl FnOnce(SearchHits) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let synonyms = Arc::clone(&self.synonyms);
         self.blocking(move |index| respond(index.search(&request, &synonyms.synonyms())?))
@@ -148,7 +148,7 @@ impl CatalogueIndex {
 }
 
 /// A product as it is indexed.
-pub(crate) fn document(product: &Product, level: Level) -> Document<'_> {
+pub(crate) fn document(product: &Product, level: StockLevel) -> Document<'_> {
     let content = &product.content;
     Document {
         id: product.id,

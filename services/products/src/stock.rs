@@ -1,41 +1,26 @@
-//! Levels, what moved them, and what orders hold of them, as rows.
+//! Stock: levels, movements and reservations.
 //!
-//! | table | key → value |
-//! | --- | --- |
-//! | `stock` | product → its level |
-//! | `stock_movements` | product, number → a movement, the last hundred but for the first of all, which is the product's opening |
-//! | `reservations` | order → what is held for it, until it is freed or shipped |
-//!
-//! **Invariant:** a product has a level as long as it exists, and `reserved` is
-//! the sum of what reservations hold of it: both change in one transaction, and
-//! every level through [`set`], which tells whom it concerns.
+//! **Invariant:** a product has a level as long as it exists, and `reserved` is the sum
+//! of the reservations of it. Both change in one transaction, and every level through
+//! [`set`], which appends the events that depend on it.
 
-use ::store::{Read, Table, Tx};
-use model::{Fact, Id, ItemOrdered, kinds};
+use ::store::{Read, Tx};
+use model::{Fact, ItemOrdered, OrderId, ProductId};
 
 use crate::Error;
 use crate::domain::{
-    self, Change, End, Level, MOVEMENTS_KEPT, Movement, Opening, Product, ProductId, Reservation,
+    self, LevelChange, MOVEMENTS_KEPT, Movement, Opening, Product, Reservation, ReservationEnd,
+    StockLevel,
 };
-use crate::store::{Cause, Effects, PRODUCTS};
+use crate::effects::{Cause, Effects};
+use crate::tables::{MOVEMENTS, PRODUCTS, RESERVATIONS, STOCK, level};
 
-pub(crate) const STOCK: Table<ProductId, Level> = Table::new("stock");
-const MOVEMENTS: Table<(ProductId, u64), Movement> = Table::new("stock_movements");
-pub(crate) const RESERVATIONS: Table<OrderId, Reservation> = Table::new("reservations");
-
-type OrderId = Id<kinds::Order>;
-
-/// The reason of a movement that came with a product's creation.
+/// The reason of a product's opening movement.
 const FIRST_STOCK: &str = "initial stock";
-/// The reason of a movement that an order's shipping is.
+/// The reason of a movement by shipping.
 const SHIPPED: &str = "order shipped";
 
-/// A product's level; `None` for a product that is gone.
-pub(crate) fn level(from: &impl Read, id: ProductId) -> Result<Option<Level>, store::Error> {
-    from.get(STOCK, &id)
-}
-
-/// A product's last movements, newest first. `count` is less than are kept.
+/// A product's last movements, newest first; `count` is below [`MOVEMENTS_KEPT`].
 pub(crate) fn movements(
     from: &impl Read,
     id: ProductId,
@@ -52,7 +37,7 @@ pub(crate) fn movements(
     Ok(movements)
 }
 
-/// The movement that a product's opening stock was.
+/// The movement of a product's opening stock.
 fn first(product: Product) -> Option<Movement> {
     let Opening { pieces, by } = product.opening?;
     Some(Movement {
@@ -64,18 +49,15 @@ fn first(product: Product) -> Option<Movement> {
     })
 }
 
-/// What is held for an order.
-pub(crate) fn reservation(
-    from: &impl Read,
-    order: OrderId,
-) -> Result<Option<Reservation>, store::Error> {
+/// An order's reservation.
+fn reservation(from: &impl Read, order: OrderId) -> Result<Option<Reservation>, store::Error> {
     from.get(RESERVATIONS, &order)
 }
 
-/// Gives a new product its level. `product.created` tells of it; whoever cares for
-/// stock looks here then, so there is no second event of each imported line.
-pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<Level, Error> {
-    let empty = Level::default();
+/// Creates the level of a new product. `product.created` covers it, so that an imported
+/// line has one event and not two.
+pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<StockLevel, Error> {
+    let empty = StockLevel::default();
     let level = match &product.opening {
         None => empty,
         Some(opening) => empty.moved(opening.pieces).map_err(|fault| Error::Level {
@@ -88,8 +70,8 @@ pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<Level, Error> {
     Ok(level)
 }
 
-/// Removes a product's level and movements. What is held for orders stays written
-/// down with them; there is nothing left to give back.
+/// Removes a product's level and movements. Reservations of it remain; their release
+/// finds no level to change.
 pub(crate) fn remove(tx: &mut Tx<'_>, id: ProductId) -> Result<(), store::Error> {
     tx.delete(STOCK, &id)?;
     let movements: Vec<_> = tx
@@ -101,34 +83,34 @@ pub(crate) fn remove(tx: &mut Tx<'_>, id: ProductId) -> Result<(), store::Error>
     Ok(())
 }
 
-/// Moves pieces of a product in or out.
+/// Adds or removes units of a product.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Level`].
-pub(crate) fn move_pieces(
+pub(crate) fn adjust(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
     product_id: ProductId,
     delta: i64,
     reason: &str,
-) -> Result<Level, Error> {
+) -> Result<StockLevel, Error> {
     let before = level(tx, product_id)?.ok_or(Error::NotFound)?;
-    let Level { on_hand, reserved, .. } = before;
+    let StockLevel { on_hand, reserved, .. } = before;
     let after = before
         .moved(delta)
         .map_err(|fault| Error::Level { fault, on_hand, reserved })?;
-    moved(
+    set_on_hand(
         tx,
         effects,
         cause,
-        Change { product_id, before, after },
+        LevelChange { product_id, before, after },
         reason,
     )?;
     Ok(after)
 }
 
-/// Holds an order's lines, all or none, and tells which. An order that has its
+/// Reserves all lines of an order or none, and appends the outcome. An order that has a
 /// reservation keeps it.
 pub(crate) fn reserve(
     tx: &mut Tx<'_>,
@@ -141,10 +123,10 @@ pub(crate) fn reserve(
         return Ok(());
     }
     let lines = domain::each_product_once(items);
-    let fact = match domain::hold(&lines, |id| level(tx, id))? {
+    let fact = match domain::reserve(&lines, |id| level(tx, id))? {
         Ok(changes) => {
             for change in changes {
-                promised(tx, effects, cause, change)?;
+                set_reserved(tx, effects, cause, change)?;
             }
             let reservation = Reservation { lines, at: cause.at };
             tx.put(RESERVATIONS, &order_id, &reservation)?;
@@ -152,10 +134,10 @@ pub(crate) fn reserve(
         }
         Err(shortages) => Fact::StockRefused { order_id, shortages },
     };
-    effects.tell(tx, cause, order_id.to_string(), fact)
+    effects.append(tx, cause, order_id.to_string(), fact)
 }
 
-/// Tells that nothing will be held for an order, whatever there is.
+/// Refuses an order that has no reservation, whatever the stock.
 pub(crate) fn refuse(
     tx: &mut Tx<'_>,
     effects: &Effects,
@@ -166,66 +148,73 @@ pub(crate) fn refuse(
         return Ok(());
     }
     let fact = Fact::StockRefused { order_id, shortages: Vec::new() };
-    effects.tell(tx, cause, order_id.to_string(), fact)
+    effects.append(tx, cause, order_id.to_string(), fact)
 }
 
-/// Gives back what is held for an order, if anything is; whether it was.
+/// Releases an order's reservation. Returns whether it had one.
 pub(crate) fn release(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
     order_id: OrderId,
 ) -> Result<bool, store::Error> {
-    let Some(changes) = end(tx, order_id, End::Freed)? else {
+    let Some(changes) = end(tx, order_id, ReservationEnd::Released)? else {
         return Ok(false);
     };
     for change in changes {
-        promised(tx, effects, cause, change)?;
+        set_reserved(tx, effects, cause, change)?;
     }
     Ok(true)
 }
 
-/// Tells that nothing is held for an order any more: whoever cancelled it waits
-/// for this word, also if nothing ever was.
-pub(crate) fn tell_released(
+/// Appends that an order has no reservation any more: a cancelled order waits for this
+/// event, even if it never had one.
+pub(crate) fn append_released(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
     order_id: OrderId,
 ) -> Result<(), store::Error> {
     let fact = Fact::StockReleased { order_id };
-    effects.tell(tx, cause, order_id.to_string(), fact)
+    effects.append(tx, cause, order_id.to_string(), fact)
 }
 
-/// Takes out of the house what is held for an order, if anything is.
+/// Removes the units of an order's reservation from stock, if it has one.
 pub(crate) fn ship(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
     order_id: OrderId,
 ) -> Result<(), store::Error> {
-    for change in end(tx, order_id, End::Shipped)?.into_iter().flatten() {
-        moved(tx, effects, cause, change, SHIPPED)?;
+    for change in end(tx, order_id, ReservationEnd::Shipped)?
+        .into_iter()
+        .flatten()
+    {
+        set_on_hand(tx, effects, cause, change, SHIPPED)?;
     }
     Ok(())
 }
 
-/// Removes a reservation, so that it ends once, and decides what that changes.
-fn end(tx: &mut Tx<'_>, order: OrderId, end: End) -> Result<Option<Vec<Change>>, store::Error> {
+/// Removes a reservation, so that it ends once, and returns the level changes.
+fn end(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    end: ReservationEnd,
+) -> Result<Option<Vec<LevelChange>>, store::Error> {
     let Some(Reservation { lines, .. }) = reservation(tx, order)? else {
         return Ok(None);
     };
     tx.delete(RESERVATIONS, &order)?;
-    domain::settle(&lines, end, |id| level(tx, id)).map(Some)
+    domain::end_reservation(&lines, end, |id| level(tx, id)).map(Some)
 }
 
-/// Writes a level by which pieces were promised or freed. That the last one went, or
-/// is there again, is told: it is what everyone sees of a product's stock.
-fn promised(
+/// Writes a level after units were reserved or released. An event is appended when the
+/// product's availability changes, which is all that customers see of its stock.
+fn set_reserved(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
-    change: Change,
+    change: LevelChange,
 ) -> Result<(), store::Error> {
     set(tx, effects, cause, change)?;
     if change.before.is_available() != change.after.is_available() {
@@ -234,22 +223,27 @@ fn promised(
     Ok(())
 }
 
-/// Writes a level by which pieces came or went, with the movement that did it.
-fn moved(
+/// Writes a level after units came or went, with the movement.
+fn set_on_hand(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
-    change: Change,
+    change: LevelChange,
     reason: &str,
 ) -> Result<(), store::Error> {
     set(tx, effects, cause, change)?;
-    note(tx, cause, change, reason)?;
+    record(tx, cause, change, reason)?;
     adjusted(tx, effects, cause, change)
 }
 
-/// Writes a movement down, in place of the oldest one.
-fn note(tx: &mut Tx<'_>, cause: &Cause, change: Change, reason: &str) -> Result<(), store::Error> {
-    let Change { product_id, before, after } = change;
+/// Writes a movement in place of the oldest one.
+fn record(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    change: LevelChange,
+    reason: &str,
+) -> Result<(), store::Error> {
+    let LevelChange { product_id, before, after } = change;
     let movement = Movement {
         at: cause.at,
         delta: after.on_hand - before.on_hand,
@@ -264,23 +258,22 @@ fn note(tx: &mut Tx<'_>, cause: &Cause, change: Change, reason: &str) -> Result<
     Ok(())
 }
 
-/// Writes a level. What is shown of the product is forgotten only if it can be
-/// bought now and could not before, or the other way round: most orders of a
-/// well-stocked shop change nothing that anyone sees.
+/// Writes a level. The cached response is invalidated only if the availability changes:
+/// most orders of a well-stocked shop change nothing in it.
 fn set(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
-    change: Change,
+    change: LevelChange,
 ) -> Result<(), store::Error> {
-    let Change { product_id, before, after } = change;
+    let LevelChange { product_id, before, after } = change;
     tx.put(STOCK, &product_id, &after)?;
     if before.is_available() != after.is_available() {
-        effects.cache.forget(tx, product_id);
+        effects.cache.invalidate(tx, product_id);
     }
     if before.runs_low(&after, effects.low_stock) {
         let fact = Fact::StockLow { product_id, available: after.available() };
-        effects.tell(tx, cause, product_id.to_string(), fact)?;
+        effects.append(tx, cause, product_id.to_string(), fact)?;
     }
     Ok(())
 }
@@ -289,9 +282,9 @@ fn adjusted(
     tx: &mut Tx<'_>,
     effects: &Effects,
     cause: &Cause,
-    change: Change,
+    change: LevelChange,
 ) -> Result<(), store::Error> {
-    let Change { product_id, after, .. } = change;
+    let LevelChange { product_id, after, .. } = change;
     let fact = Fact::StockAdjusted { product_id, on_hand: after.on_hand, reserved: after.reserved };
-    effects.tell(tx, cause, product_id.to_string(), fact)
+    effects.append(tx, cause, product_id.to_string(), fact)
 }

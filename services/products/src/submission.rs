@@ -1,8 +1,8 @@
-//! From a JSON text to a product's content, once, at the edge.
+//! Submissions: parsing and validation of a product's JSON.
 //!
-//! **Invariant:** every field at fault is named, each by its JSON pointer
-//! (RFC 6901), and what passes is within every limit of the contract, so a
-//! stored product always fits a stored value.
+//! **Invariant:** every invalid field is reported by its JSON pointer (RFC 6901), and a
+//! valid submission is within every limit of the contract, so it always fits a stored
+//! value.
 
 mod reading;
 
@@ -19,29 +19,28 @@ use crate::domain::Content;
 /// Of its content as compact JSON. With the record's own few fields this stays
 /// well below the 32 KiB of a stored value.
 const PRODUCT_BYTES_MAX: usize = 24 * 1024;
-/// What a content may have as compact JSON beyond the text it was read from: names
-/// of fields that were left out, and two blanks for each step of its categories.
+/// The most a content may exceed its submitted text as compact JSON: names of omitted
+/// fields, and two spaces for each step of its categories.
 const PRODUCT_BYTES_ADDED_MAX: usize = 1024;
 
-/// What was sent: a product's content and, where it may be given, its stock.
+/// A valid body: the content and, at creation, the stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Submission {
-    /// The product.
     pub(crate) content: Content,
-    /// Pieces in the house, if the text said so.
+    /// Units on hand, if given.
     pub(crate) stock: Option<i64>,
 }
 
-/// Why a text is no product.
+/// The reason a body is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It is no JSON, or has a field nobody knows.
+pub(crate) enum SubmissionFault {
+    /// Malformed JSON, or an unknown field.
     Unreadable(String),
-    /// It is understood but not valid; every field at fault.
+    /// Well-formed but invalid: every field at fault.
     Invalid(Vec<FieldError>),
 }
 
-impl From<ParseError> for Fault {
+impl From<ParseError> for SubmissionFault {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::Unreadable(why) => Self::Unreadable(why),
@@ -50,7 +49,7 @@ impl From<ParseError> for Fault {
     }
 }
 
-/// Every field may be absent here, so that all that are missing can be named.
+/// Every field is optional here, so that all missing ones are reported.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields<'a> {
@@ -71,8 +70,8 @@ struct Fields<'a> {
 /// Reads a whole product.
 ///
 /// # Errors
-/// See [`Fault`].
-pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
+/// See [`SubmissionFault`].
+pub(crate) fn read(text: &[u8]) -> Result<Submission, SubmissionFault> {
     let fields: Fields<'_> = parse_fields(text)?;
     let mut reading = Reading::default();
     let sku = reading.sku(fields.sku)?;
@@ -89,7 +88,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
     let rating = reading.rating(fields.rating)?;
     let stock = reading.stock(fields.stock)?;
     let (Some(price), []) = (price, reading.faults.as_slice()) else {
-        return Err(Fault::Invalid(reading.faults));
+        return Err(SubmissionFault::Invalid(reading.faults));
     };
     let content = Content {
         sku,
@@ -110,13 +109,13 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, Fault> {
 /// Reads a merge patch (RFC 7396) of `current`.
 ///
 /// # Errors
-/// See [`Fault`].
-pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, Fault> {
-    // A field nobody knows is refused even where the patch would remove it.
+/// See [`SubmissionFault`].
+pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, SubmissionFault> {
+    // An unknown field is refused even where the patch would remove it.
     let _: Fields<'_> = parse_fields(patch)?;
     let patch: Value = parse_fields(patch)?;
     let mut merged = serde_json::to_value(current)
-        .map_err(|error| Fault::Unreadable(format!("the present product: {error}")))?;
+        .map_err(|error| SubmissionFault::Unreadable(format!("the present product: {error}")))?;
     merge(&mut merged, patch);
     read(merged.to_string().as_bytes())
 }
@@ -142,12 +141,12 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-fn within_size(text: &[u8], content: &Content) -> Result<(), Fault> {
+fn within_size(text: &[u8], content: &Content) -> Result<(), SubmissionFault> {
     if text.len() + PRODUCT_BYTES_ADDED_MAX <= PRODUCT_BYTES_MAX {
         return Ok(());
     }
     let bytes = serde_json::to_vec(content)
-        .map_err(|error| Fault::Unreadable(error.to_string()))?
+        .map_err(|error| SubmissionFault::Unreadable(error.to_string()))?
         .len();
     if bytes <= PRODUCT_BYTES_MAX {
         return Ok(());
@@ -155,7 +154,7 @@ fn within_size(text: &[u8], content: &Content) -> Result<(), Fault> {
     let detail = format!(
         "the whole product has {bytes} bytes as JSON; at most {PRODUCT_BYTES_MAX} are kept"
     );
-    Err(Fault::Invalid(vec![FieldError::new("", detail)]))
+    Err(SubmissionFault::Invalid(vec![FieldError::new("", detail)]))
 }
 
 #[cfg(test)]
@@ -166,7 +165,9 @@ mod tests {
 
     fn faults(product: &Value) -> Vec<String> {
         match read(product.to_string().as_bytes()) {
-            Err(Fault::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
+            Err(SubmissionFault::Invalid(errors)) => {
+                errors.into_iter().map(|error| error.pointer).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -218,7 +219,10 @@ mod tests {
     fn unreadable_is_not_invalid() {
         for text in ["{", "{\"skuu\": 1}", "{\"price\": {\"amnt\": 1}}"] {
             let fault = read(text.as_bytes()).unwrap_err();
-            assert!(matches!(fault, Fault::Unreadable(_)), "{text} {fault:?}");
+            assert!(
+                matches!(fault, SubmissionFault::Unreadable(_)),
+                "{text} {fault:?}"
+            );
         }
     }
 
@@ -280,8 +284,10 @@ mod tests {
         assert_eq!(patched.content.brand, "Mori");
         assert_eq!(patched.content.title, "Lamp");
         let removed = read_patch(&current, br#"{"title":null}"#).unwrap_err();
-        assert!(matches!(removed, Fault::Invalid(errors) if errors[0].pointer == "/title"));
+        assert!(
+            matches!(removed, SubmissionFault::Invalid(errors) if errors[0].pointer == "/title")
+        );
         let unknown = read_patch(&current, br#"{"id":null}"#).unwrap_err();
-        assert!(matches!(unknown, Fault::Unreadable(_)));
+        assert!(matches!(unknown, SubmissionFault::Unreadable(_)));
     }
 }

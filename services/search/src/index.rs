@@ -18,11 +18,11 @@ use crate::fingerprint::{Fingerprint, fingerprints};
 use crate::highlight::Highlighter;
 use crate::identity::Ids;
 use crate::schema::{SCHEMA, VERSION};
-use crate::{Error, FacetValue, ProductId, Synonyms, Writer, analysis, query, suggest};
+use crate::{DocumentWriter, Error, FacetValue, ProductId, Synonyms, analysis, query, suggest};
 
 /// A search's result.
 #[derive(Debug)]
-pub struct Hits {
+pub struct SearchHits {
     /// How many products match.
     pub total: usize,
     /// The requested page of them with their scores, best first.
@@ -114,15 +114,19 @@ impl Index {
     ///
     /// # Errors
     /// When another writer is open or its threads cannot be started.
-    pub fn writer(&self) -> Result<Writer, Error> {
-        Writer::open(&self.index, self.reader.clone())
+    pub fn writer(&self) -> Result<DocumentWriter, Error> {
+        DocumentWriter::open(&self.index, self.reader.clone())
     }
 
     /// Searches what was committed last.
     ///
     /// # Errors
     /// When the index's files cannot be read.
-    pub fn search(&self, request: &SearchRequest, synonyms: &Synonyms) -> Result<Hits, Error> {
+    pub fn search(
+        &self,
+        request: &SearchRequest,
+        synonyms: &Synonyms,
+    ) -> Result<SearchHits, Error> {
         let searcher = self.reader.searcher();
         let plan = query::plan(&searcher, synonyms, &request.text)?;
         let mut found = matches(&searcher, &plan, 0, request)?;
@@ -143,7 +147,7 @@ impl Index {
         }
         let corrected = plan.corrected.filter(|_| total > 0);
         let highlighter = Highlighter::new(plan.terms);
-        Ok(Hits { total, page, facets, corrected, highlighter })
+        Ok(SearchHits { total, page, facets, corrected, highlighter })
     }
 
     /// Completes a query that is being typed, the most frequent completions first.

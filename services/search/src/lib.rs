@@ -53,9 +53,10 @@ pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
 pub use self::facets::{Facet, FacetValue, Filters};
 pub use self::fingerprint::Fingerprint;
 pub use self::highlight::Highlighter;
-pub use self::index::{Hits, Index};
+pub use self::index::{Index, SearchHits};
+pub use self::merge_policy::IndexLoad;
 pub use self::synonyms::Synonyms;
-pub use self::writer::{IndexLoad, Writer};
+pub use self::writer::DocumentWriter;
 
 /// A product's id.
 type ProductId = model::Id<model::kinds::Product>;

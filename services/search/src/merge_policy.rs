@@ -16,8 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tantivy::index::SegmentMeta;
 use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
 
-use crate::IndexLoad;
-
 /// Segments of about one size that are merged: few small files, little memory…
 const SEGMENTS_MERGED: usize = 4;
 /// …and under bulk load.
@@ -28,6 +26,15 @@ const SEGMENTS_MERGED_BULK: usize = 32;
 const OTHERS_PER_LARGEST: u32 = 4;
 /// A segment is rewritten when this part of it is deleted.
 const DELETED_RATIO_MAX: f32 = 0.3;
+
+/// How much the index is being written to; decides which segments are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexLoad {
+    /// Single changes: few segments, for the sake of searches.
+    Interactive,
+    /// A catalogue is being imported: merging waits.
+    Bulk,
+}
 
 /// A logarithmic merge policy that takes the load into account. Clones share it.
 #[derive(Debug, Clone, Default)]

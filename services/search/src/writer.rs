@@ -7,24 +7,15 @@ use serde::Serialize;
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::{IndexReader, IndexWriter, TantivyError};
 
-use crate::merge_policy::LoadAwarePolicy;
+use crate::merge_policy::{IndexLoad, LoadAwarePolicy};
 use crate::schema::VERSION;
 use crate::{Document, Error, ProductId, identity, mapping};
 
 /// The least tantivy takes; enough for tens of thousands of products a second.
 const WRITER_BYTES: usize = 15_000_000;
 
-/// How much the index is being written to; decides which segments are merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexLoad {
-    /// Single changes: few segments, for the sake of searches.
-    Interactive,
-    /// A catalogue is being imported: merging waits.
-    Bulk,
-}
-
 /// The one writer of an index. Holds megabytes and threads while it lives.
-pub struct Writer {
+pub struct DocumentWriter {
     writer: IndexWriter,
     policy: LoadAwarePolicy,
     reader: IndexReader,
@@ -37,7 +28,7 @@ struct Cursor<'a, C> {
     mark: &'a C,
 }
 
-impl Writer {
+impl DocumentWriter {
     pub(crate) fn open(index: &tantivy::Index, reader: IndexReader) -> Result<Self, Error> {
         let options = IndexWriterOptions::builder()
             .memory_budget_per_thread(WRITER_BYTES)

@@ -1,15 +1,15 @@
-//! What customers think of a product, as the shop gathers it elsewhere.
+//! Ratings: average and count, as the shop gathers them elsewhere.
 //!
-//! **Invariant:** an average is kept to the hundredth, so that it reads back as it
-//! was written and two of them can be told equal.
+//! **Invariant:** an average is kept to the hundredth, so that it reads back as it was
+//! written and two averages compare equal.
 
 use serde::{Deserialize, Serialize};
 
-/// The best average there is.
+/// The highest average.
 const BEST: f64 = 5.0;
 const HUNDREDTHS: f64 = 100.0;
 
-/// How a product is rated.
+/// A product's rating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rating {
     /// Of all ratings.
@@ -19,7 +19,7 @@ pub(crate) struct Rating {
 }
 
 impl Rating {
-    /// A number that is the higher the better it is rated, by average, then count.
+    /// The order of ratings as a number: by average, then count.
     pub(crate) fn rank(self) -> u64 {
         (u64::from(self.average.0) << u32::BITS) | u64::from(self.count)
     }

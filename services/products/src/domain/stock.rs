@@ -1,55 +1,55 @@
-//! How many pieces there are, how many of them are promised, and what may happen
-//! to both. Pure: present levels are parameters.
+//! Stock levels: units on hand, units reserved, and the changes of both. Pure: present
+//! levels are parameters.
 //!
-//! **Invariants:** `0 <= reserved <= on_hand` for every level, so nothing is
-//! promised twice; what a reservation holds is given back, or leaves the house,
-//! once, because settling it removes it.
+//! **Invariants:** `0 <= reserved <= on_hand` for every level, so no unit is reserved
+//! twice; a reservation's units are released or shipped once, because ending a
+//! reservation removes it.
 
 use model::{ItemOrdered, Shortage, Time};
 use serde::{Deserialize, Serialize};
 
 use super::ProductId;
 
-/// The most pieces of one product.
+/// The most units of one product.
 pub(crate) const PIECES_MAX: i64 = 1_000_000_000;
 
-/// How many movements of a product's stock are kept.
+/// Movements kept of a product's stock.
 pub(crate) const MOVEMENTS_KEPT: u64 = 100;
 
-/// Pieces of a product.
+/// Units of a product on hand, and of those the units reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Level {
-    /// In the house.
+pub(crate) struct StockLevel {
+    /// Units on hand.
     pub(crate) on_hand: i64,
-    /// Of those, promised to orders.
+    /// Of those, reserved for orders.
     pub(crate) reserved: i64,
-    /// How many movements there have been; numbers the next one.
+    /// The number of movements so far; numbers the next one.
     pub(crate) movements: u64,
 }
 
-impl store::Record for Level {}
+impl store::Record for StockLevel {}
 
-/// Why a level cannot be changed so.
+/// The reason a level cannot be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LevelFault {
-    /// Fewer would be left than are promised to orders.
+    /// Fewer units would be left than are reserved.
     BelowReserved,
     /// More than [`PIECES_MAX`].
     TooMany,
 }
 
-impl Level {
-    /// How many may still be promised.
+impl StockLevel {
+    /// Units that can still be reserved.
     pub(crate) fn available(&self) -> i64 {
         self.on_hand - self.reserved
     }
 
-    /// Whether one can be bought.
+    /// Whether at least one unit can be sold.
     pub(crate) fn is_available(&self) -> bool {
         self.available() > 0
     }
 
-    /// The level after `delta` pieces came or went.
+    /// The level after `delta` units came or went.
     ///
     /// # Errors
     /// See [`LevelFault`].
@@ -64,12 +64,12 @@ impl Level {
         Ok(Self { on_hand, movements: self.movements + 1, ..self })
     }
 
-    /// The level after what was held of it met its end.
-    fn after(self, end: End, quantity: u32) -> Self {
+    /// The level after the end of a reservation of `quantity`.
+    fn after(self, end: ReservationEnd, quantity: u32) -> Self {
         let reserved = self.reserved - i64::from(quantity);
         match end {
-            End::Freed => Self { reserved, ..self },
-            End::Shipped => Self {
+            ReservationEnd::Released => Self { reserved, ..self },
+            ReservationEnd::Shipped => Self {
                 on_hand: self.on_hand - i64::from(quantity),
                 reserved,
                 movements: self.movements + 1,
@@ -77,46 +77,42 @@ impl Level {
         }
     }
 
-    /// Whether going from here to `after` makes the product one that staff should
-    /// order more of: fewer than `low` (0: never) can be sold now, and before it
-    /// was not so.
+    /// Whether the change to `after` takes the available units below `low` (0: never).
     pub(crate) fn runs_low(&self, after: &Self, low: i64) -> bool {
         self.available() >= low && after.available() < low
     }
 }
 
-/// One change of how many pieces are in the house.
+/// One change of the units on hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Movement {
-    /// When.
     pub(crate) at: Time,
-    /// How many came (or, below zero, went).
+    /// Units added, or below zero removed.
     pub(crate) delta: i64,
-    /// How many there were then.
+    /// Units on hand afterwards.
     pub(crate) on_hand: i64,
-    /// Why.
+    /// As staff gave it, or the reason of an automatic movement.
     pub(crate) reason: String,
-    /// The user who said so; `None` for the shop's own import.
+    /// The user; `None` for the operator's import.
     pub(crate) by: Option<String>,
 }
 
 impl store::Record for Movement {}
 
-/// The pieces that came with a product's creation.
+/// The stock given at a product's creation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Opening {
-    /// How many.
+    /// Units.
     pub(crate) pieces: i64,
-    /// Who made the product; `None` for the shop's own import.
+    /// The creating user; `None` for the operator's import.
     pub(crate) by: Option<String>,
 }
 
-/// What is held for an order.
+/// The units reserved for an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reservation {
-    /// What, each product once.
+    /// Each product once.
     pub(crate) lines: Vec<ItemOrdered>,
-    /// Since when.
     pub(crate) at: Time,
 }
 
@@ -124,33 +120,33 @@ impl store::Record for Reservation {}
 
 /// How a reservation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Its pieces can be sold again.
-    Freed,
-    /// Its pieces left the house.
+pub(crate) enum ReservationEnd {
+    /// Its units can be sold again.
+    Released,
+    /// Its units left the stock.
     Shipped,
 }
 
-/// A product's level, as it is and as it will be.
+/// A product's level before and after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct LevelChange {
     pub(crate) product_id: ProductId,
-    pub(crate) before: Level,
-    pub(crate) after: Level,
+    pub(crate) before: StockLevel,
+    pub(crate) after: StockLevel,
 }
 
-/// The change of every line's product, or every line that is short.
-pub(crate) type Hold = Result<Vec<Change>, Vec<Shortage>>;
+/// The level change of each line, or every line that is short.
+pub(crate) type ReserveOutcome = Result<Vec<LevelChange>, Vec<Shortage>>;
 
-/// Holds every line, each of another product, or none. `level_of` gives a
+/// Reserves every line, each of another product, or none. `level_of` returns a
 /// product's present level, `None` for one that is gone.
 ///
 /// # Errors
 /// Those of `level_of`.
-pub(crate) fn hold<E>(
+pub(crate) fn reserve<E>(
     lines: &[ItemOrdered],
-    level_of: impl Fn(ProductId) -> Result<Option<Level>, E>,
-) -> Result<Hold, E> {
+    level_of: impl Fn(ProductId) -> Result<Option<StockLevel>, E>,
+) -> Result<ReserveOutcome, E> {
     let mut held = Vec::with_capacity(lines.len());
     let mut shortages = Vec::new();
     for &ItemOrdered { product_id, quantity } in lines {
@@ -160,28 +156,28 @@ pub(crate) fn hold<E>(
             shortages.push(Shortage { product_id, requested: quantity, available });
         } else {
             let reserved = before.reserved + i64::from(quantity);
-            let after = Level { reserved, ..before };
-            held.push(Change { product_id, before, after });
+            let after = StockLevel { reserved, ..before };
+            held.push(LevelChange { product_id, before, after });
         }
     }
     Ok(if shortages.is_empty() { Ok(held) } else { Err(shortages) })
 }
 
-/// What the end of a reservation changes. A product that was removed meanwhile
-/// took its pieces with it and is passed over.
+/// The level changes at the end of a reservation. A product that was removed meanwhile
+/// is skipped.
 ///
 /// # Errors
 /// Those of `level_of`.
-pub(crate) fn settle<E>(
+pub(crate) fn end_reservation<E>(
     lines: &[ItemOrdered],
-    end: End,
-    level_of: impl Fn(ProductId) -> Result<Option<Level>, E>,
-) -> Result<Vec<Change>, E> {
+    end: ReservationEnd,
+    level_of: impl Fn(ProductId) -> Result<Option<StockLevel>, E>,
+) -> Result<Vec<LevelChange>, E> {
     let mut changes = Vec::with_capacity(lines.len());
     for &ItemOrdered { product_id, quantity } in lines {
         if let Some(before) = level_of(product_id)? {
             let after = before.after(end, quantity);
-            changes.push(Change { product_id, before, after });
+            changes.push(LevelChange { product_id, before, after });
         }
     }
     Ok(changes)
@@ -214,13 +210,13 @@ mod tests {
 
     #[test]
     fn a_level_keeps_its_promises() {
-        let level = Level { on_hand: 5, reserved: 3, movements: 1 };
+        let level = StockLevel { on_hand: 5, reserved: 3, movements: 1 };
         assert_eq!(level.available(), 2);
         assert_eq!(level.moved(-2).unwrap().on_hand, 3);
         assert_eq!(level.moved(-3), Err(LevelFault::BelowReserved));
         assert_eq!(level.moved(i64::MIN), Err(LevelFault::BelowReserved));
         assert_eq!(level.moved(i64::MAX), Err(LevelFault::TooMany));
-        let at = |on_hand| Level { on_hand, ..Level::default() };
+        let at = |on_hand| StockLevel { on_hand, ..StockLevel::default() };
         assert!(at(5).runs_low(&at(4), 5) && !at(4).runs_low(&at(3), 5));
         assert!(!at(6).runs_low(&at(5), 5) && !at(1).runs_low(&at(0), 0));
     }
@@ -229,14 +225,14 @@ mod tests {
     fn all_lines_are_held_or_none() {
         let (lamp, chair, gone) = (Id::new(), Id::new(), Id::new());
         let level_of = |id| -> Result<_, Infallible> {
-            let level = |on_hand| Some(Level { on_hand, ..Level::default() });
+            let level = |on_hand| Some(StockLevel { on_hand, ..StockLevel::default() });
             Ok([(lamp, level(5)), (chair, level(1))]
                 .into_iter()
                 .find(|(known, _)| *known == id)
                 .and_then(|(_, level)| level))
         };
         let line = |product_id, quantity| ItemOrdered { product_id, quantity };
-        let Ok(held) = hold(&[line(lamp, 5), line(chair, 1)], level_of);
+        let Ok(held) = reserve(&[line(lamp, 5), line(chair, 1)], level_of);
         let reserved: Vec<_> = held
             .unwrap()
             .iter()
@@ -244,7 +240,7 @@ mod tests {
             .collect();
         assert_eq!(reserved, [5, 1]);
 
-        let Ok(refused) = hold(&[line(lamp, 1), line(chair, 2), line(gone, 1)], level_of);
+        let Ok(refused) = reserve(&[line(lamp, 1), line(chair, 2), line(gone, 1)], level_of);
         let short: Vec<_> = refused
             .unwrap_err()
             .iter()
@@ -279,18 +275,18 @@ mod tests {
     /// left, and what each order that is not over holds.
     #[derive(Default)]
     struct Walk {
-        levels: BTreeMap<ProductId, Level>,
+        levels: BTreeMap<ProductId, StockLevel>,
         in_house: BTreeMap<ProductId, i64>,
         open: Vec<Vec<ItemOrdered>>,
     }
 
     impl Walk {
-        fn level_of(&self, id: ProductId) -> Result<Option<Level>, Infallible> {
+        fn level_of(&self, id: ProductId) -> Result<Option<StockLevel>, Infallible> {
             Ok(self.levels.get(&id).copied())
         }
 
-        fn apply(&mut self, changes: Vec<Change>) {
-            for Change { product_id, before, after } in changes {
+        fn apply(&mut self, changes: Vec<LevelChange>) {
+            for LevelChange { product_id, before, after } in changes {
                 assert_eq!(self.levels.insert(product_id, after), Some(before));
             }
         }
@@ -312,7 +308,7 @@ mod tests {
                         i64::from(line.quantity) <= there - held
                     };
                     let all_fit = lines.iter().all(fits);
-                    let Ok(outcome) = hold(&lines, |id| self.level_of(id));
+                    let Ok(outcome) = reserve(&lines, |id| self.level_of(id));
                     assert_eq!(outcome.is_ok(), all_fit);
                     if let Ok(changes) = outcome {
                         self.apply(changes);
@@ -321,8 +317,12 @@ mod tests {
                 }
                 Command::End(at, ships) if !self.open.is_empty() => {
                     let lines = self.open.swap_remove(at % self.open.len());
-                    let end = if ships { End::Shipped } else { End::Freed };
-                    let Ok(changes) = settle(&lines, end, |id| self.level_of(id));
+                    let end = if ships {
+                        ReservationEnd::Shipped
+                    } else {
+                        ReservationEnd::Released
+                    };
+                    let Ok(changes) = end_reservation(&lines, end, |id| self.level_of(id));
                     self.apply(changes);
                     for line in lines.iter().filter(|_| ships) {
                         if let Some(there) = self.in_house.get_mut(&line.product_id) {
@@ -367,7 +367,7 @@ mod tests {
             let ids: Vec<ProductId> = (0..4).map(|_| Id::new()).collect();
             let mut walk = Walk::default();
             for id in &ids {
-                walk.levels.insert(*id, Level { on_hand: 20, ..Level::default() });
+                walk.levels.insert(*id, StockLevel { on_hand: 20, ..StockLevel::default() });
                 walk.in_house.insert(*id, 20);
             }
             for command in commands {

@@ -1,4 +1,6 @@
-//! Whole catalogues in and out.
+//! Import and export of whole catalogues.
+//!
+//! **Invariant:** bodies are streamed; their size bounds time and never memory.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -11,12 +13,12 @@ use chassis::{Json, Problem, Staff};
 use model::Currency;
 use serde::Deserialize;
 
-use super::{Products, cause, query};
+use super::{CatalogueState, cause, query};
+use crate::effects::Cause;
 use crate::export;
 use crate::import::{self, Format};
-use crate::store::Cause;
 
-/// Newline-delimited JSON under the names in use; none of them is registered.
+/// The media types of newline-delimited JSON; none of them is registered.
 const NDJSON: &[&str] = &[
     "application/x-ndjson",
     "application/ndjson",
@@ -26,16 +28,16 @@ const NDJSON: &[&str] = &[
 
 const CSV: &str = "text/csv";
 
-/// What a body may be asked to be read with.
+/// The parameters of an import.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ImportQuery {
-    /// Of prices in a CSV that names none.
+    /// The currency of prices in a CSV that names none.
     currency: Option<Currency>,
 }
 
 pub(super) async fn import(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     Staff(caller): Staff,
     Extension(request_id): Extension<RequestId>,
     uri: Uri,
@@ -43,23 +45,23 @@ pub(super) async fn import(
     body: Body,
 ) -> Result<Response, Problem> {
     let cause = cause(&caller, request_id);
-    take_in(app, cause, &uri, &headers, body).await
+    run_import(app, cause, &uri, &headers, body).await
 }
 
-/// The operator's import: whoever can open the control socket owns the data.
-pub(super) async fn import_unasked(
-    State(app): State<Products>,
+/// The operator's import over the control socket, which needs no token.
+pub(super) async fn import_by_operator(
+    State(app): State<CatalogueState>,
     Extension(request_id): Extension<RequestId>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let cause = Cause { at: model::now(), by: None, trace: Some(request_id.0) };
-    take_in(app, cause, &uri, &headers, body).await
+    run_import(app, cause, &uri, &headers, body).await
 }
 
-async fn take_in(
-    app: Products,
+async fn run_import(
+    app: CatalogueState,
     cause: Cause,
     uri: &Uri,
     headers: &HeaderMap,
@@ -77,7 +79,7 @@ async fn take_in(
     Ok(Json(summary).into_response())
 }
 
-pub(super) async fn export(State(app): State<Products>, Staff(_): Staff) -> Response {
+pub(super) async fn export(State(app): State<CatalogueState>, Staff(_): Staff) -> Response {
     let body = Body::from_stream(export::export(app.store));
     ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }

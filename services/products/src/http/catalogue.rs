@@ -1,7 +1,11 @@
-//! One product: made, read, changed, removed.
+//! One product: create, read, replace, patch, delete.
+//!
+//! **Invariant:** a change applies to the version that `If-Match` names, or not at all.
 
-use axum::extract::{Extension, Path, Request, State};
+use ::store::Tx;
+use axum::extract::{Extension, FromRequestParts, Path, Request, State};
 use axum::http::header::LOCATION;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::json::{PathId, read_body, require_json};
@@ -9,18 +13,20 @@ use chassis::request_id::RequestId;
 use chassis::{Caller, FieldError, Problem, Staff, etag};
 use model::kinds;
 
-use super::{About, Products, cached, cause};
-use crate::Error;
-use crate::domain::{Content, Level, Product, ProductId};
-use crate::shown::{ProductView, shown};
-use crate::store;
+use super::{CacheScope, CatalogueState, cached, cause};
+use crate::cache::Visibility;
+use crate::domain::{Content, Product, ProductId, StockLevel};
+use crate::effects::{Cause, Effects};
 use crate::submission::{self, Submission};
+use crate::tables;
+use crate::wire::ProductResponse;
+use crate::{Error, catalogue};
 
 const JSON: &[&str] = &["application/json"];
 const PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 
 pub(super) async fn create(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     Staff(caller): Staff,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
@@ -31,102 +37,127 @@ pub(super) async fn create(
     let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     let (product, level) = app
         .store
-        .write(move |tx| store::create(tx, &effects, &cause, submission))
+        .write(move |tx| catalogue::create(tx, &effects, &cause, submission))
         .await?;
     let location = format!("/v1/products/{}", product.id);
-    let view = ProductView::new(&product, level);
-    let answer = etag::written(StatusCode::CREATED, &view);
-    Ok(([(LOCATION, location)], answer).into_response())
+    let response = etag::written(StatusCode::CREATED, &ProductResponse::new(&product, level));
+    Ok(([(LOCATION, location)], response).into_response())
 }
 
 pub(super) async fn one(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     caller: Option<Caller>,
     PathId(id): PathId<kinds::Product>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    show(&app, caller.as_ref(), id, &headers)
+    read(&app, caller.as_ref(), id, &headers)
 }
 
 pub(super) async fn one_by_sku(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     caller: Option<Caller>,
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = store::id_of_sku(&app.store, &sku)?.ok_or(Error::NotFound)?;
-    show(&app, caller.as_ref(), id, &headers)
+    let id = tables::id_of_sku(&app.store, &sku)?.ok_or(Error::NotFound)?;
+    read(&app, caller.as_ref(), id, &headers)
 }
 
-fn show(
-    app: &Products,
+fn read(
+    app: &CatalogueState,
     caller: Option<&Caller>,
     id: ProductId,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (shown, public) = shown(&app.store, &app.effects.cache, id)?;
+    let (product, visibility) = app.effects.cache.read(&app.store, id)?;
+    let public = visibility == Visibility::Public;
     if !public && !caller.is_some_and(Caller::is_staff) {
         return Err(Error::NotFound.into());
     }
-    let about = if public { About::Product(id) } else { About::Staff };
-    Ok(cached(shown.respond(headers), about))
+    let scope = if public {
+        CacheScope::Product(id)
+    } else {
+        CacheScope::Staff
+    };
+    Ok(cached(product.respond(headers), scope))
 }
 
-pub(super) async fn replace(
-    State(app): State<Products>,
-    Staff(caller): Staff,
-    Extension(request_id): Extension<RequestId>,
-    PathId(id): PathId<kinds::Product>,
-    headers: HeaderMap,
-    request: Request,
-) -> Result<Response, Problem> {
-    require_json(&headers, JSON)?;
-    let body = read_body(request).await?;
-    let submission = submission::read(&body);
-    let (product, level) = change(app, caller, request_id, id, headers, move |_| {
-        without_stock(submission?)
-    })
-    .await?;
-    Ok(changed(&product, level))
-}
-
-pub(super) async fn patch(
-    State(app): State<Products>,
-    Staff(caller): Staff,
-    Extension(request_id): Extension<RequestId>,
-    PathId(id): PathId<kinds::Product>,
-    headers: HeaderMap,
-    request: Request,
-) -> Result<Response, Problem> {
-    require_json(&headers, PATCH)?;
-    let body = read_body(request).await?;
-    let (product, level) = change(app, caller, request_id, id, headers, move |present| {
-        without_stock(submission::read_patch(present, &body)?)
-    })
-    .await?;
-    Ok(changed(&product, level))
-}
-
-/// Gives the product the content that `decide` makes of the present one, if it
-/// is still the version that the request means.
-async fn change(
-    app: Products,
-    caller: Caller,
-    request_id: RequestId,
+/// A staff member's change of the version of a product that `If-Match` names.
+pub(super) struct ProductEdit {
+    app: CatalogueState,
+    cause: Cause,
     id: ProductId,
     headers: HeaderMap,
-    decide: impl FnOnce(&Content) -> Result<Content, Error> + Send + 'static,
-) -> Result<(Product, Level), Error> {
-    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
-    app.store
-        .write(move |tx| {
-            let (present, level) = store::product(tx, id)?;
-            etag::require_match(&headers, &ProductView::new(&present, level))?;
-            let content = decide(&present.content)?;
-            let product = store::replace(tx, &effects, &cause, present, content)?;
-            Ok((product, level))
+}
+
+impl FromRequestParts<CatalogueState> for ProductEdit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &CatalogueState) -> Result<Self, Problem> {
+        let Staff(caller) = Staff::from_request_parts(parts, app).await?;
+        let Extension(request_id) = Extension::<RequestId>::from_request_parts(parts, app)
+            .await
+            .map_err(Problem::internal)?;
+        let PathId(id) = PathId::<kinds::Product>::from_request_parts(parts, app).await?;
+        Ok(Self {
+            app: app.clone(),
+            cause: cause(&caller, request_id),
+            id,
+            headers: parts.headers.clone(),
         })
+    }
+}
+
+impl ProductEdit {
+    /// Commits a change of the present version.
+    async fn commit<T: Send + 'static>(
+        self,
+        change: impl FnOnce(&mut Tx<'_>, &Effects, &Cause, Product) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(T, StockLevel), Error> {
+        let Self { app, cause, id, headers } = self;
+        let effects = app.effects;
+        app.store
+            .write(move |tx| {
+                let (present, level) = tables::product(tx, id)?;
+                etag::require_match(&headers, &ProductResponse::new(&present, level))?;
+                Ok((change(tx, &effects, &cause, present)?, level))
+            })
+            .await
+    }
+
+    /// Replaces the content by the one that `decide` makes of the present one.
+    async fn replace(
+        self,
+        decide: impl FnOnce(&Content) -> Result<Submission, Error> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let (product, level) = self
+            .commit(move |tx, effects, cause, present| {
+                let content = without_stock(decide(&present.content)?)?;
+                catalogue::replace(tx, effects, cause, present, content)
+            })
+            .await?;
+        let response = ProductResponse::new(&product, level);
+        Ok(etag::written(StatusCode::OK, &response))
+    }
+}
+
+pub(super) async fn replace(edit: ProductEdit, request: Request) -> Result<Response, Problem> {
+    require_json(&edit.headers, JSON)?;
+    let submission = submission::read(&read_body(request).await?);
+    edit.replace(move |_| Ok(submission?)).await
+}
+
+pub(super) async fn patch(edit: ProductEdit, request: Request) -> Result<Response, Problem> {
+    require_json(&edit.headers, PATCH)?;
+    let body = read_body(request).await?;
+    edit.replace(move |present| Ok(submission::read_patch(present, &body)?))
         .await
+}
+
+pub(super) async fn remove(edit: ProductEdit) -> Result<StatusCode, Problem> {
+    edit.commit(|tx, effects, cause, present| catalogue::remove(tx, effects, cause, &present))
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn without_stock(submission: Submission) -> Result<Content, Error> {
@@ -137,27 +168,4 @@ fn without_stock(submission: Submission) -> Result<Content, Error> {
             "is only given when a product is made; move it with POST /v1/products/{id}/stock",
         )])),
     }
-}
-
-fn changed(product: &Product, level: Level) -> Response {
-    let view = ProductView::new(product, level);
-    etag::written(StatusCode::OK, &view)
-}
-
-pub(super) async fn remove(
-    State(app): State<Products>,
-    Staff(caller): Staff,
-    Extension(request_id): Extension<RequestId>,
-    PathId(id): PathId<kinds::Product>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
-    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
-    app.store
-        .write(move |tx| {
-            let (present, level) = store::product(tx, id)?;
-            etag::require_match(&headers, &ProductView::new(&present, level))?;
-            store::remove(tx, &effects, &cause, &present)
-        })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
 }

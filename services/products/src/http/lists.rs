@@ -1,4 +1,6 @@
-//! Products in lists, and the tree of categories.
+//! `GET /v1/products` and `/v1/categories`: lists, and the category tree.
+//!
+//! **Invariant:** a page is one scan of an index, however large the catalogue.
 
 use axum::extract::State;
 use axum::http::Uri;
@@ -12,13 +14,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use store::Key;
 
-use super::{About, Products, cached, query};
+use super::{CacheScope, CatalogueState, cached, query};
 use crate::domain::ProductId;
-use crate::shelves::{BY_AGE, BY_PRICE, BY_TITLE, Places, Shelf};
-use crate::shown::shown;
-use crate::{Error, categories as tree, shelves, store as products};
+use crate::indexes::{BY_AGE, BY_PRICE, BY_TITLE, Direction, IndexKey, IndexTable};
+use crate::{Error, categories as tree, indexes, tables};
 
-/// What a list may be asked for. `limit` and `cursor` are the page's.
+/// The parameters of a list. `limit` and `cursor` are read by the paging.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
@@ -48,7 +49,7 @@ enum Sort {
 }
 
 pub(super) async fn list(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     caller: Option<Caller>,
     paging: Paging,
     uri: Uri,
@@ -64,49 +65,60 @@ pub(super) async fn list(
     }
     let category = query.category.as_deref().filter(|text| !text.is_empty());
     let brand = query.brand.as_deref().filter(|text| !text.is_empty());
-    let shelves = shelves::list(status, category, brand);
+    let keys = indexes::list(status, category, brand);
     let page = match query.sort.unwrap_or_default() {
-        Sort::Oldest => page(&app, &paging, shelves, BY_AGE, false, |id| *id)?,
-        Sort::Newest => page(&app, &paging, shelves, BY_AGE, true, |id| *id)?,
-        Sort::Cheapest => page(&app, &paging, shelves, BY_PRICE, false, |place| place.1)?,
-        Sort::Dearest => page(&app, &paging, shelves, BY_PRICE, true, |place| place.1)?,
-        Sort::Title => page(&app, &paging, shelves, BY_TITLE, false, |place| place.1)?,
+        Sort::Oldest => app.page(&paging, keys, BY_AGE, Direction::Ascending, |id| *id)?,
+        Sort::Newest => app.page(&paging, keys, BY_AGE, Direction::Descending, |id| *id)?,
+        Sort::Cheapest => app.page(&paging, keys, BY_PRICE, Direction::Ascending, |place| {
+            place.1
+        })?,
+        Sort::Dearest => app.page(&paging, keys, BY_PRICE, Direction::Descending, |place| {
+            place.1
+        })?,
+        Sort::Title => app.page(&paging, keys, BY_TITLE, Direction::Ascending, |place| {
+            place.1
+        })?,
     };
-    let about = if public { About::Catalogue } else { About::Staff };
-    Ok(cached(Json(page).into_response(), about))
+    let scope = if public {
+        CacheScope::Catalogue
+    } else {
+        CacheScope::Staff
+    };
+    Ok(cached(Json(page).into_response(), scope))
 }
 
-/// A page of what stands on all these shelves, in one of their orders.
-fn page<P: Key + Ord + Clone + 'static>(
-    app: &Products,
-    paging: &Paging,
-    shelves: Vec<Shelf>,
-    table: Places<P>,
-    descending: bool,
-    id_of: impl Fn(&P) -> ProductId,
-) -> Result<Page<Shown>, Problem> {
-    let last = paging.after::<P>()?;
-    let places = shelves::walk(&app.store, table, shelves, last.as_ref(), descending);
-    let shown = places.map_err(Error::from)?.filter_map(|place| {
-        let place = match place {
-            Ok(place) => place,
-            Err(error) => return Some(Err(Error::from(error))),
-        };
-        match shown(&app.store, &app.effects.cache, id_of(&place)) {
-            Ok((shown, _)) => Some(Ok((place, shown))),
-            // Removed between the two reads.
-            Err(Error::NotFound) => None,
-            Err(error) => Some(Err(error)),
-        }
-    });
-    let page = paging.collect(shown)?;
-    Ok(page.map(Shown))
+impl CatalogueState {
+    /// A page of the products under all these index keys, in one of the orders.
+    fn page<P: Key + Ord + Clone + 'static>(
+        &self,
+        paging: &Paging,
+        keys: Vec<IndexKey>,
+        table: IndexTable<P>,
+        direction: Direction,
+        id_of: impl Fn(&P) -> ProductId,
+    ) -> Result<Page<ProductJson>, Problem> {
+        let last = paging.after::<P>()?;
+        let places = indexes::merge_scan(&self.store, table, keys, last.as_ref(), direction);
+        let products = places.map_err(Error::from)?.filter_map(|place| {
+            let place = match place {
+                Ok(place) => place,
+                Err(error) => return Some(Err(Error::from(error))),
+            };
+            match self.effects.cache.read(&self.store, id_of(&place)) {
+                Ok((product, _)) => Some(Ok((place, product))),
+                // Removed between the two reads.
+                Err(Error::NotFound) => None,
+                Err(error) => Some(Err(error)),
+            }
+        });
+        Ok(paging.collect(products)?.map(ProductJson))
+    }
 }
 
-/// A product's JSON as it is, amid other JSON.
-struct Shown(Tagged);
+/// A product's JSON, embedded as it is.
+struct ProductJson(Tagged);
 
-impl Serialize for Shown {
+impl Serialize for ProductJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json: &RawValue = serde_json::from_slice(self.0.body()).map_err(S::Error::custom)?;
         json.serialize(serializer)
@@ -114,14 +126,14 @@ impl Serialize for Shown {
 }
 
 #[derive(Serialize)]
-struct Categories {
+struct CategoriesResponse {
     items: Vec<tree::Category>,
 }
 
-pub(super) async fn categories(State(app): State<Products>) -> Result<Response, Problem> {
-    let items = tree::tree(products::categories(&app.store)?);
+pub(super) async fn categories(State(app): State<CatalogueState>) -> Result<Response, Problem> {
+    let items = tree::tree(tables::categories(&app.store)?);
     Ok(cached(
-        Json(Categories { items }).into_response(),
-        About::Catalogue,
+        Json(CategoriesResponse { items }).into_response(),
+        CacheScope::Catalogue,
     ))
 }

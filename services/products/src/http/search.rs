@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ::search::{Facet, FacetValue, Highlighter, Hits, SearchOrder, SearchRequest};
+use ::search::{Facet, Highlighter, SearchHits, SearchOrder, SearchRequest};
 use ::store::Store;
 use axum::extract::State;
 use axum::http::Uri;
@@ -14,12 +14,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chassis::limits::PAGE_ITEMS;
 use chassis::{Json, Problem};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{About, Products, cached, query};
+use super::{CacheScope, CatalogueState, cached, query};
 use crate::Error;
-use crate::cache::Cache;
-use crate::shown::shown;
+use crate::cache::{ProductCache, Visibility};
+use crate::wire::{HighlightedTexts, SearchItem, SearchSummary, SuggestQuery, SuggestResponse};
 
 /// The length of a query, in characters.
 const TEXT_CHARS_MAX: usize = 500;
@@ -31,64 +31,45 @@ const VALUES_MAX: usize = 50;
 /// The usual size of what a search adds to a product; sizes a buffer.
 const ADDED_BYTES_USUAL: usize = 512;
 
-/// The members of a search's response beside its items.
-#[derive(Serialize)]
-struct SearchSummary<'a> {
-    total: usize,
-    facets: &'a BTreeMap<String, Vec<FacetValue>>,
-    took_us: u128,
-    corrected: Option<&'a str>,
-}
-
-/// The members that a search adds to a product.
-#[derive(Serialize)]
-struct SearchItem {
-    score: f32,
-    highlights: BTreeMap<&'static str, String>,
-}
-
-/// The texts of a product's response that are highlighted.
-#[derive(Deserialize)]
-struct HighlightedTexts<'a> {
-    #[serde(borrow)]
-    title: Cow<'a, str>,
-    #[serde(borrow)]
-    description: Cow<'a, str>,
-    #[serde(borrow)]
-    brand: Cow<'a, str>,
-}
-
-pub(super) async fn search(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn search(
+    State(app): State<CatalogueState>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let request = request(query(&uri)?)?;
-    let (about, started) = (about(&app), Instant::now());
+    let (scope, started) = (cache_scope(&app), Instant::now());
     let index = app.index.clone();
     let respond = move |hits| respond(&app.store, &app.effects.cache, &hits, started);
     let body = index.search(request, respond).await?;
     let json = [(CONTENT_TYPE, "application/json")];
-    Ok(cached((json, body).into_response(), about))
+    Ok(cached((json, body).into_response(), scope))
 }
 
-/// What a response made from the index may be cached by, if the search begins now.
-fn about(app: &Products) -> About {
+/// The cache scope of a response made from the index, if the search begins now.
+fn cache_scope(app: &CatalogueState) -> CacheScope {
     if app.index.lag().is_zero() {
-        About::Catalogue
+        CacheScope::Catalogue
     } else {
-        About::Lagging
+        CacheScope::Lagging
     }
 }
 
 /// The body of a search's response. Products are copied into it in the bytes that are
 /// sent elsewhere; one that is gone since it was indexed is left out.
-fn respond(store: &Store, cache: &Cache, hits: &Hits, started: Instant) -> Result<Vec<u8>, Error> {
-    let Hits { total, page, facets, corrected, highlighter } = hits;
+fn respond(
+    store: &Store,
+    cache: &ProductCache,
+    hits: &SearchHits,
+    started: Instant,
+) -> Result<Vec<u8>, Error> {
+    let SearchHits { total, page, facets, corrected, highlighter } = hits;
     let mut items = Vec::with_capacity(page.len());
     for &(id, score) in page {
-        match shown(store, cache, id) {
-            Ok((product, true)) => {
+        match cache.read(store, id) {
+            Ok((product, Visibility::Public)) => {
                 let highlights = highlights(product.body(), highlighter)?;
                 items.push((product, SearchItem { score, highlights }));
             }
-            Ok((_, false)) | Err(Error::NotFound) => {}
+            Ok((_, Visibility::Staff)) | Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
@@ -250,21 +231,15 @@ fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
     Ok(facets)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SuggestQuery {
-    #[serde(default)]
-    q: String,
-}
-
-#[derive(Serialize)]
-struct Suggestions {
-    items: Vec<String>,
-}
-
-pub(super) async fn suggest(State(app): State<Products>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn suggest(
+    State(app): State<CatalogueState>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let SuggestQuery { q } = query(&uri)?;
-    let about = about(&app);
+    let scope = cache_scope(&app);
     let items = app.index.suggest(text(q)?).await?;
-    Ok(cached(Json(Suggestions { items }).into_response(), about))
+    Ok(cached(
+        Json(SuggestResponse { items }).into_response(),
+        scope,
+    ))
 }

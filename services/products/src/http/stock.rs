@@ -1,4 +1,6 @@
-//! A product's stock: levels, movements, corrections.
+//! `/v1/products/{id}/stock`: levels, movements, adjustments.
+//!
+//! **Invariant:** an adjustment is idempotent: repeated with its key, it is made once.
 
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -7,77 +9,32 @@ use chassis::idempotency::{IdempotentRequest, StoredResponse};
 use chassis::json::PathId;
 use chassis::request_id::RequestId;
 use chassis::{FieldError, Json, Problem, Staff};
-use model::{Time, kinds};
-use serde::{Deserialize, Serialize};
+use model::kinds;
 
-use super::{Products, cause};
-use crate::domain::{Level, Movement, PIECES_MAX};
+use super::{CatalogueState, cause};
+use crate::domain::PIECES_MAX;
+use crate::tables::level;
+use crate::wire::{MovementResponse, StockAdjustment, StockLevelResponse, StockResponse};
 use crate::{Error, stock};
 
-/// Movements shown with the levels.
-const MOVEMENTS_SHOWN: usize = 20;
+/// Movements in a response.
+const MOVEMENTS_RETURNED: usize = 20;
 const REASON_CHARS_MAX: usize = 200;
 
-#[derive(Serialize)]
-struct Levels {
-    on_hand: i64,
-    reserved: i64,
-    available: i64,
-}
-
-impl From<Level> for Levels {
-    fn from(level: Level) -> Self {
-        Self {
-            on_hand: level.on_hand,
-            reserved: level.reserved,
-            available: level.available(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct LevelsAndMovements {
-    #[serde(flatten)]
-    levels: Levels,
-    movements: Vec<MovementView>,
-}
-
-#[derive(Serialize)]
-struct MovementView {
-    at: Time,
-    delta: i64,
-    on_hand: i64,
-    reason: String,
-    by: Option<String>,
-}
-
-impl From<Movement> for MovementView {
-    fn from(movement: Movement) -> Self {
-        let Movement { at, delta, on_hand, reason, by } = movement;
-        Self { at, delta, on_hand, reason, by }
-    }
-}
-
 pub(super) async fn levels(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     Staff(_): Staff,
     PathId(id): PathId<kinds::Product>,
 ) -> Result<Response, Problem> {
-    let level = stock::level(&app.store, id)?.ok_or(Error::NotFound)?;
-    let movements = stock::movements(&app.store, id, MOVEMENTS_SHOWN)?;
-    let movements = movements.into_iter().map(MovementView::from).collect();
-    Ok(Json(LevelsAndMovements { levels: level.into(), movements }).into_response())
+    let level = level(&app.store, id)?.ok_or(Error::NotFound)?;
+    let movements = stock::movements(&app.store, id, MOVEMENTS_RETURNED)?;
+    let movements = movements.into_iter().map(MovementResponse::from).collect();
+    Ok(Json(StockResponse { level: level.into(), movements }).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Correction {
-    delta: Option<i64>,
-    reason: Option<String>,
-}
-
-impl Correction {
-    fn check(self) -> Result<(i64, String), Error> {
+impl StockAdjustment {
+    /// The delta and the reason, within their limits.
+    fn validate(self) -> Result<(i64, String), Error> {
         let mut faults = Vec::new();
         let mut fault = |pointer: &str, detail: String| {
             faults.push(FieldError::new(pointer, detail));
@@ -106,22 +63,25 @@ impl Correction {
 }
 
 pub(super) async fn adjust(
-    State(app): State<Products>,
+    State(app): State<CatalogueState>,
     Staff(caller): Staff,
     Extension(request_id): Extension<RequestId>,
     PathId(id): PathId<kinds::Product>,
     request: IdempotentRequest,
-    Json(correction): Json<Correction>,
+    Json(adjustment): Json<StockAdjustment>,
 ) -> Result<Response, Problem> {
-    let guard = request.begin(&caller, &(correction.delta, &correction.reason))?;
-    let (delta, reason) = match correction.check() {
-        Ok(checked) => checked,
+    let guard = request.begin(&caller, &(adjustment.delta, &adjustment.reason))?;
+    let (delta, reason) = match adjustment.validate() {
+        Ok(valid) => valid,
         Err(invalid) => return Ok(guard.refuse(&app.store, invalid).await?.into()),
     };
     let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     let reply = guard.once(&app.store, move |tx| {
-        let level = stock::move_pieces(tx, &effects, &cause, id, delta, &reason)?;
-        Ok(StoredResponse::new(StatusCode::OK, &Levels::from(level)))
+        let level = stock::adjust(tx, &effects, &cause, id, delta, &reason)?;
+        Ok(StoredResponse::new(
+            StatusCode::OK,
+            &StockLevelResponse::from(level),
+        ))
     });
     Ok(reply.await?.into())
 }

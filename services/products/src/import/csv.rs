@@ -1,35 +1,32 @@
-//! A body cut into records (RFC 4180), and our own columns.
+//! CSV: a body split into records (RFC 4180), and konbini's own columns.
 //!
 //! Our columns, in any order: `sku`, `title`, `price` (decimal, `19.99`),
 //! `currency`, `description`, `brand`, `categories` and `images` (several in one
 //! cell are separated by `|`), `status`, `stock`, and one `attribute.NAME` for
 //! each attribute. An empty cell is a field that is left out.
 //!
-//! **Invariants:** no more than [`RECORD_BYTES_MAX`] of a record is kept; of a
-//! longer one only its line is remembered. A header that is not understood refuses
-//! the file before anything of it is written, so that a typo never passes for a
-//! column nobody needs.
+//! **Invariants:** at most [`RECORD_BYTES_MAX`] of a record are buffered; a longer one
+//! is reported by its line. An unknown header column refuses the file before anything
+//! of it is written, so that a misspelt column is never ignored.
 
-use chassis::FieldError;
 use csv_core::{ReadRecordResult, Reader};
 use model::Currency;
-use serde_json::{Map, Value, json};
 
-use super::price::minor_units;
+use super::draft::ProductDraft;
 use super::shopify::Shopify;
 use super::{Entry, RECORD_BYTES_MAX};
-use crate::submission::{self, Fault, Submission};
+use crate::submission::{Submission, SubmissionFault};
 
 /// Columns of a file.
 const COLUMNS_MAX: usize = 1024;
-/// Room for a record at first; most never need more.
+/// The initial buffer of a record; most never need more.
 const RECORD_BYTES_USUAL: usize = 16 * 1024;
 
-/// A CSV body being read.
+/// The parser of a CSV body.
 pub(super) struct Csv {
     records: Records,
     currency: Currency,
-    /// What the columns mean; `None` before the header came.
+    /// `None` before the header.
     columns: Option<Columns>,
 }
 
@@ -46,7 +43,11 @@ impl Csv {
 
     /// # Errors
     /// A header that is not understood.
-    pub(super) fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), Fault> {
+    pub(super) fn feed(
+        &mut self,
+        piece: &[u8],
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), SubmissionFault> {
         let Self { records, currency, columns } = self;
         records.feed(piece, |line, cells| {
             take(columns, *currency, line, cells, entries)
@@ -55,8 +56,8 @@ impl Csv {
 
     /// # Errors
     /// As [`feed`](Self::feed).
-    pub(super) fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), Fault> {
-        // No piece at all is how the cutter is told of the end.
+    pub(super) fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
+        // An empty piece marks the end of the body.
         self.feed(&[], entries)?;
         if let Some(Columns::Shopify(shopify)) = &mut self.columns {
             shopify.end(entries);
@@ -66,9 +67,9 @@ impl Csv {
 }
 
 /// A record's cells, or why they cannot be read.
-type Cells<'c> = Result<Vec<&'c str>, Unreadable>;
+type Cells<'c> = Result<Vec<&'c str>, UnreadableRecord>;
 
-enum Unreadable {
+enum UnreadableRecord {
     TooLong,
     NotText,
 }
@@ -79,15 +80,15 @@ fn take(
     line: u64,
     cells: Cells<'_>,
     entries: &mut Vec<Entry>,
-) -> Result<(), Fault> {
+) -> Result<(), SubmissionFault> {
     let cells = match cells {
         Ok(cells) => cells,
-        Err(Unreadable::TooLong) => {
+        Err(UnreadableRecord::TooLong) => {
             entries.push(Entry::too_long(line));
             return Ok(());
         }
-        Err(Unreadable::NotText) => {
-            let fault = Fault::Unreadable("the line is not UTF-8".into());
+        Err(UnreadableRecord::NotText) => {
+            let fault = SubmissionFault::Unreadable("the line is not UTF-8".into());
             entries.push(Entry::new(line, Err(fault)));
             return Ok(());
         }
@@ -102,7 +103,7 @@ fn take(
     Ok(())
 }
 
-fn header(cells: &[&str], currency: Currency) -> Result<Columns, Fault> {
+fn header(cells: &[&str], currency: Currency) -> Result<Columns, SubmissionFault> {
     if let Some(shopify) = Shopify::recognise(cells, currency) {
         return Ok(Columns::Shopify(Box::new(shopify)));
     }
@@ -117,7 +118,7 @@ fn header(cells: &[&str], currency: Currency) -> Result<Columns, Fault> {
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     if !unknown.is_empty() {
-        return Err(Fault::Unreadable(format!(
+        return Err(SubmissionFault::Unreadable(format!(
             "the header has columns that are not read here: {}; known are {} and attribute.NAME, or the columns of a Shopify product export",
             unknown.join(", "),
             PLAIN.join(", "),
@@ -140,7 +141,7 @@ const PLAIN: [&str; 10] = [
     "stock",
 ];
 
-/// What a column of ours holds.
+/// A column of konbini's own format.
 enum Column {
     Plain(&'static str),
     Attribute(String),
@@ -156,15 +157,19 @@ impl Column {
     }
 }
 
-fn own(columns: &[Column], cells: &[&str], currency: Currency) -> Result<Submission, Fault> {
+fn own(
+    columns: &[Column],
+    cells: &[&str],
+    currency: Currency,
+) -> Result<Submission, SubmissionFault> {
     if cells.len() > columns.len() {
-        return Err(Fault::Unreadable(format!(
+        return Err(SubmissionFault::Unreadable(format!(
             "the line has {} cells and the header {}; a cell with a comma must be in quotes",
             cells.len(),
             columns.len(),
         )));
     }
-    let mut draft = Draft::new(currency);
+    let mut draft = ProductDraft::new(currency);
     for (column, cell) in columns.iter().zip(cells.iter().map(|cell| cell.trim())) {
         match column {
             _ if cell.is_empty() => {}
@@ -182,82 +187,7 @@ fn own(columns: &[Column], cells: &[&str], currency: Currency) -> Result<Submiss
     draft.read()
 }
 
-/// A product as cells describe it, on its way to being one.
-pub(super) struct Draft {
-    fields: Map<String, Value>,
-    attributes: Map<String, Value>,
-    /// Decimal, as written.
-    pub(super) price: Option<String>,
-    currency: Currency,
-    faults: Vec<FieldError>,
-}
-
-impl Draft {
-    pub(super) fn new(currency: Currency) -> Self {
-        Self {
-            fields: Map::new(),
-            attributes: Map::new(),
-            price: None,
-            currency,
-            faults: Vec::new(),
-        }
-    }
-
-    pub(super) fn set(&mut self, name: &str, value: Value) {
-        self.fields.insert(name.to_owned(), value);
-    }
-
-    pub(super) fn attribute(&mut self, name: &str, value: &str) {
-        self.attributes.insert(name.to_owned(), value.into());
-    }
-
-    fn currency(&mut self, cell: &str) {
-        match cell.parse() {
-            Ok(currency) => self.currency = currency,
-            Err(error) => self.fault("/price/currency", format!("{cell:?}: {error}")),
-        }
-    }
-
-    pub(super) fn stock(&mut self, cell: &str) {
-        match cell.parse::<i64>() {
-            Ok(pieces) => self.set("stock", pieces.into()),
-            Err(_) => self.fault("/stock", format!("{cell:?} is no whole number")),
-        }
-    }
-
-    fn fault(&mut self, pointer: &str, detail: String) {
-        self.faults.push(FieldError::new(pointer, detail));
-    }
-
-    /// The product, by the same rules as one that came as JSON.
-    pub(super) fn read(mut self) -> Result<Submission, Fault> {
-        if let Some(price) = self.price.take() {
-            let amount = minor_units(&price, self.currency);
-            if amount.is_none() {
-                let detail = format!("{price:?} is no amount of {} such as 19.99", self.currency);
-                self.fault("/price/amount", detail);
-            }
-            let currency = self.currency.to_string();
-            self.set(
-                "price",
-                json!({ "amount": amount.unwrap_or(0), "currency": currency }),
-            );
-        }
-        let Self { mut fields, attributes, mut faults, .. } = self;
-        fields.insert("attributes".into(), attributes.into());
-        match submission::read(Value::Object(fields).to_string().as_bytes()) {
-            Ok(submission) if faults.is_empty() => Ok(submission),
-            Ok(_) => Err(Fault::Invalid(faults)),
-            Err(Fault::Invalid(more)) => {
-                faults.extend(more);
-                Err(Fault::Invalid(faults))
-            }
-            Err(unreadable) => Err(unreadable),
-        }
-    }
-}
-
-/// Records being put together.
+/// The record splitter.
 struct Records {
     cutter: Reader,
     /// The cells so far, one after another, and where each ends.
@@ -291,8 +221,8 @@ impl Records {
     fn feed(
         &mut self,
         mut piece: &[u8],
-        mut take: impl FnMut(u64, Cells<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut take: impl FnMut(u64, Cells<'_>) -> Result<(), SubmissionFault>,
+    ) -> Result<(), SubmissionFault> {
         let at_end = piece.is_empty();
         loop {
             if self.between {
@@ -350,7 +280,7 @@ impl Records {
 
     fn cells(&mut self) -> Cells<'_> {
         if std::mem::take(&mut self.too_long) {
-            return Err(Unreadable::TooLong);
+            return Err(UnreadableRecord::TooLong);
         }
         let mut begin = 0;
         self.ends[..self.used.1]
@@ -358,7 +288,7 @@ impl Records {
             .map(|end| {
                 let cell = &self.text[begin..*end];
                 begin = *end;
-                std::str::from_utf8(cell).map_err(|_| Unreadable::NotText)
+                std::str::from_utf8(cell).map_err(|_| UnreadableRecord::NotText)
             })
             .collect()
     }

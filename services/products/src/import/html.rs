@@ -1,7 +1,8 @@
-//! What is left of HTML when it is read aloud: descriptions come with their tags
-//! and are kept as text.
+//! HTML to plain text: descriptions are imported with tags and stored without.
+//!
+//! **Invariant:** the text contains no markup; a stray `<` is kept as a character.
 
-/// Elements whose content nobody sees.
+/// Elements whose content is not rendered.
 const UNSEEN: [&str; 2] = ["script", "style"];
 /// Elements that begin or end a line.
 const LINES: [&str; 14] = [
@@ -14,7 +15,7 @@ pub(super) fn text(html: &str) -> String {
     let mut rest = html;
     let mut text = String::with_capacity(html.len());
     while let Some(at) = rest.find('<') {
-        say(&mut text, &rest[..at]);
+        append(&mut text, &rest[..at]);
         rest = &rest[at..];
         if let Some(comment) = rest.strip_prefix("<!--") {
             rest = comment.split_once("-->").map_or("", |(_, after)| after);
@@ -23,8 +24,8 @@ pub(super) fn text(html: &str) -> String {
         let begins = |c: char| c.is_ascii_alphabetic() || c == '/' || c == '!' || c == '?';
         let end = tag_end(rest).filter(|_| rest[1..].starts_with(begins));
         let Some(end) = end else {
-            // A sign like any other: "< 5 kg".
-            say(&mut text, "<");
+            // A literal character: "< 5 kg".
+            append(&mut text, "<");
             rest = &rest[1..];
             continue;
         };
@@ -44,12 +45,12 @@ pub(super) fn text(html: &str) -> String {
             rest = after_element(rest, &name);
         }
     }
-    say(&mut text, rest);
+    append(&mut text, rest);
     tidy(&text)
 }
 
-/// Adds text, in which a line end is white space like any other.
-fn say(text: &mut String, html: &str) {
+/// Appends text, with line ends as white space.
+fn append(text: &mut String, html: &str) {
     let decoded = html_escape::decode_html_entities(html);
     text.extend(
         decoded
@@ -69,7 +70,7 @@ fn tag_end(html: &str) -> Option<usize> {
             _ => {}
         }
     }
-    // A quote that never closes was none.
+    // An unclosed quote is ignored.
     html.find('>')
 }
 
@@ -99,7 +100,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn tags_go_and_words_stay() {
+    fn tags_are_removed_and_text_is_kept() {
         for (html, expected) in [
             ("", ""),
             ("plain, < 5 kg & light", "plain, < 5 kg & light"),

@@ -1,13 +1,12 @@
 //! The columns of a Shopify product export, by the header it has had for years
 //! and by the one it has now.
 //!
-//! Rows of one handle stand together: the first says what the product is, each
-//! with a price is a variant, and rows with neither add pictures. Each variant
+//! Rows of one handle are adjacent: the first has the product's texts, each with a price
+//! is a variant, and others add pictures. Each variant
 //! with a SKU becomes a product of its own, titled `Title – Option / Option`.
-//! Columns that mean nothing here (tax codes, shipping, SEO, Google's) are passed
-//! over.
+//! Columns without a counterpart (tax codes, shipping, SEO, Google's) are ignored.
 //!
-//! **Invariant:** a product's rows are kept until its last, at most
+//! **Invariant:** a product's rows are buffered until its last, at most
 //! [`VARIANTS_MAX`] of them and [`IMAGES_MAX`] pictures, so memory is bounded by
 //! the largest product.
 
@@ -17,19 +16,19 @@ use model::Currency;
 use serde_json::Value;
 
 use super::Entry;
-use super::csv::Draft;
+use super::draft::ProductDraft;
 use super::html;
-use crate::submission::Fault;
+use crate::submission::SubmissionFault;
 
 /// As many as Shopify allows.
 const VARIANTS_MAX: usize = 2048;
-/// As many as a product of ours has.
+/// As many as a product may have.
 const IMAGES_MAX: usize = 20;
 const OPTIONS: usize = 3;
-/// Shopify's word for a product without variants.
+/// Shopify's option value of a product without variants.
 const NO_OPTION: &str = "Default Title";
 
-/// What is read of a row.
+/// The cells that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Cell {
     Handle,
@@ -81,14 +80,14 @@ fn cell(name: &str) -> Option<Cell> {
     })
 }
 
-/// A Shopify file being read.
+/// The parser of a Shopify file.
 pub(super) struct Shopify {
     columns: HashMap<Cell, usize>,
     currency: Currency,
     product: Option<Product>,
 }
 
-/// What the rows of a handle said so far.
+/// The product of the rows of one handle so far.
 #[derive(Default)]
 struct Product {
     handle: String,
@@ -172,7 +171,7 @@ impl Shopify {
         }
         if product.variants.len() >= VARIANTS_MAX {
             let why = format!("the product has more than {VARIANTS_MAX} variants");
-            entries.push(Entry::new(line, Err(Fault::Unreadable(why))));
+            entries.push(Entry::new(line, Err(SubmissionFault::Unreadable(why))));
             return;
         }
         product.variants.push(Variant {
@@ -186,7 +185,7 @@ impl Shopify {
         });
     }
 
-    /// The last product's rows are all there.
+    /// Ends the last product.
     pub(super) fn end(&mut self, entries: &mut Vec<Entry>) {
         let Some(product) = self.product.take() else {
             return;
@@ -223,8 +222,8 @@ impl Product {
         }
     }
 
-    fn draft(&self, variant: &Variant, currency: Currency) -> Draft {
-        let mut draft = Draft::new(currency);
+    fn draft(&self, variant: &Variant, currency: Currency) -> ProductDraft {
+        let mut draft = ProductDraft::new(currency);
         let chosen = self
             .options
             .iter()
@@ -238,7 +237,7 @@ impl Product {
                 draft.attribute(name, value);
             }
         }
-        // Their absence is a fault, and named as one.
+        // Validation reports them as missing.
         for (name, text) in [("sku", &variant.sku), ("title", &title)] {
             if !text.is_empty() {
                 draft.set(name, text.as_str().into());

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::search::{Index, IndexLoad, Writer};
+use ::search::{DocumentWriter, Index, IndexLoad};
 use ::store::{Read, Store};
 use mesh::{Event, Log, Mark};
 use model::Fact;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{IndexLag, SharedIndex, document};
 use crate::Error;
-use crate::store::{self, PRODUCTS};
+use crate::tables::{self, PRODUCTS};
 
 /// Changes that come together are committed together…
 const GATHER: Duration = Duration::from_millis(100);
@@ -186,14 +186,14 @@ impl IndexFollower {
     /// Rebuilds the index from the store. Changes made meanwhile are in the log after the
     /// returned mark, and may be indexed already up to the position beside it.
     /// Interrupted (`None`), it has committed nothing and is repeated at the next start.
-    fn rebuild(&self, writer: &mut Writer) -> Result<Option<(Mark, u64)>, Error> {
+    fn rebuild(&self, writer: &mut DocumentWriter) -> Result<Option<(Mark, u64)>, Error> {
         let mark = self.log.tail();
         writer.clear()?;
         let mut done = 0;
         for row in self.store.scan(PRODUCTS.all())? {
             let (id, product) = row?;
             if product.is_published() {
-                let level = store::level(&self.store, id)?.unwrap_or_default();
+                let level = tables::level(&self.store, id)?.unwrap_or_default();
                 writer.add(&document(&product, level))?;
             }
             done += 1;
@@ -217,7 +217,7 @@ impl IndexFollower {
     /// after position `held` has no document to replace.
     fn index_after(
         &self,
-        writer: &Writer,
+        writer: &DocumentWriter,
         mut mark: Mark,
         held: u64,
     ) -> Result<(Mark, usize), Error> {
@@ -243,7 +243,7 @@ impl IndexFollower {
             if !new.contains(id) {
                 writer.delete(*id);
             }
-            match store::product(&self.store, *id) {
+            match tables::product(&self.store, *id) {
                 Ok((product, level)) if product.is_published() => {
                     writer.add(&document(&product, level))?;
                 }

@@ -11,7 +11,7 @@ use model::{Currency, Money};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Fault;
+use super::SubmissionFault;
 use crate::domain::{CATEGORY_SEPARATOR, PIECES_MAX, Rating};
 
 const SKU_CHARS_MAX: usize = 64;
@@ -66,7 +66,7 @@ impl Reading {
         &mut self,
         pointer: &str,
         raw: Option<&'a RawValue>,
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, SubmissionFault> {
         let Some(raw) = raw else { return Ok(None) };
         match parse_fields(raw.get().as_bytes()) {
             Ok(value) => Ok(Some(value)),
@@ -74,7 +74,9 @@ impl Reading {
                 self.fault(format!("{pointer}{}", error.pointer), error.detail);
                 Ok(None)
             }
-            Err(ParseError::Unreadable(why)) => Err(Fault::Unreadable(format!("{pointer}: {why}"))),
+            Err(ParseError::Unreadable(why)) => {
+                Err(SubmissionFault::Unreadable(format!("{pointer}: {why}")))
+            }
         }
     }
 
@@ -84,7 +86,7 @@ impl Reading {
         pointer: &str,
         raw: Option<&RawValue>,
         chars_max: usize,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<String>, SubmissionFault> {
         let text: Option<String> = self.value(pointer, raw)?;
         let chars = text.as_ref().map_or(0, |text| text.chars().count());
         if chars > chars_max {
@@ -104,7 +106,7 @@ impl Reading {
         raw.is_some()
     }
 
-    pub(super) fn sku(&mut self, raw: Option<&RawValue>) -> Result<String, Fault> {
+    pub(super) fn sku(&mut self, raw: Option<&RawValue>) -> Result<String, SubmissionFault> {
         let pointer = "/sku";
         self.required(pointer, raw);
         let Some(sku) = self.text(pointer, raw, SKU_CHARS_MAX)? else {
@@ -119,7 +121,7 @@ impl Reading {
         Ok(sku)
     }
 
-    pub(super) fn title(&mut self, raw: Option<&RawValue>) -> Result<String, Fault> {
+    pub(super) fn title(&mut self, raw: Option<&RawValue>) -> Result<String, SubmissionFault> {
         let pointer = "/title";
         self.required(pointer, raw);
         let Some(title) = self.text(pointer, raw, TITLE_CHARS_MAX)? else {
@@ -131,15 +133,24 @@ impl Reading {
         Ok(title)
     }
 
-    pub(super) fn description(&mut self, raw: Option<&RawValue>) -> Result<Option<String>, Fault> {
+    pub(super) fn description(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<String>, SubmissionFault> {
         self.text("/description", raw, DESCRIPTION_CHARS_MAX)
     }
 
-    pub(super) fn brand(&mut self, raw: Option<&RawValue>) -> Result<Option<String>, Fault> {
+    pub(super) fn brand(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<String>, SubmissionFault> {
         self.text("/brand", raw, BRAND_CHARS_MAX)
     }
 
-    pub(super) fn price(&mut self, raw: Option<&RawValue>) -> Result<Option<Money>, Fault> {
+    pub(super) fn price(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<Money>, SubmissionFault> {
         if !self.required("/price", raw) {
             return Ok(None);
         }
@@ -162,7 +173,10 @@ impl Reading {
     }
 
     /// The steps of each path are trimmed, so that a category has one spelling.
-    pub(super) fn categories(&mut self, raw: Option<&RawValue>) -> Result<Vec<String>, Fault> {
+    pub(super) fn categories(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Vec<String>, SubmissionFault> {
         let mut categories: Vec<String> = Vec::new();
         for (pointer, raw) in self.list("/categories", raw, CATEGORIES_MAX)? {
             let Some(path) = self.text(&pointer, Some(raw), CATEGORY_CHARS_MAX)? else {
@@ -183,7 +197,10 @@ impl Reading {
         Ok(categories)
     }
 
-    pub(super) fn images(&mut self, raw: Option<&RawValue>) -> Result<Vec<String>, Fault> {
+    pub(super) fn images(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Vec<String>, SubmissionFault> {
         let mut images = Vec::new();
         for (pointer, raw) in self.list("/images", raw, IMAGES_MAX)? {
             let Some(image) = self.text(&pointer, Some(raw), IMAGE_CHARS_MAX)? else {
@@ -209,7 +226,7 @@ impl Reading {
         pointer: &str,
         raw: Option<&'a RawValue>,
         items_max: usize,
-    ) -> Result<Vec<(String, &'a RawValue)>, Fault> {
+    ) -> Result<Vec<(String, &'a RawValue)>, SubmissionFault> {
         let items: Vec<&'a RawValue> = self.value(pointer, raw)?.unwrap_or_default();
         if items.len() > items_max {
             self.fault(
@@ -229,7 +246,7 @@ impl Reading {
     pub(super) fn attributes(
         &mut self,
         raw: Option<&RawValue>,
-    ) -> Result<BTreeMap<String, String>, Fault> {
+    ) -> Result<BTreeMap<String, String>, SubmissionFault> {
         let pointer = "/attributes";
         // Most products have many and nothing is wrong with any.
         let texts = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
@@ -265,7 +282,10 @@ impl Reading {
         Ok(attributes)
     }
 
-    pub(super) fn rating(&mut self, raw: Option<&RawValue>) -> Result<Option<Rating>, Fault> {
+    pub(super) fn rating(
+        &mut self,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<Rating>, SubmissionFault> {
         let Some(RatingFields { average, count }) = self.value("/rating", raw)? else {
             return Ok(None);
         };
@@ -277,7 +297,7 @@ impl Reading {
         Ok(rating.map(|(average, count)| Rating { average, count }))
     }
 
-    pub(super) fn stock(&mut self, raw: Option<&RawValue>) -> Result<Option<i64>, Fault> {
+    pub(super) fn stock(&mut self, raw: Option<&RawValue>) -> Result<Option<i64>, SubmissionFault> {
         let stock: Option<i64> = self.value("/stock", raw)?;
         if stock.is_some_and(|stock| !(0..=PIECES_MAX).contains(&stock)) {
             self.fault("/stock", format!("must be 0..{PIECES_MAX} pieces"));

@@ -1,29 +1,29 @@
-//! A body cut into lines of JSON, one product each.
+//! NDJSON: a body split into lines, one product each.
 //!
-//! **Invariant:** no more than [`RECORD_BYTES_MAX`] of a line is ever kept; of a
-//! longer one only its number is remembered.
+//! **Invariant:** at most [`RECORD_BYTES_MAX`] of a line are buffered; a longer one is
+//! reported by its number.
 
 use super::{Entry, RECORD_BYTES_MAX};
 use crate::submission;
 
-/// Lines being put together.
+/// The line splitter.
 #[derive(Default)]
-pub(super) struct Lines {
-    /// The beginning of a line whose end has not come.
+pub(super) struct LineSplitter {
+    /// The beginning of an incomplete line.
     begun: Vec<u8>,
-    /// Whether that line is too long, and its beginning thrown away.
+    /// Whether that line is too long and was discarded.
     too_long: bool,
-    /// How many lines have ended.
+    /// Complete lines so far.
     ended: u64,
 }
 
-impl Lines {
+impl LineSplitter {
     pub(super) fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) {
         let mut parts = piece.split(|byte| *byte == b'\n').peekable();
         while let Some(part) = parts.next() {
             let ends = parts.peek().is_some();
             if ends && self.begun.is_empty() {
-                // Most lines are read where they lie.
+                // Most lines are parsed without a copy.
                 self.line(part, entries);
                 continue;
             }
@@ -37,7 +37,7 @@ impl Lines {
         }
     }
 
-    /// The line that was begun ends here.
+    /// Ends the incomplete line.
     pub(super) fn end(&mut self, entries: &mut Vec<Entry>) {
         let line = std::mem::take(&mut self.begun);
         self.line(&line, entries);

@@ -1,45 +1,53 @@
-//! Walking along shelves in one of their orders.
+//! Merge scan: the intersection of several index keys, in one of the orders.
 //!
-//! **Invariant:** the places a walk gives are in order and on every one of its
-//! shelves. To find them it passes rows of the shelf that has fewer, and of the
-//! others about as many: what lies between is leapt over.
+//! **Invariant:** the positions returned are in order and under every one of the keys.
+//! The scan reads rows of the key with the fewest, and about as many of the others: it
+//! seeks over the rows between.
 
 use std::iter::Peekable;
 use std::ops::Bound;
 
 use store::{Key, Read};
 
-use super::{Places, Shelf};
+use super::{IndexKey, IndexTable};
 
-/// Rows passed one by one before a shelf is entered anew further on, which costs
-/// about as much.
+/// Rows read one by one before the scan seeks instead, which costs about as much.
 const STEPS_MAX: usize = 16;
 
-/// The places that all `shelves` have in common, after `last` if it is given.
+/// The direction of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// The positions that all `keys` have in common, after `last` if it is given.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) fn walk<R: Read, P: Key + Ord + Clone + 'static>(
+pub(crate) fn merge_scan<R: Read, P: Key + Ord + Clone + 'static>(
     from: &R,
-    table: Places<P>,
-    shelves: Vec<Shelf>,
+    table: IndexTable<P>,
+    keys: Vec<IndexKey>,
     last: Option<&P>,
-    descending: bool,
+    direction: Direction,
 ) -> Result<impl Iterator<Item = Result<P, store::Error>>, store::Error> {
     let bound = last.map_or(Bound::Unbounded, Bound::Excluded);
-    let aisles: Result<Vec<_>, _> = shelves
+    let scans: Result<Vec<_>, _> = keys
         .into_iter()
-        .map(|shelf| Aisle::enter(from, table, shelf, bound, descending))
+        .map(|key| KeyScan::open(from, table, key, bound, direction))
         .collect();
-    let mut aisles = aisles?;
-    Ok(std::iter::from_fn(move || common(&mut aisles).transpose()))
+    let mut scans = scans?;
+    Ok(std::iter::from_fn(move || {
+        next_common(&mut scans).transpose()
+    }))
 }
 
-/// The next place in all aisles, which the first of them has then passed.
-fn common<R: Read, P: Key + Ord + Clone + 'static>(
-    aisles: &mut [Aisle<'_, R, P>],
+/// The next position in all scans, which the first of them has then passed.
+fn next_common<R: Read, P: Key + Ord + Clone + 'static>(
+    scans: &mut [KeyScan<'_, R, P>],
 ) -> Result<Option<P>, store::Error> {
-    let Some((first, others)) = aisles.split_first_mut() else {
+    let Some((first, others)) = scans.split_first_mut() else {
         return Ok(None);
     };
     let Some(mut place) = first.front()? else {
@@ -67,41 +75,44 @@ fn common<R: Read, P: Key + Ord + Clone + 'static>(
 
 type Row<P> = Result<P, store::Error>;
 
-/// One shelf, and how far it was walked along.
-struct Aisle<'a, R, P> {
+/// The scan of one key.
+struct KeyScan<'a, R, P> {
     from: &'a R,
-    table: Places<P>,
-    shelf: Shelf,
-    descending: bool,
+    table: IndexTable<P>,
+    key: IndexKey,
+    direction: Direction,
     rows: Peekable<Box<dyn Iterator<Item = Row<P>> + 'a>>,
 }
 
-impl<'a, R: Read, P: Key + Ord + Clone + 'static> Aisle<'a, R, P> {
-    fn enter(
+impl<'a, R: Read, P: Key + Ord + Clone + 'static> KeyScan<'a, R, P> {
+    fn open(
         from: &'a R,
-        table: Places<P>,
-        shelf: Shelf,
+        table: IndexTable<P>,
+        key: IndexKey,
         bound: Bound<&P>,
-        descending: bool,
+        direction: Direction,
     ) -> Result<Self, store::Error> {
-        let rows = table.prefix(&shelf);
-        let key = |place: &P| (shelf, place.clone());
-        let rows = match (bound, descending) {
+        let rows = table.prefix(&key);
+        let at = |place: &P| (key, place.clone());
+        let rows = match (bound, direction) {
             (Bound::Unbounded, _) => rows,
-            (Bound::Included(place), false) => rows.from(&key(place)),
-            (Bound::Excluded(place), false) => rows.after(&key(place)),
-            (Bound::Included(place), true) => rows.up_to(&key(place)),
-            (Bound::Excluded(place), true) => rows.before(&key(place)),
+            (Bound::Included(place), Direction::Ascending) => rows.from(&at(place)),
+            (Bound::Excluded(place), Direction::Ascending) => rows.after(&at(place)),
+            (Bound::Included(place), Direction::Descending) => rows.up_to(&at(place)),
+            (Bound::Excluded(place), Direction::Descending) => rows.before(&at(place)),
         };
-        let rows = if descending { rows.newest_first() } else { rows };
+        let rows = match direction {
+            Direction::Ascending => rows,
+            Direction::Descending => rows.newest_first(),
+        };
         let rows: Box<dyn Iterator<Item = Row<P>> + 'a> = Box::new(
             from.scan(rows)?
                 .map(|row| row.map(|((_, place), ())| place)),
         );
-        Ok(Self { from, table, shelf, descending, rows: rows.peekable() })
+        Ok(Self { from, table, key, direction, rows: rows.peekable() })
     }
 
-    /// Where the walk stands.
+    /// The position of the next row.
     fn front(&mut self) -> Result<Option<P>, store::Error> {
         match self.rows.peek() {
             None => Ok(None),
@@ -110,11 +121,11 @@ impl<'a, R: Read, P: Key + Ord + Clone + 'static> Aisle<'a, R, P> {
         }
     }
 
-    /// Walks to `place`, or to the first one behind it.
+    /// Advances to `place`, or to the first position after it.
     fn reach(&mut self, place: &P) -> Result<Option<P>, store::Error> {
-        let descending = self.descending;
+        let direction = self.direction;
         let is_before = |row: &Row<P>| match row {
-            Ok(found) if descending => found > place,
+            Ok(found) if direction == Direction::Descending => found > place,
             Ok(found) => found < place,
             Err(_) => false,
         };
@@ -123,8 +134,8 @@ impl<'a, R: Read, P: Key + Ord + Clone + 'static> Aisle<'a, R, P> {
                 return self.front();
             }
         }
-        let Self { from, table, shelf, descending, .. } = *self;
-        *self = Self::enter(from, table, shelf, Bound::Included(place), descending)?;
+        let Self { from, table, key, direction, .. } = *self;
+        *self = Self::open(from, table, key, Bound::Included(place), direction)?;
         self.front()
     }
 }
@@ -136,15 +147,15 @@ mod tests {
 
     use super::*;
 
-    const PLACES: Places<(i64, String)> = Table::new("places");
-    const SHELVES: [Shelf; 2] = [[1; 8], [2; 8]];
+    const PLACES: IndexTable<(i64, String)> = Table::new("places");
+    const KEYS: [IndexKey; 2] = [[1; 8], [2; 8]];
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-        /// Against sets: two shelves of any sizes, walked both ways from anywhere.
+        /// Against sets: two keys of any sizes, scanned both ways from anywhere.
         #[test]
-        fn what_two_shelves_have_in_common(
+        fn the_intersection_of_two_keys(
             few in prop::collection::btree_set(0..400_i64, 0..12),
             many in prop::collection::btree_set(0..400_i64, 0..300),
             last: Option<u8>,
@@ -153,11 +164,11 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path(), &Options::default()).unwrap();
             let place = |number: &i64| (*number, "x".to_owned());
-            let stood = [few.clone(), many.clone()];
+            let written = [few.clone(), many.clone()];
             futures::executor::block_on(store.write(move |tx| {
-                for (shelf, numbers) in SHELVES.iter().zip(&stood) {
+                for (key, numbers) in KEYS.iter().zip(&written) {
                     for number in numbers {
-                        tx.put(PLACES, &(*shelf, place(number)), &())?;
+                        tx.put(PLACES, &(*key, place(number)), &())?;
                     }
                 }
                 Ok::<_, store::Error>(())
@@ -173,10 +184,11 @@ mod tests {
                 expected.reverse();
             }
             let last = last.as_ref().map(place);
-            for shelves in [SHELVES.to_vec(), SHELVES.iter().rev().copied().collect()] {
-                let walked = walk(&store, PLACES, shelves, last.as_ref(), descending).unwrap();
-                let walked: Vec<i64> = walked.map(|place| place.unwrap().0).collect();
-                prop_assert_eq!(&walked, &expected);
+            let direction = if descending { Direction::Descending } else { Direction::Ascending };
+            for keys in [KEYS.to_vec(), KEYS.iter().rev().copied().collect()] {
+                let scanned = merge_scan(&store, PLACES, keys, last.as_ref(), direction).unwrap();
+                let scanned: Vec<i64> = scanned.map(|place| place.unwrap().0).collect();
+                prop_assert_eq!(&scanned, &expected);
             }
         }
     }

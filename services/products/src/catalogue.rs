@@ -1,0 +1,178 @@
+//! Changes of products: creating, replacing, removing, importing.
+//!
+//! **Invariant:** every change of a product goes through [`write`], which moves its row,
+//! its SKU, its index rows and the category counts together, and appends its event
+//! in the same transaction.
+
+use ::store::{Read, Tx};
+use model::{Fact, Id, ProductId};
+
+use crate::domain::{Content, Opening, Product, StockLevel};
+use crate::effects::{Cause, Effects};
+use crate::submission::Submission;
+use crate::tables::{self, CATEGORIES, PRODUCTS, SKUS};
+use crate::{Error, indexes, stock};
+
+/// Creates a product.
+///
+/// # Errors
+/// [`Error::SkuTaken`].
+pub(crate) fn create(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    submission: Submission,
+) -> Result<(Product, StockLevel), Error> {
+    let Submission { content, stock } = submission;
+    let pieces = stock.filter(|pieces| *pieces != 0);
+    let product = Product {
+        id: Id::new(),
+        content,
+        created_at: cause.at,
+        updated_at: cause.at,
+        opening: pieces.map(|pieces| Opening { pieces, by: cause.by.clone() }),
+    };
+    write(
+        tx,
+        effects,
+        product.id,
+        Versions { before: None, after: Some(&product) },
+    )?;
+    let fact = Fact::ProductCreated(product.listing());
+    effects.append(tx, cause, product.id.to_string(), fact)?;
+    let level = stock::open(tx, &product)?;
+    Ok((product, level))
+}
+
+/// Replaces a product's content. Equal content writes nothing and appends no event.
+///
+/// # Errors
+/// [`Error::SkuTaken`].
+pub(crate) fn replace(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    before: Product,
+    content: Content,
+) -> Result<Product, Error> {
+    if before.content == content {
+        return Ok(before);
+    }
+    let after = Product { content, updated_at: cause.at, ..before.clone() };
+    let versions = Versions { before: Some(&before), after: Some(&after) };
+    write(tx, effects, after.id, versions)?;
+    let fact = Fact::ProductUpdated(after.listing());
+    effects.append(tx, cause, after.id.to_string(), fact)?;
+    Ok(after)
+}
+
+/// Removes a product and its stock.
+pub(crate) fn remove(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    product: &Product,
+) -> Result<(), Error> {
+    let id = product.id;
+    write(
+        tx,
+        effects,
+        id,
+        Versions { before: Some(product), after: None },
+    )?;
+    stock::remove(tx, id)?;
+    let fact = Fact::ProductDeleted { product_id: id };
+    Ok(effects.append(tx, cause, id.to_string(), fact)?)
+}
+
+/// The result of an imported line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upserted {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// Creates the product of a SKU, or replaces the content of the existing one. Stock is
+/// set for a new product only: it has moved since the file was written.
+pub(crate) fn upsert(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    submission: Submission,
+) -> Result<Upserted, Error> {
+    let Some(id) = tables::id_of_sku(tx, &submission.content.sku)? else {
+        create(tx, effects, cause, submission)?;
+        return Ok(Upserted::Created);
+    };
+    let (before, _) = tables::product(tx, id)?;
+    if before.content == submission.content {
+        return Ok(Upserted::Unchanged);
+    }
+    replace(tx, effects, cause, before, submission.content)?;
+    Ok(Upserted::Updated)
+}
+
+/// A product before and after a change; `None` where it does not exist.
+#[derive(Clone, Copy)]
+struct Versions<'a> {
+    before: Option<&'a Product>,
+    after: Option<&'a Product>,
+}
+
+/// Writes a product's rows in place of those of the version before.
+fn write(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    id: ProductId,
+    Versions { before, after }: Versions<'_>,
+) -> Result<(), Error> {
+    let sku_before = before.map(|product| &product.content.sku);
+    let sku_after = after.map(|product| &product.content.sku);
+    if sku_before != sku_after {
+        if let Some(sku) = sku_after {
+            if tables::id_of_sku(tx, sku)?.is_some() {
+                return Err(Error::SkuTaken(sku.clone()));
+            }
+            tx.put(SKUS, sku, &id)?;
+        }
+        if let Some(sku) = sku_before {
+            tx.delete(SKUS, sku)?;
+        }
+    }
+    if before.is_some() {
+        effects.cache.invalidate(tx, id);
+    }
+    match after {
+        Some(product) => tx.put(PRODUCTS, &id, product)?,
+        None => tx.delete(PRODUCTS, &id)?,
+    }
+    indexes::update(tx, id, before, after)?;
+    count_categories(tx, Versions { before, after })?;
+    Ok(())
+}
+
+fn count_categories(
+    tx: &mut Tx<'_>,
+    Versions { before, after }: Versions<'_>,
+) -> Result<(), store::Error> {
+    let (before, after) = (
+        tables::published_paths(before),
+        tables::published_paths(after),
+    );
+    for path in before.symmetric_difference(&after) {
+        let path = (*path).to_owned();
+        let count = tx.get(CATEGORIES, &path)?.unwrap_or(0);
+        let count = if after.contains(path.as_str()) {
+            count + 1
+        } else {
+            count.saturating_sub(1)
+        };
+        if count == 0 {
+            tx.delete(CATEGORIES, &path)?;
+        } else {
+            tx.put(CATEGORIES, &path, &count)?;
+        }
+    }
+    Ok(())
+}
