@@ -1,4 +1,5 @@
-//! Who reads after a write was answered sees it, though the gateway keeps answers.
+//! Read-your-writes through the gateway's cache: a read that starts after a write was
+//! acknowledged sees it.
 
 use std::time::Instant;
 
@@ -50,7 +51,7 @@ async fn a_change_is_seen_at_once() {
     }
 }
 
-/// What is written through another door, here products' own, is seen soon.
+/// A write that bypasses the gateway, sent to products itself, is visible soon.
 async fn seen_from_elsewhere(shop: &Shop, admin: &Person, reader: &Person, path: &str) {
     let elsewhere = admin.at(&address_of(shop, "products"));
     let mut delays = Vec::new();
@@ -64,7 +65,7 @@ async fn seen_from_elsewhere(shop: &Shop, admin: &Person, reader: &Person, path:
         delays.push(answered.elapsed());
     }
     delays.sort();
-    println!("a change through another door is seen after {delays:?}");
+    println!("a change that bypasses the gateway is visible after {delays:?}");
 }
 
 async fn change_price(person: &Person, path: &str, amount: u64) {
@@ -74,7 +75,7 @@ async fn change_price(person: &Person, path: &str, amount: u64) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Waits until the gateway answers from what it keeps.
+/// Waits until the gateway serves the path from its cache.
 async fn is_kept(shop: &Shop, reader: &Person, path: &str) {
     eventually("the answer is kept", || async {
         let before = hits(shop).await;
@@ -93,7 +94,7 @@ async fn hits(shop: &Shop) -> u64 {
         .map_or(0, |hits| hits.parse().unwrap())
 }
 
-/// Where a service says that it listens.
+/// The address that a service logs as its own.
 fn address_of(shop: &Shop, service: &str) -> String {
     let output = shop.output();
     let lines = output.lines().filter(|line| line.contains("listening"));

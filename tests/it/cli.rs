@@ -111,7 +111,7 @@ fn lines(args: &[&str], input: &str) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-/// The same commands beside a running shop and on its data at rest.
+/// The same commands with a running shop and with its data at rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_and_keys_are_looked_after() {
     const EMAIL: &str = "ana@konbini.example";

@@ -1,5 +1,5 @@
-//! A disk that fills up under a working shop: writes are refused, reads go on,
-//! nothing acknowledged is lost, and with room again all goes on by itself.
+//! A full disk under a working shop: writes are refused, reads go on, nothing
+//! acknowledged is lost, and once there is space writes go on without a restart.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -51,8 +51,7 @@ impl Drop for Disk {
     }
 }
 
-/// Orders as quickly as the shop takes them, until told to stop; the orders that were
-/// acknowledged.
+/// Orders as fast as the shop accepts them, until stopped; returns the acknowledged orders.
 async fn buy(buyer: Person, lamp: String, number: usize, stop: Arc<AtomicBool>) -> Vec<Value> {
     let mut acknowledged = Vec::new();
     for step in 0.. {
@@ -125,7 +124,7 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     for buyer in buyers {
         acknowledged.extend(buyer.await.unwrap());
     }
-    // As the plug, while nothing more fits; it opens once there is room.
+    // As a power cut on a full disk; the shop opens once there is space.
     shop.kill(&["up"]).unwrap();
     disk.free();
     shop.start("up").unwrap();

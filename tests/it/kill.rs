@@ -1,6 +1,6 @@
-//! Any service killed with -9 in the middle of checkouts, then started again:
-//! every acknowledged order stands, stock adds up, each confirmed order was told
-//! exactly once. And a whole shop killed in the middle of an import.
+//! Services killed with SIGKILL during checkouts and started again: every acknowledged
+//! order remains, stock adds up, and each outcome is notified exactly once. Then a whole
+//! shop killed during an import.
 
 use std::collections::HashMap;
 
@@ -110,20 +110,20 @@ async fn audit(
     assert!(held <= i64::from(STOCK), "oversold: {stock}");
     assert_eq!(stock["on_hand"].as_i64(), Some(i64::from(STOCK)));
 
-    // As many news as settled orders, and each about another order.
-    let told = || async {
-        let mut told = 0;
+    // One notification for each settled order.
+    let is_complete = || async {
+        let mut notified = 0;
         for buyer in buyers {
-            told += outcomes(buyer).await.len();
+            notified += outcomes(buyer).await.len();
         }
-        told >= orders.len()
+        notified >= orders.len()
     };
-    eventually("everyone is told", told).await;
+    eventually("every buyer is notified", is_complete).await;
     let mut about = HashMap::new();
     for buyer in buyers {
         for (id, kind) in outcomes(buyer).await {
             let before = about.insert(id.clone(), kind);
-            assert!(before.is_none(), "{id} was told twice");
+            assert!(before.is_none(), "{id} was notified twice");
         }
     }
     for order in &orders {
@@ -145,8 +145,8 @@ async fn outcomes(buyer: &Person) -> Vec<(String, String)> {
         .collect()
 }
 
-/// An import that a kill cut off is simply run again: what was there is left as it
-/// is, the rest is made, and nothing is there twice.
+/// An import cut off by a kill is run again: existing products are unchanged, the others
+/// are created, and none is doubled.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_halfway() {
     const PRODUCTS: u64 = 1_000;
@@ -177,8 +177,8 @@ async fn an_import_halfway() {
     let half = stream::iter([Ok::<_, std::io::Error>(half)]).chain(stream::pending());
     let (cut_off, ()) = tokio::join!(import(reqwest::Body::wrap_stream(half)), async {
         eventually("some are made", || async { made().await > 0 }).await;
-        // What is seen may not be durable yet; what was seen before a later write
-        // is answered is.
+        // Visible products may not be durable yet; those visible before a later write was
+        // acknowledged are.
         let later = admin
             .post("/v1/products", lamp("LATER", "Floor lamp", 1))
             .await;

@@ -11,6 +11,7 @@ mod full;
 mod kill;
 mod operating;
 mod people;
+mod responses;
 mod restart;
 mod walk;
 mod world;

@@ -1,5 +1,4 @@
-//! The shop as whoever runs it sees it: every service's status, and one list of all
-//! that happened.
+//! Operating a shop: every service's status, and one list of the events of all of them.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +30,7 @@ async fn in_five_processes() {
         "{status}"
     );
     assert_eq!(status["services"]["orders"]["state"], "ready", "{status}");
-    // A list without its part would say that nothing happened there.
+    // A partial list would claim that the absent service has no events.
     let events = admin.get("/v1/events").await;
     assert_eq!(
         (events.status, &events.body["service"]),
@@ -94,7 +93,7 @@ async fn look(shop: &Shop) {
     ask(&admin).await;
 }
 
-/// What a list can be asked for, and what is no question.
+/// The filters of the list, and the ones that are refused.
 async fn ask(admin: &Person) {
     let placed = admin.get("/v1/events?kind=order.placed").await.body;
     let first = placed["items"][0]["id"].as_str().unwrap();
@@ -125,8 +124,7 @@ async fn ask(admin: &Person) {
     }
 }
 
-/// Its page loads what it is made of from this shop, and nothing is in the page that
-/// its own policy forbids.
+/// The console loads its parts from this shop only, and obeys its own content policy.
 async fn console(shop: &Shop) {
     let page = reqwest::get(shop.url("/_/")).await.unwrap();
     let policy = page.headers()["content-security-policy"]

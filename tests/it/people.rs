@@ -11,7 +11,7 @@ use crate::contract;
 
 pub(crate) const PASSWORD: &str = "a kettle and three lamps";
 
-/// Somebody with a token.
+/// An account's client.
 #[derive(Clone)]
 pub(crate) struct Person {
     base: String,
@@ -36,7 +36,7 @@ impl Person {
         person.log_in(email).await
     }
 
-    /// Somebody who runs the machine, made at the command line.
+    /// An administrator, made at the command line.
     pub(crate) async fn admin(shop: &Shop) -> Self {
         shop.add_user("admin@konbini.example", "admin", PASSWORD)
             .unwrap();
@@ -62,8 +62,12 @@ impl Person {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
-    pub(crate) async fn log_in(mut self, email: &str) -> Self {
-        let login = json!({ "email": email, "password": PASSWORD });
+    pub(crate) async fn log_in(self, email: &str) -> Self {
+        self.log_in_with(email, PASSWORD).await
+    }
+
+    pub(crate) async fn log_in_with(mut self, email: &str, password: &str) -> Self {
+        let login = json!({ "email": email, "password": password });
         let session = self.post("/v1/sessions", login).await;
         assert_eq!(session.status, 201, "{session:?}");
         self.token = session.body["access_token"].as_str().unwrap().to_owned();
@@ -89,8 +93,7 @@ impl Person {
             .unwrap()
     }
 
-    /// Orders under a key, trying again as a careful client does until the shop
-    /// has decided: whatever is down comes back.
+    /// Orders under a key and retries, as a careful client does, until the shop has decided.
     pub(crate) async fn order_surely(&self, key: &str, body: &Value) -> Answer {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -101,7 +104,7 @@ impl Person {
             match send(request).await {
                 Ok(answer) if matches!(answer.status, 201 | 202 | 422) => return answer,
                 Ok(answer) if answer.body["type"] == "/problems/out-of-stock" => return answer,
-                // Not reached, not up, not ready, or a twin that still waits.
+                // Not reached, not up, not ready, or a twin still in flight.
                 Ok(answer) if matches!(answer.status, 409 | 502 | 503 | 504) => {}
                 Err(_) => {}
                 Ok(answer) => panic!("{key}: {answer:?}"),
@@ -172,7 +175,7 @@ pub(crate) fn pieces(product_id: &str, quantity: u32) -> Value {
     json!({ "items": [{ "product_id": product_id, "quantity": quantity }] })
 }
 
-/// Sends a request; its answer must be one that the contract knows.
+/// Sends a request; its response must be one of the contract.
 pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     let (http, request) = request.build_split();
     let request = request?;

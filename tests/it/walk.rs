@@ -1,4 +1,4 @@
-//! The first path through the shop: register, find, order, be told.
+//! The first path through the shop: register, find, order, and read the notification.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ async fn one_process() {
     shop.terminate_all().await.unwrap();
     shop.start("up").unwrap();
     shop.ready().await.unwrap();
-    // What was acknowledged is there after a restart, and is told once.
+    // Acknowledged writes are there after a restart.
     let buyer = Person::stranger(&shop);
     let login = json!({ "email": "mori@konbini.example", "password": crate::people::PASSWORD });
     assert_eq!(buyer.post("/v1/sessions", login).await.status, 201);
@@ -35,8 +35,7 @@ async fn five_processes() {
     shop.terminate_all().await.unwrap();
 }
 
-/// What the first path leaves out; that each answer is one of the contract's is seen
-/// to by `send`.
+/// Pages that the first path leaves out; `send` validates each response.
 async fn tour(shop: &Shop) {
     let admin = Person::admin(shop).await;
     let ids = admin.sell(&[lamp("TOUR-1", "Tour lamp", 3)]).await;
@@ -136,11 +135,11 @@ async fn walk(shop: &Shop) {
     let levels = ["on_hand", "reserved", "available"].map(|level| stock.body[level].as_i64());
     assert_eq!(levels, [Some(2), Some(2), Some(0)]);
 
-    let told = || async {
+    let is_notified = || async {
         let inbox = buyer.all("/v1/notifications").await;
         inbox.iter().any(|entry| entry["kind"] == "order.rejected")
     };
-    eventually("the buyer is told", told).await;
+    eventually("the buyer is notified", is_notified).await;
     let inbox = buyer.all("/v1/notifications").await;
     let confirmed: Vec<_> = inbox
         .iter()
@@ -150,7 +149,7 @@ async fn walk(shop: &Shop) {
     assert_eq!(confirmed[0]["data"]["order_id"], placed.body["id"]);
 }
 
-/// Every refusal is a problem document (`send` checks that), and none hurts.
+/// Every refusal is a problem document, which `send` checks.
 async fn refusals(shop: &Shop) {
     let anyone = Person::stranger(shop);
     let buyer = Person::register(shop, "refused@konbini.example").await;

@@ -155,11 +155,9 @@ async fn nothing_is_smuggled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a file of cases, named by KONBINI_SMUGGLING"]
 async fn nothing_of_the_file_is_smuggled() {
-    let Some(file) = std::env::var_os("KONBINI_SMUGGLING") else {
-        println!("skipped: KONBINI_SMUGGLING names no file of cases");
-        return;
-    };
+    let file = std::env::var_os("KONBINI_SMUGGLING").expect("KONBINI_SMUGGLING names a file");
     let text = std::fs::read_to_string(&file).expect("KONBINI_SMUGGLING can be read");
     replay(&from_file(&text)).await;
 }

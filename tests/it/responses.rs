@@ -1,0 +1,397 @@
+//! The HTTP contract as snapshots: the walk calls every row of the route table behind the
+//! gateway on a running shop and compares status, headers and body with `snapshots/`. A change of the contract
+//! shows as a diff there; `INSTA_UPDATE=always cargo test --test it responses` records it.
+//!
+//! **Invariant:** a row without a call fails the test.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use api::{Found, ROUTES, Route, Service};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+use standardwebhooks::Webhook;
+use testkit::eventually;
+use testkit::shop::Form;
+
+use crate::contract;
+use crate::people::{PASSWORD, Person, lamp, pieces};
+use crate::world::closed;
+
+/// The secret of the payment provider's webhook.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const ADMIN: &str = "admin@konbini.example";
+const HEADERS: [&str; 9] = [
+    "allow",
+    "cache-control",
+    "content-type",
+    "etag",
+    "idempotency-replayed",
+    "location",
+    "retry-after",
+    "vary",
+    "www-authenticate",
+];
+/// Members whose values differ from run to run.
+const REDACTED: [&str; 14] = [
+    "access_token",
+    "epoch",
+    "etag",
+    "hash",
+    "instance",
+    "key",
+    "kid",
+    "next_cursor",
+    "refresh_token",
+    "score",
+    "secret",
+    "seq",
+    "took_us",
+    "trace",
+];
+
+/// The rows that were called.
+#[derive(Default)]
+struct Calls(BTreeSet<String>);
+
+impl Calls {
+    async fn get(&mut self, person: &Person, path: &str) -> Value {
+        self.send(person.request(Method::GET, path)).await
+    }
+
+    async fn post(&mut self, person: &Person, path: &str, body: Value) -> Value {
+        self.send(person.request(Method::POST, path).json(&body))
+            .await
+    }
+
+    async fn delete(&mut self, person: &Person, path: &str) -> Value {
+        self.send(person.request(Method::DELETE, path)).await
+    }
+
+    /// Sends a request and compares its response with the snapshot of its row.
+    async fn send(&mut self, request: RequestBuilder) -> Value {
+        let (http, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let Found::Route(route) = api::find(&method, &path) else {
+            panic!("{method} {path} is no row of the table");
+        };
+        assert!(self.0.insert(route.name()), "{} once more", route.name());
+        let response = http.execute(request).await.unwrap();
+        let status = response.status().as_u16();
+        let headers = headers(&response);
+        let text = if route.streaming {
+            String::new()
+        } else {
+            response.text().await.unwrap()
+        };
+        let kind = headers.get("content-type").and_then(Value::as_str);
+        if !route.streaming {
+            contract::check(&method, &path, status, kind, &text);
+        }
+        let body = body(kind.unwrap_or_default(), &text);
+        let mut shown = json!({ "status": status, "headers": headers, "body": body });
+        if route.path == "/v1/status" {
+            redact_figures(&mut shown["body"]);
+        }
+        redact("", &mut shown);
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_json_snapshot!(file_name(route), shown);
+        });
+        body
+    }
+}
+
+fn headers(response: &Response) -> Map<String, Value> {
+    let found = HEADERS.iter().filter_map(|name| {
+        let value = response.headers().get(*name)?.to_str().unwrap();
+        Some(((*name).to_owned(), value.into()))
+    });
+    found.collect()
+}
+
+/// A JSON body, each line of a JSON Lines body, or a placeholder for a text.
+fn body(kind: &str, text: &str) -> Value {
+    if text.is_empty() {
+        Value::Null
+    } else if kind.contains("ndjson") {
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .collect()
+    } else if kind.contains("json") {
+        serde_json::from_str(text).unwrap()
+    } else {
+        "[text]".into()
+    }
+}
+
+fn file_name(route: &Route) -> String {
+    let name = route.name().to_lowercase();
+    let parts = name.split(|sign: char| !sign.is_ascii_alphanumeric());
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join("-")
+}
+
+fn redact(name: &str, value: &mut Value) {
+    match value {
+        Value::Null => {}
+        _ if REDACTED.contains(&name) => *value = format!("[{name}]").into(),
+        Value::Object(members) => members.iter_mut().for_each(|(name, of)| redact(name, of)),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact("", item)),
+        // An event's id has its log's epoch.
+        Value::String(text) if name == "id" && text.contains('/') => *text = "[event]".into(),
+        Value::String(text) => *text = redacted(text),
+        Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn redact_figures(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(redact_figures),
+        Value::Array(items) => items.iter_mut().for_each(redact_figures),
+        Value::Number(_) => *value = "[figure]".into(),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The text with each time and each id replaced by its kind.
+fn redacted(text: &str) -> String {
+    let is_time = text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+    if is_time {
+        return "[time]".into();
+    }
+    let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, part) = rest.split_at(start);
+        let end = part.find(|sign| !is_part(sign)).unwrap_or(part.len());
+        let (part, after) = part.split_at(end);
+        out.push_str(before);
+        match part.rsplit_once('_') {
+            Some((kind, id)) if id.len() == 26 => out.push_str(&format!("[{kind}]")),
+            _ => out.push_str(part),
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_responds_as_recorded() {
+    let mut shop = closed();
+    shop.add_user(ADMIN, "admin", PASSWORD).unwrap();
+    let settings = format!("[payments]\nsecrets = [\"{SECRET}\"]\n");
+    shop.configure(&settings).unwrap();
+    shop.open(Form::Up).unwrap();
+    shop.ready().await.unwrap();
+    let admin = Person::stranger(&shop).log_in(ADMIN).await;
+    let anyone = Person::stranger(&shop);
+    let mut calls = Calls::default();
+    inbox(
+        &mut calls,
+        &Person::register(&shop, "inbox@konbini.example").await,
+    )
+    .await;
+    accounts(&mut calls, &anyone, &admin).await;
+    catalogue(&mut calls, &anyone, &admin).await;
+    let ids = admin.sell(&[lamp("ORDERED-1", "Ordered lamp", 100)]).await;
+    let buyer = Person::register(&shop, "buyer@konbini.example").await;
+    orders(&mut calls, &buyer, &admin, &ids[0]).await;
+    webhooks(&mut calls, &admin).await;
+    operating(&mut calls, &admin).await;
+    let missing: Vec<_> = ROUTES
+        .iter()
+        .filter(|route| route.service != Service::Gateway)
+        .map(|route| route.name())
+        .filter(|name| !calls.0.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "no call of {missing:#?}");
+    shop.terminate_all().await.unwrap();
+}
+
+async fn inbox(calls: &mut Calls, reader: &Person) {
+    let is_welcomed = || async { !reader.all("/v1/notifications").await.is_empty() };
+    eventually("the welcome arrives", is_welcomed).await;
+    let list = calls.get(reader, "/v1/notifications").await;
+    let entry = list["items"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/notifications/{entry}/read");
+    calls.post(reader, &path, json!({})).await;
+    calls
+        .post(reader, "/v1/notifications/read", json!({}))
+        .await;
+    calls.get(reader, "/v1/notifications/stream").await;
+}
+
+async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
+    const EMAIL: &str = "mori@konbini.example";
+    let account = json!({ "email": EMAIL, "password": PASSWORD, "name": "Mori" });
+    let user = calls.post(anyone, "/v1/users", account).await;
+    let login = json!({ "email": EMAIL, "password": PASSWORD });
+    let session = calls.post(anyone, "/v1/sessions", login.clone()).await;
+    let refresh = json!({ "refresh_token": session["refresh_token"] });
+    calls.post(anyone, "/v1/sessions/refresh", refresh).await;
+    let me = anyone.clone().log_in(EMAIL).await;
+    calls.get(&me, "/v1/users/me").await;
+    let rename = me.request(Method::PATCH, "/v1/users/me");
+    calls.send(rename.json(&json!({ "name": "Mori O." }))).await;
+    calls.get(&me, "/v1/users/me/export").await;
+    calls
+        .post(&me, "/v1/users/me/verify-email", json!({}))
+        .await;
+    let code = json!({ "code": "00000000" });
+    calls
+        .post(&me, "/v1/users/me/verify-email/confirm", code)
+        .await;
+    let email = json!({ "email": EMAIL });
+    calls.post(anyone, "/v1/users/password-reset", email).await;
+    let reset = json!({ "email": EMAIL, "code": "00000000", "new_password": "a kettle in autumn" });
+    calls
+        .post(anyone, "/v1/users/password-reset/confirm", reset)
+        .await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "a kettle in winter" });
+    calls.post(&me, "/v1/users/me/password", change).await;
+    let sessions = calls.get(&me, "/v1/sessions").await;
+    let other = anyone
+        .clone()
+        .log_in_with(EMAIL, "a kettle in winter")
+        .await;
+    let session = sessions["items"][0]["id"].as_str().unwrap();
+    calls
+        .delete(&other, &format!("/v1/sessions/{session}"))
+        .await;
+    calls.delete(&other, "/v1/sessions/current").await;
+    calls.get(admin, &format!("/v1/users?email={EMAIL}")).await;
+    let path = format!("/v1/users/{}", user["id"].as_str().unwrap());
+    calls.get(admin, &path).await;
+    let disable = admin.request(Method::PATCH, &path);
+    calls
+        .send(disable.json(&json!({ "status": "active" })))
+        .await;
+    let leaving = anyone
+        .clone()
+        .log_in_with(EMAIL, "a kettle in winter")
+        .await;
+    let erase = leaving.request(Method::DELETE, "/v1/users/me");
+    calls.send(erase).await;
+    calls.get(anyone, "/.well-known/paserk.json").await;
+}
+
+async fn catalogue(calls: &mut Calls, anyone: &Person, admin: &Person) {
+    let mut kettle = lamp("KETTLE-1", "Enamel kettle", 5);
+    kettle["categories"] = json!(["Kitchen > Kettles"]);
+    let product = calls.post(admin, "/v1/products", kettle.clone()).await;
+    let path = format!("/v1/products/{}", product["id"].as_str().unwrap());
+    calls.get(anyone, &path).await;
+    calls.get(anyone, "/v1/products/by-sku/KETTLE-1").await;
+    calls.get(anyone, "/v1/products").await;
+    let is_found = || async {
+        let found = anyone.get("/v1/products/search?q=kettle").await;
+        found.body["total"] == 1
+    };
+    eventually("the kettle can be found", is_found).await;
+    let search = "/v1/products/search?q=kettle&facets=category,price";
+    calls.get(anyone, search).await;
+    calls.get(anyone, "/v1/products/suggest?q=ket").await;
+    calls.get(anyone, "/v1/categories").await;
+    calls.get(admin, "/v1/products/export").await;
+    let import = admin
+        .request(Method::POST, "/v1/products/import")
+        .header("content-type", "application/x-ndjson");
+    let lines = format!("{}\n{{\"sku\":\"\"}}\n", lamp("LAMP-1", "Desk lamp", 1));
+    calls.send(import.body(lines)).await;
+    let stock = format!("{path}/stock");
+    let delivery = json!({ "delta": 2, "reason": "a delivery" });
+    calls.post(admin, &stock, delivery).await;
+    calls.get(admin, &stock).await;
+    kettle.as_object_mut().unwrap().remove("stock");
+    kettle["title"] = "Enamel kettle, 1 l".into();
+    let replace = admin.request(Method::PUT, &path);
+    calls.send(replace.json(&kettle)).await;
+    let change = admin.request(Method::PATCH, &path);
+    calls.send(change.json(&json!({ "brand": "Falcon" }))).await;
+    calls.delete(admin, &path).await;
+}
+
+async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
+    let place = || async {
+        let placed = buyer.post("/v1/orders", pieces(lamp, 1)).await;
+        format!("/v1/orders/{}", placed.body["id"].as_str().unwrap())
+    };
+    let order = calls.post(buyer, "/v1/orders", pieces(lamp, 2)).await;
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    calls.get(buyer, "/v1/orders").await;
+    calls.get(buyer, &path).await;
+    calls.post(admin, &format!("{path}/pay"), json!({})).await;
+    let parcel = json!({ "carrier": "Yamato", "tracking": "1" });
+    calls.post(admin, &format!("{path}/ship"), parcel).await;
+    calls
+        .post(admin, &format!("{path}/deliver"), json!({}))
+        .await;
+    let half = json!({ "amount": { "amount": 1000, "currency": "EUR" }, "reason": "a scratch" });
+    calls.post(admin, &format!("{path}/refund"), half).await;
+    calls.get(buyer, &format!("{path}/history")).await;
+    let cancel = format!("{}/cancel", place().await);
+    calls.post(buyer, &cancel, json!({ "reason": "no" })).await;
+    let paid = place().await;
+    let message = json!({
+        "type": "payment.succeeded",
+        "data": {
+            "order_id": paid.trim_start_matches("/v1/orders/"),
+            "amount": 2499,
+            "currency": "EUR",
+            "reference": "pay_1",
+        },
+    });
+    calls.send(payment(buyer, &message)).await;
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a message is stamped when it is sent"
+)]
+fn payment(person: &Person, message: &Value) -> RequestBuilder {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let body = message.to_string();
+    let signer = Webhook::new(SECRET).unwrap();
+    let signature = signer.sign("msg_1", seconds.cast_signed(), body.as_bytes());
+    person
+        .request(Method::POST, "/v1/payments/webhook")
+        .header("content-type", "application/json")
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", seconds)
+        .header("webhook-signature", signature.unwrap())
+        .body(body)
+}
+
+async fn webhooks(calls: &mut Calls, admin: &Person) {
+    let hook = json!({ "url": "https://hooks.example/konbini", "events": ["order.shipped"] });
+    let hook = calls.post(admin, "/v1/webhooks", hook).await;
+    let path = format!("/v1/webhooks/{}", hook["id"].as_str().unwrap());
+    calls.get(admin, "/v1/webhooks").await;
+    calls.get(admin, &path).await;
+    for step in ["rotate", "enable"] {
+        calls
+            .post(admin, &format!("{path}/{step}"), json!({}))
+            .await;
+    }
+    calls.get(admin, &format!("{path}/deliveries")).await;
+    let again = format!("{path}/deliveries/msg_1/redeliver");
+    calls.post(admin, &again, json!({})).await;
+    calls.delete(admin, &path).await;
+}
+
+async fn operating(calls: &mut Calls, admin: &Person) {
+    calls.get(admin, "/v1/status").await;
+    let placed = "/v1/events?source=orders&kind=order.placed&limit=1";
+    calls.get(admin, placed).await;
+    calls.get(admin, "/v1/events/dead-letters").await;
+    let dead_letter = "/v1/events/dead-letters/orders.main.products.1";
+    calls
+        .post(admin, &format!("{dead_letter}/retry"), json!({}))
+        .await;
+    calls.delete(admin, dead_letter).await;
+}
