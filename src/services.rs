@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::run::Started;
-use chassis::{Config, Folder, Open, Process, config};
+use chassis::{Config, Folder, Open, ProcessContext, config};
 use clap::ValueEnum;
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +88,7 @@ impl Running {
         mesh: &Mesh,
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
-        let process = Process::new(folder.clone(), config, mesh.clone());
+        let process = ProcessContext::new(folder.clone(), config, mesh.clone());
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use chassis::status::Hits;
+use chassis::status::CacheHits;
 use chassis::{Context, Problem, cache_tags};
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
@@ -92,7 +92,7 @@ struct Kept {
     versions: Versions,
     flights: Flights,
     heard: news::Heard,
-    hits: Hits,
+    hits: CacheHits,
     coalesced: Counter,
     emptied: Counter,
     bytes: Gauge,
@@ -171,7 +171,7 @@ impl Kept {
             versions: Versions::new(),
             flights: Flights::default(),
             heard: news::Heard::new(None),
-            hits: Hits::new("konbini_gateway_cache"),
+            hits: CacheHits::new("konbini_gateway_cache"),
             coalesced: metrics::counter!("konbini_gateway_cache_coalesced_total"),
             emptied: metrics::counter!("konbini_gateway_cache_emptied_total"),
             bytes: metrics::gauge!("konbini_gateway_cache_bytes"),

@@ -242,7 +242,7 @@ impl Gateway {
                     .await
                     .map(Admitted::Answered);
             }
-            Target::Nobody => return Err(Problem::not_found()),
+            Target::Nobody => return Err(Problem::no_route(&parts.method, parts.uri.path())),
         };
         if route.token != Token::Ignored {
             let caller = identify(&self.trust, &parts.headers).await?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chassis::run::Started;
 use chassis::token::KeyPair;
-use chassis::{Config, Folder, Open, Process, Role};
+use chassis::{Config, Folder, Open, ProcessContext, Role};
 use mesh::{InProcessNetwork, LinkFaults, Mesh};
 use model::{Id, now};
 use rand::rngs::StdRng;
@@ -70,7 +70,7 @@ impl RunningService {
             let started = move |started: Started| {
                 let _ = sender.send(started.address);
             };
-            let process = Process::new(folder.clone(), Config::default(), mesh.clone());
+            let process = ProcessContext::new(folder.clone(), Config::default(), mesh.clone());
             let stopping = stop.clone();
             let running =
                 tokio::spawn(

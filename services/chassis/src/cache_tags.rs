@@ -1,10 +1,10 @@
-//! What a service tells the gateway beside its answer, and nobody else hears.
+//! Cache tags: response headers from a service to the gateway's cache.
 //!
-//! Answers say in `Cache-Control` how anyone may keep them. The gateway hears of
-//! every change, so it may keep more than that: a targeted field (RFC 9213) for it
-//! alone says for how long, and another what would have to change.
+//! `Cache-Control` is for all caches. The gateway follows every change, so it may keep
+//! more: a targeted field (RFC 9213) has its lifetime, and the tags name the changes that
+//! invalidate it.
 //!
-//! **Invariant:** fields with [`PREFIX`] end at the gateway, in both directions.
+//! **Invariant:** the gateway removes fields with [`PREFIX`], in both directions.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -13,25 +13,25 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use mesh::Following;
 
-/// What the names of all fields between services and the gateway begin with.
+/// The prefix of all fields between services and the gateway.
 pub const PREFIX: &str = "konbini-";
 
-/// `Konbini-Cache-Control`: how long the gateway may keep an answer, at most, if it
-/// hears of no change; in the syntax of `Cache-Control` (RFC 9213 §2.1).
+/// `Konbini-Cache-Control`: the lifetime of a cached response that no change invalidates,
+/// in the syntax of `Cache-Control` (RFC 9213 §2.1).
 pub const CACHE_CONTROL: HeaderName = HeaderName::from_static("konbini-cache-control");
 
-/// `Konbini-Cache-Tags`: what a kept answer depends on, separated by spaces: the ids
-/// of the things it shows, or the service's name for all that it has.
+/// `Konbini-Cache-Tags`: the dependencies of a response, separated by spaces: ids of
+/// resources, or a service's name for all of its resources.
 pub const CACHE_TAGS: HeaderName = HeaderName::from_static("konbini-cache-tags");
 
-/// `Konbini-Applied`: up to which place of which service's log an answer to a write
-/// rests, `products=17`. Who has read it may rely on all that happened up to there.
+/// `Konbini-Applied`: the position in another service's log that the response to a write
+/// includes, such as `products=17`.
 pub const APPLIED: HeaderName = HeaderName::from_static("konbini-applied");
 
-/// A minute: what bounds the harm if a change were ever told to nobody.
+/// A minute, which bounds the age of a response whose invalidation was lost.
 const RULE: HeaderValue = HeaderValue::from_static("max-age=60");
 
-/// Lets the gateway keep an answer for as long as nothing changes that `tags` names.
+/// Lets the gateway cache a response until a resource of `tags` changes.
 pub fn keep(headers: &mut HeaderMap, tags: &str) {
     let Ok(tags) = HeaderValue::from_str(tags) else {
         return;
@@ -40,8 +40,7 @@ pub fn keep(headers: &mut HeaderMap, tags: &str) {
     headers.insert(CACHE_TAGS, tags);
 }
 
-/// Has the answers to all requests that may change something say what they rest on
-/// of the service that `following` follows.
+/// Adds [`APPLIED`] to the responses of successful writes, for the log of `following`.
 pub fn with_applied(router: Router, following: Following) -> Router {
     router.layer(middleware::from_fn_with_state(following, applied))
 }

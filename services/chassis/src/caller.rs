@@ -1,8 +1,8 @@
-//! Authorisation as a handler's parameter: who asks, and whether they may.
+//! Authorisation by extractors: [`Caller`], [`Staff`] and [`Admin`].
 //!
-//! A handler without one of these is visibly public; one with it cannot forget
-//! the check. Whether a particular thing is theirs is the service's question,
-//! and the answer to "not yours" is 404.
+//! A handler without one of them is visibly public, and a handler with one cannot forget
+//! the check. The owner of a resource is checked by its service, which responds with 404
+//! to other accounts.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::header::AUTHORIZATION;
@@ -13,30 +13,30 @@ use crate::{Problem, Role, Trust};
 
 use axum::http;
 
-/// Whoever carries a believed token.
+/// The account of a valid access token.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Whose account.
+    /// The account.
     pub user_id: Id<kinds::User>,
-    /// Which login.
+    /// The login session.
     pub session_id: Id<kinds::Session>,
-    /// What it may do.
+    /// The roles at the time of issue.
     pub roles: Vec<Role>,
 }
 
 impl Caller {
-    /// Whether they run the shop.
+    /// Whether the account has the rights of staff.
     pub fn is_staff(&self) -> bool {
         self.roles.contains(&Role::Staff) || self.is_admin()
     }
 
-    /// Whether they run the machine.
+    /// Whether the account has the rights of an admin.
     pub fn is_admin(&self) -> bool {
         self.roles.contains(&Role::Admin)
     }
 }
 
-/// A caller who runs the shop.
+/// A caller with the rights of staff.
 #[derive(Debug, Clone)]
 pub struct Staff(pub Caller);
 
@@ -46,12 +46,12 @@ impl From<Staff> for Caller {
     }
 }
 
-/// A caller who runs the machine.
+/// A caller with the rights of an admin.
 #[derive(Debug, Clone)]
 pub struct Admin(pub Caller);
 
-/// The token of the `Authorization: Bearer` header (RFC 6750 §2.1). Of two such
-/// headers neither counts: others on the way may have believed the other one.
+/// The token of the `Authorization: Bearer` header (RFC 6750 §2.1). Two such headers are
+/// refused, since a proxy on the way may have used the other one.
 pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let header = given.next()?.to_str().ok()?;
@@ -62,10 +62,10 @@ pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Who sends these headers. `None`: nobody in particular.
+/// The caller of a request with these headers; `None` without credentials.
 ///
 /// # Errors
-/// 401 for credentials that are not believed.
+/// 401 for invalid credentials.
 pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option<Caller>, Problem> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
@@ -84,10 +84,10 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
     }
 }
 
-/// Refuses whoever does not run the machine.
+/// Requires the rights of an admin.
 ///
 /// # Errors
-/// 401 for nobody in particular, 403 for anyone else.
+/// 401 without a caller, 403 for other accounts.
 pub fn admin(caller: Option<Caller>) -> Result<Admin, Problem> {
     let caller = caller.ok_or_else(Problem::unauthenticated)?;
     if caller.is_admin() {

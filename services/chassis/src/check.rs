@@ -1,50 +1,50 @@
-//! Whether what a service keeps agrees with itself: each service adds what it can
-//! compare, every one has its log. Answered at the control socket, for the
-//! operator.
+//! Consistency checks: each service compares its tables with each other, and its log with
+//! the log's hashes. The control socket runs them at `/control/check`.
 //!
-//! **Invariant:** a check only reads, and what it reports was so at one moment:
-//! what merely changed while it was looked at is looked at again.
+//! **Invariant:** a check only reads, and reports faults of one moment: rows that changed
+//! during the comparison are compared again within a transaction.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
 use mesh::Log;
+use parking_lot::Mutex;
 use serde::Serialize;
 use store::{Store, Tx};
 
 use crate::{Json, Problem};
 
-/// Disagreements told in words; all are counted.
+/// Faults that are described; all are counted.
 const EXAMPLES_MAX: usize = 20;
 
-/// What one comparison came to.
+/// The result of one comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was compared.
+    /// The name of the comparison.
     what: &'static str,
-    /// How many of it.
+    /// The number of items compared.
     compared: u64,
-    /// How many of them disagree.
+    /// The number of faulty items.
     faults: u64,
-    /// The first of those, for people.
+    /// Descriptions of the first faults.
     examples: Vec<String>,
 }
 
 impl Finding {
-    /// Nothing compared yet.
+    /// A comparison of nothing yet.
     pub fn of(what: &'static str) -> Self {
         Self { what, compared: 0, faults: 0, examples: Vec::new() }
     }
 
-    /// One more is looked at.
+    /// Counts an item.
     pub fn compare(&mut self) {
         self.compared += 1;
     }
 
-    /// It disagrees.
+    /// Counts a fault of the current item.
     pub fn fault(&mut self, why: impl Into<String>) {
         self.faults += 1;
         if self.examples.len() < EXAMPLES_MAX {
@@ -52,22 +52,23 @@ impl Finding {
         }
     }
 
-    /// How many were looked at.
+    /// The number of items compared.
     pub fn compared(&self) -> u64 {
         self.compared
     }
 
-    /// Whether all agrees.
+    /// Whether there are no faults.
     pub fn is_well(&self) -> bool {
         self.faults == 0
     }
 }
 
-type Check = Box<dyn Fn() -> BoxFuture<'static, Result<Vec<Finding>, store::Error>> + Send + Sync>;
+type Comparison =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Vec<Finding>, store::Error>> + Send + Sync>;
 
-/// What a service compares when it is asked to. Cheap to clone.
+/// The consistency checks of a service. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Checks(Arc<Mutex<Vec<Arc<Check>>>>);
+pub struct Checks(Arc<Mutex<Vec<Arc<Comparison>>>>);
 
 impl Checks {
     /// Adds a comparison.
@@ -75,8 +76,8 @@ impl Checks {
     where
         F: Future<Output = Result<Vec<Finding>, store::Error>> + Send + 'static,
     {
-        let check: Check = Box::new(move || Box::pin(check()));
-        self.lock().push(Arc::new(check));
+        let check: Comparison = Box::new(move || Box::pin(check()));
+        self.0.lock().push(Arc::new(check));
     }
 
     /// Adds the comparison of a log with its own hashes.
@@ -92,31 +93,27 @@ impl Checks {
         });
     }
 
-    /// The operator's page.
+    /// The control socket's route.
     pub(crate) fn router(&self) -> Router {
         let checks = self.clone();
         Router::new().route("/control/check", get(move || checks.answer()))
     }
 
     async fn answer(self) -> Result<Response, Problem> {
-        let checks = self.lock().clone();
+        let checks = self.0.lock().clone();
         let mut findings = Vec::new();
         for check in checks {
             findings.extend(check().await?);
         }
         Ok(Json(findings).into_response())
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Check>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Compares rows: first beside the writes that go on, and if anything disagrees
-/// once more inside a transaction, where nothing changes meanwhile.
+/// Compares rows, first concurrently with writes, and again inside a transaction if there
+/// are faults.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// Those of `beside` and `inside`.
 pub async fn settled(
     store: Store,
     beside: impl FnOnce(&Store) -> Result<Vec<Finding>, store::Error> + Send + 'static,
@@ -130,7 +127,7 @@ pub async fn settled(
     store.write_when_free(inside).await
 }
 
-/// Long reads on a thread that may be blocked.
+/// Runs long reads on a blocking thread.
 ///
 /// # Errors
 /// Those of `work`.

@@ -1,9 +1,9 @@
-//! Why a service could not be opened or go on, for the person who started it.
+//! The error with which a service ends, for the operator who started it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// One clear line, and the exit code that goes with it.
+/// The reason why a service ended, in one line, and its exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used as it is.
@@ -14,7 +14,7 @@ pub enum Error {
     Folder {
         /// The folder or file concerned.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The fault and its remedy.
         why: String,
     },
     /// The store failed.
@@ -28,9 +28,9 @@ pub enum Error {
         "cannot listen on {address}: {why}; is another program using it? Choose another with --listen"
     )]
     Bind {
-        /// Which address.
+        /// The address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         why: std::io::Error,
     },
     /// A service-specific reason.

@@ -1,8 +1,16 @@
-//! Versions of a resource: strong entity tags over its representation (RFC 9110
-//! §8.8.3), `If-None-Match` and `If-Match`.
+//! Entity tags (RFC 9110 §8.8.3) and conditional requests: `If-None-Match`, `If-Match`.
 //!
-//! The tag is a hash of the very bytes sent, so it is right without anyone having
-//! to remember to change it.
+//! A tag is strong and a hash of the representation's bytes, so no handler maintains it.
+//!
+//! ```
+//! use axum::http::{HeaderMap, StatusCode, header};
+//!
+//! let first = chassis::etag::respond(&HeaderMap::new(), &"a resource");
+//! let mut request = HeaderMap::new();
+//! request.insert(header::IF_NONE_MATCH, first.headers()["etag"].clone());
+//! let second = chassis::etag::respond(&request, &"a resource");
+//! assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+//! ```
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
@@ -23,8 +31,7 @@ pub fn of(body: &[u8]) -> String {
     )
 }
 
-/// A resource that was read: with its tag, or 304 when the client has this
-/// version.
+/// The response to a read: the resource with its tag, or 304 when the client has it.
 pub fn respond<T: Serialize>(request: &HeaderMap, resource: &T) -> Response {
     match Tagged::new(resource) {
         Ok(tagged) => tagged.respond(request),
@@ -48,7 +55,7 @@ impl Tagged {
     pub fn new<T: Serialize>(resource: &T) -> Result<Self, Problem> {
         let body = serde_json::to_vec(resource).map_err(Problem::internal)?;
         let tag = HeaderValue::try_from(of(&body)).map_err(Problem::internal)?;
-        // A vector that grew is up to half empty, which whoever keeps it would keep.
+        // A vector that grew is up to half empty, and a cache would keep all of it.
         let body = body.into_boxed_slice().into();
         Ok(Self { body, tag })
     }
@@ -63,12 +70,12 @@ impl Tagged {
         self.body.len()
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the representation has no bytes.
     pub fn is_empty(&self) -> bool {
         self.body.is_empty()
     }
 
-    /// It, or 304 when the client has this version.
+    /// The response: the representation, or 304 when the client has it.
     pub fn respond(self, request: &HeaderMap) -> Response {
         let known = self.tag.to_str();
         let known = known.is_ok_and(|tag| is_known(request, tag));
@@ -85,8 +92,7 @@ impl Tagged {
     }
 }
 
-/// A resource that was made or changed, with its new tag: never 304, whatever
-/// version the client had.
+/// The response to a write: the resource with its new tag, never 304.
 pub fn written<T: Serialize>(status: StatusCode, resource: &T) -> Response {
     let body = match serde_json::to_vec(resource) {
         Ok(body) => body,
@@ -122,13 +128,13 @@ pub fn require_match<T: Serialize>(request: &HeaderMap, current: &T) -> Result<(
     Err(Problem::new(
         StatusCode::PRECONDITION_FAILED,
         "precondition-failed",
-        "It has changed meanwhile",
-        "If-Match names another version; read it again and repeat the change",
+        "The resource has changed",
+        "If-Match names another version; read the resource again and repeat the change",
     ))
 }
 
 /// Whether a list of tags names this one, or any (`*`). A weak prefix is ignored:
-/// If-None-Match compares weakly, and we never give out weak tags for If-Match.
+/// If-None-Match compares weakly, and no response has a weak tag.
 fn names(request: &HeaderMap, header: axum::http::HeaderName, tag: &str) -> bool {
     request
         .get_all(header)

@@ -1,18 +1,17 @@
-//! The data folder: a marker that says whose it is, and a data_dir for each service.
+//! The data folder of a shop: its marker, its keys, and a folder for each service.
 //!
 //! ```text
 //! DATA/SHOP                 the marker: format, shop, root key (public)
-//! DATA/konbini.toml         settings, if the owner wrote any
-//! DATA/templates/           the owner's own wording, if they wrote any
+//! DATA/konbini.toml         settings, optional
+//! DATA/templates/           templates of mails, optional
 //! DATA/keys/KID.secret      private keys, mode 0600
 //! DATA/mesh/SERVICE.sock    the mesh's sockets, folder mode 0700
-//! DATA/SERVICE/             store, and what else a service keeps
-//! DATA/SERVICE/NAME.secret  random bytes only that service knows, mode 0600
+//! DATA/SERVICE/             the service's store and other files
+//! DATA/SERVICE/NAME.secret  random bytes of that service, mode 0600
 //! ```
 //!
-//! **Invariant:** a folder with content but without our marker is never written
-//! to. The marker appears whole or not at all, and of several processes that
-//! start at once on an empty folder exactly one makes it.
+//! **Invariant:** a folder with other content and no marker is never written to. The marker
+//! is created atomically, by one of the processes that start at once on an empty folder.
 
 mod secrets;
 
@@ -45,10 +44,10 @@ struct Marker {
 }
 
 impl Folder {
-    /// Opens a shop's folder, making a new shop where there is nothing yet.
+    /// Opens a shop's folder, or creates a shop in an empty one.
     ///
     /// # Errors
-    /// [`Error::Folder`] when it holds something else, or cannot be written.
+    /// [`Error::Folder`] when it has other content, or cannot be written.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |why: String| Error::Folder { path: path.to_owned(), why };
         make_private(path).map_err(|error| failed(error.to_string()))?;
@@ -58,8 +57,8 @@ impl Folder {
         if !path.join(MARKER).exists() {
             match foreign_entry(&path).map_err(|error| failed(error.to_string()))? {
                 None => make_shop(&path).map_err(|error| failed(error.to_string()))?,
-                // What looks foreign may be the rooms of a shop that another
-                // process made since the marker was looked for.
+                // The entry may belong to a shop that another process created since
+                // the marker was looked up.
                 Some(foreign) if !path.join(MARKER).exists() => {
                     return Err(failed(format!(
                         "it holds `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
@@ -81,8 +80,7 @@ impl Folder {
         Ok(Self { path, marker, credentials: secrets::credentials() })
     }
 
-    /// The same folder with its secrets looked for in another one first, as
-    /// `$CREDENTIALS_DIRECTORY` says at opening.
+    /// Overrides the folder of credentials, by default `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub fn with_credentials(self, folder: &Path) -> Self {
         Self { credentials: Some(folder.to_owned()), ..self }
@@ -108,17 +106,17 @@ impl Folder {
         &self.marker.root_key
     }
 
-    /// Where the owner's settings are.
+    /// The path of the settings.
     pub fn config_file(&self) -> PathBuf {
         self.path.join(Config::FILE)
     }
 
-    /// Where the owner's own wording of messages is.
+    /// The path of the templates of mails.
     pub fn templates(&self) -> PathBuf {
         self.path.join("templates")
     }
 
-    /// A service's own data_dir, made if need be.
+    /// The folder of a service, created if absent.
     ///
     /// # Errors
     /// [`Error::Folder`] when it cannot be made.
@@ -130,8 +128,7 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it, each durably: what is kept in a folder is
-/// lost with the folder's own entry.
+/// Creates a folder and its parents durably: a file is lost with the entry of its folder.
 fn make_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -145,7 +142,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Something that is not a beginning of a shop.
+/// An entry that is not part of a shop.
 fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -175,13 +172,13 @@ fn make_shop(path: &Path) -> io::Result<()> {
     let text = serde_json::to_string_pretty(&marker).map_err(io::Error::other)?;
     let draft = path.join(format!(".shop-{}", marker.shop));
     write_new(&draft, text.as_bytes())?;
-    // A link fails where a rename would overwrite another process's marker.
+    // A rename would overwrite another process's marker; a link fails instead.
     let linked = fs::hard_link(&draft, path.join(MARKER));
     fs::remove_file(&draft)?;
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // The winner may have tidied it away already.
+            // The process that created the shop may have deleted it already.
             let _ = fs::remove_file(keys.join(secrets::file_name(&root.kid())));
         }
         Err(error) => return Err(error),

@@ -2,6 +2,16 @@
 //!
 //! Each part of a service adds its own condition, such as a follower that has to catch up;
 //! `/readyz` answers 200 while all of them hold.
+//!
+//! ```
+//! let health = chassis::Health::default();
+//! health.add(|| Some("not caught up with users".into()));
+//! health.add(|| None);
+//! assert_eq!(health.missing(), ["not caught up with users"]);
+//! ```
+//!
+//! **Invariant:** a condition is evaluated at each request and stores nothing, so readiness
+//! is never stale; it must be cheap, because load balancers ask every second or so.
 
 use std::sync::Arc;
 

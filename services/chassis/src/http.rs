@@ -12,7 +12,7 @@ use api::REQUEST_TIMEOUT;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -50,6 +50,7 @@ pub(crate) fn wrap(
             REQUEST_TIMEOUT,
         ))
         .merge(bulk)
+        .fallback(|method: Method, uri: Uri| async move { Problem::no_route(&method, uri.path()) })
         .layer(axum::Extension(trust))
         .layer(axum::Extension(InFlight::default()))
         .layer(CatchPanicLayer::new())

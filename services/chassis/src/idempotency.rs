@@ -1,12 +1,11 @@
-//! Requests that may be sent twice: one outcome under one `Idempotency-Key`.
+//! Idempotent requests: one outcome under one `Idempotency-Key`.
 //!
-//! A key belongs to one user and one path, and is bound to one request by a
-//! fingerprint of its body. The first outcome that is decided under it, an answer
-//! below 300, 409 or 422, is written in the transaction that decided, and is what
-//! every repeat is told for 24 hours, byte for byte. What only the moment decided
-//! (401, 403, 429, 5xx) is not kept.
+//! A key belongs to one user and one path, and is bound to one request by a fingerprint of
+//! its body. The first decided outcome, a response below 300, 409 or 422, is stored in the
+//! transaction that decided it and replayed byte for byte to every repeat for 24 hours.
+//! Outcomes that depend on the moment (401, 403, 429, 5xx) are not stored.
 //!
-//! A handler takes the key with [`IdempotentRequest`] and has its guard:
+//! A handler extracts [`IdempotentRequest`] and begins a guard:
 //!
 //! ```
 //! # use axum::http::StatusCode; use axum::response::Response; use store::Store;
@@ -14,72 +13,71 @@
 //! async fn pay(Staff(caller): Staff, request: IdempotentRequest, store: Store) -> Result<Response, Problem> {
 //!     let guard = request.begin(&caller, &"the request's body")?;
 //!     let reply = guard.once(&store, move |tx| {
-//!         // Read, decide, write; `Err` takes back what was written.
-//!         Ok(StoredResponse::new(StatusCode::OK, &"what is now"))
+//!         // Read, decide, write; `Err` rolls the writes back.
+//!         Ok(StoredResponse::new(StatusCode::OK, &"the resource"))
 //!     });
 //!     Ok(reply.await?.into())
 //! }
 //! ```
 //!
-//! A request whose outcome comes later, from elsewhere, binds its key to a
-//! reference instead ([`Key::refer`]) and tells its answer from what it keeps
-//! there.
+//! A request whose outcome is decided later, by an event, binds its key to a reference
+//! instead ([`BoundKey::refer`]) and makes its response from the row referred to.
 //!
-//! **Invariants:** a repeat is looked up in a transaction, so it is answered only
-//! once what it repeats is durable. Of two requests under one key one is in flight
-//! at a time. Keys lie in three rooms, one a day; while one is filled and the one
-//! before it still counts, the third is emptied by the clock, some rows at a time, so
-//! nothing ever looks through all of them, and no answer outlives two days.
+//! **Invariants:** a repeat is looked up in a transaction, so it is answered only once the
+//! original is durable. One request under a key is in flight at a time. Keys are
+//! partitioned by day into three tables; the oldest is deleted in batches, so expiry scans
+//! no valid key, and no response outlives two days.
 
 mod keys;
 mod response;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use store::{Store, Tx};
 
 use self::keys::Scope;
-pub use self::keys::{Key, KnownOutcome};
+pub use self::keys::{BoundKey, KnownOutcome};
 pub use self::response::{Reply, StoredResponse};
 use crate::json::IdempotencyKey;
 use crate::request_id::RequestId;
 use crate::{Caller, Problem};
 
-/// How often it is looked whether keys are over.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The interval of the expiry.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Between two transactions that drop some, since nothing waits for it.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The pause between two batches, which leaves the writer to requests.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// Deletes expired keys of `store` in batches, until dropped.
 pub(crate) async fn expire(store: Store) {
     loop {
-        let drop_some = |tx: &mut Tx<'_>| keys::drop_expired(tx, model::now());
-        let pause = match store.write_when_free(drop_some).await {
-            Ok(true) => PAUSE,
-            Ok(false) => LOOK_EVERY,
+        let delete_batch = |tx: &mut Tx<'_>| keys::delete_expired(tx, model::now());
+        let pause = match store.write_when_free(delete_batch).await {
+            Ok(true) => BATCH_PAUSE,
+            Ok(false) => EXPIRY_INTERVAL,
             Err(error) => {
-                tracing::warn!(%error, "expired Idempotency-Keys were not dropped; trying again");
-                LOOK_EVERY
+                tracing::warn!(%error, "expired Idempotency-Keys were not deleted; trying again");
+                EXPIRY_INTERVAL
             }
         };
         tokio::time::sleep(pause).await;
     }
 }
 
-/// The scopes of the requests a service is handling now.
+/// The scopes of the requests in flight.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InFlight(Arc<Mutex<HashSet<Scope>>>);
 
 impl InFlight {
     fn lock(&self) -> MutexGuard<'_, HashSet<Scope>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn enter(&self, scope: Scope) -> Result<Entered, Problem> {
@@ -88,12 +86,12 @@ impl InFlight {
         }
         Err(Problem::conflict(
             "idempotency-key-in-flight",
-            "a request with this Idempotency-Key is being handled; ask again in a moment",
+            "a request with this Idempotency-Key is in flight; repeat it in a moment",
         ))
     }
 }
 
-/// One request in flight, until dropped.
+/// A request in flight, until dropped.
 #[derive(Debug)]
 struct Entered {
     among: InFlight,
@@ -106,7 +104,7 @@ impl Drop for Entered {
     }
 }
 
-/// A request's path and the key it was sent under, if it has one.
+/// A request's path and its `Idempotency-Key`, if it has one.
 #[derive(Debug)]
 pub struct IdempotentRequest {
     in_flight: InFlight,
@@ -133,41 +131,44 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotentRequest {
 }
 
 impl IdempotentRequest {
-    /// The caller's guard under the key, or without one. `body` is the request as
-    /// it was understood, so that white space makes no difference.
+    /// Begins the request under the caller's key, if it has one. `body` is the parsed
+    /// request, so that white space makes no difference.
     ///
     /// # Errors
     /// 409 while a request under the same key is in flight.
-    pub fn begin(self, caller: &Caller, body: &impl Serialize) -> Result<Guard, Problem> {
+    pub fn begin(
+        self,
+        caller: &Caller,
+        body: &impl Serialize,
+    ) -> Result<IdempotencyGuard, Problem> {
         let Self { in_flight, path, key, request_id } = self;
         let Some(key) = key else {
-            return Ok(Guard { key: None, request_id, _entered: None });
+            return Ok(IdempotencyGuard { key: None, request_id, _entered: None });
         };
         let body = serde_json::to_vec(body).map_err(Problem::internal)?;
         let scope = Scope { user_id: caller.user_id, path, key };
         let entered = in_flight.enter(scope.clone())?;
-        let key = Key::new(scope, &body, model::now());
-        Ok(Guard { key: Some(key), request_id, _entered: Some(entered) })
+        let key = BoundKey::new(scope, &body, model::now());
+        Ok(IdempotencyGuard { key: Some(key), request_id, _entered: Some(entered) })
     }
 }
 
-/// The time in which a request is the only one under its key: until dropped.
+/// The only request in flight under its key, until dropped.
 #[derive(Debug)]
-pub struct Guard {
+pub struct IdempotencyGuard {
     /// The key, if there is one, for use inside a transaction.
-    pub key: Option<Key>,
+    pub key: Option<BoundKey>,
     /// The request's id.
     pub request_id: String,
     _entered: Option<Entered>,
 }
 
-impl Guard {
-    /// Runs `work` in one transaction and keeps what it decided, or tells what was
-    /// decided before. A decided refusal is kept too; what `work` wrote before it
-    /// is taken back.
+impl IdempotencyGuard {
+    /// Runs `work` in one transaction and stores its outcome, or replays the stored one.
+    /// The writes of `work` are rolled back when it refuses.
     ///
     /// # Errors
-    /// 422 for a key of another request; what `work` refused with and is not kept.
+    /// 422 for a key of another request; a refusal of `work` that is not decided.
     pub async fn once(
         &self,
         store: &Store,
@@ -184,7 +185,7 @@ impl Guard {
                 }
                 Some(KnownOutcome::Reference(to)) => {
                     return Err(Problem::internal(format!(
-                        "this path keeps no reference: {to}"
+                        "this path stores no reference: {to}"
                     )));
                 }
                 None => {}
@@ -201,10 +202,10 @@ impl Guard {
         write.await
     }
 
-    /// Keeps a refusal that the request itself decided, before anything was read.
+    /// Stores a refusal that depends on the request alone.
     ///
     /// # Errors
-    /// The refusal, if there is no key to keep it under; as [`once`](Self::once).
+    /// The refusal, if the request has no key; as [`once`](Self::once).
     pub async fn refuse(
         &self,
         store: &Store,
@@ -218,7 +219,7 @@ impl Guard {
     }
 }
 
-/// Whether a refusal would be the same whenever it was asked for again.
+/// Whether a refusal is an outcome, the same for every repeat.
 fn is_decided(problem: &Problem) -> bool {
     matches!(
         problem.status(),

@@ -13,7 +13,7 @@
 //! | `token`, `trust`, `caller` | access tokens: signing, verification, authorisation |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
 //! | `http` | the layers around every router, and the health pages |
-//! | `request_id`, `trace`, `client_address` | the identity of a request |
+//! | `request_id`, `trace`, `client_address`, `accept_language` | the identity of a request |
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
@@ -22,6 +22,7 @@
 //!
 //! **Invariant:** this crate knows no product and no order.
 
+pub mod accept_language;
 pub mod cache_tags;
 pub mod caller;
 pub mod check;
@@ -58,6 +59,6 @@ pub use health::Health;
 pub use json::Json;
 pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
-pub use run::{Open, Process, run};
+pub use run::{Open, ProcessContext, run};
 pub use token::Role;
 pub use trust::Trust;

@@ -1,22 +1,27 @@
-//! Every bound that is not one service's own, with the reason for its number.
+//! The limits and timeouts of all services, with the reason for each number.
+//!
+//! A limit of one service alone is a constant of that service, and the limits of a route
+//! are columns of the route table.
+//!
+//! **Invariant:** a timeout is shorter than the timeout of the operation around it; the
+//! assertions below hold that at compile time.
 
 use std::time::Duration;
 
-/// How long a service waits for requests in flight when it is told to end.
-/// SIGTERM promises to end within 10 s.
+/// The time to drain requests in flight. A process ends within 10 s of SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long a service that misses something in its projection lets the source
-/// tell it before it refuses.
+/// The timeout of catching up with a source whose event a projection lacks.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The default and the largest page of a list.
+/// The default and the maximum of `?limit=`. A page of the maximum is one response of some
+/// 100 KiB, which is encoded in memory.
 pub const PAGE_ITEMS: (usize, usize) = (20, 100);
 
-/// An access token's life. Also the longest a cut-off verifier can be wrong.
+/// The lifetime of an access token, and of a revocation that a disconnected service misses.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// How far clocks of two hosts of one shop may differ.
+/// The tolerated difference between clocks of a shop's hosts.
 pub const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
 
 /// A bearer token, in bytes; ours have about 400.
@@ -25,7 +30,7 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 /// A token's footer, in bytes, bounded before it is parsed; ours has about 70.
 pub const FOOTER_BYTES_MAX: usize = 256;
 
-/// How many verified tokens are remembered: one a busy customer, about 1 KiB each.
+/// The number of cached verified tokens: one per busy customer, about 1 KiB each.
 pub const TOKENS_CACHED_MAX: usize = 4096;
 
 /// An `X-Request-Id` or `Idempotency-Key`, in bytes.

@@ -1,7 +1,14 @@
-//! Lists: `?limit=` and an opaque `?cursor=`, answered as `{items, next_cursor}`.
+//! Cursor pagination: `?limit=` and `?cursor=`, with `{items, next_cursor}` in response.
 //!
-//! A cursor is the key of the last row shown, so a page stays where it is while
-//! rows are added before it.
+//! A cursor is the opaque key of a page's last row, so a page stays in place while rows
+//! are added before it.
+//!
+//! ```
+//! use chassis::page::{self, Page};
+//!
+//! let page = Page { items: vec![1, 2], next_cursor: Some(page::cursor(&2_u64)) };
+//! assert_eq!(page.map(|item| item * 10).items, [10, 20]);
+//! ```
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -12,10 +19,10 @@ use store::Key;
 use crate::Problem;
 use crate::limits::PAGE_ITEMS;
 
-/// Which page of a list is wanted.
+/// The page of a list that a request asks for.
 #[derive(Debug, Clone)]
 pub struct Paging {
-    /// How many items, 1..=100.
+    /// The number of items, 1..=100.
     pub limit: usize,
     cursor: Option<Vec<u8>>,
 }
@@ -50,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
 }
 
 fn bad_cursor() -> Problem {
-    Problem::bad_request("cursor is not one that this list gave out")
+    Problem::bad_request("cursor is not a `next_cursor` of this list")
 }
 
 impl Paging {
@@ -89,7 +96,7 @@ impl Paging {
     }
 }
 
-/// What a client sends to go on after the row of this key.
+/// The cursor of the page after the row of this key.
 pub fn cursor<K: Key>(key: &K) -> String {
     BASE64URL_NOPAD.encode(&key.encode())
 }
@@ -99,12 +106,12 @@ pub fn cursor<K: Key>(key: &K) -> String {
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` on the last one.
+    /// The cursor of the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// The same page with each item turned into something else.
+    /// The page with each item converted.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
         Page {
             items: self.items.into_iter().map(f).collect(),

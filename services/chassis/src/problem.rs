@@ -1,22 +1,31 @@
-//! Refusals as RFC 9457 problem documents: the only way a service says no.
+//! Problem documents (RFC 9457): the body of every response with an error status.
 //!
-//! A problem carries a public text for the client and, apart from it, a private
-//! cause that is logged once and never sent. It travels to the outermost layer
-//! as a response extension, where the request's id is known, and is written there
-//! (`http::finish`).
+//! A problem has a public text for the client and a private cause that is logged once and
+//! never sent. It travels as a response extension to the outermost layer, which knows the
+//! request's id and renders it there (`http::finish`).
+//!
+//! ```
+//! use chassis::Problem;
+//!
+//! let problem = Problem::conflict("out-of-stock", "3 units are left").because("a race");
+//! assert_eq!(problem.status(), 409);
+//! let document = problem.document("the request's id");
+//! assert_eq!(document["type"], "/problems/out-of-stock");
+//! assert!(document.get("cause").is_none());
+//! ```
 
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One field at fault.
+/// One invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) into the request's body.
     pub pointer: String,
-    /// What is wrong with it and what is allowed.
+    /// The fault and the allowed values.
     pub detail: String,
 }
 
@@ -27,7 +36,7 @@ impl FieldError {
     }
 }
 
-/// A refusal. Boxed, so that a `Result` with it stays small.
+/// A problem document and its headers. Boxed, so that a `Result` with it stays small.
 #[derive(Debug, Clone)]
 pub struct Problem(Box<Content>);
 
@@ -64,7 +73,7 @@ impl Problem {
         }))
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: axum::http::HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -103,43 +112,53 @@ impl Problem {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
-            "A valid token is needed",
+            "A valid access token is required",
             "send `Authorization: Bearer` with an access token from POST /v1/sessions",
         )
         .header(WWW_AUTHENTICATE, "Bearer")
     }
 
-    /// 403: known, but not allowed.
+    /// 403: the account lacks the role.
     pub fn forbidden(role: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            "This account may not do that",
-            format!("the role `{role}` is needed"),
+            "Not permitted for this account",
+            format!("the role `{role}` is required"),
         )
     }
 
-    /// 404: absent, or not yours.
+    /// 404: the resource is absent, or belongs to another account.
     pub fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not-found",
-            "There is nothing here",
-            "no such thing, or it is not yours",
+            "Not found",
+            "the resource does not exist, or belongs to another account",
         )
     }
 
-    /// 409: conflicts with how things are.
+    /// 404: no route has this path.
+    pub fn no_route(method: &Method, path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            format!("No route matches {method} {path}; the API is described at /docs"),
+        )
+    }
+
+    /// 409: the request conflicts with the current state.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::CONFLICT,
             code,
-            "It conflicts with how things are now",
+            "Conflict with the current state",
             detail,
         )
     }
 
-    /// 422: every field at fault. `errors` should not be empty.
+    /// 422: all invalid fields; `errors` is not empty.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = errors
             .iter()
@@ -149,60 +168,60 @@ impl Problem {
         let mut problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid",
-            "Understood, but not valid",
+            "The request is not valid",
             detail,
         );
         problem.0.errors = errors;
         problem
     }
 
-    /// 503: nothing was written, try again.
+    /// 503: the write queue is full; nothing was written.
     pub fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
-            "Too much to do at the moment",
+            "Overloaded",
             "nothing was written; try again",
         )
         .header(RETRY_AFTER, "1")
     }
 
-    /// 507: the disk is full; reads go on.
+    /// 507: the disk is full; reads are served.
     pub fn storage_full() -> Self {
         Self::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "storage-full",
-            "The shop's disk is full",
-            "nothing more is written until there is room; reading goes on. Try again then, with the same Idempotency-Key if there was one",
+            "The disk is full",
+            "nothing is written until there is disk space again, and reads are served; repeat the request then, with the same Idempotency-Key if it had one",
         )
     }
 
-    /// 500: our fault; the cause goes to the log only.
+    /// 500: an internal error, whose cause is only logged.
     pub fn internal(cause: impl ToString) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "Something went wrong on our side",
-            "it was logged under this request's id; whether anything was written is unknown",
+            "Internal error",
+            "the cause is logged under this request's id; whether anything was written is unknown",
         )
         .because(cause)
     }
 
-    /// A plain error status as a problem, for what the framework refused itself.
+    /// The problem of a bare error status, as the framework responds with.
     pub fn of_status(status: StatusCode, headers: &HeaderMap) -> Self {
         let problem = match status {
             StatusCode::NOT_FOUND => Self::not_found(),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 status,
                 "method-not-allowed",
-                "Not with this method",
-                "the header Allow names the methods that work here",
+                "Method not allowed",
+                "the header Allow lists the methods of this path",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(api::JSON_BODY_BYTES_MAX),
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
-                "It took too long",
+                "Timeout",
                 "whether anything was written is unknown",
             ),
             StatusCode::INTERNAL_SERVER_ERROR => Self::internal("a handler panicked"),
@@ -219,17 +238,17 @@ impl Problem {
         }
     }
 
-    /// 413.
+    /// 413: the body is larger than the route's limit.
     pub fn too_large(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "The body is too large",
-            format!("at most {bytes_max} bytes are read here"),
+            format!("the limit of this route is {bytes_max} bytes"),
         )
     }
 
-    /// The answer's status.
+    /// The response's status.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -250,7 +269,7 @@ impl Problem {
         Value::Object(document)
     }
 
-    /// The answer with everything in it, for the outermost layer.
+    /// The complete response, for the outermost layer.
     pub fn render(self, instance: &str) -> Response {
         if let Some(cause) = &self.0.cause {
             tracing::error!(code = self.0.code, request_id = instance, "{cause}");
@@ -271,7 +290,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a failed store means to a client.
+/// The problem that a failed write means to a client.
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match error {
@@ -280,9 +299,9 @@ impl From<store::Error> for Problem {
             store::Error::TooLarge { table, what, bytes, bytes_max } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid",
-                "Understood, but not valid",
+                "The request is not valid",
                 format!(
-                    "this is too large to keep: a {what} of {table} would have {bytes} bytes, at most {bytes_max} are kept"
+                    "too large: a {what} of {table} would have {bytes} bytes, and the limit is {bytes_max}"
                 ),
             ),
             error => Self::internal(error),

@@ -27,8 +27,8 @@ use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 
-/// Answers a request without what surrounds a handler: no caller, no log line, no wait.
-/// `None`: the handler is called as ever.
+/// A synchronous fast path for cached responses; bypasses extractors and the log. `None`
+/// calls the handler.
 pub(crate) type FastPath = Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
 
 /// Rows and their handlers, which share the state `S`.
@@ -41,16 +41,16 @@ pub struct Routes<S> {
 /// A service's handlers with their state, ready to be served.
 #[derive(Default)]
 pub struct ServiceRoutes {
-    /// Answered within a timeout.
+    /// Routes with a total timeout.
     pub(crate) timed: Router,
-    /// Answered for as long as a body keeps moving.
+    /// Routes with a progress timeout, which their handlers enforce.
     pub(crate) bulk: Router,
     pub(crate) fast_path: Option<FastPath>,
     bound: Vec<&'static Route>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No rows yet.
+    /// Without rows.
     #[expect(clippy::new_without_default, reason = "one way to begin is enough")]
     pub fn new() -> Self {
         Self { timed: Router::new(), bulk: Router::new(), bound: Vec::new() }
@@ -71,7 +71,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         match route.timeout {
             Timeout::Total(_) => self.timed = self.timed.route(route.path, endpoint),
             Timeout::Idle(_) => {
-                // The handler counts what it streams.
+                // The handler enforces the row's body limit while it reads.
                 let endpoint = endpoint.layer(DefaultBodyLimit::disable());
                 self.bulk = self.bulk.route(route.path, endpoint);
             }
@@ -92,12 +92,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 }
 
 impl ServiceRoutes {
-    /// ServiceRoutes outside of the route table, without a timeout.
+    /// Routes outside of the route table, without a timeout.
     pub(crate) fn untimed(router: Router) -> Self {
         Self { bulk: router, ..Self::default() }
     }
 
-    /// These and those.
+    /// Both sets of routes.
     #[must_use]
     pub fn merge(mut self, other: impl Into<Self>) -> Self {
         let other = other.into();
@@ -115,8 +115,7 @@ impl ServiceRoutes {
         self
     }
 
-    /// Asks `answer` first for every request that some row matches: for responses that
-    /// are in memory, and need neither a caller nor a log line.
+    /// Adds a fast path, which is asked first for every request that a row matches.
     #[must_use]
     pub fn fast_path(
         mut self,
@@ -145,7 +144,7 @@ impl ServiceRoutes {
         for route in &self.bound {
             assert!(
                 is_own(route),
-                "{name} has a handler for {}, another's",
+                "{name} has a handler for {}, a row of another service",
                 route.name()
             );
         }
@@ -156,8 +155,8 @@ fn is_same(one: &Route, other: &Route) -> bool {
     one.method == other.method && one.path == other.path
 }
 
-/// ServiceRoutes outside of the route table: a service that is no part of the shop's API,
-/// as in tests and examples.
+/// Routes outside of the route table, for services that are not part of the API, as in tests
+/// and examples.
 impl From<Router> for ServiceRoutes {
     fn from(router: Router) -> Self {
         Self { timed: router, ..Self::default() }

@@ -41,7 +41,7 @@ pub struct Started {
 
 /// The parts that all services of a process share. Cheap to clone.
 #[derive(Clone)]
-pub struct Process {
+pub struct ProcessContext {
     /// The shop's data folder.
     pub folder: Folder,
     /// The shop's configuration.
@@ -52,7 +52,7 @@ pub struct Process {
     pub local: LocalServices,
 }
 
-impl Process {
+impl ProcessContext {
     /// A process of this shop, without services yet.
     pub fn new(folder: Folder, config: impl Into<Arc<Config>>, mesh: Mesh) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Process {
 pub async fn run(
     name: &'static str,
     open: Open,
-    process: Process,
+    process: ProcessContext,
     stop: CancellationToken,
     started: impl FnOnce(Started) + Send,
 ) -> Result<(), Error> {
@@ -165,8 +165,8 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registrat
 }
 
 /// Opens the parts of every service and starts its background tasks.
-async fn prepare(name: &'static str, process: Process) -> Result<Context, Error> {
-    let Process { folder, config, mesh, local } = process;
+async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context, Error> {
+    let ProcessContext { folder, config, mesh, local } = process;
     let data_dir = folder.data_dir(name)?;
     let options = store::Options {
         cache_bytes: config.store.cache_mib * 1024 * 1024,

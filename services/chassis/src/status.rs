@@ -1,38 +1,39 @@
-//! What a service tells whoever runs the shop: how it stands, what happened in it
-//! (`operating/events.rs`), and what it could not handle (`operating/parked.rs`).
+//! The status of a service, for admins: readiness, log, followers and own figures; its
+//! events (`status/events.rs`) and its dead letters (`status/dead_letters.rs`).
 //!
-//! Every service answers `/v1/status` and `/v1/events…` for itself, to admins
-//! only; the gateway puts the answers of all together.
+//! Every service responds to `/v1/status` and `/v1/events…` for itself, and the gateway
+//! merges the responses of all.
 //!
-//! **Invariant:** nothing here is kept. What is told was so at the moment of the
-//! request, and nothing above the log's durable tail is told at all.
+//! **Invariant:** a status is computed at the moment of the request, and no event above
+//! the log's durable tail is listed.
 
 mod dead_letters;
 mod events;
 mod hits;
 
-pub use self::hits::Hits;
+pub use self::hits::CacheHits;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::routes;
 use axum::extract::State;
 use mesh::{FollowerState, Following, Log};
 use model::Time;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::health::Health;
 use crate::{Admin, Json, Problem, Routes, ServiceRoutes};
 
-/// How many parked events of one follower are counted.
+/// The dead letters of one follower that are counted.
 const DEAD_LETTERS_MAX: usize = 1_000;
 
 type Figure = Box<dyn Fn() -> Value + Send + Sync>;
 
-/// How a service stands, as it tells it itself. Cheap to clone.
+/// The source of a service's status. Cheap to clone.
 #[derive(Clone)]
 pub struct ServiceStatus(Arc<Inner>);
 
@@ -95,25 +96,25 @@ impl ServiceStatus {
         }))
     }
 
-    /// Adds a figure of the service's own to what it tells, under `name`.
+    /// Adds a figure of the service's own to its status, under `name`.
     pub fn report(&self, name: &'static str, figure: impl Fn() -> Value + Send + Sync + 'static) {
-        lock(&self.0.figures).push((name, Box::new(figure)));
+        self.0.figures.lock().push((name, Box::new(figure)));
     }
 
     pub(crate) fn follows(&self, following: Following) {
-        lock(&self.0.followings).push(following);
+        self.0.followings.lock().push(following);
     }
 
-    /// How the service stands now. Blocks while the size of its store is looked up.
+    /// The current status. Blocks while it sums up the sizes of the store's files.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When a follower's rows cannot be read.
     pub fn now(&self) -> Result<StatusBody, store::Error> {
         let inner = &*self.0;
-        let followings = lock(&inner.followings).clone();
+        let followings = inner.followings.lock().clone();
         let followers: Vec<_> = followings.iter().map(follower).collect::<Result<_, _>>()?;
         let missing = inner.health.missing();
-        let figures = lock(&inner.figures);
+        let figures = inner.figures.lock();
         let figures = figures
             .iter()
             .map(|(name, figure)| ((*name).to_owned(), figure()));
@@ -132,7 +133,7 @@ impl ServiceStatus {
         })
     }
 
-    /// The endpoints that every service has.
+    /// The routes of every service.
     pub(crate) fn routes(&self) -> ServiceRoutes {
         Routes::new()
             .on(&routes::GET_STATUS, status)
@@ -175,8 +176,8 @@ fn follower(following: &Following) -> Result<FollowerStatus, store::Error> {
     })
 }
 
-/// What the files of a folder take, without those of folders inside it that cannot
-/// be read: it is a figure for people.
+/// The size of all files in a folder, except in subfolders that cannot be read: an
+/// approximate figure.
 fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
@@ -189,8 +190,4 @@ fn bytes_below(folder: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

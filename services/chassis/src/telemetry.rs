@@ -1,4 +1,4 @@
-//! Logs and metrics of a process.
+//! Logs and metrics of a process: `tracing` to standard error, and a Prometheus recorder.
 
 mod lossy;
 
@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use self::lossy::Lossy;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people, coloured on a terminal.
+    /// Compact text, coloured on a terminal.
     Human,
     /// One JSON object a line.
     Json,
@@ -30,17 +30,17 @@ const SECONDS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0,
 ];
 
-/// How often samples are folded into their buckets.
+/// The interval at which samples are folded into their buckets.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// The target of lines about requests. They are wanted whenever somebody writes
-/// them, and may be lost, which no other line may.
+/// The target of access log lines: enabled at every log level, and the only lines that may
+/// be dropped.
 pub const ACCESS: &str = "access";
 
-/// Which way a line goes.
-struct Lines(Lossy);
+/// The writers of log lines: lossy for the access log, blocking for all others.
+struct LogWriters(Lossy);
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogWriters {
     type Writer = Box<dyn io::Write + 'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -64,8 +64,8 @@ pub fn start(format: LogFormat, filter: &str) {
         .unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Lines(Lossy::stderr()));
-    // A process that logs already, a test's, keeps its subscriber.
+        .with_writer(LogWriters(Lossy::stderr()));
+    // A process with a subscriber, as in tests, keeps it.
     let _ = match format {
         LogFormat::Human => lines
             .with_ansi(io::stderr().is_terminal())
@@ -84,8 +84,8 @@ pub fn start(format: LogFormat, filter: &str) {
     }
 }
 
-/// Histograms keep every sample until somebody folds them, and nobody may be
-/// reading.
+/// Folds histograms in the background: they keep every sample until they are folded, which
+/// otherwise only a scrape does.
 fn keep_up(handle: PrometheusHandle) {
     let folding = move || loop {
         std::thread::sleep(FOLD_EVERY);

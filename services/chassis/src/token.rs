@@ -1,10 +1,10 @@
-//! Keys and tokens: PASETO `v4.public` (Ed25519) by `pasetors`, keys and key ids
-//! as PASERK.
+//! Access tokens and signing keys: PASETO `v4.public` (Ed25519), with keys and key ids in
+//! PASERK.
 //!
-//! **Invariants:** the algorithm is never chosen by the token: only `v4.public`
-//! parses, and a token's footer only says which of the known keys to try. The
-//! root key signs vouchers and nothing else, and no signature over a voucher is
-//! one over an access token: they differ in the implicit assertion.
+//! **Invariants:** a token never chooses the algorithm: only `v4.public` parses, and the
+//! footer only selects one of the known keys. The root key signs only vouchers, and a
+//! signature over a voucher is none over an access token, because their implicit
+//! assertions differ.
 
 use model::{Id, Time, kinds};
 use pasetors::Public;
@@ -16,15 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{FOOTER_BYTES_MAX, TOKEN_BYTES_MAX};
 
-/// Who made the token, and for whom: one shop's services.
+/// The issuer of access tokens.
 pub const ISSUER: &str = "konbini/users";
-/// Who may believe it.
+/// The audience of access tokens.
 pub const AUDIENCE: &str = "konbini";
 
-/// What a signature over an access token covers beside it (PASETO's implicit
-/// assertion): nothing.
+/// The implicit assertion of an access token.
 const ACCESS: &[u8] = b"";
-/// What a signature over a voucher covers beside it.
+/// The implicit assertion of a voucher.
 const VOUCHER: &[u8] = b"konbini/key";
 
 /// A role of an account, in ascending order of rights.
@@ -39,7 +38,7 @@ pub enum Role {
     Admin,
 }
 
-/// An Ed25519 key pair. Formatted for people it shows its kid alone.
+/// An Ed25519 key pair. `Debug` prints the key id alone.
 pub struct KeyPair(AsymmetricKeyPair<V4>);
 
 impl std::fmt::Debug for KeyPair {
@@ -59,7 +58,7 @@ impl KeyPair {
 
     /// Reads PASERK `k4.secret.…`.
     pub fn parse(text: &str) -> Option<Self> {
-        // The Ed25519 crate panics at a seed of zeros, which nobody draws.
+        // The Ed25519 crate panics at a seed of zeros.
         if text.starts_with(&format!("k4.secret.{}", "A".repeat(42))) {
             return None;
         }
@@ -83,7 +82,7 @@ impl KeyPair {
         text
     }
 
-    /// PASERK `k4.secret.…`: for the key's file and nothing else.
+    /// PASERK `k4.secret.…`, for the key's file.
     pub(crate) fn secret_text(&self) -> String {
         let mut text = String::new();
         self.0
@@ -105,7 +104,7 @@ impl KeyPair {
         self.sign(claims, ACCESS)
     }
 
-    /// The word of this key, the shop's root, for another.
+    /// Signs a voucher for another key with this one, the shop's root.
     pub fn vouch_for(&self, other: &KeyPair, place: Succession) -> model::KeyPublished {
         let (kid, key) = (other.kid(), other.public_text());
         let voucher = Voucher { kid: kid.clone(), key: key.clone(), place };
@@ -113,14 +112,13 @@ impl KeyPair {
     }
 }
 
-/// A key's place among the shop's keys, vouched for with it. So the publication
-/// of a key is also what ends the ones before it, and whoever cannot publish a key
-/// cannot end one.
+/// A key's place among the shop's keys, part of its voucher: the publication of a key
+/// expires its predecessors, so only the root key can expire one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Succession {
-    /// When the key was published: later than any key before it.
+    /// The time of publication, later than that of every predecessor.
     pub published_at: Time,
-    /// From when on no token of an earlier key is believed.
+    /// The expiry of its predecessors.
     pub earlier_until: Time,
 }
 
@@ -144,7 +142,7 @@ struct Footer {
     kid: String,
 }
 
-/// What the root key signs.
+/// The payload that the root key signs.
 #[derive(Serialize, Deserialize)]
 struct Voucher {
     kid: String,
@@ -153,30 +151,30 @@ struct Voucher {
     place: Succession,
 }
 
-/// What an access token says (PASETO registered claims, plus `sid` and `roles`).
+/// The claims of an access token: PASETO's registered ones, `sid` and `roles`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who made it: [`ISSUER`].
+    /// The issuer: [`ISSUER`].
     pub iss: String,
-    /// Who may believe it: [`AUDIENCE`].
+    /// The audience: [`AUDIENCE`].
     pub aud: String,
-    /// Whose it is.
+    /// The account.
     pub sub: Id<kinds::User>,
-    /// The login it belongs to.
+    /// The login session.
     pub sid: Id<kinds::Session>,
-    /// When it ends.
+    /// The expiry.
     pub exp: Time,
-    /// Not before.
+    /// The beginning of its validity.
     pub nbf: Time,
-    /// When it was made.
+    /// The time of issue.
     pub iat: Time,
-    /// Its own name, unique.
+    /// The unique id of the token.
     pub jti: String,
-    /// What its owner may do.
+    /// The account's roles.
     pub roles: Vec<Role>,
 }
 
-/// A public key that signatures are checked with.
+/// A public key.
 #[derive(Clone)]
 pub(crate) struct VerifyingKey(AsymmetricPublicKey<V4>);
 
@@ -196,7 +194,7 @@ impl VerifyingKey {
         Some(token.untrusted_payload())
     }
 
-    /// The published key and its place, if the owner of this key vouched for both.
+    /// The published key and its place, if this key signed the voucher for both.
     pub(crate) fn vouched_for(
         &self,
         published: &model::KeyPublished,
@@ -210,13 +208,13 @@ impl VerifyingKey {
         honest.then_some((key, voucher.place))
     }
 
-    /// The claims of a token that this key signed, unchecked otherwise.
+    /// The unchecked claims of a token that this key signed.
     pub(crate) fn claims(&self, token: &UntrustedToken<Public, V4>) -> Option<Claims> {
         serde_json::from_slice(self.open(token, ACCESS)?).ok()
     }
 }
 
-/// A token of the one kind there is; its content is not believed yet.
+/// Parses a token without verifying it.
 pub(crate) fn parse(token: &str) -> Option<UntrustedToken<Public, V4>> {
     if token.len() > TOKEN_BYTES_MAX {
         return None;
@@ -224,7 +222,7 @@ pub(crate) fn parse(token: &str) -> Option<UntrustedToken<Public, V4>> {
     UntrustedToken::try_from(token).ok()
 }
 
-/// Which key a token claims to be signed with.
+/// The key id in a token's unverified footer.
 pub(crate) fn claimed_kid(token: &UntrustedToken<Public, V4>) -> Option<String> {
     let footer = token.untrusted_footer();
     if footer.len() > FOOTER_BYTES_MAX {

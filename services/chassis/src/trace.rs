@@ -1,12 +1,12 @@
 //! W3C Trace Context: the trace that a request is part of.
 //!
-//! A sane `traceparent` goes on as it came: nothing here records spans of its own, so
-//! the caller's span stays the parent (§3.4, pass-through). Anything else ends with its
-//! `tracestate`, and a trace begins (§4.3).
+//! A valid `traceparent` is passed through: no spans are recorded here, so the caller's
+//! span stays the parent (§3.4). An invalid one is removed with its `tracestate`, and a new
+//! trace begins (§4.3).
 //!
-//! A trace's id and a request's id have one form, 32 hexadecimal digits. A request
-//! without an id of its own goes by its trace's id and a trace that begins by its
-//! request's, so logs and events name one or the other and it is the same.
+//! Trace ids and request ids have one form, 32 hexadecimal digits. A request without an id
+//! gets its trace's, and a new trace gets its request's, so logs and events name both by
+//! one id.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ pub fn id(headers: &HeaderMap) -> Option<&str> {
     }
 }
 
-/// Continues the trace of these headers; else begins one for the request of this id.
+/// Continues the trace of these headers, or begins one with the request's id.
 pub fn continue_or_begin(headers: &mut HeaderMap, request_id: &str) {
     if id(headers).is_some() {
         return;
@@ -89,7 +89,7 @@ mod tests {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
     #[test]
-    fn what_a_traceparent_is() {
+    fn traceparents_are_validated() {
         let sane = format!("00-{TRACE}-b7ad6b7169203331-01");
         assert_eq!(parse(&sane), Some(TRACE));
         assert_eq!(parse(&sane.replacen("00", "cc", 1)), Some(TRACE));
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_there_is_one_sane_trace(
+        fn every_request_has_one_valid_trace(
             parents in proptest::collection::vec("[0-9a-f-]{0,60}|00-[01]{32}-[01]{16}-0[01]", 0..3),
             request_id in "[0-9a-f]{30,34}",
         ) {

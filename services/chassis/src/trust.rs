@@ -1,19 +1,20 @@
-//! Which tokens are believed: the shop's keys and what was revoked, followed from
-//! users and kept in the service's own store, so tokens are checked while users
-//! is down.
+//! Verification of access tokens against the shop's signing keys and revocations.
 //!
-//! **Invariants:** a key counts only with the word of the root key that this
-//! data folder was made with, and only if it is newer than every key known, so a
-//! stranger on the mesh can neither publish a key, nor end one, nor bring one
-//! back. Revocations and the ends of keys are looked up on every request, cached
-//! token or not.
+//! Both are followed from users and stored by each service, so tokens are verified while
+//! users is down.
+//!
+//! **Invariants:** a key is trusted only with a voucher of the data folder's root key, and
+//! only if it is newer than every known key, so a foreign publisher on the mesh can
+//! neither publish, expire nor restore a key. Revocations and the expiry of keys are
+//! looked up on every request, also for cached tokens.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use mesh::{Event, Following, Refusal};
 use model::{Fact, Id, KeyPublished, Time, kinds};
+use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
@@ -27,29 +28,28 @@ mod tests;
 
 type SessionId = Id<kinds::Session>;
 
-/// kid → the public key, vouched for.
+/// kid → the trusted public key.
 const KEYS: Table<String, TrustedKey> = Table::new("trust_keys");
-/// (until, session) → its tokens must be refused until then. What can be forgotten
-/// lies in front.
+/// (until, session): the session's tokens are refused until then. Expired rows are first.
 const REVOKED: Table<(Time, SessionId), ()> = Table::new("trust_revocations");
 
-/// How many revocations are forgotten when a new one is learned: more than one, so
-/// that the table stays as large as what happened in a quarter of an hour.
-const FORGOTTEN_AT_ONCE_MAX: usize = 8;
+/// Expired revocations deleted per new one: more than one, so that the table has the size
+/// of a quarter of an hour's revocations.
+const EXPIRED_BATCH_MAX: usize = 8;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct TrustedKey {
     key: String,
     #[serde(default)]
     published_at: Option<Time>,
-    /// From then on its tokens are refused.
+    /// The time from which its tokens are refused.
     #[serde(default)]
     until: Option<Time>,
 }
 
 impl store::Record for TrustedKey {}
 
-/// Checks tokens. Cheap to clone.
+/// The verifier of access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust(Arc<Inner>);
 
@@ -59,39 +59,39 @@ struct Inner {
     revoked: RwLock<HashMap<SessionId, Time>>,
     verified: Cache<Box<str>, Verified>,
     following: OnceLock<Following>,
-    /// Whether users was asked what was revoked while this service was away.
+    /// Whether the service has caught up with users since it started.
     is_informed: AtomicBool,
 }
 
-/// A key and when it ends; the cached tokens of a key share it.
+/// A key and its expiry, shared by the key's cached tokens.
 struct KnownKey {
     key: VerifyingKey,
     until: AtomicI64,
 }
 
-/// Everything about a token that does not change with time.
+/// The part of a verification that does not depend on time.
 #[derive(Clone)]
 struct Verified {
     claims: Arc<Claims>,
     key: Arc<KnownKey>,
 }
 
-/// Why a token is not believed. For the log; a client is told only that it is not.
+/// The reason why a token is refused: for the log, and never sent to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a `v4.public` token with a footer like ours.
+    /// Not a `v4.public` token with a key id in its footer.
     #[error("malformed token")]
     Malformed,
-    /// It names a key this service does not know.
+    /// Its key id is unknown.
     #[error("unknown key")]
     UnknownKey,
-    /// It names a key that has ended.
-    #[error("a key that no longer counts")]
+    /// Its key has expired.
+    #[error("expired key")]
     EndedKey,
-    /// The named key did not sign it, or not an access token.
+    /// Its key did not sign it, or signed something else than an access token.
     #[error("wrong signature or claims")]
     Forged,
-    /// Another issuer or audience, or a longer life than ours have.
+    /// Its issuer or audience is another, or its lifetime too long.
     #[error("not one of this shop's access tokens")]
     Foreign,
     /// Not valid yet.
@@ -106,7 +106,7 @@ pub enum TokenError {
 }
 
 impl Trust {
-    /// Loads what is known from the store.
+    /// Loads keys and revocations from the store.
     ///
     /// # Errors
     /// When the store cannot be read or the folder's root key is damaged.
@@ -137,12 +137,12 @@ impl Trust {
         })))
     }
 
-    /// Takes in an event of users.
+    /// Applies an event of users.
     pub(crate) fn apply(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
         match &event.fact {
             Some(Fact::KeyPublished(published)) => self.admit(tx, published),
             Some(Fact::SessionRevoked { session_id, until, .. }) => {
-                // Forgotten is only what has expired by either clock.
+                // A revocation is deleted once it has expired by both clocks.
                 self.revoke(tx, *session_id, *until, event.at.min(model::now()))
             }
             _ => Ok(()),
@@ -181,7 +181,7 @@ impl Trust {
         tx.put(KEYS, kid, &trusted)?;
         let (inner, kid) = (self.0.clone(), kid.clone());
         tx.on_durable(move || {
-            let mut keys = inner.keys.write().unwrap_or_else(PoisonError::into_inner);
+            let mut keys = inner.keys.write();
             keys.retain(|_, earlier| {
                 !is_over(earlier.end_by(place.earlier_until), place.published_at)
             });
@@ -198,7 +198,7 @@ impl Trust {
         now: Time,
     ) -> Result<(), Refusal> {
         let mut spent = Vec::new();
-        for row in tx.scan(REVOKED.all())?.take(FORGOTTEN_AT_ONCE_MAX) {
+        for row in tx.scan(REVOKED.all())?.take(EXPIRED_BATCH_MAX) {
             let (row, ()) = row?;
             if is_over(row.0, now) {
                 spent.push(row);
@@ -210,12 +210,9 @@ impl Trust {
         tx.put(REVOKED, &(until, session), &())?;
         let inner = self.0.clone();
         tx.on_durable(move || {
-            let mut revoked = inner
-                .revoked
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut revoked = inner.revoked.write();
             for (until, other) in &spent {
-                // One that was revoked twice counts until the later end.
+                // A session that was revoked twice is refused until the later time.
                 if revoked.get(other) == Some(until) {
                     revoked.remove(other);
                 }
@@ -230,12 +227,12 @@ impl Trust {
         let _ = self.0.following.set(following);
     }
 
-    /// The claims of a token that may be believed at `now`. Before the first one
-    /// since the start, and for a key it does not know, it asks users, briefly:
-    /// sessions may have ended meanwhile, and the key may be new.
+    /// The claims of a token that is valid at `now`. Before the first token since the
+    /// start, and for an unknown key, it catches up with users, within
+    /// [`CATCH_UP_TIMEOUT`].
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Every [`TokenError`].
     pub async fn verify(&self, token: &str, now: Time) -> Result<Arc<Claims>, TokenError> {
         if !self.0.is_informed.load(Ordering::Acquire) {
             self.catch_up().await;
@@ -258,7 +255,7 @@ impl Trust {
 
     fn check(&self, token: &str, now: Time) -> Result<Arc<Claims>, TokenError> {
         if let Some(verified) = self.0.verified.get(token) {
-            return match self.count(&verified, now) {
+            return match self.check_time(&verified, now) {
                 Ok(()) => Ok(verified.claims),
                 Err(why) => {
                     self.0.verified.remove(token);
@@ -266,16 +263,16 @@ impl Trust {
                 }
             };
         }
-        let verified = self.believe(token)?;
-        self.count(&verified, now)?;
+        let verified = self.verify_signature(token)?;
+        self.check_time(&verified, now)?;
         self.0.verified.insert(token.into(), verified.clone());
         Ok(verified.claims)
     }
 
-    /// Whether a genuine token counts at `now`. An end is kept to the millisecond,
-    /// since a token that ends early costs its owner a refresh; a beginning is not,
-    /// since a clock that lags would refuse every fresh token.
-    fn count(&self, verified: &Verified, now: Time) -> Result<(), TokenError> {
+    /// Whether a genuine token is valid at `now`. Its expiry has no leeway, since a token
+    /// that expires early costs a refresh; its beginning has, since a clock that lags would
+    /// refuse every fresh token.
+    fn check_time(&self, verified: &Verified, now: Time) -> Result<(), TokenError> {
         let Verified { claims, key } = verified;
         if now.0 >= key.until.load(Ordering::Acquire) {
             return Err(TokenError::EndedKey);
@@ -287,21 +284,20 @@ impl Trust {
             return Err(TokenError::Expired);
         }
         let revoked = self.0.revoked.read();
-        let revoked = revoked.unwrap_or_else(PoisonError::into_inner);
         if revoked.contains_key(&claims.sid) {
             return Err(TokenError::Revoked);
         }
         Ok(())
     }
 
-    fn believe(&self, token: &str) -> Result<Verified, TokenError> {
+    fn verify_signature(&self, token: &str) -> Result<Verified, TokenError> {
         let token = token::parse(token).ok_or(TokenError::Malformed)?;
         let kid = token::claimed_kid(&token).ok_or(TokenError::Malformed)?;
-        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.0.keys.read();
         let key = keys.get(&kid).cloned().ok_or(TokenError::UnknownKey)?;
         drop(keys);
         let claims = key.key.claims(&token).ok_or(TokenError::Forged)?;
-        // One that lived longer would outlive the memory of its revocation.
+        // A token with a longer lifetime would outlive its revocation.
         let is_ours = claims.iss == ISSUER
             && claims.aud == AUDIENCE
             && claims.exp <= claims.iat.after(ACCESS_TOKEN_LIFE);
@@ -318,13 +314,13 @@ impl KnownKey {
         Arc::new(Self { key, until })
     }
 
-    /// Ends it then, if it does not end before; when it does.
+    /// Expires the key at `until` at the latest; returns its expiry.
     fn end_by(&self, until: Time) -> Time {
         Time(self.until.fetch_min(until.0, Ordering::AcqRel).min(until.0))
     }
 }
 
-/// Ends a key as its successor says, or forgets it when it ended before.
+/// Expires a key as its successor says, or deletes it if it expired before.
 fn end(
     tx: &mut Tx<'_>,
     kid: &String,
@@ -341,7 +337,7 @@ fn end(
     tx.put(KEYS, kid, &key)
 }
 
-/// Whether something that counts until then is over on every host's clock.
+/// Whether `until` has passed on every host's clock.
 fn is_over(until: Time, now: Time) -> bool {
     until.after(CLOCK_LEEWAY) < now
 }

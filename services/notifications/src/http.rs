@@ -10,14 +10,13 @@ use ::store::Store;
 use api::routes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::ACCEPT_LANGUAGE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Sse;
 use axum::response::sse::Event;
 use chassis::caller::bearer;
 use chassis::json::PathId;
 use chassis::page::Paging;
-use chassis::{Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust};
+use chassis::{Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust, accept_language};
 use futures::Stream;
 use futures::stream::unfold;
 use model::{UserId, kinds};
@@ -37,9 +36,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Timeout of the query for a user's language; without an answer the client's header or the
 /// shop's language decides.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// Most languages read of an `Accept-Language`.
-const LANGUAGES_MAX: usize = 8;
 
 #[derive(Clone)]
 struct Inbox {
@@ -81,27 +77,11 @@ impl Inbox {
     async fn languages(&self, user: UserId, headers: &HeaderMap) -> Vec<String> {
         let contact = self.contacts.of(user, QUERY_TIMEOUT).await.flatten();
         let stored = contact.and_then(|contact| contact.language);
-        stored.into_iter().chain(accepted(headers)).collect()
+        stored
+            .into_iter()
+            .chain(accept_language::languages(headers))
+            .collect()
     }
-}
-
-/// The languages of an `Accept-Language` (RFC 9110 §12.5.4), preferred first.
-fn accepted(headers: &HeaderMap) -> Vec<String> {
-    let value = headers.get(ACCEPT_LANGUAGE);
-    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
-    let mut ranges: Vec<_> = text
-        .split(',')
-        .take(LANGUAGES_MAX)
-        .filter_map(|range| {
-            let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
-            let weight = weight.trim().strip_prefix("q=")?;
-            let weight: f32 = weight.trim().parse().ok()?;
-            let tag = tag.trim();
-            (weight > 0.0 && !tag.is_empty() && tag != "*").then(|| (weight, tag.to_owned()))
-        })
-        .collect();
-    ranges.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    ranges.into_iter().map(|(_, tag)| tag).collect()
 }
 
 #[derive(Deserialize)]
@@ -231,25 +211,5 @@ impl Live {
             .event(kind)
             .json_data(&response)
             .expect("plain structs of strings and numbers encode")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn languages_by_weight() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_LANGUAGE, text.parse().unwrap());
-            accepted(&headers).join(" ")
-        };
-        assert_eq!(
-            read("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.95, *;q=0.5"),
-            "fr-CH de fr en"
-        );
-        assert_eq!(read("da;q=0, de;q=x, ;, en"), "en");
-        assert_eq!(accepted(&HeaderMap::new()), [""; 0]);
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use chassis::idempotency::{Guard, Reply, StoredResponse};
+use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{Caller, FieldError, Problem};
 use mesh::Log;
@@ -28,7 +28,7 @@ impl OrdersState {
         &self,
         caller: Caller,
         id: OrderId,
-        guard: &Guard,
+        guard: &IdempotencyGuard,
         request: CommandRequest,
     ) -> Result<Reply, Problem> {
         let CommandRequest { command, reason, currency, mut faults } = request;

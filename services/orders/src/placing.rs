@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use chassis::idempotency::{Key, KnownOutcome, Reply, StoredResponse};
+use chassis::idempotency::{BoundKey, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{FieldError, Problem};
 use mesh::Log;
@@ -36,7 +36,7 @@ pub(crate) struct PlaceOrder {
     pub(crate) user_id: UserId,
     pub(crate) content: OrderContent,
     pub(crate) request_id: String,
-    pub(crate) key: Option<Key>,
+    pub(crate) key: Option<BoundKey>,
     pub(crate) at: Time,
 }
 

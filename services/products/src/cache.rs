@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ::store::{Store, Tx};
 use chassis::etag::Tagged;
-use chassis::status::Hits;
+use chassis::status::CacheHits;
 use parking_lot::{Mutex, MutexGuard};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -42,7 +42,7 @@ pub(crate) struct ProductCache(Arc<Inner>);
 struct Inner {
     entries: Cache<ProductId, Tagged, Weight>,
     versions: [Mutex<u64>; STRIPES],
-    hits: Hits,
+    hits: CacheHits,
 }
 
 /// The audience of a product.
@@ -67,7 +67,7 @@ impl ProductCache {
         Self(Arc::new(Inner {
             entries: Cache::with_weighter(entries_usual, bytes_max, Weight),
             versions: std::array::from_fn(|_| Mutex::new(0)),
-            hits: Hits::new("konbini_products_cache"),
+            hits: CacheHits::new("konbini_products_cache"),
         }))
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
-use chassis::{Config, Error, Folder, Open, Process, Role};
+use chassis::{Config, Error, Folder, Open, ProcessContext, Role};
 use mesh::{Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
@@ -158,7 +158,7 @@ impl TestService {
         let stop = self.stop.clone();
         let mut config = self.config.clone();
         config.gateway.listen.set_port(0);
-        let process = Process::new(self.folder.clone(), config, self.mesh.clone());
+        let process = ProcessContext::new(self.folder.clone(), config, self.mesh.clone());
         self.running = Some(tokio::spawn(async move {
             let on_start = move |service: Started| {
                 let _ = started.send(service.address);

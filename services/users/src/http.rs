@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use api::routes;
 use axum::Router;
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::Response;
@@ -74,6 +74,7 @@ async fn no_store(mut response: Response) -> Response {
 
 /// The preferred language of the client, if it names one.
 fn language(headers: &HeaderMap) -> Option<String> {
-    let header = headers.get(ACCEPT_LANGUAGE)?;
-    crate::domain::language(header.to_str().ok()?)
+    chassis::accept_language::languages(headers)
+        .into_iter()
+        .next()
 }

@@ -1,12 +1,10 @@
-//! The shop's secrets: private keys, and random bytes only one service knows.
+//! The secrets of a shop: private keys, and the random bytes of each service.
 //!
-//! A secret may lie among the credentials that systemd hands a unit
-//! (systemd.exec(5), `LoadCredentialEncrypted=`) instead of the data folder:
-//! `KID.secret`, or `SERVICE.NAME.secret`.
+//! A secret may be a systemd credential (systemd.exec(5), `LoadCredentialEncrypted=`)
+//! instead of a file of the data folder: `KID.secret`, or `SERVICE.NAME.secret`.
 //!
-//! **Invariants:** a secret's file is whole or absent, and its owner's alone. What
-//! is found among the credentials is read there and never written. No error names
-//! what is in a file.
+//! **Invariants:** a secret's file is written atomically with mode 0600. Credentials are
+//! never written. No error contains a secret.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -23,7 +21,7 @@ const SECRET: &str = ".secret";
 const DRAFT: &str = ".draft";
 
 impl Folder {
-    /// Writes a private key, mode 0600, so that it is whole or absent.
+    /// Writes a private key atomically, mode 0600.
     ///
     /// # Errors
     /// [`Error::Folder`] when it cannot be written.
@@ -33,10 +31,10 @@ impl Folder {
             .map_err(|error| Error::Folder { path: data_dir, why: error.to_string() })
     }
 
-    /// Reads the private key that goes with a public one.
+    /// Reads the private key of a key id.
     ///
     /// # Errors
-    /// [`Error::Folder`] when it is nowhere or is damaged.
+    /// [`Error::Folder`] when it is absent or damaged.
     pub fn secret(&self, kid: &str) -> Result<KeyPair, Error> {
         let name = file_name(kid);
         let (file, text) = self.read_secret(&name, &self.path.join("keys").join(&name));
@@ -47,8 +45,8 @@ impl Folder {
             .ok_or_else(|| failed("not the private key (PASERK k4.secret) of its name".into()))
     }
 
-    /// Deletes every private key in the folder but the root's and those of `kids`,
-    /// and says which those were. What lies among the credentials stays.
+    /// Deletes every private key in the folder but the root's and those of `kids`, and
+    /// returns the deleted ones. Credentials are left alone.
     ///
     /// # Errors
     /// [`Error::Folder`] when the folder cannot be read or written.
@@ -78,8 +76,8 @@ impl Folder {
         Ok(gone)
     }
 
-    /// 32 random bytes known to one service alone, made when it first asks. The
-    /// service must hold the lock of its store, so that nobody else makes them too.
+    /// 32 random bytes of one service, created at the first call. The service must hold the
+    /// lock of its store, so that no other process creates them too.
     ///
     /// # Errors
     /// [`Error::Folder`] when they cannot be written or are damaged.
@@ -102,7 +100,7 @@ impl Folder {
             .ok_or_else(|| failed("not 64 hexadecimal digits; is the file damaged?".into()))
     }
 
-    /// What one service alone knows under `name`, if it was kept.
+    /// The stored secret `name` of a service.
     ///
     /// # Errors
     /// [`Error::Folder`] when it cannot be read.
@@ -116,8 +114,7 @@ impl Folder {
         }
     }
 
-    /// Keeps what one service alone may know, mode 0600, instead of what it kept
-    /// under `name` before.
+    /// Replaces the secret `name` of a service, mode 0600.
     ///
     /// # Errors
     /// [`Error::Folder`] when it cannot be written.
@@ -127,8 +124,7 @@ impl Folder {
             .map_err(|error| Error::Folder { path: data_dir, why: error.to_string() })
     }
 
-    /// A secret's text and where it was looked for last: among the credentials,
-    /// else in the folder.
+    /// A secret's text and its path: a credential, else a file of the folder.
     fn read_secret(&self, credential: &str, file: &Path) -> (PathBuf, io::Result<String>) {
         if let Some(folder) = &self.credentials {
             let given = folder.join(credential);
@@ -161,7 +157,7 @@ impl Folder {
     }
 }
 
-/// Where systemd puts what a unit may know.
+/// systemd's folder of credentials.
 #[expect(
     clippy::disallowed_methods,
     reason = "no setting: systemd.exec(5) names the folder so"
@@ -172,7 +168,7 @@ pub(super) fn credentials() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Reads a secret's file, which nobody else may read from now on if they could.
+/// Reads a secret's file and makes its mode 0600.
 fn read_private(file: &Path) -> io::Result<String> {
     let opened = File::open(file)?;
     let mode = opened.metadata()?.permissions().mode() & 0o777;

@@ -1,4 +1,4 @@
-//! Keys as rows: what is known under each, and for how long.
+//! The rows of `Idempotency-Key`s: the outcome under each, in daily partitions.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use store::{Read, Record, Table, Tx};
 use super::StoredResponse;
 use crate::Problem;
 
-/// (room, whose key for what) → what became of the request.
+/// (partition, scope) → the request's outcome.
 const KEYS: Table<(u16, Scope), Bound> = Table::new("idempotency_keys");
-/// (room, whose, part) → the rest of an answer that is larger than one value.
+/// (partition, scope, number) → a further part of a response larger than one value.
 const PARTS: Table<(u16, Scope, u16), Part> = Table::new("idempotency_parts");
 
-/// How long a key is remembered: a day, so that two rooms hold all that count.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-const ROOMS: u16 = 3;
-/// Expired keys dropped in one transaction.
-const DROPPED_AT_ONCE: usize = 64;
-/// A part of an answer; with its name well inside a stored value.
+/// The retention of a key: a day, so that two partitions hold all valid ones.
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+const PARTITIONS: u16 = 3;
+/// Expired keys deleted in one transaction.
+const BATCH_MAX: usize = 64;
+/// The size of a part; with its key well below the limit of a value.
 const PART_BYTES_MAX: usize = 24 * 1024;
 
-/// Whose key, for what.
+/// The user, path and `Idempotency-Key` of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     pub(super) user_id: Id<kinds::User>,
@@ -48,7 +48,7 @@ impl store::Key for Scope {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Bound {
-    /// A hash of the request, to tell a repeat from a mistake.
+    /// A hash of the request, which distinguishes a repeat from a reused key.
     #[serde(with = "serde_bytes")]
     fingerprint: [u8; 16],
     at: Time,
@@ -72,40 +72,40 @@ struct Part {
 
 impl Record for Part {}
 
-/// A key and the request it was sent with.
+/// A key, bound to the request it was sent with.
 #[derive(Debug, Clone)]
-pub struct Key {
+pub struct BoundKey {
     scope: Scope,
     fingerprint: [u8; 16],
     at: Time,
 }
 
-/// What is known under a key.
+/// The outcome stored under a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum KnownOutcome {
-    /// The answer, decided.
+    /// A decided response.
     Response(StoredResponse),
-    /// Where the service keeps what the answer is told from.
+    /// The service's reference to the row that its response is made from.
     Reference(String),
 }
 
-impl Key {
+impl BoundKey {
     /// The key of this scope, for the request with this body.
     pub(super) fn new(scope: Scope, body: &[u8], at: Time) -> Self {
         Self { scope, fingerprint: Blake2b::<U16>::digest(body).into(), at }
     }
 
-    /// What became of an earlier request under this key; `None` for a new one. All
-    /// rooms are looked into: clocks step back.
+    /// The outcome of an earlier request under this key; `None` for a new one. All
+    /// partitions are searched, because clocks step back.
     ///
     /// # Errors
     /// 422 when the key belongs to another request.
     pub fn look_up(&self, from: &impl Read) -> Result<Option<KnownOutcome>, Problem> {
-        for room in 0..ROOMS {
-            let place = (room, self.scope.clone());
+        for partition in 0..PARTITIONS {
+            let place = (partition, self.scope.clone());
             let Some(bound) = from
                 .get(KEYS, &place)?
-                .filter(|bound| !bound.is_over(self.at))
+                .filter(|bound| !bound.is_expired(self.at))
             else {
                 continue;
             };
@@ -121,7 +121,7 @@ impl Key {
                 Outcome::Refers { to } => KnownOutcome::Reference(to),
                 Outcome::Answered { mut answer, parts } => {
                     for part in 0..parts {
-                        let part = from.get(PARTS, &(room, self.scope.clone(), part))?;
+                        let part = from.get(PARTS, &(partition, self.scope.clone(), part))?;
                         answer
                             .body
                             .extend(part.map(|part| part.bytes).unwrap_or_default());
@@ -133,10 +133,10 @@ impl Key {
         Ok(None)
     }
 
-    /// Keeps an answer under a key that nothing is known of.
+    /// Stores a response under a new key.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// As every write of the transaction.
     pub fn keep(&self, tx: &mut Tx<'_>, answer: &StoredResponse) -> Result<(), store::Error> {
         let mut chunks = answer.body.chunks(PART_BYTES_MAX);
         let body = chunks.next().unwrap_or_default().to_vec();
@@ -154,10 +154,10 @@ impl Key {
         self.bind(tx, Outcome::Answered { answer, parts })
     }
 
-    /// Binds a key that nothing is known of to where its answer is told from.
+    /// Stores a reference under a new key.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// As every write of the transaction.
     pub fn refer(&self, tx: &mut Tx<'_>, to: String) -> Result<(), store::Error> {
         self.bind(tx, Outcome::Refers { to })
     }
@@ -167,35 +167,35 @@ impl Key {
         tx.put(KEYS, &(self.partition(), self.scope.clone()), &bound)
     }
 
-    /// The room of the day.
     fn partition(&self) -> u16 {
         partition_of(self.at)
     }
 }
 
 impl Bound {
-    fn is_over(&self, now: Time) -> bool {
-        now.since(self.at) >= KEPT
+    fn is_expired(&self, now: Time) -> bool {
+        now.since(self.at) >= RETENTION
     }
 }
 
 fn partition_of(at: Time) -> u16 {
-    let day = Duration::from_millis(u64::try_from(at.0).unwrap_or(0)).as_secs() / KEPT.as_secs();
-    u16::try_from(day % u64::from(ROOMS)).unwrap_or(0)
+    let day =
+        Duration::from_millis(u64::try_from(at.0).unwrap_or(0)).as_secs() / RETENTION.as_secs();
+    u16::try_from(day % u64::from(PARTITIONS)).unwrap_or(0)
 }
 
-/// Drops some keys of the room that is filled next, where all are over, and says
-/// whether there may be more.
-pub(super) fn drop_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Error> {
-    let room = (partition_of(now) + 1) % ROOMS;
-    let some = tx.scan(KEYS.prefix(&room))?.take(DROPPED_AT_ONCE);
+/// Deletes a batch of the partition that is written next, where all keys have expired.
+/// Returns whether there may be more.
+pub(super) fn delete_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Error> {
+    let partition = (partition_of(now) + 1) % PARTITIONS;
+    let some = tx.scan(KEYS.prefix(&partition))?.take(BATCH_MAX);
     let mut some: Vec<_> = some.collect::<Result<_, _>>()?;
-    some.retain(|(_, bound)| bound.is_over(now));
-    let more = some.len() == DROPPED_AT_ONCE;
+    some.retain(|(_, bound)| bound.is_expired(now));
+    let more = some.len() == BATCH_MAX;
     for (place, bound) in some {
         if let Outcome::Answered { parts, .. } = bound.outcome {
             for part in 0..parts {
-                tx.delete(PARTS, &(room, place.1.clone(), part))?;
+                tx.delete(PARTS, &(partition, place.1.clone(), part))?;
             }
         }
         tx.delete(KEYS, &place)?;
@@ -206,24 +206,24 @@ pub(super) fn drop_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::idempotency::{Guard, Reply};
+    use crate::idempotency::{IdempotencyGuard, Reply};
     use store::Store;
 
-    fn key(name: &str, body: &str, at: Time) -> Key {
+    fn key(name: &str, body: &str, at: Time) -> BoundKey {
         let user_id = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         let scope = Scope { user_id, path: "/v1/orders".into(), key: name.into() };
-        Key::new(scope, body.as_bytes(), at)
+        BoundKey::new(scope, body.as_bytes(), at)
     }
 
-    fn guard(key: &Key) -> Guard {
-        Guard {
+    fn guard(key: &BoundKey) -> IdempotencyGuard {
+        IdempotencyGuard {
             key: Some(key.clone()),
             request_id: "r1".into(),
             _entered: None,
         }
     }
 
-    async fn say(store: &Store, key: &Key, text: &str) -> Reply {
+    async fn respond(store: &Store, key: &BoundKey, text: &str) -> Reply {
         let text = text.to_owned();
         let guard = guard(key);
         let reply = guard.once(store, move |_| {
@@ -254,19 +254,19 @@ mod tests {
         let store = Store::open(folder.path(), &store::Options::default()).unwrap();
         let long = "x".repeat(100_000);
         let first = key("k", "a", Time(1_000));
-        assert!(!say(&store, &first, &long).await.replayed);
-        let again = say(&store, &key("k", "a", Time(86_400_999)), "other").await;
+        assert!(!respond(&store, &first, &long).await.replayed);
+        let again = respond(&store, &key("k", "a", Time(86_400_999)), "other").await;
         assert!(again.replayed);
         assert_eq!(again.answer, StoredResponse::new(StatusCode::OK, &long));
         // A clock that steps back over midnight still finds it.
         assert!(
-            say(&store, &key("k", "a", Time(-5)), "other")
+            respond(&store, &key("k", "a", Time(-5)), "other")
                 .await
                 .replayed
         );
         let mistaken = key("k", "b", Time(2_000)).look_up(&store).unwrap_err();
         assert_eq!(mistaken.status(), 422);
-        let over = say(&store, &key("k", "b", Time(86_401_000)), "new").await;
+        let over = respond(&store, &key("k", "b", Time(86_401_000)), "new").await;
         assert!(!over.replayed);
 
         // A decided refusal is kept and takes its writes back; another is not kept.
@@ -292,15 +292,19 @@ mod tests {
 
     /// Days of keys leave two days of rows.
     #[tokio::test]
-    async fn rooms_are_emptied() {
+    async fn expired_partitions_are_emptied() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &store::Options::default()).unwrap();
-        let day = i64::try_from(KEPT.as_millis()).unwrap();
+        let day = i64::try_from(RETENTION.as_millis()).unwrap();
         for number in 0..600_i64 {
             let now = Time(number * day / 100);
-            while store.write(move |tx| drop_expired(tx, now)).await.unwrap() {}
+            while store
+                .write(move |tx| delete_expired(tx, now))
+                .await
+                .unwrap()
+            {}
             let key = key(&number.to_string(), "a", now);
-            say(
+            respond(
                 &store,
                 &key,
                 &"x".repeat(usize::try_from(number % 3).unwrap() * 15_000),

@@ -1,4 +1,4 @@
-//! Answers as bytes: made once, so that a repeat is the same to the last one.
+//! Stored responses: encoded once, so that a replay has the same bytes.
 
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Problem, etag};
 
-/// An answer as it is kept: without the headers that differ from one request to
-/// the next.
+/// A response without the headers that differ between requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredResponse {
     /// From 400 on the body is a problem document.
@@ -19,25 +18,25 @@ pub struct StoredResponse {
 }
 
 impl StoredResponse {
-    /// A resource as it is now.
+    /// The response with a resource.
     pub fn new(status: StatusCode, resource: &impl Serialize) -> Self {
         let body = serde_json::to_vec(resource)
             .expect("resources are plain structs of strings and numbers, which encode");
         Self { status: status.as_u16(), location: None, body }
     }
 
-    /// The same, saying where what was made can be found.
+    /// Adds the `Location` of a created resource.
     #[must_use]
     pub fn at(self, location: String) -> Self {
         Self { location: Some(location), ..self }
     }
 
-    /// Whether it says that something was done.
+    /// Whether its status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// A refusal that was decided.
+    /// The response with a decided problem.
     pub fn refusal(problem: &Problem, request_id: &str) -> Self {
         Self {
             status: problem.status().as_u16(),
@@ -63,12 +62,12 @@ impl IntoResponse for StoredResponse {
     }
 }
 
-/// An answer, and whether it is told again.
+/// A response, and whether it is a replay.
 #[derive(Debug)]
 pub struct Reply {
-    /// What was decided.
+    /// The response.
     pub answer: StoredResponse,
-    /// By an earlier request under the same key.
+    /// Whether an earlier request under the same key decided it.
     pub replayed: bool,
 }
 

@@ -1,7 +1,7 @@
-//! What this service could not handle: listed, tried again, or given up.
+//! The dead letters of a service: list, retry, discard.
 //!
-//! **Invariant:** nothing leaves here by itself. An event is handled or given up
-//! in one transaction, and only because somebody said so.
+//! **Invariant:** an admin retries or discards a dead letter in one transaction; none
+//! leaves the list by itself.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -10,24 +10,24 @@ use mesh::{Following, Refusal};
 use model::Time;
 use serde::Serialize;
 
-use super::events::EventView;
-use super::{ServiceStatus, lock};
+use super::ServiceStatus;
+use super::events::EventResponse;
 use crate::page::{Page, Paging};
 use crate::{Admin, Json, Problem};
 
-/// An event that waits for somebody to decide.
+/// A dead letter in a response.
 #[derive(Debug, Serialize)]
-struct ParkedView {
+struct DeadLetterResponse {
     /// `service.follower.source.seq`
     id: String,
     service: &'static str,
     reason: String,
     parked_at: Time,
-    event: EventView,
+    event: EventResponse,
 }
 
-/// `GET /v1/events/dead-letters`: the oldest of each follower. More come up as these are
-/// dealt with, so there is one page.
+/// `GET /v1/events/dead-letters`: the oldest of each follower, in one page; later ones
+/// follow as these are retried or discarded.
 pub(super) async fn list(
     State(status): State<ServiceStatus>,
     _: Admin,
@@ -35,14 +35,14 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let page = crate::check::blocking(move || {
         let mut items = Vec::new();
-        for following in lock(&status.0.followings).iter() {
-            for parked in following.dead_letters(paging.limit)? {
-                items.push(ParkedView {
-                    id: format!("{}{}", prefix(&status, following), parked.recorded.seq),
+        for following in status.0.followings.lock().iter() {
+            for letter in following.dead_letters(paging.limit)? {
+                items.push(DeadLetterResponse {
+                    id: format!("{}{}", prefix(&status, following), letter.recorded.seq),
                     service: status.0.service,
-                    event: EventView::new(&parked.recorded)?,
-                    reason: parked.reason,
-                    parked_at: parked.at,
+                    event: EventResponse::new(&letter.recorded)?,
+                    reason: letter.reason,
+                    parked_at: letter.at,
                 });
             }
         }
@@ -75,7 +75,7 @@ pub(super) async fn discard(
 }
 
 fn find(status: &ServiceStatus, id: &str) -> Result<(Following, u64), Problem> {
-    let followings = lock(&status.0.followings).clone();
+    let followings = status.0.followings.lock().clone();
     for following in followings {
         let seq = id.strip_prefix(&prefix(status, &following));
         if let Some(seq) = seq.and_then(|seq| seq.parse().ok())

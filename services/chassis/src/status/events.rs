@@ -1,7 +1,7 @@
-//! The service's own log, for people: newest first, or onwards from a place.
+//! The events of a service's log: newest first, or forwards from a sequence number.
 //!
-//! **Invariant:** a page ends where the next begins, also when a filter left it
-//! short: how many events are looked at for one page is bounded.
+//! **Invariant:** the number of events read for one page is bounded, and a page that a
+//! filter left short still has the cursor of the next.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -15,20 +15,20 @@ use super::ServiceStatus;
 use crate::page::{self, Page, Paging};
 use crate::{Admin, Json, Problem};
 
-/// How many events are looked at for one page.
-const LOOKED_AT_MAX: usize = 10_000;
+/// The events read for one page.
+const SCANNED_MAX: usize = 10_000;
 
-/// Which events are wanted.
+/// The query of a list of events.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct EventsQuery {
     source: Option<String>,
     after: Option<String>,
     kind: Option<String>,
 }
 
-/// An event with its envelope.
+/// An event with its envelope, in a response.
 #[derive(Debug, Serialize)]
-pub(super) struct EventView {
+pub(super) struct EventResponse {
     id: String,
     source: String,
     epoch: u64,
@@ -42,14 +42,14 @@ pub(super) struct EventView {
     hash: String,
 }
 
-impl EventView {
+impl EventResponse {
     /// # Errors
     /// When the recorded bytes are not an event.
     pub(super) fn new(recorded: &Recorded) -> Result<Self, store::Error> {
         let corrupt = |why: String| store::Error::Corrupt { table: "log", why };
         let event = Event::decode(&recorded.body).map_err(corrupt)?;
         let id = event.id();
-        // A fact is written as its kind with its fields in it.
+        // A fact serializes as an object of one member: its kind, with its fields.
         let fact = serde_json::to_value(&event.fact).map_err(|why| corrupt(why.to_string()))?;
         let data = match fact {
             Value::Object(fact) => fact.into_iter().next().map(|(_, fields)| fields),
@@ -66,18 +66,16 @@ pub(super) async fn list(
     State(status): State<ServiceStatus>,
     _: Admin,
     paging: Paging,
-    Query(wanted): Query<Wanted>,
+    Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
     let (log, own) = (status.0.log.clone(), status.0.service);
-    if wanted.source.as_ref().is_some_and(|source| source != own) {
-        return Err(Problem::bad_request(format!(
-            "these are the events of `{own}`"
-        )));
+    if query.source.as_ref().is_some_and(|source| source != own) {
+        return Err(Problem::bad_request(format!("this is the log of `{own}`")));
     }
-    let after = wanted.after.as_deref().map(|after| place(own, after));
+    let after = query.after.as_deref().map(|after| place(own, after));
     let (after, cursor) = (after.transpose()?, paging.after()?);
     let page = crate::check::blocking(move || {
-        let kind = wanted.kind.as_deref();
+        let kind = query.kind.as_deref();
         match after {
             Some(after) => collect(log.after(cursor.unwrap_or(after))?, kind, paging.limit),
             None => collect(log.before(cursor.unwrap_or(u64::MAX))?, kind, paging.limit),
@@ -86,7 +84,7 @@ pub(super) async fn list(
     Ok(Json(page.await?).into_response())
 }
 
-/// A place in the log, as a number or as an event's id.
+/// A sequence number, from a number or an event's id.
 fn place(own: &str, after: &str) -> Result<u64, Problem> {
     let bad = || {
         Problem::bad_request(format!(
@@ -105,16 +103,16 @@ fn collect(
     rows: impl Iterator<Item = Result<Recorded, store::Error>>,
     kind: Option<&str>,
     limit: usize,
-) -> Result<Page<EventView>, store::Error> {
+) -> Result<Page<EventResponse>, store::Error> {
     let (mut items, mut last) = (Vec::new(), None);
-    for (looked_at, row) in rows.enumerate() {
-        if items.len() == limit || looked_at == LOOKED_AT_MAX {
+    for (scanned, row) in rows.enumerate() {
+        if items.len() == limit || scanned == SCANNED_MAX {
             let next_cursor = last.as_ref().map(page::cursor);
             return Ok(Page { items, next_cursor });
         }
         let recorded = row?;
         last = Some(recorded.seq);
-        let event = EventView::new(&recorded)?;
+        let event = EventResponse::new(&recorded)?;
         if kind.is_none_or(|kind| kind == event.kind) {
             items.push(event);
         }

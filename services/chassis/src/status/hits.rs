@@ -1,17 +1,17 @@
-//! How often a cache was of use, for the metrics and for `/v1/status`.
+//! Hit counters of a cache, for the metrics and for `/v1/status`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use metrics::Counter;
 use serde_json::{Value, json};
 
-/// Hits and misses of a cache since the process started.
-pub struct Hits {
+/// CacheHits and misses of a cache since the process started.
+pub struct CacheHits {
     hits: Count,
     misses: Count,
 }
 
-/// A metric cannot be read back, so it is counted beside it.
+/// A metric and its value, which cannot be read back from the metric.
 struct Count(Counter, AtomicU64);
 
 impl Count {
@@ -21,8 +21,8 @@ impl Count {
     }
 }
 
-impl Hits {
-    /// None yet; counted as `NAME_hits_total` and `NAME_misses_total`.
+impl CacheHits {
+    /// Counters with the metrics `NAME_hits_total` and `NAME_misses_total`.
     pub fn new(name: &str) -> Self {
         let count = |what: &str| {
             let counter = metrics::counter!(format!("{name}_{what}_total"));
@@ -31,17 +31,17 @@ impl Hits {
         Self { hits: count("hits"), misses: count("misses") }
     }
 
-    /// One was there.
+    /// Counts a hit.
     pub fn hit(&self) {
         self.hits.add();
     }
 
-    /// One was not.
+    /// Counts a miss.
     pub fn miss(&self) {
         self.misses.add();
     }
 
-    /// The figure of a cache that takes so many bytes.
+    /// The status figure of a cache with entries of `bytes`.
     pub fn figure(&self, bytes: u64) -> Value {
         let (hits, misses) = (self.hits.1.load(Relaxed), self.misses.1.load(Relaxed));
         let all = hits + misses;

@@ -1,21 +1,20 @@
-//! A log that never makes anybody wait: lines go to a thread of their own, and
-//! where it cannot keep up they are dropped and counted.
+//! A lossy log writer: a bounded queue to a thread of its own, which drops and counts lines
+//! when it is full.
 //!
-//! **Invariant:** writing a line blocks on nothing that another process can hold
-//! up, such as a pipe that nobody reads.
+//! **Invariant:** writing a line never blocks, even on a pipe without a reader.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// How many lines may wait, some 250 bytes each.
+/// The capacity of the queue, in lines of about 250 bytes.
 const LINES_MAX: usize = 4096;
 
-/// Where lines are left. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Lossy(SyncSender<Vec<u8>>);
 
 impl Lossy {
-    /// Lines for standard error. They are lost as well if the thread cannot start.
+    /// A writer to standard error. All lines are dropped if its thread cannot start.
     pub(super) fn stderr() -> Self {
         let (sender, lines) = sync_channel(LINES_MAX);
         let thread = std::thread::Builder::new().name("access-log".into());
@@ -26,13 +25,13 @@ impl Lossy {
 
 fn write_out(lines: &Receiver<Vec<u8>>) {
     while let Ok(line) = lines.recv() {
-        // Whoever closed it does not want to read.
+        // A closed standard error has no reader to report to.
         let _ = io::stderr().write_all(&line);
     }
 }
 
 impl Write for Lossy {
-    /// Takes a whole line, or drops it.
+    /// Queues a whole line, or drops it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.0.try_send(line.to_vec()).is_err() {
             metrics::counter!("konbini_access_lines_dropped_total").increment(1);

@@ -1,6 +1,6 @@
 //! A service's life beside others and at its end.
 
-use chassis::{Config, Error, Process};
+use chassis::{Config, Error, ProcessContext};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +9,7 @@ use super::{shelf, start};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_one_on_the_same_folder_is_refused() {
     let test = start().await;
-    let process = Process::new(test.folder.clone(), Config::default(), test.mesh.clone());
+    let process = ProcessContext::new(test.folder.clone(), Config::default(), test.mesh.clone());
     let stop = CancellationToken::new();
     let started = |_| panic!("it listens");
     let second = chassis::run(shelf::NAME, shelf::open, process, stop, started);

@@ -1,17 +1,16 @@
-//! What every service promises, seen from outside on a tiny one.
+//! Tests of the promises of every service, over HTTP on a minimal one.
 //!
-//! `refusals` and `resources` hold the HTTP contract, `tokens` who is believed,
-//! `folder` and `life` what a process finds and leaves behind, `operating` what it
-//! tells whoever runs the shop.
+//! `refusals` and `resources` test the HTTP contract, `tokens` authorisation, `folder` and
+//! `life` the start and end of a process, `status` its status, events and dead letters.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod folder;
 mod life;
-mod operating;
 mod refusals;
 mod resources;
 mod shelf;
+mod status;
 mod tokens;
 
 use reqwest::Method;

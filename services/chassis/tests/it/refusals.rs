@@ -30,6 +30,8 @@ async fn paths_and_methods() {
             "{path}"
         );
     }
+    let detail = "No route matches GET /nothing; the API is described at /docs";
+    assert_eq!(anyone.get("/nothing").await.body["detail"], detail);
     let wrong = send(anyone.request(Method::DELETE, "/label")).await;
     assert_eq!((wrong.status, wrong.problem()), (405, "method-not-allowed"));
     assert_eq!(wrong.headers["allow"], "GET,HEAD,PUT");

@@ -1,4 +1,4 @@
-//! The tiny service: a shelf of things, and doors for each kind of caller.
+//! A minimal service: a list of things, and a route for each kind of caller.
 
 use axum::Router;
 use axum::extract::State;
@@ -23,7 +23,7 @@ pub(crate) const NUMBERS: u64 = 25;
 const LIST: Table<u64, u64> = Table::new("numbers");
 const LABEL: Table<u64, String> = Table::new("label");
 
-/// Rung when a slow request has begun, and rung to let it end.
+/// Notified when a slow request has begun, and to let it end.
 pub(crate) static SLOW_BEGAN: Notify = Notify::const_new();
 pub(crate) static SLOW_MAY_END: Notify = Notify::const_new();
 

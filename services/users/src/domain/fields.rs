@@ -14,7 +14,6 @@ use unicode_normalization::UnicodeNormalization;
 /// longer text exceeds every limit anyway.
 const TYPED_CHARS_MAX: usize = 2048;
 const EMAIL_BYTES_MAX: usize = 254;
-const LANGUAGE_BYTES_MAX: usize = 35;
 const NAME_CHARS_MAX: usize = 100;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 
@@ -107,16 +106,6 @@ impl PlaintextPassword {
     }
 }
 
-/// The first language of an `Accept-Language` header (RFC 9110 §12.5.4), as a BCP 47 tag of at most 35 bytes (RFC 5646 §4.4.1).
-pub(crate) fn language(header: &str) -> Option<String> {
-    let tag = header.split([',', ';']).next().unwrap_or_default().trim();
-    let subtags = |subtag: &str| {
-        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    let is_tag = tag.len() <= LANGUAGE_BYTES_MAX && tag.split('-').all(subtags);
-    is_tag.then(|| tag.to_owned())
-}
-
 /// Whether a password in NFKC is on the list, ignoring case.
 fn is_common(password: &str) -> bool {
     let lower = password.to_lowercase();
@@ -179,22 +168,6 @@ mod tests {
         let key = |text| Email::parse(text).unwrap().key();
         assert_eq!(key("ANA@Example.ORG"), key("ana@example.org"));
         assert_eq!(key("Jos\u{e9}@x.pt"), key("JOSE\u{301}@x.pt"));
-    }
-
-    #[test]
-    fn the_language_named_first() {
-        for (header, tag) in [
-            ("pt-BR,pt;q=0.9,en;q=0.8", Some("pt-BR")),
-            ("de;q=0.5, en", Some("de")),
-            (" zh-Hant-TW ", Some("zh-Hant-TW")),
-            ("*", None),
-            ("", None),
-            ("-en", None),
-            ("en_US", None),
-            ("<script>", None),
-        ] {
-            assert_eq!(language(header).as_deref(), tag, "{header}");
-        }
     }
 
     #[test]

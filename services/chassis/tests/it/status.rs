@@ -1,5 +1,4 @@
-//! What a service tells whoever runs the shop: its status, its log, and the events
-//! that it could not handle.
+//! The status, the events and the dead letters of a service.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -31,7 +30,7 @@ fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
         });
         following.await?;
         let log = ctx.log.clone();
-        let told = ctx.store.write(move |tx| {
+        let appended = ctx.store.write(move |tx| {
             (0..EVENTS).try_for_each(|number| {
                 let fact = match number % 5 {
                     0 => Fact::UserErased { user_id: Id::new() },
@@ -42,15 +41,15 @@ fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
                 log.append(tx, draft).map(|_| ())
             })
         });
-        let told: Result<(), store::Error> = told.await;
-        told?;
+        let appended: Result<(), store::Error> = appended.await;
+        appended?;
         ctx.status.report("cupboard", || json!({ "shelves": 3 }));
         Ok(ctx.serve(Router::new()))
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_tells_its_log() {
+async fn a_service_lists_its_events() {
     let test = TestService::start("shelf", open, &["orders"]).await;
     let admin = test.admin();
     for path in ["/v1/status", "/v1/events", "/v1/events/dead-letters"] {
