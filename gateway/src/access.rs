@@ -24,7 +24,7 @@ use crate::limits::Entered;
 const PATH_BYTES_MAX: usize = 512;
 
 /// A request's line.
-pub(crate) struct Line {
+pub(crate) struct AccessRecord {
     /// When its head was there.
     pub(crate) started: Instant,
     /// Its name.
@@ -45,7 +45,7 @@ pub(crate) struct Line {
     pub(crate) bytes: u64,
 }
 
-impl Drop for Line {
+impl Drop for AccessRecord {
     fn drop(&mut self) {
         let RequestId(request_id) = &self.request_id;
         let path = self.uri.path();
@@ -73,7 +73,7 @@ pub(crate) struct Held {
     /// Its place among open streams.
     pub(crate) place: Option<Entered>,
     /// Its line of the log.
-    pub(crate) line: Option<Line>,
+    pub(crate) line: Option<AccessRecord>,
 }
 
 /// An answer's body with what it holds.
@@ -147,7 +147,7 @@ mod tests {
             .finish();
         let user = Id::new();
         tracing::subscriber::with_default(subscriber, || {
-            drop(Line {
+            drop(AccessRecord {
                 started: Instant::now(),
                 request_id: RequestId("abc".into()),
                 client: [192, 0, 2, 1].into(),

@@ -1,75 +1,34 @@
-//! Bodies on their way through: counted and timed, never collected.
+//! Response bodies: the gateway's own pages, and a service's body, streamed and timed.
 //!
-//! **Invariant:** a frame is asked for only when the other side has room for it,
-//! so a slow reader slows the writer down instead of filling memory.
-
-mod request;
+//! **Invariant:** a frame is polled only when the client's side can take it
+//! (backpressure), so a slow reader slows the service down instead of filling memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-pub(crate) use self::request::{Progress, RequestBody, linger};
-
+use crate::BoxError;
 use crate::Error;
-use crate::upstream::FarBody;
+use crate::upstream::ServiceBody;
 
-/// How long a service may send nothing in the middle of an answer. A stream of
-/// notifications shows a sign of life every 15 s.
-const ANSWER_IDLE: Duration = Duration::from_secs(60);
+/// How long a service may send nothing in the middle of a response. A stream of
+/// notifications has a heartbeat every 15 s.
+const BODY_IDLE: Duration = Duration::from_secs(60);
 
-/// The last of a stream of events that the gateway ends: connect again after a
-/// second (HTML Standard, "Server-sent events").
-const COME_AGAIN: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+/// The end of an event stream that the gateway ends: reconnect after a second (HTML
+/// Standard, "Server-sent events").
+const RECONNECT: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A service's body: over a connection, or from this process.
-pub(crate) enum Answer {
-    /// Over a connection.
-    Far(FarBody),
-    /// From this process.
-    Near(chassis::in_process::LocalBody),
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Far(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Near(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Far(body) => body.is_end_stream(),
-            Self::Near(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Far(body) => body.size_hint(),
-            Self::Near(body) => body.size_hint(),
-        }
-    }
-}
-
-/// An answer's body on its way to a client.
+/// A response's body on its way to a client.
 pub(crate) enum Body {
     /// One of the gateway's own.
     Page(UnsyncBoxBody<Bytes, BoxError>),
@@ -91,10 +50,10 @@ impl Body {
         Self::Page(body.map_err(Into::into).boxed_unsync())
     }
 
-    /// A service's answer; with `until` it ends there, cleanly.
+    /// A service's body; with `until` it ends then, cleanly.
     pub(crate) fn streamed(
         service: &'static str,
-        incoming: Answer,
+        incoming: ServiceBody,
         until: Option<&CancellationToken>,
     ) -> Self {
         let until = until.map(|token| Box::pin(token.clone().cancelled_owned()));
@@ -110,7 +69,7 @@ impl Body {
     }
 }
 
-/// A chassis page, such as a problem, as an answer here.
+/// A response of chassis, such as a problem, as one of the gateway's.
 pub(crate) fn page<B>(response: Response<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -118,16 +77,29 @@ where
     response.map(Body::page)
 }
 
-/// A service's body, cut when the service falls silent.
+/// A JSON page.
+pub(crate) fn json_page(value: &serde_json::Value) -> Response<Body> {
+    typed_page("application/json", Bytes::from(value.to_string()))
+}
+
+/// A page of a media type.
+pub(crate) fn typed_page(kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::page(Full::new(body)));
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A service's body, cut when the service sends nothing for [`BODY_IDLE`].
 pub(crate) struct Streamed {
-    incoming: Answer,
+    incoming: ServiceBody,
     service: &'static str,
     until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// Whether an event is whole so far, where events are streamed.
+    /// Whether the last event is complete, in an event stream.
     is_between: bool,
-    /// Whether its end has been hinted at.
+    /// Whether [`RECONNECT`] was sent.
     is_over: bool,
-    /// Made when the body is first waited for: most have arrived whole.
+    /// Made when the body is first waited for: most arrive whole.
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
@@ -141,8 +113,8 @@ impl Streamed {
             && until.as_mut().poll(cx).is_ready()
         {
             self.is_over = true;
-            // Amid an event it would become a part of that.
-            let hint = self.is_between.then(|| Ok(Frame::data(COME_AGAIN)));
+            // In the middle of an event it would become part of it.
+            let hint = self.is_between.then(|| Ok(Frame::data(RECONNECT)));
             return Poll::Ready(hint);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
@@ -153,7 +125,7 @@ impl Streamed {
             }
             return Poll::Ready(frame);
         }
-        let deadline = Instant::now() + ANSWER_IDLE;
+        let deadline = Instant::now() + BODY_IDLE;
         let idle = self
             .idle
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -162,8 +134,8 @@ impl Streamed {
             self.is_waiting = true;
         }
         ready!(idle.as_mut().poll(cx));
-        let error = Error::Late { service: self.service, timeout: ANSWER_IDLE };
-        tracing::warn!(%error, "an answer was cut");
+        let error = Error::Late { service: self.service, timeout: BODY_IDLE };
+        tracing::warn!(%error, "a response was cut");
         Poll::Ready(Some(Err(error.into())))
     }
 }

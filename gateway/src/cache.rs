@@ -1,38 +1,37 @@
-//! Public answers, kept for as long as they are so.
+//! The response cache: a shared cache (RFC 9111) of public responses of products.
 //!
-//! A shared cache (RFC 9111) in front of products. What may be kept, and what would
-//! have to change for it to be no longer so, products says in fields that only the
-//! gateway reads ([`chassis::cache_tags`]); that something changed is known from the writes
-//! that pass through and, at once, from products' log. Browsers and other caches are
-//! told to ask each time, and are answered from here.
+//! Products says which responses may be cached and what each depends on, in header fields
+//! that only the gateway reads ([`chassis::cache_tags`]). Entries are invalidated by the
+//! writes that pass through and by products' log. Browsers and other caches revalidate
+//! every time, and are answered from here.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `key` | what an answer is kept under |
-//! | `entry` | an answer that is kept, and whether it may be |
-//! | `versions` | what changed when |
-//! | `flights` | questions on their way, asked once for all |
-//! | `news` | what products tells of changes |
-//! | `writes` | what a passing write may change |
+//! | `key` | the key of a response |
+//! | `entry` | a cached response, and whether it may be cached |
+//! | `versions` | striped versions, which invalidate entries |
+//! | `coalescing` | request coalescing (single flight) |
+//! | `invalidation` | changes in products' log |
+//! | `writes` | the entries that a passing write invalidates |
 //!
-//! A request with a token is never answered from here and its answer never kept: a
-//! draft that staff may see looks like any product. `no-cache` and `no-store` of a
-//! request are honoured by asking; other wishes for freshness are met already.
+//! A request with a token bypasses the cache: a draft that staff may see looks like any
+//! product. `no-cache` and `no-store` of a request are honoured by forwarding it.
 //!
-//! **Invariants:** after a write's answer has left, no answer from before it is told
-//! again here; nothing is told again unless every change is heard of; an answer that
-//! was asked for before a change is not kept after it.
+//! **Invariants:** after a write's response has left, no response from before it is served;
+//! nothing is served unless every change is observed; a response that was requested before
+//! a change is not cached after it.
 
+mod coalescing;
 mod entry;
-mod flights;
+mod invalidation;
 mod key;
-mod news;
 mod versions;
 mod writes;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use api::Access;
 use bytes::Bytes;
 use chassis::status::CacheHits;
 use chassis::{Context, Problem, cache_tags};
@@ -48,50 +47,50 @@ use metrics::{Counter, Gauge};
 use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use self::entry::{Entry, Permit, says};
-use self::flights::{Flights, Landing, Pilot, Turn};
+use self::coalescing::{Coalescing, Leader, LeaderOutcome, Part};
+use self::entry::{CacheEntry, Permit, says};
 use self::versions::{Stripe, Versions};
 use self::writes::Reach;
 use crate::Error;
 use crate::body::Body;
-use crate::routes::{Route, Token};
+use crate::routing::Destination;
 
-/// The one service that tells what it changes.
+/// The service whose responses are cached.
 const SOURCE: &str = "products";
 
-/// What ends here.
+/// Header fields that end at the gateway.
 const INTERNAL: [HeaderName; 3] = [
     cache_tags::CACHE_CONTROL,
     cache_tags::CACHE_TAGS,
     cache_tags::APPLIED,
 ];
 
-/// What makes a service answer with less than all: evaluated here.
+/// Header fields that make a service send less than the whole: evaluated here.
 const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
 
-/// The largest body that is kept, in bytes, and what part of the whole it may be.
+/// The largest cached body, in bytes, and its largest part of the cache.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 const BODY_PART: u64 = 32;
 
-/// An answer, more or less: sizes the tables, bounds nothing.
+/// The usual size of an entry, in bytes; it sizes tables and bounds nothing.
 const ENTRY_BYTES_USUAL: u64 = 4 * 1024;
 
-/// Each is a lock and an equal part of the memory, which the largest body has to fit.
+/// Each has a lock and an equal part of the memory, which the largest body has to fit.
 const SHARDS: usize = 8;
 
-/// How often to wait for somebody who asks, before asking oneself.
-const BOARDINGS_MAX: usize = 3;
+/// How often a request waits for a leader before it is forwarded itself.
+const WAITS_MAX: usize = 3;
 
-/// The cache, if there is one.
-pub(crate) struct Cache(Option<Arc<Kept>>);
+/// The cache, if one is configured.
+pub(crate) struct ResponseCache(Option<Arc<Kept>>);
 
-/// What is kept.
+/// The entries, and what invalidates them.
 struct Kept {
-    entries: Entries<Box<str>, Arc<Entry>, Weight>,
+    entries: Entries<Box<str>, Arc<CacheEntry>, Weight>,
     body_bytes_max: u64,
     versions: Versions,
-    flights: Flights,
-    heard: news::Heard,
+    coalescing: Coalescing,
+    observed: invalidation::Observed,
     hits: CacheHits,
     coalesced: Counter,
     emptied: Counter,
@@ -101,13 +100,13 @@ struct Kept {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Box<str>, Arc<Entry>> for Weight {
-    fn weight(&self, key: &Box<str>, entry: &Arc<Entry>) -> u64 {
+impl Weighter<Box<str>, Arc<CacheEntry>> for Weight {
+    fn weight(&self, key: &Box<str>, entry: &Arc<CacheEntry>) -> u64 {
         (key.len() + entry.bytes()) as u64
     }
 }
 
-impl Cache {
+impl ResponseCache {
     /// A cache as it is configured, which listens to products from now on.
     ///
     /// # Errors
@@ -118,20 +117,20 @@ impl Cache {
             return Ok(Self(None));
         }
         let kept = Arc::new(Kept::new(bytes_max));
-        news::listen(ctx, kept.clone()).await?;
+        invalidation::listen(ctx, kept.clone()).await?;
         let figures = kept.clone();
         let figure = move || figures.hits.figure(figures.entries.weight());
         ctx.status.report("cache", figure);
         Ok(Self(Some(kept)))
     }
 
-    /// Answers a request, if need be by forwarding it, once.
+    /// Responds from the cache, or by forwarding the request, once.
     ///
     /// # Errors
-    /// What forwarding it came to.
+    /// The error of forwarding.
     pub(crate) async fn answer<A>(
         &self,
-        route: &Route,
+        destination: Destination,
         parts: Parts,
         is_bodiless: bool,
         forward: impl FnOnce(Parts) -> A,
@@ -140,8 +139,8 @@ impl Cache {
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
         let answered = match &self.0 {
-            Some(kept) if !parts.method.is_safe() => kept.write(route, parts, forward).await,
-            Some(kept) if is_bodiless && kept.may_answer(route, &parts) => {
+            Some(kept) if !parts.method.is_safe() => kept.write(destination, parts, forward).await,
+            Some(kept) if is_bodiless && kept.may_answer(destination, &parts) => {
                 kept.read(parts, forward).await
             }
             _ => forward(parts).await,
@@ -169,8 +168,8 @@ impl Kept {
             entries: Entries::with_options(options, Weight, hashing, lifecycle),
             body_bytes_max: BODY_BYTES_MAX.min(bytes_max / BODY_PART),
             versions: Versions::new(),
-            flights: Flights::default(),
-            heard: news::Heard::new(None),
+            coalescing: Coalescing::default(),
+            observed: invalidation::Observed::new(None),
             hits: CacheHits::new("konbini_gateway_cache"),
             coalesced: metrics::counter!("konbini_gateway_cache_coalesced_total"),
             emptied: metrics::counter!("konbini_gateway_cache_emptied_total"),
@@ -178,11 +177,11 @@ impl Kept {
         }
     }
 
-    /// Whether a request may be answered with what somebody else was told.
-    fn may_answer(&self, route: &Route, parts: &Parts) -> bool {
+    /// Whether a request may be answered from the cache.
+    fn may_answer(&self, destination: Destination, parts: &Parts) -> bool {
         let Parts { method, headers, .. } = parts;
-        route.service == SOURCE
-            && route.token == Token::Optional
+        destination.service == SOURCE
+            && destination.route.access == Access::Anyone
             && (*method == Method::GET || *method == Method::HEAD)
             && !headers.contains_key(AUTHORIZATION)
             && !["no-cache", "no-store"]
@@ -191,7 +190,7 @@ impl Kept {
             && self.is_informed()
     }
 
-    /// Answers from what is kept, else asks once for all who ask the same.
+    /// Responds from an entry, else by a coalesced request.
     async fn read<A>(
         &self,
         parts: Parts,
@@ -206,22 +205,22 @@ impl Kept {
             self.hits.hit();
             return Ok(entry.tell(method, headers, now));
         }
-        let boardings = if *method == Method::GET { BOARDINGS_MAX } else { 0 };
-        for _ in 0..boardings {
-            let passenger = match self.flights.board(&key, self.versions.now()) {
-                Turn::Lead(pilot) => {
+        let waits = if *method == Method::GET { WAITS_MAX } else { 0 };
+        for _ in 0..waits {
+            let waiter = match self.coalescing.join(&key, self.versions.now()) {
+                Part::Lead(leader) => {
                     drop(key);
-                    return self.lead(pilot, parts, forward).await;
+                    return self.lead(leader, parts, forward).await;
                 }
-                Turn::Wait(passenger) => passenger,
+                Part::Wait(waiter) => waiter,
             };
-            match passenger.landing().await {
-                Landing::Shared(entry) if entry.is_for(headers) => {
+            match waiter.outcome().await {
+                LeaderOutcome::Shared(entry) if entry.is_for(headers) => {
                     self.coalesced.increment(1);
                     return Ok(entry.tell(method, headers, Instant::now()));
                 }
-                Landing::Shared(_) | Landing::Alone => break,
-                Landing::Left => {}
+                LeaderOutcome::Shared(_) | LeaderOutcome::Unshared => break,
+                LeaderOutcome::Abandoned => {}
             }
         }
         drop(key);
@@ -229,7 +228,7 @@ impl Kept {
         forward(parts).await
     }
 
-    fn find(&self, key: &str, headers: &HeaderMap, now: Instant) -> Option<Arc<Entry>> {
+    fn find(&self, key: &str, headers: &HeaderMap, now: Instant) -> Option<Arc<CacheEntry>> {
         let entry = self.entries.get(key)?;
         let counts = entry.is_for(headers)
             && entry.is_fresh(now)
@@ -237,21 +236,21 @@ impl Kept {
         counts.then_some(entry)
     }
 
-    /// Asks, keeps the answer if that is allowed, and tells everyone who waits.
+    /// Forwards the request, caches the response if allowed, and hands it to the waiters.
     async fn lead<A>(
         &self,
-        pilot: Pilot<'_>,
+        leader: Leader<'_>,
         mut parts: Parts,
         forward: impl FnOnce(Parts) -> A,
     ) -> Result<Response<Body>, Problem>
     where
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
-        // Whoever asked before may have been answered between the two looks.
+        // An earlier leader may have finished between the two look-ups.
         let now = Instant::now();
-        if let Some(entry) = self.find(pilot.key(), &parts.headers, now) {
+        if let Some(entry) = self.find(leader.key(), &parts.headers, now) {
             self.hits.hit();
-            pilot.land(Landing::Shared(entry.clone()));
+            leader.finish(LeaderOutcome::Shared(entry.clone()));
             return Ok(entry.tell(&parts.method, &parts.headers, now));
         }
         self.hits.miss();
@@ -260,32 +259,32 @@ impl Kept {
             parts.headers.remove(name);
         }
         let answered = match forward(parts).await {
-            Ok(answer) => self.take(&pilot, answer, &asked).await,
+            Ok(answer) => self.take(&leader, answer, &asked).await,
             Err(problem) => Err(problem),
         };
         match answered {
-            Ok(Taken::Kept(entry)) => {
-                pilot.land(Landing::Shared(entry.clone()));
+            Ok(Taken::Cached(entry)) => {
+                leader.finish(LeaderOutcome::Shared(entry.clone()));
                 let mut response = entry.tell(&Method::GET, &asked, Instant::now());
                 // It was made for this very request.
                 response.headers_mut().remove(AGE);
                 Ok(response)
             }
             Ok(Taken::Passing(response)) => {
-                pilot.land(Landing::Alone);
+                leader.finish(LeaderOutcome::Unshared);
                 Ok(response)
             }
             Err(problem) => {
-                pilot.land(Landing::Alone);
+                leader.finish(LeaderOutcome::Unshared);
                 Err(problem)
             }
         }
     }
 
-    /// Reads an answer that may be kept, and keeps it unless it is outdated by now.
+    /// Collects a response that may be cached, and caches it unless it is stale by now.
     async fn take(
         &self,
-        pilot: &Pilot<'_>,
+        leader: &Leader<'_>,
         answer: Response<Body>,
         asked: &HeaderMap,
     ) -> Result<Taken, Problem> {
@@ -303,26 +302,26 @@ impl Kept {
         })?;
         // A copy, since this may be a small part of a large buffer.
         let body = Bytes::copy_from_slice(&body.to_bytes());
-        let entry = Arc::new(Entry::new(permit, head, body, pilot.since()));
+        let entry = Arc::new(CacheEntry::new(permit, head, body, leader.since()));
         if self.versions.hold(entry.since(), entry.depends_on()) {
-            self.entries.insert(pilot.key().into(), entry.clone());
+            self.entries.insert(leader.key().into(), entry.clone());
             self.bytes.set(self.entries.weight() as f64);
         }
-        Ok(Taken::Kept(entry))
+        Ok(Taken::Cached(entry))
     }
 
-    /// Forwards a write. What it may have changed is given up before anyone hears of
-    /// its outcome, also when nobody does; a plain refusal changed nothing.
+    /// Forwards a write. Entries that it may have changed are invalidated before its
+    /// outcome leaves, also when its client is gone; a plain refusal changed nothing.
     async fn write<A>(
         &self,
-        route: &Route,
+        destination: Destination,
         parts: Parts,
         forward: impl FnOnce(Parts) -> A,
     ) -> Result<Response<Body>, Problem>
     where
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
-        let reach = Reach::of(route.service, parts.uri.path());
+        let reach = Reach::of(destination.service, parts.uri.path());
         let mut writing = Writing { kept: self, reach };
         let answered = forward(parts).await;
         let refused = |answer: &Response<Body>| answer.status().is_client_error();
@@ -338,7 +337,7 @@ impl Kept {
         answered
     }
 
-    fn give_up(&self, reach: Reach) {
+    fn invalidate(&self, reach: Reach) {
         match reach {
             Reach::Nothing => return,
             Reach::Lists => {}
@@ -348,7 +347,7 @@ impl Kept {
         self.versions.changed(Stripe::of(SOURCE));
     }
 
-    /// Gives up everything.
+    /// Drops every entry.
     fn empty(&self) {
         self.versions.all_changed();
         self.entries.clear();
@@ -357,13 +356,13 @@ impl Kept {
     }
 }
 
-/// An answer that was asked for, for all or for one.
+/// The leader's response: for every waiter, or for the leader alone.
 enum Taken {
-    Kept(Arc<Entry>),
+    Cached(Arc<CacheEntry>),
     Passing(Response<Body>),
 }
 
-/// A write on its way: when it ends, however it does, what it reaches is given up.
+/// A write in flight: when it ends, in whatever way, its reach is invalidated.
 struct Writing<'a> {
     kept: &'a Kept,
     reach: Reach,
@@ -371,11 +370,11 @@ struct Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.kept.give_up(self.reach);
+        self.kept.invalidate(self.reach);
     }
 }
 
-/// Up to where in products' log an answer rests, if it says so.
+/// The position in products' log that a response depends on, if it names one.
 fn rests_on(headers: &HeaderMap) -> Option<u64> {
     let said = headers.get(cache_tags::APPLIED)?.to_str().ok()?;
     said.split_once('=')

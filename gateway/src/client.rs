@@ -11,15 +11,30 @@
 
 mod forwarded;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-use crate::server::Peer;
-
-/// Nobody knows where from.
+/// An address that cannot be determined.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// Its IP as a value of `X-Forwarded-For`.
+    pub(crate) forwarded_for: HeaderValue,
+}
+
+impl Peer {
+    /// The peer at an address.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let forwarded_for = value(address.ip().to_canonical());
+        Self { address, forwarded_for }
+    }
+}
 
 /// Where a request comes from.
 #[derive(Debug, Clone)]
@@ -41,9 +56,9 @@ pub(crate) fn value(ip: IpAddr) -> HeaderValue {
 
 /// The proxies whose word is believed.
 #[derive(Debug, Clone)]
-pub(crate) struct Proxies(Vec<IpNet>);
+pub(crate) struct TrustedProxies(Vec<IpNet>);
 
-impl Proxies {
+impl TrustedProxies {
     /// Those of these networks.
     pub(crate) fn new(trusted: &[IpNet]) -> Self {
         Self(trusted.to_vec())
@@ -110,7 +125,7 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, told: &[(&'static str, &str)]) -> (String, bool) {
-        let proxies = Proxies::new(&[
+        let proxies = TrustedProxies::new(&[
             "10.0.0.0/8".parse().unwrap(),
             "127.0.0.2/32".parse().unwrap(),
             "fd00::/8".parse().unwrap(),

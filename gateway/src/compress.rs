@@ -56,7 +56,7 @@ pub(crate) struct Compressor {
 
 /// What a request says about the coding of its answer.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct AcceptedCodings {
     coding: Option<Coding>,
     /// The tags that the client holds of answers in this coding.
     held: Option<HeaderValue>,
@@ -70,18 +70,22 @@ impl Compressor {
 
     /// Reads what is wanted, and gives a request's conditions the tags that services
     /// know.
-    pub(crate) fn wanted(&self, headers: &mut HeaderMap) -> Wanted {
+    pub(crate) fn wanted(&self, headers: &mut HeaderMap) -> AcceptedCodings {
         let coding = accept::choose(headers).filter(|_| self.is_on);
         tags::strip(headers, IF_MATCH, &Coding::ALL);
         let held = coding.and_then(|coding| {
             let held = headers.get(IF_NONE_MATCH).cloned();
             tags::strip(headers, IF_NONE_MATCH, &[coding]).then_some(held)?
         });
-        Wanted { coding, held }
+        AcceptedCodings { coding, held }
     }
 
     /// Encodes an answer as it is wanted, if it is worth it.
-    pub(crate) fn encode(&self, wanted: &Wanted, mut response: Response<Body>) -> Response<Body> {
+    pub(crate) fn encode(
+        &self,
+        wanted: &AcceptedCodings,
+        mut response: Response<Body>,
+    ) -> Response<Body> {
         if !self.is_on {
             return response;
         }

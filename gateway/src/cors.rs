@@ -26,7 +26,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Who may read answers.
-pub(crate) struct Cors {
+pub(crate) struct CorsPolicy {
     /// `None`: anybody.
     origins: Option<Vec<HeaderValue>>,
     with_credentials: bool,
@@ -40,7 +40,7 @@ pub(crate) fn is_preflight(parts: &Parts) -> bool {
         && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-impl Cors {
+impl CorsPolicy {
     /// As configured.
     pub(crate) fn new(settings: &config::Cors) -> Self {
         let exact = settings.origins.iter();
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn exact_origins_and_nobody_else() {
-        let cors = Cors::new(&config::Cors {
+        let cors = CorsPolicy::new(&config::Cors {
             origins: vec!["https://shop.test".into()],
             credentials: true,
             ..config::Cors::default()

@@ -79,7 +79,7 @@ impl From<Error> for Problem {
             Error::Absent(service) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service-unavailable",
-                "A service is not there at the moment",
+                "A service is unavailable",
                 format!("the service `{service}` is not running; nothing was written, try again"),
             )
             .member("service", service)
@@ -87,7 +87,7 @@ impl From<Error> for Problem {
             Error::Unreachable { service, .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service-unavailable",
-                "A service is not there at the moment",
+                "A service is unavailable",
                 format!("the service `{service}` cannot be reached; nothing was written, try again"),
             )
             .member("service", service)
@@ -96,7 +96,7 @@ impl From<Error> for Problem {
             Error::Broken { service, .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "bad-gateway",
-                "A service failed to answer",
+                "A service failed",
                 format!(
                     "the service `{service}` broke off; whether anything was written is unknown"
                 ),
@@ -106,7 +106,7 @@ impl From<Error> for Problem {
             Error::Late { service, timeout } => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
-                "It took too long",
+                "Timeout",
                 format!(
                     "no answer from `{service}` within {} s; whether anything was written is unknown",
                     timeout.as_secs()

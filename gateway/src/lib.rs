@@ -43,27 +43,28 @@ use chassis::context::{Context, OpenedService, Server};
 use futures::future::BoxFuture;
 
 mod access;
-mod alarm;
+mod aggregate;
 mod body;
 mod cache;
 mod client;
 mod compress;
+mod connection;
 mod cors;
-mod door;
 mod error;
 mod headers;
 mod limits;
 mod listen;
 mod methods;
 mod metrics;
-mod operating;
-mod pace;
 mod pages;
+mod progress_timeout;
 mod proxy;
-mod routes;
+mod request_body;
+mod routing;
 mod server;
 mod shed;
 mod target;
+mod timer;
 mod tls;
 mod upstream;
 mod wire;
@@ -71,8 +72,11 @@ mod workers;
 
 pub use error::Error;
 
-use cache::Cache;
-use proxy::Gateway;
+/// Any error, where only its text matters.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+use cache::ResponseCache;
+use proxy::Proxy;
 use upstream::Upstreams;
 use workers::Workers;
 
@@ -86,8 +90,8 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::E
         let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
         let tls = tls::Tls::open(&ctx)?;
         let upstreams = Upstreams::watch(&ctx).await?;
-        let cache = Cache::open(&ctx).await?;
-        let gateway = Gateway::new(&ctx, upstreams, cache);
+        let cache = ResponseCache::open(&ctx).await?;
+        let gateway = Proxy::new(&ctx, upstreams, cache);
         let workers = Workers::start()
             .map_err(|why| chassis::Error::Service(format!("no threads for connections: {why}")))?;
         let redirect = sockets.redirect;

@@ -28,26 +28,26 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
 
-use crate::client::{Client, Proxies};
-use crate::pace::Pace;
+use crate::client::{Client, TrustedProxies};
+use crate::progress_timeout::Pace;
 
 use self::rate::{Left, Rate};
+use self::tally::AddressTally;
 pub(crate) use self::tally::Entered;
-use self::tally::Tally;
 
 /// draft-ietf-httpapi-ratelimit-headers-10, §3 and §4.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Everything that is counted.
-pub(crate) struct Limits {
+pub(crate) struct ClientLimits {
     settings: config::Limits,
-    proxies: Proxies,
+    proxies: TrustedProxies,
     address: Option<Rate>,
     user: Option<Rate>,
     policy: HeaderValue,
-    connections: Arc<Tally>,
-    streams: Arc<Tally>,
+    connections: Arc<AddressTally>,
+    streams: Arc<AddressTally>,
 }
 
 /// What is left of a request's rates: its address's, then its user's.
@@ -57,7 +57,7 @@ pub(crate) struct Rates {
     user: Option<Left>,
 }
 
-impl Limits {
+impl ClientLimits {
     /// As configured.
     pub(crate) fn new(config: &config::Gateway) -> Self {
         let settings = config.limits.clone();
@@ -74,12 +74,12 @@ impl Limits {
             .collect();
         let policy = HeaderValue::try_from(policies.join(", "));
         Self {
-            proxies: Proxies::new(&config.trusted_proxies),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
             address,
             user,
             policy: policy.expect("names and numbers are visible ASCII"),
-            connections: Tally::new(),
-            streams: Tally::new(),
+            connections: AddressTally::new(),
+            streams: AddressTally::new(),
             settings,
         }
     }
@@ -90,7 +90,7 @@ impl Limits {
     }
 
     /// Whose word on where requests come from is believed.
-    pub(crate) fn proxies(&self) -> &Proxies {
+    pub(crate) fn proxies(&self) -> &TrustedProxies {
         &self.proxies
     }
 

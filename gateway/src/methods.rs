@@ -1,17 +1,15 @@
-//! Which methods there are, and what `OPTIONS` says of them.
-//!
-//! Which of them a path takes, its service knows: asked with a method it does not
-//! have, it answers 405 with `Allow` (RFC 9110 §15.5.6), and that is the answer to
-//! `OPTIONS` (§9.3.7). So there is no second table to keep true.
+//! Methods: which exist, and the responses to `OPTIONS` and to a method that a path does
+//! not take.
 
+use api::Route;
 use chassis::Problem;
 use http::header::ALLOW;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
 
-/// Those that anything here takes. `TRACE` would echo a token (RFC 9110 §9.3.8) and
-/// `CONNECT` make a tunnel.
+/// The methods that some path takes. `TRACE` would echo a token (RFC 9110 §9.3.8) and
+/// `CONNECT` open a tunnel.
 const KNOWN: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -22,9 +20,8 @@ const KNOWN: [Method; 7] = [
     Method::OPTIONS,
 ];
 const ALL: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-const READS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// Refuses a method that nothing here takes.
+/// Refuses a method that no path takes.
 ///
 /// # Errors
 /// 501 (RFC 9110 §9.1). Methods are case-sensitive: `get` is none.
@@ -35,55 +32,29 @@ pub(crate) fn require_known(method: &Method) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::NOT_IMPLEMENTED,
         "not-implemented",
-        "Nothing here takes this method",
+        "This method is not implemented",
         "the methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
     ))
 }
 
-/// Answers `OPTIONS` itself; 405 for what neither asks nor reads.
+/// The response to a method other than those of a path's rows: to `OPTIONS` 204 with
+/// `Allow` (RFC 9110 §9.3.7), to every other 405 (§15.5.6).
 ///
 /// # Errors
 /// 405.
-pub(crate) fn of_a_page(method: &Method) -> Result<Option<Response<Body>>, Problem> {
-    match *method {
-        Method::GET | Method::HEAD => Ok(None),
-        Method::OPTIONS => Ok(Some(options(READS))),
-        _ => {
-            let headers = HeaderMap::from_iter([(ALLOW, READS)]);
-            Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, &headers))
-        }
+pub(crate) fn other(method: &Method, route: &Route) -> Result<Response<Body>, Problem> {
+    let allow = route.methods().collect::<Vec<_>>().join(", ");
+    let allow = HeaderValue::try_from(allow).expect("methods are visible ASCII");
+    if method == Method::OPTIONS {
+        return Ok(options(allow));
     }
+    let headers = HeaderMap::from_iter([(ALLOW, allow)]);
+    Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, &headers))
 }
 
-/// `OPTIONS *`: what the shop as a whole takes.
+/// The response to `OPTIONS *`.
 pub(crate) fn of_the_shop() -> Response<Body> {
     options(ALL)
-}
-
-/// Makes a service's answer to `OPTIONS` out of its 405, and has every 405 name
-/// `OPTIONS`, which works wherever anything does.
-pub(crate) fn complete(method: &Method, response: &mut Response<Body>) {
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        return;
-    }
-    let allow = response
-        .headers()
-        .get(ALLOW)
-        .and_then(|allow| allow.to_str().ok());
-    let Some(Ok(allow)) = allow.map(|allow| {
-        let listed = allow
-            .split(',')
-            .map(str::trim)
-            .filter(|method| *method != "OPTIONS");
-        HeaderValue::try_from(listed.chain(["OPTIONS"]).collect::<Vec<_>>().join(", "))
-    }) else {
-        return;
-    };
-    if method == Method::OPTIONS {
-        *response = options(allow);
-    } else {
-        response.headers_mut().insert(ALLOW, allow);
-    }
 }
 
 fn options(allow: HeaderValue) -> Response<Body> {

@@ -6,6 +6,7 @@
 //! **Invariant:** labels are few, whatever clients and services send: routes are of
 //! the static table, and a status that is not in `STATUSES` counts as `other`.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const OUTCOMES: [&str; 6] = [
 ];
 
 /// The gateway's own metrics.
-pub(crate) struct Metrics(Vec<Meter>);
+pub(crate) struct Metrics(HashMap<&'static str, Meter>);
 
 struct Meter {
     route: &'static str,
@@ -37,22 +38,20 @@ struct Meter {
 }
 
 impl Metrics {
-    /// Nothing counted yet; other routes than these count as the last.
+    /// No requests yet of any of these routes.
     pub(crate) fn new(routes: impl Iterator<Item = &'static str>) -> Self {
-        let mut meters: Vec<Meter> = Vec::new();
-        for route in routes {
-            if meters.iter().all(|meter| meter.route != route) {
-                let by_status = [const { OnceLock::new() }; _];
-                meters.push(Meter { route, by_status });
-            }
-        }
-        Self(meters)
+        let meter = |route| {
+            (
+                route,
+                Meter { route, by_status: [const { OnceLock::new() }; _] },
+            )
+        };
+        Self(routes.map(meter).collect())
     }
 
     /// Counts one answer; `elapsed` is the time to its head.
     pub(crate) fn record(&self, route: &'static str, status: StatusCode, elapsed: Duration) {
-        let known = self.0.iter().find(|meter| meter.route == route);
-        if let Some(meter) = known.or(self.0.last()) {
+        if let Some(meter) = self.0.get(route) {
             meter.record(status, elapsed);
         }
     }

@@ -1,51 +1,29 @@
-//! The pages that the gateway answers itself.
+//! The gateway's own pages. A page is a row of the route table and a handler here.
 
 use std::time::Duration;
 
+use api::{Access, Route, routes};
 use bytes::Bytes;
 use chassis::Health;
 use chassis::caller::{Caller, admin, identify};
+use chassis::context::Context;
 use chassis::http::metrics_page;
+use chassis::status::ServiceStatus;
 use chassis::{Problem, Trust};
-use futures::future::join_all;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use http::header::CONTENT_SECURITY_POLICY;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
-use crate::body::{Body, page};
-use crate::operating::ask;
-use crate::routes::SERVICES;
+use crate::aggregate::{self, ask};
+use crate::body::{Body, json_page, page, typed_page};
+use crate::routing::SERVICES;
 use crate::upstream::Upstreams;
 
-/// How long a service may take to say whether it is ready.
+/// How long a service may take to answer whether it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// One of the gateway's own pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Page {
-    /// It serves.
-    Livez,
-    /// The shop is open.
-    Readyz,
-    /// Prometheus text.
-    Metrics,
-    /// The contract, for programs.
-    OpenApi,
-    /// The contract, for people.
-    Docs,
-    /// How every service stands.
-    Status,
-    /// What happened in all of them.
-    Events,
-    /// What they could not handle.
-    DeadLetters,
-    /// The console, and what it is made of.
-    Console,
-    ConsoleScript,
-    ConsoleStyle,
-}
 
 /// `openapi.yaml` as JSON.
 const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json"));
@@ -54,68 +32,123 @@ const CONSOLE: &[u8] = include_bytes!("../pages/console.html");
 const CONSOLE_SCRIPT: &[u8] = include_bytes!("../pages/console.js");
 const CONSOLE_STYLE: &[u8] = include_bytes!("../pages/console.css");
 
-/// The page has its style and script inside and needs nothing but the document.
+/// The page contains its style and script and fetches only the document.
 const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The console runs its own script and speaks to this shop, and nothing else.
+/// The console runs its own script and connects to this shop only.
 const CONSOLE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-impl Page {
-    /// Every page.
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Livez,
-        Self::Readyz,
-        Self::Metrics,
-        Self::OpenApi,
-        Self::Docs,
-        Self::Status,
-        Self::Events,
-        Self::DeadLetters,
-        Self::Console,
-        Self::ConsoleScript,
-        Self::ConsoleStyle,
-    ];
+/// A request for a page.
+struct PageRequest<'a> {
+    pages: &'a Pages,
+    is_local: bool,
+    parts: &'a Parts,
+}
 
-    /// The page at a path.
-    pub(crate) fn find(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|page| page.path() == path)
+/// How a page is made.
+enum Handler {
+    /// The same for every request.
+    Fixed(fn() -> Response<Body>),
+    /// By a request, perhaps with requests to services.
+    Made(for<'a> fn(PageRequest<'a>) -> BoxFuture<'a, Result<Response<Body>, Problem>>),
+}
+
+/// The handler of each row of the gateway's own.
+static HANDLERS: [(&Route, Handler); 11] = [
+    (&routes::GET_LIVEZ, Handler::Fixed(livez)),
+    (
+        &routes::GET_READYZ,
+        Handler::Made(|request| readyz(request).boxed()),
+    ),
+    (
+        &routes::GET_METRICS,
+        Handler::Made(|request| metrics(request).boxed()),
+    ),
+    (&routes::GET_OPENAPI, Handler::Fixed(openapi)),
+    (&routes::GET_DOCS, Handler::Fixed(docs)),
+    (&routes::GET_CONSOLE, Handler::Fixed(console)),
+    (&routes::GET_CONSOLE_SCRIPT, Handler::Fixed(console_script)),
+    (&routes::GET_CONSOLE_STYLE, Handler::Fixed(console_style)),
+    (
+        &routes::GET_STATUS,
+        Handler::Made(|PageRequest { pages, parts, .. }| {
+            aggregate::status(&pages.status, &pages.upstreams, parts).boxed()
+        }),
+    ),
+    (
+        &routes::LIST_EVENTS,
+        Handler::Made(|PageRequest { pages, parts, .. }| {
+            aggregate::events(&pages.upstreams, parts).boxed()
+        }),
+    ),
+    (
+        &routes::LIST_DEAD_LETTERS,
+        Handler::Made(|PageRequest { pages, parts, .. }| {
+            aggregate::dead_letters(&pages.upstreams, parts).boxed()
+        }),
+    ),
+];
+
+/// The gateway's own pages, and the state that they show.
+pub(crate) struct Pages {
+    trust: Trust,
+    health: Health,
+    status: ServiceStatus,
+    upstreams: Upstreams,
+}
+
+impl Pages {
+    pub(crate) fn new(ctx: &Context, upstreams: Upstreams) -> Self {
+        Self {
+            trust: ctx.trust.clone(),
+            health: ctx.health.clone(),
+            status: ctx.status.clone(),
+            upstreams,
+        }
     }
 
-    /// Its path.
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Self::Livez => "/livez",
-            Self::Readyz => "/readyz",
-            Self::Metrics => "/metrics",
-            Self::OpenApi => "/openapi.json",
-            Self::Docs => "/docs",
-            Self::Status => "/v1/status",
-            Self::Events => "/v1/events",
-            Self::DeadLetters => "/v1/events/dead-letters",
-            Self::Console => "/_/",
-            Self::ConsoleScript => "/_/console.js",
-            Self::ConsoleStyle => "/_/console.css",
+    /// Responds with the page of a row.
+    ///
+    /// # Errors
+    /// 401 and 403 where the row is for admins, and what the page itself refuses.
+    pub(crate) async fn respond(
+        &self,
+        route: &Route,
+        is_local: bool,
+        parts: &Parts,
+    ) -> Result<Response<Body>, Problem> {
+        if route.access == Access::Admin {
+            admin(identify(&self.trust, &parts.headers).await?)?;
+        }
+        let handler = HANDLERS.iter().find(|(row, _)| std::ptr::eq(*row, route));
+        match handler {
+            Some((_, Handler::Fixed(page))) => Ok(page()),
+            Some((_, Handler::Made(page))) => {
+                page(PageRequest { pages: self, is_local, parts }).await
+            }
+            None => Err(Problem::internal(format!(
+                "{} has no handler",
+                route.name()
+            ))),
         }
     }
 }
 
-/// 200 as long as anything is answered at all.
-pub(crate) fn livez() -> Response<Body> {
+/// 200 as long as the gateway serves.
+fn livez() -> Response<Body> {
     json_page(&json!({ "status": "ok" }))
 }
 
-/// 200 when every service is there and ready, else 503 saying which is not and why.
-pub(crate) async fn readyz(
-    health: &Health,
-    upstreams: &Upstreams,
-) -> Result<Response<Body>, Problem> {
+/// 200 when every service is there and ready, else 503 with the reason of each.
+async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
+    let Pages { health, upstreams, .. } = request.pages;
     let asked = SERVICES.map(|service| async move {
-        let said = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
-        (service, said.map(|_| ()))
+        let answer = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
+        (service, answer.map(|_| ()))
     });
     let mut all = join_all(asked).await;
     let own = health.missing();
@@ -142,13 +175,9 @@ pub(crate) async fn readyz(
 }
 
 /// The process's metrics, for this host and for admins.
-pub(crate) async fn metrics(
-    trust: &Trust,
-    is_local: bool,
-    parts: &Parts,
-) -> Result<Response<Body>, Problem> {
-    let caller = identify(trust, &parts.headers).await?;
-    may_read_metrics(is_local, caller)?;
+async fn metrics(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
+    let caller = identify(&request.pages.trust, &request.parts.headers).await?;
+    may_read_metrics(request.is_local, caller)?;
     Ok(page(metrics_page()))
 }
 
@@ -156,56 +185,102 @@ fn may_read_metrics(is_local: bool, caller: Option<Caller>) -> Result<(), Proble
     if is_local { Ok(()) } else { admin(caller).map(|_| ()) }
 }
 
-/// The contract as an OpenAPI 3.1 document.
-pub(crate) fn openapi() -> Response<Body> {
-    of_type("application/json", Bytes::from_static(OPENAPI))
+/// The API as an OpenAPI 3.1 document.
+fn openapi() -> Response<Body> {
+    typed_page("application/json", Bytes::from_static(OPENAPI))
 }
 
-/// The same as a page.
-pub(crate) fn docs() -> Response<Body> {
-    let mut response = of_type("text/html; charset=utf-8", Bytes::from_static(DOCS));
+/// The API as a page.
+fn docs() -> Response<Body> {
+    let mut response = typed_page("text/html; charset=utf-8", Bytes::from_static(DOCS));
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, DOCS_POLICY);
     response
 }
 
 /// The console.
-pub(crate) fn console() -> Response<Body> {
-    let mut response = of_type("text/html; charset=utf-8", Bytes::from_static(CONSOLE));
+fn console() -> Response<Body> {
+    let mut response = typed_page("text/html; charset=utf-8", Bytes::from_static(CONSOLE));
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, CONSOLE_POLICY);
     response
 }
 
-/// What the console does.
-pub(crate) fn console_script() -> Response<Body> {
-    of_type(
+/// The console's script.
+fn console_script() -> Response<Body> {
+    typed_page(
         "text/javascript; charset=utf-8",
         Bytes::from_static(CONSOLE_SCRIPT),
     )
 }
 
-/// What it looks like.
-pub(crate) fn console_style() -> Response<Body> {
-    of_type("text/css; charset=utf-8", Bytes::from_static(CONSOLE_STYLE))
-}
-
-pub(crate) fn json_page(value: &Value) -> Response<Body> {
-    of_type("application/json", Bytes::from(value.to_string()))
-}
-
-fn of_type(kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::page(Full::new(body)));
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+/// The console's style sheet.
+fn console_style() -> Response<Body> {
+    typed_page("text/css; charset=utf-8", Bytes::from_static(CONSOLE_STYLE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::Service;
     use chassis::Role;
     use model::Id;
+
+    #[test]
+    fn every_page_has_a_handler() {
+        let is_page = |route: &&&Route| match route.service {
+            Service::Gateway => true,
+            Service::Each => !route.path.contains('{'),
+            _ => false,
+        };
+        for route in api::ROUTES.iter().filter(is_page) {
+            let has = HANDLERS.iter().any(|(row, _)| std::ptr::eq(*row, *route));
+            assert!(has, "no handler for {}", route.name());
+        }
+    }
+
+    /// Rows that are pages for people, or the document itself.
+    const UNDOCUMENTED: [&Route; 5] = [
+        &routes::GET_OPENAPI,
+        &routes::GET_DOCS,
+        &routes::GET_CONSOLE,
+        &routes::GET_CONSOLE_SCRIPT,
+        &routes::GET_CONSOLE_STYLE,
+    ];
+
+    #[test]
+    fn the_document_and_the_rows_agree() {
+        let document: Value = serde_json::from_slice(OPENAPI).unwrap();
+        let is_public = |operation: &Value| {
+            operation["security"].as_array().is_some_and(|all| {
+                all.is_empty() || all.iter().any(|one| one.as_object().unwrap().is_empty())
+            })
+        };
+        let mut documented: Vec<(String, bool)> = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                if method != "parameters" {
+                    let name = format!("{} {path}", method.to_uppercase());
+                    documented.push((name, is_public(operation)));
+                }
+            }
+        }
+        let rows = api::ROUTES.iter();
+        let rows = rows.filter(|row| {
+            UNDOCUMENTED
+                .iter()
+                .all(|other| !std::ptr::eq(*other, **row))
+        });
+        let mut rows: Vec<(String, bool)> = rows
+            .map(|row| {
+                let is_public = matches!(row.access, Access::Anyone | Access::ProvenByBody);
+                (row.name(), is_public)
+            })
+            .collect();
+        documented.sort();
+        rows.sort();
+        assert_eq!(documented, rows);
+    }
 
     #[test]
     fn metrics_are_for_this_host_and_admins() {

@@ -1,128 +1,91 @@
-//! A request's way from the door to a service and back.
+//! The proxy: a request's way from a connection to a service and back.
 //!
-//! The order matters: framing first, then where to, then who asks, then how much;
-//! only then does anything leave. Whatever comes back passes, except what is about
-//! the connection it came over.
+//! Framing is checked first, then the route, the token and the limits; only then is
+//! anything forwarded. A response passes as it is, but for the headers of the connection
+//! that it came over.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use chassis::caller::{admin, identify};
+use api::Timeout;
+use chassis::caller::identify;
+use chassis::context::Context;
 use chassis::request_id::{REQUEST_ID, request_id};
-use chassis::status::ServiceStatus;
-use chassis::{Context, Health};
 use chassis::{Problem, Trust, trace};
-use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT, LOCATION, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use model::{Id, kinds};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Held, Line, Watched};
-use crate::body::{Body, RequestBody, linger, page};
-use crate::cache::Cache;
-use crate::client::Client;
+use crate::access::{AccessRecord, Held, Watched};
+use crate::body::{Body, page};
+use crate::cache::ResponseCache;
+use crate::client::{Client, Peer};
 use crate::compress::Compressor;
-use crate::cors::Cors;
+use crate::cors::CorsPolicy;
 use crate::error::too_large;
-use crate::limits::{Limits, Rates};
+use crate::limits::{ClientLimits, Rates};
 use crate::metrics::Metrics;
-use crate::pages::{self, Page};
-use crate::routes::{self, Route, Timeout, Token};
-use crate::server::Peer;
+use crate::pages::Pages;
+use crate::request_body::{RequestBody, linger};
+use crate::routing::{self, Destination, Target};
 use crate::shed::{Flight, Shed};
-use crate::upstream::{Upstreams, Wait};
+use crate::upstream::{Instances, Upstreams, Wait};
 use crate::wire::Framing;
-use crate::{cors, headers, methods, operating};
+use crate::{cors, headers, methods};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Everything that a request needs on its way.
-pub(crate) struct Gateway {
+pub(crate) struct Proxy {
     trust: Trust,
-    health: Health,
-    status: ServiceStatus,
+    pages: Pages,
     upstreams: Upstreams,
-    cache: Cache,
+    cache: ResponseCache,
     metrics: Metrics,
-    limits: Arc<Limits>,
+    limits: Arc<ClientLimits>,
     shed: Shed,
     compressor: Compressor,
-    cors: Cors,
+    cors: CorsPolicy,
     is_logged: bool,
     draining: CancellationToken,
 }
 
-/// What becomes known of a request on its way.
+/// The state of one request.
 struct Visit {
     client: Client,
-    /// Its name, as it is passed on.
+    /// The request id, as it is forwarded.
     id: Option<HeaderValue>,
     user: Option<Id<kinds::User>>,
     rates: Rates,
     held: Held,
 }
 
-/// Whose a path is.
-#[derive(Clone, Copy)]
-enum Target {
-    Own(Page),
-    Service(&'static Route),
-    Nobody,
-}
-
-impl Target {
-    fn of(method: &Method, uri: &Uri) -> Self {
-        let path = uri.path();
-        routes::find(method, path)
-            .or_else(|| routes::find_events(path, uri.query()))
-            .map(Self::Service)
-            .or_else(|| Page::find(path).map(Self::Own))
-            .unwrap_or(Self::Nobody)
-    }
-
-    /// Every name that [`label`](Self::label) gives.
-    fn labels() -> impl Iterator<Item = &'static str> {
-        let pages = Page::ALL.map(Page::path);
-        let prefixes = routes::prefixes();
-        pages.into_iter().chain(prefixes).chain(["none"])
-    }
-
-    /// Its name in metrics and logs: few, whatever clients ask for.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Own(page) => page.path(),
-            Self::Service(route) => route.prefix,
-            Self::Nobody => "none",
-        }
-    }
-}
-
-impl Gateway {
+impl Proxy {
     /// The gateway of a shop, as it is configured.
-    pub(crate) fn new(ctx: &Context, upstreams: Upstreams, cache: Cache) -> Self {
+    pub(crate) fn new(ctx: &Context, upstreams: Upstreams, cache: ResponseCache) -> Self {
         let config = &ctx.config.gateway;
         Self {
             trust: ctx.trust.clone(),
-            health: ctx.health.clone(),
-            status: ctx.status.clone(),
+            pages: Pages::new(ctx, upstreams.clone()),
             upstreams,
             cache,
             metrics: Metrics::new(Target::labels()),
-            limits: Arc::new(Limits::new(config)),
+            limits: Arc::new(ClientLimits::new(config)),
             shed: Shed::new(config.limits.in_flight),
             compressor: Compressor::new(config.compression),
-            cors: Cors::new(&config.cors),
+            cors: CorsPolicy::new(&config.cors),
             is_logged: config.access_log,
             draining: ctx.draining.clone(),
         }
     }
 
     /// How much clients may have.
-    pub(crate) fn limits(&self) -> &Arc<Limits> {
+    pub(crate) fn limits(&self) -> &Arc<ClientLimits> {
         &self.limits
     }
 
@@ -147,7 +110,7 @@ impl Gateway {
         let may_be_out_of_step = headers::may_be_out_of_step(&parts, sound.is_err());
         let target = match sound {
             Ok(()) => Target::of(&parts.method, &parts.uri),
-            Err(_) => Target::Nobody,
+            Err(_) => Target::Nothing,
         };
         let origin = parts.headers.get(ORIGIN).cloned();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
@@ -156,14 +119,13 @@ impl Gateway {
 
         let counted = self.limits.request(&visit.client, &mut visit.rates);
         let answered = match counted.and(sound) {
-            Ok(()) => self.answer(target, &mut visit, parts, body).await,
+            Ok(()) => self.respond(target, &mut visit, parts, body).await,
             Err(problem) => {
                 let_go(&parts, body);
                 Err(problem)
             }
         };
-        let mut response = answered.unwrap_or_else(|problem| page(problem.render(&id.0)));
-        methods::complete(&method, &mut response);
+        let response = answered.unwrap_or_else(|problem| page(problem.render(&id.0)));
         let mut response = self.compressor.encode(&wanted, response);
 
         let (route, status) = (target.label(), response.status());
@@ -174,7 +136,7 @@ impl Gateway {
         self.adorn(headers, &visit, origin.as_ref());
         self.metrics.record(route, status, started.elapsed());
         let Visit { client, user, mut held, .. } = visit;
-        held.line = self.is_logged.then(|| Line {
+        held.line = self.is_logged.then(|| AccessRecord {
             started,
             request_id: id,
             client: client.ip,
@@ -198,7 +160,7 @@ impl Gateway {
         self.limits.tell(&visit.rates, headers);
     }
 
-    async fn answer(
+    async fn respond(
         &self,
         target: Target,
         visit: &mut Visit,
@@ -207,10 +169,13 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         let admitted = self.admit(target, visit, &parts, &body).await;
         let answered = match admitted {
-            Ok(Admitted::To(route)) => {
+            Ok(Admitted::To(destination)) => {
                 let is_bodiless = body.is_end_stream();
-                let forward = |parts| self.forward(route, visit, parts, body);
-                return self.cache.answer(route, parts, is_bodiless, forward).await;
+                let forward = |parts| self.forward(destination, visit, parts, body);
+                return self
+                    .cache
+                    .answer(destination, parts, is_bodiless, forward)
+                    .await;
             }
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
@@ -233,18 +198,20 @@ impl Gateway {
         if parts.uri.path() == "*" {
             return Ok(Admitted::Answered(methods::of_the_shop()));
         }
-        let route = match target {
-            Target::Service(route) => route,
-            Target::Own(page) => {
+        let destination = match target {
+            Target::Service(destination) => destination,
+            Target::Page(route) => {
                 let is_local = visit.client.is_local;
-                return self
-                    .own(page, is_local, parts)
-                    .await
-                    .map(Admitted::Answered);
+                let response = self.pages.respond(route, is_local, parts).await?;
+                return Ok(Admitted::Answered(response));
             }
-            Target::Nobody => return Err(Problem::no_route(&parts.method, parts.uri.path())),
+            Target::OtherMethod(route) => {
+                return methods::other(&parts.method, route).map(Admitted::Answered);
+            }
+            Target::Moved => return Ok(Admitted::Answered(moved(&parts.uri))),
+            Target::Nothing => return Err(Problem::no_route(&parts.method, parts.uri.path())),
         };
-        if route.token != Token::Ignored {
+        if destination.reads_token() {
             let caller = identify(&self.trust, &parts.headers).await?;
             match caller {
                 Some(caller) => {
@@ -252,60 +219,26 @@ impl Gateway {
                     let rates = &mut visit.rates;
                     self.limits.user(&visit.client, caller.user_id, rates)?;
                 }
-                None if route.token == Token::Required && parts.method != Method::OPTIONS => {
-                    return Err(Problem::unauthenticated());
-                }
+                None if destination.needs_token() => return Err(Problem::unauthenticated()),
                 None => {}
             }
         }
-        if body.size_hint().lower() > route.body_bytes_max {
-            return Err(too_large(route.body_bytes_max));
+        let bytes_max = destination.route.body_bytes_max;
+        if body.size_hint().lower() > bytes_max {
+            return Err(too_large(bytes_max));
         }
-        Ok(Admitted::To(route))
+        Ok(Admitted::To(destination))
     }
 
-    async fn own(
+    /// Counts a request as in flight at its service, and among open streams.
+    fn enter(
         &self,
-        page: Page,
-        is_local: bool,
+        destination: Destination,
+        visit: &mut Visit,
         parts: &Parts,
-    ) -> Result<Response<Body>, Problem> {
-        if let Some(response) = methods::of_a_page(&parts.method)? {
-            return Ok(response);
-        }
-        match page {
-            Page::Livez => Ok(pages::livez()),
-            Page::Readyz => pages::readyz(&self.health, &self.upstreams).await,
-            Page::OpenApi => Ok(pages::openapi()),
-            Page::Docs => Ok(pages::docs()),
-            Page::Metrics => pages::metrics(&self.trust, is_local, parts).await,
-            Page::Console => Ok(pages::console()),
-            Page::ConsoleScript => Ok(pages::console_script()),
-            Page::ConsoleStyle => Ok(pages::console_style()),
-            Page::Status => {
-                self.require_admin(parts).await?;
-                operating::status(&self.status, &self.upstreams, parts).await
-            }
-            Page::Events => {
-                self.require_admin(parts).await?;
-                operating::events(&self.upstreams, parts).await
-            }
-            Page::DeadLetters => {
-                self.require_admin(parts).await?;
-                operating::dead_letters(&self.upstreams, parts).await
-            }
-        }
-    }
-
-    async fn require_admin(&self, parts: &Parts) -> Result<(), Problem> {
-        let caller = identify(&self.trust, &parts.headers).await?;
-        admin(caller).map(|_| ())
-    }
-
-    /// Takes a request's place in its service, and among open streams.
-    fn enter(&self, route: &Route, visit: &mut Visit, parts: &Parts) -> Result<Flight, Problem> {
-        let flight = self.shed.enter(route, parts)?;
-        if route.endless {
+    ) -> Result<Flight, Problem> {
+        let flight = self.shed.enter(destination, parts)?;
+        if destination.route.streaming {
             visit.held.place = Some(self.limits.stream(&visit.client)?);
         }
         Ok(flight)
@@ -313,13 +246,13 @@ impl Gateway {
 
     async fn forward(
         &self,
-        route: &'static Route,
+        destination: Destination,
         visit: &mut Visit,
         mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let is_held_back = parts.headers.contains_key(EXPECT);
-        let flight = match self.enter(route, visit, &parts) {
+        let flight = match self.enter(destination, visit, &parts) {
             Ok(flight) => flight,
             Err(problem) => {
                 let_go(&parts, body);
@@ -328,7 +261,7 @@ impl Gateway {
         };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_claims(&mut parts.headers);
-        if route.token == Token::Ignored {
+        if !destination.reads_token() {
             parts.headers.remove(AUTHORIZATION);
         }
         headers::pass_via(&mut parts.headers, visit.client.is_proxied);
@@ -339,26 +272,28 @@ impl Gateway {
         }
         // What hyper keeps there is about the client's connection.
         parts.extensions.clear();
-        let wait = Wait::begin(route.timeout);
+        let Destination { route, service } = destination;
+        let timeout = destination.timeout();
+        let wait = Wait::begin(timeout);
         let body = RequestBody::new(body, route.body_bytes_max, wait.progress())
             .held_back(is_held_back)
             .announced(flight.arrival());
-        let body = match route.timeout {
+        let body = match timeout {
             Timeout::Total(_) => body.paced(self.limits.body_pace()),
             Timeout::Idle(_) => body,
         };
         let request = Request::from_parts(parts, body);
         let sent = self
             .upstreams
-            .send(route.service, route.instances, &wait, request);
+            .send(service, Instances::Newest, &wait, request);
         let answer = sent.await?;
 
         drop(flight);
-        let until = route.endless.then_some(&self.draining);
+        let until = route.streaming.then_some(&self.draining);
         let (mut parts, body) = answer.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);
         parts.extensions.clear();
-        let body = Body::streamed(route.service, body, until);
+        let body = Body::streamed(service, body, until);
         Ok(Response::from_parts(parts, body))
     }
 }
@@ -373,5 +308,13 @@ fn let_go(parts: &Parts, body: Incoming) {
 
 enum Admitted {
     Answered(Response<Body>),
-    To(&'static Route),
+    To(Destination),
+}
+
+fn moved(uri: &Uri) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let to = routing::moved(uri).and_then(|to| HeaderValue::try_from(to).ok());
+    response.headers_mut().extend(to.map(|to| (LOCATION, to)));
+    response
 }

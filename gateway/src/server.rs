@@ -11,15 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::limits::DRAIN_TIMEOUT;
-use http::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client;
-use crate::door::Door;
-use crate::proxy::Gateway;
+use crate::client::Peer;
+use crate::connection::ConnectionServer;
+use crate::proxy::Proxy;
 use crate::tls::{Tls, redirect};
 use crate::workers::Workers;
 
@@ -33,28 +32,11 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// descriptors most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    /// Their address.
-    pub(crate) address: SocketAddr,
-    /// Its IP, as `X-Forwarded-For` says it.
-    pub(crate) forwarded_for: HeaderValue,
-}
-
-impl Peer {
-    /// Somebody at this address.
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        let forwarded_for = client::value(address.ip().to_canonical());
-        Self { address, forwarded_for }
-    }
-}
-
 /// Answers the listener's connections until `stop`, then drains.
 pub(crate) async fn serve(
     listener: TcpListener,
     redirect: Option<TcpListener>,
-    gateway: Arc<Gateway>,
+    gateway: Arc<Proxy>,
     tls: Option<Tls>,
     workers: Workers,
     stop: CancellationToken,
@@ -65,7 +47,7 @@ pub(crate) async fn serve(
     http.header_read_timeout(limits.settings().head_timeout())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let door = Arc::new(Door::new(http, HEAD_BYTES_MAX, tls));
+    let door = Arc::new(ConnectionServer::new(http, HEAD_BYTES_MAX, tls));
     let refused = metrics::counter!("konbini_gateway_connections_refused_total");
     let mut connections = JoinSet::new();
     if let (Some(redirect), Ok(secure)) = (redirect, listener.local_addr()) {
@@ -110,10 +92,10 @@ pub(crate) async fn serve(
 }
 
 async fn connection(
-    door: Arc<Door>,
+    door: Arc<ConnectionServer>,
     stream: TcpStream,
     address: SocketAddr,
-    gateway: Arc<Gateway>,
+    gateway: Arc<Proxy>,
     stop: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {

@@ -21,7 +21,7 @@ use http::Method;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use crate::routes::{Route, SERVICES};
+use crate::routing::{Destination, SERVICES};
 
 /// The work of all services.
 pub(crate) struct Shed {
@@ -29,20 +29,20 @@ pub(crate) struct Shed {
     working: Arc<[AtomicU32; SERVICES.len()]>,
 }
 
-/// What a request is worth, in eighths of the bound.
+/// A request's priority: its share of the bound, in eighths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
+enum Priority {
     PublicRead = 4,
     OwnRead = 5,
     Write = 7,
     Order = 8,
 }
 
-impl Worth {
-    fn of(route: &Route, parts: &Parts) -> Self {
+impl Priority {
+    fn of(destination: Destination, parts: &Parts) -> Self {
         let is_read = parts.method.is_safe();
-        match route.prefix {
-            "/v1/orders" if parts.method == Method::POST => Self::Order,
+        match destination.route.path {
+            path if path.starts_with("/v1/orders") && parts.method == Method::POST => Self::Order,
             _ if !is_read => Self::Write,
             _ if parts.headers.contains_key(AUTHORIZATION) => Self::OwnRead,
             _ => Self::PublicRead,
@@ -73,13 +73,14 @@ impl Shed {
     /// Lets a request go to its service.
     ///
     /// # Errors
-    /// 503 when others are worth more.
-    pub(crate) fn enter(&self, route: &Route, parts: &Parts) -> Result<Flight, Problem> {
-        let service = SERVICES.iter().position(|one| *one == route.service);
+    /// 503 when requests of higher priority need the rest of the bound.
+    pub(crate) fn enter(&self, destination: Destination, parts: &Parts) -> Result<Flight, Problem> {
+        let service = SERVICES.iter().position(|one| *one == destination.service);
         let service = service.unwrap_or_default();
-        let share = self.in_flight_max / 8 * Worth::of(route, parts) as u32;
+        let share = self.in_flight_max / 8 * Priority::of(destination, parts) as u32;
         if self.working[service].load(Ordering::Relaxed) >= share {
-            metrics::counter!("konbini_gateway_shed_total", "route" => route.prefix).increment(1);
+            let route = destination.route.path;
+            metrics::counter!("konbini_gateway_shed_total", "route" => route).increment(1);
             return Err(Problem::busy());
         }
         Ok(Flight(Arc::new(Work {
@@ -119,7 +120,7 @@ impl Drop for Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routes;
+    use crate::routing::Target;
     use http::Request;
 
     fn try_enter(shed: &Shed, method: &str, path: &str, has_token: bool) -> Option<Flight> {
@@ -128,8 +129,10 @@ mod tests {
             request = request.header(AUTHORIZATION, "Bearer x");
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let route = routes::find(&parts.method, path).unwrap();
-        shed.enter(route, &parts).ok()
+        let Target::Service(destination) = Target::of(&parts.method, &parts.uri) else {
+            panic!("{path} is no service's");
+        };
+        shed.enter(destination, &parts).ok()
     }
 
     #[test]

@@ -22,10 +22,16 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use self::certificate::{CHALLENGE, Certificates, Files};
-use crate::door::Protocol;
 
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
+
+/// The protocol of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 

@@ -29,11 +29,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Error;
-use crate::body::{Answer, RequestBody};
 use crate::metrics::Upstream as Meter;
-use crate::routes::SERVICES;
+use crate::request_body::RequestBody;
+use crate::routing::SERVICES;
 
-mod answer;
+mod body;
 mod budget;
 mod choice;
 mod health;
@@ -44,12 +44,12 @@ mod pool;
 mod tests;
 mod wait;
 
-pub(crate) use answer::FarBody;
+pub(crate) use body::ServiceBody;
 pub(crate) use choice::Instances;
 pub(crate) use wait::Wait;
 
 use budget::Budget;
-use instance::{Failure, Instance};
+use instance::{SendFailure, UpstreamInstance};
 
 /// How long after a start a service that was not heard of yet is waited for: the mesh
 /// tells of those who were there before within a moment, and a gateway that is
@@ -63,7 +63,7 @@ pub(crate) struct Upstreams(Arc<[Service]>);
 struct Service {
     name: &'static str,
     /// The newest first.
-    instances: watch::Sender<Vec<Arc<Instance>>>,
+    instances: watch::Sender<Vec<Arc<UpstreamInstance>>>,
     /// Until then one that is not seen is waited for.
     heard_by: Instant,
     /// The services of this process, which are called without a connection.
@@ -133,7 +133,7 @@ impl Upstreams {
         which: Instances,
         wait: &Wait,
         request: Request<RequestBody>,
-    ) -> Result<Response<Answer>, Error> {
+    ) -> Result<Response<ServiceBody>, Error> {
         let known = self.0.iter().find(|known| known.name == service);
         let service = known.ok_or(Error::Absent(service))?;
         let answered = service.send(which, wait, request).await;
@@ -165,7 +165,12 @@ impl Service {
         let same = |seen| known.iter().find(|one| one.is(seen)).cloned();
         let fresh = |seen: &mesh::Instance| {
             let near = self.local.find(&seen.id);
-            Arc::new(Instance::new(self.name, seen, near, self.meter.clone()))
+            Arc::new(UpstreamInstance::new(
+                self.name,
+                seen,
+                near,
+                self.meter.clone(),
+            ))
         };
         let now = alive
             .into_iter()
@@ -174,17 +179,21 @@ impl Service {
         self.instances.send_replace(now);
     }
 
-    fn known(&self) -> Vec<Arc<Instance>> {
+    fn known(&self) -> Vec<Arc<UpstreamInstance>> {
         self.instances.borrow().clone()
     }
 
-    fn choose(&self, which: Instances, failed: Option<&Arc<Instance>>) -> Option<Arc<Instance>> {
+    fn choose(
+        &self,
+        which: Instances,
+        failed: Option<&Arc<UpstreamInstance>>,
+    ) -> Option<Arc<UpstreamInstance>> {
         let known = self.instances.borrow();
         choice::choose(&known, which, &self.turn, failed).cloned()
     }
 
     /// Whoever is heard of in the first moments after a start, if anybody is.
-    async fn heard(&self, which: Instances) -> Option<Arc<Instance>> {
+    async fn heard(&self, which: Instances) -> Option<Arc<UpstreamInstance>> {
         let mut known = self.instances.subscribe();
         let somebody = known.wait_for(|known| !known.is_empty());
         timeout_at(self.heard_by, somebody).await.ok()?.ok()?;
@@ -196,13 +205,13 @@ impl Service {
         which: Instances,
         wait: &Wait,
         request: Request<RequestBody>,
-    ) -> Result<Response<Answer>, Error> {
+    ) -> Result<Response<ServiceBody>, Error> {
         self.budget.earn();
         let first = match self.choose(which, None) {
             Some(first) => first,
             None => self.heard(which).await.ok_or(Error::Absent(self.name))?,
         };
-        let Failure { error, again } = match first.ask(request, wait, false).await {
+        let SendFailure { error, again } = match first.ask(request, wait, false).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };

@@ -88,7 +88,7 @@ fn selecting(answer: &HeaderMap, asked: &HeaderMap) -> Option<Box<[Selecting]>> 
 }
 
 /// A kept answer, its body as the service made it.
-pub(super) struct Entry {
+pub(super) struct CacheEntry {
     permit: Permit,
     head: HeaderMap,
     body: Bytes,
@@ -97,7 +97,7 @@ pub(super) struct Entry {
     received: Instant,
 }
 
-impl Entry {
+impl CacheEntry {
     /// Of an answer that was asked for at `since`.
     pub(super) fn new(permit: Permit, answer: Parts, body: Bytes, since: Version) -> Self {
         let mut head = answer.headers;

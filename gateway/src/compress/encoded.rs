@@ -17,7 +17,8 @@ use http_body::{Body as HttpBody, Frame};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::accept::Coding;
-use crate::body::{Body, BoxError};
+use crate::BoxError;
+use crate::body::Body;
 
 /// How much is encoded before others get their turn, in bytes: about 0.2 ms.
 const PIECE_BYTES: usize = 32 * 1024;

@@ -12,14 +12,14 @@ use governor::{Quota, RateLimiter};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 
-use super::table::Table;
+use super::table::RateTable;
 
 /// One rate, counted for each of its keys.
 pub(super) struct Rate {
     name: &'static str,
     per_second: u32,
     burst: u32,
-    limiter: RateLimiter<u128, Table, MonotonicClock, StateInformationMiddleware>,
+    limiter: RateLimiter<u128, RateTable, MonotonicClock, StateInformationMiddleware>,
 }
 
 /// How one key stands.
@@ -39,7 +39,7 @@ impl Rate {
     pub(super) fn new(name: &'static str, per_second: u32, burst: u32) -> Option<Self> {
         let rate = NonZeroU32::new(per_second)?;
         let quota = Quota::per_second(rate).allow_burst(NonZeroU32::new(burst)?);
-        let limiter = RateLimiter::new(quota, Table::new(), MonotonicClock);
+        let limiter = RateLimiter::new(quota, RateTable::new(), MonotonicClock);
         Some(Self { name, per_second, burst, limiter })
     }
 

@@ -19,12 +19,12 @@ const SETS: usize = 2048;
 const WAYS: usize = 8;
 
 /// Key → the moment at which its quota is whole again.
-pub(super) struct Table {
+pub(super) struct RateTable {
     hasher: RandomState,
     sets: Vec<Mutex<Vec<(u128, Nanos)>>>,
 }
 
-impl Table {
+impl RateTable {
     /// Nobody used anything.
     pub(super) fn new() -> Self {
         let sets = (0..SETS).map(|_| Mutex::default()).collect();
@@ -32,7 +32,7 @@ impl Table {
     }
 }
 
-impl StateStore for Table {
+impl StateStore for RateTable {
     type Key = u128;
 
     fn measure_and_replace<T, F, E>(&self, key: &u128, decide: F) -> Result<T, E>
@@ -73,7 +73,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(NonZeroU32::new(4).unwrap());
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<_>> =
-            RateLimiter::new(quota, Table::new(), clock.clone());
+            RateLimiter::new(quota, RateTable::new(), clock.clone());
         let greedy = u128::MAX;
         while limiter.check_key(&greedy).is_ok() {}
         for stranger in 0..10 * (SETS * WAYS) as u128 {

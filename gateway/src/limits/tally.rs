@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Open things of each key.
 #[derive(Default)]
-pub(super) struct Tally(Mutex<Open>);
+pub(super) struct AddressTally(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
@@ -15,11 +15,11 @@ struct Open {
 
 /// One open thing, until dropped.
 pub(crate) struct Entered {
-    among: Arc<Tally>,
+    among: Arc<AddressTally>,
     key: u128,
 }
 
-impl Tally {
+impl AddressTally {
     pub(super) fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_ends_makes_room_and_is_forgotten() {
-        let tally = Tally::new();
+        let tally = AddressTally::new();
         let (one, two) = (tally.enter(1, 2).unwrap(), tally.enter(1, 2).unwrap());
         assert!(tally.enter(1, 2).is_none());
         let other = tally.enter(2, 2).unwrap();

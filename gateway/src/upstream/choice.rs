@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
-use super::instance::Instance;
+use super::instance::UpstreamInstance;
 
 /// Which instances of a service can answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,17 +31,18 @@ pub(crate) enum Instances {
 /// The instance to ask, of `all` with the newest first; `turn` counts the choices,
 /// and `failed` has just been asked in vain.
 pub(super) fn choose<'a>(
-    all: &'a [Arc<Instance>],
+    all: &'a [Arc<UpstreamInstance>],
     which: Instances,
     turn: &AtomicUsize,
-    failed: Option<&Arc<Instance>>,
-) -> Option<&'a Arc<Instance>> {
+    failed: Option<&Arc<UpstreamInstance>>,
+) -> Option<&'a Arc<UpstreamInstance>> {
     if which == Instances::Newest || all.len() < 2 {
         return all.first();
     }
     let (turn, now) = (turn.fetch_add(1, Ordering::Relaxed), Instant::now());
-    let is_other = |one: &&Arc<Instance>| failed.is_none_or(|failed| !Arc::ptr_eq(failed, one));
-    let is_well = |one: &&Arc<Instance>| is_other(one) && !one.health.is_ejected(now);
+    let is_other =
+        |one: &&Arc<UpstreamInstance>| failed.is_none_or(|failed| !Arc::ptr_eq(failed, one));
+    let is_well = |one: &&Arc<UpstreamInstance>| is_other(one) && !one.health.is_ejected(now);
     less_loaded(all.iter().filter(is_well), turn)
         .or_else(|| less_loaded(all.iter().filter(is_other), turn))
         .or_else(|| all.first())
@@ -49,9 +50,9 @@ pub(super) fn choose<'a>(
 
 /// Of two, chosen by `turn` so that every pair has its turn.
 fn less_loaded<'a>(
-    able: impl Iterator<Item = &'a Arc<Instance>> + Clone,
+    able: impl Iterator<Item = &'a Arc<UpstreamInstance>> + Clone,
     turn: usize,
-) -> Option<&'a Arc<Instance>> {
+) -> Option<&'a Arc<UpstreamInstance>> {
     let count = able.clone().count();
     let others = count.checked_sub(1)?;
     let first = turn % count;
@@ -77,14 +78,24 @@ mod tests {
         Arc::new(Meter::new("products"))
     }
 
-    fn three() -> Vec<Arc<Instance>> {
+    fn three() -> Vec<Arc<UpstreamInstance>> {
         let instance = |port| mesh::Instance::new("products", ([127, 0, 0, 1], port).into());
         [1, 2, 3]
-            .map(|port| Arc::new(Instance::new("products", &instance(port), None, meter())))
+            .map(|port| {
+                Arc::new(UpstreamInstance::new(
+                    "products",
+                    &instance(port),
+                    None,
+                    meter(),
+                ))
+            })
             .into()
     }
 
-    fn chosen(all: &[Arc<Instance>], failed: Option<&Arc<Instance>>) -> HashMap<u16, usize> {
+    fn chosen(
+        all: &[Arc<UpstreamInstance>],
+        failed: Option<&Arc<UpstreamInstance>>,
+    ) -> HashMap<u16, usize> {
         let (mut chosen, turn) = (HashMap::new(), AtomicUsize::new(0));
         for _ in 0..600 {
             let one = choose(all, Instances::Any, &turn, failed).unwrap();
@@ -108,7 +119,7 @@ mod tests {
     #[test]
     fn passed_over_only_while_there_are_others() {
         let all = three();
-        let eject = |one: &Instance| while one.health.failed(Instant::now()).is_none() {};
+        let eject = |one: &UpstreamInstance| while one.health.failed(Instant::now()).is_none() {};
         eject(&all[0]);
         assert_eq!(chosen(&all, None), [(2, 300), (3, 300)].into());
         eject(&all[1]);

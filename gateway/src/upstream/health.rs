@@ -22,14 +22,14 @@ const EJECTION_MAX: Duration = Duration::from_secs(30);
 
 /// What is known of an instance.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(super) struct InstanceHealth {
     since: Instant,
     failures: AtomicU32,
     /// In milliseconds after `since`.
     ejected_until: AtomicU64,
 }
 
-impl Health {
+impl InstanceHealth {
     /// Well until shown otherwise.
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn passed_over_for_longer_and_longer_until_it_answers() {
         let mut now = Instant::now();
-        let health = Health::new(now);
+        let health = InstanceHealth::new(now);
         for _ in 1..FAILURES_MAX {
             assert_eq!(health.failed(now), None);
         }

@@ -10,7 +10,6 @@
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chassis::in_process::LocalService;
 use http::header::HOST;
@@ -19,20 +18,20 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::answer::FarBody;
-use super::health::Health;
+use super::body::{RemoteBody, ServiceBody};
+use super::health::InstanceHealth;
 use super::link::Link;
-use super::pool::Pool;
+use super::pool::{Lease, Pool};
 use super::wait::Wait;
 use crate::Error;
-use crate::body::{Answer, RequestBody};
 use crate::metrics::Upstream as Meter;
+use crate::request_body::RequestBody;
 
 /// Requests in flight at one instance, each with a connection of its own.
 const IN_FLIGHT_MAX: usize = 8192;
 
 /// An instance that is alive.
-pub(super) struct Instance {
+pub(super) struct UpstreamInstance {
     service: &'static str,
     id: String,
     /// Where it listens.
@@ -42,20 +41,19 @@ pub(super) struct Instance {
     /// Itself, if it is in this process.
     near: Option<LocalService>,
     /// Its warm connections.
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     /// Whether it is worth asking.
-    pub(super) health: Health,
-    in_flight: AtomicUsize,
+    pub(super) health: InstanceHealth,
     meter: Arc<Meter>,
 }
 
 /// What went wrong, and the request if it may be sent again.
-pub(super) struct Failure {
+pub(super) struct SendFailure {
     pub(super) error: Error,
     pub(super) again: Option<Box<Request<RequestBody>>>,
 }
 
-impl Failure {
+impl SendFailure {
     fn last(error: Error) -> Self {
         Self { error, again: None }
     }
@@ -65,16 +63,7 @@ impl Failure {
     }
 }
 
-/// One request in flight, until it is dropped.
-pub(super) struct InFlight(pub(super) Arc<Instance>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Instance {
+impl UpstreamInstance {
     /// An instance as the mesh shows it.
     pub(super) fn new(
         service: &'static str,
@@ -89,9 +78,8 @@ impl Instance {
             address: seen.address,
             host: host.expect("a socket address is visible ASCII"),
             near,
-            pool: Pool::new(),
-            health: Health::new(Instant::now()),
-            in_flight: AtomicUsize::new(0),
+            pool: Arc::new(Pool::new()),
+            health: InstanceHealth::new(Instant::now()),
             meter,
         }
     }
@@ -103,13 +91,12 @@ impl Instance {
 
     /// How many requests it has not answered to the end.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.pool.in_flight()
     }
 
     /// Counts one more.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+    pub(super) fn begin(&self) -> Lease {
+        Lease::new(&self.pool)
     }
 
     /// Sends a request and waits for the answer's head; a repetition gets a
@@ -119,11 +106,11 @@ impl Instance {
         request: Request<RequestBody>,
         wait: &Wait,
         is_repetition: bool,
-    ) -> Result<Response<Answer>, Failure> {
+    ) -> Result<Response<ServiceBody>, SendFailure> {
         let (service, in_flight) = (self.service, self.begin());
         if self.in_flight() > IN_FLIGHT_MAX {
             let why = format!("{IN_FLIGHT_MAX} requests are in flight there");
-            return Err(Failure::last(Error::Unreachable { service, why }));
+            return Err(SendFailure::last(Error::Unreachable { service, why }));
         }
         let response = match &self.near {
             Some(near) => call(service, near, request, wait).await,
@@ -132,7 +119,7 @@ impl Instance {
         // Nothing that asks for another protocol is ever passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let why = "it switched protocols unasked".into();
-            return Err(Failure::last(Error::Broken { service, why }));
+            return Err(SendFailure::last(Error::Broken { service, why }));
         }
         Ok(response)
     }
@@ -142,8 +129,8 @@ impl Instance {
         mut request: Request<RequestBody>,
         wait: &Wait,
         is_repetition: bool,
-        in_flight: InFlight,
-    ) -> Result<Response<Answer>, Failure> {
+        in_flight: Lease,
+    ) -> Result<Response<ServiceBody>, SendFailure> {
         let service = self.service;
         self.address_to(&mut request);
         loop {
@@ -158,7 +145,7 @@ impl Instance {
                     }
                     Err(why) => {
                         self.failed();
-                        return Err(Failure::unsent(
+                        return Err(SendFailure::unsent(
                             Error::Unreachable { service, why },
                             request,
                         ));
@@ -169,13 +156,14 @@ impl Instance {
             let mut error = match wait.on(link.send(request)).await {
                 Ok(Ok(response)) => {
                     self.health.answered();
-                    return Ok(response
-                        .map(|incoming| Answer::Far(FarBody::new(incoming, link, in_flight))));
+                    return Ok(response.map(|incoming| {
+                        ServiceBody::Remote(RemoteBody::new(incoming, link, in_flight))
+                    }));
                 }
                 Ok(Err(error)) => error,
                 Err(timeout) => {
                     self.failed();
-                    return Err(Failure::last(Error::Late { service, timeout }));
+                    return Err(SendFailure::last(Error::Late { service, timeout }));
                 }
             };
             match error.take_message() {
@@ -184,14 +172,17 @@ impl Instance {
                 Some(unsent) => {
                     self.failed();
                     let why = crate::error::chain(error.error());
-                    return Err(Failure::unsent(Error::Unreachable { service, why }, unsent));
+                    return Err(SendFailure::unsent(
+                        Error::Unreachable { service, why },
+                        unsent,
+                    ));
                 }
                 None => {
                     let error = failure(service, error.error());
                     if !is_warm && matches!(error, Error::Broken { .. }) {
                         self.failed();
                     }
-                    return Err(Failure { error, again });
+                    return Err(SendFailure { error, again });
                 }
             }
         }
@@ -234,20 +225,23 @@ async fn call(
     near: &LocalService,
     mut request: Request<RequestBody>,
     wait: &Wait,
-) -> Result<Response<Answer>, Failure> {
+) -> Result<Response<ServiceBody>, SendFailure> {
     *request.version_mut() = Version::HTTP_11;
     let fault = request.body_mut().fault();
     let response = match wait.on(near.call(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(unsent)) => {
             let why = "it is ending".into();
-            return Err(Failure::unsent(Error::Unreachable { service, why }, unsent));
+            return Err(SendFailure::unsent(
+                Error::Unreachable { service, why },
+                unsent,
+            ));
         }
-        Err(timeout) => return Err(Failure::last(Error::Late { service, timeout })),
+        Err(timeout) => return Err(SendFailure::last(Error::Late { service, timeout })),
     };
     match fault.and_then(|fault| fault.seen()) {
-        Some(error) => Err(Failure::last(error)),
-        None => Ok(response.map(Answer::Near)),
+        Some(error) => Err(SendFailure::last(error)),
+        None => Ok(response.map(ServiceBody::InProcess)),
     }
 }
 

@@ -21,7 +21,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::body::RequestBody;
+use crate::request_body::RequestBody;
 
 /// How long a connection to a service may take: it is on this host or the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,44 +1,76 @@
-//! The warm connections to one instance that nobody uses at the moment.
+//! The connection pool of one instance, last in first out: connections below the
+//! low-water mark of an interval were not needed in it and are closed.
 //!
-//! The one that came back last is taken first, so a quiet time shows at the other
-//! end: what lay below the lowest level of a whole interval was not needed in it.
+//! Each worker has its own part: a connection is read on the thread that opened it.
 //!
-//! Each worker has its own: a connection is read on the thread that opened it.
-//!
-//! **Invariants:** every connection here has been read to the clean end of its last
-//! answer and can take a request; at most [`IDLE_MAX`] of a worker's are here, and
-//! none for longer than two intervals of [`IDLE_TIMEOUT`].
+//! **Invariants:** a pooled connection has been read to the clean end of its last response
+//! and can take a request; a worker pools at most [`IDLE_MAX`], none for longer than two
+//! intervals of [`IDLE_TIMEOUT`].
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::link::Link;
 use crate::workers;
 
-/// Connections that a worker keeps warm to one instance. More at once are opened for
-/// it and closed afterwards.
+/// The most idle connections of a worker to one instance. More at once are opened and
+/// closed afterwards.
 pub(super) const IDLE_MAX: usize = 64;
 
-/// How long a connection that is not needed is kept.
+/// The interval at whose end unneeded connections are closed.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An instance's idle connections, by worker.
-pub(super) struct Pool(Box<[Mutex<Idle>]>);
+/// An instance's idle connections, by worker, and its requests in flight.
+pub(super) struct Pool {
+    idle: Box<[Mutex<Idle>]>,
+    in_flight: AtomicUsize,
+}
+
+/// One request in flight, until it is dropped.
+pub(super) struct Lease(Arc<Pool>);
+
+impl Lease {
+    /// Counts one more request.
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        pool.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(pool.clone())
+    }
+
+    /// Returns the connection that the request was sent over.
+    pub(super) fn give_back(self, link: Link) {
+        self.0.put(link);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Default)]
 struct Idle {
     links: Vec<Link>,
-    /// The fewest that were here since the interval began.
+    /// The low-water mark of the interval.
     unneeded: usize,
 }
 
 impl Pool {
-    /// None yet.
+    /// An empty pool.
     pub(super) fn new() -> Self {
-        Self((0..workers::count()).map(|_| Mutex::default()).collect())
+        let idle = (0..workers::count()).map(|_| Mutex::default()).collect();
+        Self { idle, in_flight: AtomicUsize::new(0) }
     }
 
-    /// The warmest connection.
+    /// The number of requests whose response has not ended.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The connection that was returned last.
     pub(super) fn take(&self) -> Option<Link> {
         let mut idle = self.here();
         let link = idle.links.pop()?;
@@ -46,8 +78,7 @@ impl Pool {
         Some(link)
     }
 
-    /// Keeps a connection that can take a request, or closes it when there are
-    /// enough.
+    /// Pools a connection that can take a request, or closes it when there are enough.
     pub(super) fn put(&self, link: Link) {
         let mut idle = self.here();
         if idle.links.len() < IDLE_MAX {
@@ -58,10 +89,10 @@ impl Pool {
         }
     }
 
-    /// Ends an interval: closes what it did not need.
+    /// Ends an interval: closes the connections below its low-water mark.
     pub(super) fn tidy(&self) {
-        for idle in &self.0 {
-            let mut idle = held(idle);
+        for idle in &self.idle {
+            let mut idle = idle.lock();
             let unneeded = idle.unneeded;
             let closed: Vec<_> = idle.links.drain(..unneeded).collect();
             idle.unneeded = idle.links.len();
@@ -73,14 +104,10 @@ impl Pool {
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|idle| held(idle).links.len()).sum()
+        self.idle.iter().map(|idle| idle.lock().links.len()).sum()
     }
 
     fn here(&self) -> MutexGuard<'_, Idle> {
-        held(&self.0[workers::here() % self.0.len()])
+        self.idle[workers::here() % self.idle.len()].lock()
     }
-}
-
-fn held(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

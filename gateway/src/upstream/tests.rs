@@ -12,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::routes::Timeout;
+use api::Timeout;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-type Answered = Result<Response<Answer>, Error>;
+type Answered = Result<Response<ServiceBody>, Error>;
 
 /// An instance as the test plays it.
 struct Played {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::Progress;
-use crate::routes::Timeout;
+use crate::request_body::BodyProgress;
+use api::Timeout;
 
 /// A request's timeout, running. Repetitions are paid from the same.
 pub(crate) struct Wait {
     began: Instant,
     timeout: Duration,
-    progress: Option<Arc<Progress>>,
+    progress: Option<Arc<BodyProgress>>,
 }
 
 impl Wait {
@@ -22,12 +22,12 @@ impl Wait {
         let began = Instant::now();
         match timeout {
             Timeout::Total(timeout) => Self { began, timeout, progress: None },
-            Timeout::Idle(timeout) => Self { began, timeout, progress: Some(Progress::new()) },
+            Timeout::Idle(timeout) => Self { began, timeout, progress: Some(BodyProgress::new()) },
         }
     }
 
     /// Where the request's body tells of its progress, if that counts.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+    pub(crate) fn progress(&self) -> Option<Arc<BodyProgress>> {
         self.progress.clone()
     }
 
@@ -50,7 +50,10 @@ impl Wait {
     }
 
     fn deadline(&self) -> Instant {
-        let last = self.progress.as_deref().map_or(self.began, Progress::last);
+        let last = self
+            .progress
+            .as_deref()
+            .map_or(self.began, BodyProgress::last);
         last + self.timeout
     }
 }

@@ -164,7 +164,7 @@ async fn an_address_has_so_many_streams() {
     drip.send("id: 1\n\n".into()).await.unwrap();
     let stream = "/v1/notifications/stream";
     let open = customer
-        .request(Method::GET, &format!("{stream}/drip"))
+        .request(Method::GET, &format!("{stream}?drip"))
         .header("x-forwarded-for", "192.0.2.1");
     let open = open.send().await.unwrap();
     let answer = read(&customer, stream, "192.0.2.1").await;
@@ -189,7 +189,11 @@ async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
     let mut hanging = Vec::new();
     let mut hang = async |method: Method, count: usize| {
         for _ in 0..count {
-            let request = customer.request(method.clone(), "/v1/products/hang");
+            let path = match method {
+                Method::GET => "/v1/products/hang",
+                _ => "/v1/products/hang/stock",
+            };
+            let request = customer.request(method.clone(), path);
             hanging.push(tokio::spawn(request.send()));
         }
         eventually("they hang", || async {

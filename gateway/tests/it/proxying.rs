@@ -88,7 +88,7 @@ async fn bodies_stream_both_ways() {
         Some((Ok::<_, std::io::Error>(piece), receiver))
     });
     let request = customer
-        .request(Method::POST, "/v1/orders/piecewise")
+        .request(Method::POST, "/v1/orders/piecewise/pay")
         .body(Body::wrap_stream(pieces));
     let answer = tokio::spawn(send(request));
     for piece in ["three", "four"] {
@@ -166,10 +166,10 @@ async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
     let answer = customer.get("/v1/orders/broken").await;
     assert_eq!((answer.status, answer.problem()), (502, "bad-gateway"));
     assert_eq!(orders.broken(), 2);
-    let answer = customer.post("/v1/orders/broken", json!({})).await;
+    let answer = customer.post("/v1/orders/broken/pay", json!({})).await;
     assert_eq!(answer.status, 502);
     assert_eq!(orders.broken(), 3);
-    let request = customer.request(Method::DELETE, "/v1/orders/broken");
+    let request = customer.request(Method::POST, "/v1/orders/broken/ship");
     assert_eq!(send(request).await.status, 502);
     assert_eq!(orders.broken(), 4);
 
@@ -231,7 +231,7 @@ async fn who_is_answered_early_may_finish_and_go_on() {
     let _users = Stub::start(&test, "users").await;
     let mut client = TcpStream::connect(test.address).await.unwrap();
     let head = format!(
-        "POST /v1/users/early HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {BODY_BYTES}\r\n\r\nx"
+        "POST /v1/users?early HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {BODY_BYTES}\r\n\r\nx"
     );
     client.write_all(head.as_bytes()).await.unwrap();
     answered(&mut client, "HTTP/1.1 200 OK\r\n").await;

@@ -72,12 +72,12 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endless_stream_does_not_hold_the_end_up() {
+async fn a_stream_does_not_delay_the_drain() {
     let test = TestService::start("gateway", gateway::open, &[]).await;
     let notifications = Stub::start(&test, "notifications").await;
     let drip = notifications.drip();
     drip.send("id: 1\n\n".into()).await.unwrap();
-    let path = "/v1/notifications/stream/drip";
+    let path = "/v1/notifications/stream?drip";
     let request = test.customer().request(Method::GET, path);
     let mut answer = request.send().await.unwrap();
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "id: 1\n\n");

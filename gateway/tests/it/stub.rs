@@ -37,7 +37,7 @@ type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<StubBody>> + Send 
 pub(crate) const LARGE_BYTES: usize = 200_000;
 
 /// A played service. It answers every request with 200, unless the path says
-/// otherwise: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
+/// otherwise, by a segment of the path or the query: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
 /// answers with what the test drips, `…/piecewise` reports the request's body piece
 /// by piece, `…/early` answers after the first piece of it, `…/large`, `…/secret` and
 /// `…/events` are long, `…/denied` and `OPTIONS` are 405.
@@ -150,20 +150,21 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<StubBody>, String> {
     let (parts, mut body) = request.into_parts();
-    let path = parts.uri.path();
-    if path.ends_with("/broken") {
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    let asks = |name: &str| path.split('/').any(|segment| segment == name) || query == Some(name);
+    if asks("broken") {
         *inner.broken.lock().unwrap() += 1;
         return Err("broken".into());
     }
-    if path.ends_with("/hang") {
+    if asks("hang") {
         *inner.hanging.lock().unwrap() += 1;
         std::future::pending::<()>().await;
     }
-    if path.ends_with("/early") {
+    if asks("early") {
         body.frame().await;
         return Ok(Response::new(Full::default().boxed_unsync()));
     }
-    if path.ends_with("/drip") {
+    if asks("drip") {
         let drops = inner.drip.lock().unwrap().take().ok_or("no drip")?;
         let frames = stream::unfold(drops, |mut drops| async move {
             let drop = drops.recv().await?;
@@ -171,7 +172,7 @@ async fn answer(
         });
         return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
     }
-    if path.ends_with("/piecewise") {
+    if asks("piecewise") {
         while let Some(frame) = body.frame().await {
             let piece = frame
                 .map_err(|error| error.to_string())?
@@ -180,7 +181,7 @@ async fn answer(
             inner.pieces.send(piece).await.unwrap();
         }
     }
-    if parts.method == Method::OPTIONS || path.ends_with("/denied") {
+    if parts.method == Method::OPTIONS || asks("denied") {
         let problem = r#"{"type":"/problems/method-not-allowed","status":405,"instance":"1"}"#;
         let denied = Response::builder()
             .status(405)

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::pace::Pace;
+use crate::progress_timeout::Pace;
 use crate::shed::Arrival;
 
 /// How much of a refused request's body is still read, so that the client reads
@@ -26,9 +26,9 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When a piece of a body last came.
 #[derive(Debug)]
-pub(crate) struct Progress(Mutex<Instant>);
+pub(crate) struct BodyProgress(Mutex<Instant>);
 
-impl Progress {
+impl BodyProgress {
     /// Starts now.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Instant::now())))
@@ -47,9 +47,9 @@ impl Progress {
 /// Why a body could not be passed on, for whoever sent it: a service that is called
 /// without a connection sees the failure and makes an answer of its own.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fault(Arc<OnceLock<Error>>);
+pub(crate) struct BodyFault(Arc<OnceLock<Error>>);
 
-impl Fault {
+impl BodyFault {
     /// What went wrong, if anything did.
     pub(crate) fn seen(&self) -> Option<Error> {
         self.0.get().cloned()
@@ -62,12 +62,12 @@ pub(crate) struct RequestBody {
     incoming: Option<Incoming>,
     bytes_left: u64,
     bytes_max: u64,
-    progress: Option<Arc<Progress>>,
+    progress: Option<Arc<BodyProgress>>,
     pace: Option<Pace>,
     arrival: Option<Arrival>,
     /// Whether the client sends it whatever it is answered.
     is_coming: bool,
-    fault: Option<Fault>,
+    fault: Option<BodyFault>,
 }
 
 impl RequestBody {
@@ -86,7 +86,7 @@ impl RequestBody {
     }
 
     /// Where its failure will be seen; nowhere if there is nothing that could fail.
-    pub(crate) fn fault(&mut self) -> Option<Fault> {
+    pub(crate) fn fault(&mut self) -> Option<BodyFault> {
         self.incoming.as_ref()?;
         Some(self.fault.get_or_insert_default().clone())
     }
@@ -100,7 +100,11 @@ impl RequestBody {
     }
 
     /// At most `bytes_max` bytes, telling `progress` of each piece.
-    pub(crate) fn new(incoming: Incoming, bytes_max: u64, progress: Option<Arc<Progress>>) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        bytes_max: u64,
+        progress: Option<Arc<BodyProgress>>,
+    ) -> Self {
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
         Self {
             incoming,

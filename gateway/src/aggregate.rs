@@ -1,12 +1,13 @@
-//! The shop as a whole, for whoever runs it: what each service says of itself, put
-//! together. Only admins are told, and the services check that again.
+//! Pages that aggregate what each service answers for itself: status, events and dead
+//! letters of the whole shop. They are for admins, which the services check again.
 //!
-//! **Invariant:** a service that does not answer is named, never passed over: a
-//! list without its part would say that nothing happened there.
+//! **Invariant:** a service that does not answer is named and never left out: a list
+//! without its part would look as if nothing had happened there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::Timeout;
 use chassis::Problem;
 use chassis::page::cursor;
 use chassis::status::ServiceStatus;
@@ -18,21 +19,21 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
-use crate::body::{Body, RequestBody};
-use crate::pages::json_page;
-use crate::routes::{SERVICES, Timeout};
+use crate::body::{Body, json_page};
+use crate::request_body::RequestBody;
+use crate::routing::SERVICES;
 use crate::upstream::{Instances, Upstreams, Wait};
 
-/// How long a service may take to say how it stands.
+/// How long a service may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a service says of itself, in bytes: a hundred of the largest events.
+/// A service's answer, in bytes: a hundred of the largest events.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Where each service's part of a list goes on; `None`: it has no more.
+/// The cursor of each service's part of a list; `None`: it has no more.
 type Places = BTreeMap<String, Option<String>>;
 
-/// `GET /v1/status`: each service's own words, or why there are none.
+/// `GET /v1/status`: each service's status, or why there is none.
 pub(crate) async fn status(
     own: &ServiceStatus,
     upstreams: &Upstreams,
@@ -86,7 +87,7 @@ pub(crate) async fn events(
     upstreams: &Upstreams,
     parts: &Parts,
 ) -> Result<Response<Body>, Problem> {
-    let Wanted { limit, kind, mut places } = Wanted::read(parts)?;
+    let EventQuery { limit, kind, mut places } = EventQuery::read(parts)?;
     let asked = places.iter().filter_map(|(service, place)| {
         let service = SERVICES.into_iter().find(|known| known == service)?;
         let place = place.as_ref()?;
@@ -107,10 +108,10 @@ pub(crate) async fn events(
         let place = page["next_cursor"].as_str().map(str::to_owned);
         places.insert(service.to_owned(), place);
     }
-    // Times are written so that their order is that of their texts.
+    // RFC 3339 in UTC: the order of the texts is that of the times.
     found.sort_by(|a, b| b["at"].as_str().cmp(&a["at"].as_str()));
     let mut left = found.split_off(limit.min(found.len()));
-    // What is not shown is asked for again, from its newest on.
+    // Events beyond the page are asked for again, from the newest on.
     left.reverse();
     for event in &left {
         let (source, seq) = (event["source"].as_str(), event["seq"].as_u64());
@@ -123,31 +124,31 @@ pub(crate) async fn events(
     Ok(json_page(&json!({ "items": found, "next_cursor": next })))
 }
 
-/// Which events of all services are wanted.
-struct Wanted {
+/// The query of `GET /v1/events`.
+struct EventQuery {
     limit: usize,
     /// Empty: any.
     kind: String,
-    /// An empty place is the beginning.
+    /// An empty cursor is the beginning.
     places: Places,
 }
 
-impl Wanted {
+impl EventQuery {
     fn read(parts: &Parts) -> Result<Self, Problem> {
         let refuse = |detail: &str| Err(Problem::bad_request(detail));
         let start = SERVICES.map(|service| (service.to_owned(), Some(String::new())));
-        let mut wanted = Self { limit: 20, kind: String::new(), places: start.into() };
+        let mut query = Self { limit: 20, kind: String::new(), places: start.into() };
         let pairs = parts.uri.query().unwrap_or_default().split('&');
         for pair in pairs.filter(|pair| !pair.is_empty()) {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("limit", text) => match text.parse() {
-                    Ok(limit) if (1..=100).contains(&limit) => wanted.limit = limit,
+                    Ok(limit) if (1..=100).contains(&limit) => query.limit = limit,
                     _ => return refuse("limit must be 1..100"),
                 },
-                ("kind", kind) if is_kind(kind) => wanted.kind = kind.to_owned(),
+                ("kind", kind) if is_kind(kind) => query.kind = kind.to_owned(),
                 ("kind", _) => return refuse("kind must be one such as `order.placed`"),
                 ("cursor", text) => match places(text) {
-                    Some(places) => wanted.places = places,
+                    Some(places) => query.places = places,
                     None => return refuse("cursor is not one that this list gave out"),
                 },
                 ("source", _) => {
@@ -157,7 +158,7 @@ impl Wanted {
                 (other, _) => return refuse(&format!("there is no parameter `{other}`")),
             }
         }
-        Ok(wanted)
+        Ok(query)
     }
 }
 
@@ -186,13 +187,22 @@ async fn all(
     parts: &Parts,
 ) -> Result<Vec<(&'static str, Value)>, Problem> {
     let asked = asked.into_iter().map(|(service, target)| async move {
-        let said = ask(upstreams, service, &target, parts.headers.get(AUTHORIZATION), TIMEOUT).await;
+        let said = ask(
+            upstreams,
+            service,
+            &target,
+            parts.headers.get(AUTHORIZATION),
+            TIMEOUT,
+        )
+        .await;
         let said = said.map_err(|why| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service-unavailable",
-                "A service is not there at the moment",
-                format!("the service `{service}` did not tell its part; name another as `source`, or try again"),
+                "A service is unavailable",
+                format!(
+                    "the service `{service}` did not answer; name another as `source`, or try again"
+                ),
             )
             .member("service", service)
             .header(RETRY_AFTER, "1")
@@ -203,8 +213,8 @@ async fn all(
     join_all(asked).await.into_iter().collect()
 }
 
-/// What a service answers to a question of the gateway's, asked with somebody's
-/// credentials, else why it does not.
+/// A service's JSON response to a request of the gateway's, with the caller's credentials;
+/// else the reason why there is none.
 pub(crate) async fn ask(
     upstreams: &Upstreams,
     service: &'static str,

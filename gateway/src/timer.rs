@@ -19,9 +19,9 @@ use hyper::rt::{Sleep, Timer};
 /// One alarm for all deadlines of a connection, of which one at a time is waited
 /// for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Alarm(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
+pub(crate) struct ConnectionTimer(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
 
-impl Timer for Alarm {
+impl Timer for ConnectionTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(self.now() + duration)
     }
@@ -38,7 +38,7 @@ impl Timer for Alarm {
 /// A deadline.
 struct Until {
     deadline: Instant,
-    alarm: Alarm,
+    alarm: ConnectionTimer,
 }
 
 impl Sleep for Until {}
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_rings_for_one_deadline_is_set_for_the_next() {
-        let alarm = Alarm::default();
+        let alarm = ConnectionTimer::default();
         let mut first = alarm.sleep(SHORT);
         assert!(!is_over(&mut first).await);
         drop(first);
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_before_that_of_the_alarm_is_not_missed() {
-        let alarm = Alarm::default();
+        let alarm = ConnectionTimer::default();
         let mut far = alarm.sleep(Duration::from_secs(3600));
         assert!(!is_over(&mut far).await);
         drop(far);

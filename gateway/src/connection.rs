@@ -26,10 +26,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::BoxError;
 use crate::access::Watched;
-use crate::alarm::Alarm;
-use crate::pace::{Pace, Paced};
-use crate::tls::Tls;
+use crate::progress_timeout::{Pace, Paced};
+use crate::timer::ConnectionTimer;
+use crate::tls::{Protocol, Tls};
 use crate::wire::{Framing, Wire};
 
 /// How long a client may take until it is known what it speaks.
@@ -69,23 +70,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/2 connection may go on without a new request.
 const LULL_TIMEOUT: Duration = Duration::from_secs(60);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 /// How connections are spoken with.
-pub(crate) struct Door {
+pub(crate) struct ConnectionServer {
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
     tls: Option<Tls>,
 }
 
-/// What a connection speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-}
-
-impl Door {
+impl ConnectionServer {
     /// A door with these bounds for HTTP/1.1; a head's are HTTP/2's, too.
     pub(crate) fn new(one: http1::Builder, head_bytes_max: usize, tls: Option<Tls>) -> Self {
         let mut two = http2::Builder::new(TokioExecutor::new());
@@ -176,7 +168,7 @@ impl Door {
         let connection = self
             .one
             .clone()
-            .timer(Alarm::default())
+            .timer(ConnectionTimer::default())
             .serve_connection(TokioIo::new(stream), service);
         let end = http1::Connection::graceful_shutdown;
         drive(connection, told(&stop), end).await

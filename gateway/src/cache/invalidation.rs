@@ -1,0 +1,91 @@
+//! Invalidation by products' log, which the gateway listens to.
+//!
+//! **Invariant:** cached responses are served only while every change is observed: after a
+//! gap in the announcements no entry counts any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::Context;
+use mesh::{Event, Listener, Update};
+use tokio::sync::watch;
+
+use super::{Kept, SOURCE, Stripe};
+
+/// How long products may send no announcement before the cache counts as stale; it sends
+/// four in this time.
+const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a write's response waits until the events it depends on are observed here.
+/// Usually they were long ago; after the timeout every entry is dropped instead.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The last observed position of products' log; `None` while stale.
+pub(super) type Observed = watch::Sender<Option<u64>>;
+
+/// Listens until the service ends.
+///
+/// # Errors
+/// When the mesh refuses.
+pub(super) async fn listen(ctx: &Context, kept: Arc<Kept>) -> Result<(), chassis::Error> {
+    let mut listener = Listener::start(&ctx.mesh, SOURCE, STALE_AFTER).await?;
+    let listening = async move {
+        loop {
+            let update = listener.next().await;
+            kept.on_update(&update, listener.place());
+        }
+    };
+    let stop = ctx.stop.clone();
+    ctx.tasks.spawn(stop.run_until_cancelled_owned(listening));
+    Ok(())
+}
+
+impl Kept {
+    fn on_update(&self, update: &Update, place: u64) {
+        let observed = match update {
+            Update::Events(events) => {
+                events.iter().for_each(|event| self.on_event(event));
+                Some(place)
+            }
+            Update::Gap => {
+                self.empty();
+                Some(place)
+            }
+            Update::Stale => {
+                // Before the entries are dropped, so that none is served meanwhile.
+                self.observed.send_replace(None);
+                self.empty();
+                tracing::info!("no announcement from {SOURCE}: its responses are not cached");
+                None
+            }
+        };
+        // Afterwards: a request that waits for this position relies on the invalidation.
+        self.observed.send_replace(observed);
+    }
+
+    fn on_event(&self, event: &Event) {
+        let fact = event.fact.as_ref();
+        if let Some(id) = fact.and_then(|fact| fact.product_shown_anew()) {
+            self.versions.changed(Stripe::of(&id.to_string()));
+            self.versions.changed(Stripe::of(SOURCE));
+        }
+    }
+
+    /// Whether every change is observed.
+    pub(super) fn is_informed(&self) -> bool {
+        self.observed.borrow().is_some()
+    }
+
+    /// Returns when no entry from before `place` counts any more.
+    pub(super) async fn catch_up(&self, place: u64) {
+        let has_come = |observed: &Option<u64>| observed.is_none_or(|observed| observed >= place);
+        if has_come(&self.observed.borrow()) {
+            return;
+        }
+        let mut observed = self.observed.subscribe();
+        let waited = tokio::time::timeout(CATCH_UP_TIMEOUT, observed.wait_for(has_come)).await;
+        if waited.is_err() {
+            self.empty();
+        }
+    }
+}
