@@ -11,6 +11,7 @@
 //! | `routes` | routers, made from the route table |
 //! | `folder`, `config`, `limits` | the data folder, the settings, the bounds of all services |
 //! | `token`, `trust`, `caller` | access tokens: signing, verification, authorisation |
+//! | `fields` | request bodies, read field by field with every fault collected |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
 //! | `http` | the layers around every router, and the health pages |
 //! | `request_id`, `trace`, `client_address`, `accept_language` | the identity of a request |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod context;
 mod error;
 pub mod etag;
+pub mod fields;
 pub mod folder;
 mod health;
 pub mod http;

@@ -2,13 +2,13 @@
 //!
 //! **Invariant:** an internal failure reaches the client without its details.
 
+use chassis::fields::BodyFault;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use chassis::{FieldError, Problem};
 
 use crate::domain::{LevelFault, PIECES_MAX};
-use crate::submission::SubmissionFault;
 
 /// A failure or refusal of this service.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +46,11 @@ pub(crate) enum Error {
     Refused(Problem),
 }
 
-impl From<SubmissionFault> for Error {
-    fn from(fault: SubmissionFault) -> Self {
+impl From<BodyFault> for Error {
+    fn from(fault: BodyFault) -> Self {
         match fault {
-            SubmissionFault::Unreadable(why) => Self::Unreadable(why),
-            SubmissionFault::Invalid(errors) => Self::Invalid(errors),
+            BodyFault::Unreadable(why) => Self::Unreadable(why),
+            BodyFault::Invalid(errors) => Self::Invalid(errors),
         }
     }
 }

@@ -21,6 +21,7 @@ mod html;
 mod ndjson;
 mod shopify;
 
+use chassis::fields::BodyFault;
 use std::time::Duration;
 
 use ::store::Store;
@@ -36,7 +37,7 @@ use self::ndjson::LineSplitter;
 use crate::Error;
 use crate::catalogue::{self, Upserted};
 use crate::effects::{Cause, Effects};
-use crate::submission::{Submission, SubmissionFault};
+use crate::submission::Submission;
 
 /// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
 /// space, escapes and HTML.
@@ -139,10 +140,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(line: u64, content: Result<Submission, SubmissionFault>) -> Self {
+    fn new(line: u64, content: Result<Submission, BodyFault>) -> Self {
         let content = content.map_err(|fault| match fault {
-            SubmissionFault::Unreadable(why) => vec![FieldError::new("", why)],
-            SubmissionFault::Invalid(mut errors) => {
+            BodyFault::Unreadable(why) => vec![FieldError::new("", why)],
+            BodyFault::Invalid(mut errors) => {
                 errors.truncate(ERRORS_PER_LINE_MAX);
                 errors
             }
@@ -152,7 +153,7 @@ impl Entry {
 
     fn too_long(line: u64) -> Self {
         let why = format!("the line is longer than {RECORD_BYTES_MAX} bytes");
-        Self::new(line, Err(SubmissionFault::Unreadable(why)))
+        Self::new(line, Err(BodyFault::Unreadable(why)))
     }
 }
 
@@ -191,7 +192,7 @@ enum Reader {
 }
 
 impl Reader {
-    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
+    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         match self {
             Self::Ndjson(lines) => {
                 lines.feed(piece, entries);
@@ -202,7 +203,7 @@ impl Reader {
     }
 
     /// Parses the rest at the end of the body.
-    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
+    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         match self {
             Self::Ndjson(lines) => {
                 lines.end(entries);

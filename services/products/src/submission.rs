@@ -7,13 +7,10 @@
 mod reading;
 
 use chassis::FieldError;
-use chassis::json::{ParseError, parse_fields};
-use model::PublicationStatus;
-use serde::Deserialize;
+use chassis::fields::{BodyFault, Fields};
+use chassis::json::parse_fields;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use self::reading::Reading;
 use crate::domain::Content;
 
 /// Of its content as compact JSON. With the record's own few fields this stays
@@ -31,91 +28,26 @@ pub(crate) struct Submission {
     pub(crate) stock: Option<i64>,
 }
 
-/// The reason a body is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SubmissionFault {
-    /// Malformed JSON, or an unknown field.
-    Unreadable(String),
-    /// Well-formed but invalid: every field at fault.
-    Invalid(Vec<FieldError>),
-}
-
-impl From<ParseError> for SubmissionFault {
-    fn from(error: ParseError) -> Self {
-        match error {
-            ParseError::Unreadable(why) => Self::Unreadable(why),
-            ParseError::Field(error) => Self::Invalid(vec![error]),
-        }
-    }
-}
-
-/// Every field is optional here, so that all missing ones are reported.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    sku: Option<&'a RawValue>,
-    title: Option<&'a RawValue>,
-    description: Option<&'a RawValue>,
-    brand: Option<&'a RawValue>,
-    categories: Option<&'a RawValue>,
-    price: Option<&'a RawValue>,
-    attributes: Option<&'a RawValue>,
-    images: Option<&'a RawValue>,
-    status: Option<&'a RawValue>,
-    rating: Option<&'a RawValue>,
-    stock: Option<&'a RawValue>,
-}
-
 /// Reads a whole product.
 ///
 /// # Errors
-/// See [`SubmissionFault`].
-pub(crate) fn read(text: &[u8]) -> Result<Submission, SubmissionFault> {
-    let fields: Fields<'_> = parse_fields(text)?;
-    let mut reading = Reading::default();
-    let sku = reading.sku(fields.sku)?;
-    let title = reading.title(fields.title)?;
-    let description = reading.description(fields.description)?;
-    let brand = reading.brand(fields.brand)?;
-    let categories = reading.categories(fields.categories)?;
-    let price = reading.price(fields.price)?;
-    let attributes = reading.attributes(fields.attributes)?;
-    let images = reading.images(fields.images)?;
-    let status = reading
-        .value("/status", fields.status)?
-        .unwrap_or(PublicationStatus::Draft);
-    let rating = reading.rating(fields.rating)?;
-    let stock = reading.stock(fields.stock)?;
-    let (Some(price), []) = (price, reading.faults.as_slice()) else {
-        return Err(SubmissionFault::Invalid(reading.faults));
-    };
-    let content = Content {
-        sku,
-        title,
-        description: description.unwrap_or_default(),
-        brand: brand.unwrap_or_default(),
-        categories,
-        price,
-        attributes,
-        images,
-        status,
-        rating,
-    };
-    within_size(text, &content)?;
-    Ok(Submission { content, stock })
+/// See [`BodyFault`].
+pub(crate) fn read(text: &[u8]) -> Result<Submission, BodyFault> {
+    let submission: Submission = Fields::read_text(text)?;
+    within_size(text, &submission.content)?;
+    Ok(submission)
 }
 
 /// Reads a merge patch (RFC 7396) of `current`.
 ///
 /// # Errors
-/// See [`SubmissionFault`].
-pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, SubmissionFault> {
-    // An unknown field is refused even where the patch would remove it.
-    let _: Fields<'_> = parse_fields(patch)?;
+/// See [`BodyFault`].
+pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, BodyFault> {
+    // The merge drops a `null`, and with it the name of an unknown field.
+    Fields::check_names::<Submission>(patch)?;
     let patch: Value = parse_fields(patch)?;
     let mut merged = serde_json::to_value(current)
-        .map_err(|error| SubmissionFault::Unreadable(format!("the present product: {error}")))?;
+        .map_err(|error| BodyFault::Unreadable(format!("the present product: {error}")))?;
     merge(&mut merged, patch);
     read(merged.to_string().as_bytes())
 }
@@ -141,12 +73,12 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-fn within_size(text: &[u8], content: &Content) -> Result<(), SubmissionFault> {
+fn within_size(text: &[u8], content: &Content) -> Result<(), BodyFault> {
     if text.len() + PRODUCT_BYTES_ADDED_MAX <= PRODUCT_BYTES_MAX {
         return Ok(());
     }
     let bytes = serde_json::to_vec(content)
-        .map_err(|error| SubmissionFault::Unreadable(error.to_string()))?
+        .map_err(|error| BodyFault::Unreadable(error.to_string()))?
         .len();
     if bytes <= PRODUCT_BYTES_MAX {
         return Ok(());
@@ -154,7 +86,7 @@ fn within_size(text: &[u8], content: &Content) -> Result<(), SubmissionFault> {
     let detail = format!(
         "the whole product has {bytes} bytes as JSON; at most {PRODUCT_BYTES_MAX} are kept"
     );
-    Err(SubmissionFault::Invalid(vec![FieldError::new("", detail)]))
+    Err(BodyFault::Invalid(vec![FieldError::new("", detail)]))
 }
 
 #[cfg(test)]
@@ -165,7 +97,7 @@ mod tests {
 
     fn faults(product: &Value) -> Vec<String> {
         match read(product.to_string().as_bytes()) {
-            Err(SubmissionFault::Invalid(errors)) => {
+            Err(BodyFault::Invalid(errors)) => {
                 errors.into_iter().map(|error| error.pointer).collect()
             }
             other => panic!("{other:?}"),
@@ -201,8 +133,8 @@ mod tests {
                 "/attributes/c",
                 "/images/0",
                 "/status",
-                "/rating/count",
                 "/rating/average",
+                "/rating/count",
                 "/stock"
             ]
         );
@@ -220,7 +152,7 @@ mod tests {
         for text in ["{", "{\"skuu\": 1}", "{\"price\": {\"amnt\": 1}}"] {
             let fault = read(text.as_bytes()).unwrap_err();
             assert!(
-                matches!(fault, SubmissionFault::Unreadable(_)),
+                matches!(fault, BodyFault::Unreadable(_)),
                 "{text} {fault:?}"
             );
         }
@@ -284,10 +216,8 @@ mod tests {
         assert_eq!(patched.content.brand, "Mori");
         assert_eq!(patched.content.title, "Lamp");
         let removed = read_patch(&current, br#"{"title":null}"#).unwrap_err();
-        assert!(
-            matches!(removed, SubmissionFault::Invalid(errors) if errors[0].pointer == "/title")
-        );
+        assert!(matches!(removed, BodyFault::Invalid(errors) if errors[0].pointer == "/title"));
         let unknown = read_patch(&current, br#"{"id":null}"#).unwrap_err();
-        assert!(matches!(unknown, SubmissionFault::Unreadable(_)));
+        assert!(matches!(unknown, BodyFault::Unreadable(_)));
     }
 }

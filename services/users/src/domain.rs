@@ -13,7 +13,7 @@ pub(crate) use account::User;
 pub(crate) use commands::{
     Addition, Administration, LogIn, NewUser, PasswordChange, PasswordReset, Profile,
 };
-pub(crate) use fields::{AccountStatus, Email, PlaintextPassword, name, roles};
+pub(crate) use fields::{Email, PlaintextPassword, name, roles};
 #[cfg(test)]
 pub(crate) use session::REFRESH_GRACE;
 pub(crate) use session::{Refresh, SESSIONS_PER_USER_MAX, Session};

@@ -1,200 +1,136 @@
 //! Request and response bodies.
 //!
-//! Each request body has a `read` that turns it into a command. **Invariant:** `read` checks
-//! every field and reports all faults at once, each with the pointer of its field.
+//! Request bodies are read straight into commands of the domain (`chassis::fields`).
+//! **Invariant:** every field is checked and all faults are reported at once, each with the
+//! pointer of its field.
 
 use std::net::IpAddr;
 
-use chassis::{FieldError, Role};
+use chassis::fields::{Fields, ReadFields};
 use model::{SessionId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    self, AccountStatus, Addition, Administration, Email, LogIn, NewUser, PasswordChange,
-    PasswordReset, PlaintextPassword, Profile, Session, User,
+    self, Addition, Administration, Email, LogIn, NewUser, PasswordChange, PasswordReset,
+    PlaintextPassword, Profile, Session, User,
 };
 use crate::keys::{HeldKey, SigningKey};
 
-type Read<T> = Result<T, Vec<FieldError>>;
-
 /// `POST /v1/users`
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RegisterBody {
-    email: Option<String>,
-    password: Option<String>,
-    name: Option<String>,
-}
-
-impl RegisterBody {
-    pub(crate) fn read(self) -> Read<NewUser> {
-        let mut faults = FieldFaults::default();
-        let email = faults.required("/email", self.email, |text| Email::parse(&text));
-        let password = faults.required("/password", self.password, new_password);
-        let name = faults.required("/name", self.name, |text| domain::name(&text));
-        faults.unless(|| Some(NewUser { email: email?, name: name?, password: password? }))
+impl ReadFields for NewUser {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", Email::parse);
+        let password = fields.required("password", PlaintextPassword::choose);
+        let name = fields.required("name", domain::name);
+        Some(Self { email: email?, name: name?, password: password? })
     }
 }
 
 /// `POST /v1/sessions`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LogInBody {
-    email: Option<String>,
-    password: Option<String>,
-}
-
-impl LogInBody {
-    pub(crate) fn read(self) -> Read<LogIn> {
-        let mut faults = FieldFaults::default();
-        let email = faults.required("/email", self.email, any_email);
-        let password = faults.required("/password", self.password, any_password);
-        faults.unless(|| Some(LogIn { email: email?, password: password? }))
+impl ReadFields for LogIn {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", any_email);
+        let password = fields.required("password", any_password);
+        Some(Self { email: email?, password: password? })
     }
 }
 
 /// `POST /v1/sessions/refresh`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RefreshBody {
-    refresh_token: Option<String>,
+    pub(crate) refresh_token: String,
 }
 
-impl RefreshBody {
-    pub(crate) fn read(self) -> Read<String> {
-        only("/refresh_token", self.refresh_token, Ok)
+impl ReadFields for RefreshBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let refresh_token = fields.required_value("refresh_token")?;
+        Some(Self { refresh_token })
     }
 }
 
 /// `POST /v1/users/me/password`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChangePasswordBody {
-    current_password: Option<String>,
-    new_password: Option<String>,
-}
-
-impl ChangePasswordBody {
-    pub(crate) fn read(self) -> Read<PasswordChange> {
-        let mut faults = FieldFaults::default();
-        let current = faults.required("/current_password", self.current_password, any_password);
-        let new = faults.required("/new_password", self.new_password, new_password);
-        faults.unless(|| Some(PasswordChange { current: current?, new: new? }))
+impl ReadFields for PasswordChange {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let current = fields.required("current_password", any_password);
+        let new = fields.required("new_password", PlaintextPassword::choose);
+        Some(Self { current: current?, new: new? })
     }
 }
 
 /// `POST /v1/users/password-reset`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RequestResetBody {
-    email: Option<String>,
+    pub(crate) email: Option<Email>,
 }
 
-impl RequestResetBody {
-    pub(crate) fn read(self) -> Read<Option<Email>> {
-        only("/email", self.email, any_email)
+impl ReadFields for RequestResetBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", any_email)?;
+        Some(Self { email })
     }
 }
 
 /// `POST /v1/users/password-reset/confirm`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ConfirmResetBody {
-    email: Option<String>,
-    code: Option<String>,
-    new_password: Option<String>,
-}
-
-impl ConfirmResetBody {
-    pub(crate) fn read(self) -> Read<PasswordReset> {
-        let mut faults = FieldFaults::default();
-        let email = faults.required("/email", self.email, any_email);
-        let code = faults.required("/code", self.code, Ok);
-        let new = faults.required("/new_password", self.new_password, new_password);
-        faults.unless(|| Some(PasswordReset { email: email?, code: code?, new: new? }))
+impl ReadFields for PasswordReset {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", any_email);
+        let code = fields.required_value("code");
+        let new = fields.required("new_password", PlaintextPassword::choose);
+        Some(Self { email: email?, code: code?, new: new? })
     }
 }
 
 /// `POST /v1/users/me/verify-email/confirm`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmEmailBody {
-    code: Option<String>,
+    pub(crate) code: String,
 }
 
-impl ConfirmEmailBody {
-    pub(crate) fn read(self) -> Read<String> {
-        only("/code", self.code, Ok)
+impl ReadFields for ConfirmEmailBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let code = fields.required_value("code")?;
+        Some(Self { code })
     }
 }
 
 /// `PATCH /v1/users/me`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChangeProfileBody {
-    email: Option<String>,
-    name: Option<String>,
-}
-
-impl ChangeProfileBody {
-    pub(crate) fn read(self) -> Read<Profile> {
-        let mut faults = FieldFaults::default();
-        let email = faults.optional("/email", self.email, |text| Email::parse(&text));
-        let name = faults.optional("/name", self.name, |text| domain::name(&text));
-        faults.unless(|| Some(Profile { email, name }))
+impl ReadFields for Profile {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.optional("email", Email::parse);
+        let name = fields.optional("name", domain::name);
+        Some(Self { email, name })
     }
 }
 
 /// `PATCH /v1/users/{id}`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AdministerBody {
-    roles: Option<Vec<Role>>,
-    status: Option<AccountStatus>,
-}
-
-impl AdministerBody {
-    pub(crate) fn read(self) -> Read<Administration> {
-        let mut faults = FieldFaults::default();
-        let roles = faults.optional("/roles", self.roles, domain::roles);
-        faults.unless(|| Some(Administration { roles, status: self.status }))
+impl ReadFields for Administration {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let roles = fields.parsed("roles", domain::roles);
+        let status = fields.value("status");
+        Some(Self { roles, status })
     }
 }
 
 /// `POST /control/users`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AddUserBody {
-    email: Option<String>,
-    name: Option<String>,
-    password: Option<String>,
-    roles: Option<Vec<Role>>,
-}
-
-impl AddUserBody {
-    pub(crate) fn read(self) -> Read<Addition> {
-        let mut faults = FieldFaults::default();
-        let email = faults.required("/email", self.email, |text| Email::parse(&text));
-        let password = faults.optional("/password", self.password, new_password);
-        let name = faults.optional("/name", self.name, |text| domain::name(&text));
-        let roles = faults.optional("/roles", self.roles, domain::roles);
-        faults.unless(|| Some(Addition { email: email?, password, name, roles }))
+impl ReadFields for Addition {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let change = ChangeUserBody::read(fields);
+        let name = fields.optional("name", domain::name);
+        Some(Self { name, ..change?.0 })
     }
 }
 
 /// `PATCH /control/users`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChangeUserBody {
-    email: Option<String>,
-    password: Option<String>,
-    roles: Option<Vec<Role>>,
-}
+pub(crate) struct ChangeUserBody(pub(crate) Addition);
 
-impl ChangeUserBody {
-    pub(crate) fn read(self) -> Read<Addition> {
-        let Self { email, password, roles } = self;
-        AddUserBody { email, name: None, password, roles }.read()
+impl ReadFields for ChangeUserBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", Email::parse);
+        let password = fields.optional("password", PlaintextPassword::choose);
+        let roles = fields.parsed("roles", domain::roles);
+        Some(Self(Addition {
+            email: email?,
+            password,
+            name: None,
+            roles,
+        }))
     }
 }
 
@@ -207,72 +143,14 @@ pub(crate) struct RotateBody {
     pub(crate) at_once: bool,
 }
 
-fn new_password(text: String) -> Result<PlaintextPassword, &'static str> {
-    PlaintextPassword::choose(&text)
-}
-
 /// A password to verify: every text is one.
-fn any_password(text: String) -> Result<PlaintextPassword, &'static str> {
-    Ok(PlaintextPassword::attempt(&text))
+fn any_password(text: &str) -> Result<PlaintextPassword, &'static str> {
+    Ok(PlaintextPassword::attempt(text))
 }
 
 /// An address to look up: a malformed one is the address of no account.
-fn any_email(text: String) -> Result<Option<Email>, &'static str> {
-    Ok(Email::parse(&text).ok())
-}
-
-/// Reads a body of one required field.
-fn only<T>(
-    pointer: &str,
-    given: Option<String>,
-    read: impl FnOnce(String) -> Result<T, &'static str>,
-) -> Read<T> {
-    let mut faults = FieldFaults::default();
-    let value = faults.required(pointer, given, read);
-    faults.unless(|| value)
-}
-
-/// The faults found so far.
-#[derive(Default)]
-struct FieldFaults(Vec<FieldError>);
-
-impl FieldFaults {
-    /// Reads a field; a missing one is a fault.
-    fn required<G, T>(
-        &mut self,
-        pointer: &str,
-        given: Option<G>,
-        read: impl FnOnce(G) -> Result<T, &'static str>,
-    ) -> Option<T> {
-        if given.is_none() {
-            self.0.push(FieldError::new(pointer, "is required"));
-        }
-        self.optional(pointer, given, read)
-    }
-
-    /// Reads a field, if there is one.
-    fn optional<G, T>(
-        &mut self,
-        pointer: &str,
-        given: Option<G>,
-        read: impl FnOnce(G) -> Result<T, &'static str>,
-    ) -> Option<T> {
-        match read(given?) {
-            Ok(value) => Some(value),
-            Err(why) => {
-                self.0.push(FieldError::new(pointer, why));
-                None
-            }
-        }
-    }
-
-    /// Builds the command, unless there was a fault.
-    fn unless<T>(self, build: impl FnOnce() -> Option<T>) -> Read<T> {
-        match build() {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self.0),
-        }
-    }
+fn any_email(text: &str) -> Result<Option<Email>, &'static str> {
+    Ok(Email::parse(text).ok())
 }
 
 /// A pair of tokens and its account.
@@ -389,38 +267,36 @@ impl From<HeldKey> for SigningKeyResponse {
 
 #[cfg(test)]
 mod tests {
+    use chassis::Role;
+    use chassis::fields::BodyFault;
+
     use super::*;
+
+    fn pointers<T: ReadFields>(body: &serde_json::Value) -> Vec<String> {
+        match Fields::read_text::<T>(body.to_string().as_bytes()) {
+            Err(BodyFault::Invalid(faults)) => faults.into_iter().map(|one| one.pointer).collect(),
+            Err(BodyFault::Unreadable(why)) => panic!("{why}"),
+            Ok(_) => Vec::new(),
+        }
+    }
 
     #[test]
     fn every_invalid_field_is_named() {
-        let pointers = |body: RegisterBody| {
-            let faults = body.read().err().unwrap_or_default();
-            faults
-                .into_iter()
-                .map(|fault| fault.pointer)
-                .collect::<Vec<_>>()
-        };
-        let body = |email: &str, password: &str, name: &str| RegisterBody {
-            email: Some(email.to_owned()),
-            password: Some(password.to_owned()),
-            name: Some(name.to_owned()),
-        };
+        let pointers = pointers::<NewUser>;
+        let body = |email: &str, password: &str, name: &str| serde_json::json!({ "email": email, "password": password, "name": name });
         let all = ["/email", "/password", "/name"];
-        assert_eq!(pointers(RegisterBody::default()), all);
-        assert_eq!(pointers(body("ana", "short", " \t ")), all);
+        assert_eq!(pointers(&serde_json::json!({})), all);
+        assert_eq!(pointers(&body("ana", "short", " \t ")), all);
         let long = body("a@x.org", "kittens7", &"n".repeat(101));
-        assert_eq!(pointers(long), ["/name"]);
+        assert_eq!(pointers(&long), ["/name"]);
     }
 
     #[test]
     fn roles_are_normalised_and_not_empty() {
-        let read =
-            |roles: &[Role]| AdministerBody { roles: Some(roles.to_vec()), status: None }.read();
-        let change = read(&[Role::Staff, Role::Customer, Role::Staff]).ok();
-        assert_eq!(
-            change.unwrap().roles.unwrap(),
-            [Role::Customer, Role::Staff]
-        );
-        assert!(read(&[]).is_err());
+        let text = br#"{ "roles": ["staff", "customer", "staff"] }"#;
+        let change: Administration = Fields::read_text(text).ok().unwrap();
+        assert_eq!(change.roles.unwrap(), [Role::Customer, Role::Staff]);
+        let none = serde_json::json!({ "roles": [] });
+        assert_eq!(pointers::<Administration>(&none), ["/roles"]);
     }
 }

@@ -9,13 +9,14 @@
 //! is reported by its line. An unknown header column refuses the file before anything
 //! of it is written, so that a misspelt column is never ignored.
 
+use chassis::fields::BodyFault;
 use csv_core::{ReadRecordResult, Reader};
 use model::Currency;
 
 use super::draft::ProductDraft;
 use super::shopify::Shopify;
 use super::{Entry, RECORD_BYTES_MAX};
-use crate::submission::{Submission, SubmissionFault};
+use crate::submission::Submission;
 
 /// Columns of a file.
 const COLUMNS_MAX: usize = 1024;
@@ -43,11 +44,7 @@ impl Csv {
 
     /// # Errors
     /// A header that is not understood.
-    pub(super) fn feed(
-        &mut self,
-        piece: &[u8],
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), SubmissionFault> {
+    pub(super) fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         let Self { records, currency, columns } = self;
         records.feed(piece, |line, cells| {
             take(columns, *currency, line, cells, entries)
@@ -56,7 +53,7 @@ impl Csv {
 
     /// # Errors
     /// As [`feed`](Self::feed).
-    pub(super) fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), SubmissionFault> {
+    pub(super) fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         // An empty piece marks the end of the body.
         self.feed(&[], entries)?;
         if let Some(Columns::Shopify(shopify)) = &mut self.columns {
@@ -80,7 +77,7 @@ fn take(
     line: u64,
     cells: Cells<'_>,
     entries: &mut Vec<Entry>,
-) -> Result<(), SubmissionFault> {
+) -> Result<(), BodyFault> {
     let cells = match cells {
         Ok(cells) => cells,
         Err(UnreadableRecord::TooLong) => {
@@ -88,7 +85,7 @@ fn take(
             return Ok(());
         }
         Err(UnreadableRecord::NotText) => {
-            let fault = SubmissionFault::Unreadable("the line is not UTF-8".into());
+            let fault = BodyFault::Unreadable("the line is not UTF-8".into());
             entries.push(Entry::new(line, Err(fault)));
             return Ok(());
         }
@@ -103,7 +100,7 @@ fn take(
     Ok(())
 }
 
-fn header(cells: &[&str], currency: Currency) -> Result<Columns, SubmissionFault> {
+fn header(cells: &[&str], currency: Currency) -> Result<Columns, BodyFault> {
     if let Some(shopify) = Shopify::recognise(cells, currency) {
         return Ok(Columns::Shopify(Box::new(shopify)));
     }
@@ -118,7 +115,7 @@ fn header(cells: &[&str], currency: Currency) -> Result<Columns, SubmissionFault
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     if !unknown.is_empty() {
-        return Err(SubmissionFault::Unreadable(format!(
+        return Err(BodyFault::Unreadable(format!(
             "the header has columns that are not read here: {}; known are {} and attribute.NAME, or the columns of a Shopify product export",
             unknown.join(", "),
             PLAIN.join(", "),
@@ -157,13 +154,9 @@ impl Column {
     }
 }
 
-fn own(
-    columns: &[Column],
-    cells: &[&str],
-    currency: Currency,
-) -> Result<Submission, SubmissionFault> {
+fn own(columns: &[Column], cells: &[&str], currency: Currency) -> Result<Submission, BodyFault> {
     if cells.len() > columns.len() {
-        return Err(SubmissionFault::Unreadable(format!(
+        return Err(BodyFault::Unreadable(format!(
             "the line has {} cells and the header {}; a cell with a comma must be in quotes",
             cells.len(),
             columns.len(),
@@ -221,8 +214,8 @@ impl Records {
     fn feed(
         &mut self,
         mut piece: &[u8],
-        mut take: impl FnMut(u64, Cells<'_>) -> Result<(), SubmissionFault>,
-    ) -> Result<(), SubmissionFault> {
+        mut take: impl FnMut(u64, Cells<'_>) -> Result<(), BodyFault>,
+    ) -> Result<(), BodyFault> {
         let at_end = piece.is_empty();
         loop {
             if self.between {

@@ -3,10 +3,11 @@
 //! **Invariant:** a draft is validated by the same rules as a JSON submission.
 
 use chassis::FieldError;
+use chassis::fields::BodyFault;
 use model::Currency;
 use serde_json::{Map, Value, json};
 
-use crate::submission::{self, Submission, SubmissionFault};
+use crate::submission::{self, Submission};
 
 /// The fields of a product as cells give them.
 pub(super) struct ProductDraft {
@@ -56,7 +57,7 @@ impl ProductDraft {
     }
 
     /// Validates the product by the rules of a JSON submission.
-    pub(super) fn read(mut self) -> Result<Submission, SubmissionFault> {
+    pub(super) fn read(mut self) -> Result<Submission, BodyFault> {
         if let Some(price) = self.price.take() {
             let amount = minor_units(&price, self.currency);
             if amount.is_none() {
@@ -73,10 +74,10 @@ impl ProductDraft {
         fields.insert("attributes".into(), attributes.into());
         match submission::read(Value::Object(fields).to_string().as_bytes()) {
             Ok(submission) if faults.is_empty() => Ok(submission),
-            Ok(_) => Err(SubmissionFault::Invalid(faults)),
-            Err(SubmissionFault::Invalid(more)) => {
+            Ok(_) => Err(BodyFault::Invalid(faults)),
+            Err(BodyFault::Invalid(more)) => {
                 faults.extend(more);
-                Err(SubmissionFault::Invalid(faults))
+                Err(BodyFault::Invalid(faults))
             }
             Err(unreadable) => Err(unreadable),
         }

@@ -10,6 +10,7 @@
 //! [`VARIANTS_MAX`] of them and [`IMAGES_MAX`] pictures, so memory is bounded by
 //! the largest product.
 
+use chassis::fields::BodyFault;
 use std::collections::HashMap;
 
 use model::Currency;
@@ -18,7 +19,6 @@ use serde_json::Value;
 use super::Entry;
 use super::draft::ProductDraft;
 use super::html;
-use crate::submission::SubmissionFault;
 
 /// As many as Shopify allows.
 const VARIANTS_MAX: usize = 2048;
@@ -171,7 +171,7 @@ impl Shopify {
         }
         if product.variants.len() >= VARIANTS_MAX {
             let why = format!("the product has more than {VARIANTS_MAX} variants");
-            entries.push(Entry::new(line, Err(SubmissionFault::Unreadable(why))));
+            entries.push(Entry::new(line, Err(BodyFault::Unreadable(why))));
             return;
         }
         product.variants.push(Variant {

@@ -6,6 +6,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use chassis::client_address::ClientAddress;
+use chassis::fields::ParsedBody;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
@@ -15,10 +16,9 @@ use serde::Deserialize;
 use store::Read;
 
 use super::Shared;
-use crate::domain::{Email, NewUser, User};
+use crate::domain::{Administration, Email, NewUser, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, Target};
-use crate::wire::{AdministerBody, RegisterBody};
 use crate::{Error, Users};
 
 /// `POST /v1/users`
@@ -27,9 +27,9 @@ pub(super) async fn register(
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<RegisterBody>,
+    ParsedBody(registration): ParsedBody<NewUser>,
 ) -> Result<Response, Problem> {
-    let NewUser { email, name, password } = body.read().map_err(Error::Invalid)?;
+    let NewUser { email, name, password } = registration;
     let throttle = &users.throttle;
     let target = Target { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
@@ -113,9 +113,8 @@ pub(super) async fn administer(
     Admin(admin): Admin,
     PathId(id): PathId<kinds::User>,
     headers: HeaderMap,
-    Json(body): Json<AdministerBody>,
+    ParsedBody(change): ParsedBody<Administration>,
 ) -> Result<Response, Problem> {
-    let change = body.read().map_err(Error::Invalid)?;
     let cause = users.cause(Some(admin.user_id), request);
     let changed = users.store.write(move |tx| {
         tables::caller(tx, &admin)?;

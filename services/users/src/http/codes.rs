@@ -8,8 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::client_address::ClientAddress;
+use chassis::fields::ParsedBody;
 use chassis::request_id::RequestId;
-use chassis::{Caller, Json, Problem, etag};
+use chassis::{Caller, Problem, etag};
 use model::CodePurpose;
 use store::Read;
 
@@ -18,16 +19,15 @@ use crate::Error;
 use crate::domain::{PasswordReset, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, Target};
-use crate::wire::{ConfirmEmailBody, ConfirmResetBody, RequestResetBody};
+use crate::wire::{ConfirmEmailBody, RequestResetBody};
 
 /// `POST /v1/users/password-reset`: always 202.
 pub(super) async fn reset(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<RequestResetBody>,
+    ParsedBody(RequestResetBody { email }): ParsedBody<RequestResetBody>,
 ) -> Result<StatusCode, Problem> {
-    let email = body.read().map_err(Error::Invalid)?;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let attempt =
@@ -49,9 +49,9 @@ pub(super) async fn confirm_reset(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<ConfirmResetBody>,
+    ParsedBody(reset): ParsedBody<PasswordReset>,
 ) -> Result<StatusCode, Problem> {
-    let PasswordReset { email, code, new } = body.read().map_err(Error::Invalid)?;
+    let PasswordReset { email, code, new } = reset;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let counters = |attempt| {
@@ -121,9 +121,8 @@ pub(super) async fn confirm_address(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
-    Json(body): Json<ConfirmEmailBody>,
+    ParsedBody(ConfirmEmailBody { code }): ParsedBody<ConfirmEmailBody>,
 ) -> Result<Response, Problem> {
-    let code = body.read().map_err(Error::Invalid)?;
     let cause = users.cause(Some(caller.user_id), request);
     let codes = users.codes.clone();
     let confirmed = users.store.write(move |tx| {

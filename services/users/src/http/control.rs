@@ -7,23 +7,24 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use chassis::fields::ParsedBody;
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{FieldError, Json, Problem, etag};
+use chassis::{Json, Problem, etag};
 
 use super::{Shared, accounts};
 use crate::domain::{Addition, User};
 use crate::tables::{self, Added};
-use crate::wire::{AddUserBody, ChangeUserBody};
+use crate::wire::ChangeUserBody;
 use crate::{Error, Users};
 
 /// `POST /control/users`: 201 for a new account, 200 for a changed one.
 pub(super) async fn add(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    Json(body): Json<AddUserBody>,
+    ParsedBody(wanted): ParsedBody<Addition>,
 ) -> Result<Response, Problem> {
-    let (wanted, hash) = hashed(&users, body.read()).await?;
+    let (wanted, hash) = hashed(&users, wanted).await?;
     let cause = users.cause(None, request);
     let added = users
         .store
@@ -38,9 +39,9 @@ pub(super) async fn add(
 pub(super) async fn change(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    Json(body): Json<ChangeUserBody>,
+    ParsedBody(ChangeUserBody(wanted)): ParsedBody<ChangeUserBody>,
 ) -> Result<Response, Problem> {
-    let (wanted, hash) = hashed(&users, body.read()).await?;
+    let (wanted, hash) = hashed(&users, wanted).await?;
     let cause = users.cause(None, request);
     let changed = users
         .store
@@ -49,11 +50,7 @@ pub(super) async fn change(
 }
 
 /// Hashes the password of a body, if it has one.
-async fn hashed(
-    users: &Users,
-    read: Result<Addition, Vec<FieldError>>,
-) -> Result<(Addition, Option<String>), Error> {
-    let mut wanted = read.map_err(Error::Invalid)?;
+async fn hashed(users: &Users, mut wanted: Addition) -> Result<(Addition, Option<String>), Error> {
     let Some(password) = wanted.password.take() else {
         return Ok((wanted, None));
     };

@@ -5,16 +5,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chassis::client_address::ClientAddress;
+use chassis::fields::ParsedBody;
 use chassis::request_id::RequestId;
 use chassis::{Caller, Json, Problem, etag};
 use store::Tx;
 
 use super::Shared;
 use crate::Error;
-use crate::domain::PasswordChange;
+use crate::domain::{PasswordChange, Profile};
 use crate::tables;
 use crate::throttle::{LoginAttempt, Target};
-use crate::wire::{ChangePasswordBody, ChangeProfileBody, ExportResponse, SessionResponse};
+use crate::wire::{ExportResponse, SessionResponse};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -33,9 +34,8 @@ pub(super) async fn change(
     caller: Caller,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<ChangeProfileBody>,
+    ParsedBody(change): ParsedBody<Profile>,
 ) -> Result<Response, Problem> {
-    let change = body.read().map_err(Error::Invalid)?;
     let claims_address = change.email.is_some();
     let throttle = &users.throttle;
     let target = Target { email: None, user_id: None };
@@ -62,9 +62,8 @@ pub(super) async fn change_password(
     Extension(request): Extension<RequestId>,
     caller: Caller,
     address: ClientAddress,
-    Json(body): Json<ChangePasswordBody>,
+    ParsedBody(PasswordChange { current, new }): ParsedBody<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
-    let PasswordChange { current, new } = body.read().map_err(Error::Invalid)?;
     let user = tables::caller(&users.store, &caller)?;
     let id = Some(user.id);
     let target = Target { email: Some(&user.email), user_id: id };

@@ -6,6 +6,7 @@ use axum::http::header::USER_AGENT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::client_address::ClientAddress;
+use chassis::fields::ParsedBody;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
@@ -18,7 +19,7 @@ use crate::domain::{LogIn, Session, User};
 use crate::tables::{self, Refreshed, SESSIONS};
 use crate::throttle::{LoginAttempt, Target};
 use crate::tokens::{Generation, Tokens};
-use crate::wire::{LogInBody, RefreshBody, SessionResponse, TokenPairResponse};
+use crate::wire::{RefreshBody, SessionResponse, TokenPairResponse};
 use crate::{Error, Users};
 
 /// `POST /v1/sessions`
@@ -27,9 +28,9 @@ pub(super) async fn log_in(
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
     headers: HeaderMap,
-    Json(body): Json<LogInBody>,
+    ParsedBody(credentials): ParsedBody<LogIn>,
 ) -> Result<Response, Problem> {
-    let LogIn { email, password } = body.read().map_err(Error::Invalid)?;
+    let LogIn { email, password } = credentials;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
     let target = Target { email: email.as_ref(), user_id };
     let attempt = users
@@ -58,10 +59,12 @@ pub(super) async fn refresh(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
-    Json(body): Json<RefreshBody>,
+    ParsedBody(RefreshBody { refresh_token }): ParsedBody<RefreshBody>,
 ) -> Result<Response, Problem> {
-    let token = body.read().map_err(Error::Invalid)?;
-    let presented = users.tokens.read(&token).ok_or(Error::WrongRefreshToken)?;
+    let presented = users
+        .tokens
+        .read(&refresh_token)
+        .ok_or(Error::WrongRefreshToken)?;
     // The holder of a spent token may not be the owner, so no actor is recorded.
     let cause = users.cause(None, request);
     let now = cause.at;

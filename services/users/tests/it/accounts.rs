@@ -59,8 +59,14 @@ async fn every_refusal_is_a_problem() {
         assert_eq!(answer.status, 422);
         assert_eq!(pointers(&answer), ["/email", "/password", "/name"]);
     }
-    let answer = registering(json!({ "email": 7 })).await;
+    let mut mistyped = good.clone();
+    mistyped["email"] = json!(7);
+    let answer = registering(mistyped).await;
     assert_eq!((answer.status, pointers(&answer)), (422, vec!["/email"]));
+    // A field of the wrong type hides no other fault.
+    let answer = registering(json!({ "email": 7 })).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(pointers(&answer), ["/email", "/password", "/name"]);
     let plain = nobody.request(Method::POST, "/v1/users").body("{}");
     assert_eq!(send(plain).await.status, 415);
 
