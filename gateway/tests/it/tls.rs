@@ -210,7 +210,10 @@ async fn prior_knowledge_and_what_it_says_upstream() {
         client.send_request(request).await
     };
     let uri = "http://shop.test/v1/products?q=a%2Fb";
+    let staff = test.staff().request(http::Method::POST, "/v1/products");
+    let token = staff.build().unwrap().headers()["authorization"].clone();
     let request = Request::post(uri)
+        .header("authorization", token)
         .header("cookie", "a=1")
         .header("cookie", "b=2");
     let answer = send(request, "{}").await.unwrap();
