@@ -1,19 +1,19 @@
-//! Answers in fewer bytes, for clients that understand them (RFC 9110 §8.4, §12.5.3).
+//! Response compression, negotiated with the client (RFC 9110 §8.4, §12.5.3).
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `accept` | which coding the client would rather have |
-//! | `tags` | one version under one tag for each coding, and back again |
-//! | `encoded` | a body, encoded piece by piece |
+//! | `accept` | negotiation: which coding the client prefers |
+//! | `tags` | entity tags: a tag per coding, mapped back to the service's in conditions |
+//! | `encoded` | the streaming encoder |
 //!
-//! Text of [`BYTES_MIN`] or more is encoded; events are not, whose reader waits for
-//! each, nor what says `no-store` or `no-transform`. Answers with tokens and people
-//! are `no-store`: the length of an encoded secret beside what a client can choose
-//! tells about the secret (BREACH). The other answers hold no secret.
+//! Text of [`BYTES_MIN`] or more is encoded. Event streams are not, because a reader
+//! waits for each event, nor are responses marked `no-store` or `no-transform`.
+//! Responses with tokens or personal data are `no-store`: the length of an encoded
+//! secret beside text that a client chooses reveals the secret (BREACH).
 //!
-//! **Invariants:** an answer says `Vary: Accept-Encoding` exactly if it depends on it;
-//! a strong tag names one sequence of bytes and still works in every condition; at most
-//! [`ENCODERS_MAX`] answers are being encoded, further ones go as they are.
+//! **Invariants:** a response has `Vary: Accept-Encoding` exactly if it depends on it;
+//! a strong tag names one sequence of bytes and works in every condition; at most
+//! [`ENCODERS_MAX`] responses are encoded at a time, further ones are sent plain.
 
 mod accept;
 mod encoded;
@@ -31,15 +31,14 @@ use tokio::sync::Semaphore;
 
 use crate::body::Body;
 use accept::Coding;
-use encoded::Encoded;
 
-/// A smaller answer fits a packet as it is, in bytes.
+/// Smallest response that is encoded, in bytes: a smaller one fits a packet anyway.
 const BYTES_MIN: u64 = 1024;
 
-/// How many answers are encoded at once: some 300 KiB each, 20 MiB in all.
+/// Most responses encoded at a time: some 300 KiB each, 20 MiB in all.
 const ENCODERS_MAX: usize = 64;
 
-/// What is text. Pictures and archives are small already.
+/// Media types that are encoded. Images and archives are compressed already.
 const KINDS: [&str; 5] = [
     "application/json",
     "application/problem+json",
@@ -48,28 +47,28 @@ const KINDS: [&str; 5] = [
     "text/plain",
 ];
 
-/// Encodes answers, where that is set.
+/// Encodes responses, unless `[gateway] compression` is off.
 pub(crate) struct Compressor {
     is_on: bool,
     encoders: Arc<Semaphore>,
 }
 
-/// What a request says about the coding of its answer.
+/// Codings that a request accepts for its response.
 #[derive(Debug)]
 pub(crate) struct AcceptedCodings {
     coding: Option<Coding>,
-    /// The tags that the client holds of answers in this coding.
+    /// `If-None-Match` as sent: the client's tags of responses in this coding.
     held: Option<HeaderValue>,
 }
 
 impl Compressor {
-    /// One that encodes, or one that does nothing.
+    /// Creates a compressor; one that is off passes every response on.
     pub(crate) fn new(is_on: bool) -> Self {
         Self { is_on, encoders: Arc::new(Semaphore::new(ENCODERS_MAX)) }
     }
 
-    /// Reads what is wanted, and gives a request's conditions the tags that services
-    /// know.
+    /// Negotiates the coding, and maps the tags in the request's conditions back to
+    /// those of the service.
     pub(crate) fn wanted(&self, headers: &mut HeaderMap) -> AcceptedCodings {
         let coding = accept::choose(headers).filter(|_| self.is_on);
         tags::strip(headers, IF_MATCH, &Coding::ALL);
@@ -80,7 +79,7 @@ impl Compressor {
         AcceptedCodings { coding, held }
     }
 
-    /// Encodes an answer as it is wanted, if it is worth it.
+    /// Encodes a response in the negotiated coding, if it can be encoded.
     pub(crate) fn encode(
         &self,
         wanted: &AcceptedCodings,
@@ -90,7 +89,7 @@ impl Compressor {
             return response;
         }
         if response.status() == StatusCode::NOT_MODIFIED {
-            // The tag that the whole answer would have (RFC 9110 §15.4.5).
+            // The tag that the full response would have (RFC 9110 §15.4.5).
             if let Some((coding, held)) = wanted.coding.zip(wanted.held.as_ref()) {
                 tags::restore(response.headers_mut(), held, coding);
             }
@@ -114,7 +113,7 @@ impl Compressor {
         if let Some(tag) = headers.get(ETAG).and_then(|tag| tags::of(tag, coding)) {
             headers.insert(ETAG, tag);
         }
-        response.map(|body| Body::page(Encoded::new(coding, body, permit)))
+        response.map(|body| encoded::encode(coding, body, permit))
     }
 }
 
@@ -127,7 +126,7 @@ fn may_be_encoded(response: &Response<Body>) -> bool {
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
-        // Without a length an answer to HEAD has no body and another one has no end yet.
+        // Without a length, a response to HEAD has no body and any other is a stream.
         .or_else(|| {
             response
                 .body()
@@ -159,7 +158,7 @@ fn may_be_encoded(response: &Response<Body>) -> bool {
         && !rules.any(forbids)
 }
 
-/// Adds `Accept-Encoding` to what the answer depends on.
+/// Adds `Accept-Encoding` to `Vary`.
 fn vary(headers: &mut HeaderMap) {
     let mut named = headers
         .get_all(VARY)

@@ -88,7 +88,6 @@ pub(crate) struct Upstream {
     repeated: Counter,
     repetitions_refused: Counter,
     connected: Counter,
-    ejected: Counter,
 }
 
 impl Upstream {
@@ -107,7 +106,6 @@ impl Upstream {
                 "konbini_gateway_repetitions_refused_total", "service" => service
             ),
             connected: counter!("konbini_gateway_connected_total", "service" => service),
-            ejected: counter!("konbini_gateway_ejected_total", "service" => service),
         }
     }
 
@@ -133,10 +131,5 @@ impl Upstream {
     /// A connection was opened.
     pub(crate) fn connected(&self) {
         self.connected.increment(1);
-    }
-
-    /// An instance is passed over.
-    pub(crate) fn ejected(&self) {
-        self.ejected.increment(1);
     }
 }

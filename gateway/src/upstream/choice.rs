@@ -1,15 +1,14 @@
-//! Which instance is asked.
+//! Load balancing: the instance that a request is sent to.
 //!
-//! A service that owns state has one instance, and an older token of it is one that
-//! has not gone yet: there the newest is asked. Where any instance may answer, of two
-//! the one with less in flight is: nearly as even as asking all for their load, and
-//! no herd runs to whoever was idle a moment ago.
+//! A service that owns state has one instance, and an older liveliness token belongs
+//! to one that is stopping: the newest is chosen. Replicas are balanced by the power
+//! of two choices on requests in flight: nearly as even as comparing all of them, and
+//! without a herd to the replica that was idle a moment ago.
 //!
-//! **Invariants:** an instance that is passed over (`health`) is asked only when all
-//! are: to ask is the only way to learn that one is back, a refused connection costs
-//! microseconds, and everything else about a request is bounded anyway; a shop that
-//! refused by itself would be down for longer than its service. Whoever has just
-//! failed is not asked again while there is anybody else.
+//! **Invariants:** an ejected replica (`health`) is chosen only when all are ejected.
+//! A request is the only way to learn that one is back, and a refused connection costs
+//! microseconds; a gateway that refused by itself would be down for longer than the
+//! service. A replica that has just failed is not chosen again while there is another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,18 +17,18 @@ use tokio::time::Instant;
 
 use super::instance::UpstreamInstance;
 
-/// Which instances of a service can answer a request.
+/// Instances of a service that can serve a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instances {
     /// The newest.
     Newest,
-    /// Any: they hold the same.
+    /// Any replica: all hold the same state.
     #[cfg_attr(not(test), expect(dead_code, reason = "no service has replicas yet"))]
     Any,
 }
 
-/// The instance to ask, of `all` with the newest first; `turn` counts the choices,
-/// and `failed` has just been asked in vain.
+/// Chooses one of `all`, which has the newest first; `turn` counts the choices, and
+/// `failed` is the instance that has just failed this request.
 pub(super) fn choose<'a>(
     all: &'a [Arc<UpstreamInstance>],
     which: Instances,
@@ -48,7 +47,7 @@ pub(super) fn choose<'a>(
         .or_else(|| all.first())
 }
 
-/// Of two, chosen by `turn` so that every pair has its turn.
+/// The less loaded of two instances; `turn` selects the pair, each equally often.
 fn less_loaded<'a>(
     able: impl Iterator<Item = &'a Arc<UpstreamInstance>> + Clone,
     turn: usize,
@@ -117,9 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn passed_over_only_while_there_are_others() {
+    fn ejected_replicas_are_chosen_last() {
         let all = three();
-        let eject = |one: &UpstreamInstance| while one.health.failed(Instant::now()).is_none() {};
+        let eject = |one: &UpstreamInstance| {
+            while !one.health.is_ejected(Instant::now()) {
+                one.health.failed(Instant::now());
+            }
+        };
         eject(&all[0]);
         assert_eq!(chosen(&all, None), [(2, 300), (3, 300)].into());
         eject(&all[1]);

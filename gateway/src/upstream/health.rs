@@ -1,11 +1,11 @@
-//! Whether an instance is worth asking, as requests show it: nothing is ever asked
-//! only to find out.
+//! Passive health checking (outlier ejection) with exponential backoff: requests
+//! themselves show whether an instance works, there are no probes.
 //!
-//! **Invariants:** an instance that failed [`FAILURES_MAX`] times without an answer
-//! in between is passed over for [`EJECTION_FIRST`], and for twice as long each time
-//! it fails again on its return, up to [`EJECTION_MAX`]; one answer clears it. What
-//! is said here only ranks instances: where all are passed over, or there is only
-//! one, it is asked all the same (`choice`).
+//! **Invariants:** an instance that fails [`FAILURES_MAX`] times in a row is ejected
+//! for [`EJECTION_FIRST`], and for twice as long each time it fails again on its
+//! return, up to [`EJECTION_MAX`]; one response clears it. Ejection only ranks
+//! replicas (`choice`): where all are ejected, or there is only one instance, the
+//! request is sent all the same.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 /// Failures in a row. One is chance, as when a connection breaks in a restart.
 const FAILURES_MAX: u32 = 5;
 
-/// How long it is passed over at first, and at most: a restart takes about a
-/// second, and whoever is back should not wait for a minute.
+/// Shortest and longest ejection: a restart takes about a second, and an instance
+/// that is back should not stay unused for a minute.
 const EJECTION_FIRST: Duration = Duration::from_secs(1);
 const EJECTION_MAX: Duration = Duration::from_secs(30);
 
-/// What is known of an instance.
+/// Failures in a row of one instance, and its ejection.
 #[derive(Debug)]
 pub(super) struct InstanceHealth {
     since: Instant,
@@ -30,7 +30,7 @@ pub(super) struct InstanceHealth {
 }
 
 impl InstanceHealth {
-    /// Well until shown otherwise.
+    /// Healthy until requests fail.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -39,7 +39,7 @@ impl InstanceHealth {
         }
     }
 
-    /// It answered, whatever it said.
+    /// Records a response, whatever its status.
     pub(super) fn answered(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -47,23 +47,23 @@ impl InstanceHealth {
         }
     }
 
-    /// It did not; how long it is passed over, if that begins now. What was in
-    /// flight when that began tells nothing new.
-    pub(super) fn failed(&self, now: Instant) -> Option<Duration> {
+    /// Records a failure, and ejects the instance after enough of them. Failures
+    /// during an ejection do not count: those requests were in flight when it began.
+    pub(super) fn failed(&self, now: Instant) {
         if self.is_ejected(now) {
-            return None;
+            return;
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let again = failures.checked_sub(FAILURES_MAX)?;
-        let ejection = EJECTION_FIRST
-            .saturating_mul(2_u32.saturating_pow(again))
-            .min(EJECTION_MAX);
-        self.ejected_until
-            .store(self.millis(now + ejection), Ordering::Relaxed);
-        Some(ejection)
+        if let Some(repeats) = failures.checked_sub(FAILURES_MAX) {
+            let ejection = EJECTION_FIRST
+                .saturating_mul(2_u32.saturating_pow(repeats))
+                .min(EJECTION_MAX);
+            self.ejected_until
+                .store(self.millis(now + ejection), Ordering::Relaxed);
+        }
     }
 
-    /// Whether it is passed over while there are others.
+    /// Whether other replicas are preferred at `now`.
     pub(super) fn is_ejected(&self, now: Instant) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until != 0 && self.millis(now) < until
@@ -79,20 +79,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passed_over_for_longer_and_longer_until_it_answers() {
+    fn ejections_double_until_a_response() {
         let mut now = Instant::now();
         let health = InstanceHealth::new(now);
-        for _ in 1..FAILURES_MAX {
-            assert_eq!(health.failed(now), None);
+        for _ in 0..2 {
+            for _ in 1..FAILURES_MAX {
+                health.failed(now);
+                assert!(!health.is_ejected(now));
+            }
+            health.answered();
         }
-        health.answered();
         for _ in 1..FAILURES_MAX {
-            assert_eq!(health.failed(now), None, "it starts anew");
+            health.failed(now);
         }
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             let ejection = Duration::from_secs(seconds);
-            assert_eq!(health.failed(now), Some(ejection));
-            assert_eq!(health.failed(now), None, "what was in flight");
+            health.failed(now);
+            health.failed(now); // In flight when the ejection began.
             assert!(health.is_ejected(now + ejection - Duration::from_millis(1)));
             now += ejection;
             assert!(!health.is_ejected(now));

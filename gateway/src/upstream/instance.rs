@@ -144,7 +144,7 @@ impl UpstreamInstance {
                         link
                     }
                     Err(why) => {
-                        self.failed();
+                        self.health.failed(Instant::now());
                         return Err(SendFailure::unsent(
                             Error::Unreachable { service, why },
                             request,
@@ -162,7 +162,7 @@ impl UpstreamInstance {
                 }
                 Ok(Err(error)) => error,
                 Err(timeout) => {
-                    self.failed();
+                    self.health.failed(Instant::now());
                     return Err(SendFailure::last(Error::Late { service, timeout }));
                 }
             };
@@ -170,7 +170,7 @@ impl UpstreamInstance {
                 // Closed while it lay in the pool: there may be others.
                 Some(unsent) if is_warm => request = unsent,
                 Some(unsent) => {
-                    self.failed();
+                    self.health.failed(Instant::now());
                     let why = crate::error::chain(error.error());
                     return Err(SendFailure::unsent(
                         Error::Unreachable { service, why },
@@ -180,7 +180,7 @@ impl UpstreamInstance {
                 None => {
                     let error = failure(service, error.error());
                     if !is_warm && matches!(error, Error::Broken { .. }) {
-                        self.failed();
+                        self.health.failed(Instant::now());
                     }
                     return Err(SendFailure { error, again });
                 }
@@ -200,20 +200,6 @@ impl UpstreamInstance {
         }
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, self.host.clone());
-        }
-    }
-
-    /// It let a request down.
-    fn failed(&self) {
-        if let Some(ejection) = self.health.failed(Instant::now()) {
-            self.meter.ejected();
-            tracing::warn!(
-                service = self.service,
-                instance = self.id,
-                address = %self.address,
-                ?ejection,
-                "an instance is passed over while there are others"
-            );
         }
     }
 }
