@@ -131,11 +131,8 @@ async fn accounts_and_keys_are_looked_after() {
         words.split(' ').map(str::to_owned).collect()
     };
     let ask = of("passwd", EMAIL);
-    let passwd: Vec<_> = ask
-        .iter()
-        .map(String::as_str)
-        .chain(["--password-stdin"])
-        .collect();
+    let words = ask.iter().map(String::as_str);
+    let passwd: Vec<_> = words.chain(["--password-stdin"]).collect();
     assert!(lines(&passwd, "a kettle and four lamps\n")[0].starts_with("changed user_"));
     assert_eq!(log_in("a kettle and three lamps").await, 401);
     assert_eq!(log_in("a kettle and four lamps").await, 201);
