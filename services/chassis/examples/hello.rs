@@ -1,4 +1,5 @@
-//! A whole service: a table, two endpoints, a follower's place, and an orderly end.
+//! A whole service: a table and two endpoints. The chassis recovers its store, checks
+//! tokens, renders problems and entity tags, and drains it at the end.
 //!
 //! Run it with `cargo run -p chassis --example hello`, then:
 //!
@@ -56,9 +57,10 @@ async fn main() -> Result<(), Error> {
     let process = ProcessContext::new(folder, Config::default(), mesh);
     let stop = CancellationToken::new();
     let started = |started: Started| println!("http://{}", started.address);
-    let service = chassis::run("hello", open, process, stop.clone(), started);
-    tokio::select! {
-        ended = service => ended,
-        _ = tokio::signal::ctrl_c() => Ok(stop.cancel()),
-    }
+    let interrupted = stop.clone();
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        interrupted.cancel();
+    });
+    chassis::run("hello", open, process, stop, started).await
 }
