@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chassis::Folder;
 use chassis::telemetry::LogFormat;
-use chassis::{Config, Folder};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::ShopConfig;
 use crate::services::ServiceName;
 use crate::{check, keys, products, run, up, user};
 
@@ -134,7 +135,7 @@ impl Shop {
         &self,
         level: &str,
         listen: Option<SocketAddr>,
-    ) -> Result<(Folder, Config), chassis::Error> {
+    ) -> Result<(Folder, ShopConfig), chassis::Error> {
         use std::io::IsTerminal;
         let human = match self.log_format {
             Format::Auto => std::io::stderr().is_terminal(),
@@ -144,7 +145,7 @@ impl Shop {
         let format = if human { LogFormat::Human } else { LogFormat::Json };
         chassis::telemetry::start(format, self.log.as_deref().unwrap_or(level));
         let folder = Folder::open(&self.data)?;
-        let mut config = Config::read(&folder.config_file())?;
+        let mut config = ShopConfig::read(&folder.config_file())?;
         if let Some(listen) = listen {
             config.gateway.listen = listen;
         }

@@ -73,7 +73,7 @@ pub(crate) async fn with<T>(
     }
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let stop = CancellationToken::new();
-    let mut running = Running::start(&[service], &folder, config, &mesh, stop).await?;
+    let mut running = Running::start(&[service], &folder, &config, &mesh, stop).await?;
     let outcome = talk(&folder).await;
     running.end().await?;
     outcome

@@ -6,6 +6,7 @@
 mod allocator;
 mod check;
 mod cli;
+mod config;
 mod control;
 mod demo;
 mod keys;

@@ -20,7 +20,7 @@ pub(crate) async fn run(
     let here = ZenohEndpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .map_err(chassis::Error::from)?;
     let joined = join(here, &config, &folder).await?;
-    let running = Running::start(&[service], &folder, config, &joined.mesh, stop).await?;
+    let running = Running::start(&[service], &folder, &config, &joined.mesh, stop).await?;
     // Ready means that it serves. Whether it has caught up with the others is for
     // /readyz: under systemd they wait for one another's start otherwise.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

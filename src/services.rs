@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::config::MeshConfig;
 use chassis::run::Started;
-use chassis::{Config, Folder, Open, ProcessContext, config};
+use chassis::{Folder, ProcessContext};
 use clap::ValueEnum;
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::ShopConfig;
 
 /// How often it is looked whether a service is ready.
 const READY_LOOK: Duration = Duration::from_millis(5);
@@ -51,16 +54,6 @@ impl ServiceName {
         }
     }
 
-    fn open(self) -> Open {
-        match self {
-            Self::Users => users::open,
-            Self::Products => products::open,
-            Self::Orders => orders::open,
-            Self::Notifications => notifications::open,
-            Self::Gateway => gateway::open,
-        }
-    }
-
     /// Those it connects to.
     pub(crate) fn before(self) -> Vec<&'static str> {
         Self::ALL
@@ -84,11 +77,11 @@ impl Running {
     pub(crate) async fn start(
         names: &[ServiceName],
         folder: &Folder,
-        config: Config,
+        config: &ShopConfig,
         mesh: &Mesh,
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
-        let process = ProcessContext::new(folder.clone(), config, mesh.clone());
+        let process = ProcessContext::new(folder.clone(), config.common(), mesh.clone());
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
@@ -100,7 +93,7 @@ impl Running {
             let process = process.clone();
             let is_door = name == ServiceName::Gateway;
             let stop = if is_door { &running.stop } else { &behind };
-            let (open, stop) = (name.open(), stop.clone());
+            let (open, stop) = (config.open(name), stop.clone());
             let closed = is_door.then(|| closed.clone().drop_guard());
             running.services.spawn(async move {
                 let _closed = closed;
@@ -219,11 +212,11 @@ impl Joined {
 /// Where that is nothing, all there is to hear is in this process.
 pub(crate) async fn join(
     here: ZenohEndpoints,
-    config: &Config,
+    config: &ShopConfig,
     folder: &Folder,
 ) -> Result<Joined, chassis::Error> {
-    let config::Mesh { listen, connect, .. } = &config.mesh;
-    let endpoints = here.and_beyond(listen, connect, config.mutual_tls())?;
+    let MeshConfig { listen, connect, .. } = &config.mesh;
+    let endpoints = here.and_beyond(listen, connect, config.mesh.mutual_tls())?;
     let shop = folder.shop();
     if endpoints.listen.is_empty() && endpoints.connect.is_empty() {
         let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), shop);

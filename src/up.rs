@@ -23,7 +23,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     let mut running = Running::start(
         &ServiceName::ALL,
         &folder,
-        config,
+        &config,
         &joined.mesh,
         stop.clone(),
     )

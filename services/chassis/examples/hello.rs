@@ -15,8 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use chassis::run::Started;
-use chassis::{Config, Context, Error, Folder, Json, OpenedService, Problem, ProcessContext, etag};
-use futures::future::BoxFuture;
+use chassis::{Config, Context, Error, Folder, Json, Problem, ProcessContext, etag};
 use mesh::{InProcessNetwork, Mesh};
 use store::{Read, Store, Table};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,7 @@ const GREETINGS: Table<u64, String> = Table::new("greetings");
 
 /// Routes of the shop's API are rows of `api::ROUTES`, bound with `chassis::Routes`; those
 /// of a service outside of it are a plain router.
-fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
+fn open(ctx: Context, _: ()) -> chassis::Opening {
     Box::pin(async move {
         let router = Router::new()
             .route("/greeting", get(read).put(write))
@@ -56,7 +55,13 @@ async fn main() -> Result<(), Error> {
     let process = ProcessContext::new(folder, Config::default(), mesh);
     let stop = CancellationToken::new();
     let started = |started: Started| println!("http://{}", started.address);
-    let service = chassis::run("hello", open, process, stop.clone(), started);
+    let service = chassis::run(
+        "hello",
+        chassis::opener(open, ()),
+        process,
+        stop.clone(),
+        started,
+    );
     tokio::select! {
         ended = service => ended,
         _ = tokio::signal::ctrl_c() => Ok(stop.cancel()),
