@@ -11,9 +11,9 @@ use hyper::Method;
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
-use crate::cli::Shop;
 use crate::control;
-use crate::services::ServiceName;
+use crate::service_name::ServiceName;
+use crate::shop::ShopArgs;
 use crate::table::print_json;
 
 /// Compare what the shop keeps with itself: logs with their hashes, products with
@@ -22,7 +22,7 @@ use crate::table::print_json;
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// Answer with a JSON document.
     #[arg(long)]
     json: bool,

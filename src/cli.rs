@@ -1,14 +1,12 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use chassis::telemetry::LogFormat;
-use chassis::{Config, Folder};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::services::ServiceName;
-use crate::{check, keys, products, run, up, user};
+use crate::service_name::ServiceName;
+use crate::shop::ShopArgs;
+use crate::{check, keys, products, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -23,7 +21,7 @@ enum Command {
     /// Open the shop: all services in one process.
     Up {
         #[command(flatten)]
-        shop: Shop,
+        shop: ShopArgs,
         /// Where the shop listens, ADDRESS:PORT.
         #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
@@ -36,7 +34,7 @@ enum Command {
         /// Which one.
         service: ServiceName,
         #[command(flatten)]
-        shop: Shop,
+        shop: ShopArgs,
         /// Where the gateway listens, ADDRESS:PORT.
         #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
@@ -71,7 +69,7 @@ enum UserCommand {
     /// Give an account another password; its logins end.
     Passwd(user::Passwd),
     /// List accounts, newest first.
-    List(user::List),
+    List(user::ListUsers),
     /// Give an account another role.
     Roles(user::Roles),
 }
@@ -79,84 +77,16 @@ enum UserCommand {
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     /// List the keys whose tokens are believed, newest first.
-    List(keys::List),
+    List(keys::ListKeys),
     /// Let a new key sign; the old ones count until their last token has expired.
     Rotate(keys::Rotate),
-}
-
-/// The command line cannot be meant as it is, and what to write instead.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) &'static str);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// What every command needs to know of the shop.
-#[derive(Debug, Args)]
-pub(crate) struct Shop {
-    /// The shop's data folder.
-    #[arg(long, env = "KONBINI_DATA", value_name = "DIR", default_value = "data")]
-    pub(crate) data: PathBuf,
-    /// How log lines look; `auto` is human on a terminal, JSON elsewhere.
-    #[arg(long, env = "KONBINI_LOG_FORMAT", value_enum, default_value_t = Format::Auto)]
-    log_format: Format,
-    /// What is logged: a level, or a filter such as `info,orders=debug` [default:
-    /// info for services, warn for commands]
-    #[arg(long, env = "KONBINI_LOG", value_name = "FILTER")]
-    log: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Auto,
-    Human,
-    Json,
-}
-
-impl Shop {
-    /// That there is a shop in the data folder, for commands that make none.
-    pub(crate) fn require(&self) -> Result<(), chassis::Error> {
-        if Folder::holds_shop(&self.data) {
-            return Ok(());
-        }
-        let why = "there is no shop in it; choose a shop's folder with --data".into();
-        Err(chassis::Error::Folder { path: self.data.clone(), why })
-    }
-
-    /// Opens the data folder and reads its settings; the command line wins. Logs
-    /// from `level` on unless told otherwise.
-    pub(crate) fn open(
-        &self,
-        level: &str,
-        listen: Option<SocketAddr>,
-    ) -> Result<(Folder, Config), chassis::Error> {
-        use std::io::IsTerminal;
-        let human = match self.log_format {
-            Format::Auto => std::io::stderr().is_terminal(),
-            Format::Human => true,
-            Format::Json => false,
-        };
-        let format = if human { LogFormat::Human } else { LogFormat::Json };
-        chassis::telemetry::start(format, self.log.as_deref().unwrap_or(level));
-        let folder = Folder::open(&self.data)?;
-        let mut config = Config::read(&folder.config_file())?;
-        if let Some(listen) = listen {
-            config.gateway.listen = listen;
-        }
-        Ok((folder, config))
-    }
 }
 
 impl Cli {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Up { shop, listen, demo } => up::up(&shop, listen, demo).await,
-            Command::Run { service, shop, listen } => run::run(service, &shop, listen).await,
+            Command::Run { service, shop, listen } => up::run(service, &shop, listen).await,
             Command::User { command } => match command {
                 UserCommand::Add(add) => user::add(add).await,
                 UserCommand::Passwd(passwd) => user::passwd(passwd).await,

@@ -22,8 +22,9 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Shop;
-use crate::services::{Running, ServiceName};
+use crate::service_name::ServiceName;
+use crate::services::Running;
+use crate::shop::ShopArgs;
 
 /// The longest a command waits: an import of a small catalogue on a slow card.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ impl Answer {
 
 /// Has a conversation with users, which is run for it if it does not run.
 pub(crate) async fn with_users<T>(
-    shop: &Shop,
+    shop: &ShopArgs,
     talk: impl AsyncFn(&Folder) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     with(ServiceName::Users, shop, talk).await
@@ -62,7 +63,7 @@ pub(crate) async fn with_users<T>(
 /// run.
 pub(crate) async fn with<T>(
     service: ServiceName,
-    shop: &Shop,
+    shop: &ShopArgs,
     talk: impl AsyncFn(&Folder) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     // The gateway's own door may be taken, and nobody is to come in.
@@ -73,7 +74,7 @@ pub(crate) async fn with<T>(
     }
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let stop = CancellationToken::new();
-    let mut running = Running::start(&[service], &folder, config, &mesh, stop).await?;
+    let mut running = Running::start(&[service], &folder, &config, &mesh, stop).await?;
     let outcome = talk(&folder).await;
     running.end().await?;
     outcome

@@ -5,9 +5,9 @@ use clap::Args;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::cli::Shop;
 use crate::control;
-use crate::table::{Column, Table};
+use crate::shop::ShopArgs;
+use crate::table::{Column, OutputFormat, OutputTable};
 
 const COLUMNS: &[Column] = &[
     ("KEY", 51),
@@ -18,9 +18,9 @@ const COLUMNS: &[Column] = &[
 
 /// Arguments of `keys list`.
 #[derive(Debug, Args)]
-pub(crate) struct List {
+pub(crate) struct ListKeys {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// Answer with a JSON document a line, a key each.
     #[arg(long)]
     json: bool,
@@ -30,7 +30,7 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// Refuse the old keys from now on, because somebody else may have one. Every
     /// access token ends; logins go on with their refresh tokens.
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(crate) struct Rotate {
 }
 
 /// Lists the keys that count, newest first.
-pub(crate) async fn list(list: List) -> anyhow::Result<()> {
+pub(crate) async fn list(list: ListKeys) -> anyhow::Result<()> {
     list.shop.require()?;
     let asked = async |folder: &Folder| {
         let answer = control::ask_users(folder, Method::GET, "/control/keys", None).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn rotate(rotate: Rotate) -> anyhow::Result<()> {
 }
 
 fn print(as_json: bool, body: &Value) -> anyhow::Result<()> {
-    let mut table = Table::new(COLUMNS, as_json);
+    let mut table = OutputTable::new(COLUMNS, OutputFormat::by_flag(as_json));
     let mut keys = body["keys"].as_array().into_iter().flatten();
     keys.try_for_each(|key| table.row(key, row))
 }

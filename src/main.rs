@@ -6,12 +6,14 @@
 mod allocator;
 mod check;
 mod cli;
+mod config;
 mod control;
 mod demo;
 mod keys;
 mod products;
-mod run;
+mod service_name;
 mod services;
+mod shop;
 mod table;
 mod up;
 mod user;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref::<chassis::Error>() {
         Some(error) => error.exit_code(),
-        None if error.is::<cli::Usage>() => 2,
+        None if error.is::<shop::UsageError>() => 2,
         None => 1,
     };
     let lines: Vec<_> = error.chain().map(ToString::to_string).collect();

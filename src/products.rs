@@ -17,10 +17,10 @@ use serde_json::Value;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-use crate::cli::Shop;
 use crate::control;
-use crate::services::ServiceName;
-use crate::table::{Column, Table, print_json};
+use crate::service_name::ServiceName;
+use crate::shop::ShopArgs;
+use crate::table::{Column, OutputFormat, OutputTable, print_json};
 
 const SUMMARY: &[Column] = &[
     ("READ", 10),
@@ -46,7 +46,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// The catalogue.
     file: PathBuf,
     /// How it is written [default: csv if its name ends so, else ndjson].
@@ -145,12 +145,12 @@ fn report(summary: &Value) -> anyhow::Result<()> {
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned)
     };
-    let mut table = Table::new(SUMMARY, false);
+    let mut table = OutputTable::new(SUMMARY, OutputFormat::Text);
     table.row(summary, |summary| {
         let names = ["read", "created", "updated", "unchanged", "failed"];
         names.map(|name| text(&summary[name])).to_vec()
     })?;
-    let mut failures = Table::new(FAILURES, false);
+    let mut failures = OutputTable::new(FAILURES, OutputFormat::Text);
     for line in summary["errors"].as_array().into_iter().flatten() {
         for error in line["errors"].as_array().into_iter().flatten() {
             failures.row(error, |error| {

@@ -4,72 +4,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::config::MeshConfig;
 use chassis::run::Started;
-use chassis::{Config, Folder, Open, ProcessContext, config};
-use clap::ValueEnum;
+use chassis::{Folder, ProcessContext};
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether a service is ready.
+use crate::config::ShopConfig;
+use crate::service_name::ServiceName;
+
+/// How often a service is polled until it is ready.
 const READY_LOOK: Duration = Duration::from_millis(5);
 
-/// How long the services of a process go on while its door is closing, so that the
-/// last requests through it are still answered. With what each may take to drain it
-/// stays within the 10 s that a process promises to end in.
-const DOOR_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-/// A service of the shop. Each one's process connects to those before it, so that
-/// every pair of processes has exactly one link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ServiceName {
-    Users,
-    Products,
-    Orders,
-    Notifications,
-    Gateway,
-}
-
-impl ServiceName {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Users,
-        Self::Products,
-        Self::Orders,
-        Self::Notifications,
-        Self::Gateway,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Users => "users",
-            Self::Products => "products",
-            Self::Orders => "orders",
-            Self::Notifications => "notifications",
-            Self::Gateway => "gateway",
-        }
-    }
-
-    fn open(self) -> Open {
-        match self {
-            Self::Users => users::open,
-            Self::Products => products::open,
-            Self::Orders => orders::open,
-            Self::Notifications => notifications::open,
-            Self::Gateway => gateway::open,
-        }
-    }
-
-    /// Those it connects to.
-    pub(crate) fn before(self) -> Vec<&'static str> {
-        Self::ALL
-            .iter()
-            .take_while(|other| **other != self)
-            .map(|other| other.name())
-            .collect()
-    }
-}
+/// How long the services of a process serve while its gateway drains, so that its last
+/// requests are still answered. With the drain of each it stays within the 10 s in which a
+/// process ends.
+const GATEWAY_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Services of this process, running.
 pub(crate) struct Running {
@@ -84,11 +37,11 @@ impl Running {
     pub(crate) async fn start(
         names: &[ServiceName],
         folder: &Folder,
-        config: Config,
+        config: &ShopConfig,
         mesh: &Mesh,
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
-        let process = ProcessContext::new(folder.clone(), config, mesh.clone());
+        let process = ProcessContext::new(folder.clone(), config.common(), mesh.clone());
         let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
@@ -100,7 +53,7 @@ impl Running {
             let process = process.clone();
             let is_door = name == ServiceName::Gateway;
             let stop = if is_door { &running.stop } else { &behind };
-            let (open, stop) = (name.open(), stop.clone());
+            let (open, stop) = (config.open(name), stop.clone());
             let closed = is_door.then(|| closed.clone().drop_guard());
             running.services.spawn(async move {
                 let _closed = closed;
@@ -113,7 +66,7 @@ impl Running {
         tokio::spawn(async move {
             stop.cancelled().await;
             if has_door {
-                let _ = tokio::time::timeout(DOOR_TIMEOUT, closed.cancelled()).await;
+                let _ = tokio::time::timeout(GATEWAY_DRAIN_TIMEOUT, closed.cancelled()).await;
             }
             behind.cancel();
         });
@@ -156,7 +109,7 @@ impl Running {
     }
 
     /// Runs until told to stop or until one of them fails, then drains all.
-    pub(crate) async fn until_told(mut self) -> Result<(), chassis::Error> {
+    pub(crate) async fn until_stopped(mut self) -> Result<(), chassis::Error> {
         let first = self.services.join_next().await.map_or(Ok(()), flatten);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         first.and(self.end().await)
@@ -219,11 +172,11 @@ impl Joined {
 /// Where that is nothing, all there is to hear is in this process.
 pub(crate) async fn join(
     here: ZenohEndpoints,
-    config: &Config,
+    config: &ShopConfig,
     folder: &Folder,
 ) -> Result<Joined, chassis::Error> {
-    let config::Mesh { listen, connect, .. } = &config.mesh;
-    let endpoints = here.and_beyond(listen, connect, config.mutual_tls())?;
+    let MeshConfig { listen, connect, .. } = &config.mesh;
+    let endpoints = here.and_beyond(listen, connect, config.mesh.mutual_tls())?;
     let shop = folder.shop();
     if endpoints.listen.is_empty() && endpoints.connect.is_empty() {
         let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), shop);

@@ -1,8 +1,8 @@
-//! Lists, row by row: columns under headings on a terminal, values between tabs
+//! Output of lists, row by row: columns under headings on a terminal, values between tabs
 //! elsewhere, or a JSON document a line.
 //!
-//! **Invariant:** what somebody else wrote moves no cursor: control characters
-//! are shown as U+FFFD.
+//! **Invariant:** data of others cannot control the terminal: control characters are
+//! printed as U+FFFD.
 
 use std::io::{IsTerminal, Write};
 
@@ -14,10 +14,24 @@ use serde_json::Value;
 pub(crate) type Column = (&'static str, usize);
 
 /// A list on standard output.
-pub(crate) struct Table {
+pub(crate) struct OutputTable {
     columns: &'static [Column],
     form: Form,
     is_empty: bool,
+}
+
+/// The format that a command's caller asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputFormat {
+    Text,
+    Json,
+}
+
+impl OutputFormat {
+    /// The format by the flag `--json`.
+    pub(crate) fn by_flag(as_json: bool) -> Self {
+        if as_json { Self::Json } else { Self::Text }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,13 +41,13 @@ enum Form {
     Json,
 }
 
-impl Table {
+impl OutputTable {
     /// An empty list; nothing is printed for it.
-    pub(crate) fn new(columns: &'static [Column], as_json: bool) -> Self {
-        let form = match as_json {
-            true => Form::Json,
-            false if std::io::stdout().is_terminal() => Form::Aligned,
-            false => Form::Tabs,
+    pub(crate) fn new(columns: &'static [Column], format: OutputFormat) -> Self {
+        let form = match format {
+            OutputFormat::Json => Form::Json,
+            OutputFormat::Text if std::io::stdout().is_terminal() => Form::Aligned,
+            OutputFormat::Text => Form::Tabs,
         };
         Self { columns, form, is_empty: true }
     }

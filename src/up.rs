@@ -7,12 +7,17 @@ use chassis::Folder;
 use mesh::ZenohEndpoints;
 use owo_colors::OwoColorize;
 
-use crate::cli::Shop;
 use crate::demo::{self, Plan};
-use crate::services::{Running, ServiceName, join, stop_on_signal};
+use crate::service_name::ServiceName;
+use crate::services::{Running, join, stop_on_signal};
+use crate::shop::ShopArgs;
 
 /// Opens the shop and keeps it open until told otherwise.
-pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> anyhow::Result<()> {
+pub(crate) async fn up(
+    shop: &ShopArgs,
+    listen: Option<SocketAddr>,
+    demo: bool,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = stop_on_signal()?;
     let (folder, mut config) = shop.open("info", listen)?;
@@ -23,7 +28,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
     let mut running = Running::start(
         &ServiceName::ALL,
         &folder,
-        config,
+        &config,
         &joined.mesh,
         stop.clone(),
     )
@@ -37,7 +42,7 @@ pub(crate) async fn up(shop: &Shop, listen: Option<SocketAddr>, demo: bool) -> a
         greet(&running, scheme, &folder, started);
         anstream::print!("{}", demo.words(&folder));
     }
-    let outcome = running.until_told().await;
+    let outcome = running.until_stopped().await;
     joined.leave().await;
     Ok(outcome?)
 }
@@ -55,4 +60,26 @@ fn greet(running: &Running, scheme: &str, folder: &Folder, started: Instant) {
         door.green().bold(),
         format!("(ready after {took} ms, data in {data})").dimmed(),
     );
+}
+
+/// `konbini run SERVICE`: runs one service in this process until it is stopped. The order
+/// in which the services start does not matter.
+pub(crate) async fn run(
+    service: ServiceName,
+    shop: &ShopArgs,
+    listen: Option<SocketAddr>,
+) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let (folder, config) = shop.open("info", listen)?;
+    let sockets = folder.data_dir("mesh")?;
+    let here = ZenohEndpoints::on_this_host(&sockets, Some(service.name()), &service.before())
+        .map_err(chassis::Error::from)?;
+    let joined = join(here, &config, &folder).await?;
+    let running = Running::start(&[service], &folder, &config, &joined.mesh, stop).await?;
+    // Ready means that it serves. Whether it has caught up is for /readyz; under systemd
+    // the services would otherwise wait for one another.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let outcome = running.until_stopped().await;
+    joined.leave().await;
+    Ok(outcome?)
 }

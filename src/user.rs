@@ -14,9 +14,9 @@ use hyper::{Method, StatusCode};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
-use crate::cli::{Shop, Usage};
 use crate::control::{self, Answer};
-use crate::table::{Column, Table, print_json};
+use crate::shop::{ShopArgs, UsageError};
+use crate::table::{Column, OutputFormat, OutputTable, print_json};
 
 /// Where users takes orders about accounts.
 const USERS: &str = "/control/users";
@@ -25,7 +25,7 @@ const USERS: &str = "/control/users";
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
@@ -50,7 +50,7 @@ pub(crate) struct Add {
 #[derive(Debug, Args)]
 pub(crate) struct Passwd {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
@@ -67,7 +67,7 @@ pub(crate) struct Passwd {
 #[derive(Debug, Args)]
 pub(crate) struct Roles {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
@@ -81,9 +81,9 @@ pub(crate) struct Roles {
 
 /// Arguments of `user list`.
 #[derive(Debug, Args)]
-pub(crate) struct List {
+pub(crate) struct ListUsers {
     #[command(flatten)]
-    shop: Shop,
+    shop: ShopArgs,
     /// Only the account with this e-mail address.
     #[arg(long)]
     email: Option<String>,
@@ -186,7 +186,7 @@ pub(crate) async fn roles(roles: Roles) -> anyhow::Result<()> {
     tell(roles.json, &user)
 }
 
-async fn change_account(shop: &Shop, change: &Value) -> anyhow::Result<Value> {
+async fn change_account(shop: &ShopArgs, change: &Value) -> anyhow::Result<Value> {
     let asked = async |folder: &Folder| {
         let answer = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
         let answer = answer.await?;
@@ -208,13 +208,13 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Lists accounts, newest first.
-pub(crate) async fn list(list: List) -> anyhow::Result<()> {
+pub(crate) async fn list(list: ListUsers) -> anyhow::Result<()> {
     list.shop.require()?;
     let asked = async |folder: &Folder| list.print(folder).await;
     control::with_users(&list.shop, asked).await
 }
 
-impl List {
+impl ListUsers {
     /// Prints page after page.
     async fn print(&self, folder: &Folder) -> anyhow::Result<()> {
         let mut query = format!("{USERS}?limit=100");
@@ -222,7 +222,7 @@ impl List {
             query.push_str(&format!("&email={}", percent(email)));
         }
         let mut cursor = String::new();
-        let mut table = Table::new(COLUMNS, self.json);
+        let mut table = OutputTable::new(COLUMNS, OutputFormat::by_flag(self.json));
         loop {
             let page = format!("{query}{cursor}");
             let answer = control::ask_users(folder, Method::GET, &page, None).await?;
@@ -276,7 +276,7 @@ fn say(done: &str, user: &Value) {
 fn prompted() -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() {
         let how = "there is no terminal to ask for the password; give it with --password-stdin";
-        return Err(Usage(how).into());
+        return Err(UsageError(how).into());
     }
     let password = rpassword::prompt_password("New password: ").context("the terminal")?;
     let again = rpassword::prompt_password("Once more: ").context("the terminal")?;

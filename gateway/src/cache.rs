@@ -111,8 +111,7 @@ impl ResponseCache {
     ///
     /// # Errors
     /// When the mesh refuses.
-    pub(crate) async fn open(ctx: &Context) -> Result<Self, chassis::Error> {
-        let bytes_max = ctx.config.gateway.cache.mib * 1024 * 1024;
+    pub(crate) async fn open(ctx: &Context, bytes_max: u64) -> Result<Self, chassis::Error> {
         if bytes_max == 0 {
             return Ok(Self(None));
         }

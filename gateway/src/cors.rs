@@ -5,7 +5,7 @@
 //! as none. With exact origins every answer says that it depends on `Origin`, so
 //! that no cache gives one site what was allowed to another.
 
-use chassis::config;
+use crate::config::CorsConfig;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
@@ -42,7 +42,7 @@ pub(crate) fn is_preflight(parts: &Parts) -> bool {
 
 impl CorsPolicy {
     /// As configured.
-    pub(crate) fn new(settings: &config::Cors) -> Self {
+    pub(crate) fn new(settings: &CorsConfig) -> Self {
         let exact = settings.origins.iter();
         // The settings were checked: every origin is visible ASCII.
         let exact = exact.filter_map(|origin| HeaderValue::from_str(origin).ok());
@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn exact_origins_and_nobody_else() {
-        let cors = CorsPolicy::new(&config::Cors {
+        let cors = CorsPolicy::new(&CorsConfig {
             origins: vec!["https://shop.test".into()],
             credentials: true,
-            ..config::Cors::default()
+            ..CorsConfig::default()
         });
         let told = |origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();

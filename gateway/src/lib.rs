@@ -39,8 +39,8 @@
 
 use std::sync::Arc;
 
+use chassis::Opening;
 use chassis::context::{Context, OpenedService, Server};
-use futures::future::BoxFuture;
 
 mod access;
 mod aggregate;
@@ -48,6 +48,7 @@ mod body;
 mod cache;
 mod client;
 mod compress;
+pub mod config;
 mod connection;
 mod cors;
 mod error;
@@ -70,6 +71,8 @@ mod upstream;
 mod wire;
 mod workers;
 
+pub use config::Config;
+
 pub use error::Error;
 
 /// Any error, where only its text matters.
@@ -85,13 +88,13 @@ use workers::Workers;
 /// # Errors
 /// When it cannot listen there, there is no certificate where one is wanted, or the
 /// mesh refuses to show who is alive.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
+pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
-        let sockets = listen::Sockets::open(&ctx.config.gateway).await?;
-        let tls = tls::Tls::open(&ctx)?;
+        let sockets = listen::Sockets::open(&config).await?;
+        let tls = tls::Tls::open(&ctx, &config)?;
         let upstreams = Upstreams::watch(&ctx).await?;
-        let cache = ResponseCache::open(&ctx).await?;
-        let gateway = Proxy::new(&ctx, upstreams, cache);
+        let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
+        let gateway = Proxy::new(&ctx, &config, upstreams, cache);
         let workers = Workers::start()
             .map_err(|why| chassis::Error::Service(format!("no threads for connections: {why}")))?;
         let redirect = sockets.redirect;

@@ -18,12 +18,12 @@ mod rate;
 mod table;
 mod tally;
 
+use crate::config::{Config, LimitsConfig};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chassis::Problem;
 use chassis::client_address::network;
-use chassis::config;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
@@ -41,7 +41,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Everything that is counted.
 pub(crate) struct ClientLimits {
-    settings: config::Limits,
+    settings: LimitsConfig,
     proxies: TrustedProxies,
     address: Option<Rate>,
     user: Option<Rate>,
@@ -59,7 +59,7 @@ pub(crate) struct Rates {
 
 impl ClientLimits {
     /// As configured.
-    pub(crate) fn new(config: &config::Gateway) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let settings = config.limits.clone();
         let address = Rate::new(
             "address",
@@ -85,7 +85,7 @@ impl ClientLimits {
     }
 
     /// The numbers.
-    pub(crate) fn settings(&self) -> &config::Limits {
+    pub(crate) fn settings(&self) -> &LimitsConfig {
         &self.settings
     }
 

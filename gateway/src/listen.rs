@@ -6,9 +6,10 @@
 //! the kernel's queue. **Invariant:** a socket that was handed over is used, or the
 //! gateway does not start; it never listens beside it.
 
+use crate::config::Config;
 use std::net::SocketAddr;
 
-use chassis::{Error, config};
+use chassis::Error;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
@@ -27,7 +28,7 @@ impl Sockets {
     /// # Errors
     /// [`Error::Config`] when other sockets were handed over than that, and
     /// [`Error::Bind`].
-    pub(crate) async fn open(settings: &config::Gateway) -> Result<Self, Error> {
+    pub(crate) async fn open(settings: &Config) -> Result<Self, Error> {
         let redirect = settings.tls.redirect_listen;
         let wanted = 1 + usize::from(redirect.is_some());
         let mut given = ListenFd::from_env();

@@ -4,6 +4,7 @@
 //! anything forwarded. A response passes as it is, but for the headers of the connection
 //! that it came over.
 
+use crate::config::Config;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,8 +68,12 @@ struct Visit {
 
 impl Proxy {
     /// The gateway of a shop, as it is configured.
-    pub(crate) fn new(ctx: &Context, upstreams: Upstreams, cache: ResponseCache) -> Self {
-        let config = &ctx.config.gateway;
+    pub(crate) fn new(
+        ctx: &Context,
+        config: &Config,
+        upstreams: Upstreams,
+        cache: ResponseCache,
+    ) -> Self {
         Self {
             trust: ctx.trust.clone(),
             pages: Pages::new(ctx, upstreams.clone()),

@@ -10,6 +10,7 @@ mod acme;
 mod certificate;
 pub(crate) mod redirect;
 
+use crate::config::Config;
 use std::io;
 use std::sync::Arc;
 
@@ -48,12 +49,11 @@ impl Tls {
     /// # Errors
     /// [`Error::Config`] when there is no certificate to begin with, or it does not
     /// fit its key.
-    pub(crate) fn open(ctx: &Context) -> Result<Option<Self>, Error> {
-        let settings = &ctx.config.gateway;
+    pub(crate) fn open(ctx: &Context, settings: &Config) -> Result<Option<Self>, Error> {
         let provider = Arc::new(ring::default_provider());
         let certificates = Arc::new(Certificates::default());
         if settings.acme.is_on() {
-            acme::keep(ctx, &certificates, &provider)?;
+            acme::keep(ctx, settings.acme.clone(), &certificates, &provider)?;
         } else if let Some((certificate, key)) = settings.tls.files() {
             let files = Files { certificate, key };
             let mut watch = files.watch(certificates.clone(), provider.clone())?;

@@ -71,11 +71,10 @@ impl RunningService {
                 let _ = sender.send(started.address);
             };
             let process = ProcessContext::new(folder.clone(), Config::default(), mesh.clone());
-            let stopping = stop.clone();
-            let running =
-                tokio::spawn(
-                    async move { chassis::run(name, open, process, stopping, started).await },
-                );
+            let (stopping, opening) = (stop.clone(), open.clone());
+            let running = tokio::spawn(async move {
+                chassis::run(name, opening, process, stopping, started).await
+            });
             if let Ok(listens_at) = listening.await {
                 address.send_replace(listens_at);
                 return Self { name, open, stop, running };
@@ -261,10 +260,26 @@ async fn every_piece_is_accounted_for() {
     let (orders_at, orders) = watch::channel(nowhere);
     let (products_at, products) = watch::channel(nowhere);
     let shop = Shop { http: Client::new(), orders, products };
-    let mut selling =
-        RunningService::start(("orders", orders::open), &folder, &mesh, &orders_at).await;
-    let mut holding =
-        RunningService::start(("products", products::open), &folder, &mesh, &products_at).await;
+    let mut selling = RunningService::start(
+        (
+            "orders",
+            chassis::opener(orders::open, orders::Config::default()),
+        ),
+        &folder,
+        &mesh,
+        &orders_at,
+    )
+    .await;
+    let mut holding = RunningService::start(
+        (
+            "products",
+            chassis::opener(products::open, products::Config::default()),
+        ),
+        &folder,
+        &mesh,
+        &products_at,
+    )
+    .await;
     ready(&shop).await;
     let person = |roles: &[Role]| Person { shop: shop.clone(), token: token(&keys, roles) };
     let staff = person(&[Role::Staff]);

@@ -12,10 +12,11 @@
 mod http;
 mod order;
 
+use crate::config::AcmeConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::{Context, Error, Folder, config};
+use chassis::{Context, Error, Folder};
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -78,10 +79,10 @@ impl Issued {
 /// [`Error::Config`] when the authority cannot be believed, and [`Error::Folder`].
 pub(super) fn keep(
     ctx: &Context,
+    settings: AcmeConfig,
     certificates: &Arc<Certificates>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<(), Error> {
-    let settings = ctx.config.gateway.acme.clone();
     let authority = AuthorityClient::new(&settings)?;
     let mut keeper = Keeper {
         settings,
@@ -107,7 +108,7 @@ pub(super) fn keep(
 }
 
 struct Keeper {
-    settings: config::Acme,
+    settings: AcmeConfig,
     folder: Folder,
     authority: AuthorityClient,
     certificates: Arc<Certificates>,

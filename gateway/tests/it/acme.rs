@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use chassis::Config;
 use chassis::telemetry::LogFormat;
+use gateway::Config;
 use testkit::{TestService, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -36,9 +36,9 @@ async fn a_certificate_comes_by_itself_and_is_kept() {
     chassis::telemetry::start(LogFormat::Human, "warn,gateway=info");
     let authority = Authority::start().await;
     let mut config = Config::default();
-    config.gateway.acme.domains = vec![NAME.into()];
-    config.gateway.acme.directory = format!("http://{}/directory", authority.address);
-    let mut test = TestService::start_with(config, "gateway", gateway::open, &[]).await;
+    config.acme.domains = vec![NAME.into()];
+    config.acme.directory = format!("http://{}/directory", authority.address);
+    let mut test = crate::start(config).await;
     assert!(!is_believed(&test, &authority).await, "nobody looked yet");
 
     authority.lead(test.address);
@@ -50,7 +50,7 @@ async fn a_certificate_comes_by_itself_and_is_kept() {
     let mode = std::fs::metadata(kept).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    test.restart("gateway", gateway::open).await;
+    test.restart().await;
     assert!(is_believed(&test, &authority).await, "it was not kept");
     let (accounts, orders, _) = authority.seen();
     assert_eq!((accounts, orders), (1, 1), "it was asked for again");

@@ -2,15 +2,15 @@
 
 use std::io::Read;
 
-use chassis::config::Config;
 use flate2::read::GzDecoder;
+use gateway::Config;
 use reqwest::{Method, Response};
 use testkit::TestService;
 
 use crate::stub::{LARGE_BYTES, Stub};
 
 async fn gateway() -> TestService {
-    TestService::start("gateway", gateway::open, &[]).await
+    crate::start(gateway::Config::default()).await
 }
 
 async fn ask(test: &TestService, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -115,8 +115,8 @@ async fn conditions_hold_for_encoded_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_can_be_turned_off() {
     let mut config = Config::default();
-    config.gateway.compression = false;
-    let test = TestService::start_with(config, "gateway", gateway::open, &[]).await;
+    config.compression = false;
+    let test = crate::start(config).await;
     let _products = Stub::start(&test, "products").await;
     let answer = ask(&test, "/v1/products/large", &[("accept-encoding", "gzip")]).await;
     assert_eq!(header(&answer, "content-encoding"), None);

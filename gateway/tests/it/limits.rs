@@ -3,8 +3,8 @@
 
 use std::net::UdpSocket;
 
-use chassis::Config;
-use chassis::config::{Cors, Limits};
+use gateway::Config;
+use gateway::config::{CorsConfig, LimitsConfig};
 use reqwest::Method;
 use serde_json::json;
 use testkit::{Person, TestResponse, TestService, eventually, send};
@@ -14,15 +14,15 @@ use tokio::net::TcpStream;
 use crate::stub::Stub;
 
 /// A shop behind a proxy that is this host.
-fn behind_a_proxy(limits: Limits) -> Config {
+fn behind_a_proxy(limits: LimitsConfig) -> Config {
     let mut config = Config::default();
-    config.gateway.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    config.gateway.limits = limits;
+    config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    config.limits = limits;
     config
 }
 
 async fn gateway(config: Config) -> TestService {
-    TestService::start_with(config, "gateway", gateway::open, &[]).await
+    crate::start(config).await
 }
 
 /// A read through the proxy, which says it is for `client`.
@@ -46,12 +46,12 @@ async fn refused<F: Future<Output = TestResponse>>(ask: impl Fn(u8) -> F) -> Tes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_and_a_user_have_their_share() {
-    let limits = Limits {
+    let limits = LimitsConfig {
         address_per_second: 1,
         address_burst: 3,
         user_per_second: 1,
         user_burst: 4,
-        ..Limits::default()
+        ..LimitsConfig::default()
     };
     let test = gateway(behind_a_proxy(limits)).await;
     let orders = Stub::start(&test, "orders").await;
@@ -96,7 +96,7 @@ async fn an_address_and_a_user_have_their_share() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_trusted_proxy_is_believed() {
-    let test = gateway(behind_a_proxy(Limits::default())).await;
+    let test = gateway(behind_a_proxy(LimitsConfig::default())).await;
     let products = Stub::start(&test, "products").await;
     let anonymous = test.anonymous();
     let request = anonymous
@@ -132,8 +132,8 @@ async fn an_address_has_so_many_connections() {
     let own = probe.local_addr().unwrap().ip();
     assert!(!own.is_loopback() && !own.is_unspecified(), "{own}");
     let mut config = Config::default();
-    config.gateway.listen = ([0, 0, 0, 0], 0).into();
-    config.gateway.limits.connections_per_address = 2;
+    config.listen = ([0, 0, 0, 0], 0).into();
+    config.limits.connections_per_address = 2;
     let test = gateway(config).await;
     let mut address = test.address;
     address.set_ip(own);
@@ -156,7 +156,7 @@ async fn an_address_has_so_many_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_so_many_streams() {
-    let limits = Limits { streams_per_address: 1, ..Limits::default() };
+    let limits = LimitsConfig { streams_per_address: 1, ..LimitsConfig::default() };
     let test = gateway(behind_a_proxy(limits)).await;
     let notifications = Stub::start(&test, "notifications").await;
     let customer = test.customer();
@@ -181,7 +181,7 @@ async fn an_address_has_so_many_streams() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
-    let limits = Limits { in_flight: 8, ..Limits::default() };
+    let limits = LimitsConfig { in_flight: 8, ..LimitsConfig::default() };
     let test = gateway(behind_a_proxy(limits)).await;
     let products = Stub::start(&test, "products").await;
     let _orders = Stub::start(&test, "orders").await;
@@ -231,7 +231,7 @@ async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_are_told_what_they_may_do() {
     let mut config = Config::default();
-    config.gateway.cors = Cors {
+    config.cors = CorsConfig {
         origins: vec!["https://shop.test".into()],
         credentials: true,
         max_age_seconds: 600,

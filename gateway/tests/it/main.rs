@@ -14,3 +14,11 @@ mod stopping;
 mod stub;
 mod timeouts;
 mod tls;
+
+use testkit::TestService;
+
+/// Starts the gateway on a free port.
+async fn start(mut config: gateway::Config) -> TestService {
+    config.listen.set_port(0);
+    TestService::start_with(config, "gateway", gateway::open, &[]).await
+}

@@ -14,7 +14,7 @@ use crate::stub::Stub;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn gateway() -> TestService {
-    TestService::start("gateway", gateway::open, &[]).await
+    crate::start(gateway::Config::default()).await
 }
 
 /// Says something and gives back what comes until the connection ends.

@@ -18,7 +18,7 @@ use crate::stub::Stub;
 const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 async fn gateway() -> TestService {
-    TestService::start("gateway", gateway::open, &[]).await
+    crate::start(gateway::Config::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use testkit::TestService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
@@ -120,7 +119,7 @@ fn fault(case: &Case, answer: &str, seen: &[&Request]) -> Option<String> {
 }
 
 async fn replay(cases: &[Case]) {
-    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let test = crate::start(gateway::Config::default()).await;
     let mut recorders = Vec::new();
     for service in ["users", "products", "orders"] {
         recorders.push(Recorder::start(&test, service).await);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use testkit::{TestService, eventually};
+use testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_finish_and_idle_connections_close() {
-    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let test = crate::start(gateway::Config::default()).await;
     let orders = Stub::start(&test, "orders").await;
     let address = test.address;
 
@@ -73,7 +73,7 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_does_not_delay_the_drain() {
-    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let test = crate::start(gateway::Config::default()).await;
     let notifications = Stub::start(&test, "notifications").await;
     let drip = notifications.drip();
     drip.send("id: 1\n\n".into()).await.unwrap();

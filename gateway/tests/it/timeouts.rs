@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::Config;
-use chassis::config::Limits;
+use gateway::Config;
+use gateway::config::LimitsConfig;
 use reqwest::Method;
 use testkit::TestService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,10 +17,10 @@ use crate::stub::Stub;
 const SHORT_MS: u64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-async fn gateway(limits: Limits) -> TestService {
+async fn gateway(limits: LimitsConfig) -> TestService {
     let mut config = Config::default();
-    config.gateway.limits = limits;
-    TestService::start_with(config, "gateway", gateway::open, &[]).await
+    config.limits = limits;
+    crate::start(config).await
 }
 
 /// Sends `start` and then a byte again and again, until the gateway has enough;
@@ -50,7 +50,12 @@ async fn drip(test: &TestService, start: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_too_slowly_is_cut() {
-    let test = gateway(Limits { head_ms: SHORT_MS, body_ms: SHORT_MS, ..Limits::default() }).await;
+    let test = gateway(LimitsConfig {
+        head_ms: SHORT_MS,
+        body_ms: SHORT_MS,
+        ..LimitsConfig::default()
+    })
+    .await;
     let users = Stub::start(&test, "users").await;
     let head = "GET /v1/products HTTP/1.1\r\nHost: shop.test\r\nX-Slow: ";
     let said = drip(&test, head).await;
@@ -67,7 +72,7 @@ async fn who_sends_too_slowly_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_is_cut() {
-    let test = gateway(Limits { write_ms: SHORT_MS, ..Limits::default() }).await;
+    let test = gateway(LimitsConfig { write_ms: SHORT_MS, ..LimitsConfig::default() }).await;
     let orders = Stub::start(&test, "orders").await;
     let customer = test.customer();
     let request = customer.request(Method::GET, "/v1/orders/drip");

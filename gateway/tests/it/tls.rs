@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chassis::Config;
+use gateway::Config;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
@@ -53,8 +53,8 @@ impl Made {
 
 fn settings(folder: &Path) -> Config {
     let mut config = Config::default();
-    config.gateway.tls.certificate = Some(folder.join("certificate.pem"));
-    config.gateway.tls.key = Some(folder.join("key.pem"));
+    config.tls.certificate = Some(folder.join("certificate.pem"));
+    config.tls.key = Some(folder.join("key.pem"));
     config
 }
 
@@ -93,8 +93,7 @@ async fn a_new_certificate_counts_for_new_connections() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (make(), make());
     first.write(folder.path());
-    let test =
-        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
+    let test = crate::start(settings(folder.path())).await;
     let believed = [&first, &second];
 
     let early = connect(&test, &believed, &[b"http/1.1"]).await;
@@ -138,7 +137,7 @@ async fn a_certificate_that_does_not_fit_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     make().write(folder.path());
     std::fs::write(folder.path().join("key.pem"), make().key).unwrap();
-    let start = TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]);
+    let start = crate::start(settings(folder.path()));
     assert!(tokio::spawn(start).await.is_err());
 }
 
@@ -150,8 +149,8 @@ async fn plain_http_is_sent_on() {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let plain = probe.local_addr().unwrap();
     drop(probe);
-    config.gateway.tls.redirect_listen = Some(plain);
-    let test = TestService::start_with(config, "gateway", gateway::open, &[]).await;
+    config.tls.redirect_listen = Some(plain);
+    let test = crate::start(config).await;
 
     let mut stream = TcpStream::connect(plain).await.unwrap();
     let request = b"GET /v1/products?q=lamp HTTP/1.1\r\nHost: shop.test\r\n\r\n";
@@ -171,8 +170,7 @@ async fn two_requests_at_once_by_alpn() {
     let folder = tempfile::tempdir().unwrap();
     let made = make();
     made.write(folder.path());
-    let test =
-        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
+    let test = crate::start(settings(folder.path())).await;
     let stream = connect(&test, &[&made], &[b"h2", b"http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
@@ -198,7 +196,7 @@ async fn two_requests_at_once_by_alpn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prior_knowledge_and_what_it_says_upstream() {
-    let test = TestService::start("gateway", gateway::open, &[]).await;
+    let test = crate::start(gateway::Config::default()).await;
     let products = Stub::start(&test, "products").await;
     let stream = TcpStream::connect(test.address).await.unwrap();
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
@@ -268,9 +266,8 @@ async fn prior_knowledge_and_what_it_says_upstream() {
 async fn who_does_not_say_what_they_speak_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     make().write(folder.path());
-    let secure =
-        TestService::start_with(settings(folder.path()), "gateway", gateway::open, &[]).await;
-    let clear = TestService::start("gateway", gateway::open, &[]).await;
+    let secure = crate::start(settings(folder.path())).await;
+    let clear = crate::start(gateway::Config::default()).await;
     let cut = async |test: &TestService, first: &[u8]| {
         let mut stream = TcpStream::connect(test.address).await.unwrap();
         stream.write_all(first).await.unwrap();

@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use axum::Router;
-use chassis::{Context, Error, OpenedService, Role, Trust};
+use chassis::{Context, Role, Trust};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use model::Id;
 use testkit::{TestService, claims};
 
@@ -21,7 +20,7 @@ const ROUNDS: usize = 500;
 /// The trust of the service that was started.
 static TRUST: OnceLock<Trust> = OnceLock::new();
 
-fn open(context: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
+fn open(context: Context, _: ()) -> chassis::Opening {
     let _ = TRUST.set(context.trust.clone());
     Box::pin(async move { Ok(context.serve(Router::new())) })
 }

@@ -16,8 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use chassis::run::Started;
-use chassis::{Config, Context, Error, Folder, Json, OpenedService, Problem, ProcessContext, etag};
-use futures::future::BoxFuture;
+use chassis::{Config, Context, Error, Folder, Json, Problem, ProcessContext, etag};
 use mesh::{InProcessNetwork, Mesh};
 use store::{Read, Store, Table};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ const GREETINGS: Table<u64, String> = Table::new("greetings");
 
 /// Routes of the shop's API are rows of `api::ROUTES`, bound with `chassis::Routes`; those
 /// of a service outside of it are a plain router.
-fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
+fn open(ctx: Context, _: ()) -> chassis::Opening {
     Box::pin(async move {
         let router = Router::new()
             .route("/greeting", get(read).put(write))
@@ -62,5 +61,5 @@ async fn main() -> Result<(), Error> {
         let _ = tokio::signal::ctrl_c().await;
         interrupted.cancel();
     });
-    chassis::run("hello", open, process, stop, started).await
+    chassis::run("hello", chassis::opener(open, ()), process, stop, started).await
 }

@@ -25,7 +25,7 @@ use crate::check::Checks;
 use crate::health::Health;
 use crate::in_process::LocalServices;
 use crate::status::ServiceStatus;
-use crate::{Config, Error, Folder, ServiceRoutes, Trust};
+use crate::{Error, Folder, ServiceRoutes, Trust};
 
 /// The parts of a service that the chassis opens for it.
 pub struct Context {
@@ -35,8 +35,6 @@ pub struct Context {
     pub folder: Folder,
     /// The service's own folder in it.
     pub data_dir: PathBuf,
-    /// The shop's configuration.
-    pub config: Arc<Config>,
     /// The service's database.
     pub store: Store,
     /// The service's log.

@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::token::KeyPair;
-use crate::{Config, Error};
 
 const MARKER: &str = "SHOP";
+/// The settings' file in the data folder.
+const CONFIG_FILE: &str = "konbini.toml";
 const FORMAT: u32 = 1;
 
 /// A shop's data folder.
@@ -108,7 +110,7 @@ impl Folder {
 
     /// The path of the settings.
     pub fn config_file(&self) -> PathBuf {
-        self.path.join(Config::FILE)
+        self.path.join(CONFIG_FILE)
     }
 
     /// The path of the templates of mails.
@@ -146,7 +148,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let ours = [MARKER, Config::FILE, "keys", "templates", "lost+found"]
+        let ours = [MARKER, CONFIG_FILE, "keys", "templates", "lost+found"]
             .contains(&name.as_str())
             || name.starts_with(".shop-");
         if !ours {

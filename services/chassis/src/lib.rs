@@ -61,6 +61,6 @@ pub use health::Health;
 pub use json::Json;
 pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
-pub use run::{Open, ProcessContext, run};
+pub use run::{Open, Opening, ProcessContext, opener, run};
 pub use token::Role;
 pub use trust::Trust;

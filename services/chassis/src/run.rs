@@ -28,8 +28,20 @@ use crate::limits::DRAIN_TIMEOUT;
 use crate::status::ServiceStatus;
 use crate::{Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency};
 
-/// A service's entry point: declares what it follows and returns its router.
-pub type Open = fn(Context) -> BoxFuture<'static, Result<OpenedService, Error>>;
+/// A service's entry point, with its settings: declares what it follows and returns its
+/// router.
+pub type Open = Arc<dyn Fn(Context) -> Opening + Send + Sync>;
+
+/// A service that is being opened.
+pub type Opening = BoxFuture<'static, Result<OpenedService, Error>>;
+
+/// The entry point of a service that is given `config` each time it is opened.
+pub fn opener<C>(open: fn(Context, C) -> Opening, config: C) -> Open
+where
+    C: Clone + Send + Sync + 'static,
+{
+    Arc::new(move |context| open(context, config.clone()))
+}
 
 /// The address and readiness of a service that listens.
 pub struct Started {
@@ -44,7 +56,7 @@ pub struct Started {
 pub struct ProcessContext {
     /// The shop's data folder.
     pub folder: Folder,
-    /// The shop's configuration.
+    /// The settings that every service has.
     pub config: Arc<Config>,
     /// The shop's mesh.
     pub mesh: Mesh,
@@ -192,7 +204,6 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
         name,
         folder,
         data_dir,
-        config,
         store,
         log,
         mesh,

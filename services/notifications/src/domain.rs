@@ -3,6 +3,7 @@
 //! **Invariant:** ids of one inbox grow in the order of insertion, even when the clock steps
 //! back between two of them, so a stream resumes exactly after the id it names.
 
+use crate::config::InboxConfig;
 use std::time::Duration;
 
 use model::{Id, Mismatch, Money, SessionId, Time, UserId, kinds};
@@ -164,7 +165,7 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    pub(crate) fn new(settings: &chassis::config::Notifications) -> Self {
+    pub(crate) fn new(settings: &InboxConfig) -> Self {
         let days = u64::from(settings.days_max);
         Self {
             entries_max: settings.entries_max,

@@ -37,6 +37,7 @@
 //! messages are written in the transaction that moves the cursor over it. Outbound deliveries
 //! are at least once, with an id that stays the same.
 
+pub mod config;
 mod contacts;
 mod dead_letters;
 mod delivery;
@@ -53,26 +54,32 @@ mod text;
 mod webhooks;
 mod wire;
 
+pub use config::Config;
+
 use std::sync::Arc;
 
-use chassis::{Context, OpenedService};
-use futures::future::BoxFuture;
+use chassis::{Context, Opening};
 use tokio::sync::Notify;
 
-/// Opens the service. Matches [`chassis::Open`].
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
+/// Opens the service.
+pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
-        let settings = &ctx.config.notifications;
+        let settings = &config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings);
         let contacts = contacts::Contacts::new(ctx.mesh.clone());
         let notifier = notify::Notifier {
             keep: domain::Retention::new(settings),
             wake_ups: live::WakeUps::default(),
-            outbox: mail::Outbox::new(ctx.config.mail.clone()),
+            outbox: mail::Outbox::new(config.mail),
         };
         let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         mail::start(&ctx, contacts.clone(), texts.clone(), notifier.clone())?;
-        webhooks::start(&ctx, notifier.clone(), webhooks.clone())?;
+        webhooks::start(
+            &ctx,
+            config.webhooks.clone(),
+            notifier.clone(),
+            webhooks.clone(),
+        )?;
         expiry::start(&ctx, expiry.clone());
 
         let handler = follow::NotificationHandler {
@@ -91,7 +98,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::E
 
         let notify::Notifier { keep, wake_ups, .. } = notifier;
         let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, contacts);
-        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, webhooks));
+        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, config.webhooks, webhooks));
         Ok(ctx.serve(endpoints))
     })
 }

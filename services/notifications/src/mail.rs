@@ -11,13 +11,13 @@
 mod smtp;
 mod worker;
 
+use crate::config::MailConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::{Error as StoreError, Table, Tx};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
-use chassis::config;
 use mesh::Event;
 use model::{CodePurpose, Time, UserId};
 use serde::{Deserialize, Serialize};
@@ -92,12 +92,12 @@ impl OutboundMail {
 /// Queues mail. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Outbox {
-    settings: Arc<config::Mail>,
+    settings: Arc<MailConfig>,
     wake_up: Arc<Notify>,
 }
 
 impl Outbox {
-    pub(crate) fn new(settings: config::Mail) -> Self {
+    pub(crate) fn new(settings: MailConfig) -> Self {
         Self { settings: Arc::new(settings), wake_up: Arc::default() }
     }
 

@@ -13,6 +13,7 @@
 
 mod templates;
 
+use crate::config::InboxConfig;
 use std::sync::Arc;
 
 use mesh::Contact;
@@ -62,10 +63,7 @@ struct Inner {
 
 impl Texts {
     /// The built-in templates and the custom ones below `folder`.
-    pub(crate) fn open(
-        folder: std::path::PathBuf,
-        settings: &chassis::config::Notifications,
-    ) -> Self {
+    pub(crate) fn open(folder: std::path::PathBuf, settings: &InboxConfig) -> Self {
         let shop = settings.shop.clone();
         let mut built_in = environment(&shop);
         for (name, source) in BUILT_IN {

@@ -18,10 +18,10 @@ mod request;
 pub(crate) mod tables;
 mod worker;
 
+use crate::config::WebhooksConfig;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chassis::config;
 use model::{Id, Time, kinds};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -194,7 +194,7 @@ impl DeliveryAttempt {
 }
 
 /// The backoff of messages.
-pub(crate) fn backoff(settings: &config::Webhooks) -> Backoff {
+pub(crate) fn backoff(settings: &WebhooksConfig) -> Backoff {
     Backoff {
         first: Duration::from_millis(settings.retry_first_ms),
         pause_max: PAUSE_MAX,
@@ -203,7 +203,7 @@ pub(crate) fn backoff(settings: &config::Webhooks) -> Backoff {
 }
 
 /// Refuses early a URL that would fail at every attempt.
-pub(crate) fn check_url(text: &str, settings: &config::Webhooks) -> Result<(), String> {
+pub(crate) fn check_url(text: &str, settings: &WebhooksConfig) -> Result<(), String> {
     if text.len() > URL_BYTES_MAX {
         return Err(format!("at most {URL_BYTES_MAX} bytes"));
     }

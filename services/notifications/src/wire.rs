@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** a response contains a webhook's secret only when that is new.
 
+use crate::config::WebhooksConfig;
+use chassis::FieldError;
 use chassis::page::Page;
-use chassis::{FieldError, config};
 use model::{Fact, Time};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +131,7 @@ impl RegisterWebhookBody {
     /// Every invalid field.
     pub(crate) fn read(
         self,
-        settings: &config::Webhooks,
+        settings: &WebhooksConfig,
         now: Time,
     ) -> Result<Webhook, Vec<FieldError>> {
         let mut faults = Vec::new();

@@ -175,6 +175,10 @@ async fn payment_webhook(
         return Err(not_configured());
     }
     let body = json::read_body(request).await?;
+    // The signature is over text.
+    if std::str::from_utf8(&body).is_err() {
+        return Err(Problem::bad_request("the body is not UTF-8"));
+    }
     let id = headers.get(HEADER_WEBHOOK_ID);
     let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
     let has_id = (1..=HEADER_ID_BYTES_MAX).contains(&id.len());

@@ -32,6 +32,7 @@
 //! | `http`, `follow`, `error` | as in every service |
 
 mod commands;
+pub mod config;
 mod domain;
 mod error;
 mod expiry;
@@ -44,10 +45,11 @@ mod tables;
 mod waiters;
 mod wire;
 
+pub use config::Config;
+
 use std::sync::Arc;
 
-use chassis::{Context, OpenedService, cache_tags};
-use futures::future::BoxFuture;
+use chassis::{Context, Opening, cache_tags};
 use mesh::{Event, Following, Log};
 use store::{Store, Tx};
 
@@ -70,16 +72,16 @@ pub(crate) struct OrdersState {
 }
 
 /// Opens the service.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
+pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
-        let secrets = ctx.config.payments.all_secrets()?;
+        let secrets = config.payments.all_secrets()?;
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
             log: ctx.log.clone(),
             stock_outcomes: stock_outcomes.clone(),
             stock_releases: stock_releases.clone(),
-            unpaid_expire: ctx.config.orders.unpaid_expire(),
+            unpaid_expire: config.orders.unpaid_expire(),
         };
         let on_event = move |tx: &mut Tx<'_>, event: &Event| follower.on_event(tx, event);
         let products = ctx.follow("products", on_event).await?;

@@ -36,6 +36,7 @@ mod cache;
 mod catalogue;
 mod categories;
 mod check;
+pub mod config;
 mod domain;
 mod effects;
 mod error;
@@ -50,8 +51,9 @@ mod submission;
 mod tables;
 mod wire;
 
-use chassis::{Context, OpenedService};
-use futures::future::BoxFuture;
+pub use config::Config;
+
+use chassis::{Context, Opening};
 
 use crate::cache::ProductCache;
 use crate::effects::Effects;
@@ -60,10 +62,9 @@ use crate::http::CatalogueState;
 use crate::index::CatalogueIndex;
 
 /// Opens the service.
-pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
+pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
-        let settings = &ctx.config.products;
-        let cache = ProductCache::new(settings.cache_mib * 1024 * 1024);
+        let cache = ProductCache::new(config.cache_mib * 1024 * 1024);
         let kept = cache.clone();
         ctx.status.report("cache", move || kept.figure());
         let index = CatalogueIndex::start(&ctx)?;
@@ -72,7 +73,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::E
             log: ctx.log.clone(),
             cache,
             lag: index.lag().clone(),
-            low_stock: settings.low_stock,
+            low_stock: config.low_stock,
         };
         let (orders, skipped) = (
             follow::orders(effects.clone()),
@@ -83,7 +84,7 @@ pub fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, chassis::E
             store: ctx.store.clone(),
             effects,
             index,
-            import_currency: settings.import_currency,
+            import_currency: config.import_currency,
         };
         let service = ctx.serve(http::endpoints(catalogue.clone()));
         Ok(service.with_control(http::control(catalogue)))

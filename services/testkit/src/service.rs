@@ -12,7 +12,7 @@ use std::time::Duration;
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
-use chassis::{Config, Error, Folder, Open, ProcessContext, Role};
+use chassis::{Config, Context, Error, Folder, Open, Opening, ProcessContext, Role, opener};
 use mesh::{Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
@@ -33,7 +33,8 @@ pub struct TestService {
     /// The data folder.
     pub folder: Folder,
     keys: KeyPair,
-    config: Config,
+    name: &'static str,
+    open: Open,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), Error>>>,
     others: Vec<(&'static str, OtherService)>,
@@ -113,18 +114,22 @@ impl TestService {
     ///
     /// # Panics
     /// When it does not come up.
-    pub async fn start(name: &'static str, open: Open, others: &[&'static str]) -> Self {
-        Self::start_with(Config::default(), name, open, others).await
+    pub async fn start<C: Clone + Default + Send + Sync + 'static>(
+        name: &'static str,
+        open: fn(Context, C) -> Opening,
+        others: &[&'static str],
+    ) -> Self {
+        Self::start_with(C::default(), name, open, others).await
     }
 
     /// As [`start`](Self::start), with settings.
     ///
     /// # Panics
     /// When it does not come up.
-    pub async fn start_with(
-        config: Config,
+    pub async fn start_with<C: Clone + Send + Sync + 'static>(
+        config: C,
         name: &'static str,
-        open: Open,
+        open: fn(Context, C) -> Opening,
         others: &[&'static str],
     ) -> Self {
         let temporary = TempDir::new().expect("a temporary folder can be made");
@@ -136,7 +141,8 @@ impl TestService {
             mesh,
             folder,
             keys,
-            config,
+            name,
+            open: opener(open, config),
             stop: CancellationToken::new(),
             running: None,
             others: Vec::new(),
@@ -149,16 +155,16 @@ impl TestService {
         for other in others {
             test.play(other).await;
         }
-        test.run(name, open).await;
+        test.run().await;
         test
     }
 
-    async fn run(&mut self, name: &'static str, open: Open) {
+    async fn run(&mut self) {
         let (started, listening) = oneshot::channel();
         let stop = self.stop.clone();
-        let mut config = self.config.clone();
-        config.gateway.listen.set_port(0);
+        let config = Config::default();
         let process = ProcessContext::new(self.folder.clone(), config, self.mesh.clone());
+        let (name, open) = (self.name, self.open.clone());
         self.running = Some(tokio::spawn(async move {
             let on_start = move |service: Started| {
                 let _ = started.send(service.address);
@@ -172,14 +178,12 @@ impl TestService {
                 panic!("the service ended before it listened");
             }
         };
-        // Behind TLS only the test can ask: it knows the certificate.
-        if self.config.gateway.is_secure() {
+        // The gateway is ready once all services are; its tests play them later.
+        if name == "gateway" {
             return;
         }
-        // The gateway is ready once all services are; its tests play them later.
-        let page = if name == "gateway" { "livez" } else { "readyz" };
         let ready = || async {
-            let response = reqwest::get(format!("http://{}/{page}", self.address)).await;
+            let response = reqwest::get(format!("http://{}/readyz", self.address)).await;
             response.is_ok_and(|response| response.status() == 200)
         };
         eventually("the service is ready", ready).await;
@@ -189,8 +193,8 @@ impl TestService {
     ///
     /// # Panics
     /// When it does not end or come up.
-    pub async fn restart(&mut self, name: &'static str, open: Open) {
-        self.restart_after(name, open, || {}).await;
+    pub async fn restart(&mut self) {
+        self.restart_after(|| {}).await;
     }
 
     /// As [`restart`](Self::restart), and runs `meanwhile` while no process has the data
@@ -198,17 +202,12 @@ impl TestService {
     ///
     /// # Panics
     /// When it does not end or come up.
-    pub async fn restart_after(
-        &mut self,
-        name: &'static str,
-        open: Open,
-        meanwhile: impl FnOnce(),
-    ) {
+    pub async fn restart_after(&mut self, meanwhile: impl FnOnce()) {
         self.end().await;
-        self.released(name).await;
+        self.released(self.name).await;
         meanwhile();
         self.stop = CancellationToken::new();
-        self.run(name, open).await;
+        self.run().await;
     }
 
     /// Waits until the ended service's store can be opened again. An ended process

@@ -43,6 +43,7 @@
 //! An acknowledged erasure survives restoring an older copy of the store.
 
 mod codes;
+pub mod config;
 mod domain;
 mod erasure;
 mod error;
@@ -56,11 +57,12 @@ mod throttle;
 mod tokens;
 mod wire;
 
+pub use config::Config;
+
 use std::sync::Arc;
 
 use chassis::request_id::RequestId;
-use chassis::{Context, OpenedService};
-use futures::future::BoxFuture;
+use chassis::{Context, Opening};
 use mesh::Log;
 use model::UserId;
 use store::{Read, Store};
@@ -80,15 +82,15 @@ use crate::tokens::Tokens;
 ///
 /// # Errors
 /// When a key or the list of erasures cannot be kept or read, or the store fails.
-pub fn open(context: Context) -> BoxFuture<'static, Result<OpenedService, chassis::Error>> {
+pub fn open(context: Context, config: Config) -> Opening {
     Box::pin(async move {
-        let hasher = Hasher::new(&context.config.password)
+        let hasher = Hasher::new(&config.password)
             .await
             .map_err(|error| chassis::Error::Service(error.to_string()))?;
         let users = Arc::new(Users {
             store: context.store.clone(),
             log: context.log.clone(),
-            tokens: Tokens::open(&context).await?,
+            tokens: Tokens::open(&context, config.keys.rotate_every()).await?,
             codes: Arc::new(Codes::open(&context)?),
             throttle: Throttle::open(&context)?,
             erasures: Erasures::in_folder(&context.data_dir),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
+use crate::config::PasswordConfig;
 use crate::domain::PlaintextPassword;
 
 /// Length of the queue. On a slow core that is half a minute of work, which is a
@@ -67,7 +68,7 @@ pub(crate) struct Verified {
 
 impl Hasher {
     /// Creates a hasher with the configured parameters.
-    pub(crate) async fn new(config: &chassis::config::Password) -> Result<Self, Error> {
+    pub(crate) async fn new(config: &PasswordConfig) -> Result<Self, Error> {
         let params = Params::new(config.memory_kib, config.iterations, 1, None)
             .map_err(|error| Error::Hashing(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -207,7 +208,6 @@ fn failed(error: HashError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chassis::config;
 
     async fn hash(hasher: &Hasher, text: &str) -> Result<String, Error> {
         hasher
@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn raised_parameters_make_a_stronger_hash() {
-        let config = config::Password::default();
+        let config = PasswordConfig::default();
         let hasher = Hasher::new(&config).await.unwrap();
         let stored = hash(&hasher, "kittens7").await.unwrap();
         assert!(
@@ -239,7 +239,7 @@ mod tests {
             assert!(matches!(refused, Err(Error::WrongCredentials)));
         }
 
-        let raised = config::Password { iterations: 3, ..config };
+        let raised = PasswordConfig { iterations: 3, ..config };
         let hasher = Hasher::new(&raised).await.unwrap();
         let raised = verify(&hasher, "kittens7", Some(stored)).await.unwrap();
         let stronger = raised.stronger.unwrap();
@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses() {
-        let hasher = Hasher::new(&config::Password::default()).await.unwrap();
+        let hasher = Hasher::new(&PasswordConfig::default()).await.unwrap();
         let everyone = hasher.admitted.available_permits();
         let taken: Vec<_> = (0..everyone).map(|_| hasher.admit().unwrap()).collect();
         let refused = hash(&hasher, "kittens7").await;

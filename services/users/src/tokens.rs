@@ -9,6 +9,7 @@
 //! began, whenever it is issued.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER};
@@ -40,10 +41,9 @@ pub(crate) struct Generation {
 
 impl Tokens {
     /// Reads or creates the keys and starts the task that rotates them.
-    pub(crate) async fn open(context: &Context) -> Result<Self, Error> {
+    pub(crate) async fn open(context: &Context, rotate_every: Duration) -> Result<Self, Error> {
         let refresh_key = MacKey::open(context, "refresh")?;
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
-        let rotate_every = context.config.keys.rotate_every();
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
         let keys = SigningKeys::open(folder, store, log, rotate_every, model::now());
         let keys = Arc::new(keys.await?);

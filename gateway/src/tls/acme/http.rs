@@ -3,14 +3,15 @@
 //! The authority may be a private one inside the network, so its address is not filtered.
 //! **Invariant:** a request is bounded in time and in the size of its response.
 
+use crate::config::AcmeConfig;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chassis::Error;
 use chassis::outbound::{Outbound, OutboundLimits};
-use chassis::{Error, config};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
@@ -31,7 +32,7 @@ impl AuthorityClient {
     ///
     /// # Errors
     /// [`Error::Config`] when its certificate cannot be read.
-    pub(super) fn new(settings: &config::Acme) -> Result<Self, Error> {
+    pub(super) fn new(settings: &AcmeConfig) -> Result<Self, Error> {
         let any_address = |_: IpAddr| Ok(());
         let outbound = Outbound::new(settings.authority.as_deref(), any_address, LIMITS)?;
         Ok(Self(outbound))

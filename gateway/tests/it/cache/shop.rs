@@ -172,7 +172,7 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open(headers: &[(&'static str, &'static str)]) -> Self {
-        let test = TestService::start("gateway", gateway::open, &[]).await;
+        let test = crate::start(gateway::Config::default()).await;
         let voice = Voice::of_products(&test).await;
         let products = Stub::start(&test, "products").await;
         let catalogue = Catalogue::new(&[KEEP]);

@@ -12,7 +12,13 @@ async fn a_second_one_on_the_same_folder_is_refused() {
     let process = ProcessContext::new(test.folder.clone(), Config::default(), test.mesh.clone());
     let stop = CancellationToken::new();
     let started = |_| panic!("it listens");
-    let second = chassis::run(shelf::NAME, shelf::open, process, stop, started);
+    let second = chassis::run(
+        shelf::NAME,
+        chassis::opener(shelf::open, ()),
+        process,
+        stop,
+        started,
+    );
     match second.await {
         Err(error @ Error::Store(store::Error::Locked(_))) => assert_eq!(error.exit_code(), 1),
         other => panic!("not refused: {other:?}"),

@@ -7,8 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use chassis::json::{IdempotencyKey, PathId};
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Caller, Context, Error, Json, OpenedService, Problem, Staff, etag};
-use futures::future::BoxFuture;
+use chassis::{Admin, Caller, Context, Json, Problem, Staff, etag};
 use model::kinds;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ const LABEL: Table<u64, String> = Table::new("label");
 pub(crate) static SLOW_BEGAN: Notify = Notify::const_new();
 pub(crate) static SLOW_MAY_END: Notify = Notify::const_new();
 
-pub(crate) fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
+pub(crate) fn open(ctx: Context, _: ()) -> chassis::Opening {
     Box::pin(async move {
         let filled = ctx.store.write(|tx| {
             (0..NUMBERS).try_for_each(|number| tx.put(LIST, &number, &(number * number)))

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use axum::Router;
-use chassis::{Context, Error, OpenedService};
-use futures::future::BoxFuture;
+use chassis::Context;
 use mesh::{Draft, Refusal};
 use model::{Fact, Id};
 use reqwest::Method;
@@ -20,7 +19,7 @@ fn registered(staff: bool) -> Fact {
     Fact::UserRegistered { user_id: Id::new(), staff }
 }
 
-fn open(ctx: Context) -> BoxFuture<'static, Result<OpenedService, Error>> {
+fn open(ctx: Context, _: ()) -> chassis::Opening {
     Box::pin(async move {
         let following = ctx.follow("orders", |_, event| match event.kind.as_str() {
             "user.registered" if IS_STUBBORN.load(SeqCst) => {

@@ -7,7 +7,7 @@ use chassis::token::{Claims, KeyPair, Succession};
 use model::{Fact, Id, KeyPublished, Time};
 use testkit::{Person, TestService, claims, eventually};
 
-use super::{shelf, start};
+use super::start;
 
 fn with(test: &TestService, token: impl Into<String>) -> Person {
     Person::new(test.address, Some(token.into()), None)
@@ -209,7 +209,7 @@ async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
     }
     assert!(seen.len() > 2 && seen.iter().all(|status| *status == 200));
     assert_eq!(status(&test, &old).await, 401, "the remembered token, too");
-    test.restart(shelf::NAME, shelf::open).await;
+    test.restart().await;
     assert_eq!(status(&test, &old).await, 401);
     assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
     test.finish().await;
@@ -240,7 +240,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
         let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
         users.publish(&session_id.to_string(), fact).await;
     }
-    test.restart(shelf::NAME, shelf::open).await;
+    test.restart().await;
     assert_eq!(status(&test, &token).await, 401);
     assert_eq!(status(&test, &other).await, 200);
     test.finish().await;

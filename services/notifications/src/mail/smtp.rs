@@ -4,10 +4,10 @@
 //! **Invariants:** the `Message-ID` depends on the mail's id alone, so it is the same at every
 //! attempt. A failure carries no text of the server, which may contain the address.
 
+use crate::config::{MailConfig, Security};
 use std::time::Duration;
 
 use chassis::Error;
-use chassis::config::{self, Security};
 use data_encoding::HEXLOWER;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -50,7 +50,7 @@ impl MailServer {
     ///
     /// # Errors
     /// [`Error::Config`] naming the setting at fault.
-    pub(super) fn open(settings: &config::Mail) -> Result<Option<Self>, Error> {
+    pub(super) fn open(settings: &MailConfig) -> Result<Option<Self>, Error> {
         let (Some(host), Some(from)) = (&settings.server, &settings.from) else {
             return Ok(None);
         };
@@ -115,7 +115,7 @@ impl MailServer {
     }
 }
 
-fn tls(host: &str, settings: &config::Mail) -> Result<TlsParameters, Error> {
+fn tls(host: &str, settings: &MailConfig) -> Result<TlsParameters, Error> {
     let mut parameters = TlsParameters::builder(host.to_owned());
     if let Some(pem) = settings.authority_pem()? {
         let certificate = Certificate::from_pem(pem.as_bytes())

@@ -1,5 +1,6 @@
 //! Rendering of every topic in every language, and of valid and faulty custom templates.
 
+use crate::config::InboxConfig;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,10 +40,10 @@ fn topics() -> Vec<Topic> {
 }
 
 fn open(folder: &Path, language: &str) -> Texts {
-    let settings = chassis::config::Notifications {
+    let settings = InboxConfig {
         language: language.into(),
         shop: "Mori & Söhne".into(),
-        ..chassis::config::Notifications::default()
+        ..InboxConfig::default()
     };
     Texts::open(folder.to_owned(), &settings)
 }

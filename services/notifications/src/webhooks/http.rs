@@ -1,6 +1,7 @@
 //! Endpoints of webhooks, for admins. **Invariant:** a response contains a secret only when it
 //! is created: at registration and rotation.
 
+use crate::config::WebhooksConfig;
 use std::sync::Arc;
 
 use ::store::Store;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::etag;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
-use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes, config};
+use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes};
 use model::kinds;
 use tokio::sync::Notify;
 
@@ -24,12 +25,15 @@ use crate::wire::{DeliveryResponse, RegisterWebhookBody, RegisteredWebhook};
 #[derive(Clone)]
 struct WebhookApi {
     store: Store,
-    settings: config::Webhooks,
+    settings: WebhooksConfig,
     wake_up: Arc<Notify>,
 }
 
-pub(crate) fn endpoints(ctx: &Context, wake_up: Arc<Notify>) -> ServiceRoutes {
-    let settings = ctx.config.webhooks.clone();
+pub(crate) fn endpoints(
+    ctx: &Context,
+    settings: WebhooksConfig,
+    wake_up: Arc<Notify>,
+) -> ServiceRoutes {
     Routes::new()
         .on(&routes::LIST_WEBHOOKS, list)
         .on(&routes::CREATE_WEBHOOK, register)

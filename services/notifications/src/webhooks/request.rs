@@ -6,14 +6,15 @@
 //! during a rotation. Unless the settings allow private addresses, every address is checked
 //! after resolution, since a name may resolve to another address at every attempt.
 
+use crate::config::WebhooksConfig;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::header::{CONNECTION, CONTENT_TYPE, USER_AGENT};
 use axum::http::{HeaderMap, Method, Request};
 use bytes::Bytes;
+use chassis::Error;
 use chassis::outbound::{AddressFilter, Outbound, OutboundLimits};
-use chassis::{Error, config};
 use data_encoding::BASE64;
 use http_body_util::Full;
 use standardwebhooks::{Webhook as Signer, WebhookError};
@@ -31,7 +32,7 @@ const LIMITS: OutboundLimits = OutboundLimits {
 };
 
 /// A client that connects to public addresses, or to all if the settings say so.
-pub(super) fn client(settings: &config::Webhooks) -> Result<Outbound, Error> {
+pub(super) fn client(settings: &WebhooksConfig) -> Result<Outbound, Error> {
     let any_address = |_: IpAddr| Ok(());
     let filter: AddressFilter = match settings.allow_private {
         true => any_address,

@@ -1,6 +1,7 @@
 //! Validation of webhooks, and when a message or a webhook is given up.
 
 use super::*;
+use crate::config::WebhooksConfig;
 use crate::wire::RegisterWebhookBody;
 
 fn faults(url: &str, events: &[&str]) -> Vec<String> {
@@ -8,7 +9,7 @@ fn faults(url: &str, events: &[&str]) -> Vec<String> {
         url: Some(url.into()),
         events: Some(events.iter().map(ToString::to_string).collect()),
     };
-    let checked = registering.read(&config::Webhooks::default(), Time(7));
+    let checked = registering.read(&WebhooksConfig::default(), Time(7));
     checked.map_or_else(
         |faults| faults.into_iter().map(|fault| fault.pointer).collect(),
         |_| Vec::new(),
@@ -44,7 +45,7 @@ fn every_invalid_field_is_named() {
 
 #[test]
 fn a_message_ends_delivered_or_given_up() {
-    let backoff = backoff(&config::Webhooks::default());
+    let backoff = backoff(&WebhooksConfig::default());
     let attempt = |at: Time, status| DeliveryAttempt { at, took_ms: 1, status, error: None };
     let mut message = WebhookMessage {
         kind: "order.paid".into(),
@@ -84,7 +85,7 @@ fn a_long_failure_disables_once_and_a_success_resets_it() {
         let events = Some(vec!["order.paid".into()]);
         let registering = RegisterWebhookBody { url: Some("https://example.com".into()), events };
         registering
-            .read(&config::Webhooks::default(), Time(0))
+            .read(&WebhooksConfig::default(), Time(0))
             .unwrap()
     };
     let failed = |at| DeliveryAttempt { at, took_ms: 1, status: Some(500), error: None };

@@ -3,14 +3,15 @@
 //! **Invariant:** the attempt, the next due time and the webhook's health are stored in one
 //! transaction.
 
+use crate::config::WebhooksConfig;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::store::{Error as StoreError, Store, Table};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
+use chassis::Context;
 use chassis::outbound::Outbound;
-use chassis::{Context, config};
 use model::Time;
 use tokio::sync::Notify;
 
@@ -26,7 +27,7 @@ use crate::notify::Notifier;
 
 struct WebhookWorker {
     store: Store,
-    settings: config::Webhooks,
+    settings: WebhooksConfig,
     client: Outbound,
     notifier: Notifier,
 }
@@ -34,10 +35,10 @@ struct WebhookWorker {
 /// Starts the webhook worker; `wake_up` announces new messages.
 pub(crate) fn start(
     ctx: &Context,
+    settings: WebhooksConfig,
     notifier: Notifier,
     wake_up: Arc<Notify>,
 ) -> Result<(), chassis::Error> {
-    let settings = ctx.config.webhooks.clone();
     let client = request::client(&settings)?;
     let store = ctx.store.clone();
     let worker = WebhookWorker { store, settings, client, notifier };

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use chassis::config::Security;
 use mesh::{CodeOf, Contact, ContactOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Fact, Id, kinds};
+use notifications::config::Security;
 use testkit::{Person, TestService, eventually};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -188,7 +188,7 @@ async fn a_code_is_sent_and_never_stored() {
         }
         assert!(seen > 1000, "nothing was looked at");
     };
-    test.restart_after(NAME, notifications::open, nowhere).await;
+    test.restart_after(nowhere).await;
     test.finish().await;
 }
 
@@ -220,7 +220,7 @@ async fn queued_mail_survives_a_restart_but_not_an_erasure() {
     }
     entries(&ann, ORDERS).await;
     entries(&bob, ORDERS).await;
-    test.restart(NAME, notifications::open).await;
+    test.restart().await;
     (ann, bob) = (ann.at(test.address), bob.at(test.address));
     users.0.lock().unwrap().remove(&bob.user_id());
     let erased = Fact::UserErased { user_id: bob.user_id() };

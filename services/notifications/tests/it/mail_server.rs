@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use chassis::Config;
-use chassis::config::Security;
+use notifications::Config;
+use notifications::config::Security;
 use rcgen::CertifiedKey;
 use testkit::eventually;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};

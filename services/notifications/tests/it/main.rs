@@ -106,7 +106,7 @@ async fn each_event_notifies_its_owner_once() {
         let before = entries(&ann, round - 1).await;
         let (ended, said) = tokio::join!(
             async {
-                test.restart(NAME, notifications::open).await;
+                test.restart().await;
                 test
             },
             confirm(&orders, &ann)

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use testkit::{Person, TestService, eventually};
 
-use super::{NAME, confirm, entries, start};
+use super::{confirm, entries, start};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -154,7 +154,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
     let last = stream.next().await.unwrap().id;
 
     let started = tokio::time::Instant::now();
-    test.restart(NAME, notifications::open).await;
+    test.restart().await;
     assert!(
         started.elapsed() < chassis::limits::DRAIN_TIMEOUT,
         "an open stream held up the drain"

@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use chassis::Config;
 use model::Fact;
+use notifications::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, TestService, eventually, send};
@@ -288,7 +288,7 @@ async fn nothing_is_lost_while_the_service_is_down() {
         }
     });
     while !saying.is_finished() {
-        test.restart(NAME, notifications::open).await;
+        test.restart().await;
     }
     let said = saying.await.unwrap();
     let all = || async {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::Config;
 use model::{Fact, Time, now};
+use orders::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, eventually, send};

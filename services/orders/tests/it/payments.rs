@@ -1,8 +1,8 @@
 //! The payment webhook: signatures, matching, repeated and early messages.
 
-use chassis::Config;
-use chassis::config::Secret;
 use model::{Fact, now};
+use orders::Config;
+use orders::config::Secret;
 use reqwest::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;

@@ -184,7 +184,7 @@ async fn a_late_stock_outcome_confirms_the_order() {
         (202, Some("pending"))
     );
 
-    shop.orders.restart("orders", orders::open).await;
+    shop.orders.restart().await;
     let buyer = buyer.at(shop.orders.address);
     shop.reserve(slow.body["id"].as_str().unwrap()).await;
     let decided =

@@ -1,7 +1,7 @@
 //! A shop: the orders service, and a test double of products that only publishes events.
 
-use chassis::Config;
 use model::{Fact, Id, Listing, Money, PublicationStatus, Shortage, kinds};
+use orders::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{OtherService, Person, TestResponse, TestService, eventually, send};

@@ -74,7 +74,7 @@ async fn what_disagrees_is_found() {
         written.unwrap();
         store.close();
     };
-    app.restart_after("products", products::open, tamper).await;
+    app.restart_after(tamper).await;
     let ill = findings(&app).await;
     // The event does not continue the one before it; the product is not found by
     // its SKU and there is one SKU too few; a piece is reserved for nobody and a

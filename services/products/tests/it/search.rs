@@ -309,7 +309,7 @@ async fn a_lost_index_is_made_anew() {
     let index = app.folder.data_dir("products").unwrap().join("index");
     // At once, so that the index has most likely not seen it when it stops.
     make(&app.staff(), lamp("zebra")).await;
-    app.restart("products", products::open).await;
+    app.restart().await;
     assert_eq!(search(&app, "q=zebra").await["total"], 1);
     assert_eq!(search(&app, "").await["total"], 195);
 
@@ -330,8 +330,7 @@ async fn a_lost_index_is_made_anew() {
     ];
     for damage in damages {
         // Only stopped, nothing holds the files.
-        app.restart_after("products", products::open, || damage(&index))
-            .await;
+        app.restart_after(|| damage(&index)).await;
         assert_eq!(
             search(&app, "q=desk+lamp&limit=1").await["items"][0]["sku"],
             "HOM-0001"

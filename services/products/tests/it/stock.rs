@@ -118,7 +118,7 @@ async fn an_order_is_held_whole_or_not_at_all() {
     assert_eq!((taken.status, &taken.body["reserved"]), (409, &json!(3)));
 
     // Events that came while the service was down are handled when it is back.
-    app.restart("products", products::open).await;
+    app.restart().await;
     let later = place(&orders, &[(&lamps, 2)]).await;
     assert_eq!(told.of(later).await, Ok(()));
     assert_eq!(levels(&app.staff(), &lamps).await, (5, 5, 0));
@@ -201,7 +201,7 @@ async fn a_reservation_ends_once() {
         told.all(4, low).await,
         [(lamp, 4), (chair, 0), (lamp, 4), (chair, 4)]
     );
-    app.restart("products", products::open).await;
+    app.restart().await;
     assert_eq!(levels(&app.staff(), &lamps).await, (4, 0, 4));
     app.finish().await;
 }

@@ -76,7 +76,7 @@ async fn a_rotation_fails_no_request() {
     assert!(rotated.body["keys"][1]["until"].is_string());
     assert_eq!(ana.get("/v1/users/me").await.status, 200);
 
-    app.restart("users", users::open).await;
+    app.restart().await;
     assert_eq!(listed(&app).await, both);
     assert_eq!(ana.at(app.address).get("/v1/users/me").await.status, 200);
 

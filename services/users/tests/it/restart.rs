@@ -27,7 +27,7 @@ async fn everything_is_kept() {
     let mode = std::fs::metadata(secret).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    app.restart("users", users::open).await;
+    app.restart().await;
 
     let again = app.anonymous().get("/.well-known/paserk.json").await.body;
     assert_eq!(again, keys, "no second key");

@@ -49,8 +49,7 @@ async fn an_erased_account_stays_erased() {
     let user_id: Id<kinds::User> = id.as_str().unwrap().parse().unwrap();
     let store = app.folder.path().join("users/store");
     let backup = app.folder.path().join("backup");
-    app.restart_after("users", users::open, || copy(&store, &backup))
-        .await;
+    app.restart_after(|| copy(&store, &backup)).await;
 
     let ana = ana.at(app.address);
     assert_eq!(delete(&ana, "/v1/users/me").await.status, 204);
@@ -69,7 +68,7 @@ async fn an_erased_account_stays_erased() {
         std::fs::remove_dir_all(&store).unwrap();
         copy(&backup, &store);
     };
-    app.restart_after("users", users::open, put_back).await;
+    app.restart_after(put_back).await;
     gone(&app).await;
     assert_eq!(
         ben.at(app.address).get("/v1/users/me").await.status,

@@ -48,7 +48,7 @@ async fn the_sixth_attempt_waits_for_known_and_unknown_addresses() {
         answer.status == 429 && wait_of(&answer) >= 4
     };
     eventually("it waits for 4 s", wrong).await;
-    app.restart("users", users::open).await;
+    app.restart().await;
     assert!(wait_of(&right(&app).await) <= 4, "whatever the password");
 
     let in_at_last = || async { right(&app).await.status == 201 };

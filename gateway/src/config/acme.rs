@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// `[gateway.acme]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Acme {
+pub struct AcmeConfig {
     /// The names the shop is reached by, at most 100. Each must lead to this
     /// gateway's port 443 from everywhere (RFC 8737).
     pub domains: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Acme {
     pub authority: Option<PathBuf>,
 }
 
-impl Default for Acme {
+impl Default for AcmeConfig {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
@@ -32,8 +32,12 @@ impl Default for Acme {
     }
 }
 
-impl Acme {
-    pub(super) fn check(&self) -> Result<(), String> {
+impl AcmeConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         let is_name = |name: &String| {
             (1..=253).contains(&name.len())
                 && name.contains('.')

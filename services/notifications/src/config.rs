@@ -1,14 +1,31 @@
-//! `[notifications]`: what people are told, and in which words.
+//! The settings of notifications: `[notifications]`, `[mail]` and `[webhooks]`.
+
+mod mail;
+mod webhooks;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::mail::{MailConfig, Security};
+pub use self::webhooks::WebhooksConfig;
+
+/// The sections of this service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[notifications]`
+    pub notifications: InboxConfig,
+    /// `[mail]`
+    pub mail: MailConfig,
+    /// `[webhooks]`
+    pub webhooks: WebhooksConfig,
+}
 
 /// `[notifications]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Notifications {
+pub struct InboxConfig {
     /// The shop's name, as messages say it. 1..=100 characters.
     pub shop: String,
-    /// The language of whoever did not say what they read: a folder's name below
+    /// The default language: a folder's name below
     /// `DATA/templates`, or one that is built in (`en`, `de`).
     pub language: String,
     /// How many entries an inbox keeps, 1..=1,000,000.
@@ -17,8 +34,8 @@ pub struct Notifications {
     pub days_max: u32,
 }
 
-impl Default for Notifications {
-    /// 400 days: a year, and what was forgotten of it.
+impl Default for InboxConfig {
+    /// 400 days: a year and a month.
     fn default() -> Self {
         Self {
             shop: "konbini".into(),
@@ -29,8 +46,12 @@ impl Default for Notifications {
     }
 }
 
-impl Notifications {
-    pub(super) fn check(&self) -> Result<(), String> {
+impl InboxConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         if !(1..=100).contains(&self.shop.chars().count())
             || self.shop.chars().any(char::is_control)
         {
@@ -45,12 +66,9 @@ impl Notifications {
         if !is_tag(&self.language) {
             return Err("notifications.language must be a language tag such as en or de-AT".into());
         }
-        if !(1..=1_000_000).contains(&self.entries_max) {
-            return Err("notifications.entries_max must be 1..1000000".into());
-        }
-        if !(1..=36_500).contains(&self.days_max) {
-            return Err("notifications.days_max must be 1..36500".into());
-        }
-        Ok(())
+        chassis::config::ranges(&[
+            ("notifications.entries_max", self.entries_max, 1..=1_000_000),
+            ("notifications.days_max", self.days_max.into(), 1..=36_500),
+        ])
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `[gateway.cors]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Cors {
+pub struct CorsConfig {
     /// Whose scripts may read answers: `["*"]` for anybody's, or exact origins as
     /// `https://shop.example`, at most 64.
     pub origins: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Cors {
     pub max_age_seconds: u32,
 }
 
-impl Default for Cors {
+impl Default for CorsConfig {
     fn default() -> Self {
         Self {
             origins: vec!["*".into()],
@@ -27,13 +27,17 @@ impl Default for Cors {
     }
 }
 
-impl Cors {
+impl CorsConfig {
     /// Whether any site's scripts may read answers.
     pub fn is_for_anybody(&self) -> bool {
         self.origins.iter().any(|origin| origin == "*")
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         if self.max_age_seconds > 86_400 {
             return Err("gateway.cors.max_age_seconds must be 0..86400".into());
         }
@@ -78,7 +82,7 @@ mod tests {
     fn credentials_need_exact_origins() {
         let check = |origins: &[&str], credentials| {
             let origins = origins.iter().map(|&origin| origin.into()).collect();
-            let cors = Cors { origins, credentials, ..Cors::default() };
+            let cors = CorsConfig { origins, credentials, ..CorsConfig::default() };
             cors.check().is_ok()
         };
         assert!(check(&["*"], false) && check(&[], false));

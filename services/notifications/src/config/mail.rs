@@ -1,11 +1,11 @@
-//! `[mail]`: how mail leaves the shop. Without a server there is none, and what
-//! is told is told in inboxes.
+//! `[mail]`: outbound mail over SMTP. Without a server, notifications reach inboxes only.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use chassis::Error;
+use chassis::config::{credential, ranges};
 
 /// The password's name among systemd's credentials.
 const CREDENTIAL: &str = "smtp_password";
@@ -13,26 +13,25 @@ const CREDENTIAL: &str = "smtp_password";
 /// `[mail]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Mail {
+pub struct MailConfig {
     /// The host that takes the shop's mail; without one there is no mail.
     pub server: Option<String>,
     /// Its port [default: 587, 465 or 25, by `security`].
     pub port: Option<u16>,
     /// How the connection is secured.
     pub security: Security,
-    /// PEM file of whoever signed the server's certificate, if the public
-    /// authorities did not.
+    /// PEM file of the authority that signed the server's certificate, if it is not a
+    /// public one.
     pub authority: Option<PathBuf>,
-    /// Who the shop is there; without one it does not log in.
+    /// The user to log in as; without one the shop does not log in.
     pub user: Option<String>,
     /// File with the password [default: the systemd credential `smtp_password`].
     pub password_file: Option<PathBuf>,
-    /// Whom the mail is from, `Name <name@example.com>`.
+    /// The sender, `Name <name@example.com>`.
     pub from: Option<String>,
     /// How many mails are sent in a second at most, 1..=1,000.
     pub per_second_max: u32,
-    /// How long the server may take for one mail, in milliseconds,
-    /// 100..=300,000.
+    /// Timeout of one mail, in milliseconds, 100..=300,000.
     #[serde(alias = "patience_ms")]
     pub timeout_ms: u64,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each
@@ -41,7 +40,7 @@ pub struct Mail {
     /// For how many hours a mail is tried, 1..=720.
     pub retry_hours: u32,
     /// Whether one-time codes are written to the log where there is no server:
-    /// for a shop to be tried out, and for no other.
+    /// only for a trial shop.
     pub print_codes: bool,
 }
 
@@ -68,7 +67,7 @@ impl Security {
     }
 }
 
-impl Default for Mail {
+impl Default for MailConfig {
     fn default() -> Self {
         Self {
             server: None,
@@ -87,27 +86,24 @@ impl Default for Mail {
     }
 }
 
-impl Mail {
-    pub(super) fn check(&self) -> Result<(), String> {
+impl MailConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         if self.server.is_some() && self.from.is_none() {
-            return Err("mail.from is needed with mail.server: whom the mail is from".into());
+            return Err("mail.from is needed with mail.server: the sender's address".into());
         }
         if self.user.is_some() && self.security == Security::None {
             return Err("mail.security must not be none with mail.user: the password would travel in the clear".into());
         }
-        if !(1..=1_000).contains(&self.per_second_max) {
-            return Err("mail.per_second_max must be 1..1000".into());
-        }
-        if !(100..=300_000).contains(&self.timeout_ms) {
-            return Err("mail.timeout_ms must be 100..300000".into());
-        }
-        if !(10..=3_600_000).contains(&self.retry_first_ms) {
-            return Err("mail.retry_first_ms must be 10..3600000".into());
-        }
-        if !(1..=720).contains(&self.retry_hours) {
-            return Err("mail.retry_hours must be 1..720".into());
-        }
-        Ok(())
+        ranges(&[
+            ("mail.per_second_max", self.per_second_max.into(), 1..=1_000),
+            ("mail.timeout_ms", self.timeout_ms, 100..=300_000),
+            ("mail.retry_first_ms", self.retry_first_ms, 10..=3_600_000),
+            ("mail.retry_hours", self.retry_hours.into(), 1..=720),
+        ])
     }
 
     /// The server's port.
@@ -115,7 +111,7 @@ impl Mail {
         self.port.unwrap_or_else(|| self.security.port())
     }
 
-    /// Who the shop is at its server, and its password, read anew.
+    /// The user and the password, read anew.
     ///
     /// # Errors
     /// [`Error::Config`] when there is a user and no password can be read.
@@ -126,7 +122,7 @@ impl Mail {
         let file = self
             .password_file
             .clone()
-            .or_else(credential)
+            .or_else(|| credential(CREDENTIAL))
             .ok_or_else(|| {
                 Error::Config(format!(
                     "mail.user is set but there is no password: name a file with mail.password_file, or give systemd the credential {CREDENTIAL}"
@@ -146,13 +142,6 @@ impl Mail {
     pub fn authority_pem(&self) -> Result<Option<String>, Error> {
         self.authority.as_deref().map(read).transpose()
     }
-}
-
-/// `$CREDENTIALS_DIRECTORY/smtp_password` (systemd.exec(5)).
-#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
-fn credential() -> Option<PathBuf> {
-    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
-    Some(Path::new(&folder).join(CREDENTIAL)).filter(|file| file.exists())
 }
 
 fn read(file: &Path) -> Result<String, Error> {

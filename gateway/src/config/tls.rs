@@ -1,11 +1,13 @@
 //! `[gateway.tls]`: the door's certificate, and what else makes it secure.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Acme;
+use chassis::config::credential;
+
+use super::AcmeConfig;
 
 /// The certificate's and its key's names among systemd's credentials.
 const CREDENTIALS: (&str, &str) = ("tls_certificate", "tls_key");
@@ -13,7 +15,7 @@ const CREDENTIALS: (&str, &str) = ("tls_certificate", "tls_key");
 /// `[gateway.tls]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsConfig {
     /// PEM file with the certificate and those that vouch for it, its own first
     /// [default: the systemd credential `tls_certificate`].
     pub certificate: Option<PathBuf>,
@@ -26,7 +28,7 @@ pub struct Tls {
     pub hsts_days: u32,
 }
 
-impl Default for Tls {
+impl Default for TlsConfig {
     fn default() -> Self {
         Self {
             certificate: None,
@@ -37,8 +39,12 @@ impl Default for Tls {
     }
 }
 
-impl Tls {
-    pub(super) fn check(&self, acme: &Acme) -> Result<(), String> {
+impl TlsConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self, acme: &AcmeConfig) -> Result<(), String> {
         let named = self.certificate.is_some() || self.key.is_some();
         if named && self.files().is_none() {
             return Err("gateway.tls needs both, a certificate and its key".into());
@@ -70,32 +76,28 @@ impl Tls {
     }
 }
 
-/// `$CREDENTIALS_DIRECTORY/NAME` (systemd.exec(5)).
-#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
-fn credential(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
-    Some(Path::new(&folder).join(name)).filter(|file| file.exists())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_certificate_comes_with_its_key_and_from_one_place() {
-        let acme = Acme { domains: vec!["shop.example".into()], ..Acme::default() };
-        let files = Tls {
+        let acme = AcmeConfig {
+            domains: vec!["shop.example".into()],
+            ..AcmeConfig::default()
+        };
+        let files = TlsConfig {
             certificate: Some("c.pem".into()),
             key: Some("k.pem".into()),
             redirect_listen: Some(([0, 0, 0, 0], 80).into()),
-            ..Tls::default()
+            ..TlsConfig::default()
         };
-        assert_eq!(files.check(&Acme::default()), Ok(()));
+        assert_eq!(files.check(&AcmeConfig::default()), Ok(()));
         assert!(files.check(&acme).is_err());
-        let keyless = Tls { key: None, ..files.clone() };
-        assert!(keyless.check(&Acme::default()).is_err());
-        let bare = Tls { certificate: None, key: None, ..files };
-        assert!(bare.check(&Acme::default()).is_err());
+        let keyless = TlsConfig { key: None, ..files.clone() };
+        assert!(keyless.check(&AcmeConfig::default()).is_err());
+        let bare = TlsConfig { certificate: None, key: None, ..files };
+        assert!(bare.check(&AcmeConfig::default()).is_err());
         assert_eq!(bare.check(&acme), Ok(()));
     }
 }

@@ -1,5 +1,4 @@
-//! `[gateway.limits]`: how much of everything one client and all of them may have,
-//! and how slow they may be.
+//! `[gateway.limits]`: rate limits, connection limits and timeouts of clients.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,14 +8,14 @@ use serde::{Deserialize, Serialize};
 /// `[gateway.limits]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Open connections, 16..=65,536. Further ones wait in the kernel's queue.
     pub connections: u32,
     /// Open connections of one address, 1..=65,536; further ones are closed at
     /// once. This host and trusted proxies may have any number.
     pub connections_per_address: u32,
     /// Open streams of notifications, 1..=65,536: fewer than connections, so that
-    /// there is always one for somebody else.
+    /// streams never take all connections.
     pub streams: u32,
     /// Open streams of one address, 1..=65,536; of this host any number.
     pub streams_per_address: u32,
@@ -30,7 +29,7 @@ pub struct Limits {
     /// How many a user may send at once after a pause, 1..=1,000,000.
     pub user_burst: u32,
     /// Requests that one service may be working on, 8..=65,536. The nearer to it,
-    /// the more is refused, reads by nobody in particular first.
+    /// the more is refused, anonymous reads first.
     pub in_flight: u32,
     /// How long a request's head may take, and how long a connection may be idle
     /// between two, in milliseconds, 10..=300,000.
@@ -46,7 +45,7 @@ pub struct Limits {
     pub slowest_bytes_per_second: u32,
 }
 
-impl Default for Limits {
+impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             connections: 4096,
@@ -66,7 +65,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl LimitsConfig {
     /// [`head_ms`](Self::head_ms).
     pub fn head_timeout(&self) -> Duration {
         Duration::from_millis(self.head_ms)
@@ -82,47 +81,66 @@ impl Limits {
         Duration::from_millis(self.write_ms)
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         const COUNT: RangeInclusive<u64> = 1..=65_536;
         const RATE: u64 = 1_000_000;
         const TIMEOUT: RangeInclusive<u64> = 10..=300_000;
         let bounds = [
-            ("connections", u64::from(self.connections), 16..=65_536),
             (
-                "connections_per_address",
+                "gateway.limits.connections",
+                u64::from(self.connections),
+                16..=65_536,
+            ),
+            (
+                "gateway.limits.connections_per_address",
                 self.connections_per_address.into(),
                 COUNT,
             ),
-            ("streams", self.streams.into(), COUNT),
+            ("gateway.limits.streams", self.streams.into(), COUNT),
             (
-                "streams_per_address",
+                "gateway.limits.streams_per_address",
                 self.streams_per_address.into(),
                 COUNT,
             ),
             (
-                "address_per_second",
+                "gateway.limits.address_per_second",
                 self.address_per_second.into(),
                 0..=RATE,
             ),
-            ("address_burst", self.address_burst.into(), 1..=RATE),
-            ("user_per_second", self.user_per_second.into(), 0..=RATE),
-            ("user_burst", self.user_burst.into(), 1..=RATE),
-            ("in_flight", self.in_flight.into(), 8..=65_536),
-            ("head_ms", self.head_ms, TIMEOUT),
-            ("body_ms", self.body_ms, TIMEOUT),
-            ("write_ms", self.write_ms, TIMEOUT),
             (
-                "slowest_bytes_per_second",
+                "gateway.limits.address_burst",
+                self.address_burst.into(),
+                1..=RATE,
+            ),
+            (
+                "gateway.limits.user_per_second",
+                self.user_per_second.into(),
+                0..=RATE,
+            ),
+            (
+                "gateway.limits.user_burst",
+                self.user_burst.into(),
+                1..=RATE,
+            ),
+            (
+                "gateway.limits.in_flight",
+                self.in_flight.into(),
+                8..=65_536,
+            ),
+            ("gateway.limits.head_ms", self.head_ms, TIMEOUT),
+            ("gateway.limits.body_ms", self.body_ms, TIMEOUT),
+            ("gateway.limits.write_ms", self.write_ms, TIMEOUT),
+            (
+                "gateway.limits.slowest_bytes_per_second",
                 self.slowest_bytes_per_second.into(),
                 1..=RATE,
             ),
         ];
-        for (name, value, range) in bounds {
-            if !range.contains(&value) {
-                let (least, most) = range.into_inner();
-                return Err(format!("gateway.limits.{name} must be {least}..{most}"));
-            }
-        }
+        chassis::config::ranges(&bounds)?;
         if self.streams >= self.connections {
             return Err("gateway.limits.streams must be less than connections".into());
         }
@@ -136,11 +154,11 @@ mod tests {
 
     #[test]
     fn the_setting_at_fault_is_named() {
-        Limits::default().check().unwrap();
-        let fault = |limits: Limits| limits.check().unwrap_err();
-        let slow = Limits { head_ms: 5, ..Limits::default() };
+        LimitsConfig::default().check().unwrap();
+        let fault = |limits: LimitsConfig| limits.check().unwrap_err();
+        let slow = LimitsConfig { head_ms: 5, ..LimitsConfig::default() };
         assert_eq!(fault(slow), "gateway.limits.head_ms must be 10..300000");
-        let all = Limits { streams: 4096, ..Limits::default() };
+        let all = LimitsConfig { streams: 4096, ..LimitsConfig::default() };
         assert!(fault(all).contains("less than connections"));
     }
 }

@@ -1,35 +1,44 @@
-//! `[orders]` and `[payments]`: how long an order may stay unpaid, and whose word
-//! counts for its being paid.
+//! The settings of orders: `[orders]` and `[payments]`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::Error;
+use chassis::Error;
+use chassis::config::credential;
 
 /// The secrets' name among systemd's credentials.
 const CREDENTIAL: &str = "payments_secrets";
 
+/// The sections of this service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[orders]`
+    pub orders: OrdersConfig,
+    /// `[payments]`
+    pub payments: PaymentsConfig,
+}
+
 /// `[orders]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Orders {
-    /// After how many minutes a confirmed order that nobody paid is cancelled,
+pub struct OrdersConfig {
+    /// After how many minutes a confirmed order that is not paid is cancelled,
     /// 1..=525,600; without it, never. Counts for orders confirmed from then on.
     pub unpaid_expire_minutes: Option<u32>,
 }
 
-impl Orders {
-    pub(super) fn check(&self) -> Result<(), String> {
-        match self.unpaid_expire_minutes {
-            Some(minutes) if !(1..=525_600).contains(&minutes) => {
-                Err("orders.unpaid_expire_minutes must be 1..525600".into())
-            }
-            _ => Ok(()),
-        }
+impl OrdersConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
+        let minutes = self.unpaid_expire_minutes.unwrap_or(1).into();
+        chassis::config::ranges(&[("orders.unpaid_expire_minutes", minutes, 1..=525_600)])
     }
 
     /// How long stock is held for an order that is not paid; `None`: for ever.
@@ -43,7 +52,7 @@ impl Orders {
 /// once, so that one can be replaced while the other still counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Payments {
+pub struct PaymentsConfig {
     /// Secrets as the provider shows them: `whsec_` and base64 of 24 to 64 bytes.
     pub secrets: Vec<Secret>,
     /// Files with more of them, one a line [default: the systemd credential
@@ -51,8 +60,12 @@ pub struct Payments {
     pub secrets_files: Vec<PathBuf>,
 }
 
-impl Payments {
-    pub(super) fn check(&self) -> Result<(), String> {
+impl PaymentsConfig {
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
         for secret in &self.secrets {
             secret
                 .bytes()
@@ -70,7 +83,12 @@ impl Payments {
         for secret in &self.secrets {
             secrets.push(secret.bytes().map_err(Error::Config)?);
         }
-        for file in self.secrets_files.iter().cloned().chain(credential()) {
+        for file in self
+            .secrets_files
+            .iter()
+            .cloned()
+            .chain(credential(CREDENTIAL))
+        {
             let failed = |why: String| Error::Config(format!("{}: {why}", file.display()));
             let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
             for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -81,14 +99,7 @@ impl Payments {
     }
 }
 
-/// `$CREDENTIALS_DIRECTORY/payments_secrets` (systemd.exec(5)).
-#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
-fn credential() -> Option<PathBuf> {
-    let folder = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
-    Some(Path::new(&folder).join(CREDENTIAL)).filter(|file| file.exists())
-}
-
-/// A secret of a webhook. Never shown again, neither printed nor logged.
+/// The secret of a webhook. It is never printed or logged.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
@@ -131,7 +142,7 @@ mod tests {
         let file = folder.path().join("secrets");
         let second = format!("whsec_{}", BASE64.encode(&[2; 32]));
         std::fs::write(&file, format!("{second}\n\n")).unwrap();
-        let payments = Payments {
+        let payments = PaymentsConfig {
             secrets: vec![format!("whsec_{}", BASE64.encode(&[1; 24])).as_str().into()],
             secrets_files: vec![file.clone()],
         };
@@ -141,7 +152,8 @@ mod tests {
         assert!(!shown.contains("whsec_"), "{shown}");
 
         for wrong in ["AQEB", "whsec_AQEB", "whsec_!"] {
-            let payments = Payments { secrets: vec![wrong.into()], ..Payments::default() };
+            let payments =
+                PaymentsConfig { secrets: vec![wrong.into()], ..PaymentsConfig::default() };
             assert!(payments.check().is_err(), "{wrong}");
         }
         std::fs::write(&file, "whsec_x").unwrap();

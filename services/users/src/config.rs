@@ -1,0 +1,77 @@
+//! The settings of users: `[password]` and `[keys]`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The sections of this service.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// `[password]`
+    pub password: PasswordConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
+}
+
+/// `[password]`: argon2id (RFC 9106). The defaults are OWASP's minimum; raised
+/// parameters take effect at a person's next login.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordConfig {
+    /// Memory a hash takes, in KiB, at least 19,456.
+    pub memory_kib: u32,
+    /// Passes over that memory, at least 2.
+    pub iterations: u32,
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2 }
+    }
+}
+
+impl PasswordConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// One line for each setting outside its range.
+    pub fn check(&self) -> Result<(), String> {
+        chassis::config::ranges(&[
+            (
+                "password.memory_kib",
+                self.memory_kib.into(),
+                19_456..=1_048_576,
+            ),
+            ("password.iterations", self.iterations.into(), 2..=100),
+        ])
+    }
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeysConfig {
+    /// For how many days one key signs before another takes its place, 1..=3650.
+    pub rotate_days: u32,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { rotate_days: 90 }
+    }
+}
+
+impl KeysConfig {
+    /// How long one key signs.
+    pub fn rotate_every(&self) -> Duration {
+        Duration::from_secs(u64::from(self.rotate_days) * 24 * 3600)
+    }
+
+    /// Checks what serde does not.
+    ///
+    /// # Errors
+    /// The setting at fault and its range.
+    pub fn check(&self) -> Result<(), String> {
+        chassis::config::ranges(&[("keys.rotate_days", self.rotate_days.into(), 1..=3650)])
+    }
+}
