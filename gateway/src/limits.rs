@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
 
 use crate::client::{Client, TrustedProxies};
-use crate::progress_timeout::Pace;
+use crate::progress_timeout::ProgressTimeout;
 
 use self::rate::{Left, Rate};
 use self::tally::AddressTally;
@@ -95,15 +95,15 @@ impl ClientLimits {
     }
 
     /// How slow the body of a request may be.
-    pub(crate) fn body_pace(&self) -> Pace {
+    pub(crate) fn body_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        Pace::new(limits.body_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(limits.body_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// How slow a reader of answers may be.
-    pub(crate) fn write_pace(&self) -> Pace {
+    pub(crate) fn write_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        Pace::new(limits.write_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(limits.write_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// A place for a connection; `None`: its address has enough.
@@ -151,7 +151,7 @@ impl ClientLimits {
         match &self.address {
             Some(rate) if !client.is_local => {
                 let counted = rate.count(network(client.ip));
-                rate::told(counted, &mut rates.address)
+                rate::admit(counted, &mut rates.address)
             }
             _ => Ok(()),
         }
@@ -170,14 +170,14 @@ impl ClientLimits {
         match &self.user {
             Some(rate) if !client.is_local => {
                 let counted = rate.count(user.uuid().as_u128());
-                rate::told(counted, &mut rates.user)
+                rate::admit(counted, &mut rates.user)
             }
             _ => Ok(()),
         }
     }
 
     /// Tells a client how it stands, if it is counted.
-    pub(crate) fn tell(&self, rates: &Rates, headers: &mut HeaderMap) {
+    pub(crate) fn write_headers(&self, rates: &Rates, headers: &mut HeaderMap) {
         let Some(value) = rate::value(rates.address.as_ref(), rates.user.as_ref()) else {
             return;
         };

@@ -157,7 +157,7 @@ impl Proxy {
         }
         headers::secure(headers);
         self.cors.allow(origin, headers);
-        self.limits.tell(&visit.rates, headers);
+        self.limits.write_headers(&visit.rates, headers);
     }
 
     async fn respond(
@@ -279,7 +279,7 @@ impl Proxy {
             .held_back(is_held_back)
             .announced(flight.arrival());
         let body = match timeout {
-            Timeout::Total(_) => body.paced(self.limits.body_pace()),
+            Timeout::Total(_) => body.with_progress_timeout(self.limits.body_progress_timeout()),
             Timeout::Idle(_) => body,
         };
         let request = Request::from_parts(parts, body);

@@ -27,6 +27,15 @@ use crate::Error;
 use crate::metrics::Upstream as Meter;
 use crate::request_body::RequestBody;
 
+/// The connection a request goes over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Connect {
+    /// One from the pool, or a new one if the pool is empty.
+    Pooled,
+    /// A new one: a repetition must not meet another stale connection.
+    New,
+}
+
 /// Requests in flight at one instance, each with a connection of its own.
 const IN_FLIGHT_MAX: usize = 8192;
 
@@ -99,13 +108,12 @@ impl UpstreamInstance {
         Lease::new(&self.pool)
     }
 
-    /// Sends a request and waits for the answer's head; a repetition gets a
-    /// connection that nobody used before.
+    /// Sends a request and waits for the response's head.
     pub(super) async fn ask(
         self: &Arc<Self>,
         request: Request<RequestBody>,
         wait: &Wait,
-        is_repetition: bool,
+        connect: Connect,
     ) -> Result<Response<ServiceBody>, SendFailure> {
         let (service, in_flight) = (self.service, self.begin());
         if self.in_flight() > IN_FLIGHT_MAX {
@@ -114,7 +122,7 @@ impl UpstreamInstance {
         }
         let response = match &self.near {
             Some(near) => call(service, near, request, wait).await,
-            None => self.send(request, wait, is_repetition, in_flight).await,
+            None => self.send(request, wait, connect, in_flight).await,
         }?;
         // Nothing that asks for another protocol is ever passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -128,13 +136,16 @@ impl UpstreamInstance {
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
         wait: &Wait,
-        is_repetition: bool,
+        connect: Connect,
         in_flight: Lease,
     ) -> Result<Response<ServiceBody>, SendFailure> {
         let service = self.service;
         self.address_to(&mut request);
         loop {
-            let warm = if is_repetition { None } else { self.pool.take() };
+            let warm = match connect {
+                Connect::Pooled => self.pool.take(),
+                Connect::New => None,
+            };
             let is_warm = warm.is_some();
             let mut link = match warm {
                 Some(link) => link,
