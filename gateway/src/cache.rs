@@ -45,8 +45,8 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use self::coalescing::{Coalescing, Leader, LeaderOutcome, Part};
 use self::entry::{CacheEntry, Permit, says};
-use self::versions::{Stripe, Versions};
 use self::invalidation::Reach;
+use self::versions::{Stripe, Versions};
 use crate::Error;
 use crate::body::Body;
 use crate::routing::Destination;

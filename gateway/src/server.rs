@@ -101,7 +101,10 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
-    let (peer, pace) = (Peer::new(address), gateway.limits().write_progress_timeout());
+    let (peer, pace) = (
+        Peer::new(address),
+        gateway.limits().write_progress_timeout(),
+    );
     // Large, and handed on several times before it runs: by its address.
     let answer =
         move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));
