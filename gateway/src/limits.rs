@@ -5,10 +5,10 @@
 //! | connections | an address | closed at once |
 //! | requests a second | an address, a user | 429 with `Retry-After` |
 //! | open streams | an address, everybody | 429, 503 |
-//! | slowness | a head, a body, a reader (`pace`) | cut |
+//! | slowness | a head, a body, a reader (`progress_timeout`) | cut |
 //!
-//! This host is exempt, since whoever is on it has the shop anyway; whoever comes
-//! through a trusted proxy is not.
+//! Loopback clients are exempt, because a process on this host has access to the shop
+//! anyway; clients behind a trusted proxy are not.
 //!
 //! **Invariant:** nothing here grows with the number of clients that were ever
 //! seen: rates are counted in tables of a fixed size, and the rest is counted only
@@ -50,7 +50,7 @@ pub(crate) struct ClientLimits {
     streams: Arc<AddressTally>,
 }
 
-/// What is left of a request's rates: its address's, then its user's.
+/// The remaining quotas of a request: its address's, then its user's.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rates {
     address: Option<Left>,
@@ -176,7 +176,7 @@ impl ClientLimits {
         }
     }
 
-    /// Tells a client how it stands, if it is counted.
+    /// Adds the rate limit headers, if the client is counted.
     pub(crate) fn write_headers(&self, rates: &Rates, headers: &mut HeaderMap) {
         let Some(value) = rate::value(rates.address.as_ref(), rates.user.as_ref()) else {
             return;

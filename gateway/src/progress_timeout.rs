@@ -1,10 +1,9 @@
-//! How slow a client may be: the time it is waited for has to be bought with
-//! bytes.
+//! Progress timeout: a limit on slow clients that a long transfer does not reach.
 //!
-//! A client starts with some timeout. Waiting for it uses that up, and each byte
-//! buys a little back, never beyond what it started with. So a pause is forgiven
-//! as long as it is no longer than the timeout, and a byte a second is not enough
-//! to stay. Time in which nobody waits for it does not count.
+//! A client starts with the whole timeout. Waiting for it uses that up, and each byte earns
+//! a little back, never beyond the whole. A pause shorter than the timeout is therefore
+//! accepted, while one byte a second is not. Time in which the gateway does not wait for the
+//! client does not count.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;

@@ -150,7 +150,7 @@ impl Proxy {
         response.map(|body| Watched::new(body, held))
     }
 
-    /// Adds the headers that every answer has, whoever gave it.
+    /// Adds the headers that every response has.
     fn adorn(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
         if let Some(id) = &visit.id {
             headers.insert(REQUEST_ID, id.clone());

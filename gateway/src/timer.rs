@@ -1,13 +1,11 @@
-//! The timer of one connection, for deadlines that move far more often than they
-//! come: each head of a request has one, and is there long before it.
+//! The timer of one connection, for deadlines that are moved far more often than they
+//! expire: each request head has one, and arrives long before it.
 //!
-//! To set the runtime's timer takes a lock and, where no other rings sooner, a
-//! system call. So it is set once and left alone: what rings too early is set again
-//! to the deadline that counts by then, and what is still set for a deadline that
-//! was met rings for nothing, once.
+//! Setting a timer of the runtime takes a lock and sometimes a system call. A timer that is
+//! set is therefore left alone: when it expires early it is reset to the deadline of that
+//! moment, and when its deadline was met already it expires once without effect.
 //!
-//! **Invariant:** a deadline that is waited for is never missed: the timer is set for
-//! it or for an earlier moment.
+//! **Invariant:** no deadline is missed: the timer is set for it or for an earlier moment.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

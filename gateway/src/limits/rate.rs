@@ -22,7 +22,7 @@ pub(super) struct Rate {
     limiter: RateLimiter<u128, RateTable, MonotonicClock, StateInformationMiddleware>,
 }
 
-/// How one key stands.
+/// The quota of one key.
 #[derive(Debug, Clone)]
 pub(crate) struct Left {
     name: &'static str,
@@ -70,7 +70,7 @@ impl Rate {
     }
 }
 
-/// Notes how a key stands, and refuses if it must wait.
+/// Records the quota of a key, and refuses if it is used up.
 pub(super) fn admit(left: Left, place: &mut Option<Left>) -> Result<(), Problem> {
     let refused = left.wait.map(|wait| refusal(left.name, wait));
     *place = Some(left);

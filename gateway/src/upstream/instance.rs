@@ -1,11 +1,10 @@
-//! One running instance of a service: how it is asked, and what that showed of it.
+//! One instance of a service: its connection pool, its health, and sending to it.
 //!
-//! **Invariants:** a request goes over a warm connection if one is left; one that
-//! turns out closed before a byte was written costs nothing but the next try. What
-//! failed says whether it may be repeated: nothing of it was written, or it is safe
-//! (RFC 9110 §9.2.1), without a body, and went over a warm connection that the
-//! service may have closed in the same moment (RFC 9112 §9.3.1). A fresh connection
-//! that breaks is the service's doing, and is not tried again.
+//! **Invariants:** a request uses a pooled connection if there is one; a stale one that
+//! closed before a byte was written is replaced without an error. A failure says whether the
+//! request may be repeated: nothing of it was written, or it is safe (RFC 9110 §9.2.1), has
+//! no body, and used a pooled connection that the service may have closed at the same moment
+//! (RFC 9112 §9.3.1). A request that breaks a new connection is not repeated.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -51,7 +50,7 @@ pub(super) struct UpstreamInstance {
     near: Option<LocalService>,
     /// Its warm connections.
     pub(super) pool: Arc<Pool>,
-    /// Whether it is worth asking.
+    /// Its health, by the outcomes of requests.
     pub(super) health: InstanceHealth,
     meter: Arc<Meter>,
 }
