@@ -1,9 +1,8 @@
-//! The access log, and what is held for as long as an answer is on its way.
+//! The access log, and the guards held until a response has left.
 //!
-//! A line is written when an answer has left, or could not: then the bytes that
-//! went are known. It names who asked for what and how that went; never a token and
-//! never a query, whose values may be anybody's. With the log off nothing is
-//! collected.
+//! A line is written when a response has left or failed to, because the bytes sent are known
+//! only then. It contains the client, the method, the path and the outcome, but never a token
+//! or a query, which may be personal data. With the log off nothing is collected.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -39,7 +38,7 @@ pub(crate) struct AccessRecord {
     pub(crate) uri: Uri,
     /// Whose that is.
     pub(crate) route: &'static str,
-    /// What it was told.
+    /// The status of the response.
     pub(crate) status: StatusCode,
     /// How much of an answer's body has left.
     pub(crate) bytes: u64,

@@ -7,12 +7,10 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `key` | the key of a response |
-//! | `entry` | a cached response, and whether it may be cached |
+//! | `entry` | a cached response, its key, and whether it may be cached |
 //! | `versions` | striped versions, which invalidate entries |
 //! | `coalescing` | request coalescing (single flight) |
-//! | `invalidation` | changes in products' log |
-//! | `writes` | the entries that a passing write invalidates |
+//! | `invalidation` | changes in products' log, and writes that pass through |
 //!
 //! A request with a token bypasses the cache: a draft that staff may see looks like any
 //! product. `no-cache` and `no-store` of a request are honoured by forwarding it.
@@ -24,9 +22,7 @@
 mod coalescing;
 mod entry;
 mod invalidation;
-mod key;
 mod versions;
-mod writes;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,8 +45,8 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use self::coalescing::{Coalescing, Leader, LeaderOutcome, Part};
 use self::entry::{CacheEntry, Permit, says};
+use self::invalidation::Reach;
 use self::versions::{Stripe, Versions};
-use self::writes::Reach;
 use crate::Error;
 use crate::body::Body;
 use crate::routing::Destination;
@@ -199,10 +195,10 @@ impl Kept {
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
         let (method, headers, now) = (&parts.method, &parts.headers, Instant::now());
-        let key = key::key(&parts.uri);
+        let key = entry::entry_key(&parts.uri);
         if let Some(entry) = self.find(&key, headers, now) {
             self.hits.hit();
-            return Ok(entry.tell(method, headers, now));
+            return Ok(entry.serve(method, headers, now));
         }
         let waits = if *method == Method::GET { WAITS_MAX } else { 0 };
         for _ in 0..waits {
@@ -216,7 +212,7 @@ impl Kept {
             match waiter.outcome().await {
                 LeaderOutcome::Shared(entry) if entry.is_for(headers) => {
                     self.coalesced.increment(1);
-                    return Ok(entry.tell(method, headers, Instant::now()));
+                    return Ok(entry.serve(method, headers, Instant::now()));
                 }
                 LeaderOutcome::Shared(_) | LeaderOutcome::Unshared => break,
                 LeaderOutcome::Abandoned => {}
@@ -250,7 +246,7 @@ impl Kept {
         if let Some(entry) = self.find(leader.key(), &parts.headers, now) {
             self.hits.hit();
             leader.finish(LeaderOutcome::Shared(entry.clone()));
-            return Ok(entry.tell(&parts.method, &parts.headers, now));
+            return Ok(entry.serve(&parts.method, &parts.headers, now));
         }
         self.hits.miss();
         let asked = parts.headers.clone();
@@ -264,7 +260,7 @@ impl Kept {
         match answered {
             Ok(Taken::Cached(entry)) => {
                 leader.finish(LeaderOutcome::Shared(entry.clone()));
-                let mut response = entry.tell(&Method::GET, &asked, Instant::now());
+                let mut response = entry.serve(&Method::GET, &asked, Instant::now());
                 // It was made for this very request.
                 response.headers_mut().remove(AGE);
                 Ok(response)

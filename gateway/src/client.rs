@@ -1,13 +1,11 @@
-//! Who a request comes from, as far as an address tells.
+//! The client address of a request.
 //!
-//! That is whoever opened the connection, unless it is a proxy that the shop's
-//! owner trusts: then it is who the proxy says. Its address is what limits count,
-//! what the log shows and what services are told.
+//! It is the peer of the connection, or, if that is a trusted proxy, the address that the
+//! proxy forwards. Limits count it, the access log shows it, and services receive it.
 //!
-//! **Invariants:** nobody but a trusted proxy can say where a request comes from;
-//! what is said is read from the right, over trusted proxies, to the first that is
-//! none, so what a client has put before it never counts; where it cannot be read
-//! the address is nobody's, `0.0.0.0`, and never this host's.
+//! **Invariants:** only a trusted proxy can name another address. The list is read from
+//! the right, over trusted proxies, to the first untrusted address, so entries that a client
+//! put before it never count. An unreadable list gives `0.0.0.0`, never this host.
 
 mod forwarded;
 

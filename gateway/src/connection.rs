@@ -28,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
 use crate::access::Watched;
-use crate::progress_timeout::{Pace, Paced};
+use crate::progress_timeout::{ProgressTimeout, WithProgressTimeout};
 use crate::timer::ConnectionTimer;
 use crate::tls::{Protocol, Tls};
-use crate::wire::{Framing, Wire};
+use crate::wire::{Framing, HeadScanner};
 
 /// How long a client may take until it is known what it speaks.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ impl ConnectionServer {
     pub(crate) async fn serve<A, F>(
         &self,
         stream: TcpStream,
-        writing: Pace,
+        writing: ProgressTimeout,
         stop: CancellationToken,
         answer: A,
     ) -> Result<(), BoxError>
@@ -111,15 +111,15 @@ impl ConnectionServer {
         F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let Some(tls) = &self.tls else {
-            let protocol = greeted(&stop, sniff(&stream)).await?;
-            let stream = Paced::new(stream, writing);
+            let protocol = handshaken(&stop, sniff(&stream)).await?;
+            let stream = WithProgressTimeout::new(stream, writing);
             return match protocol {
-                Protocol::Http1 => self.speak_one(stream, stop, answer).await,
+                Protocol::Http1 => self.serve_http1(stream, stop, answer).await,
                 // Rarer and larger: HTTP/1.1 does not pay for its room.
-                Protocol::Http2 => Box::pin(self.speak_two(stream, stop, answer)).await,
+                Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, answer)).await,
             };
         };
-        let stream = greeted(&stop, tls.accept(stream)).await?;
+        let stream = handshaken(&stop, tls.accept(stream)).await?;
         let Some(stream) = stream else { return Ok(()) };
         let hsts = tls.hsts.clone();
         let answer = move |framing, request| {
@@ -134,14 +134,14 @@ impl ConnectionServer {
             }
         };
         let protocol = crate::tls::protocol(&stream);
-        let stream = Paced::new(stream, writing);
+        let stream = WithProgressTimeout::new(stream, writing);
         match protocol {
-            Protocol::Http1 => Box::pin(self.speak_one(stream, stop, answer)).await,
-            Protocol::Http2 => Box::pin(self.speak_two(stream, stop, answer)).await,
+            Protocol::Http1 => Box::pin(self.serve_http1(stream, stop, answer)).await,
+            Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, answer)).await,
         }
     }
 
-    async fn speak_one<I, A, F>(
+    async fn serve_http1<I, A, F>(
         &self,
         stream: I,
         stop: CancellationToken,
@@ -152,7 +152,7 @@ impl ConnectionServer {
         A: Fn(Framing, Request<Incoming>) -> F,
         F: Future<Output = Response<Watched>>,
     {
-        let (stream, framing) = Wire::new(stream);
+        let (stream, framing) = HeadScanner::new(stream);
         let ending = stop.clone();
         let service = service_fn(move |request| {
             let (answered, ending) = (answer(framing.clone(), request), ending.clone());
@@ -171,10 +171,10 @@ impl ConnectionServer {
             .timer(ConnectionTimer::default())
             .serve_connection(TokioIo::new(stream), service);
         let end = http1::Connection::graceful_shutdown;
-        drive(connection, told(&stop), end).await
+        drive(connection, stop_requested(&stop), end).await
     }
 
-    async fn speak_two<I, A, F>(
+    async fn serve_http2<I, A, F>(
         &self,
         stream: I,
         stop: CancellationToken,
@@ -223,7 +223,7 @@ where
 }
 
 /// Returns when an HTTP/1.1 connection should end, a moment after `stop`.
-async fn told(stop: &CancellationToken) {
+async fn stop_requested(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
 }
@@ -242,7 +242,7 @@ async fn lull(begun: &AtomicU64) {
 }
 
 /// What comes of a connection's first bytes, if they come in time.
-async fn greeted<T>(
+async fn handshaken<T>(
     stop: &CancellationToken,
     first: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
@@ -251,7 +251,7 @@ async fn greeted<T>(
         biased;
         first = first => first,
         () = tokio::time::sleep(GREETING_TIMEOUT) => late("the client did not say what it speaks"),
-        () = told(stop) => late("the client had said nothing when all was ended"),
+        () = stop_requested(stop) => late("the client had said nothing when all was ended"),
     }
 }
 

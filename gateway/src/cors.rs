@@ -1,9 +1,8 @@
-//! What a script of another origin may do (Fetch standard, "CORS protocol").
+//! Cross-origin resource sharing (Fetch standard, "CORS protocol").
 //!
-//! Tokens travel in a header that a script must set itself and nothing is ever
-//! sent along by the browser, so unless configured otherwise any origin is as good
-//! as none. With exact origins every answer says that it depends on `Origin`, so
-//! that no cache gives one site what was allowed to another.
+//! Tokens are in a header that a script sets itself, and browsers add no credentials, so any
+//! origin is allowed by default. With exact origins every response has `Vary: Origin`, so
+//! that no cache serves one site the permission of another.
 
 use crate::config::CorsConfig;
 use http::header::{

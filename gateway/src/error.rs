@@ -1,7 +1,6 @@
-//! What can go wrong between the gateway and a service, and what a client is told.
+//! Failures between the gateway and a service, and the problem a client receives for each.
 //!
-//! The statuses are promises: 503 says that nothing was written, 502 and 504 do
-//! not.
+//! **Invariant:** 503 guarantees that nothing was written; 502 and 504 do not.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use http::header::{CONNECTION, RETRY_AFTER};
 /// Why a request got no answer from its service.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Nobody of that name is alive.
+    /// No instance of the service is alive.
     #[error("{0} is not there")]
     Absent(&'static str),
     /// It is said to be alive but cannot be connected to; nothing was sent.

@@ -1,8 +1,8 @@
-//! What passes from one connection to another, and what does not.
+//! Header fields that are forwarded, and those that end at the gateway.
 //!
-//! **Invariants:** a header about one connection never crosses to the other
-//! (RFC 9110 §7.6.1); a client cannot say who it is except by its token; a request
-//! whose end two servers could disagree about goes no further.
+//! **Invariants:** a field about one connection never crosses to the other
+//! (RFC 9110 §7.6.1); a client is identified by its token alone; a request whose end two
+//! servers could disagree about is not forwarded.
 
 use chassis::Problem;
 use http::header::{
@@ -31,7 +31,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// For the last recipient, whatever `Connection` says: RFC 9110 §7.6.1 forbids
-/// naming such fields there, and whoever does wants a check to miss them.
+/// naming such fields there, which is a way to bypass a check.
 const END_TO_END: [HeaderName; 4] = [AUTHORIZATION, HOST, CONTENT_LENGTH, CONTENT_TYPE];
 
 /// Names that only a proxy in front of services would send.
@@ -60,7 +60,7 @@ pub(crate) fn check(parts: &mut Parts, framing: &Framing) -> Result<(), Problem>
 }
 
 /// Whether a refusal ends the client's connection: where the rest of it may be out of
-/// step, and where a body was announced that nobody asked for (RFC 9110 §10.1.1).
+/// step, and where an announced body was not requested (RFC 9110 §10.1.1).
 /// HTTP/2 has frames for that and no such header (RFC 9113 §8.2.2).
 pub(crate) fn may_be_out_of_step(parts: &Parts, is_unsound: bool) -> bool {
     parts.version <= Version::HTTP_11 && (is_unsound || parts.headers.contains_key(EXPECT))
@@ -97,7 +97,7 @@ fn is_length(value: &HeaderValue) -> bool {
 }
 
 /// The one expectation there is (RFC 9110 §10.1.1). hyper meets it when the body is
-/// first asked for, so only whoever is let in is told to go on.
+/// first read, so only an admitted client receives it.
 fn check_expectation(headers: &HeaderMap) -> Result<(), Problem> {
     let mut expectations = headers.get_all(EXPECT).iter();
     let is_met = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -112,7 +112,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-/// Removes what is about the connection these headers came over.
+/// Removes hop-by-hop fields.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most requests say `keep-alive` or nothing, and then nothing is allocated.
     let named: Vec<HeaderValue> = headers
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Values that somebody has taken for a length or an encoding.
+    /// Values that some server has accepted as a length or an encoding.
     fn values() -> impl Strategy<Value = String> {
         prop_oneof![
             "[0-9]{1,3}",

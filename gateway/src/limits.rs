@@ -5,10 +5,10 @@
 //! | connections | an address | closed at once |
 //! | requests a second | an address, a user | 429 with `Retry-After` |
 //! | open streams | an address, everybody | 429, 503 |
-//! | slowness | a head, a body, a reader (`pace`) | cut |
+//! | slowness | a head, a body, a reader (`progress_timeout`) | cut |
 //!
-//! This host is exempt, since whoever is on it has the shop anyway; whoever comes
-//! through a trusted proxy is not.
+//! Loopback clients are exempt, because a process on this host has access to the shop
+//! anyway; clients behind a trusted proxy are not.
 //!
 //! **Invariant:** nothing here grows with the number of clients that were ever
 //! seen: rates are counted in tables of a fixed size, and the rest is counted only
@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
 
 use crate::client::{Client, TrustedProxies};
-use crate::progress_timeout::Pace;
+use crate::progress_timeout::ProgressTimeout;
 
 use self::rate::{Left, Rate};
 use self::tally::AddressTally;
@@ -50,7 +50,7 @@ pub(crate) struct ClientLimits {
     streams: Arc<AddressTally>,
 }
 
-/// What is left of a request's rates: its address's, then its user's.
+/// The remaining quotas of a request: its address's, then its user's.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rates {
     address: Option<Left>,
@@ -95,15 +95,15 @@ impl ClientLimits {
     }
 
     /// How slow the body of a request may be.
-    pub(crate) fn body_pace(&self) -> Pace {
+    pub(crate) fn body_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        Pace::new(limits.body_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(limits.body_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// How slow a reader of answers may be.
-    pub(crate) fn write_pace(&self) -> Pace {
+    pub(crate) fn write_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        Pace::new(limits.write_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(limits.write_timeout(), limits.slowest_bytes_per_second)
     }
 
     /// A place for a connection; `None`: its address has enough.
@@ -151,7 +151,7 @@ impl ClientLimits {
         match &self.address {
             Some(rate) if !client.is_local => {
                 let counted = rate.count(network(client.ip));
-                rate::told(counted, &mut rates.address)
+                rate::admit(counted, &mut rates.address)
             }
             _ => Ok(()),
         }
@@ -170,14 +170,14 @@ impl ClientLimits {
         match &self.user {
             Some(rate) if !client.is_local => {
                 let counted = rate.count(user.uuid().as_u128());
-                rate::told(counted, &mut rates.user)
+                rate::admit(counted, &mut rates.user)
             }
             _ => Ok(()),
         }
     }
 
-    /// Tells a client how it stands, if it is counted.
-    pub(crate) fn tell(&self, rates: &Rates, headers: &mut HeaderMap) {
+    /// Adds the rate limit headers, if the client is counted.
+    pub(crate) fn write_headers(&self, rates: &Rates, headers: &mut HeaderMap) {
         let Some(value) = rate::value(rates.address.as_ref(), rates.user.as_ref()) else {
             return;
         };

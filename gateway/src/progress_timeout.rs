@@ -1,10 +1,9 @@
-//! How slow a client may be: the time it is waited for has to be bought with
-//! bytes.
+//! Progress timeout: a limit on slow clients that a long transfer does not reach.
 //!
-//! A client starts with some timeout. Waiting for it uses that up, and each byte
-//! buys a little back, never beyond what it started with. So a pause is forgiven
-//! as long as it is no longer than the timeout, and a byte a second is not enough
-//! to stay. Time in which nobody waits for it does not count.
+//! A client starts with the whole timeout. Waiting for it uses that up, and each byte earns
+//! a little back, never beyond the whole. A pause shorter than the timeout is therefore
+//! accepted, while one byte a second is not. Time in which the gateway does not wait for the
+//! client does not count.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -16,16 +15,16 @@ use tokio::time::{Instant, Sleep};
 
 /// One client's timeout.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct ProgressTimeout {
     timeout: Duration,
     bytes_per_second: u32,
     left: Duration,
     waiting_since: Option<Instant>,
     /// Made when it is first waited for: most never are.
-    alarm: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Pace {
+impl ProgressTimeout {
     /// `timeout`, bought back at `bytes_per_second`.
     pub(crate) fn new(timeout: Duration, bytes_per_second: u32) -> Self {
         Self {
@@ -33,7 +32,7 @@ impl Pace {
             bytes_per_second,
             left: timeout,
             waiting_since: None,
-            alarm: None,
+            timer: None,
         }
     }
 
@@ -46,14 +45,14 @@ impl Pace {
     pub(crate) fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let deadline = self.waiting_since.unwrap_or(now) + self.left;
-        let alarm = self
-            .alarm
+        let timer = self
+            .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if self.waiting_since.is_none() {
             self.waiting_since = Some(now);
-            alarm.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline);
         }
-        alarm.as_mut().poll(cx)
+        timer.as_mut().poll(cx)
     }
 
     /// It moved so many bytes.
@@ -70,14 +69,14 @@ impl Pace {
 }
 
 /// A connection whose other end has to read what it is sent.
-pub(crate) struct Paced<S> {
+pub(crate) struct WithProgressTimeout<S> {
     stream: S,
-    writing: Pace,
+    writing: ProgressTimeout,
 }
 
-impl<S> Paced<S> {
-    /// `stream`, written to at this pace or faster.
-    pub(crate) fn new(stream: S, writing: Pace) -> Self {
+impl<S> WithProgressTimeout<S> {
+    /// `stream`, closed when writes make less progress than this.
+    pub(crate) fn new(stream: S, writing: ProgressTimeout) -> Self {
         Self { stream, writing }
     }
 
@@ -99,7 +98,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WithProgressTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -109,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WithProgressTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,17 +150,17 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_millis(50);
 
     /// Whether it is still waited for after so long.
-    async fn is_waited_for(pace: &mut Pace, pause: Duration) -> bool {
-        let too_slow = poll_fn(|cx| pace.poll_too_slow(cx));
+    async fn is_waited_for(progress: &mut ProgressTimeout, pause: Duration) -> bool {
+        let too_slow = poll_fn(|cx| progress.poll_too_slow(cx));
         tokio::time::timeout(pause, too_slow).await.is_err()
     }
 
     #[tokio::test]
     async fn a_byte_now_and_then_is_too_slow() {
-        let mut pace = Pace::new(TIMEOUT, 1024);
+        let mut progress = ProgressTimeout::new(TIMEOUT, 1024);
         let started = Instant::now();
-        while is_waited_for(&mut pace, TIMEOUT / 5).await {
-            pace.moved(1);
+        while is_waited_for(&mut progress, TIMEOUT / 5).await {
+            progress.moved(1);
             assert!(started.elapsed() < 100 * TIMEOUT, "a byte is enough");
         }
         assert!(started.elapsed() >= TIMEOUT);
@@ -169,21 +168,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_is_forgiven_and_nobody_waiting_is_none() {
-        let mut pace = Pace::new(Duration::from_secs(3600), 1024);
+        let mut progress = ProgressTimeout::new(Duration::from_secs(3600), 1024);
         for _ in 0..3 {
-            assert!(is_waited_for(&mut pace, TIMEOUT).await);
-            assert!(pace.waiting_since.is_some());
-            pace.moved(1024);
-            assert_eq!(pace.left, pace.timeout, "bought back");
+            assert!(is_waited_for(&mut progress, TIMEOUT).await);
+            assert!(progress.waiting_since.is_some());
+            progress.moved(1024);
+            assert_eq!(progress.left, progress.timeout, "bought back");
         }
-        pace.moved(1);
-        assert_eq!(pace.left, pace.timeout, "and no more than that");
+        progress.moved(1);
+        assert_eq!(progress.left, progress.timeout, "and no more than that");
     }
 
     #[tokio::test]
     async fn who_does_not_read_is_cut() {
         let (_unread, end) = tokio::io::duplex(16);
-        let mut paced = Paced::new(end, Pace::new(TIMEOUT, 1024));
+        let mut paced = WithProgressTimeout::new(end, ProgressTimeout::new(TIMEOUT, 1024));
         let started = Instant::now();
         let error = paced.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);

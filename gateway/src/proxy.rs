@@ -155,14 +155,14 @@ impl Proxy {
         response.map(|body| Watched::new(body, held))
     }
 
-    /// Adds the headers that every answer has, whoever gave it.
+    /// Adds the headers that every response has.
     fn adorn(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
         if let Some(id) = &visit.id {
             headers.insert(REQUEST_ID, id.clone());
         }
         headers::secure(headers);
         self.cors.allow(origin, headers);
-        self.limits.tell(&visit.rates, headers);
+        self.limits.write_headers(&visit.rates, headers);
     }
 
     async fn respond(
@@ -284,7 +284,7 @@ impl Proxy {
             .held_back(is_held_back)
             .announced(flight.arrival());
         let body = match timeout {
-            Timeout::Total(_) => body.paced(self.limits.body_pace()),
+            Timeout::Total(_) => body.with_progress_timeout(self.limits.body_progress_timeout()),
             Timeout::Idle(_) => body,
         };
         let request = Request::from_parts(parts, body);

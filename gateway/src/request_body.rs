@@ -2,7 +2,7 @@
 //! even when the service answers without it.
 //!
 //! **Invariant:** more than its route allows never passes, and a failure is seen by
-//! whoever waits for the answer.
+//! the waiter for the response.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::progress_timeout::Pace;
+use crate::progress_timeout::ProgressTimeout;
 use crate::shed::Arrival;
 
 /// How much of a refused request's body is still read, so that the client reads
@@ -63,7 +63,7 @@ pub(crate) struct RequestBody {
     bytes_left: u64,
     bytes_max: u64,
     progress: Option<Arc<BodyProgress>>,
-    pace: Option<Pace>,
+    progress_timeout: Option<ProgressTimeout>,
     arrival: Option<Arrival>,
     /// Whether the client sends it whatever it is answered.
     is_coming: bool,
@@ -78,7 +78,7 @@ impl RequestBody {
             bytes_left: 0,
             bytes_max: 0,
             progress: None,
-            pace: None,
+            progress_timeout: None,
             arrival: None,
             is_coming: false,
             fault: None,
@@ -111,7 +111,7 @@ impl RequestBody {
             bytes_left: bytes_max,
             bytes_max,
             progress,
-            pace: None,
+            progress_timeout: None,
             arrival: None,
             is_coming: true,
             fault: None,
@@ -126,10 +126,10 @@ impl RequestBody {
         self
     }
 
-    /// Cut when it comes more slowly than `pace`.
+    /// Cuts the body off when it arrives more slowly than `progress_timeout` allows.
     #[must_use]
-    pub(crate) fn paced(mut self, pace: Pace) -> Self {
-        self.pace = self.incoming.is_some().then_some(pace);
+    pub(crate) fn with_progress_timeout(mut self, progress_timeout: ProgressTimeout) -> Self {
+        self.progress_timeout = self.incoming.is_some().then_some(progress_timeout);
         self
     }
 
@@ -187,17 +187,17 @@ impl HttpBody for RequestBody {
             }
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {
-                let Some(pace) = &mut self.pace else {
+                let Some(progress_timeout) = &mut self.progress_timeout else {
                     return Poll::Pending;
                 };
-                ready!(pace.poll_too_slow(cx));
-                let timeout = pace.timeout();
+                ready!(progress_timeout.poll_too_slow(cx));
+                let timeout = progress_timeout.timeout();
                 return Poll::Ready(Some(Err(self.failed(Error::Slow { timeout }))));
             }
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
-        if let Some(pace) = &mut self.pace {
-            pace.moved(bytes);
+        if let Some(progress_timeout) = &mut self.progress_timeout {
+            progress_timeout.moved(bytes);
         }
         let bytes = bytes as u64;
         let Some(bytes_left) = self.bytes_left.checked_sub(bytes) else {

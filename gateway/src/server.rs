@@ -1,9 +1,9 @@
-//! The connections: how many, how patient with them, how they end.
+//! The connections: their number, their timeouts, and the graceful shutdown.
 //!
 //! **Invariants:** no more than configured are open: further ones wait in the
 //! kernel's queue, and those of an address that has enough are closed at once; a
-//! client that is too slow to send a head or to read is cut; told to stop, it accepts
-//! none, has the open ones end (`door`), and cuts what is left after
+//! client that is too slow to send a head or to read is cut; when a stop is requested, it
+//! accepts none, has the open ones end (`connection`), and cuts what is left after
 //! [`DRAIN_TIMEOUT`].
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::workers::Workers;
 /// A request's head, in bytes: the longest token and an ample query.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// What is buffered of a connection, in bytes: a head, or a piece of a body.
+/// The buffer of a connection, in bytes: a head, or a piece of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long to wait when no connection can be accepted, for want of file
@@ -86,7 +86,7 @@ pub(crate) async fn serve(
     let ended = async { while connections.join_next().await.is_some() {} };
     let ended = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
     if ended.is_err() {
-        // Dropping the set cuts whoever is not done.
+        // Dropping the set cuts the connections left.
         tracing::warn!(connections = connections.len(), "cut at the end");
     }
 }
@@ -101,7 +101,10 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
-    let (peer, pace) = (Peer::new(address), gateway.limits().write_pace());
+    let (peer, pace) = (
+        Peer::new(address),
+        gateway.limits().write_progress_timeout(),
+    );
     // Large, and handed on several times before it runs: by its address.
     let answer =
         move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));

@@ -1,17 +1,14 @@
-//! What is refused when there is more to do than can be done.
+//! Load shedding: refusal of requests when a service is overloaded.
 //!
-//! Counted are the requests that a service is working on: from the moment the last
-//! of the body is there, so that slow clients count for nothing, to its answer's
-//! head. A service that clears its work has few of them whatever the rate; they
-//! pile up when more comes than it can do, or when it hangs. Nobody waits in a
-//! queue that does not move: beyond its share a request is refused at once with
-//! 503, which says that nothing was written. The cheapest to send again goes
-//! first: reads by nobody in particular, then reads by somebody, then writes, and
-//! last orders, which have the whole bound. The gateway's own pages and answers
-//! that are ready are nobody's work and always given.
+//! The count is of requests in flight at a service: from the arrival of the whole body, so
+//! that slow clients do not count, to the head of the response. Requests accumulate when a
+//! service is overloaded or hangs. They are not queued: a request beyond its share gets 503
+//! at once, which guarantees that nothing was written. Shares grow with priority: anonymous
+//! reads, reads with a token, writes, and orders, which may use the whole bound. Pages and
+//! cached responses of the gateway itself are never refused.
 //!
-//! **Invariant:** each service has a bound of its own, so one that hangs takes
-//! nothing from the others.
+//! **Invariant:** each service has a bound of its own, so one that hangs takes nothing from
+//! the others.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,13 +1,11 @@
-//! The timer of one connection, for deadlines that move far more often than they
-//! come: each head of a request has one, and is there long before it.
+//! The timer of one connection, for deadlines that are moved far more often than they
+//! expire: each request head has one, and arrives long before it.
 //!
-//! To set the runtime's timer takes a lock and, where no other rings sooner, a
-//! system call. So it is set once and left alone: what rings too early is set again
-//! to the deadline that counts by then, and what is still set for a deadline that
-//! was met rings for nothing, once.
+//! Setting a timer of the runtime takes a lock and sometimes a system call. A timer that is
+//! set is therefore left alone: when it expires early it is reset to the deadline of that
+//! moment, and when its deadline was met already it expires once without effect.
 //!
-//! **Invariant:** a deadline that is waited for is never missed: the alarm is set for
-//! it or for an earlier moment.
+//! **Invariant:** no deadline is missed: the timer is set for it or for an earlier moment.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 
-/// One alarm for all deadlines of a connection, of which one at a time is waited
+/// One timer for all deadlines of a connection, of which one at a time is waited
 /// for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionTimer(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
@@ -27,7 +25,7 @@ impl Timer for ConnectionTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Until { deadline, alarm: self.clone() })
+        Box::pin(Until { deadline, timer: self.clone() })
     }
 
     fn now(&self) -> Instant {
@@ -38,7 +36,7 @@ impl Timer for ConnectionTimer {
 /// A deadline.
 struct Until {
     deadline: Instant,
-    alarm: ConnectionTimer,
+    timer: ConnectionTimer,
 }
 
 impl Sleep for Until {}
@@ -48,17 +46,17 @@ impl Future for Until {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline.into();
-        let mut alarm = self.alarm.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() > deadline {
-            alarm.as_mut().reset(deadline);
+        let mut timer = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
         }
         loop {
-            ready!(alarm.as_mut().poll(cx));
-            if alarm.deadline() >= deadline {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            alarm.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline);
         }
     }
 }
@@ -76,22 +74,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_rings_for_one_deadline_is_set_for_the_next() {
-        let alarm = ConnectionTimer::default();
-        let mut first = alarm.sleep(SHORT);
+        let timer = ConnectionTimer::default();
+        let mut first = timer.sleep(SHORT);
         assert!(!is_over(&mut first).await);
         drop(first);
-        let (began, mut second) = (Instant::now(), alarm.sleep(3 * SHORT));
+        let (began, mut second) = (Instant::now(), timer.sleep(3 * SHORT));
         assert!(!is_over(&mut second).await);
         second.await;
         assert!(began.elapsed() >= 3 * SHORT, "it rang for the first");
     }
 
     #[tokio::test]
-    async fn a_deadline_before_that_of_the_alarm_is_not_missed() {
-        let alarm = ConnectionTimer::default();
-        let mut far = alarm.sleep(Duration::from_secs(3600));
+    async fn a_deadline_before_that_of_the_timer_is_not_missed() {
+        let timer = ConnectionTimer::default();
+        let mut far = timer.sleep(Duration::from_secs(3600));
         assert!(!is_over(&mut far).await);
         drop(far);
-        alarm.sleep(SHORT).await;
+        timer.sleep(SHORT).await;
     }
 }

@@ -1,10 +1,10 @@
-//! TLS 1.2 and 1.3 (RFC 8446) at the door, by rustls.
+//! TLS 1.2 and 1.3 (RFC 8446) for clients, by rustls.
 //!
-//! The certificate is asked for at each handshake, so that another one counts from
-//! the next connection on and no open one hears of it.
+//! The certificate is looked up at each handshake, so that a renewed one is used from the
+//! next connection on, without effect on open ones.
 //!
-//! **Invariant:** a certificate that is shown fits its key. Files that do not fit
-//! keep the gateway from starting, and while it runs change nothing but the log.
+//! **Invariant:** a certificate in use matches its key. Files that do not match keep the
+//! gateway from starting; while it runs they are logged and ignored.
 
 mod acme;
 mod certificate;

@@ -49,7 +49,7 @@ pub(crate) use choice::Instances;
 pub(crate) use wait::Wait;
 
 use budget::Budget;
-use instance::{SendFailure, UpstreamInstance};
+use instance::{Connect, SendFailure, UpstreamInstance};
 
 /// How long after a start a service that was not heard of yet is waited for: the mesh
 /// tells of those who were there before within a moment, and a gateway that is
@@ -211,7 +211,7 @@ impl Service {
             Some(first) => first,
             None => self.heard(which).await.ok_or(Error::Absent(self.name))?,
         };
-        let SendFailure { error, again } = match first.ask(request, wait, false).await {
+        let SendFailure { error, again } = match first.ask(request, wait, Connect::Pooled).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
@@ -230,7 +230,7 @@ impl Service {
             return Err(error);
         }
         self.meter.repeated();
-        let repeated = second.ask(*again, wait, true).await;
+        let repeated = second.ask(*again, wait, Connect::New).await;
         repeated.map_err(|failure| failure.error)
     }
 }

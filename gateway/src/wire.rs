@@ -42,7 +42,7 @@ impl Framing {
 }
 
 /// A client's connection, looked at.
-pub(crate) struct Wire<IO> {
+pub(crate) struct HeadScanner<IO> {
     io: IO,
     lines: Lines,
     framing: Framing,
@@ -52,7 +52,7 @@ pub(crate) struct Wire<IO> {
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
-impl<IO> Wire<IO> {
+impl<IO> HeadScanner<IO> {
     /// Looks at a fresh connection.
     pub(crate) fn new(io: IO) -> (Self, Framing) {
         let framing = Framing::default();
@@ -67,7 +67,7 @@ impl<IO> Wire<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for HeadScanner<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -83,7 +83,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> Wire<IO> {
+impl<IO: AsyncWrite + Unpin> HeadScanner<IO> {
     /// Says the whole refusal.
     fn refuse(&mut self, cx: &mut Context<'_>, status: StatusCode) -> Poll<Result<()>> {
         let said = self.refusal.get_or_insert_with(|| refusal(status));
@@ -99,7 +99,7 @@ impl<IO: AsyncWrite + Unpin> Wire<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadScanner<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         match bare_refusal(buf) {

@@ -9,7 +9,7 @@
 //! what blocks in place (`tokio::task::block_in_place`) may be called here as
 //! anywhere else.
 //!
-//! **Invariant:** a connection stays where it was put, with whoever had the fewest.
+//! **Invariant:** a connection stays where it was put, with the thread that had the fewest.
 
 use std::cell::Cell;
 use std::io;

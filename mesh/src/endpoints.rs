@@ -1,8 +1,8 @@
-//! Where Zenoh listens and connects, and what is refused.
+//! The endpoints that Zenoh listens on and connects to, and those refused.
 //!
 //! On one host: unix sockets in a folder only the owner may enter. Between
-//! hosts: TLS with certificates on both sides, or nothing. Whoever could speak on
-//! the mesh could invent events, so a plain TCP endpoint beyond loopback is
+//! hosts: TLS with certificates on both sides, or nothing. A peer on the mesh could
+//! forge events, so a plain TCP endpoint beyond loopback is
 //! refused when the configuration is read, not when it is too late.
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -127,7 +127,7 @@ fn check(endpoint: &str, has_certificates: bool) -> Result<(), EndpointsError> {
     }
 }
 
-/// Every address the name stands for is a loopback one, and there is one.
+/// Whether the name resolves, and to loopback addresses only.
 fn is_loopback(address: &str) -> bool {
     let addresses: Vec<SocketAddr> = address
         .to_socket_addrs()

@@ -2,8 +2,8 @@
 //!
 //! **Invariants:** sequence numbers are consecutive from 1, because the one
 //! writer thread takes them inside the transaction that uses them; nothing above
-//! the durable tail is ever shown to anyone outside, because what is not synced
-//! may still be lost.
+//! the durable tail is ever visible outside, because an unsynced event may
+//! still be lost.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,10 @@ use model::{Fact, Time};
 
 /// seq → the event as it was recorded.
 const LOG: Table<u64, Recorded> = Table::new("log");
-/// source → where its log stands. One row, named for whoever looks.
+/// source → the head of its log. One row.
 const HEAD: Table<String, Head> = Table::new("log_head");
-/// epoch → what it grew from. For people: a log's past is told from this table
-/// when somebody asks why a follower stopped.
+/// epoch → what it grew from. For operators: it explains why a
+/// follower stopped.
 const EPOCHS: Table<u64, Origin> = Table::new("log_epochs");
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ pub struct Log {
     tail: Arc<Mutex<Tail>>,
 }
 
-/// The durable end of a log, with the newest events, a page at most: whoever follows
-/// closely needs no disk.
+/// The durable end of a log, with the newest events, a page at most, so that a
+/// follower close to it needs no disk.
 struct Tail {
     mark: Mark,
     recent: VecDeque<Recorded>,
@@ -259,8 +259,8 @@ impl Log {
         Ok(rows.map(|row| row.map(|(_, recorded)| recorded)))
     }
 
-    /// Reads the whole log as it durably is, calling `seen` for each event, and tells
-    /// what is wrong with it: places that are missing, hashes that do not continue
+    /// Reads the whole log as it durably is, calling `seen` for each event, and returns
+    /// its faults: places that are missing, hashes that do not continue
     /// the one before, events that cannot be read. Blocks for as long as that takes.
     ///
     /// # Errors
@@ -294,7 +294,7 @@ impl Log {
         Ok(faults)
     }
 
-    /// Answers a follower that stands at `after`.
+    /// Answers a follower whose cursor is `after`.
     pub(crate) fn page(&self, after: &Mark) -> Result<PageAnswer, store::Error> {
         let tail = self.tail();
         let known = match after.seq {

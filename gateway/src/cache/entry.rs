@@ -1,8 +1,10 @@
-//! An answer that is kept: whether it may be, for whom it is, and how it is told.
+//! A cached response (RFC 9111): its key, whether it may be cached, which requests it
+//! matches, and how it is served.
 //!
-//! **Invariant:** only what its service lets the gateway keep is kept, and nothing
-//! that calls itself private, has an error's status or sets a cookie.
+//! **Invariant:** a response is cached only if its service allows the gateway to, and never
+//! if it is private, has an error status or sets a cookie.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,24 +13,25 @@ use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, SET_COOKIE, VARY,
 };
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use super::versions::{Stripe, Version};
 use crate::body::Body;
 
-/// What an answer may depend on, and what may select it. More is not kept.
+/// Cache tags and `Vary` fields of a response. One with more of either is not cached.
 const TAGS_MAX: usize = 8;
 const SELECTING_MAX: usize = 8;
 
-/// What a header takes beside its text, in bytes, and what an entry does.
+/// The overhead of a header field and of an entry beside their text, in bytes.
 const HEADER_BYTES: usize = 96;
 const ENTRY_BYTES: usize = 512;
 
-/// A request's header that selected an answer (RFC 9111 §4.1), and what it said.
+/// A header field of the request that selected a response (RFC 9111 §4.1), and its
+/// values.
 type Selecting = (HeaderName, Vec<HeaderValue>);
 
-/// How an answer may be kept.
+/// The rules that a response is cached under.
 pub(super) struct Permit {
     max_age: Duration,
     depends_on: Box<[Stripe]>,
@@ -36,7 +39,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// What the service allows for its answer to these headers, if anything.
+    /// Reads them from a response; `None` if it must not be cached.
     pub(super) fn read(answer: &Response<Body>, asked: &HeaderMap) -> Option<Self> {
         let headers = answer.headers();
         let is_everyones = answer.status() == StatusCode::OK
@@ -71,7 +74,7 @@ pub(super) fn says(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool
         .any(|one| one.trim().eq_ignore_ascii_case(word))
 }
 
-/// What `Vary` names, as it was asked; `None` for `*` and for what is no name.
+/// The request's fields that `Vary` names; `None` for `*` and for an invalid name.
 fn selecting(answer: &HeaderMap, asked: &HeaderMap) -> Option<Box<[Selecting]>> {
     let mut selecting = Vec::new();
     for value in answer.get_all(VARY) {
@@ -87,7 +90,7 @@ fn selecting(answer: &HeaderMap, asked: &HeaderMap) -> Option<Box<[Selecting]>> 
     Some(selecting.into())
 }
 
-/// A kept answer, its body as the service made it.
+/// A cached response, its body as the service made it.
 pub(super) struct CacheEntry {
     permit: Permit,
     head: HeaderMap,
@@ -98,7 +101,7 @@ pub(super) struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// Of an answer that was asked for at `since`.
+    /// Makes an entry of a response that was requested at `since`.
     pub(super) fn new(permit: Permit, answer: Parts, body: Bytes, since: Version) -> Self {
         let mut head = answer.headers;
         for name in &super::INTERNAL {
@@ -107,22 +110,22 @@ impl CacheEntry {
         let tag = head.get(ETAG).and_then(|tag| tag.to_str().ok());
         let tag = tag.map(Box::from);
         head.insert(CONTENT_LENGTH, body.len().into());
-        // Its place: filled in whenever the answer is told again.
+        // A placeholder: filled in whenever the response is served.
         head.insert(AGE, HeaderValue::from_static("0"));
         Self { permit, head, body, tag, since, received: Instant::now() }
     }
 
-    /// When it was asked for.
+    /// The version at which it was requested.
     pub(super) fn since(&self) -> Version {
         self.since
     }
 
-    /// What it depends on.
+    /// The stripes of its cache tags.
     pub(super) fn depends_on(&self) -> &[Stripe] {
         &self.permit.depends_on
     }
 
-    /// Whether it may still be told.
+    /// Whether it is younger than its maximum age.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now.duration_since(self.received) < self.permit.max_age
     }
@@ -133,7 +136,7 @@ impl CacheEntry {
         selected_by.all(|(name, said)| asked.get_all(name).iter().eq(said))
     }
 
-    /// What it takes in memory, in bytes, more or less.
+    /// Its approximate size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let headers = self.head.iter();
         let head: usize = headers
@@ -142,9 +145,9 @@ impl CacheEntry {
         ENTRY_BYTES + head + self.body.len()
     }
 
-    /// It, or 304 when the client has this version, or its head alone; with its age,
-    /// as RFC 9111 §4 demands of what is told again.
-    pub(super) fn tell(&self, method: &Method, asked: &HeaderMap, now: Instant) -> Response<Body> {
+    /// The response: whole, as 304 when the client has this version, or the head alone;
+    /// with its age, as RFC 9111 §4 demands.
+    pub(super) fn serve(&self, method: &Method, asked: &HeaderMap, now: Instant) -> Response<Body> {
         let tag = self.tag.as_deref();
         let is_known = tag.is_some_and(|tag| etag::is_known(asked, tag));
         let is_whole = *method == Method::GET && !is_known;
@@ -163,5 +166,90 @@ impl CacheEntry {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         response
+    }
+}
+
+/// The key of a target: its path and query, with the parameters sorted by name.
+///
+/// **Invariant:** two targets have one key only if every parameter has the same values in
+/// the same order in both. Parameters are therefore never sorted by value, and not at all
+/// where two encoded names may mean the same.
+pub(super) fn entry_key(uri: &Uri) -> Cow<'_, str> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let Some(query) = uri.query() else {
+        return target.into();
+    };
+    let is_encoded = |pair| name(pair).contains(['%', '+']);
+    if query.split('&').is_sorted_by_key(name) || query.split('&').any(is_encoded) {
+        return target.into();
+    }
+    let mut pairs: Vec<&str> = query.split('&').collect();
+    pairs.sort_by_key(|pair| name(pair));
+    format!("{}?{}", uri.path(), pairs.join("&")).into()
+}
+
+fn name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use url::form_urlencoded::parse;
+
+    use super::*;
+
+    /// The parameters as a service reads them: the values of each name, in order.
+    fn meaning(uri: &Uri) -> (String, BTreeMap<String, Vec<String>>) {
+        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
+            let values = values.entry(name.into_owned()).or_default();
+            values.push(value.into_owned());
+        }
+        (uri.path().to_owned(), values)
+    }
+
+    fn target(pairs: &[(&str, &str)]) -> Uri {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        format!("/v1/products?{}", pairs.join("&")).parse().unwrap()
+    }
+
+    #[test]
+    fn the_order_of_parameters_does_not_matter() {
+        let uri: Uri = "/v1/products?sort=title&brand=Aki".parse().unwrap();
+        assert_eq!(entry_key(&uri), "/v1/products?brand=Aki&sort=title");
+        let sorted: Uri = "/v1/products?brand=Aki&sort=title".parse().unwrap();
+        assert!(matches!(entry_key(&sorted), Cow::Borrowed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn one_key_has_one_meaning(
+            pairs in prop::collection::vec(
+                (prop::sample::select(vec!["a", "b", "c", "%61", "a+", ""]),
+                 prop::sample::select(vec!["1", "2", "%31"])), 0..6),
+            swaps in prop::collection::vec((0..6usize, 0..6usize), 0..4),
+        ) {
+            let mut moved = pairs.clone();
+            for (one, other) in swaps {
+                if one < moved.len() && other < moved.len() {
+                    moved.swap(one, other);
+                }
+            }
+            let (one, other) = (target(&pairs), target(&moved));
+            if entry_key(&one) == entry_key(&other) {
+                prop_assert_eq!(meaning(&one), meaning(&other));
+            }
+            let plain = pairs.iter().all(|(name, _)| !name.contains(['%', '+']));
+            if plain && meaning(&one) == meaning(&other) {
+                prop_assert!(pairs.iter().any(|(_, value)| value.contains('%'))
+                    || entry_key(&one) == entry_key(&other));
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Invalidation by products' log, which the gateway listens to.
+//! Invalidation by products' log, which the gateway listens to, and by writes that pass
+//! through.
 //!
 //! **Invariant:** cached responses are served only while every change is observed: after a
 //! gap in the announcements no entry counts any more.
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use chassis::Context;
 use mesh::{Event, Listener, Update};
+use model::{Id, kinds};
 use tokio::sync::watch;
 
 use super::{Kept, SOURCE, Stripe};
@@ -87,5 +89,55 @@ impl Kept {
         if waited.is_err() {
             self.empty();
         }
+    }
+}
+
+/// The cached responses that a write invalidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// None at once: its effects arrive as announcements.
+    Nothing,
+    /// Lists, but no single product.
+    Lists,
+    /// One product, and lists.
+    Product(Id<kinds::Product>),
+    /// All, whatever the status of the response: an import that fails late has
+    /// written much.
+    Anything,
+}
+
+impl Reach {
+    /// The reach of a write to this service and path.
+    pub(super) fn of(service: &str, path: &str) -> Self {
+        if service != SOURCE {
+            return Self::Nothing;
+        }
+        if path == "/v1/products" {
+            return Self::Lists;
+        }
+        // A path that is not in the canonical form of a product's path may be an alias
+        // of one.
+        let rest = path.strip_prefix("/v1/products/");
+        let id = rest.and_then(|rest| rest.split('/').next()?.parse().ok());
+        id.map_or(Self::Anything, Self::Product)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_path_may_change() {
+        let id: Id<kinds::Product> = "prod_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let product = format!("/v1/products/{id}");
+        assert_eq!(Reach::of("products", &product), Reach::Product(id));
+        let stock = format!("{product}/stock");
+        assert_eq!(Reach::of("products", &stock), Reach::Product(id));
+        assert_eq!(Reach::of("products", "/v1/products"), Reach::Lists);
+        for path in ["/v1/products/import", "/v1/products/prod%5F01", "/v1/x"] {
+            assert_eq!(Reach::of("products", path), Reach::Anything, "{path}");
+        }
+        assert_eq!(Reach::of("orders", "/v1/orders"), Reach::Nothing);
     }
 }

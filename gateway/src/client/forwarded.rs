@@ -1,8 +1,8 @@
-//! The two headers in which proxies say whom they speak for: `Forwarded` (RFC 7239)
-//! and the older `X-Forwarded-For`.
+//! The forwarding headers of proxies: `Forwarded` (RFC 7239) and the older
+//! `X-Forwarded-For`.
 //!
-//! **Invariant:** a quote that a client left open swallows no proxy's word: such a
-//! header is read as naming nobody.
+//! **Invariant:** a quote that a client left open swallows no entry of a proxy: such a
+//! header is read as unreadable.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,7 +29,7 @@ pub(super) fn standard(headers: &HeaderMap) -> Option<Path> {
     })
 }
 
-/// All lines of a header; a line that cannot be read names nobody.
+/// All lines of a header; an unreadable line gives no address.
 fn read(
     headers: &HeaderMap,
     name: &HeaderName,

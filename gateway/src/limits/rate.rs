@@ -22,7 +22,7 @@ pub(super) struct Rate {
     limiter: RateLimiter<u128, RateTable, MonotonicClock, StateInformationMiddleware>,
 }
 
-/// How one key stands.
+/// The quota of one key.
 #[derive(Debug, Clone)]
 pub(crate) struct Left {
     name: &'static str,
@@ -70,8 +70,8 @@ impl Rate {
     }
 }
 
-/// Notes how a key stands, and refuses if it must wait.
-pub(super) fn told(left: Left, place: &mut Option<Left>) -> Result<(), Problem> {
+/// Records the quota of a key, and refuses if it is used up.
+pub(super) fn admit(left: Left, place: &mut Option<Left>) -> Result<(), Problem> {
     let refused = left.wait.map(|wait| refusal(left.name, wait));
     *place = Some(left);
     refused.map_or(Ok(()), Err)
@@ -116,8 +116,8 @@ mod tests {
         let text = value(Some(&left[0]), Some(&left[3])).unwrap();
         assert_eq!(text, "\"address\";r=2;t=1, \"address\";r=0;t=3");
         let mut place = None;
-        assert!(told(left[2].clone(), &mut place).is_ok());
-        let refused = told(left[3].clone(), &mut place).unwrap_err();
+        assert!(admit(left[2].clone(), &mut place).is_ok());
+        let refused = admit(left[3].clone(), &mut place).unwrap_err();
         assert_eq!(refused.status(), 429);
         assert!(left[3].wait.unwrap() <= Duration::from_secs(1));
         assert_eq!(rate.count(8).requests, 2, "another has its own");

@@ -5,8 +5,8 @@
 //! it back little or nothing: a key whose quota is whole again and one that was
 //! never seen are the same.
 //!
-//! **Invariant:** a flood of addresses costs no memory beyond the table, and makes
-//! nobody who used up a quota forgotten before those who did not.
+//! **Invariant:** a flood of addresses costs no memory beyond the table, and evicts
+//! no key with a used-up quota before one with quota left.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct RateTable {
 }
 
 impl RateTable {
-    /// Nobody used anything.
+    /// An empty table.
     pub(super) fn new() -> Self {
         let sets = (0..SETS).map(|_| Mutex::default()).collect();
         Self { hasher: RandomState::new(), sets }

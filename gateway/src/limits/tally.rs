@@ -1,4 +1,4 @@
-//! What is open now, by whom: only what is open is kept.
+//! Open streams and connections per key; an entry exists only while one is open.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

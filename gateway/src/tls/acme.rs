@@ -1,13 +1,12 @@
-//! Certificates that come and are renewed by themselves (RFC 8555), proven by
-//! answering the authority's own handshake (RFC 8737): no second port is needed.
+//! ACME client (RFC 8555): certificates are obtained and renewed automatically, proven by
+//! TLS-ALPN-01 (RFC 8737) on the same port.
 //!
-//! Until the first one has come no handshake succeeds, which the log explains.
+//! Until the first certificate is issued every handshake fails, which the log explains.
 //!
-//! **Invariants:** what was made, account and certificate, is kept in one file that
-//! is whole or absent and the gateway's alone; a certificate is asked for only when
-//! there is none, the names are others, or a third of its life is left; after a
-//! failure longer and longer passes before the next try, so that no authority's
-//! limits are ever used up.
+//! **Invariants:** the account and the certificate are in one private file that is whole or
+//! absent; an order is made only when there is no certificate, the names changed, or a third
+//! of its life is left; failures are retried with exponential backoff, so that the
+//! authority's rate limits are never used up.
 
 mod http;
 mod order;
@@ -39,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 const RETRY_FIRST: Duration = Duration::from_secs(5 * 60);
 const RETRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// What was made so far, and with which authority.
+/// The account and the certificate, and the authority they belong to.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     directory: String,
@@ -184,7 +183,7 @@ impl Keeper {
         Ok(account)
     }
 
-    /// What was kept of this authority's; another's is of no use.
+    /// The stored state, if it belongs to this authority.
     fn kept(&self) -> Result<Option<Kept>, Error> {
         let Some(text) = self.folder.kept_secret("gateway", KEPT)? else {
             return Ok(None);

@@ -1,11 +1,10 @@
-//! One running instance of a service: how it is asked, and what that showed of it.
+//! One instance of a service: its connection pool, its health, and sending to it.
 //!
-//! **Invariants:** a request goes over a warm connection if one is left; one that
-//! turns out closed before a byte was written costs nothing but the next try. What
-//! failed says whether it may be repeated: nothing of it was written, or it is safe
-//! (RFC 9110 §9.2.1), without a body, and went over a warm connection that the
-//! service may have closed in the same moment (RFC 9112 §9.3.1). A fresh connection
-//! that breaks is the service's doing, and is not tried again.
+//! **Invariants:** a request uses a pooled connection if there is one; a stale one that
+//! closed before a byte was written is replaced without an error. A failure says whether the
+//! request may be repeated: nothing of it was written, or it is safe (RFC 9110 §9.2.1), has
+//! no body, and used a pooled connection that the service may have closed at the same moment
+//! (RFC 9112 §9.3.1). A request that breaks a new connection is not repeated.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -27,6 +26,15 @@ use crate::Error;
 use crate::metrics::Upstream as Meter;
 use crate::request_body::RequestBody;
 
+/// The connection a request goes over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Connect {
+    /// One from the pool, or a new one if the pool is empty.
+    Pooled,
+    /// A new one: a repetition must not meet another stale connection.
+    New,
+}
+
 /// Requests in flight at one instance, each with a connection of its own.
 const IN_FLIGHT_MAX: usize = 8192;
 
@@ -42,7 +50,7 @@ pub(super) struct UpstreamInstance {
     near: Option<LocalService>,
     /// Its warm connections.
     pub(super) pool: Arc<Pool>,
-    /// Whether it is worth asking.
+    /// Its health, by the outcomes of requests.
     pub(super) health: InstanceHealth,
     meter: Arc<Meter>,
 }
@@ -99,13 +107,12 @@ impl UpstreamInstance {
         Lease::new(&self.pool)
     }
 
-    /// Sends a request and waits for the answer's head; a repetition gets a
-    /// connection that nobody used before.
+    /// Sends a request and waits for the response's head.
     pub(super) async fn ask(
         self: &Arc<Self>,
         request: Request<RequestBody>,
         wait: &Wait,
-        is_repetition: bool,
+        connect: Connect,
     ) -> Result<Response<ServiceBody>, SendFailure> {
         let (service, in_flight) = (self.service, self.begin());
         if self.in_flight() > IN_FLIGHT_MAX {
@@ -114,7 +121,7 @@ impl UpstreamInstance {
         }
         let response = match &self.near {
             Some(near) => call(service, near, request, wait).await,
-            None => self.send(request, wait, is_repetition, in_flight).await,
+            None => self.send(request, wait, connect, in_flight).await,
         }?;
         // Nothing that asks for another protocol is ever passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -128,13 +135,16 @@ impl UpstreamInstance {
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
         wait: &Wait,
-        is_repetition: bool,
+        connect: Connect,
         in_flight: Lease,
     ) -> Result<Response<ServiceBody>, SendFailure> {
         let service = self.service;
         self.address_to(&mut request);
         loop {
-            let warm = if is_repetition { None } else { self.pool.take() };
+            let warm = match connect {
+                Connect::Pooled => self.pool.take(),
+                Connect::New => None,
+            };
             let is_warm = warm.is_some();
             let mut link = match warm {
                 Some(link) => link,

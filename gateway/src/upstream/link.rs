@@ -1,12 +1,12 @@
 //! One HTTP/1.1 connection to an instance.
 //!
-//! It has no task of its own: whoever waits for an answer or reads its body lets
-//! the connection read and write meanwhile, so that a request costs no hand-over
-//! between tasks and a body nobody reads is not read from the socket either.
+//! A connection has no task of its own: the future that waits for a response or reads its
+//! body drives it, so a request costs no switch between tasks, and an unread body applies
+//! backpressure to the socket.
 //!
-//! **Invariants:** a request is given back only when not a byte of it was written;
-//! a connection is lent again only after a clean end in both directions
-//! ([`Link::can_serve`]), and whoever drops it before that closes it.
+//! **Invariants:** a request is given back only when not a byte of it was written; a
+//! connection returns to the pool only after a clean end in both directions
+//! ([`Link::can_serve`]), and is closed when dropped before that.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use crate::request_body::RequestBody;
 /// How long a connection to a service may take: it is on this host or the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is buffered of an answer, in bytes: a head, or a piece of a body.
+/// The read buffer for a response, in bytes: a head, or a piece of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// An open connection.

@@ -93,7 +93,7 @@ pub(crate) fn plan(
             Extent::Whole
         };
         let (query, spelling) = parser.chunk(chunk, extent, ways)?;
-        let rarity = parser.rarity(&chunk.words)?;
+        let rarity = vocabulary::rarity(searcher, fields.text, &chunk.words)?;
         let needed = !FUNCTION_WORDS.contains(&chunk.words[0].as_str());
         clauses.push(Clause { query, rarity, needed });
         spelled.push(spelling);
@@ -347,18 +347,6 @@ impl<'a> QueryParser<'a> {
             }
         }
         Ok(false)
-    }
-
-    /// The inverse document frequency of the rarest of several words, as BM25 has it.
-    fn rarity(&self, words: &[String]) -> Result<Score, Error> {
-        let all = self.searcher.num_docs() as Score;
-        let mut rarity: Score = 0.0;
-        for word in words {
-            let found =
-                vocabulary::documents(self.searcher, self.fields.text, &stem(word))? as Score;
-            rarity = rarity.max((1.0 + (all - found + 0.5).max(0.0) / (found + 0.5)).ln());
-        }
-        Ok(rarity)
     }
 
     /// A word in every field.

@@ -13,6 +13,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, Score, Searcher, TERMINATED, Term};
 
 use crate::Error;
+use crate::analysis::stem;
 use crate::spelling;
 
 /// Letters below which a word is not corrected: every short word is near another.
@@ -38,6 +39,17 @@ const FIRST_LETTER: Score = 1.6;
 /// How many documents have this term. Some of them may be deleted.
 pub(crate) fn documents(searcher: &Searcher, field: Field, word: &str) -> Result<u64, Error> {
     Ok(searcher.doc_freq(&Term::from_field_text(field, word))?)
+}
+
+/// The inverse document frequency of the rarest of several words, as BM25 has it.
+pub(crate) fn rarity(searcher: &Searcher, stems: Field, words: &[String]) -> Result<Score, Error> {
+    let all = searcher.num_docs() as Score;
+    let mut rarity: Score = 0.0;
+    for word in words {
+        let found = documents(searcher, stems, &stem(word))? as Score;
+        rarity = rarity.max((1.0 + (all - found + 0.5).max(0.0) / (found + 0.5)).ln());
+    }
+    Ok(rarity)
 }
 
 /// The most frequent terms that begin with `prefix` and how many documents have

@@ -29,7 +29,8 @@ use parking_lot::RwLock;
 
 use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
-use crate::read::{Bounds, RawRow};
+use crate::read::RawRow;
+use crate::table::Bounds;
 use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;

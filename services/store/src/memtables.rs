@@ -16,7 +16,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::overlay::{Overlay, Rows};
-use crate::read::Bounds;
+use crate::table::Bounds;
 
 pub(crate) type Memtable = BTreeMap<&'static str, Arc<Rows>>;
 

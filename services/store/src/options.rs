@@ -1,4 +1,7 @@
-//! [`Options`]: how a store is opened.
+//! [`Options`]: the cache, the queue and the disk a store is opened with.
+//!
+//! A service sets the first two from its configuration. The two functions replace the
+//! disk in tests, which count the syncs, let them fail, or fill the disk.
 
 use std::fs::File;
 use std::io;
@@ -6,20 +9,20 @@ use std::path::Path;
 
 use crate::disk_reserve;
 
-/// How a store is opened.
+/// The cache, the queue and the disk of a store.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How much of the database sled may keep in memory, in bytes. A hint: real
+    /// The part of the database that sled may keep in memory, in bytes. A hint: real
     /// use is a few times higher under load.
     pub cache_bytes: u64,
-    /// How many closures may wait for the writer. Above it, [`Store::write`]
+    /// The closures that may wait for the writer. Above it, [`Store::write`]
     /// refuses with [`Error::Busy`].
     pub queue_max: usize,
-    /// How the journal's and the database's files are made durable. Only tests put
-    /// anything here but `fdatasync`.
+    /// Makes the files of the journal and the database durable: `fdatasync`, outside
+    /// of tests.
     pub sync: fn(&File) -> io::Result<()>,
-    /// How many bytes are free on the disk of the store's folder. Only tests put
-    /// anything here but `statvfs`.
+    /// The free bytes on the disk of the store's folder: `statvfs`, outside of
+    /// tests.
     pub free_bytes: fn(&Path) -> io::Result<u64>,
 }
 

@@ -1,12 +1,8 @@
-//! What can be read: the same calls on the committed store and inside a
+//! [`Read`]: typed reads, by the same calls on the committed store and inside a
 //! transaction, so that a service's lookups are written once for both.
 
-use std::ops::Bound;
-
+use crate::table::Bounds;
 use crate::{Error, Key, Record, Span, Table, record};
-
-/// Where a scan begins and ends, in encoded keys.
-pub(crate) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// A row's raw bytes as the engine hands them out.
 pub(crate) type RawRow = Result<(Vec<u8>, Vec<u8>), Error>;

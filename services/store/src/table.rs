@@ -1,10 +1,13 @@
-//! Names and key ranges with types: what a service declares and what it scans.
+//! [`Table`] and [`Span`]: names and key ranges with types, which services declare
+//! and scan.
 
 use std::marker::PhantomData;
 use std::ops::Bound;
 
-use crate::read::Bounds;
 use crate::{Key, Prefix};
+
+/// Where a scan begins and ends, in encoded keys.
+pub(crate) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// A table's name and the types of its keys and values. Declared once as a
 /// `const`; costs nothing to copy.
@@ -45,7 +48,7 @@ impl<K: Key, V> Table<K, V> {
 }
 
 /// A contiguous run of a table's rows and the direction to read it in. Bounds
-/// only ever narrow it: a cursor out of a caller's hand cannot lead a prefix scan
+/// only ever narrow it: a cursor from a caller cannot lead a prefix scan
 /// into the rows of another prefix.
 pub struct Span<K, V> {
     pub(crate) table: Table<K, V>,
@@ -87,8 +90,8 @@ impl<K: Key, V> Span<K, V> {
         Self { newest_first: true, ..self }
     }
 
-    /// The bounds as ordered maps take them; `None` when they leave room for no
-    /// key. Such maps panic on an inverted range; a cursor may well produce one.
+    /// The bounds as ordered maps take them; `None` when no key lies between
+    /// them. Such maps panic on an inverted range; a cursor may well produce one.
     pub(crate) fn bounds(self) -> Option<Bounds> {
         let high = match self.high {
             Some(high) if high <= self.low => return None,

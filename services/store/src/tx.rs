@@ -3,7 +3,8 @@
 
 use crate::merge::merge;
 use crate::overlay::Overlay;
-use crate::read::{Bounds, RawRow};
+use crate::read::RawRow;
+use crate::table::Bounds;
 use crate::view::View;
 use crate::{Error, KEY_BYTES_MAX, Key, Read, Record, Table, VALUE_BYTES_MAX, record};
 

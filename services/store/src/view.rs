@@ -6,7 +6,8 @@ use crate::Error;
 use crate::engine::Engine;
 use crate::memtables::{MemtableScan, Memtables};
 use crate::merge::merge;
-use crate::read::{Bounds, RawRow};
+use crate::read::RawRow;
+use crate::table::Bounds;
 
 /// The state that every reader sees.
 pub(crate) struct View {

@@ -26,7 +26,7 @@ async fn a_product_is_made_read_changed_and_removed() {
         (&json!(true), &json!(""))
     );
 
-    // A draft is nobody's business.
+    // A draft is not public.
     assert_eq!(anyone.get(&path).await.status, 404);
     assert_eq!(anyone.get("/v1/products/by-sku/A1").await.status, 404);
     let shown = staff.get("/v1/products/by-sku/A1").await;
@@ -155,7 +155,7 @@ async fn all(app: &TestService, filter: &str) -> Vec<Value> {
     }
 }
 
-/// What is published of the demo catalogue, oldest first.
+/// The published products of the demo catalogue, oldest first.
 fn published() -> Vec<Value> {
     CATALOGUE
         .lines()
@@ -227,7 +227,7 @@ async fn categories_count_what_is_published() {
         open.extend(node["children"].as_array().unwrap().iter().cloned());
     }
 
-    // What is no longer published leaves lists and counts.
+    // An unpublished product leaves lists and counts.
     for item in all(&app, "category=Home").await {
         let path = format!("/v1/products/{}", item["id"].as_str().unwrap());
         let archived = with(&staff, Method::PATCH, &path, json!({"status": "archived"})).await;

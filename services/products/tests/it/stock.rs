@@ -108,7 +108,7 @@ async fn an_order_is_held_whole_or_not_at_all() {
     assert_eq!(told.of(refused).await, Err(short));
     assert_eq!(levels(&staff, &lamps).await, (5, 3, 2));
 
-    // What is promised cannot be taken away.
+    // Reserved units cannot be taken away.
     let taken = staff
         .post(
             &format!("{lamps}/stock"),
@@ -129,7 +129,7 @@ async fn an_order_is_held_whole_or_not_at_all() {
     app.finish().await;
 }
 
-/// What is held for an order is given back, or leaves the house, once.
+/// A reservation is released, or shipped, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_ends_once() {
     let mut app = TestService::start("products", products::open, &["orders"]).await;
@@ -261,7 +261,7 @@ async fn stock_adds_up() {
 /// Held, or what was short: of what, how many were wanted, how many there were.
 type Outcome = Result<(), Vec<(Id<kinds::Product>, u32, i64)>>;
 
-/// What products told, as another service hears it.
+/// The stock events of products, as another service receives them.
 struct Told {
     heard: flume::Receiver<Fact>,
     known: Vec<Fact>,
