@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::client::{Credentials, NewProduct, ServerErrors, ShopClient, StaffLogin};
 use crate::replay::checkout::{OUT_OF_STOCK, REJECTED_LATER};
 use crate::replay::invoice::{self, OrderPart, Skipped};
-use crate::replay::{accounts, checkout, shelf};
+use crate::replay::{checkout, shelf};
 use crate::series::QuantilesMs;
 use crate::table::{self, ReportTable};
 
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let asked_for = i64::try_from(asked_for).context("too many pieces")?;
     let half = if args.invoices.is_some() { asked_for / 2 } else { 500 };
     let pieces = args.pieces.unwrap_or(half);
-    let accounts = accounts::open(&client, &parts).await?;
+    let accounts = checkout::open_accounts(&client, &parts).await?;
     let product = put_on_sale(&client, &staff, &run_id, pieces).await?;
     for part in &mut parts {
         part.items[0].0 = product.clone();

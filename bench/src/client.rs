@@ -9,18 +9,20 @@
 //!
 //! **Invariant:** every 5xx response is counted, retried or not.
 
+mod response;
+
 use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+pub(crate) use self::response::ShopResponse;
 use crate::progress::PhaseProgress;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,8 +31,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES_MAX: u32 = 5;
 /// A log-in takes tens of milliseconds of a whole core of the shop, by design.
 const LOGINS_AT_ONCE: usize = 8;
-/// The upper bound of `Retry-After`.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Items of a list asked for at once; the most that a shop gives.
 const PAGE_ITEMS: &str = "100";
 /// The 5xx responses that are described.
@@ -335,30 +335,26 @@ impl ShopClient {
         Ok(created.id)
     }
 
+    /// Reads the stock of a product.
+    pub(crate) async fn stock(
+        &self,
+        staff: &Credentials,
+        product: &str,
+    ) -> anyhow::Result<ObservedStock> {
+        let request = self.request(Method::GET, &["v1", "products", product, "stock"]);
+        let response = self.send_as(staff, request).await?;
+        response.expect(StatusCode::OK, &format!("reading the stock of {product}"))
+    }
+
     /// The 5xx responses so far.
     pub(crate) fn faults(&self) -> ServerErrors {
         self.faults.lock().clone()
     }
 
     async fn read(&self, response: Response) -> reqwest::Result<ShopResponse> {
-        let status = response.status();
         let path = response.url().path().to_owned();
-        let header = |name: &str| {
-            let value = response.headers().get(name)?;
-            value.to_str().ok().map(str::to_owned)
-        };
-        let again = matches!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        );
-        let retry_after = again.then(|| {
-            let seconds = header(RETRY_AFTER.as_str()).and_then(|value| value.parse().ok());
-            Duration::from_secs(seconds.unwrap_or(1)).min(RETRY_WAIT_MAX)
-        });
-        let replayed = header("idempotency-replayed").is_some_and(|value| value == "true");
-        let body = response.bytes().await?.to_vec();
-        let answer = ShopResponse { status, replayed, retry_after, body };
-        if status.is_server_error() {
+        let answer = ShopResponse::read(response).await?;
+        if answer.status.is_server_error() {
             let mut faults = self.faults.lock();
             faults.count += 1;
             if faults.first.len() < FAULTS_SHOWN_MAX {
@@ -377,67 +373,16 @@ pub(crate) struct NewProduct {
     pub(crate) stock: i64,
 }
 
+/// A product's stock as staff reads it, in units. Signed, since an oversold shop must be
+/// readable here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct ObservedStock {
+    pub(crate) on_hand: i64,
+    pub(crate) reserved: i64,
+}
+
 /// Any body of which only the id counts.
 #[derive(Deserialize)]
 pub(crate) struct WithId {
     pub(crate) id: String,
-}
-
-/// A response, read to its end.
-pub(crate) struct ShopResponse {
-    pub(crate) status: StatusCode,
-    /// Whether it is the replay of an earlier response under the same key.
-    pub(crate) replayed: bool,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
-}
-
-/// A problem document (RFC 9457), as far as a client acts on it.
-#[derive(Deserialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    detail: String,
-}
-
-impl ShopResponse {
-    /// The body's bytes.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The body as `T`, if the status is the expected one; `doing` is for the error.
-    pub(crate) fn expect<T: DeserializeOwned>(
-        &self,
-        status: StatusCode,
-        doing: &str,
-    ) -> anyhow::Result<T> {
-        if self.status != status {
-            bail!("{doing} was answered {}", self.describe());
-        }
-        serde_json::from_slice(&self.body)
-            .with_context(|| format!("{doing} was answered {status} with a body out of contract"))
-    }
-
-    /// The body as `T`, if it is one.
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
-    }
-
-    /// The problem's type, such as `/problems/out-of-stock`.
-    pub(crate) fn problem(&self) -> String {
-        self.json().map_or_else(
-            || "without a problem document".to_owned(),
-            |problem: Problem| problem.kind,
-        )
-    }
-
-    /// Status, problem type and detail in one line.
-    pub(crate) fn describe(&self) -> String {
-        match self.json::<Problem>() {
-            Some(problem) => format!("{} {}: {}", self.status, problem.kind, problem.detail),
-            None => format!("{} without a problem document", self.status),
-        }
-    }
 }

@@ -1,8 +1,8 @@
-//! `konbini-bench endpoints`: the shop's gateway beside the proxies that people would
+//! `konbini-bench gateway`: the shop's gateway beside the proxies that people would
 //! put there, all in front of the same trivial upstream.
 //!
-//! ShopClient, proxy and upstream share the host, so a rate here is good for ratios
-//! within a run. Endpoints take rounds, round by round, and the median of the rounds
+//! Client, proxy and upstream share the host, so a rate here is good for ratios
+//! within a run. The endpoints are measured in interleaved rounds, and the median of the rounds
 //! counts. The gateway is the real one: `konbini run`, with the upstream announced
 //! on its mesh in the place of a service. Measured and reported without a verdict in the
 //! exit code: a busy host shifts every figure.
@@ -22,7 +22,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use self::proxies::ReferenceProxies;
-use self::subject::GatewaySubject;
+use self::subject::{GatewaySubject, GatewayWork};
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
 
@@ -38,15 +38,15 @@ pub(crate) struct Args {
     #[arg(long)]
     binary: Option<PathBuf>,
 
-    /// ShopClient connections of the main measurement.
+    /// Client connections of the main measurement.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
 
-    /// How often each endpoint has its turn.
+    /// The number of rounds of each endpoint.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
 
-    /// How long a turn is, at many connections and at one each.
+    /// The seconds of a round, at many connections and at one each.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
 
@@ -107,7 +107,7 @@ struct Figures {
     alone_p99_us: f64,
 }
 
-/// One turn of one endpoint.
+/// One round of one endpoint.
 struct Round {
     rate: f64,
     p50_us: f64,
@@ -126,9 +126,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }];
     let proxies = ReferenceProxies::start(upstream).await?;
     endpoints.extend(proxies.endpoints());
-    let bare = GatewaySubject::open(args.binary.clone(), upstream, false).await?;
+    let bare = GatewaySubject::open(args.binary.clone(), upstream, GatewayWork::Bare).await?;
     endpoints.extend(bare.endpoints());
-    let full = GatewaySubject::open(args.binary.clone(), upstream, true).await?;
+    let full = GatewaySubject::open(args.binary.clone(), upstream, GatewayWork::Full).await?;
     endpoints.extend(full.endpoints());
     endpoints.retain(|endpoint| endpoint.name == EndpointName::None || is_wanted(endpoint.name));
 
@@ -139,8 +139,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let progress = PhaseProgress::count("taking rounds", steps);
     for _ in 0..args.rounds {
         for (endpoint, (many, alone)) in endpoints.iter().zip(&mut rounds) {
-            many.push(endpoint.turn(args.connections, lasting).await?);
-            alone.push(endpoint.turn(1, lasting).await?);
+            many.push(endpoint.measure(args.connections, lasting).await?);
+            alone.push(endpoint.measure(1, lasting).await?);
             progress.step();
         }
     }
@@ -155,7 +155,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Endpoint {
-    async fn turn(&self, connections: u16, lasting: Duration) -> anyhow::Result<Round> {
+    async fn measure(&self, connections: u16, lasting: Duration) -> anyhow::Result<Round> {
         let measure = async |lasting| {
             load::run(self.address, self.request.clone(), connections, lasting)
                 .await

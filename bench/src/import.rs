@@ -26,7 +26,7 @@ use crate::client::{Credentials, ShopClient, ShopResponse, StaffLogin};
 use crate::json_lines::JsonLines;
 use crate::table::{self, ReportTable};
 
-/// JsonLines are sent together up to about this size.
+/// Lines are sent together up to about this size.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks read ahead of the shop.
 const CHUNKS_AHEAD: usize = 4;

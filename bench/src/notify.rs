@@ -71,7 +71,7 @@ pub(crate) struct Args {
     pid: Vec<u32>,
 }
 
-/// What was received, and when.
+/// The received events: the time of each, and the duplicates.
 #[derive(Default)]
 struct ReceivedEvents {
     at: HashMap<String, Instant>,

@@ -33,7 +33,7 @@ use crate::table;
 const CALLS_AT_ONCE: usize = 8;
 /// Of every product: nothing ever runs out.
 const STOCK: u64 = 100_000_000;
-/// What is appended before each raw sync: one page.
+/// Bytes appended before each raw sync: one page.
 const RAW_BYTES: usize = 4096;
 /// How long raw syncs are measured, before the orders and after them.
 const RAW_LASTING: Duration = Duration::from_millis(750);

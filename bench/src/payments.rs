@@ -87,9 +87,9 @@ fn table(rows: &[WebhookCheck]) -> ReportTable {
     for row in rows {
         let WebhookCheck { sent, expected, got } = row;
         if row.is_as_expected() {
-            table.verdict(true, &format!("{sent:<58} {got}"));
+            table.kept(&format!("{sent:<58} {got}"));
         } else {
-            table.verdict(false, &format!("{sent:<58} {got}, not {expected}"));
+            table.broken(&format!("{sent:<58} {got}, not {expected}"));
         }
     }
     let wrong = rows.iter().filter(|row| !row.is_as_expected()).count();

@@ -2,7 +2,7 @@
 //! people.
 //!
 //! The shop must hold the catalogue that was judged (`konbini-bench import`).
-//! Products that nobody judged count as worthless, which is hard on a search that
+//! Unjudged products count as worthless, which is hard on a search that
 //! finds other good ones; so the same figure without them, and how much of the
 //! first page was judged at all, always stand beside it.
 //!

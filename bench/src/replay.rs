@@ -5,7 +5,6 @@
 //! stock. Only placing is timed. **Invariant:** a run that saw a 5xx or stock
 //! that does not add up never ends with exit code 0.
 
-pub(crate) mod accounts;
 pub(crate) mod checkout;
 pub(crate) mod invoice;
 pub(crate) mod report;
@@ -24,7 +23,7 @@ use crate::table;
 
 /// Replay real invoices as orders of their customers.
 ///
-/// FILE holds invoices as JSON JsonLines in time order (UCI "Online Retail"), and
+/// FILE holds invoices as JSON Lines in time order (UCI "Online Retail"), and
 /// may be compressed with xz. Import its products first. Rules: repeated SKUs
 /// of an invoice are added up; cancellations, adjustments, lines of no pieces,
 /// without a product or above 1,000 pieces are skipped and counted; an invoice
@@ -50,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
-    /// OrderPart of every order's Idempotency-Key: a run with the id of an earlier
+    /// Part of every order's Idempotency-Key: a run with the id of an earlier
     /// run places no order twice. Random unless given.
     #[arg(long, value_parser = run_id)]
     run_id: Option<String>,
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .iter()
         .flat_map(|invoice| invoice::parts(invoice, &products, &mut skipped))
         .collect();
-    let accounts = accounts::open(&client, &parts).await?;
+    let accounts = checkout::open_accounts(&client, &parts).await?;
     let before = shelf::levels(&client, &staff, &parts, "noting stock").await?;
     let concurrency = usize::from(args.concurrency);
     let counts = checkout::place_all(&client, &accounts, &parts, concurrency, &run_id).await?;

@@ -120,7 +120,7 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     load.close();
     people.await?;
     shop.check()?;
-    // Whoever was not answered by then is in no restart's counts.
+    // A request without an answer by then is in no restart's counts.
     let mut steady = steady;
     steady.add(load.take());
     Ok(RollingReport { rate: args.rate, steady, restarts, faults: shop.panicked() })
@@ -159,7 +159,7 @@ impl RollingReport {
         );
         table.verdict(failed == 0, &text);
         for name in &self.faults {
-            table.verdict(false, &format!("{name} panicked"));
+            table.broken(&format!("{name} panicked"));
         }
         table
     }

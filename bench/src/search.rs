@@ -64,7 +64,7 @@ struct Price {
     amount: i64,
 }
 
-/// What is asked for.
+/// The kind of query.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     TwoWords,

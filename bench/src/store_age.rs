@@ -197,7 +197,7 @@ fn options(cache_mib: u64) -> Options {
     Options { cache_bytes: cache_mib * 1024 * 1024, ..Options::default() }
 }
 
-/// What was measured while writing.
+/// Measurements taken while writing.
 struct Written {
     all: Series,
     /// Orders a second in each part of the run.

@@ -14,7 +14,7 @@ use serde::Serialize;
 /// Values are aligned right in this many columns, enough for 99,999,999,999.
 const VALUE_WIDTH: usize = 14;
 
-/// JsonLines in the order they were added.
+/// The report: its lines in the order they were added.
 #[derive(Default)]
 pub(crate) struct ReportTable(String);
 
@@ -45,11 +45,17 @@ impl ReportTable {
 
     /// A sentence, marked as kept or broken.
     pub(crate) fn verdict(&mut self, kept: bool, text: &str) -> &mut Self {
-        if kept {
-            self.push(format_args!("{} {text}", "✓".green()))
-        } else {
-            self.push(format_args!("{} {}", "✗".red().bold(), text.red()))
-        }
+        if kept { self.kept(text) } else { self.broken(text) }
+    }
+
+    /// A sentence, marked as kept.
+    pub(crate) fn kept(&mut self, text: &str) -> &mut Self {
+        self.push(format_args!("{} {text}", "✓".green()))
+    }
+
+    /// A sentence, marked as broken.
+    pub(crate) fn broken(&mut self, text: &str) -> &mut Self {
+        self.push(format_args!("{} {}", "✗".red().bold(), text.red()))
     }
 
     fn push(&mut self, line: std::fmt::Arguments<'_>) -> &mut Self {

@@ -9,9 +9,11 @@
 mod audit;
 mod effects;
 mod ledger;
+mod observed;
 mod operation;
 mod people;
 mod report;
+mod setup;
 mod verification;
 mod workload;
 
@@ -31,7 +33,8 @@ use testkit::shop::{Form, SERVICES, Shop};
 use tokio::task::JoinSet;
 
 use self::report::TortureReport;
-use self::workload::{PASSWORD, STAFF, STAFF_EMAIL, Workload};
+use self::setup::{PASSWORD, STAFF, STAFF_EMAIL, TortureSetup};
+use self::workload::Workload;
 use crate::client::ShopClient;
 use crate::progress::PhaseProgress;
 use crate::table;
@@ -129,7 +132,8 @@ impl Torture {
         self.shop.open(self.form)?;
         self.shop.ready().await?;
         let client = ShopClient::new(self.shop.url("/"))?;
-        let workload = Arc::new(Workload::set(&client, args.buyers.into()).await?);
+        let setup = TortureSetup::open(&client, args.buyers.into()).await?;
+        let workload = Arc::new(Workload::new(setup));
         let mut people = JoinSet::new();
         let buyers = 1..=usize::from(args.buyers);
         for (number, who) in (0..).zip(buyers.chain([STAFF; CLERKS])) {

@@ -37,6 +37,15 @@ user_per_second = 1000000
 user_burst = 1000000
 ";
 
+/// The work of a gateway for each request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum GatewayWork {
+    /// No token, no limits and no access log.
+    Bare,
+    /// A token, and everything in [`EVERYTHING`].
+    Full,
+}
+
 /// A gateway and the services behind it. Dropping it ends them.
 pub(super) struct GatewaySubject {
     shop: Shop,
@@ -53,11 +62,11 @@ impl GatewaySubject {
     pub(super) async fn open(
         binary: Option<PathBuf>,
         upstream: SocketAddr,
-        is_full: bool,
+        work: GatewayWork,
     ) -> anyhow::Result<Self> {
         let mut shop = Shop::new(binary)?;
         shop.add_user(EMAIL, "customer", PASSWORD)?;
-        if is_full {
+        if work == GatewayWork::Full {
             shop.configure(EVERYTHING)?;
         }
         shop.start("users")?;
@@ -73,7 +82,7 @@ impl GatewaySubject {
         let address = shop.address();
         let client = ShopClient::new(shop.url("/"))?;
         let account = Credentials::new(EMAIL.into(), PASSWORD.into());
-        let token = if is_full {
+        let token = if work == GatewayWork::Full {
             Some(client.renew(&account, "").await?)
         } else {
             None
@@ -149,7 +158,7 @@ async fn join(data: &Path) -> anyhow::Result<Mesh> {
     let name = marker["shop"]
         .as_str()
         .context("the marker names no shop")?;
-    // Whoever comes first makes it, for the owner alone.
+    // The first process to join the mesh makes the folder, for its owner alone.
     let sockets = data.join("mesh");
     let made = DirBuilder::new()
         .recursive(true)

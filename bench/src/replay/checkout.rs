@@ -4,7 +4,7 @@
 //! those under way until it is settled, but its latency is that of the answer
 //! to the checkout alone, which is what a customer waits for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::accounts::Accounts;
 use super::invoice::OrderPart;
 use crate::client::{Credentials, ShopClient, ShopResponse};
 use crate::progress::PhaseProgress;
@@ -28,6 +27,29 @@ const SETTLE_POLL: Duration = Duration::from_millis(250);
 pub(crate) const OUT_OF_STOCK: &str = "409 /problems/out-of-stock";
 pub(crate) const REJECTED_LATER: &str = "202 then rejected";
 
+/// Accounts by customer; `None` is the guest.
+pub(crate) type Accounts = HashMap<Option<String>, Credentials>;
+
+/// Registers the customers, unless an earlier run did, and logs them in.
+///
+/// E-mail and password follow from the customer's number, so that every run against the
+/// same shop finds the accounts of earlier runs. The passwords protect nothing: the accounts
+/// exist for measuring.
+pub(crate) async fn open_accounts(
+    client: &ShopClient,
+    parts: &[OrderPart],
+) -> anyhow::Result<Accounts> {
+    let customers: BTreeSet<&Option<String>> = parts.iter().map(|part| &part.customer).collect();
+    let credentials = |customer: &&Option<String>| {
+        let number = customer.as_deref();
+        let local = number.map_or_else(|| "guest".to_owned(), |number| format!("c{number}"));
+        let password = format!("replayed invoices of {local}");
+        Credentials::new(format!("{local}@replay.example"), password)
+    };
+    let accounts = client.log_in_all(customers.iter().map(credentials)).await?;
+    Ok(customers.into_iter().cloned().zip(accounts).collect())
+}
+
 /// What became of the pieces of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -35,7 +57,7 @@ enum Fate {
     Confirmed,
     /// The shop said no, or repeated an answer of an earlier run.
     NotHeld,
-    /// Nobody knows: no answer, a 5xx, or never settled.
+    /// The outcome is unknown: no answer, a 5xx, or never settled.
     Unknown,
 }
 

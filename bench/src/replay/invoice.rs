@@ -47,7 +47,7 @@ struct Line {
     qty: i64,
 }
 
-/// What was not ordered, and why.
+/// Lines that were not ordered, by reason.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Skipped {
     /// Cancellations met before the last invoice taken.

@@ -72,26 +72,22 @@ impl ReplayReport {
         table.section("Verdict");
         let ServerErrors { count, first } = &self.server_errors;
         match count {
-            0 => table.verdict(true, "no 5xx"),
-            _ => table.verdict(false, &format!("{count} answers were 5xx")),
+            0 => table.kept("no 5xx"),
+            _ => table.broken(&format!("{count} answers were 5xx")),
         };
         for fault in first {
             table.line(fault);
         }
         let StockAudit { products, oversold, unexplained, .. } = self.audit;
         match oversold {
-            0 => table.verdict(true, &format!("no oversell ({products} products)")),
-            _ => table.verdict(
-                false,
-                &format!("{oversold} of {products} products oversold"),
-            ),
+            0 => table.kept(&format!("no oversell ({products} products)")),
+            _ => table.broken(&format!("{oversold} of {products} products oversold")),
         };
         match unexplained {
-            0 => table.verdict(true, "reserved stock is that of the confirmed orders"),
-            _ => table.verdict(
-                false,
-                &format!("{unexplained} products hold other stock than the orders explain"),
-            ),
+            0 => table.kept("reserved stock is that of the confirmed orders"),
+            _ => table.broken(&format!(
+                "{unexplained} products hold other stock than the orders explain"
+            )),
         };
         for finding in self.audit.findings.iter().take(FINDINGS_SHOWN_MAX) {
             let StockMismatch { product, on_hand, reserved, explained: (least, most) } = finding;

@@ -11,24 +11,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::checkout::CheckoutCounts;
 use super::invoice::{OrderPart, ProductIds};
-use crate::client::{Credentials, ShopClient, WithId};
+use crate::client::{Credentials, ObservedStock, ShopClient, WithId};
 use crate::progress::PhaseProgress;
 
 const LOOKUPS_AT_ONCE: usize = 16;
 
-/// Stock of one product, in pieces. Signed, since an oversold shop is exactly
-/// what must be readable here.
-#[derive(Clone, Copy, Deserialize)]
-pub(crate) struct StockLevel {
-    pub(crate) on_hand: i64,
-    pub(crate) reserved: i64,
-}
-
-pub(crate) type Levels = HashMap<Arc<str>, StockLevel>;
+pub(crate) type Levels = HashMap<Arc<str>, ObservedStock>;
 
 /// Looks up each SKU; one that the shop does not sell is missing in the answer.
 pub(crate) async fn products(
@@ -69,12 +61,9 @@ pub(crate) async fn levels(
     let progress = &PhaseProgress::count(phase, ordered.len() as u64);
     let levels = stream::iter(ordered)
         .map(|product| async move {
-            let request = client.request(Method::GET, &["v1", "products", product, "stock"]);
-            let answer = client.send_as(staff, request).await?;
+            let stock = client.stock(staff, product).await?;
             progress.step();
-            let level =
-                answer.expect(StatusCode::OK, &format!("reading the stock of {product}"))?;
-            anyhow::Ok((Arc::clone(product), level))
+            anyhow::Ok((Arc::clone(product), stock))
         })
         .buffer_unordered(LOOKUPS_AT_ONCE)
         .try_collect()
@@ -90,9 +79,9 @@ pub(crate) struct StockAudit {
     /// Pieces over all these products; a fresh shop has none reserved before.
     pub(crate) reserved_before: i64,
     pub(crate) reserved_after: i64,
-    /// ProductIds of which more is promised than there is. Each is a finding.
+    /// Products of which more is promised than there is. Each is a finding.
     pub(crate) oversold: u64,
-    /// ProductIds of which less or more is held than the orders explain.
+    /// Products of which less or more is held than the orders explain.
     pub(crate) unexplained: u64,
     pub(crate) findings: Vec<StockMismatch>,
 }
@@ -154,7 +143,7 @@ mod tests {
     fn levels<const N: usize>(levels: [(&str, i64, i64); N]) -> Levels {
         levels
             .map(|(product, on_hand, reserved)| {
-                (Arc::from(product), StockLevel { on_hand, reserved })
+                (Arc::from(product), ObservedStock { on_hand, reserved })
             })
             .into()
     }

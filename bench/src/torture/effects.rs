@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::audit::{InboxEntry, Observed, Order};
 use super::ledger::{ExpectedOrder, Ledger};
+use super::observed::{InboxEntry, Observed, Order};
 use super::operation::OrderStep;
-use super::verification::times;
 
 /// Changes that are notified for every order. Other kinds are optional, but a kind that
 /// was notified for one order must be for every order.
@@ -24,7 +23,7 @@ pub(super) fn stock(ledger: &Ledger, observed: &Observed) -> Vec<String> {
             items.map(|item| item.quantity).sum()
         };
         let held = pieces(&|order| matches!(order.status.as_str(), "confirmed" | "paid"));
-        let shipped = pieces(&|order| times(order, "shipped") > 0);
+        let shipped = pieces(&|order| order.times("shipped") > 0);
         let on_hand = ledger.pieces[product] - shipped;
         if level.reserved != held {
             let reserved = level.reserved;
@@ -59,7 +58,7 @@ fn due_notifications(account: &ExpectedOrder, order: &Order) -> [(&'static str, 
         "delivered",
         "cancelled",
     ];
-    let [a, b, c, d, e, f] = once.map(|status| (status, times(order, status)));
+    let [a, b, c, d, e, f] = once.map(|status| (status, order.times(status)));
     [a, b, c, d, e, f, ("refunded", refunds)]
 }
 

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use super::operation::{Action, OrderStep, OrderedProduct, PlacedOrderId};
-use super::workload::{DecidedOperation, Workload};
+use super::setup::TortureSetup;
+use super::workload::DecidedOperation;
 
 /// An order as it was acknowledged.
 pub(super) struct ExpectedOrder {
@@ -31,8 +32,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Enters the decided operations.
-    pub(super) fn open(workload: &Workload, decided: &[DecidedOperation]) -> Self {
-        let products = workload.products.iter();
+    pub(super) fn open(setup: &TortureSetup, decided: &[DecidedOperation]) -> Self {
+        let products = setup.products.iter();
         let mut ledger = Self {
             orders: HashMap::new(),
             pieces: products.clone().map(|product| product.pieces).collect(),

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::workload::Workload;
+use super::setup::{PRICE, TortureSetup};
 use crate::client::ShopResponse;
 
 /// Longer than any process is ever down.
@@ -30,7 +31,19 @@ pub(super) struct OrderedProduct {
     pub(super) pieces: i64,
 }
 
-/// What is asked.
+/// An amount of money in an answer, in minor units.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Total {
+    pub(super) amount: i64,
+}
+
+/// The amount of these lines.
+pub(super) fn total(lines: &[OrderedProduct]) -> i64 {
+    let price = |line: &OrderedProduct| PRICE * (line.product as i64 + 1) * line.pieces;
+    lines.iter().map(price).sum()
+}
+
+/// The action that an operation requests.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     Place(Vec<OrderedProduct>),
@@ -116,7 +129,7 @@ impl Decision {
     }
 }
 
-/// What was asked of which order, and under which key.
+/// Names the action, its order and its key.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, key) = (self.action.name(), &self.key);
@@ -132,16 +145,13 @@ impl Operation {
     ///
     /// # Errors
     /// An answer that no key may lead to, or none within [`TIMEOUT`].
-    pub(super) async fn done(&self, workload: &Workload) -> anyhow::Result<(Decision, u64)> {
+    pub(super) async fn done(&self, setup: &TortureSetup) -> anyhow::Result<(Decision, u64)> {
         let deadline = Instant::now() + TIMEOUT;
         let mut tries = 0;
         loop {
             tries += 1;
-            let request = self.request(workload);
-            let sent = workload
-                .client
-                .send_as(&workload.people[self.who], request)
-                .await;
+            let request = self.request(setup);
+            let sent = setup.client.send_as(&setup.people[self.who], request).await;
             let said = match sent {
                 Ok(answer) if is_decided(&answer) => return Ok((decision(&answer), tries)),
                 Ok(answer) if is_out_of_contract(&answer) => {
@@ -158,9 +168,9 @@ impl Operation {
         }
     }
 
-    fn request(&self, workload: &Workload) -> RequestBuilder {
-        let product = |line: &OrderedProduct| &*workload.products[line.product].id;
-        let post = |segments: &[&str]| workload.client.request(Method::POST, segments);
+    fn request(&self, setup: &TortureSetup) -> RequestBuilder {
+        let product = |line: &OrderedProduct| &*setup.products[line.product].id;
+        let post = |segments: &[&str]| setup.client.request(Method::POST, segments);
         let request = match &self.action {
             Action::Place(lines) => {
                 let item = |line| json!({"product_id": product(line), "quantity": line.pieces});

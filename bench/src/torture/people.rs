@@ -14,7 +14,8 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 
 use super::operation::{Action, Operation, OrderStep, OrderedProduct};
-use super::workload::{KnownOrder, STAFF, Workload};
+use super::setup::{STAFF, TortureSetup};
+use super::workload::{KnownOrder, Workload};
 
 /// The newest orders, of which people choose one.
 const ORDERS_IN_MIND: usize = 300;
@@ -44,7 +45,6 @@ pub(super) async fn live(workload: Arc<Workload>, who: usize, number: u64, seed:
                 perform(&workload, Operation { who, key, action }, is_twofold).await
             }
         };
-        // Whoever met a fault has seen enough; the rest go on.
         if going_on.is_none() {
             return;
         }
@@ -57,7 +57,7 @@ async fn perform(workload: &Workload, operation: Operation, is_twofold: bool) ->
     }
     let (one, twin) = tokio::join!(
         workload.perform(operation.clone()),
-        operation.done(workload)
+        operation.done(&workload.setup)
     );
     let one = one?;
     match twin {
@@ -77,7 +77,7 @@ async fn perform(workload: &Workload, operation: Operation, is_twofold: bool) ->
 async fn ask_again(workload: &Workload, rng: &mut StdRng) -> Option<()> {
     let entry = workload.decided_at(rng.random_range(0..usize::MAX));
     let Some(entry) = entry else { return Some(()) };
-    match entry.operation.done(workload).await {
+    match entry.operation.done(&workload.setup).await {
         Ok((again, _)) => {
             if let Some(fault) = super::audit::differs(&entry, &again) {
                 workload.fault(fault);
@@ -93,11 +93,11 @@ async fn ask_again(workload: &Workload, rng: &mut StdRng) -> Option<()> {
 
 /// At no moment may more be promised than there is.
 async fn look(workload: &Workload, rng: &mut StdRng) -> Option<()> {
-    let product = rng.random_range(0..workload.products.len());
-    if let Ok(level) = workload.level(&workload.client, product).await
+    let TortureSetup { client, people, products } = &workload.setup;
+    let id = &products[rng.random_range(0..products.len())].id;
+    if let Ok(level) = client.stock(&people[STAFF], id).await
         && !(0..=level.on_hand).contains(&level.reserved)
     {
-        let id = &workload.products[product].id;
         workload.fault(format!("{id}: oversold for a moment, {level:?}"));
     }
     Some(())
@@ -111,7 +111,7 @@ fn buyer_action(workload: &Workload, who: usize, rng: &mut StdRng) -> Action {
             return Action::OrderStep(known.order, OrderStep::Cancel);
         }
     }
-    let products = (0..workload.products.len()).sample(rng, 1 + who % LINES_MAX);
+    let products = (0..workload.setup.products.len()).sample(rng, 1 + who % LINES_MAX);
     let lines = products
         .into_iter()
         .map(|product| OrderedProduct { product, pieces: rng.random_range(1..=PIECES_MAX) });
@@ -125,7 +125,7 @@ fn staff_action(workload: &Workload, rng: &mut StdRng) -> Action {
             Action::OrderStep(known.order.clone(), staff_step(known, rng))
         }
         _ => {
-            let product = rng.random_range(0..workload.products.len());
+            let product = rng.random_range(0..workload.setup.products.len());
             // Mostly deliveries; units written off may be reserved already.
             let pieces = [-40, -10, 5, 20, 30, 40].choose(rng).copied();
             Action::Move(OrderedProduct { product, pieces: pieces.unwrap_or(1) })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::audit::PromiseVerdict;
+use super::verification::PromiseVerdict;
 use super::workload::Workload;
 use crate::table::ReportTable;
 
@@ -24,7 +24,7 @@ pub(super) struct TortureReport {
     /// Requests for all of these, until each was decided.
     requests: u64,
     verdicts: Vec<PromiseVerdict>,
-    /// What was seen before the audit.
+    /// Faults that people met before the audit.
     faults: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ impl TortureReport {
             table.count(what, times);
         }
         table.count("requests until all were decided", self.requests);
-        table.section("PromiseVerdict");
+        table.section("Verdict");
         for PromiseVerdict { promise, looked_at, findings } in &self.verdicts {
             let is_kept = findings.is_empty();
             let broken = if is_kept {
@@ -91,11 +91,8 @@ impl TortureReport {
         }
         let faults = self.faults.len();
         match faults {
-            0 => table.verdict(true, "nothing else was seen amiss"),
-            _ => table.verdict(
-                false,
-                &format!("{faults} things were seen amiss on the way"),
-            ),
+            0 => table.kept("nothing else was seen amiss"),
+            _ => table.broken(&format!("{faults} things were seen amiss on the way")),
         };
         show(&mut table, &self.faults);
         table

@@ -4,11 +4,10 @@
 
 use std::collections::HashSet;
 
-use super::audit::{HistoryEntry, Observed, Order, PromiseVerdict};
 use super::effects::{notifications, stock};
 use super::ledger::{ExpectedOrder, Ledger};
-use super::operation::OrderStep;
-use super::workload::total;
+use super::observed::{Observed, Order};
+use super::operation::{OrderStep, total};
 
 /// The states an order can go to, from each (the contract's table of orders). The
 /// empty name is before it was placed.
@@ -20,6 +19,15 @@ const LEGAL: [(&str, &[&str]); 6] = [
     ("shipped", &["shipped", "delivered", "refunded"]),
     ("delivered", &["delivered", "refunded"]),
 ];
+
+/// One promise, and where it was broken.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct PromiseVerdict {
+    pub(super) promise: &'static str,
+    /// How many things were looked at.
+    pub(super) looked_at: u64,
+    pub(super) findings: Vec<String>,
+}
 
 /// Every promise, and the observations that break it.
 pub(super) fn verify(ledger: &Ledger, observed: &Observed) -> Vec<PromiseVerdict> {
@@ -110,13 +118,6 @@ fn has_lines(ledger: &Ledger, account: &ExpectedOrder, order: &Order) -> bool {
     ordered == observed && order.items.len() == account.lines.len()
 }
 
-/// How often the history says that the order became `status`.
-pub(super) fn times(order: &Order, status: &str) -> usize {
-    let into =
-        |change: &&HistoryEntry| change.to == status && change.from.as_deref() != Some(status);
-    order.history.iter().filter(into).count()
-}
-
 fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
     let mut at = "";
     for change in &order.history {
@@ -132,7 +133,7 @@ fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
         return Some(format!("{}, but its history ends {at}", order.status));
     }
     let settled = match account.status {
-        201 => times(order, "confirmed") == 1,
+        201 => order.times("confirmed") == 1,
         409 => order.status == "rejected",
         _ => order.status != "pending",
     };
@@ -148,7 +149,7 @@ fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
         (OrderStep::Deliver, "delivered"),
     ];
     by_step.into_iter().find_map(|(step, status)| {
-        let (said, did) = (acknowledged(step), times(order, status));
+        let (said, did) = (acknowledged(step), order.times(status));
         let name = step.name();
         (said != did).then(|| format!("{name} was acknowledged {said} times and done {did} times"))
     })
@@ -159,7 +160,7 @@ fn money(account: &ExpectedOrder, order: &Order) -> Option<String> {
     if order.total.amount != asked {
         return Some(format!("its total is {}, not {asked}", order.total.amount));
     }
-    let was_paid = times(order, "paid") > 0;
+    let was_paid = order.times("paid") > 0;
     let mut back = 0;
     for step in &account.steps {
         match step {
@@ -191,9 +192,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::torture::audit::{InboxEntry, OrderLine};
-    use crate::torture::operation::OrderedProduct;
-    use crate::torture::workload::{StockLevel, Total};
+    use crate::client::ObservedStock;
+    use crate::torture::observed::{HistoryEntry, InboxEntry, OrderLine};
+    use crate::torture::operation::{OrderedProduct, Total};
 
     const LAMP: &str = "prod_lamp";
 
@@ -244,7 +245,7 @@ mod tests {
         let welcome = InboxEntry { kind: "user.registered".into(), data: [].into() };
         let observed = Observed {
             orders: HashMap::from([("a".into(), shipped), ("b".into(), cancelled)]),
-            levels: vec![StockLevel { on_hand: 7, reserved: 0 }],
+            levels: vec![ObservedStock { on_hand: 7, reserved: 0 }],
             inboxes: vec![vec![
                 entry("b", "order.confirmed"),
                 entry("a", "order.confirmed"),

@@ -1,4 +1,4 @@
-//! The workload of a torture: its people, its products and the operations decided so far.
+//! The workload of a torture: the operations decided so far, and the orders they led to.
 //!
 //! **Invariant:** an operation is recorded exactly when its sender received the decision,
 //! so the record holds what the shop has acknowledged and nothing else.
@@ -7,32 +7,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use parking_lot::Mutex;
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::operation::{Action, Decision, Operation, OrderedProduct, PlacedOrderId};
-use crate::client::{Credentials, NewProduct, ShopClient};
-
-const PRODUCTS: usize = 12;
-/// Few enough that some orders are refused, and enough that most are not.
-const PIECES_EACH: i64 = 400;
-const PRICE: i64 = 1_250;
-
-pub(super) const STAFF: usize = 0;
-pub(super) const STAFF_EMAIL: &str = "staff@torture.example";
-pub(super) const PASSWORD: &str = "a kettle and three lamps";
+use super::operation::{Action, Decision, Operation, PlacedOrderId, Total};
+use super::setup::TortureSetup;
 
 /// Longer than any process is ever down.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-pub(super) struct TestProduct {
-    pub(super) id: String,
-    /// Pieces before anything was asked.
-    pub(super) pieces: i64,
-}
 
 /// An order in the state last acknowledged.
 #[derive(Clone)]
@@ -52,11 +36,7 @@ pub(super) struct DecidedOperation {
 }
 
 pub(super) struct Workload {
-    /// Without retries: an operation has its own retry rule.
-    pub(super) client: ShopClient,
-    /// Staff, then the buyers.
-    pub(super) people: Vec<Credentials>,
-    pub(super) products: Vec<TestProduct>,
+    pub(super) setup: TortureSetup,
     /// Orders by the order in which they were first acknowledged.
     known: Mutex<(Vec<KnownOrder>, HashMap<PlacedOrderId, usize>)>,
     decided: Mutex<Vec<DecidedOperation>>,
@@ -73,39 +53,21 @@ pub(super) struct Tries {
 }
 
 impl Workload {
-    /// Registers the buyers and puts the products on sale, in a shop that has
-    /// [`STAFF_EMAIL`] among its staff.
-    pub(super) async fn set(client: &ShopClient, buyers: usize) -> anyhow::Result<Self> {
-        let buyer =
-            |number| Credentials::new(format!("buyer{number}@torture.example"), PASSWORD.into());
-        let mut people = vec![Credentials::new(STAFF_EMAIL.into(), PASSWORD.into())];
-        people.extend(client.log_in_all((1..=buyers).map(buyer)).await?);
-        let mut products = Vec::new();
-        for number in 1..=PRODUCTS {
-            let product = NewProduct {
-                sku: format!("TORTURE-{number}"),
-                title: format!("Tortured lamp {number}"),
-                price: PRICE * number as i64,
-                stock: PIECES_EACH,
-            };
-            let id = client.create_product(&people[STAFF], product).await?;
-            products.push(TestProduct { id, pieces: PIECES_EACH });
-        }
-        Ok(Self {
-            client: client.without_retries()?,
-            people,
-            products,
+    /// A workload in which nothing is decided yet.
+    pub(super) fn new(setup: TortureSetup) -> Self {
+        Self {
+            setup,
             known: Mutex::default(),
             decided: Mutex::default(),
             faults: Mutex::default(),
             tries: watch::Sender::default(),
             closing: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Does an operation to its end and enters it; a fault is noted and ends it too.
     pub(super) async fn perform(&self, operation: Operation) -> Option<Decision> {
-        match operation.done(self).await {
+        match operation.done(&self.setup).await {
             Ok((decision, tries)) => {
                 self.note(&operation, &decision);
                 let entry = DecidedOperation { operation, decision: decision.clone() };
@@ -196,27 +158,6 @@ impl Workload {
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
-
-    /// What staff sees of a product's stock: on hand, reserved.
-    pub(super) async fn level(
-        &self,
-        client: &ShopClient,
-        product: usize,
-    ) -> anyhow::Result<StockLevel> {
-        let id = &self.products[product].id;
-        let request = client.request(Method::GET, &["v1", "products", id, "stock"]);
-        let answer = client.send_as(&self.people[STAFF], request).await?;
-        answer
-            .expect(StatusCode::OK, "reading stock")
-            .with_context(|| id.clone())
-    }
-}
-
-/// A product's stock, in pieces. Signed: an oversold shop must be readable here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct StockLevel {
-    pub(super) on_hand: i64,
-    pub(super) reserved: i64,
 }
 
 #[derive(Deserialize)]
@@ -224,15 +165,4 @@ struct OrderBody {
     id: String,
     status: String,
     total: Total,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Total {
-    pub(super) amount: i64,
-}
-
-/// The amount of these lines.
-pub(super) fn total(lines: &[OrderedProduct]) -> i64 {
-    let price = |line: &OrderedProduct| PRICE * (line.product as i64 + 1) * line.pieces;
-    lines.iter().map(price).sum()
 }
