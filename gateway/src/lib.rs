@@ -1,41 +1,41 @@
-//! The shop's one door: bare hyper in front of all services.
+//! The gateway: the one public address of a shop, bare hyper in front of the services.
 //!
-//! A request is checked for its framing, routed by its path's prefix, its token
-//! is checked, and it is streamed to whoever is alive; the answer is streamed
-//! back. Services check tokens again and believe no header of the gateway's.
+//! A request's framing is checked, its row of the route table found, its token and its
+//! limits checked; then it is streamed to an instance of the service, and the response is
+//! streamed back. The services check tokens again and trust no header of the gateway's.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `routes` | which prefix belongs to which service, and its bounds |
-//! | `listen` | where it listens: at its own sockets, or at some handed over |
+//! | `config` | the section `[gateway]` |
+//! | `listen` | the listening sockets: its own, or systemd's |
 //! | `workers` | the threads that connections live on |
-//! | `server` | connections: their number, their timeout, their end |
-//! | `door` | what a connection speaks: HTTP/1.1 or HTTP/2, in the clear or not |
-//! | `tls` | certificates, and how they stay fresh |
-//! | `proxy` | a request's way from the door to a service and back |
-//! | `client` | who a request comes from, as far as an address tells |
-//! | `limits` | how much of everything one client and all of them may have |
-//! | `pace`, `alarm` | how slow a client may be, and when that is looked at |
-//! | `shed` | what is refused when there is more to do than can be done |
+//! | `server` | connections: their number, their timeouts, their end |
+//! | `connection` | HTTP/1.1 and HTTP/2 over one connection, in the clear or over TLS |
+//! | `tls` | certificates, and ACME |
+//! | `proxy` | a request's way to a service and back |
+//! | `routing` | the row and the service of a request |
+//! | `client` | the address of a client, also behind trusted proxies |
+//! | `limits` | rates, connections and streams of a client and of all |
+//! | `progress_timeout`, `timer` | slow clients, and the timer of a connection |
+//! | `shed` | load shedding |
 //! | `access` | the access log |
-//! | `wire` | what hyper does not tell of a connection's bytes |
-//! | `headers`, `target`, `methods` | what passes between two connections, in which form, and what does not |
-//! | `compress` | answers in fewer bytes |
-//! | `cors` | what a browser's script may do |
-//! | `cache` | public answers, kept for as long as they are so |
-//! | `body` | bodies in both directions, bounded and never collected |
-//! | `upstream` | who is where, and the warm connections to them |
-//! | `pages`, `operating` | what it answers itself: health, the contract, the console, the shop as a whole |
-//! | `metrics`, `error` | what was counted, and what went wrong |
+//! | `wire` | the framing of a head, which hyper hides |
+//! | `headers`, `target`, `methods` | header fields, request targets and methods that pass |
+//! | `compress` | compression of responses |
+//! | `cors` | cross-origin requests |
+//! | `cache` | the cache of public responses |
+//! | `request_body`, `body` | bodies in both directions, bounded and never collected |
+//! | `upstream` | instances of services, and the connection pools to them |
+//! | `pages`, `aggregate` | its own pages: health, API, console, and the shop as a whole |
+//! | `metrics`, `error` | metrics, and errors as problem documents |
 //!
-//! It answers its pages itself and everything in
-//! `routes` by asking. It writes no events, keeps no state of its own beyond the
-//! keys and revocations that every service follows.
+//! The gateway writes no events and stores nothing but the keys and revocations that every
+//! service follows.
 //!
-//! **Invariants:** nothing reaches a service under credentials that are not
-//! believed; a client's request becomes one request to one service, repeated only
-//! when that cannot do anything twice; routing, the token rule and the service see
-//! one and the same target; every refusal is a problem document.
+//! **Invariants:** nothing reaches a service under invalid credentials; a client's request
+//! becomes one request to one service, repeated only when that cannot do anything twice;
+//! routing, the token rule and the service see the same target; every refusal is a problem
+//! document.
 
 use std::sync::Arc;
 

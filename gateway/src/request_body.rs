@@ -4,8 +4,9 @@
 //! **Invariant:** more than its route allows never passes, and a failure is seen by
 //! the waiter for the response.
 
+use parking_lot::Mutex;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,20 +37,20 @@ impl BodyProgress {
 
     /// The last moment.
     pub(crate) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn touch(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 }
 
 /// Why a body could not be passed on, for whoever sent it: a service that is called
 /// without a connection sees the failure and makes an answer of its own.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct BodyFault(Arc<OnceLock<Error>>);
+pub(crate) struct RequestBodyFault(Arc<OnceLock<Error>>);
 
-impl BodyFault {
+impl RequestBodyFault {
     /// What went wrong, if anything did.
     pub(crate) fn seen(&self) -> Option<Error> {
         self.0.get().cloned()
@@ -67,7 +68,7 @@ pub(crate) struct RequestBody {
     arrival: Option<Arrival>,
     /// Whether the client sends it whatever it is answered.
     is_coming: bool,
-    fault: Option<BodyFault>,
+    fault: Option<RequestBodyFault>,
 }
 
 impl RequestBody {
@@ -86,7 +87,7 @@ impl RequestBody {
     }
 
     /// Where its failure will be seen; nowhere if there is nothing that could fail.
-    pub(crate) fn fault(&mut self) -> Option<BodyFault> {
+    pub(crate) fn fault(&mut self) -> Option<RequestBodyFault> {
         self.incoming.as_ref()?;
         Some(self.fault.get_or_insert_default().clone())
     }

@@ -8,11 +8,12 @@
 //! **Invariant:** no deadline is missed: the timer is set for it or for an earlier moment.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
+use parking_lot::Mutex;
 
 /// One timer for all deadlines of a connection, of which one at a time is waited
 /// for.
@@ -46,7 +47,7 @@ impl Future for Until {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline.into();
-        let mut timer = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut timer = self.timer.0.lock();
         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

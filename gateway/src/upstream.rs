@@ -1,21 +1,20 @@
-//! Who is where, and how they are asked. A service in this very process is called
-//! without a connection.
+//! Upstreams: the live instances of each service, and how a request is sent to one. A
+//! service of this process is called without a connection.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `choice` | which instance is asked |
-//! | `instance` | one of them: how it is asked, what may be repeated |
-//! | `pool`, `link`, `answer` | its warm connections, one of these, a body over it |
-//! | `health`, `budget` | whether it is worth asking, and how much may be repeated |
-//! | `wait` | how long its answer is waited for |
+//! | `choice` | the choice of an instance |
+//! | `instance` | one instance: sending, and what may be repeated |
+//! | `pool`, `link`, `body` | its connection pool, one connection, a response's body |
+//! | `health`, `budget` | passing over failing instances, and the budget of repetitions |
+//! | `wait` | the timeout of a response |
 //!
-//! The table is what liveliness tokens say and nothing else: no health checks, no
+//! Liveliness tokens alone say which instances there are: no health checks, no
 //! configuration.
 //!
-//! **Invariant:** a request is repeated at most once, within its service's budget,
-//! and only when that cannot do anything twice (`instance`): elsewhere if there is
-//! anybody else, and at the same instance only over a fresh connection, where a warm
-//! one broke.
+//! **Invariant:** a request is repeated at most once, within its service's budget, and only
+//! when that cannot do anything twice (`instance`): at another instance if there is one,
+//! else at the same one over a new connection, where a pooled one broke.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -56,7 +55,7 @@ use instance::{Connect, SendFailure, UpstreamInstance};
 /// restarted has requests waiting for it.
 const HEARING: Duration = Duration::from_secs(1);
 
-/// The services behind the door. Cheap to clone.
+/// The services behind the gateway. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Upstreams(Arc<[Service]>);
 
@@ -106,8 +105,8 @@ impl Upstreams {
         Self(names.iter().map(service).collect())
     }
 
-    /// Takes in who is alive. Whoever was known keeps its connections; whoever is
-    /// gone finishes what is in flight there.
+    /// Learns the live instances. Known ones keep their connections; those that are gone
+    /// finish their requests in flight.
     fn learn<'a>(&self, alive: impl Iterator<Item = &'a mesh::Instance> + Clone) {
         for service in &*self.0 {
             let alive = alive.clone().filter(|one| one.service == service.name);
@@ -123,7 +122,7 @@ impl Upstreams {
         }
     }
 
-    /// Sends a request and waits for the answer's head.
+    /// Sends a request and waits for the response's head.
     ///
     /// # Errors
     /// Every [`Error`].
@@ -192,7 +191,7 @@ impl Service {
         choice::choose(&known, which, &self.turn, failed).cloned()
     }
 
-    /// Whoever is heard of in the first moments after a start, if anybody is.
+    /// An instance that becomes visible in the first moments after a start.
     async fn heard(&self, which: Instances) -> Option<Arc<UpstreamInstance>> {
         let mut known = self.instances.subscribe();
         let somebody = known.wait_for(|known| !known.is_empty());

@@ -5,8 +5,9 @@
 //! the durable tail is ever visible outside, because an unsynced event may
 //! still be lost.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
@@ -156,9 +157,7 @@ impl Log {
         tx.put(HEAD, &self.source.to_string(), &head)?;
         let tail = self.tail.clone();
         tx.on_durable(move || {
-            tail.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(recorded);
+            tail.lock().push(recorded);
         });
         Ok(seq)
     }
@@ -314,7 +313,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tail.lock()
     }
 }
 

@@ -8,8 +8,8 @@
 //! **Invariant:** a flood of addresses costs no memory beyond the table, and evicts
 //! no key with a used-up quota before one with quota left.
 
+use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -40,9 +40,7 @@ impl StateStore for RateTable {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let set = self.hasher.hash_one(key) as usize % SETS;
-        let mut set = self.sets[set]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.sets[set].lock();
         if let Some((_, whole_at)) = set.iter_mut().find(|(known, _)| known == key) {
             let (decided, next) = decide(Some(*whole_at))?;
             *whole_at = next;
@@ -83,7 +81,7 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert!(limiter.check_key(&greedy).is_ok(), "refills");
         let sets = limiter.into_state_store().sets;
-        let kept = sets.iter().map(|set| set.lock().unwrap().len());
+        let kept = sets.iter().map(|set| set.lock().len());
         assert!(kept.max() <= Some(WAYS));
     }
 }

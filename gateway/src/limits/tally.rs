@@ -1,7 +1,8 @@
 //! Open streams and connections per key; an entry exists only while one is open.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Open things of each key.
 #[derive(Default)]
@@ -43,7 +44,7 @@ impl AddressTally {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

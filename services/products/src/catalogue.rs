@@ -7,7 +7,7 @@
 use ::store::{Read, Tx};
 use model::{Fact, Id, ProductId};
 
-use crate::domain::{Content, Opening, Product, StockLevel};
+use crate::domain::{Content, OpeningStock, Product, StockLevel};
 use crate::effects::{Cause, Effects};
 use crate::submission::Submission;
 use crate::tables::{self, CATEGORIES, PRODUCTS, SKUS};
@@ -30,7 +30,7 @@ pub(crate) fn create(
         content,
         created_at: cause.at,
         updated_at: cause.at,
-        opening: pieces.map(|pieces| Opening { pieces, by: cause.by.clone() }),
+        opening: pieces.map(|pieces| OpeningStock { pieces, by: cause.by.clone() }),
     };
     write(
         tx,

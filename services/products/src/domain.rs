@@ -60,7 +60,7 @@ pub(crate) struct Product {
     /// The stock it was created with, if any: its first movement, which needs no row of its
     /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) opening: Option<Opening>,
+    pub(crate) opening: Option<OpeningStock>,
 }
 
 impl store::Record for Product {}

@@ -9,8 +9,8 @@ use model::{Fact, ItemOrdered, OrderId, ProductId};
 
 use crate::Error;
 use crate::domain::{
-    self, LevelChange, MOVEMENTS_KEPT, Movement, Opening, Product, Reservation, ReservationEnd,
-    StockLevel,
+    self, LevelChange, MOVEMENTS_KEPT, Movement, OpeningStock, Product, Reservation,
+    ReservationEnd, StockLevel,
 };
 use crate::effects::{Cause, Effects};
 use crate::tables::{MOVEMENTS, PRODUCTS, RESERVATIONS, STOCK, level};
@@ -39,7 +39,7 @@ pub(crate) fn movements(
 
 /// The movement of a product's opening stock.
 fn first(product: Product) -> Option<Movement> {
-    let Opening { pieces, by } = product.opening?;
+    let OpeningStock { pieces, by } = product.opening?;
     Some(Movement {
         at: product.created_at,
         delta: pieces,

@@ -17,7 +17,7 @@ use tantivy::{Score, Searcher, Term};
 use crate::Error;
 use crate::analysis::{compact, stem, words};
 use crate::plan::{Clause, MatchedTerms, QueryPlan, all_of, best_of, boosted};
-use crate::schema::{Fields, SCHEMA};
+use crate::schema::{SCHEMA, SchemaFields};
 use crate::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
 use crate::vocabulary::{self, Extent, Misspelling};
 
@@ -117,7 +117,7 @@ type Spelled = (Box<dyn Query>, String);
 
 struct QueryParser<'a> {
     searcher: &'a Searcher,
-    fields: &'a Fields,
+    fields: &'a SchemaFields,
     /// All words typed.
     words: Vec<&'a str>,
     terms: MatchedTerms,
@@ -334,7 +334,7 @@ impl<'a> QueryParser<'a> {
 
     /// Whether any product has the word, or another one with its stem.
     fn knows(&self, word: &str) -> Result<bool, Error> {
-        let Fields { text, attributes, words, model, .. } = *self.fields;
+        let SchemaFields { text, attributes, words, model, .. } = *self.fields;
         let stem = stem(word);
         for (field, word) in [
             (words, word),
@@ -351,7 +351,7 @@ impl<'a> QueryParser<'a> {
 
     /// A word in every field.
     fn as_typed(&mut self, word: &str) -> Result<Box<dyn Query>, Error> {
-        let Fields { text, attributes, words, model, .. } = *self.fields;
+        let SchemaFields { text, attributes, words, model, .. } = *self.fields;
         let stem = stem(word);
         let mut places = Vec::new();
         for (field, word, boost) in [

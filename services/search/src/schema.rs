@@ -33,7 +33,7 @@ pub(crate) mod column {
 
 /// The fields of a document.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields {
+pub(crate) struct SchemaFields {
     /// The product's id in halves, see [`crate::identity`]. Nothing is stored beside the columns.
     pub(crate) id_high: Field,
     pub(crate) id_low: Field,
@@ -72,7 +72,7 @@ pub(crate) struct Fields {
 }
 
 /// The schema and its fields.
-pub(crate) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
+pub(crate) static SCHEMA: LazyLock<(Schema, SchemaFields)> = LazyLock::new(|| {
     let text = |tokenizer: &str, option| {
         let indexing = TextFieldIndexing::default()
             .set_tokenizer(tokenizer)
@@ -91,7 +91,7 @@ pub(crate) static SCHEMA: LazyLock<(Schema, Fields)> = LazyLock::new(|| {
     // Without norms: nothing is ranked by these.
     let found = || NumericOptions::default().set_indexed();
     let mut schema = Schema::builder();
-    let fields = Fields {
+    let fields = SchemaFields {
         id_high: schema.add_u64_field(column::ID_HIGH, FAST),
         id_low: schema.add_u64_field(column::ID_LOW, found() | FAST),
         stamp: schema.add_u64_field(column::STAMP, FAST),

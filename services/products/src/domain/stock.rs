@@ -101,7 +101,7 @@ impl store::Record for Movement {}
 
 /// The stock given at a product's creation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Opening {
+pub(crate) struct OpeningStock {
     /// Units.
     pub(crate) pieces: i64,
     /// The creating user; `None` for the operator's import.
