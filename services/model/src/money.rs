@@ -1,6 +1,6 @@
 //! Amounts of money: integer minor units of one currency, checked arithmetic.
 //!
-//! **Invariant:** no operation wraps, rounds or mixes currencies; each says
+//! **Invariant:** no operation wraps, rounds or mixes currencies; each returns
 //! `None` instead.
 
 use std::fmt;
@@ -17,6 +17,18 @@ pub struct Currency([u8; 3]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a currency is its ISO 4217 code, three capital letters such as EUR")]
 pub struct NotACurrency;
+
+impl Currency {
+    /// The number of decimal digits of the minor unit by ISO 4217: 2 for EUR, 0 for JPY.
+    /// A code that the standard does not list, or lists without a minor unit, has 2.
+    pub fn minor_digits(self) -> u32 {
+        std::str::from_utf8(&self.0)
+            .ok()
+            .and_then(iso_currency::Currency::from_code)
+            .and_then(iso_currency::Currency::exponent)
+            .map_or(2, u32::from)
+    }
+}
 
 impl FromStr for Currency {
     type Err = NotACurrency;
@@ -63,12 +75,12 @@ impl fmt::Debug for Currency {
 pub struct Money {
     /// Minor units; `1999` is 19.99 EUR and 1999 JPY.
     pub amount: i64,
-    /// Which currency.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
 impl Money {
-    /// No money, in a currency.
+    /// The amount zero of a currency.
     pub fn zero(currency: Currency) -> Self {
         Self { amount: 0, currency }
     }
@@ -83,5 +95,29 @@ impl Money {
     pub fn checked_mul(self, count: u32) -> Option<Self> {
         let amount = self.amount.checked_mul(count.into())?;
         Some(Self { amount, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Currency;
+
+    #[test]
+    fn minor_digits_by_iso_4217() {
+        for (digits, codes) in [
+            (
+                0,
+                "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+            ),
+            (2, "CHF COU EUR GBP HUF IDR MGA MRU SEK TWD USD UYU"),
+            (3, "BHD IQD JOD KWD LYD OMR TND"),
+            (4, "CLF UYW"),
+            (2, "ABC XAU XXX"),
+        ] {
+            for code in codes.split(' ') {
+                let currency: Currency = code.parse().unwrap();
+                assert_eq!(currency.minor_digits(), digits, "{code}");
+            }
+        }
     }
 }

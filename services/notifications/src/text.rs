@@ -207,7 +207,8 @@ fn environment(shop: &str) -> Environment<'static> {
 fn money(money: &Value, mark: Option<&str>) -> Result<String, Fault> {
     let amount = i64::try_from(money.get_attr("amount")?)?;
     let currency = money.get_attr("currency")?;
-    let digits = decimals(currency.as_str().unwrap_or_default());
+    let code = currency.as_str().unwrap_or_default();
+    let digits = code.parse().map_or(2, model::Currency::minor_digits);
     let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
     let unit = 10_u64.pow(digits);
     let (whole, part) = (amount / unit, amount % unit);
@@ -218,16 +219,6 @@ fn money(money: &Value, mark: Option<&str>) -> Result<String, Fault> {
             format!("{sign}{whole}{mark}{part:0width$} {currency}")
         }
     })
-}
-
-/// How many decimals a currency has (ISO 4217): two but for these.
-fn decimals(currency: &str) -> u32 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use mesh::Log;
 use model::{Fact, Mismatch, OrderId, now};
 use store::{Read, Tx};
 
-use crate::domain::{Actor, AppliedTransition, Cause, OrderCommand, OrderStatus};
+use crate::domain::{Actor, AppliedTransition, OrderCause, OrderCommand, OrderStatus};
 use crate::tables::{self, StoredOrder};
 use crate::wire::{CommandRequest, OrderResponse};
 use crate::{Error, OrdersState};
@@ -46,7 +46,7 @@ impl OrdersState {
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));
         let (at, by) = (now(), Actor::User(caller.user_id));
-        let cause = Cause { at, by, reason, trace: Some(guard.request_id.clone()) };
+        let cause = OrderCause { at, by, reason, trace: Some(guard.request_id.clone()) };
         let log = self.log.clone();
         let work = move |tx: &mut Tx<'_>| {
             let stored = find_for(tx, &caller, id)?;
@@ -98,7 +98,7 @@ pub(crate) fn apply(
     log: &Log,
     mut stored: StoredOrder,
     command: OrderCommand,
-    cause: &Cause,
+    cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
     let before = stored.order.status;
     // The history entry of a stock outcome is derived from the order.
@@ -124,12 +124,12 @@ fn apply_early_payment(
     tx: &mut Tx<'_>,
     log: &Log,
     stored: StoredOrder,
-    cause: &Cause,
+    cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
     let Some(reference) = &stored.order.payment else {
         return Ok(stored);
     };
-    let cause = Cause::new(cause.at, Actor::Payments).because(reference);
+    let cause = OrderCause::new(cause.at, Actor::Payments).because(reference);
     if stored.order.status == OrderStatus::Confirmed {
         return apply(tx, log, stored, OrderCommand::Pay, &cause);
     }

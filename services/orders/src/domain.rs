@@ -226,14 +226,14 @@ impl Actor {
 
 /// The time, actor, reason and request of a command.
 #[derive(Debug, Clone)]
-pub(crate) struct Cause {
+pub(crate) struct OrderCause {
     pub(crate) at: Time,
     pub(crate) by: Actor,
     pub(crate) reason: Option<String>,
     pub(crate) trace: Option<String>,
 }
 
-impl Cause {
+impl OrderCause {
     pub(crate) fn new(at: Time, by: Actor) -> Self {
         Self { at, by, reason: None, trace: None }
     }
@@ -258,7 +258,7 @@ pub(crate) struct StatusChange {
 }
 
 impl StatusChange {
-    pub(crate) fn new(from: Option<OrderStatus>, to: OrderStatus, cause: &Cause) -> Self {
+    pub(crate) fn new(from: Option<OrderStatus>, to: OrderStatus, cause: &OrderCause) -> Self {
         Self {
             at: cause.at,
             from,
@@ -298,7 +298,7 @@ impl Order {
     pub(crate) fn apply(
         &mut self,
         command: OrderCommand,
-        cause: &Cause,
+        cause: &OrderCause,
     ) -> Result<AppliedTransition, TransitionError> {
         let status = self.status;
         let left = Money {
@@ -363,11 +363,11 @@ impl Order {
     /// The first entries of the history, made from the order's own fields: the placing
     /// and the stock outcome.
     pub(crate) fn first_changes(&self) -> Vec<StatusChange> {
-        let placed = Cause::new(self.created_at, Actor::User(self.user_id));
+        let placed = OrderCause::new(self.created_at, Actor::User(self.user_id));
         let mut changes = vec![StatusChange::new(None, OrderStatus::Pending, &placed)];
         if let Some(at) = self.stock_outcome_at {
             let to = self.stock_outcome_status();
-            let mut cause = Cause::new(at, Actor::Products);
+            let mut cause = OrderCause::new(at, Actor::Products);
             cause.reason = (to == OrderStatus::Rejected).then(|| OUT_OF_STOCK.into());
             changes.push(StatusChange::new(Some(OrderStatus::Pending), to, &cause));
         }

@@ -10,7 +10,7 @@ use mesh::Log;
 use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
-use crate::domain::{Actor, Cause, OrderCommand, OrderStatus};
+use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
 use crate::{Error, commands, lists};
 
@@ -71,7 +71,7 @@ fn cancel_expired(tx: &mut Tx<'_>, log: &Log, now: Time) -> Result<(), Error> {
     for (until, id) in expired(tx, now)? {
         let stored = tables::find(tx, id)?;
         if stored.order.status == OrderStatus::Confirmed {
-            let cause = Cause::new(now, Actor::Expiry).because("not paid in time");
+            let cause = OrderCause::new(now, Actor::Expiry).because("not paid in time");
             commands::apply(tx, log, stored, OrderCommand::Cancel, &cause)?;
         } else {
             tx.delete(UNPAID, &(until, id))?;

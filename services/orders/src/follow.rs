@@ -7,7 +7,7 @@ use mesh::{Event, Log, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
-use crate::domain::{Actor, Cause, OrderCommand};
+use crate::domain::{Actor, OrderCause, OrderCommand};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
 use crate::{Error, commands, expiry};
@@ -56,7 +56,7 @@ impl ProductsFollower {
         id: OrderId,
         command: OrderCommand,
     ) -> Result<(), Refusal> {
-        let cause = Cause::new(event.at, Actor::Products);
+        let cause = OrderCause::new(event.at, Actor::Products);
         let recorded = tables::find(tx, id)
             .and_then(|stored| commands::apply(tx, &self.log, stored, command, &cause));
         match recorded {

@@ -12,7 +12,7 @@ use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use store::Tx;
 
 use crate::domain::{
-    Actor, Cause, OrderCommand, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
+    Actor, OrderCause, OrderCommand, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
     StatusChange,
 };
 use crate::tables::{self, StoredOrder};
@@ -66,7 +66,7 @@ pub(crate) fn receive(
         None | Some(Err(Error::NotFound)) => None,
         Some(found) => Some(found?),
     };
-    let cause = Cause::new(at, Actor::Payments).because(&message.reference);
+    let cause = OrderCause::new(at, Actor::Payments).because(&message.reference);
     let outcome = match message.result {
         PaymentResult::Failed => {
             record_failure(tx, order, cause)?;
@@ -88,7 +88,7 @@ fn apply(
     order: Option<StoredOrder>,
     message: &PaymentMessage,
     outcome: PaymentOutcome,
-    cause: &Cause,
+    cause: &OrderCause,
 ) -> Result<(), Error> {
     match (outcome, order) {
         (PaymentOutcome::Paid, Some(mut stored)) => {
@@ -112,7 +112,11 @@ fn apply(
 
 /// Adds a failed payment to the order's history. A pending order has no history rows:
 /// its stock outcome comes before them.
-fn record_failure(tx: &mut Tx<'_>, order: Option<StoredOrder>, cause: Cause) -> Result<(), Error> {
+fn record_failure(
+    tx: &mut Tx<'_>,
+    order: Option<StoredOrder>,
+    cause: OrderCause,
+) -> Result<(), Error> {
     let Some(mut stored) = order else {
         return Ok(());
     };

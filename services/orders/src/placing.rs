@@ -21,7 +21,7 @@ use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time,
 use serde_json::json;
 use store::Tx;
 
-use crate::domain::{Actor, Cause, Order, OrderLine, OrderStatus};
+use crate::domain::{Actor, Order, OrderCause, OrderLine, OrderStatus};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiter;
 use crate::wire::{OrderContent, OrderResponse, RequestedItem, unknown_product};
@@ -191,7 +191,7 @@ fn place(
         .map(|line| ItemOrdered { product_id: line.product_id, quantity: line.quantity });
     let items = items.collect();
     let fact = Fact::OrderPlaced { order_id: *order_id, user_id: *user_id, items };
-    let cause = Cause::new(*at, Actor::User(*user_id));
+    let cause = OrderCause::new(*at, Actor::User(*user_id));
     tables::append_event(tx, log, &order, fact, &cause)?;
     tables::insert(tx, order)?;
     if let Some(key) = key {

@@ -33,7 +33,7 @@ use self::rows::{
 };
 use crate::Error;
 use crate::domain::{
-    Actor, Cause, Order, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, StatusChange,
+    Actor, Order, OrderCause, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, StatusChange,
 };
 
 pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
@@ -154,7 +154,7 @@ pub(crate) fn append_event(
     log: &Log,
     order: &Order,
     fact: Fact,
-    cause: &Cause,
+    cause: &OrderCause,
 ) -> Result<(), store::Error> {
     let by = match cause.by {
         Actor::User(id) => Some(id.to_string()),

@@ -8,7 +8,7 @@ use ::store::{Read, Tx};
 use model::{Fact, Id, ProductId};
 
 use crate::domain::{Content, OpeningStock, Product, StockLevel};
-use crate::effects::{Cause, Effects};
+use crate::effects::{Effects, StockCause};
 use crate::submission::Submission;
 use crate::tables::{self, CATEGORIES, PRODUCTS, SKUS};
 use crate::{Error, indexes, stock};
@@ -20,7 +20,7 @@ use crate::{Error, indexes, stock};
 pub(crate) fn create(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     submission: Submission,
 ) -> Result<(Product, StockLevel), Error> {
     let Submission { content, stock } = submission;
@@ -51,7 +51,7 @@ pub(crate) fn create(
 pub(crate) fn replace(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     before: Product,
     content: Content,
 ) -> Result<Product, Error> {
@@ -70,7 +70,7 @@ pub(crate) fn replace(
 pub(crate) fn remove(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     product: &Product,
 ) -> Result<(), Error> {
     let id = product.id;
@@ -98,7 +98,7 @@ pub(crate) enum Upserted {
 pub(crate) fn upsert(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     submission: Submission,
 ) -> Result<Upserted, Error> {
     let Some(id) = tables::id_of_sku(tx, &submission.content.sku)? else {

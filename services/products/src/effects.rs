@@ -11,7 +11,7 @@ use crate::index::IndexLag;
 
 /// The time, author and request of a change.
 #[derive(Debug, Clone)]
-pub(crate) struct Cause {
+pub(crate) struct StockCause {
     pub(crate) at: Time,
     pub(crate) by: Option<String>,
     pub(crate) trace: Option<String>,
@@ -35,11 +35,11 @@ impl Effects {
     pub(crate) fn append(
         &self,
         tx: &mut Tx<'_>,
-        cause: &Cause,
+        cause: &StockCause,
         key: String,
         fact: Fact,
     ) -> Result<(), store::Error> {
-        let Cause { at, by, trace } = cause.clone();
+        let StockCause { at, by, trace } = cause.clone();
         let reindexes = fact.product_shown_anew().is_some();
         let position = self.log.append(tx, Draft { key, fact, at, by, trace })?;
         if reindexes {

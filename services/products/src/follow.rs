@@ -7,7 +7,7 @@ use ::store::Tx;
 use mesh::{Event, Refusal};
 use model::Fact;
 
-use crate::effects::{Cause, Effects};
+use crate::effects::{Effects, StockCause};
 use crate::stock;
 
 /// The most lines of an order. orders allows fewer; more would not fit a stored
@@ -61,8 +61,8 @@ pub(crate) fn skipped(
     }
 }
 
-fn cause(event: &Event) -> Cause {
-    Cause {
+fn cause(event: &Event) -> StockCause {
+    StockCause {
         at: event.at,
         by: event.by.clone(),
         trace: event.trace.clone(),

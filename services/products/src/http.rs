@@ -26,7 +26,7 @@ use store::Store;
 
 use crate::cache::ProductCache;
 use crate::domain::ProductId;
-use crate::effects::{Cause, Effects};
+use crate::effects::{Effects, StockCause};
 use crate::index::CatalogueIndex;
 
 /// The state of the handlers.
@@ -86,8 +86,8 @@ pub(crate) fn control(catalogue: CatalogueState) -> Router {
 }
 
 /// The cause of a change by a request.
-fn cause(caller: &Caller, request: RequestId) -> Cause {
-    Cause {
+fn cause(caller: &Caller, request: RequestId) -> StockCause {
+    StockCause {
         at: model::now(),
         by: Some(caller.user_id.to_string()),
         trace: Some(request.0),

@@ -36,7 +36,7 @@ use self::csv::Csv;
 use self::ndjson::LineSplitter;
 use crate::Error;
 use crate::catalogue::{self, Upserted};
-use crate::effects::{Cause, Effects};
+use crate::effects::{Effects, StockCause};
 use crate::submission::Submission;
 
 /// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
@@ -103,7 +103,7 @@ impl Summary {
 pub(crate) async fn import<E>(
     store: &Store,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     format: Format,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Summary, Error> {
@@ -160,7 +160,7 @@ impl Entry {
 async fn commit(
     store: &Store,
     effects: &Effects,
-    cause: &Cause,
+    cause: &StockCause,
     entries: Vec<Entry>,
 ) -> Result<Summary, Error> {
     let (effects, cause) = (effects.clone(), cause.clone());

@@ -73,7 +73,7 @@ use crate::domain::{Email, PlaintextPassword, User};
 use crate::erasure::Erasures;
 use crate::error::Error;
 use crate::password::{Hasher, Verified};
-use crate::tables::{Cause, PendingReset};
+use crate::tables::{AccountCause, PendingReset};
 use crate::throttle::{AttemptCounters, Throttle};
 use crate::tokens::Tokens;
 
@@ -122,8 +122,8 @@ pub(crate) struct Users {
 
 impl Users {
     /// The cause that the events of one request share.
-    fn cause(&self, by: Option<UserId>, request: RequestId) -> Cause {
-        Cause {
+    fn cause(&self, by: Option<UserId>, request: RequestId) -> AccountCause {
+        AccountCause {
             log: self.log.clone(),
             at: model::now(),
             by,
@@ -132,8 +132,8 @@ impl Users {
     }
 
     /// The cause of events that no request led to.
-    fn own_cause(&self) -> Cause {
-        Cause {
+    fn own_cause(&self) -> AccountCause {
+        AccountCause {
             log: self.log.clone(),
             at: model::now(),
             by: None,
@@ -172,7 +172,7 @@ impl Users {
     }
 
     /// Requests the code of a pending reset, after its request was answered.
-    fn complete_reset_request(&self, pending: PendingReset, cause: Cause) {
+    fn complete_reset_request(&self, pending: PendingReset, cause: AccountCause) {
         let store = self.store.clone();
         self.tasks.spawn(async move {
             let completed = store

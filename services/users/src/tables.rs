@@ -37,20 +37,17 @@ const PASSWORDS: Table<UserId, StoredPassword> = Table::new("passwords");
 const LANGUAGES: Table<UserId, String> = Table::new("languages");
 pub(crate) const SESSIONS: Table<(UserId, SessionId), Session> = Table::new("sessions");
 
-/// What all events of one request share, and where they go.
+/// The time, author and request of a change, and the log that receives its events.
 #[derive(Clone)]
-pub(crate) struct Cause {
+pub(crate) struct AccountCause {
     pub(crate) log: Log,
-    /// When.
     pub(crate) at: Time,
-    /// Who.
     pub(crate) by: Option<UserId>,
-    /// In which request.
     pub(crate) trace: Option<String>,
 }
 
-impl Cause {
-    fn tell(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), store::Error> {
+impl AccountCause {
+    fn append(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), store::Error> {
         let by = self.by.map(|id| id.to_string());
         let trace = self.trace.clone();
         self.log

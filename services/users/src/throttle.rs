@@ -131,9 +131,9 @@ pub(crate) struct Throttle {
     stripes: Vec<Mutex<()>>,
 }
 
-/// Whom an attempt concerns.
+/// The account that an attempt concerns.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct ThrottleTarget<'a> {
     /// The address of the account, existing or not.
     pub(crate) email: Option<&'a Email>,
     /// The account, if one exists.
@@ -161,7 +161,7 @@ impl Throttle {
         &self,
         read: &impl Read,
         attempt: LoginAttempt,
-        target: Target<'_>,
+        target: ThrottleTarget<'_>,
         from: ClientAddress,
     ) -> Result<AttemptCounters, Error> {
         let account = target.email.map(Email::key).unwrap_or_default();

@@ -123,7 +123,7 @@ proptest! {
         let (mut refunded, mut first_outcome) = (0, None);
         for (at, command) in (2_i64..).zip(&commands) {
             let before = order.clone();
-            let cause = Cause::new(Time(at), Actor::User(order.user_id)).because("why");
+            let cause = OrderCause::new(Time(at), Actor::User(order.user_id)).because("why");
             let applied = order.apply(command.clone(), &cause);
             let expected = model.apply(command);
             prop_assert_eq!(applied.is_ok(), expected, "{:?} {:?}", before.status, command);
@@ -169,7 +169,7 @@ proptest! {
 #[test]
 fn refusals_name_the_status() {
     let mut order = order(100);
-    let cause = Cause::new(Time(2), Actor::Payments);
+    let cause = OrderCause::new(Time(2), Actor::Payments);
     let confirm = OrderCommand::Confirm { reserved_until: None };
     order.apply(confirm, &cause).unwrap();
     order.apply(OrderCommand::Pay, &cause).unwrap();

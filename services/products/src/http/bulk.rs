@@ -14,7 +14,7 @@ use model::Currency;
 use serde::Deserialize;
 
 use super::{CatalogueState, cause, query};
-use crate::effects::Cause;
+use crate::effects::StockCause;
 use crate::export;
 use crate::import::{self, Format};
 
@@ -56,13 +56,13 @@ pub(super) async fn import_by_operator(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let cause = Cause { at: model::now(), by: None, trace: Some(request_id.0) };
+    let cause = StockCause { at: model::now(), by: None, trace: Some(request_id.0) };
     run_import(app, cause, &uri, &headers, body).await
 }
 
 async fn run_import(
     app: CatalogueState,
-    cause: Cause,
+    cause: StockCause,
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,

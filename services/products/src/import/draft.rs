@@ -84,17 +84,6 @@ impl ProductDraft {
     }
 }
 
-/// How many decimals a currency has (ISO 4217, "minor unit"); two for most.
-fn decimals(currency: Currency) -> usize {
-    match currency.to_string().as_str() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        "CLF" | "UYW" => 4,
-        _ => 2,
-    }
-}
-
 /// `19.99` in minor units of its currency; `None` for anything else than digits
 /// with at most one point, and for parts of a minor unit.
 fn minor_units(text: &str, currency: Currency) -> Option<i64> {
@@ -103,12 +92,12 @@ fn minor_units(text: &str, currency: Currency) -> Option<i64> {
     if whole.is_empty() || !digits(whole) || !digits(part) {
         return None;
     }
-    let decimals = decimals(currency);
+    let digits_max = currency.minor_digits() as usize;
     let part = part.trim_end_matches('0');
-    if part.len() > decimals {
+    if part.len() > digits_max {
         return None;
     }
-    format!("{whole}{part:0<decimals$}").parse().ok()
+    format!("{whole}{part:0<digits_max$}").parse().ok()
 }
 
 #[cfg(test)]
@@ -126,6 +115,7 @@ mod tests {
             ("1.234", "KWD", Some(1234)),
             ("1.999", "EUR", None),
             ("1.5", "JPY", None),
+            ("1.2345", "CLF", Some(12_345)),
             ("1,50", "EUR", None),
             ("-1", "EUR", None),
             (".5", "EUR", None),

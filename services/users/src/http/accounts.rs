@@ -18,7 +18,7 @@ use store::Read;
 use super::Shared;
 use crate::domain::{Administration, Email, NewUser, User};
 use crate::tables::{self, USERS};
-use crate::throttle::{LoginAttempt, Target};
+use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::{Error, Users};
 
 /// `POST /v1/users`
@@ -31,7 +31,7 @@ pub(super) async fn register(
 ) -> Result<Response, Problem> {
     let NewUser { email, name, password } = registration;
     let throttle = &users.throttle;
-    let target = Target { email: None, user_id: None };
+    let target = ThrottleTarget { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
     attempt.check(&users.store, model::now())?;
     let hash = users.hasher.hash(users.hasher.admit()?, password).await?;

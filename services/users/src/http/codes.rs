@@ -18,7 +18,7 @@ use super::Shared;
 use crate::Error;
 use crate::domain::{PasswordReset, User};
 use crate::tables::{self, USERS};
-use crate::throttle::{LoginAttempt, Target};
+use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::wire::{ConfirmEmailBody, RequestResetBody};
 
 /// `POST /v1/users/password-reset`: always 202.
@@ -29,7 +29,7 @@ pub(super) async fn reset(
     ParsedBody(RequestResetBody { email }): ParsedBody<RequestResetBody>,
 ) -> Result<StatusCode, Problem> {
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let target = Target { email: email.as_ref(), user_id };
+    let target = ThrottleTarget { email: email.as_ref(), user_id };
     let attempt =
         users
             .throttle
@@ -53,7 +53,7 @@ pub(super) async fn confirm_reset(
 ) -> Result<StatusCode, Problem> {
     let PasswordReset { email, code, new } = reset;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let target = Target { email: email.as_ref(), user_id };
+    let target = ThrottleTarget { email: email.as_ref(), user_id };
     let counters = |attempt| {
         let throttle = &users.throttle;
         throttle.counters(&users.store, attempt, target, address)
@@ -102,7 +102,7 @@ pub(super) async fn verify(
     address: ClientAddress,
 ) -> Result<StatusCode, Problem> {
     let user = tables::caller(&users.store, &caller)?;
-    let target = Target { email: Some(&user.email), user_id: Some(user.id) };
+    let target = ThrottleTarget { email: Some(&user.email), user_id: Some(user.id) };
     let attempt =
         users
             .throttle

@@ -14,7 +14,7 @@ use super::Shared;
 use crate::Error;
 use crate::domain::{PasswordChange, Profile};
 use crate::tables;
-use crate::throttle::{LoginAttempt, Target};
+use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::wire::{ExportResponse, SessionResponse};
 
 /// `GET /v1/users/me`
@@ -38,7 +38,7 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let claims_address = change.email.is_some();
     let throttle = &users.throttle;
-    let target = Target { email: None, user_id: None };
+    let target = ThrottleTarget { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
     let cause = users.cause(Some(caller.user_id), request);
     let changed = users.store.write(move |tx| {
@@ -66,7 +66,7 @@ pub(super) async fn change_password(
 ) -> Result<StatusCode, Problem> {
     let user = tables::caller(&users.store, &caller)?;
     let id = Some(user.id);
-    let target = Target { email: Some(&user.email), user_id: id };
+    let target = ThrottleTarget { email: Some(&user.email), user_id: id };
     let attempt = users
         .throttle
         .counters(&users.store, LoginAttempt::Password, target, address)?;

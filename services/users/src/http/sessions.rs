@@ -17,7 +17,7 @@ use store::Read;
 use super::Shared;
 use crate::domain::{LogIn, Session, User};
 use crate::tables::{self, Refreshed, SESSIONS};
-use crate::throttle::{LoginAttempt, Target};
+use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::tokens::{Generation, Tokens};
 use crate::wire::{RefreshBody, SessionResponse, TokenPairResponse};
 use crate::{Error, Users};
@@ -32,7 +32,7 @@ pub(super) async fn log_in(
 ) -> Result<Response, Problem> {
     let LogIn { email, password } = credentials;
     let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let target = Target { email: email.as_ref(), user_id };
+    let target = ThrottleTarget { email: email.as_ref(), user_id };
     let attempt = users
         .throttle
         .counters(&users.store, LoginAttempt::Password, target, address)?;

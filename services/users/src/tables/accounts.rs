@@ -4,7 +4,9 @@ use chassis::{Caller, FieldError};
 use model::{CodePurpose, Fact, RevocationReason, SessionId, UserField, UserId};
 use store::{Read, Tx};
 
-use super::{Cause, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session};
+use super::{
+    AccountCause, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
+};
 use crate::domain::{Addition, Email, User};
 use crate::password::{StoredPassword, Verified};
 use crate::{Error, codes, throttle};
@@ -46,12 +48,12 @@ pub(crate) fn register(
     tx: &mut Tx<'_>,
     user: &User,
     hash: String,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     put_user(tx, None, user)?;
     tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation: 0 })?;
     let fact = Fact::UserRegistered { user_id: user.id, staff: user.is_staff() };
-    Ok(cause.tell(tx, user.id.to_string(), fact)?)
+    Ok(cause.append(tx, user.id.to_string(), fact)?)
 }
 
 /// Stores the language of the account's owner, if the client named one.
@@ -72,7 +74,7 @@ pub(crate) fn change(
     tx: &mut Tx<'_>,
     before: &User,
     after: &User,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     if before.is_active_admin() && !after.is_active_admin() {
         require_another_admin(tx, before.id)?;
@@ -80,7 +82,12 @@ pub(crate) fn change(
     put_changed(tx, before, after, cause)
 }
 
-fn put_changed(tx: &mut Tx<'_>, before: &User, after: &User, cause: &Cause) -> Result<(), Error> {
+fn put_changed(
+    tx: &mut Tx<'_>,
+    before: &User,
+    after: &User,
+    cause: &AccountCause,
+) -> Result<(), Error> {
     let changed = after.changed(before);
     if changed.is_empty() {
         return Ok(());
@@ -92,7 +99,7 @@ fn put_changed(tx: &mut Tx<'_>, before: &User, after: &User, cause: &Cause) -> R
     tell_updated(tx, after, changed, cause)?;
     if before.is_active() && !after.is_active() {
         let fact = Fact::UserDisabled { user_id: after.id };
-        cause.tell(tx, after.id.to_string(), fact)?;
+        cause.append(tx, after.id.to_string(), fact)?;
     }
     Ok(())
 }
@@ -101,10 +108,10 @@ fn tell_updated(
     tx: &mut Tx<'_>,
     user: &User,
     changed: Vec<UserField>,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), store::Error> {
     let fact = Fact::UserUpdated { user_id: user.id, changed, staff: user.is_staff() };
-    cause.tell(tx, user.id.to_string(), fact)
+    cause.append(tx, user.id.to_string(), fact)
 }
 
 /// Scans in order of creation: admins are usually the oldest accounts, so few rows are read.
@@ -125,7 +132,7 @@ pub(crate) fn set_password(
     user: &User,
     hash: String,
     keep: Option<SessionId>,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     let before = password(tx, user.id)?;
     let generation = before.map_or(0, |before| before.generation + 1);
@@ -164,7 +171,7 @@ pub(crate) fn add(
     tx: &mut Tx<'_>,
     wanted: Addition,
     hash: Option<String>,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<Added, Error> {
     let before = by_email(tx, &wanted.email)?;
     let user = User::added(before.as_ref(), wanted, cause.at);
@@ -189,7 +196,7 @@ pub(crate) fn reshape(
     tx: &mut Tx<'_>,
     wanted: Addition,
     hash: Option<String>,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<User, Error> {
     let before = by_email(tx, &wanted.email)?.ok_or(Error::NotFound)?;
     let after = before.reshaped(wanted, cause.at);
@@ -201,7 +208,7 @@ pub(crate) fn reshape(
 }
 
 /// Erases a person: deletes every row about them.
-pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &Cause) -> Result<(), Error> {
+pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Result<(), Error> {
     tx.delete(USERS, &user.id)?;
     tx.delete(USERS_BY_EMAIL, &user.email.key())?;
     tx.delete(PASSWORDS, &user.id)?;
@@ -211,7 +218,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &Cause) -> Result<(), E
     throttle::forget(tx, user.id)?;
     end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
     let fact = Fact::UserErased { user_id: user.id };
-    Ok(cause.tell(tx, user.id.to_string(), fact)?)
+    Ok(cause.append(tx, user.id.to_string(), fact)?)
 }
 
 /// As [`erase`], on the person's own request. Refuses to erase the last active admin.
@@ -219,7 +226,7 @@ pub(crate) fn erase_on_request(
     tx: &mut Tx<'_>,
     user: &User,
     erasures: &crate::erasure::Erasures,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     if user.is_active_admin() {
         require_another_admin(tx, user.id)?;
@@ -258,7 +265,7 @@ mod tests {
         let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
         let email = Email::parse("ana@example.org").unwrap();
         let ana = User::new(email, "Ana".into(), Time(1));
-        let cause = Cause { log, at: Time(1), by: None, trace: None };
+        let cause = AccountCause { log, at: Time(1), by: None, trace: None };
         let confirmed = store.write(move |tx| {
             register(tx, &ana, "weak".into(), &cause)?;
             let generation = password(tx, ana.id)?.unwrap().generation;

@@ -8,7 +8,7 @@
 use model::{CodePurpose, Fact, Id, Time, UserId};
 use store::{Read, Table, Tx};
 
-use super::{Cause, USERS};
+use super::{AccountCause, USERS};
 use crate::domain::User;
 use crate::{Error, codes};
 
@@ -42,7 +42,7 @@ pub(crate) fn pending_resets(read: &impl Read) -> Result<Vec<PendingReset>, stor
 pub(crate) fn complete_reset_request(
     tx: &mut Tx<'_>,
     PendingReset(at, key): PendingReset,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     let user_id = tx.get(PENDING_RESETS, &(at, key))?;
     tx.delete(PENDING_RESETS, &(at, key))?;
@@ -58,11 +58,11 @@ pub(crate) fn request_code(
     tx: &mut Tx<'_>,
     user_id: UserId,
     purpose: CodePurpose,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     let until = codes::request(tx, user_id, purpose, cause.at)?;
     let fact = Fact::UserCodeRequested { user_id, purpose, until };
-    Ok(cause.tell(tx, user_id.to_string(), fact)?)
+    Ok(cause.append(tx, user_id.to_string(), fact)?)
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
         let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
         let email = Email::parse("ana@example.org").unwrap();
         let ana = User::new(email, "Ana".into(), Time(1));
-        let cause = Cause { log: log.clone(), at: Time(7), by: None, trace: None };
+        let cause = AccountCause { log: log.clone(), at: Time(7), by: None, trace: None };
         let sent = store.write(move |tx| {
             register(tx, &ana, "hash".into(), &cause)?;
             add_pending_reset(tx, Some(ana.id), Time(2))?;

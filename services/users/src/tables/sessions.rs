@@ -6,7 +6,7 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use model::{Fact, RevocationReason, SessionId, UserId};
 use store::{Read, Tx};
 
-use super::{Cause, SESSIONS, USERS, confirm_password};
+use super::{AccountCause, SESSIONS, USERS, confirm_password};
 use crate::Error;
 use crate::domain::{Refresh, SESSIONS_PER_USER_MAX, Session, User};
 use crate::password::Verified;
@@ -22,7 +22,7 @@ pub(crate) fn log_in(
     user_id: UserId,
     verified: &Verified,
     (session_id, session): (SessionId, &Session),
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<User, Error> {
     let user = tx.get(USERS, &user_id)?.filter(User::is_active);
     let user = user.ok_or(Error::WrongCredentials)?;
@@ -35,7 +35,11 @@ pub(crate) fn log_in(
 }
 
 /// Ends the least recently used sessions until one more fits the limit.
-fn end_oldest_sessions(tx: &mut Tx<'_>, user_id: UserId, cause: &Cause) -> Result<(), Error> {
+fn end_oldest_sessions(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    cause: &AccountCause,
+) -> Result<(), Error> {
     let (mut live, over): (Vec<_>, Vec<_>) = sessions(tx, user_id)?
         .into_iter()
         .partition(|(_, session)| session.has_tokens(cause.at));
@@ -64,7 +68,7 @@ pub(crate) fn refresh(
     tx: &mut Tx<'_>,
     presented: Generation,
     address: IpAddr,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<Refreshed, Error> {
     let Generation { user_id, session_id, number } = presented;
     let key = (user_id, session_id);
@@ -94,7 +98,7 @@ pub(crate) fn end_session(
     user_id: UserId,
     session_id: SessionId,
     reason: RevocationReason,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), store::Error> {
     let key = (user_id, session_id);
     // After the clock stepped back, the last token was issued later than now.
@@ -106,7 +110,7 @@ pub(crate) fn end_session(
     tx.delete(SESSIONS, &key)?;
     let reason = Some(reason);
     let fact = Fact::SessionRevoked { user_id, session_id, until, reason };
-    cause.tell(tx, user_id.to_string(), fact)
+    cause.append(tx, user_id.to_string(), fact)
 }
 
 /// Ends all sessions of an account but `keep`.
@@ -115,7 +119,7 @@ pub(super) fn end_every_session(
     user_id: UserId,
     keep: Option<SessionId>,
     reason: RevocationReason,
-    cause: &Cause,
+    cause: &AccountCause,
 ) -> Result<(), Error> {
     for (session_id, _) in sessions(tx, user_id)? {
         if Some(session_id) != keep {

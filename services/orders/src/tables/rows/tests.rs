@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::tests::order;
-use crate::domain::{Actor, Cause, OrderCommand};
+use crate::domain::{Actor, OrderCause, OrderCommand};
 
 const UUID: &[u8] = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
 const MONEY: &[u8] = b"\x82\xa6amount\xcd\x07\xcf\xa8currency\xa3EUR";
@@ -20,7 +20,7 @@ fn assert_bytes(stored: &StoredOrder, golden: &[u8]) {
 #[test]
 fn golden_bytes() {
     let mut order = order(1999);
-    let cause = Cause::new(Time(2), Actor::Products);
+    let cause = OrderCause::new(Time(2), Actor::Products);
     let command = OrderCommand::Confirm { reserved_until: Some(Time(3)) };
     order.apply(command, &cause).unwrap();
     let golden = [
@@ -84,7 +84,7 @@ fn golden_bytes_of_a_full_row() {
 
 #[test]
 fn golden_bytes_of_history() {
-    let cause = Cause::new(Time(4), Actor::Payments).because("pay_1");
+    let cause = OrderCause::new(Time(4), Actor::Payments).because("pay_1");
     let paid = StatusChange {
         refunded: Some(Money { amount: 5, currency: "EUR".parse().unwrap() }),
         carrier: Some("Yamato".into()),
@@ -96,7 +96,7 @@ fn golden_bytes_of_history() {
         b"\xa6reason\xa5pay_1\xa8refunded\x82\xa6amount\x05\xa8currency\xa3EUR",
         b"\xa7carrier\xa6Yamato\xa8tracking\xa3123",
     ];
-    let cause = Cause::new(Time(4), Actor::Products);
+    let cause = OrderCause::new(Time(4), Actor::Products);
     let placed = StatusChange::new(None, OrderStatus::Pending, &cause);
     let golden_placed =
         b"\x01\x85\xa2at\x04\xa4from\xc0\xa2to\xa7pending\xa2by\xa8products\xa6reason\xc0";
