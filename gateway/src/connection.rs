@@ -1,13 +1,12 @@
-//! What a connection speaks, in the clear or over TLS, HTTP/1.1 or HTTP/2, and how
-//! it is brought to its end.
+//! One connection: HTTP/1.1 or HTTP/2, in the clear or over TLS, and its end.
 //!
-//! HTTP/2 is told by ALPN (RFC 7301), in the clear by its preface (RFC 9113 §3.3),
-//! which is looked at without being taken, so that HTTP/1.1 loses nothing by it.
+//! HTTP/2 is negotiated by ALPN (RFC 7301); in the clear its preface (RFC 9113 §3.3) is
+//! peeked at without being read, so that HTTP/1.1 loses nothing by it.
 //!
-//! **Invariants:** whoever does not say what they speak within their timeout is
-//! cut; what a client may have open, pending or half sent is bounded in both
-//! protocols; told to end, a connection answers what was asked of it, says that it
-//! ends (`Connection: close`, `GOAWAY`), and ends.
+//! **Invariants:** a client that does not finish its handshake within the timeout is cut;
+//! open, pending and half-sent requests are bounded in both protocols; once a stop is
+//! requested, a connection completes its requests, announces its end (`Connection: close`,
+//! `GOAWAY`) and closes.
 
 use std::convert::Infallible;
 use std::io;

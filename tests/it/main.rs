@@ -13,5 +13,6 @@ mod operating;
 mod people;
 mod responses;
 mod restart;
+mod tidy;
 mod walk;
 mod world;

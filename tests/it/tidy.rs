@@ -3,8 +3,7 @@
 //! Names and prose decay unnoticed, so the rules are a test, as in rustc's `tidy`:
 //! vocabulary of comments, unique type names, file documentation, file sizes, bare
 //! `bool` arguments, the direction of dependencies, and import circles. Each
-//! failure lists the places and what to do. Ceilings are counts of what is left;
-//! they may only fall, and a test fails until a lower count is written down.
+//! failure lists the places and what to do.
 
 mod imports;
 mod source;
@@ -31,15 +30,22 @@ const OVERUSED: [(&str, usize); 8] = [
 const SHARED_NAMES: [&str; 4] = ["Error", "Config", "Options", "Args"];
 
 /// Production files outside of [`LINES`], each with the reason.
-const ODD_SIZES: [(&str, &str); 0] = [];
-/// Lines of a production file: a page that one can hold in mind.
+const ODD_SIZES: [(&str, &str); 3] = [
+    (
+        "services/chassis/src/accept_language.rs",
+        "one header field",
+    ),
+    ("services/users/src/domain.rs", "an index of its modules"),
+    ("src/allocator.rs", "one static and why it is so"),
+];
+/// Lines of a production file, tests within it not counted.
 const LINES: std::ops::RangeInclusive<usize> = 40..=400;
 
-/// Calls in production code with a bare `true` or `false` as an argument.
+/// Calls in production code with a bare `true` or `false` as an argument. It only falls.
 const BARE_BOOLS_MAX: usize = 0;
 
 /// The workspace's crates and which of each other they may depend on.
-const DEPENDENCIES: [(&str, &[&str]); 15] = [
+const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("model", &[]),
     ("search", &["model"]),
@@ -47,17 +53,32 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("mesh", &["model", "store"]),
     ("chassis", &["api", "mesh", "model", "store"]),
     ("users", &["api", "chassis", "mesh", "model", "store"]),
-    ("products", &["api", "chassis", "mesh", "model", "search", "store"]),
+    (
+        "products",
+        &["api", "chassis", "mesh", "model", "search", "store"],
+    ),
     ("orders", &["api", "chassis", "mesh", "model", "store"]),
-    ("notifications", &["api", "chassis", "mesh", "model", "store"]),
+    (
+        "notifications",
+        &["api", "chassis", "mesh", "model", "store"],
+    ),
     ("gateway", &["api", "chassis", "mesh", "model"]),
     ("testkit", &["api", "chassis", "mesh", "model", "store"]),
     ("bench", &["mesh", "model", "store", "testkit"]),
     (
         "konbini",
-        &["chassis", "gateway", "mesh", "model", "notifications", "orders", "products", "store", "users"],
+        &[
+            "chassis",
+            "gateway",
+            "mesh",
+            "model",
+            "notifications",
+            "orders",
+            "products",
+            "store",
+            "users",
+        ],
     ),
-    ("fuzz", &[]),
 ];
 
 #[test]
@@ -67,7 +88,10 @@ fn comments_use_the_terms_of_the_field() {
         .iter()
         .map(|source| (source, source.comments().to_lowercase()))
         .collect();
-    let words: usize = comments.iter().map(|(_, text)| text.split_whitespace().count()).sum();
+    let words: usize = comments
+        .iter()
+        .map(|(_, text)| text.split_whitespace().count())
+        .sum();
     let mut report = String::new();
     for (phrase, allowed) in OVERUSED {
         // In search code a word is a word.
@@ -82,7 +106,11 @@ fn comments_use_the_terms_of_the_field() {
         let found: usize = places.iter().map(|(count, _)| count).sum();
         if found * 10_000 > allowed * words {
             let most = allowed * words / 10_000;
-            writeln!(report, "{phrase:?} {found} times, at most {most}: {places:?}").unwrap();
+            writeln!(
+                report,
+                "{phrase:?} {found} times, at most {most}: {places:?}"
+            )
+            .unwrap();
         }
     }
     assert!(report.is_empty(), "say the term instead:\n{report}");
@@ -117,13 +145,18 @@ fn files_are_a_page_each() {
         .filter(|source| source.is_production)
         .map(|source| (source.path.clone(), source.production_lines()))
         .filter(|(path, lines)| {
-            let is_entry = path.ends_with("/lib.rs") || path.ends_with("/main.rs") || path.ends_with("/build.rs");
+            let is_entry = path.ends_with("/lib.rs")
+                || path.ends_with("/main.rs")
+                || path.ends_with("/build.rs");
             let is_small = *lines < *LINES.start() && !is_entry;
             let has_reason = ODD_SIZES.iter().any(|(odd, _)| odd == path);
             (is_small || *lines > *LINES.end()) && !has_reason
         })
         .collect();
-    assert!(odd.is_empty(), "merge, split, or give a reason in ODD_SIZES: {odd:#?}");
+    assert!(
+        odd.is_empty(),
+        "merge, split, or give a reason in ODD_SIZES: {odd:#?}"
+    );
 }
 
 #[test]
@@ -134,8 +167,10 @@ fn calls_have_no_bare_bools() {
         .flat_map(Source::bare_bools)
         .collect();
     let found = places.len();
-    assert!(found <= BARE_BOOLS_MAX, "an enum or two functions instead: {places:#?}");
-    assert_eq!(found, BARE_BOOLS_MAX, "fewer than before: lower the ceiling to {found}");
+    assert!(
+        found <= BARE_BOOLS_MAX,
+        "an enum or two functions instead: {places:#?}"
+    );
 }
 
 #[test]
@@ -153,11 +188,17 @@ fn dependencies_point_one_way() {
             }
         }
     }
-    assert!(wrong.is_empty(), "ARCHITECTURE.md, \"Map\", forbids: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "ARCHITECTURE.md, \"Map\", forbids: {wrong:#?}"
+    );
 }
 
 #[test]
 fn imports_have_no_circles() {
     let circles = imports::circles(&sources());
-    assert!(circles.is_empty(), "move the shared part below both: {circles:#?}");
+    assert!(
+        circles.is_empty(),
+        "move the shared part below both: {circles:#?}"
+    );
 }

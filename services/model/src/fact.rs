@@ -1,8 +1,9 @@
-//! The published language: everything services tell each other, in the past
-//! tense. Ids and figures only; never personal data, never a secret.
+//! Facts: what events say happened, in the past tense; the published language of the
+//! services.
 //!
-//! Changes are additive: a new kind, or a new optional field. A follower that
-//! meets a kind it does not know passes over it.
+//! Changes are additive: a new kind, or a new optional field. A follower passes over a
+//! kind it does not know. **Invariant:** a fact holds ids and figures only, never personal
+//! data or a secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use crate::{Id, Money, Time, kinds};
 macro_rules! published_language {
     ($($(#[$doc:meta])* $kind:literal => $variant:ident $fields:tt)*) => {
         /// What happened. Encoded with its kind as the tag.
+        #[expect(missing_docs, reason = "a field has a comment where its name and type leave a question")]
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub enum Fact {
             $($(#[$doc])* #[serde(rename = $kind)] $variant $fields,)*
@@ -23,9 +25,12 @@ macro_rules! published_language {
                 match self { $(Self::$variant { .. } => $kind,)* }
             }
 
+            /// Every kind, in the order of declaration.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
             /// Whether this program knows a kind of that name.
             pub fn knows(kind: &str) -> bool {
-                [$($kind),*].contains(&kind)
+                Self::KINDS.contains(&kind)
             }
         }
     };
@@ -34,54 +39,45 @@ macro_rules! published_language {
 published_language! {
     /// An account was made.
     "user.registered" => UserRegistered {
-        /// Whose.
         user_id: Id<kinds::User>,
         /// Whether they run the shop, as staff or admin.
         #[serde(default)]
         staff: bool
     }
-    /// An account was changed. What it is now is asked of users, who knows; only
-    /// whether it is staff's is told, for whoever addresses those.
+    /// An account was changed. Its content is asked of users; the event carries only
+    /// whether it is staff's, for those that notify staff.
     "user.updated" => UserUpdated {
-        /// Whose.
         user_id: Id<kinds::User>,
-        /// What of it.
         changed: Vec<UserField>,
         /// Whether they run the shop now, as staff or admin.
         staff: bool
     }
-    /// Somebody asked for a one-time code. The code itself is asked of users.
+    /// A one-time code was requested. The code itself is asked of users.
     "user.code_requested" => UserCodeRequested {
-        /// For which account.
         user_id: Id<kinds::User>,
-        /// What it will allow.
         purpose: CodePurpose,
-        /// From when on it is worth nothing.
+        /// When the code expires.
         until: Time
     }
-    /// An account may not be used any more.
+    /// An account was disabled.
     "user.disabled" => UserDisabled {
-        /// Whose.
         user_id: Id<kinds::User>
     }
-    /// A person is forgotten: whatever is personal about them is to be dropped.
+    /// An account was erased: every service drops the personal data it holds.
     "user.erased" => UserErased {
-        /// Who it was.
         user_id: Id<kinds::User>
     }
-    /// A login's tokens no longer count.
+    /// A session ended: its tokens are invalid.
     "session.revoked" => SessionRevoked {
-        /// Whose login.
         user_id: Id<kinds::User>,
-        /// Which login.
         session_id: Id<kinds::Session>,
-        /// When the last access token of the session has expired anyway.
+        /// When the last access token of the session expires by itself.
         until: Time,
-        /// Why, where it was written down.
+        /// Absent in events of earlier versions.
         #[serde(default)]
         reason: Option<RevocationReason>
     }
-    /// A key that signs tokens may be trusted; those before it end when it says.
+    /// A key that signs tokens became valid; earlier ones end as its voucher says.
     "key.published" => KeyPublished (KeyPublished)
     /// A product was made.
     "product.created" => ProductCreated (Listing)
@@ -89,123 +85,97 @@ published_language! {
     "product.updated" => ProductUpdated (Listing)
     /// A product was removed.
     "product.deleted" => ProductDeleted {
-        /// Which.
         product_id: Id<kinds::Product>
     }
-    /// The number of pieces was corrected, pieces left the house, or the last one
-    /// that could be sold was promised or is free again.
+    /// A stock level was corrected, units were shipped, or the last available unit was
+    /// reserved or released.
     "stock.adjusted" => StockAdjusted {
-        /// Of what.
         product_id: Id<kinds::Product>,
-        /// Pieces in the house now.
+        /// Units on hand.
         on_hand: i64,
-        /// Of those, promised to orders.
+        /// Units of these that are reserved for orders.
         reserved: i64
     }
-    /// Every line of an order is held.
+    /// Every line of an order was reserved.
     "stock.reserved" => StockReserved {
-        /// For which order.
         order_id: Id<kinds::Order>
     }
-    /// Not every line could be held, so none is.
+    /// A line of an order could not be reserved, so none was.
     "stock.refused" => StockRefused {
-        /// For which order.
         order_id: Id<kinds::Order>,
-        /// What was short.
+        /// The lines that could not be reserved.
         shortages: Vec<Shortage>
     }
-    /// What was held for an order is free again.
+    /// The reservation of an order was released.
     "stock.released" => StockReleased {
-        /// Of which order.
         order_id: Id<kinds::Order>
     }
-    /// Fewer pieces of a product can be sold than the shop wants to have.
+    /// The available units of a product fell below the shop's threshold.
     "stock.low" => StockLow {
-        /// Of what.
         product_id: Id<kinds::Product>,
-        /// Pieces that can still be sold.
+        /// Units on hand and not reserved.
         available: i64
     }
-    /// Somebody ordered; stock is not settled yet.
+    /// An order was placed; its stock outcome is pending.
     "order.placed" => OrderPlaced {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>,
-        /// What, each product once.
+        /// Each product once.
         items: Vec<ItemOrdered>
     }
-    /// The order's stock is held.
+    /// The order's stock was reserved.
     "order.confirmed" => OrderConfirmed {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>
     }
-    /// The order could not be held and is over.
+    /// The order's stock was refused; the order is final.
     "order.rejected" => OrderRejected {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>
     }
     /// The order was paid for in full.
     "order.paid" => OrderPaid {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>
     }
-    /// The order left the house: what was held for it is gone from the shelf.
+    /// The order was shipped: its reserved units leave the stock.
     "order.shipped" => OrderShipped {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>
     }
-    /// The order arrived.
+    /// The order was delivered.
     "order.delivered" => OrderDelivered {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>
     }
-    /// The order is off before it was shipped; what is held for it is free.
+    /// The order was cancelled before it was shipped; its reservation is released.
     "order.cancelled" => OrderCancelled {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>,
-        /// What was paid and goes back.
+        /// The payment that is returned.
         #[serde(default)]
         refunded: Option<Money>
     }
-    /// Money went back.
+    /// Money was returned.
     "order.refunded" => OrderRefunded {
-        /// Which order.
         order_id: Id<kinds::Order>,
-        /// Whose.
         user_id: Id<kinds::User>,
-        /// How much this time.
         amount: Money,
-        /// Whether that was the rest of it. What is still held is free then.
+        /// Whether the total is returned by now; the reservation is released then.
         in_full: bool
     }
-    /// Money came that belongs to no order in need of it. It is kept on record;
-    /// staff decide.
+    /// A payment fits no order that expects it. It is recorded, and staff decide.
     "payment.unmatched" => PaymentUnmatched {
-        /// For which order it was meant, if there is such an order.
+        /// The order that the payment names, if it exists.
         order_id: Option<Id<kinds::Order>>,
-        /// How much.
         amount: Money,
-        /// Why it fits nothing.
         reason: Mismatch
     }
 }
 
 impl Fact {
-    /// The product that is shown otherwise from now on, if one is: its content, or
-    /// whether it can be had. Every such change is told by a fact of this kind.
+    /// The product whose public representation changes with this fact: its content, or
+    /// whether it is available. Every such change appends a fact of this kind.
     pub fn product_shown_anew(&self) -> Option<Id<kinds::Product>> {
         match self {
             Self::ProductCreated(listing) | Self::ProductUpdated(listing) => {
@@ -219,39 +189,39 @@ impl Fact {
     }
 }
 
-/// A public key for tokens, vouched for by the shop's root key.
+/// A public key for tokens, signed by the shop's root key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPublished {
     /// PASERK `k4.pid.…` of the key: what a token's footer names.
     pub kid: String,
     /// PASERK `k4.public.…`.
     pub key: String,
-    /// A PASETO `v4.public` token made by the root key whose claims repeat `kid`
-    /// and `key` and say when it was published and when the keys before it end; a
-    /// verifier believes nothing else.
+    /// A PASETO `v4.public` token of the root key, whose claims repeat `kid` and `key` and
+    /// say when the key was published and when earlier keys end. A verifier trusts nothing
+    /// else.
     pub voucher: String,
 }
 
-/// What others need to know of a product to sell it.
+/// The part of a product that orders need to sell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
-    /// Which product.
+    /// The product.
     pub product_id: Id<kinds::Product>,
-    /// The shop's own number for it.
+    /// The shop's own number, unique.
     pub sku: String,
-    /// Its name.
+    /// The title.
     pub title: String,
-    /// What one piece costs.
+    /// The price of one unit.
     pub price: Money,
-    /// Whether it may be sold.
+    /// Only published products are for sale.
     pub status: PublicationStatus,
 }
 
-/// Where a product is in its life.
+/// The publication status of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicationStatus {
-    /// Being written; only staff see it.
+    /// Visible to staff only.
     Draft,
     /// For sale.
     Published,
@@ -262,20 +232,20 @@ pub enum PublicationStatus {
 /// One line of an order, as products needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemOrdered {
-    /// What.
+    /// The product.
     pub product_id: Id<kinds::Product>,
-    /// How many pieces, 1..=1000.
+    /// Units, 1..=1000.
     pub quantity: u32,
 }
 
-/// A line that could not be held.
+/// A line that could not be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
-    /// Of what.
+    /// The product.
     pub product_id: Id<kinds::Product>,
-    /// How many were asked for.
+    /// Units requested.
     pub requested: u32,
-    /// How many were there.
+    /// Units available.
     pub available: i64,
 }
 
@@ -283,49 +253,49 @@ pub struct Shortage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserField {
-    /// Their name.
+    /// The name.
     Name,
-    /// Their address.
+    /// The e-mail address.
     Email,
-    /// That the address is theirs.
+    /// Whether the address is verified.
     EmailVerified,
-    /// Their password.
+    /// The password.
     Password,
-    /// What they may do.
+    /// The roles.
     Roles,
-    /// Whether the account may be used.
+    /// Active or disabled.
     Status,
     /// A part this program does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// What a one-time code allows.
+/// The purpose of a one-time code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CodePurpose {
-    /// A new password without the old one.
+    /// Setting a new password without the old one.
     PasswordReset,
-    /// To show that an address is one's own.
+    /// Verifying the account's address.
     EmailVerification,
     /// Something this program does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Why a login ended.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationReason {
     /// Its owner ended it, here or from another login.
     Ended,
-    /// A spent refresh token was used again: somebody else may have it.
+    /// A spent refresh token was used again, so it may have been stolen.
     Reused,
-    /// The password is another one.
+    /// The password was changed.
     PasswordChanged,
     /// The account was disabled, erased, or lost a role.
     AccountChanged,
-    /// A newer login took its place.
+    /// A newer session took its place.
     TooMany,
     /// A reason this program does not know.
     #[serde(other)]
@@ -347,4 +317,99 @@ pub enum Mismatch {
     /// A reason this program does not know.
     #[serde(other)]
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use type_safe_id::StaticType as _;
+
+    use super::*;
+
+    const ID: &str = "01h455vb4pex5vsknk084sn02q";
+
+    fn id<K: crate::Kind>() -> Id<K> {
+        format!("{}_{ID}", K::TYPE).parse().unwrap()
+    }
+
+    fn listing() -> Listing {
+        Listing {
+            product_id: id(),
+            sku: "LAMP-1".into(),
+            title: "Lamp".into(),
+            price: euros(1999),
+            status: PublicationStatus::Published,
+        }
+    }
+
+    fn euros(amount: i64) -> Money {
+        Money { amount, currency: "EUR".parse().unwrap() }
+    }
+
+    /// One fact of every kind.
+    fn samples() -> Vec<Fact> {
+        let (user_id, order_id, product_id) = (id(), id(), id());
+        vec![
+            Fact::UserRegistered { user_id, staff: false },
+            Fact::UserUpdated {
+                user_id,
+                changed: vec![UserField::EmailVerified],
+                staff: true,
+            },
+            Fact::UserCodeRequested {
+                user_id,
+                purpose: CodePurpose::PasswordReset,
+                until: Time(1_795_369_454_120),
+            },
+            Fact::UserDisabled { user_id },
+            Fact::UserErased { user_id },
+            Fact::SessionRevoked {
+                user_id,
+                session_id: id(),
+                until: Time(1_795_369_454_120),
+                reason: Some(RevocationReason::Reused),
+            },
+            Fact::KeyPublished(KeyPublished {
+                kid: "k4.pid.a".into(),
+                key: "k4.public.b".into(),
+                voucher: "v4.public.c".into(),
+            }),
+            Fact::ProductCreated(listing()),
+            Fact::ProductUpdated(listing()),
+            Fact::ProductDeleted { product_id },
+            Fact::StockAdjusted { product_id, on_hand: 5, reserved: 2 },
+            Fact::StockReserved { order_id },
+            Fact::StockRefused {
+                order_id,
+                shortages: vec![Shortage { product_id, requested: 3, available: 1 }],
+            },
+            Fact::StockReleased { order_id },
+            Fact::StockLow { product_id, available: 2 },
+            Fact::OrderPlaced {
+                order_id,
+                user_id,
+                items: vec![ItemOrdered { product_id, quantity: 3 }],
+            },
+            Fact::OrderConfirmed { order_id, user_id },
+            Fact::OrderRejected { order_id, user_id },
+            Fact::OrderPaid { order_id, user_id },
+            Fact::OrderShipped { order_id, user_id },
+            Fact::OrderDelivered { order_id, user_id },
+            Fact::OrderCancelled { order_id, user_id, refunded: Some(euros(5997)) },
+            Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
+            Fact::PaymentUnmatched {
+                order_id: Some(order_id),
+                amount: euros(1),
+                reason: Mismatch::WrongAmount,
+            },
+        ]
+    }
+
+    /// A change of the snapshot is a change of what other programs read.
+    #[test]
+    fn every_kind_is_encoded_as_recorded() {
+        let samples = samples();
+        let kinds: Vec<_> = samples.iter().map(Fact::kind).collect();
+        assert_eq!(kinds, Fact::KINDS, "one sample of every kind");
+        insta::assert_json_snapshot!(samples);
+    }
 }

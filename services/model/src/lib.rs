@@ -8,7 +8,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
-//! | `money`, `currency` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
+//! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
 //! | `time` | [`Time`]: milliseconds since 1970, UTC |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
 

@@ -28,8 +28,11 @@ pub(super) fn circles(sources: &[Source]) -> Vec<Vec<String>> {
         .filter(|source| source.is_production)
         .filter_map(File::read)
         .collect();
-    let by_module: BTreeMap<&Module, usize> =
-        files.iter().enumerate().map(|(index, file)| (&file.module, index)).collect();
+    let by_module: BTreeMap<&Module, usize> = files
+        .iter()
+        .enumerate()
+        .map(|(index, file)| (&file.module, index))
+        .collect();
     let mut arrows: Vec<BTreeMap<usize, &[String]>> = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let mut targets = BTreeMap::new();
@@ -42,11 +45,14 @@ pub(super) fn circles(sources: &[Source]) -> Vec<Vec<String>> {
         }
         arrows.push(targets);
     }
-    let reachable: Vec<BTreeSet<usize>> = (0..files.len()).map(|from| reach(&arrows, from)).collect();
+    let reachable: Vec<BTreeSet<usize>> =
+        (0..files.len()).map(|from| reach(&arrows, from)).collect();
     let mut circles = Vec::new();
     let mut seen = BTreeSet::new();
     for from in 0..files.len() {
-        let together = reachable[from].iter().filter(|to| reachable[**to].contains(&from));
+        let together = reachable[from]
+            .iter()
+            .filter(|to| reachable[**to].contains(&from));
         let circle: BTreeSet<usize> = together.copied().collect();
         if circle.is_empty() || !seen.insert(circle.clone()) {
             continue;
@@ -54,7 +60,12 @@ pub(super) fn circles(sources: &[Source]) -> Vec<Vec<String>> {
         let ties = circle.iter().flat_map(|from| {
             let within = arrows[*from].iter().filter(|(to, _)| circle.contains(to));
             within.map(|(to, path)| {
-                format!("{} -> {} ({})", files[*from].path, files[*to].path, path.join("::"))
+                format!(
+                    "{} -> {} ({})",
+                    files[*from].path,
+                    files[*to].path,
+                    path.join("::")
+                )
             })
         });
         circles.push(ties.collect());
@@ -129,11 +140,16 @@ impl File {
         };
         let stem = below.strip_suffix(".rs")?;
         let mut module: Vec<String> = stem.split('/').map(str::to_owned).collect();
-        if module.last().is_some_and(|last| matches!(last.as_str(), "lib" | "main" | "mod")) {
+        if module
+            .last()
+            .is_some_and(|last| matches!(last.as_str(), "lib" | "main" | "mod"))
+        {
             module.pop();
         }
         let code = source.code();
-        let children = statements(&code, "mod ").map(|child| child.trim().to_owned()).collect();
+        let children = statements(&code, "mod ")
+            .map(|child| child.trim().to_owned())
+            .collect();
         let mut file = Self {
             path: source.path.clone(),
             module: (root.to_owned(), module),
@@ -162,14 +178,18 @@ impl File {
 
     fn leads_inside(&self, path: &[String]) -> bool {
         let first = path.first().map(String::as_str).unwrap_or_default();
-        matches!(first, "crate" | "super" | "self") || path.len() > 1 && self.children.contains(first)
+        matches!(first, "crate" | "super" | "self")
+            || path.len() > 1 && self.children.contains(first)
     }
 }
 
 /// What follows `keyword` up to the semicolon, for each statement that begins so.
 fn statements<'a>(code: &'a str, keyword: &'static str) -> impl Iterator<Item = &'a str> {
     code.lines().filter_map(move |line| {
-        let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        let line = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .trim_start_matches("pub(crate) ");
         line.strip_prefix(keyword)?.strip_suffix(';')
     })
 }
@@ -199,11 +219,18 @@ fn flatten(tree: &str) -> Vec<(Vec<String>, String)> {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
         let (path, alias) = tree.split_once(" as ").unwrap_or((tree, ""));
-        let mut path: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).collect();
+        let mut path: Vec<String> = path
+            .split("::")
+            .map(|part| part.trim().to_owned())
+            .collect();
         if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
             path.pop();
         }
-        let name = if alias.is_empty() { path.last().cloned().unwrap_or_default() } else { alias.trim().to_owned() };
+        let name = if alias.is_empty() {
+            path.last().cloned().unwrap_or_default()
+        } else {
+            alias.trim().to_owned()
+        };
         return vec![(path, name)];
     };
     let prefix = tree[..open].trim_end_matches("::").trim();
@@ -220,7 +247,11 @@ fn flatten(tree: &str) -> Vec<(Vec<String>, String)> {
                 if part.is_empty() {
                     continue;
                 }
-                let whole = if prefix.is_empty() { part.to_owned() } else { format!("{prefix}::{part}") };
+                let whole = if prefix.is_empty() {
+                    part.to_owned()
+                } else {
+                    format!("{prefix}::{part}")
+                };
                 flat.extend(flatten(&whole));
             }
             _ => {}
@@ -234,6 +265,11 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     code.split(|letter| !is_path(letter))
         .filter(|text| text.contains("::"))
-        .map(|text| text.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        .map(|text| {
+            text.split("::")
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
         .collect()
 }

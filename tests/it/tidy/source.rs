@@ -7,12 +7,36 @@ use std::path::{Path, PathBuf};
 pub(super) type Place = String;
 
 /// Constructors, and methods of other crates that take a `bool`.
-const FOREIGN_CALLS: [&str; 27] = [
-    "Ok", "Err", "Some", "Value::Bool", "AtomicBool::new", "watch::channel", "store", "swap",
-    "unwrap_or", "set_nodelay", "set_nonblocking", "set_reuseaddr", "set_fieldnorms", "append",
-    "create", "create_new", "read", "write", "truncate", "recursive", "history", "keep_alive",
-    "with_target", "with_ansi", "XzReader::new_mem_limit", "FuzzyTermQuery::new",
+const FOREIGN_CALLS: [&str; 29] = [
+    "Ok",
+    "Err",
+    "Some",
+    "Value::Bool",
+    "AtomicBool::new",
+    "watch::channel",
+    "store",
+    "swap",
+    "unwrap_or",
+    "set_nodelay",
+    "set_nonblocking",
+    "set_reuseaddr",
+    "set_fieldnorms",
+    "append",
+    "create",
+    "create_new",
+    "read",
+    "write",
+    "truncate",
+    "recursive",
+    "history",
+    "keep_alive",
+    "with_target",
+    "with_ansi",
+    "XzReader::new_mem_limit",
+    "FuzzyTermQuery::new",
     "FuzzyTermQuery::new_prefix",
+    "flatten_event",
+    "retry_canceled_requests",
 ];
 
 /// A Rust file.
@@ -28,7 +52,9 @@ pub(super) struct Source {
 pub(super) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "mesh", "services", "gateway", "bench", "fuzz"] {
+    for folder in [
+        "src", "tests", "mesh", "services", "gateway", "bench", "fuzz",
+    ] {
         collect(&root.join(folder), &mut files);
     }
     files.sort();
@@ -51,7 +77,9 @@ pub(super) fn sources() -> Vec<Source> {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries {
         let path = entry.expect("a readable folder").path();
         if path.is_dir() && !path.ends_with("target") {
@@ -70,13 +98,20 @@ pub(super) fn manifests() -> Vec<(String, Vec<String>)> {
         text.parse::<toml::Table>().expect("a manifest")
     };
     let workspace = read(root.join("Cargo.toml"));
-    let table = workspace["workspace"]["dependencies"].as_table().expect("a table");
+    let table = workspace["workspace"]["dependencies"]
+        .as_table()
+        .expect("a table");
     let members: Vec<(&String, &str)> = table
         .iter()
         .filter_map(|(name, dependency)| Some((name, dependency.get("path")?.as_str()?)))
         .collect();
-    let all = members.iter().map(|(name, path)| ((*name).clone(), root.join(path)));
-    let others = [("bench".to_owned(), root.join("bench")), ("konbini".to_owned(), root.into())];
+    let all = members
+        .iter()
+        .map(|(name, path)| ((*name).clone(), root.join(path)));
+    let others = [
+        ("bench".to_owned(), root.join("bench")),
+        ("konbini".to_owned(), root.into()),
+    ];
     all.chain(others)
         .map(|(name, folder)| {
             let manifest = read(folder.join("Cargo.toml"));
@@ -102,8 +137,14 @@ pub(super) fn occurrences(text: &str, phrase: &str) -> usize {
 impl Source {
     /// The text of its comments, a line each.
     pub(super) fn comments(&self) -> String {
-        let lines = self.text.lines().filter_map(|line| line.trim_start().strip_prefix("//"));
-        lines.map(|line| line.trim_start_matches(['/', '!'])).collect::<Vec<_>>().join("\n")
+        let lines = self
+            .text
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("//"));
+        lines
+            .map(|line| line.trim_start_matches(['/', '!']))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Its lines without those of test modules, numbered from 1.
@@ -113,8 +154,11 @@ impl Source {
         let opens = |index: usize| lines.get(index + 1).is_some_and(|next| next.ends_with('{'));
         let end = (0..lines.len()).find(|index| is_test(*index) && opens(*index));
         let end = end.unwrap_or(lines.len());
-        let kept = (0..end).filter(|index| !is_test(*index) && (*index == 0 || !is_test(*index - 1)));
-        kept.map(|index| (index + 1, lines[index])).collect::<Vec<_>>().into_iter()
+        let kept =
+            (0..end).filter(|index| !is_test(*index) && (*index == 0 || !is_test(*index - 1)));
+        kept.map(|index| (index + 1, lines[index]))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// How many lines that are.
@@ -124,7 +168,9 @@ impl Source {
 
     /// Its production code without comments.
     pub(super) fn code(&self) -> String {
-        let code = self.production().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let code = self
+            .production()
+            .filter(|(_, line)| !line.trim_start().starts_with("//"));
         code.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
     }
 
@@ -132,7 +178,9 @@ impl Source {
     pub(super) fn type_names(&self) -> Vec<(String, Place)> {
         let mut names = Vec::new();
         for (number, line) in self.production() {
-            let Some(rest) = line.trim_start().strip_prefix("pub") else { continue };
+            let Some(rest) = line.trim_start().strip_prefix("pub") else {
+                continue;
+            };
             let rest = match rest.strip_prefix('(') {
                 Some(scope) if scope.starts_with("crate)") => &scope["crate)".len()..],
                 Some(_) => continue,
@@ -140,10 +188,13 @@ impl Source {
             };
             let mut words = rest.split_whitespace();
             let is_type = matches!(words.next(), Some("struct" | "enum" | "trait" | "type"));
-            let name = words.next().filter(|_| is_type && !line.starts_with("    ")).map(|name| {
-                let end = name.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
-                name[..end.unwrap_or(name.len())].to_owned()
-            });
+            let name = words
+                .next()
+                .filter(|_| is_type && !line.starts_with("    "))
+                .map(|name| {
+                    let end = name.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                    name[..end.unwrap_or(name.len())].to_owned()
+                });
             names.extend(name.map(|name| (name, format!("{}:{number}", self.path))));
         }
         names
@@ -157,13 +208,14 @@ impl Source {
             if line.starts_with("//") {
                 continue;
             }
-            let values = ["true", "false"].iter().flat_map(|value| line.match_indices(value));
+            let values = ["true", "false"]
+                .iter()
+                .flat_map(|value| line.match_indices(value));
             let found = values.into_iter().any(|(start, value)| {
                 let after = line[start + value.len()..].trim_start();
                 let before = line[..start].trim_end();
                 let is_argument = before.ends_with(['(', ',']) && after.starts_with([',', ')']);
-                is_argument
-                    && callee(before).is_some_and(|callee| !FOREIGN_CALLS.contains(&callee))
+                is_argument && callee(before).is_some_and(|callee| !FOREIGN_CALLS.contains(&callee))
             });
             if found {
                 places.push(format!("{}:{number}: {line}", self.path));
@@ -187,6 +239,8 @@ fn callee(before: &str) -> Option<&str> {
     })?;
     let head = &before[..open.0];
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
-    let start = head.rfind(|letter| !is_name(letter)).map_or(0, |index| index + 1);
+    let start = head
+        .rfind(|letter| !is_name(letter))
+        .map_or(0, |index| index + 1);
     Some(&head[start..]).filter(|name| !name.is_empty())
 }
