@@ -321,8 +321,6 @@ pub enum Mismatch {
 
 #[cfg(test)]
 mod tests {
-    use type_safe_id::StaticType as _;
-
     use super::*;
 
     const ID: &str = "01h455vb4pex5vsknk084sn02q";
