@@ -114,8 +114,7 @@ async fn conditions_hold_for_encoded_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_can_be_turned_off() {
-    let mut config = Config::default();
-    config.compression = false;
+    let config = Config { compression: false, ..Config::default() };
     let test = crate::start(config).await;
     let _products = Stub::start(&test, "products").await;
     let answer = ask(&test, "/v1/products/large", &[("accept-encoding", "gzip")]).await;

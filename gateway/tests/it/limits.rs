@@ -15,10 +15,11 @@ use crate::stub::Stub;
 
 /// A shop behind a proxy that is this host.
 fn behind_a_proxy(limits: LimitsConfig) -> Config {
-    let mut config = Config::default();
-    config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    config.limits = limits;
-    config
+    Config {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        limits,
+        ..Config::default()
+    }
 }
 
 async fn gateway(config: Config) -> TestService {
@@ -131,8 +132,7 @@ async fn an_address_has_so_many_connections() {
     probe.connect("192.0.2.1:9").expect("this host has a route");
     let own = probe.local_addr().unwrap().ip();
     assert!(!own.is_loopback() && !own.is_unspecified(), "{own}");
-    let mut config = Config::default();
-    config.listen = ([0, 0, 0, 0], 0).into();
+    let mut config = Config { listen: ([0, 0, 0, 0], 0).into(), ..Config::default() };
     config.limits.connections_per_address = 2;
     let test = gateway(config).await;
     let mut address = test.address;
@@ -230,12 +230,12 @@ async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_are_told_what_they_may_do() {
-    let mut config = Config::default();
-    config.cors = CorsConfig {
+    let cors = CorsConfig {
         origins: vec!["https://shop.test".into()],
         credentials: true,
         max_age_seconds: 600,
     };
+    let config = Config { cors, ..Config::default() };
     let test = gateway(config).await;
     let anonymous = test.anonymous();
     let preflight = |origin| {

@@ -18,8 +18,7 @@ const SHORT_MS: u64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn gateway(limits: LimitsConfig) -> TestService {
-    let mut config = Config::default();
-    config.limits = limits;
+    let config = Config { limits, ..Config::default() };
     crate::start(config).await
 }
 
