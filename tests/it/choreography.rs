@@ -260,26 +260,16 @@ async fn every_piece_is_accounted_for() {
     let (orders_at, orders) = watch::channel(nowhere);
     let (products_at, products) = watch::channel(nowhere);
     let shop = Shop { http: Client::new(), orders, products };
-    let mut selling = RunningService::start(
-        (
-            "orders",
-            chassis::opener(orders::open, orders::Config::default()),
-        ),
-        &folder,
-        &mesh,
-        &orders_at,
-    )
-    .await;
-    let mut holding = RunningService::start(
-        (
-            "products",
-            chassis::opener(products::open, products::Config::default()),
-        ),
-        &folder,
-        &mesh,
-        &products_at,
-    )
-    .await;
+    let service = (
+        "orders",
+        chassis::opener(orders::open, orders::Config::default()),
+    );
+    let mut selling = RunningService::start(service, &folder, &mesh, &orders_at).await;
+    let service = (
+        "products",
+        chassis::opener(products::open, products::Config::default()),
+    );
+    let mut holding = RunningService::start(service, &folder, &mesh, &products_at).await;
     ready(&shop).await;
     let person = |roles: &[Role]| Person { shop: shop.clone(), token: token(&keys, roles) };
     let staff = person(&[Role::Staff]);
@@ -287,10 +277,7 @@ async fn every_piece_is_accounted_for() {
     let products = sell(&staff).await;
     network.set_faults(LinkFaults { drop: 0.1, double: 0.1, delay_max: Duration::from_millis(5) });
 
-    let (done, count) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let (done, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
     let watching = tokio::spawn(watch_stock(staff.clone(), products.clone(), done.clone()));
     let buyers: Vec<_> = (0..BUYERS).map(|_| person(&[Role::Customer])).collect();
     let buying: Vec<_> = (0_u64..)

@@ -34,7 +34,7 @@ pub(super) fn circles(sources: &[Source]) -> Vec<Vec<String>> {
         .map(|(index, file)| (&file.module, index))
         .collect();
     let mut arrows: Vec<BTreeMap<usize, &[String]>> = Vec::new();
-    for (index, file) in files.iter().enumerate() {
+    for file in &files {
         let mut targets = BTreeMap::new();
         for import in &file.imports {
             if let Some(target) = resolve(&files, &by_module, file, import, 8)
