@@ -256,12 +256,18 @@ mod tests {
                 all.is_empty() || all.iter().any(|one| one.as_object().unwrap().is_empty())
             })
         };
-        let mut documented: Vec<(String, bool)> = Vec::new();
+        let takes_key = |operation: &Value| {
+            let key = "#/components/parameters/IdempotencyKey";
+            let parameters = operation["parameters"].as_array();
+            parameters.is_some_and(|all| all.iter().any(|one| one["$ref"] == key))
+        };
+        // Name, whether anyone may call, whether `Idempotency-Key` is honoured.
+        let mut documented: Vec<(String, bool, bool)> = Vec::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 if method != "parameters" {
                     let name = format!("{} {path}", method.to_uppercase());
-                    documented.push((name, is_public(operation)));
+                    documented.push((name, is_public(operation), takes_key(operation)));
                 }
             }
         }
@@ -271,10 +277,10 @@ mod tests {
                 .iter()
                 .all(|other| !std::ptr::eq(*other, **row))
         });
-        let mut rows: Vec<(String, bool)> = rows
+        let mut rows: Vec<(String, bool, bool)> = rows
             .map(|row| {
                 let is_public = matches!(row.access, Access::Anyone | Access::ProvenByBody);
-                (row.name(), is_public)
+                (row.name(), is_public, row.idempotent)
             })
             .collect();
         documented.sort();

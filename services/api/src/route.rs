@@ -57,14 +57,6 @@ pub enum Service {
 }
 
 impl Service {
-    /// The services behind the gateway.
-    pub const BEHIND_GATEWAY: [Self; 4] = [
-        Self::Users,
-        Self::Products,
-        Self::Orders,
-        Self::Notifications,
-    ];
-
     /// The name in the mesh and in the data folder; `None` for [`Service::Each`].
     pub const fn name(self) -> Option<&'static str> {
         match self {

@@ -1,7 +1,8 @@
 //! A service's router, made from the rows of the route table.
 //!
-//! A handler is bound to a row of [`api::ROUTES`], which brings the method, the path, the
-//! body limit and the timeout, so that none of them is written twice:
+//! A handler is bound to a row of [`api::ROUTES`], which brings the method and the path, and
+//! whether the route has a total timeout or streams its bodies, so that none of this is
+//! written twice:
 //!
 //! ```
 //! # use axum::extract::State;
@@ -133,7 +134,7 @@ impl ServiceRoutes {
             Service::Each => true,
             service => service.name() == Some(name),
         };
-        let is_bound = |route: &Route| self.bound.iter().any(|bound| is_same(bound, route));
+        let is_bound = |route: &Route| self.bound.iter().any(|bound| std::ptr::eq(*bound, route));
         for route in ROUTES.iter().filter(|route| is_own(route)) {
             assert!(
                 is_bound(route),
@@ -149,10 +150,6 @@ impl ServiceRoutes {
             );
         }
     }
-}
-
-fn is_same(one: &Route, other: &Route) -> bool {
-    one.method == other.method && one.path == other.path
 }
 
 /// Routes outside of the route table, for services that are not part of the API, as in tests
