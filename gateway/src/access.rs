@@ -17,7 +17,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::{Id, kinds};
 
 use crate::body::Body;
-use crate::limits::Entered;
+use crate::limits::AddressPlace;
 
 /// A path in a line, in bytes; ours have less than 200.
 const PATH_BYTES_MAX: usize = 512;
@@ -70,7 +70,7 @@ impl Drop for AccessRecord {
 #[derive(Default)]
 pub(crate) struct Held {
     /// Its place among open streams.
-    pub(crate) place: Option<Entered>,
+    pub(crate) place: Option<AddressPlace>,
     /// Its line of the log.
     pub(crate) line: Option<AccessRecord>,
 }

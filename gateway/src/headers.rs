@@ -121,11 +121,11 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter(|value| !["keep-alive", "close"].iter().any(|usual| value == usual))
         .cloned()
         .collect();
-    for name in named.iter().filter_map(|value| value.to_str().ok()) {
-        for name in name.split(',').map(str::trim) {
-            if !END_TO_END
-                .iter()
-                .any(|kept| name.eq_ignore_ascii_case(kept.as_str()))
+    // Any value is read by its bytes: one name that is no ASCII hides no other.
+    for list in &named {
+        for name in list.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
+                && !END_TO_END.contains(&name)
             {
                 headers.remove(name);
             }

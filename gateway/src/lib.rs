@@ -52,6 +52,9 @@ pub mod config;
 mod connection;
 mod cors;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod listen;

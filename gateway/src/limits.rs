@@ -16,28 +16,28 @@
 
 mod rate;
 mod table;
-mod tally;
 
-use crate::config::{Config, LimitsConfig};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use chassis::Problem;
 use chassis::client_address::network;
+use chassis::occupancy::{Full, Occupancy, Place};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
 
 use crate::client::{Client, TrustedProxies};
+use crate::config::{Config, LimitsConfig};
 use crate::progress_timeout::ProgressTimeout;
 
 use self::rate::{Left, Rate};
-use self::tally::AddressTally;
-pub(crate) use self::tally::Entered;
 
 /// draft-ietf-httpapi-ratelimit-headers-10, §3 and §4.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// An open connection or stream of an address.
+pub(crate) type AddressPlace = Place<u128>;
 
 /// Everything that is counted.
 pub(crate) struct ClientLimits {
@@ -46,8 +46,8 @@ pub(crate) struct ClientLimits {
     address: Option<Rate>,
     user: Option<Rate>,
     policy: HeaderValue,
-    connections: Arc<AddressTally>,
-    streams: Arc<AddressTally>,
+    connections: Occupancy<u128>,
+    streams: Occupancy<u128>,
 }
 
 /// The remaining quotas of a request: its address's, then its user's.
@@ -78,8 +78,8 @@ impl ClientLimits {
             address,
             user,
             policy: policy.expect("names and numbers are visible ASCII"),
-            connections: AddressTally::new(),
-            streams: AddressTally::new(),
+            connections: Occupancy::default(),
+            streams: Occupancy::default(),
             settings,
         }
     }
@@ -107,39 +107,38 @@ impl ClientLimits {
     }
 
     /// A place for a connection; `None`: its address has enough.
-    pub(crate) fn connection(&self, ip: IpAddr) -> Option<Entered> {
+    pub(crate) fn connection(&self, ip: IpAddr) -> Option<AddressPlace> {
         let ip = ip.to_canonical();
         let is_exempt = ip.is_loopback() || self.proxies.trust(ip);
         let most = if is_exempt {
-            u32::MAX
+            usize::MAX
         } else {
-            self.settings.connections_per_address
+            self.settings.connections_per_address as usize
         };
-        self.connections.enter(network(ip), most)
+        self.connections.enter(network(ip), most, usize::MAX).ok()
     }
 
     /// A place for an answer that does not end.
     ///
     /// # Errors
     /// 429 when the address has enough, 503 when all together have.
-    pub(crate) fn stream(&self, client: &Client) -> Result<Entered, Problem> {
-        if self.streams.len() >= self.settings.streams as usize {
-            return Err(Problem::busy());
-        }
+    pub(crate) fn stream(&self, client: &Client) -> Result<AddressPlace, Problem> {
         let most = if client.is_local {
-            u32::MAX
+            usize::MAX
         } else {
-            self.settings.streams_per_address
+            self.settings.streams_per_address as usize
         };
-        let entered = self.streams.enter(network(client.ip), most);
-        entered.ok_or_else(|| {
-            Problem::new(
+        let total_max = self.settings.streams as usize;
+        let place = self.streams.enter(network(client.ip), most, total_max);
+        place.map_err(|full| match full {
+            Full::Total => Problem::busy(),
+            Full::Key => Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-streams",
                 "Too many streams are open",
                 format!("{most} streams are open from this address; close one of them"),
             )
-            .header(RETRY_AFTER, "5")
+            .header(RETRY_AFTER, "5"),
         })
     }
 

@@ -108,7 +108,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
 }
 
 /// The one form of a path; borrowed when it has that form already.
-fn clean(path: &str) -> Result<Cow<'_, str>, &'static str> {
+pub(crate) fn clean(path: &str) -> Result<Cow<'_, str>, &'static str> {
     if !path.starts_with('/') {
         return Err(NOT_A_PATH);
     }
@@ -174,9 +174,7 @@ fn unescape(path: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::Target;
     use http::Request;
-    use proptest::prelude::*;
 
     #[test]
     fn one_form_or_none() {
@@ -264,65 +262,6 @@ mod tests {
             ("other.test:443", &["other.test:443"]),
         ] {
             assert_eq!(asked(uri, hosts, one), None, "{uri} {hosts:?}");
-        }
-    }
-
-    /// Paths near the ones that matter, rather than any text.
-    fn paths() -> impl Strategy<Value = String> {
-        let piece = prop_oneof![
-            Just("/v1".to_owned()),
-            Just("/orders".to_owned()),
-            Just("/users/me".to_owned()),
-            Just("/..".to_owned()),
-            "[/.%2eEfF5cC]{1,6}",
-            "(%[0-9a-fA-F]{2}){1,3}",
-            "[ -~]{0,4}",
-        ];
-        let pieces = proptest::collection::vec(piece, 0..6);
-        pieces.prop_map(|pieces| format!("/{}", pieces.concat()))
-    }
-
-    /// What a service that decodes once sees, segment by segment.
-    fn decoded(path: &str) -> Vec<Vec<u8>> {
-        let segment = |segment: &str| {
-            let mut bytes = segment.bytes();
-            std::iter::from_fn(|| {
-                let byte = bytes.next()?;
-                let mut digit = || char::from(bytes.next().unwrap()).to_digit(16).unwrap();
-                Some(if byte == b'%' {
-                    u8::try_from(digit() * 16 + digit()).unwrap()
-                } else {
-                    byte
-                })
-            })
-            .collect()
-        };
-        path.split('/').map(segment).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn normalising_is_done_once_and_changes_no_meaning(path in paths()) {
-            if let Ok(once) = clean(&path) {
-                prop_assert_eq!(clean(&once), Ok(Cow::Borrowed(&*once)));
-                prop_assert_eq!(decoded(&once), decoded(&path));
-                let climbs = |segment: &Vec<u8>| matches!(&segment[..], b"." | b"..");
-                prop_assert!(!decoded(&once).iter().any(climbs));
-                prop_assert!(once.bytes().all(|byte| byte.is_ascii_graphic()));
-            }
-        }
-
-        #[test]
-        fn the_route_is_that_of_what_is_forwarded(path in paths(), query in "(\\?[ab=&%]{0,5})?") {
-            let Ok(request) = Request::get(format!("{path}{query}")).header(HOST, "a").body(())
-            else { return Ok(()) };
-            let (mut parts, ()) = request.into_parts();
-            if normalise(&mut parts).is_ok() {
-                // The very text that goes over the wire, read again.
-                let forwarded: Uri = parts.uri.to_string().parse().unwrap();
-                let label = |uri: &Uri| Target::of(&Method::GET, uri).label();
-                prop_assert_eq!(label(&forwarded), label(&parts.uri));
-            }
         }
     }
 }

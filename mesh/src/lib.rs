@@ -51,7 +51,7 @@ pub use follow::Follower;
 pub use following::{FollowerState, Following};
 pub use in_process::{InProcessNetwork, LinkFaults};
 pub use listen::{Listener, Update};
-pub use log::{Draft, Log};
+pub use log::{Cause, Draft, Log};
 pub use source::Source;
 pub use transport::{
     Guard, Liveliness, Mesh, Question, Sighting, Subscription, Transport, TransportError,

@@ -49,12 +49,26 @@ pub struct Draft {
     pub key: String,
     /// What happened.
     pub fact: Fact,
-    /// When.
+    /// Why it happened.
+    pub cause: Cause,
+}
+
+/// The cause of a change, which its events and its records carry.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The time of the change.
     pub at: Time,
-    /// Who caused it, if it was a user.
+    /// The id of the user who asked for it; `None` for the shop's own work.
     pub by: Option<String>,
-    /// The request it came from.
+    /// The id of the request it came from.
     pub trace: Option<String>,
+}
+
+impl Cause {
+    /// The cause of a change that no request led to.
+    pub fn own(at: Time) -> Self {
+        Self { at, by: None, trace: None }
+    }
 }
 
 /// A service's own log. Cheap to clone.
@@ -144,7 +158,7 @@ impl Log {
                 table: "log_head",
                 why: "the log was not opened".into(),
             })?;
-        let Draft { key, fact, at, by, trace } = draft;
+        let Draft { key, fact, cause: Cause { at, by, trace } } = draft;
         let seq = head.mark.seq + 1;
         let kind = fact.kind().to_owned();
         let fact = Some(fact);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh::store::{Options, Store, Tx};
-use mesh::{Draft, Follower, Following, Log, Mesh, Source};
+use mesh::{Cause, Draft, Follower, Following, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,7 +99,7 @@ pub(crate) fn draft(key: &str, counter: i64, number: i64) -> Draft {
         on_hand: counter,
         reserved: number,
     };
-    Draft { key: key.into(), fact, at: Time(0), by: None, trace: None }
+    Draft { key: key.into(), fact, cause: Cause::own(Time(0)) }
 }
 
 /// A service that follows.

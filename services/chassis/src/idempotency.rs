@@ -31,14 +31,11 @@
 mod keys;
 mod response;
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use store::{Store, Tx};
 
@@ -46,6 +43,7 @@ use self::keys::Scope;
 pub use self::keys::{BoundKey, KnownOutcome};
 pub use self::response::{Reply, StoredResponse};
 use crate::json::IdempotencyKey;
+use crate::occupancy::{Occupancy, Place};
 use crate::request_id::RequestId;
 use crate::{Caller, Problem};
 
@@ -71,37 +69,17 @@ pub(crate) async fn expire(store: Store) {
     }
 }
 
-/// The scopes of the requests in flight.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct InFlight(Arc<Mutex<HashSet<Scope>>>);
+/// The requests in flight: at most one of a scope.
+pub(crate) type InFlight = Occupancy<Scope>;
 
-impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, HashSet<Scope>> {
-        self.0.lock()
-    }
-
-    fn enter(&self, scope: Scope) -> Result<Entered, Problem> {
-        if self.lock().insert(scope.clone()) {
-            return Ok(Entered { among: self.clone(), scope });
-        }
-        Err(Problem::conflict(
+fn enter(in_flight: &InFlight, scope: Scope) -> Result<Place<Scope>, Problem> {
+    let place = in_flight.enter(scope, 1, usize::MAX);
+    place.map_err(|_| {
+        Problem::conflict(
             "idempotency-key-in-flight",
             "a request with this Idempotency-Key is in flight; repeat it in a moment",
-        ))
-    }
-}
-
-/// A request in flight, until dropped.
-#[derive(Debug)]
-struct Entered {
-    among: InFlight,
-    scope: Scope,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.among.lock().remove(&self.scope);
-    }
+        )
+    })
 }
 
 /// A request's path and its `Idempotency-Key`, if it has one.
@@ -143,13 +121,13 @@ impl IdempotentRequest {
     ) -> Result<IdempotencyGuard, Problem> {
         let Self { in_flight, path, key, request_id } = self;
         let Some(key) = key else {
-            return Ok(IdempotencyGuard { key: None, request_id, _entered: None });
+            return Ok(IdempotencyGuard { key: None, request_id, _place: None });
         };
         let body = serde_json::to_vec(body).map_err(Problem::internal)?;
         let scope = Scope { user_id: caller.user_id, path, key };
-        let entered = in_flight.enter(scope.clone())?;
+        let place = enter(&in_flight, scope.clone())?;
         let key = BoundKey::new(scope, &body, model::now());
-        Ok(IdempotencyGuard { key: Some(key), request_id, _entered: Some(entered) })
+        Ok(IdempotencyGuard { key: Some(key), request_id, _place: Some(place) })
     }
 }
 
@@ -160,7 +138,7 @@ pub struct IdempotencyGuard {
     pub key: Option<BoundKey>,
     /// The request's id.
     pub request_id: String,
-    _entered: Option<Entered>,
+    _place: Option<Place<Scope>>,
 }
 
 impl IdempotencyGuard {
@@ -236,9 +214,9 @@ mod tests {
         let in_flight = InFlight::default();
         let user_id = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         let scope = Scope { user_id, path: "/v1/orders".into(), key: "k".into() };
-        let first = in_flight.enter(scope.clone()).unwrap();
-        assert_eq!(in_flight.enter(scope.clone()).unwrap_err().status(), 409);
+        let first = enter(&in_flight, scope.clone()).unwrap();
+        assert_eq!(enter(&in_flight, scope.clone()).unwrap_err().status(), 409);
         drop(first);
-        assert!(in_flight.enter(scope).is_ok());
+        assert!(enter(&in_flight, scope).is_ok());
     }
 }

@@ -34,12 +34,16 @@ mod error;
 pub mod etag;
 pub mod fields;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 pub mod http;
 pub mod idempotency;
 pub mod in_process;
 pub mod json;
 pub mod limits;
+pub mod occupancy;
 pub mod outbound;
 pub mod page;
 pub mod problem;

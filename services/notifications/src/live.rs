@@ -7,12 +7,11 @@
 //! **Invariant:** a user without a subscription has no wake-up, so memory is bounded by the
 //! number of open streams.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use ::store::Store;
+use chassis::occupancy::{Full, Occupancy, Place};
 use model::{SessionId, UserId};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -29,29 +28,21 @@ const STREAMS_MAX: usize = 4096;
 /// Most entries a feed reads at a time.
 const READ_MAX: usize = 100;
 
-/// Wake-ups of all open streams. Cheap to clone.
+/// Wake-ups of all open streams, by user: a change wakes, and its value lists the sessions
+/// that ended. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct WakeUps(Arc<Mutex<HashMap<UserId, Channel>>>);
-
-/// The channel of one user: a change wakes, and its value lists the sessions that ended.
-struct Channel {
-    ended: watch::Sender<Vec<SessionId>>,
-    subscriptions: usize,
-}
+pub(crate) struct WakeUps(Occupancy<UserId, watch::Sender<Vec<SessionId>>>);
 
 impl WakeUps {
     /// Wakes the streams of `user`.
     pub(crate) fn wake(&self, user: UserId) {
-        if let Some(channel) = self.0.lock().get(&user) {
-            channel.ended.send_modify(|_| ());
-        }
+        self.0.get(&user, |ended| ended.send_modify(|_| ()));
     }
 
     /// Ends the streams of one session of `user`.
     pub(crate) fn end(&self, user: UserId, session: SessionId) {
-        if let Some(channel) = self.0.lock().get(&user) {
-            channel.ended.send_modify(|ended| ended.push(session));
-        }
+        let end = |ended: &mut Vec<_>| ended.push(session);
+        self.0.get(&user, |ended| ended.send_modify(end));
     }
 
     /// Subscribes to the wake-ups of `user`, until `session` ends.
@@ -63,50 +54,30 @@ impl WakeUps {
         user: UserId,
         session: SessionId,
     ) -> Result<InboxSubscription, Error> {
-        let mut channels = self.0.lock();
-        if channels
-            .values()
-            .map(|channel| channel.subscriptions)
-            .sum::<usize>()
-            >= STREAMS_MAX
-        {
-            return Err(Error::AllStreams);
-        }
-        let channel = channels
-            .entry(user)
-            .or_insert_with(|| Channel { ended: watch::Sender::new(Vec::new()), subscriptions: 0 });
-        if channel.subscriptions >= STREAMS_PER_USER_MAX {
-            return Err(Error::StreamsOfAccount(channel.subscriptions));
-        }
-        channel.subscriptions += 1;
-        let ended = channel.ended.subscribe();
-        Ok(InboxSubscription { wake_ups: self.clone(), user, session, ended })
+        let place = self.0.enter(user, STREAMS_PER_USER_MAX, STREAMS_MAX);
+        let place = place.map_err(|full| match full {
+            Full::Key => Error::StreamsOfAccount(STREAMS_PER_USER_MAX),
+            Full::Total => Error::AllStreams,
+        })?;
+        let ended = place.with(watch::Sender::subscribe);
+        Ok(InboxSubscription { session, ended, place })
     }
 }
 
 /// The subscription of one stream.
 pub(crate) struct InboxSubscription {
-    wake_ups: WakeUps,
-    user: UserId,
     session: SessionId,
     ended: watch::Receiver<Vec<SessionId>>,
+    place: Place<UserId, watch::Sender<Vec<SessionId>>>,
 }
 
 impl InboxSubscription {
+    fn user(&self) -> UserId {
+        *self.place.key()
+    }
+
     fn has_ended(&self) -> bool {
         self.ended.borrow().contains(&self.session)
-    }
-}
-
-impl Drop for InboxSubscription {
-    fn drop(&mut self) {
-        let mut channels = self.wake_ups.0.lock();
-        if let Some(channel) = channels.get_mut(&self.user) {
-            channel.subscriptions -= 1;
-            if channel.subscriptions == 0 {
-                channels.remove(&self.user);
-            }
-        }
     }
 }
 
@@ -129,7 +100,7 @@ impl Feed {
     ) -> Result<Self, Error> {
         let after = match after {
             Some(id) => Some(id),
-            None => tables::tally(&store, subscription.user)?.newest,
+            None => tables::tally(&store, subscription.user())?.newest,
         };
         let buffered = VecDeque::new();
         Ok(Self { store, subscription, draining, after, buffered })
@@ -143,7 +114,7 @@ impl Feed {
                 self.after = Some(entry.0);
                 return Some(entry);
             }
-            let user = self.subscription.user;
+            let user = self.subscription.user();
             match tables::entries_after(&self.store, user, self.after, READ_MAX) {
                 Ok(entries) => self.buffered = entries.into(),
                 Err(error) => {
@@ -183,8 +154,8 @@ mod tests {
         assert!(subscriptions[0].ended.has_changed().unwrap());
         assert!(!other.ended.has_changed().unwrap());
         drop((subscriptions, elsewhere));
-        assert!(!wake_ups.0.lock().contains_key(&user));
-        assert_eq!(wake_ups.0.lock().len(), 1);
+        assert!(wake_ups.0.get(&user, |_| ()).is_none());
+        assert_eq!(wake_ups.0.total(), 1);
         let _again = wake_ups.subscribe(user, session).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 //! pays no order is recorded and published as `payment.unmatched` for staff.
 
 use axum::http::HeaderMap;
-use mesh::{Draft, Log};
+use mesh::{Cause, Draft, Log};
 use model::{Fact, Time};
 use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use store::Tx;
@@ -103,7 +103,7 @@ fn apply(
             let (amount, order_id) = (message.amount, order.map(|stored| stored.order.id));
             let fact = Fact::PaymentUnmatched { order_id, amount, reason };
             let key = order_id.map_or_else(|| message.reference.clone(), |id| id.to_string());
-            log.append(tx, Draft { key, fact, at: cause.at, by: None, trace: None })?;
+            log.append(tx, Draft { key, fact, cause: Cause::own(cause.at) })?;
         }
         _ => {}
     }

@@ -22,7 +22,7 @@
 
 mod rows;
 
-use mesh::{Draft, Log};
+use mesh::{Cause, Draft, Log};
 use model::{Fact, Listing, OrderId, ProductId, Time, UserId};
 use store::{Read, Table, Tx};
 
@@ -161,7 +161,11 @@ pub(crate) fn append_event(
         Actor::Products | Actor::Expiry | Actor::Payments => None,
     };
     let trace = Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone());
-    let draft = Draft { key: order.id.to_string(), fact, at: cause.at, by, trace };
+    let draft = Draft {
+        key: order.id.to_string(),
+        fact,
+        cause: Cause { at: cause.at, by, trace },
+    };
     log.append(tx, draft).map(|_| ())
 }
 

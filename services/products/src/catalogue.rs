@@ -5,10 +5,11 @@
 //! in the same transaction.
 
 use ::store::{Read, Tx};
+use mesh::Cause;
 use model::{Fact, Id, ProductId};
 
 use crate::domain::{Content, OpeningStock, Product, StockLevel};
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::submission::Submission;
 use crate::tables::{self, CATEGORIES, PRODUCTS, SKUS};
 use crate::{Error, indexes, stock};
@@ -20,7 +21,7 @@ use crate::{Error, indexes, stock};
 pub(crate) fn create(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     submission: Submission,
 ) -> Result<(Product, StockLevel), Error> {
     let Submission { content, stock } = submission;
@@ -51,7 +52,7 @@ pub(crate) fn create(
 pub(crate) fn replace(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     before: Product,
     content: Content,
 ) -> Result<Product, Error> {
@@ -70,7 +71,7 @@ pub(crate) fn replace(
 pub(crate) fn remove(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     product: &Product,
 ) -> Result<(), Error> {
     let id = product.id;
@@ -98,7 +99,7 @@ pub(crate) enum Upserted {
 pub(crate) fn upsert(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     submission: Submission,
 ) -> Result<Upserted, Error> {
     let Some(id) = tables::id_of_sku(tx, &submission.content.sku)? else {

@@ -3,19 +3,11 @@
 //! **Invariant:** an event is appended in the transaction of the change it reports.
 
 use ::store::Tx;
-use mesh::{Draft, Log};
-use model::{Fact, Time};
+use mesh::{Cause, Draft, Log};
+use model::Fact;
 
 use crate::cache::ProductCache;
 use crate::index::IndexLag;
-
-/// The time, author and request of a change.
-#[derive(Debug, Clone)]
-pub(crate) struct StockCause {
-    pub(crate) at: Time,
-    pub(crate) by: Option<String>,
-    pub(crate) trace: Option<String>,
-}
 
 /// The effects of a change beyond its rows. Cheap to clone.
 #[derive(Clone)]
@@ -35,13 +27,14 @@ impl Effects {
     pub(crate) fn append(
         &self,
         tx: &mut Tx<'_>,
-        cause: &StockCause,
+        cause: &Cause,
         key: String,
         fact: Fact,
     ) -> Result<(), store::Error> {
-        let StockCause { at, by, trace } = cause.clone();
         let reindexes = fact.product_shown_anew().is_some();
-        let position = self.log.append(tx, Draft { key, fact, at, by, trace })?;
+        let position = self
+            .log
+            .append(tx, Draft { key, fact, cause: cause.clone() })?;
         if reindexes {
             let lag = self.lag.clone();
             tx.on_visible(move || lag.written(position));

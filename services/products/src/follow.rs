@@ -4,10 +4,10 @@
 //! that was cancelled while it was pending has its units reserved first and then released.
 
 use ::store::Tx;
-use mesh::{Event, Refusal};
+use mesh::{Cause, Event, Refusal};
 use model::Fact;
 
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::stock;
 
 /// The most lines of an order. orders allows fewer; more would not fit a stored
@@ -61,8 +61,8 @@ pub(crate) fn skipped(
     }
 }
 
-fn cause(event: &Event) -> StockCause {
-    StockCause {
+fn cause(event: &Event) -> Cause {
+    Cause {
         at: event.at,
         by: event.by.clone(),
         trace: event.trace.clone(),

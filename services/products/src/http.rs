@@ -20,13 +20,14 @@ use axum::response::Response;
 use axum::routing::post;
 use chassis::request_id::RequestId;
 use chassis::{Caller, Problem, Routes, ServiceRoutes, cache_tags};
+use mesh::Cause;
 use model::Currency;
 use serde::de::DeserializeOwned;
 use store::Store;
 
 use crate::cache::ProductCache;
 use crate::domain::ProductId;
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::index::CatalogueIndex;
 
 /// The state of the handlers.
@@ -86,8 +87,8 @@ pub(crate) fn control(catalogue: CatalogueState) -> Router {
 }
 
 /// The cause of a change by a request.
-fn cause(caller: &Caller, request: RequestId) -> StockCause {
-    StockCause {
+fn cause(caller: &Caller, request: RequestId) -> Cause {
+    Cause {
         at: model::now(),
         by: Some(caller.user_id.to_string()),
         trace: Some(request.0),

@@ -21,14 +21,15 @@ mod html;
 mod ndjson;
 mod shopify;
 
-use chassis::fields::BodyFault;
 use std::time::Duration;
 
 use ::store::Store;
 use api::IMPORT_BODY_BYTES_MAX;
 use bytes::Bytes;
+use chassis::fields::BodyFault;
 use chassis::{FieldError, Problem};
 use futures::{Stream, StreamExt, TryStreamExt};
+use mesh::Cause;
 use model::Currency;
 use serde::Serialize;
 
@@ -36,7 +37,7 @@ use self::csv::Csv;
 use self::ndjson::LineSplitter;
 use crate::Error;
 use crate::catalogue::{self, Upserted};
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::submission::Submission;
 
 /// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
@@ -103,16 +104,13 @@ impl Summary {
 pub(crate) async fn import<E>(
     store: &Store,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     format: Format,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Summary, Error> {
     let intake = Intake {
         body: body.fuse(),
-        reader: match format {
-            Format::Ndjson => Reader::Ndjson(LineSplitter::default()),
-            Format::Csv(currency) => Reader::Csv(Box::new(Csv::new(currency))),
-        },
+        reader: Reader::new(format),
         entries: Vec::new(),
         bytes: 0,
         ended: false,
@@ -157,10 +155,33 @@ impl Entry {
     }
 }
 
+/// The entries of a CSV body in these pieces, and the fault that ended it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_csv<'b>(
+    currency: Currency,
+    pieces: impl Iterator<Item = &'b [u8]>,
+) -> (
+    Result<(), BodyFault>,
+    Vec<(u64, Result<Submission, Vec<FieldError>>)>,
+) {
+    let (mut reader, mut entries) = (Reader::new(Format::Csv(currency)), Vec::new());
+    let mut read = || {
+        for piece in pieces {
+            reader.feed(piece, &mut entries)?;
+        }
+        reader.end(&mut entries)
+    };
+    let outcome = read();
+    let entries = entries
+        .into_iter()
+        .map(|Entry { line, content }| (line, content));
+    (outcome, entries.collect())
+}
+
 async fn commit(
     store: &Store,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     entries: Vec<Entry>,
 ) -> Result<Summary, Error> {
     let (effects, cause) = (effects.clone(), cause.clone());
@@ -185,31 +206,68 @@ async fn commit(
     write.await
 }
 
+/// Spreadsheets begin a file in UTF-8 with this byte order mark; it is not part of the text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Parses entries from the pieces of a body.
-enum Reader {
+struct Reader {
+    /// The first bytes, until they are known to be a byte order mark or none.
+    start: Option<Vec<u8>>,
+    parser: Parser,
+}
+
+enum Parser {
     Ndjson(LineSplitter),
     Csv(Box<Csv>),
 }
 
 impl Reader {
+    fn new(format: Format) -> Self {
+        let parser = match format {
+            Format::Ndjson => Parser::Ndjson(LineSplitter::default()),
+            Format::Csv(currency) => Parser::Csv(Box::new(Csv::new(currency))),
+        };
+        Self { start: Some(Vec::new()), parser }
+    }
+
+    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
+        let Some(start) = &mut self.start else {
+            return self.parser.feed(piece, entries);
+        };
+        start.extend_from_slice(piece);
+        if start.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(start) {
+            return Ok(());
+        }
+        let start = self.start.take().unwrap_or_default();
+        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+        self.parser.feed(text, entries)
+    }
+
+    /// Parses the rest at the end of the body.
+    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
+        if let Some(start) = self.start.take() {
+            self.parser.feed(&start, entries)?;
+        }
+        match &mut self.parser {
+            Parser::Ndjson(lines) => {
+                lines.end(entries);
+                Ok(())
+            }
+            Parser::Csv(csv) => csv.end(entries),
+        }
+    }
+}
+
+impl Parser {
     fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         match self {
             Self::Ndjson(lines) => {
                 lines.feed(piece, entries);
                 Ok(())
             }
+            // To the CSV parser an empty piece is the end.
+            Self::Csv(_) if piece.is_empty() => Ok(()),
             Self::Csv(csv) => csv.feed(piece, entries),
-        }
-    }
-
-    /// Parses the rest at the end of the body.
-    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
-        match self {
-            Self::Ndjson(lines) => {
-                lines.end(entries);
-                Ok(())
-            }
-            Self::Csv(csv) => csv.end(entries),
         }
     }
 }

@@ -42,6 +42,9 @@ mod effects;
 mod error;
 mod export;
 mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod import;
 mod index;

@@ -5,6 +5,7 @@
 //! [`set`], which appends the events that depend on it.
 
 use ::store::{Read, Tx};
+use mesh::Cause;
 use model::{Fact, ItemOrdered, OrderId, ProductId};
 
 use crate::Error;
@@ -12,7 +13,7 @@ use crate::domain::{
     self, LevelChange, MOVEMENTS_KEPT, Movement, OpeningStock, Product, Reservation,
     ReservationEnd, StockLevel,
 };
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::tables::{MOVEMENTS, PRODUCTS, RESERVATIONS, STOCK, level};
 
 /// The reason of a product's opening movement.
@@ -90,7 +91,7 @@ pub(crate) fn remove(tx: &mut Tx<'_>, id: ProductId) -> Result<(), store::Error>
 pub(crate) fn adjust(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     product_id: ProductId,
     delta: i64,
     reason: &str,
@@ -115,7 +116,7 @@ pub(crate) fn adjust(
 pub(crate) fn reserve(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     order_id: OrderId,
     items: &[ItemOrdered],
 ) -> Result<(), store::Error> {
@@ -141,7 +142,7 @@ pub(crate) fn reserve(
 pub(crate) fn refuse(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     order_id: OrderId,
 ) -> Result<(), store::Error> {
     if reservation(tx, order_id)?.is_some() {
@@ -155,7 +156,7 @@ pub(crate) fn refuse(
 pub(crate) fn release(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     order_id: OrderId,
 ) -> Result<bool, store::Error> {
     let Some(changes) = end(tx, order_id, ReservationEnd::Released)? else {
@@ -172,7 +173,7 @@ pub(crate) fn release(
 pub(crate) fn append_released(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     order_id: OrderId,
 ) -> Result<(), store::Error> {
     let fact = Fact::StockReleased { order_id };
@@ -183,7 +184,7 @@ pub(crate) fn append_released(
 pub(crate) fn ship(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     order_id: OrderId,
 ) -> Result<(), store::Error> {
     for change in end(tx, order_id, ReservationEnd::Shipped)?
@@ -213,7 +214,7 @@ fn end(
 fn set_reserved(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     change: LevelChange,
 ) -> Result<(), store::Error> {
     set(tx, effects, cause, change)?;
@@ -227,7 +228,7 @@ fn set_reserved(
 fn set_on_hand(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     change: LevelChange,
     reason: &str,
 ) -> Result<(), store::Error> {
@@ -239,7 +240,7 @@ fn set_on_hand(
 /// Writes a movement in place of the oldest one.
 fn record(
     tx: &mut Tx<'_>,
-    cause: &StockCause,
+    cause: &Cause,
     change: LevelChange,
     reason: &str,
 ) -> Result<(), store::Error> {
@@ -263,7 +264,7 @@ fn record(
 fn set(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     change: LevelChange,
 ) -> Result<(), store::Error> {
     let LevelChange { product_id, before, after } = change;
@@ -281,7 +282,7 @@ fn set(
 fn adjusted(
     tx: &mut Tx<'_>,
     effects: &Effects,
-    cause: &StockCause,
+    cause: &Cause,
     change: LevelChange,
 ) -> Result<(), store::Error> {
     let LevelChange { product_id, after, .. } = change;

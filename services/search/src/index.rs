@@ -99,6 +99,12 @@ impl Index {
         Self::of(index)
     }
 
+    /// Creates an empty index in memory.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn in_memory() -> Result<Self, Error> {
+        Self::of(tantivy::Index::create_in_ram(SCHEMA.0.clone()))
+    }
+
     fn of(mut index: tantivy::Index) -> Result<Self, Error> {
         analysis::register_analyzers(&mut index);
         // Documents have no stored fields, so the doc store needs no cache.

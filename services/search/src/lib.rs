@@ -31,6 +31,9 @@ mod collect;
 mod document;
 mod facets;
 mod fingerprint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod highlight;
 mod identity;
 mod index;

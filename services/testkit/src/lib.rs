@@ -18,6 +18,8 @@ pub mod shop;
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 use tokio::time::Instant;
 
 pub use person::{Person, TestResponse, send};
@@ -37,4 +39,22 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn
         assert!(Instant::now() < deadline, "not within {TIMEOUT:?}: {what}");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// Bytes near well-formed examples: one of them with a few bytes exchanged anywhere.
+pub fn mutated<T: AsRef<[u8]>>(
+    examples: impl IntoIterator<Item = T>,
+) -> impl Strategy<Value = Vec<u8>> {
+    let examples: Vec<Vec<u8>> = examples
+        .into_iter()
+        .map(|it| it.as_ref().to_vec())
+        .collect();
+    let inserted = proptest::collection::vec(any::<u8>(), 0..8);
+    let mutation = (select(examples), any::<Index>(), 0usize..8, inserted);
+    mutation.prop_map(|(mut bytes, place, removed, inserted)| {
+        let from = place.index(bytes.len() + 1);
+        let to = bytes.len().min(from + removed);
+        bytes.splice(from..to, inserted);
+        bytes
+    })
 }

@@ -13,7 +13,7 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
 use chassis::{Config, Context, Error, Folder, Open, Opening, ProcessContext, Role, opener};
-use mesh::{Draft, InProcessNetwork, Log, Mesh, Source};
+use mesh::{Cause, Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
 use tempfile::TempDir;
@@ -99,7 +99,7 @@ impl OtherService {
     /// When the store fails.
     pub async fn publish_at(&self, key: &str, fact: Fact, at: Time) {
         let log = self.log.clone();
-        let draft = Draft { key: key.into(), fact, at, by: None, trace: None };
+        let draft = Draft { key: key.into(), fact, cause: Cause::own(at) };
         let published = self
             .store
             .write(move |tx| log.append(tx, draft).map(|_| ()));

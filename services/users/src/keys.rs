@@ -20,7 +20,7 @@ use std::time::Duration;
 use chassis::limits::{ACCESS_TOKEN_LIFE, CLOCK_LEEWAY};
 use chassis::token::{KeyPair, Succession};
 use chassis::{Error, Folder};
-use mesh::{Draft, Log};
+use mesh::{Cause, Draft, Log};
 use model::{Fact, KeyPublished, Time};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -329,9 +329,7 @@ fn publish(
     let draft = Draft {
         key: "keys".into(),
         fact: Fact::KeyPublished(published),
-        at: published_at,
-        by: None,
-        trace: None,
+        cause: Cause::own(published_at),
     };
     log.append(tx, draft)?;
     Ok(())

@@ -63,7 +63,7 @@ use std::sync::Arc;
 
 use chassis::request_id::RequestId;
 use chassis::{Context, Opening};
-use mesh::Log;
+use mesh::{Cause, Log};
 use model::UserId;
 use store::{Read, Store};
 use tokio_util::task::TaskTracker;
@@ -123,22 +123,14 @@ pub(crate) struct Users {
 impl Users {
     /// The cause that the events of one request share.
     fn cause(&self, by: Option<UserId>, request: RequestId) -> AccountCause {
-        AccountCause {
-            log: self.log.clone(),
-            at: model::now(),
-            by,
-            trace: Some(request.0),
-        }
+        let by = by.map(|id| id.to_string());
+        let cause = Cause { at: model::now(), by, trace: Some(request.0) };
+        AccountCause { log: self.log.clone(), cause }
     }
 
     /// The cause of events that no request led to.
     fn own_cause(&self) -> AccountCause {
-        AccountCause {
-            log: self.log.clone(),
-            at: model::now(),
-            by: None,
-            trace: None,
-        }
+        AccountCause { log: self.log.clone(), cause: Cause::own(model::now()) }
     }
 
     /// The active account with an address, if there is one.

@@ -20,7 +20,7 @@ mod accounts;
 mod pending_resets;
 mod sessions;
 
-use mesh::{Draft, Log};
+use mesh::{Cause, Draft, Log};
 use model::{Fact, SessionId, Time, UserId};
 use store::{Table, Tx};
 
@@ -37,21 +37,21 @@ const PASSWORDS: Table<UserId, StoredPassword> = Table::new("passwords");
 const LANGUAGES: Table<UserId, String> = Table::new("languages");
 pub(crate) const SESSIONS: Table<(UserId, SessionId), Session> = Table::new("sessions");
 
-/// The time, author and request of a change, and the log that receives its events.
+/// The cause of a change, and the log that receives its events.
 #[derive(Clone)]
 pub(crate) struct AccountCause {
     pub(crate) log: Log,
-    pub(crate) at: Time,
-    pub(crate) by: Option<UserId>,
-    pub(crate) trace: Option<String>,
+    pub(crate) cause: Cause,
 }
 
 impl AccountCause {
+    /// The time of the change.
+    pub(crate) fn at(&self) -> Time {
+        self.cause.at
+    }
+
     fn append(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), store::Error> {
-        let by = self.by.map(|id| id.to_string());
-        let trace = self.trace.clone();
-        self.log
-            .append(tx, Draft { key, fact, at: self.at, by, trace })
-            .map(|_| ())
+        let draft = Draft { key, fact, cause: self.cause.clone() };
+        self.log.append(tx, draft).map(|_| ())
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use mesh::store::{self, Store};
-use mesh::{Draft, Log, Source};
+use mesh::{Cause, Draft, Log, Source};
 use model::{Fact, Id, Listing, Money, PublicationStatus, kinds};
 use reqwest::Method;
 use serde_json::json;
@@ -145,13 +145,7 @@ impl Voice {
             status: PublicationStatus::Published,
         };
         let fact = Fact::ProductUpdated(listing);
-        let draft = Draft {
-            key: id.to_string(),
-            fact,
-            at: model::now(),
-            by: None,
-            trace: None,
-        };
+        let draft = Draft { key: id.to_string(), fact, cause: Cause::own(model::now()) };
         let log = self.log.clone();
         let told = self.store.write(move |tx| log.append(tx, draft)).await;
         let told: Result<u64, store::Error> = told;

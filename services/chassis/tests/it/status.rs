@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use axum::Router;
 use chassis::Context;
-use mesh::{Draft, Refusal};
+use mesh::{Cause, Draft, Refusal};
 use model::{Fact, Id};
 use reqwest::Method;
 use serde_json::json;
@@ -36,7 +36,8 @@ fn open(ctx: Context, _: ()) -> chassis::Opening {
                     _ => registered(false),
                 };
                 let (key, at) = (number.to_string(), model::now());
-                let draft = Draft { key, fact, at, by: None, trace: Some("a-request".into()) };
+                let cause = Cause { trace: Some("a-request".into()), ..Cause::own(at) };
+                let draft = Draft { key, fact, cause };
                 log.append(tx, draft).map(|_| ())
             })
         });

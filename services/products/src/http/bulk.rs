@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use chassis::json::require_json;
 use chassis::request_id::RequestId;
 use chassis::{Json, Problem, Staff};
+use mesh::Cause;
 use model::Currency;
 use serde::Deserialize;
 
 use super::{CatalogueState, cause, query};
-use crate::effects::StockCause;
 use crate::export;
 use crate::import::{self, Format};
 
@@ -56,13 +56,13 @@ pub(super) async fn import_by_operator(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let cause = StockCause { at: model::now(), by: None, trace: Some(request_id.0) };
+    let cause = Cause { at: model::now(), by: None, trace: Some(request_id.0) };
     run_import(app, cause, &uri, &headers, body).await
 }
 
 async fn run_import(
     app: CatalogueState,
-    cause: StockCause,
+    cause: Cause,
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,

@@ -11,12 +11,13 @@ use axum::response::{IntoResponse, Response};
 use chassis::json::{PathId, read_body, require_json};
 use chassis::request_id::RequestId;
 use chassis::{Caller, FieldError, Problem, Staff, etag};
+use mesh::Cause;
 use model::kinds;
 
 use super::{CacheScope, CatalogueState, cached, cause};
 use crate::cache::Visibility;
 use crate::domain::{Content, Product, ProductId, StockLevel};
-use crate::effects::{Effects, StockCause};
+use crate::effects::Effects;
 use crate::submission::{self, Submission};
 use crate::tables;
 use crate::wire::ProductResponse;
@@ -85,7 +86,7 @@ fn read(
 /// A staff member's change of the version of a product that `If-Match` names.
 pub(super) struct ProductEdit {
     app: CatalogueState,
-    cause: StockCause,
+    cause: Cause,
     id: ProductId,
     headers: HeaderMap,
 }
@@ -112,9 +113,7 @@ impl ProductEdit {
     /// Commits a change of the present version.
     async fn commit<T: Send + 'static>(
         self,
-        change: impl FnOnce(&mut Tx<'_>, &Effects, &StockCause, Product) -> Result<T, Error>
-        + Send
-        + 'static,
+        change: impl FnOnce(&mut Tx<'_>, &Effects, &Cause, Product) -> Result<T, Error> + Send + 'static,
     ) -> Result<(T, StockLevel), Error> {
         let Self { app, cause, id, headers } = self;
         let effects = app.effects;

@@ -39,7 +39,7 @@ pub(super) async fn register(
     let cause = users.cause(Some(user.id), request);
     let language = super::language(&headers);
     let registered = users.store.write(move |tx| {
-        attempt.claim(tx, cause.at, |tx| {
+        attempt.claim(tx, cause.at(), |tx| {
             tables::register(tx, &user, hash, &cause)?;
             tables::set_language(tx, user.id, language.as_ref())?;
             Ok(user)
@@ -120,7 +120,7 @@ pub(super) async fn administer(
         tables::caller(tx, &admin)?;
         let before = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
-        let after = before.administered(change, cause.at);
+        let after = before.administered(change, cause.at());
         tables::change(tx, &before, &after, &cause)?;
         Ok::<_, Error>(after)
     });

@@ -35,7 +35,7 @@ pub(super) async fn reset(
             .throttle
             .counters(&users.store, LoginAttempt::CodeRequest, target, address)?;
     let cause = users.cause(None, request);
-    let now = cause.at;
+    let now = cause.at();
     let added = users.store.write(move |tx| {
         attempt.check_and_count(tx, now)?;
         tables::add_pending_reset(tx, user_id, now)
@@ -68,7 +68,7 @@ pub(super) async fn confirm_reset(
     attempt.check(&users.store, model::now())?;
     let hash = users.hasher.hash(slot, new).await?;
     let cause = users.cause(None, request);
-    let (codes, now) = (users.codes.clone(), cause.at);
+    let (codes, now) = (users.codes.clone(), cause.at());
     // A refusal writes its counters, so it is a value here and not an error.
     let confirmed = users.store.write(move |tx| {
         let user = match user_id {
@@ -109,7 +109,7 @@ pub(super) async fn verify(
             .counters(&users.store, LoginAttempt::CodeRequest, target, address)?;
     let cause = users.cause(Some(user.id), request);
     let requested = users.store.write(move |tx| {
-        attempt.check_and_count(tx, cause.at)?;
+        attempt.check_and_count(tx, cause.at())?;
         tables::request_code(tx, caller.user_id, CodePurpose::EmailVerification, &cause)
     });
     requested.await?;
@@ -128,10 +128,10 @@ pub(super) async fn confirm_address(
     let confirmed = users.store.write(move |tx| {
         let before = tables::caller(tx, &caller)?;
         let purpose = CodePurpose::EmailVerification;
-        if !codes.redeem(tx, &before, purpose, &code, cause.at)? {
+        if !codes.redeem(tx, &before, purpose, &code, cause.at())? {
             return Ok(None);
         }
-        let after = before.verified(cause.at);
+        let after = before.verified(cause.at());
         tables::change(tx, &before, &after, &cause)?;
         Ok::<_, Error>(Some(after))
     });

@@ -44,10 +44,10 @@ pub(super) async fn change(
     let changed = users.store.write(move |tx| {
         let before = tables::caller(tx, &caller)?;
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
-        let after = before.with(change, cause.at);
+        let after = before.with(change, cause.at());
         let change = |tx: &mut Tx<'_>| tables::change(tx, &before, &after, &cause);
         let changed = match claims_address {
-            true => attempt.claim(tx, cause.at, change)?,
+            true => attempt.claim(tx, cause.at(), change)?,
             false => Some(change(tx)?),
         };
         Ok::<_, Error>(changed.map(|()| after))

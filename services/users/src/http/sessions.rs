@@ -41,7 +41,7 @@ pub(super) async fn log_in(
     let cause = users.cause(Some(user_id), request);
     let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
     let language = super::language(&headers);
-    let now = cause.at;
+    let now = cause.at();
     let (id, session) = (Id::new(), Session::start(user_agent, address.0, now));
     let begun = users.store.write(move |tx| {
         let user = tables::log_in(tx, user_id, &verified, (id, &session), &cause)?;
@@ -67,7 +67,7 @@ pub(super) async fn refresh(
         .ok_or(Error::WrongRefreshToken)?;
     // The holder of a spent token may not be the owner, so no actor is recorded.
     let cause = users.cause(None, request);
-    let now = cause.at;
+    let now = cause.at();
     // A refusal may end the session, so it is a value here and not an error.
     let refreshed = users
         .store

@@ -174,7 +174,7 @@ pub(crate) fn add(
     cause: &AccountCause,
 ) -> Result<Added, Error> {
     let before = by_email(tx, &wanted.email)?;
-    let user = User::added(before.as_ref(), wanted, cause.at);
+    let user = User::added(before.as_ref(), wanted, cause.at());
     let Some(before) = before else {
         let hash = hash.ok_or_else(|| {
             let detail = "is required for an account that does not exist yet";
@@ -199,7 +199,7 @@ pub(crate) fn reshape(
     cause: &AccountCause,
 ) -> Result<User, Error> {
     let before = by_email(tx, &wanted.email)?.ok_or(Error::NotFound)?;
-    let after = before.reshaped(wanted, cause.at);
+    let after = before.reshaped(wanted, cause.at());
     put_changed(tx, &before, &after, cause)?;
     if let Some(hash) = hash {
         set_password(tx, &after, hash, None, cause)?;
@@ -231,7 +231,7 @@ pub(crate) fn erase_on_request(
     if user.is_active_admin() {
         require_another_admin(tx, user.id)?;
     }
-    erasures.add(user.id, cause.at).map_err(Error::Erasures)?;
+    erasures.add(user.id, cause.at()).map_err(Error::Erasures)?;
     erase(tx, user, cause)
 }
 
@@ -253,7 +253,7 @@ fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mesh::Log;
+    use mesh::{Cause, Log};
     use model::Time;
     use store::{Options, Store};
 
@@ -265,7 +265,7 @@ mod tests {
         let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
         let email = Email::parse("ana@example.org").unwrap();
         let ana = User::new(email, "Ana".into(), Time(1));
-        let cause = AccountCause { log, at: Time(1), by: None, trace: None };
+        let cause = AccountCause { log, cause: Cause::own(Time(1)) };
         let confirmed = store.write(move |tx| {
             register(tx, &ana, "weak".into(), &cause)?;
             let generation = password(tx, ana.id)?.unwrap().generation;

@@ -60,7 +60,7 @@ pub(crate) fn request_code(
     purpose: CodePurpose,
     cause: &AccountCause,
 ) -> Result<(), Error> {
-    let until = codes::request(tx, user_id, purpose, cause.at)?;
+    let until = codes::request(tx, user_id, purpose, cause.at())?;
     let fact = Fact::UserCodeRequested { user_id, purpose, until };
     Ok(cause.append(tx, user_id.to_string(), fact)?)
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::super::register;
     use super::*;
     use crate::domain::Email;
-    use mesh::{Event, Log};
+    use mesh::{Cause, Event, Log};
     use store::{Options, Store};
 
     #[tokio::test]
@@ -80,7 +80,7 @@ mod tests {
         let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
         let email = Email::parse("ana@example.org").unwrap();
         let ana = User::new(email, "Ana".into(), Time(1));
-        let cause = AccountCause { log: log.clone(), at: Time(7), by: None, trace: None };
+        let cause = AccountCause { log: log.clone(), cause: Cause::own(Time(7)) };
         let sent = store.write(move |tx| {
             register(tx, &ana, "hash".into(), &cause)?;
             add_pending_reset(tx, Some(ana.id), Time(2))?;

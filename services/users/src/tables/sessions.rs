@@ -42,7 +42,7 @@ fn end_oldest_sessions(
 ) -> Result<(), Error> {
     let (mut live, over): (Vec<_>, Vec<_>) = sessions(tx, user_id)?
         .into_iter()
-        .partition(|(_, session)| session.has_tokens(cause.at));
+        .partition(|(_, session)| session.has_tokens(cause.at()));
     for (id, _) in over {
         // All its tokens have expired: there is nothing to revoke.
         tx.delete(SESSIONS, &(user_id, id))?;
@@ -76,7 +76,7 @@ pub(crate) fn refresh(
     let (Some(user), Some(session)) = (user, tx.get(SESSIONS, &key)?) else {
         return Ok(Refreshed::Refused);
     };
-    match session.refresh(number, cause.at) {
+    match session.refresh(number, cause.at()) {
         Refresh::Rotated(session) => {
             let session = Session { address: Some(address), ..session };
             tx.put(SESSIONS, &key, &session)?;
@@ -104,8 +104,8 @@ pub(crate) fn end_session(
     // After the clock stepped back, the last token was issued later than now.
     let refreshed_at = tx.get(SESSIONS, &key)?.map(|session| session.refreshed_at);
     let until = refreshed_at
-        .max(Some(cause.at))
-        .unwrap_or(cause.at)
+        .max(Some(cause.at()))
+        .unwrap_or(cause.at())
         .after(ACCESS_TOKEN_LIFE);
     tx.delete(SESSIONS, &key)?;
     let reason = Some(reason);

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mesh::{Event, Log};
+use mesh::{Cause, Event, Log};
 use model::{Id, Time};
 use store::{Options, Store};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ impl Family {
         let email = Email::parse("ana@example.org").unwrap();
         let ana = User::new(email, "Ana".into(), LOGIN);
         let first = Generation { user_id: ana.id, session_id: Id::new(), number: 0 };
-        let cause = AccountCause { log: log.clone(), at: LOGIN, by: None, trace: None };
+        let cause = AccountCause { log: log.clone(), cause: Cause::own(LOGIN) };
         let begun = store.write(move |tx| {
             register(tx, &ana, "hash".into(), &cause)?;
             let session = Session::start(None, HERE, LOGIN);
@@ -45,7 +45,7 @@ impl Family {
     /// The generation that a token gets at a moment, if it gets one.
     async fn refresh(&self, number: u32, at: Time) -> Option<u32> {
         let presented = Generation { number, ..self.first };
-        let cause = AccountCause { log: self.log.clone(), at, by: None, trace: None };
+        let cause = AccountCause { log: self.log.clone(), cause: Cause::own(at) };
         let refreshed = self
             .store
             .write_when_free(move |tx| refresh(tx, presented, HERE, &cause));
@@ -115,7 +115,7 @@ async fn a_revocation_outlives_the_last_token_whatever_the_clock_says() {
     let family = Family::start().await;
     let Generation { user_id, session_id, .. } = family.first;
     let before = Time(LOGIN.0 - 3_600_000);
-    let cause = AccountCause { log: family.log.clone(), at: before, by: None, trace: None };
+    let cause = AccountCause { log: family.log.clone(), cause: Cause::own(before) };
     let ended = family
         .store
         .write(move |tx| end_session(tx, user_id, session_id, RevocationReason::Ended, &cause));
