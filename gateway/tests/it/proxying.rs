@@ -297,7 +297,7 @@ async fn its_own_pages() {
     assert_eq!((answer.status, answer.problem()), (503, "not-ready"));
     let services = &answer.body["services"];
     assert_eq!(services["users"], "ok");
-    assert_eq!(services["notifications"], "notifications is not there");
+    assert_eq!(services["notifications"], "no instance of notifications is alive");
 
     let _notifications = Stub::start(&test, "notifications").await;
     eventually("the shop is ready", || async {
