@@ -91,7 +91,7 @@ async fn one_shop_a_folder() {
     let made = shop
         .add_user("later@konbini.example", "staff", "a kettle and three lamps")
         .unwrap();
-    assert!(made.starts_with("made user_"), "{made}");
+    assert!(made.starts_with("created user_"), "{made}");
     let changed = shop
         .add_user("later@konbini.example", "admin", "a kettle and four lamps")
         .unwrap();
@@ -142,7 +142,7 @@ async fn accounts_and_keys_are_looked_after() {
     let stranger: Vec<_> = stranger.iter().map(String::as_str).collect();
     let (code, said) = failure(&mut konbini(&stranger));
     assert!(
-        code == Some(1) && said.contains("no such account"),
+        code == Some(1) && said.contains("there is no account"),
         "{said}"
     );
 
