@@ -44,7 +44,10 @@ impl ControlResponse {
     pub(crate) fn accepted(self) -> anyhow::Result<Self> {
         if !self.status.is_success() {
             let refusal = self.body["detail"].as_str();
-            bail!("{}", refusal.unwrap_or("the service refused the command without a reason"));
+            bail!(
+                "{}",
+                refusal.unwrap_or("the service refused the command without a reason")
+            );
         }
         Ok(self)
     }
@@ -115,7 +118,11 @@ pub(crate) async fn post(
 }
 
 /// Sends a command without a timeout, for example a check of all data.
-pub(crate) async fn ask(socket: &Path, method: Method, path: &str) -> anyhow::Result<ControlResponse> {
+pub(crate) async fn ask(
+    socket: &Path,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<ControlResponse> {
     let nothing = Full::new(Bytes::new());
     let exchange = exchange(socket, method, path, "application/json", nothing);
     Ok(json(exchange.await?))
@@ -149,7 +156,13 @@ async fn send(
     let exchange = exchange(socket, method, path, content_type, Full::new(body));
     let exchanged = tokio::time::timeout(TIMEOUT, exchange)
         .await
-        .with_context(|| format!("{}: no response within {} s", socket.display(), TIMEOUT.as_secs()))?;
+        .with_context(|| {
+            format!(
+                "{}: no response within {} s",
+                socket.display(),
+                TIMEOUT.as_secs()
+            )
+        })?;
     Ok(json(exchanged?))
 }
 

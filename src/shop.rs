@@ -49,7 +49,8 @@ impl ShopArgs {
         if Folder::holds_shop(&self.data) {
             return Ok(());
         }
-        let why = "the folder contains no shop; choose the data folder of a shop with --data".into();
+        let why =
+            "the folder contains no shop; choose the data folder of a shop with --data".into();
         Err(chassis::Error::Folder { path: self.data.clone(), why })
     }
 

@@ -145,7 +145,11 @@ impl Add {
         Ok(AddedUser { created, user: response.body, password })
     }
 
-    async fn send(&self, folder: &Folder, password: Option<&String>) -> anyhow::Result<ControlResponse> {
+    async fn send(
+        &self,
+        folder: &Folder,
+        password: Option<&String>,
+    ) -> anyhow::Result<ControlResponse> {
         let account = json!({
             "email": self.email,
             "name": self.name,
@@ -187,7 +191,10 @@ async fn change_account(shop: &ShopArgs, change: &Value) -> anyhow::Result<Value
         let response = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
         let response = response.await?;
         if response.status == StatusCode::NOT_FOUND {
-            bail!("there is no account with the address {}; `konbini user list` shows all accounts", text(&change["email"]));
+            bail!(
+                "there is no account with the address {}; `konbini user list` shows all accounts",
+                text(&change["email"])
+            );
         }
         Ok(response.accepted()?.body)
     };
@@ -274,8 +281,10 @@ fn prompted() -> anyhow::Result<String> {
         let how = "standard input is not a terminal; pass the password with --password-stdin";
         return Err(UsageError(how).into());
     }
-    let password = rpassword::prompt_password("New password: ").context("the terminal cannot be read")?;
-    let again = rpassword::prompt_password("Repeat the password: ").context("the terminal cannot be read")?;
+    let password =
+        rpassword::prompt_password("New password: ").context("the terminal cannot be read")?;
+    let again = rpassword::prompt_password("Repeat the password: ")
+        .context("the terminal cannot be read")?;
     if password != again {
         bail!("the passwords differ; nothing was changed");
     }

@@ -135,7 +135,9 @@ impl ResponseCache {
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
         let result = match &self.0 {
-            Some(state) if !parts.method.is_safe() => state.write(destination, parts, forward).await,
+            Some(state) if !parts.method.is_safe() => {
+                state.write(destination, parts, forward).await
+            }
             Some(state) if is_bodiless && state.may_serve(destination, &parts) => {
                 state.read(parts, forward).await
             }

@@ -79,7 +79,8 @@ impl ConnectionServer {
     /// Serves HTTP/1.1 as `http1` is configured; the bound of a head holds for HTTP/2, too.
     pub(crate) fn new(http1: http1::Builder, head_bytes_max: usize, tls: Option<Tls>) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2.timer(TokioTimer::new())
+        http2
+            .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
             .max_local_error_reset_streams(ERROR_RESETS_MAX)

@@ -95,8 +95,9 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
         let gateway = Proxy::new(&ctx, &config, upstreams, cache);
-        let workers = Workers::start()
-            .map_err(|why| chassis::Error::Service(format!("the worker threads cannot be started: {why}")))?;
+        let workers = Workers::start().map_err(|why| {
+            chassis::Error::Service(format!("the worker threads cannot be started: {why}"))
+        })?;
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
             let gateway = Arc::new(gateway);

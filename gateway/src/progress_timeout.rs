@@ -161,7 +161,10 @@ mod tests {
         let started = Instant::now();
         while is_waited_for(&mut progress, TIMEOUT / 5).await {
             progress.moved(1);
-            assert!(started.elapsed() < 100 * TIMEOUT, "a trickle of bytes keeps it alive");
+            assert!(
+                started.elapsed() < 100 * TIMEOUT,
+                "a trickle of bytes keeps it alive"
+            );
         }
         assert!(started.elapsed() >= TIMEOUT);
     }

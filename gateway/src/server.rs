@@ -87,7 +87,10 @@ pub(crate) async fn serve(
     let ended = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
     if ended.is_err() {
         // Dropping the set closes the remaining connections.
-        tracing::warn!(connections = connections.len(), "the drain timed out; the remaining connections are closed");
+        tracing::warn!(
+            connections = connections.len(),
+            "the drain timed out; the remaining connections are closed"
+        );
     }
 }
 

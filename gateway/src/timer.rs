@@ -81,7 +81,10 @@ mod tests {
         let (began, mut second) = (Instant::now(), timer.sleep(3 * SHORT));
         assert!(!is_over(&mut second).await);
         second.await;
-        assert!(began.elapsed() >= 3 * SHORT, "it expired at the first deadline");
+        assert!(
+            began.elapsed() >= 3 * SHORT,
+            "it expired at the first deadline"
+        );
     }
 
     #[tokio::test]

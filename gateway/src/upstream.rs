@@ -135,9 +135,7 @@ impl Upstreams {
         let known = self.0.iter().find(|known| known.name == service);
         let service = known.ok_or(Error::Absent(service))?;
         let result = service.send(which, wait, request).await;
-        let outcome = result
-            .as_ref()
-            .map_or_else(Error::outcome, |_| "answered");
+        let outcome = result.as_ref().map_or_else(Error::outcome, |_| "answered");
         service.meter.record(outcome, wait.elapsed());
         result
     }
@@ -194,7 +192,10 @@ impl Service {
     async fn discovered(&self, which: Instances) -> Option<Arc<UpstreamInstance>> {
         let mut known = self.instances.subscribe();
         let first = known.wait_for(|known| !known.is_empty());
-        timeout_at(self.discovery_deadline, first).await.ok()?.ok()?;
+        timeout_at(self.discovery_deadline, first)
+            .await
+            .ok()?
+            .ok()?;
         self.choose(which, None)
     }
 
@@ -207,7 +208,10 @@ impl Service {
         self.budget.earn();
         let first = match self.choose(which, None) {
             Some(first) => first,
-            None => self.discovered(which).await.ok_or(Error::Absent(self.name))?,
+            None => self
+                .discovered(which)
+                .await
+                .ok_or(Error::Absent(self.name))?,
         };
         let SendFailure { error, again } = match first.send(request, wait, Connect::Pooled).await {
             Ok(response) => return Ok(response),

@@ -147,7 +147,12 @@ impl CacheEntry {
 
     /// Responds with the entry: whole, as 304 when the client has this version, or with
     /// the head alone; with its `Age`, as RFC 9111 §4 demands.
-    pub(super) fn serve(&self, method: &Method, request: &HeaderMap, now: Instant) -> Response<Body> {
+    pub(super) fn serve(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+        now: Instant,
+    ) -> Response<Body> {
         let tag = self.tag.as_deref();
         let is_known = tag.is_some_and(|tag| etag::is_known(request, tag));
         let is_whole = *method == Method::GET && !is_known;

@@ -98,7 +98,9 @@ pub(super) fn manage(
     {
         manager.install(issued).map_err(Error::Service)?;
     } else {
-        tracing::warn!("there is no certificate yet; every TLS handshake fails until the authority issues one");
+        tracing::warn!(
+            "there is no certificate yet; every TLS handshake fails until the authority issues one"
+        );
     }
     let stop = ctx.stop.clone();
     ctx.tasks.spawn(async move {
@@ -154,7 +156,11 @@ impl CertificateManager {
         let account = self.account().await?;
         let issued = order::obtain(&account, &self.settings.domains, &self.certificates).await?;
         self.install(issued.clone())?;
-        let mut stored = self.stored().ok().flatten().ok_or("the file of the ACME account has disappeared")?;
+        let mut stored = self
+            .stored()
+            .ok()
+            .flatten()
+            .ok_or("the file of the ACME account has disappeared")?;
         stored.issued = Some(issued);
         self.save(&stored)
     }
@@ -164,7 +170,10 @@ impl CertificateManager {
         let failed = |error: instant_acme::Error| order::describe(&error);
         let builder = Account::builder_with_http(Box::new(self.authority.clone()));
         if let Some(stored) = self.stored().map_err(|error| error.to_string())? {
-            return builder.from_credentials(stored.account).await.map_err(failed);
+            return builder
+                .from_credentials(stored.account)
+                .await
+                .map_err(failed);
         }
         let contact = self
             .settings
@@ -192,7 +201,8 @@ impl CertificateManager {
         // The error of a parser could show a part of a key.
         let stored: StoredState = serde_json::from_str(&text).map_err(|_| {
             let file = self.folder.path().join("gateway").join("acme.secret");
-            let why = "the file is damaged; move it away, and the gateway registers a new account".into();
+            let why =
+                "the file is damaged; move it away, and the gateway registers a new account".into();
             Error::Folder { path: file, why }
         })?;
         Ok(Some(stored).filter(|stored| stored.directory == self.settings.directory))

@@ -106,8 +106,9 @@ impl Files {
     ) -> Result<Watch, Error> {
         let seen = self.state();
         certificates.set(self.read(&provider)?);
-        let hangup = signal(SignalKind::hangup())
-            .map_err(|error| Error::Service(format!("no handler for SIGHUP can be installed: {error}")))?;
+        let hangup = signal(SignalKind::hangup()).map_err(|error| {
+            Error::Service(format!("no handler for SIGHUP can be installed: {error}"))
+        })?;
         Ok(Watch { files: self, seen, certificates, provider, hangup })
     }
 

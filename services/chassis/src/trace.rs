@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on_or_begins() {
+    fn a_trace_is_continued_or_started() {
         let sane = format!("00-{TRACE}-b7ad6b7169203331-01");
         let after = |parents: &[&str], request_id: &str| {
             let mut headers = HeaderMap::new();

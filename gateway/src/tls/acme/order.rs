@@ -54,7 +54,10 @@ async fn prove(order: &mut Order, certificates: &Certificates) -> Result<(), Str
         let name = challenge.identifier().to_string();
         let digest = challenge.key_authorization().digest();
         certificates.challenge(&name, Some(proof(&name, digest.as_ref())?));
-        challenge.set_ready().await.map_err(|error| describe(&error))?;
+        challenge
+            .set_ready()
+            .await
+            .map_err(|error| describe(&error))?;
     }
     let status = order.poll_ready(&POLLS).await;
     match status.map_err(|error| describe(&error))? {
