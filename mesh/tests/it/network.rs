@@ -8,7 +8,7 @@ use mesh::{InProcessNetwork, LinkFaults, Mesh, Transport, ZenohEndpoints, ZenohT
 use tempfile::TempDir;
 
 use crate::node::SOURCE;
-use crate::{LOOK_EVERY, soon};
+use crate::{POLL_EVERY, soon};
 
 /// A session on this host that listens as `name` and connects to `others`.
 pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<ZenohTransport> {
@@ -92,6 +92,6 @@ async fn came_in(from: &ZenohTransport, at: &ZenohTransport) {
     while heard.messages.is_empty() {
         let knock = from.publish(TOPIC, Vec::new());
         knock.await.expect("a publication");
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }

@@ -8,7 +8,7 @@ use mesh::{InProcessNetwork, Liveliness, Sighting, Transport};
 use tempfile::TempDir;
 
 use crate::network::session;
-use crate::{LOOK_EVERY, soon, until};
+use crate::{POLL_EVERY, soon, until};
 
 /// Longer than any check takes, so that reaching it is a failure.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transp
                 .publish("shop/events/users", b"one".to_vec())
                 .await
                 .expect("a publication");
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
@@ -131,7 +131,7 @@ async fn answered(there: &dyn Transport, topic: &str, wanted: bool) {
     soon("a change of who answers", async {
         let question = 4_u32.to_le_bytes().to_vec();
         while there.ask(topic, question.clone(), TIMEOUT).await.is_some() != wanted {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
@@ -149,7 +149,7 @@ async fn a_query_without_a_reply_ends(here: &dyn Transport, there: &dyn Transpor
             if let Ok(question) = served.messages.try_recv() {
                 return question;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
