@@ -143,16 +143,18 @@ impl EventQuery {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("limit", text) => match text.parse() {
                     Ok(limit) if (1..=100).contains(&limit) => query.limit = limit,
-                    _ => return refuse("limit must be 1..100"),
+                    _ => return refuse("`limit` must be a number from 1 to 100"),
                 },
                 ("kind", kind) if is_kind(kind) => query.kind = kind.to_owned(),
-                ("kind", _) => return refuse("kind must be one such as `order.placed`"),
+                ("kind", _) => {
+                    return refuse("`kind` must be a kind of event, such as `order.placed`");
+                }
                 ("cursor", text) => match places(text) {
                     Some(places) => query.places = places,
                     None => return refuse("`cursor` must be the `next_cursor` of an earlier page"),
                 },
                 ("source", _) => {
-                    return refuse("source must be users, products, orders or notifications");
+                    return refuse("`source` must be users, products, orders or notifications");
                 }
                 ("after", _) => return refuse("`after` needs a `source`, or the id of an event"),
                 (other, _) => return refuse(&format!("there is no parameter `{other}`")),
@@ -201,7 +203,7 @@ async fn all(
                 "service-unavailable",
                 "A service is unavailable",
                 format!(
-                    "the service `{service}` did not answer; name another as `source`, or try again"
+                    "the service `{service}` did not respond; choose another one with `source`, or try again"
                 ),
             )
             .member("service", service)
@@ -236,7 +238,7 @@ pub(crate) async fn ask(
         .map_err(|error| error.to_string())?;
     let status = response.status();
     let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect();
-    let late = |_| format!("no answer within {} s", timeout.as_secs());
+    let late = |_| format!("no response within {} s", timeout.as_secs());
     let body = tokio::time::timeout(timeout, body).await.map_err(late)?;
     let body = body.map_err(|error| error.to_string())?.to_bytes();
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -97,7 +97,7 @@ impl From<Error> for Problem {
                 "bad-gateway",
                 "A service failed",
                 format!(
-                    "the service `{service}` broke off; whether anything was written is unknown"
+                    "the connection to the service `{service}` broke; whether anything was written is unknown"
                 ),
             )
             .member("service", service)
@@ -107,7 +107,7 @@ impl From<Error> for Problem {
                 "timeout",
                 "Timeout",
                 format!(
-                    "no answer from `{service}` within {} s; whether anything was written is unknown",
+                    "no response from the service `{service}` within {} s; whether anything was written is unknown",
                     timeout.as_secs()
                 ),
             )
@@ -118,7 +118,7 @@ impl From<Error> for Problem {
                 StatusCode::REQUEST_TIMEOUT,
                 "body-too-slow",
                 "The body took too long",
-                "the body stood still for too long or came too slowly; send the request again",
+                "the body arrived too slowly; send the request again",
             )
             .header(CONNECTION, "close"),
             Error::Unreadable { .. } => {

@@ -100,7 +100,7 @@ fn refusal(name: &'static str, wait: Duration) -> Problem {
         StatusCode::TOO_MANY_REQUESTS,
         "too-many-requests",
         "Too many requests",
-        format!("this {name} sends more than its share; nothing was written, wait {seconds} s"),
+        format!("the rate limit of this {name} is used up; nothing was written, try again in {seconds} s"),
     )
     .member("violated-policies", [name])
     .header(RETRY_AFTER, &seconds.max(1).to_string())

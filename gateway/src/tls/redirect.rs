@@ -75,7 +75,9 @@ fn respond(request: &Request<Incoming>, port: u16) -> Response<Body> {
             response
         }
         None => {
-            let refused = Problem::bad_request("one path and one Host header are needed");
+            let refused = Problem::bad_request(
+                "the request needs a path that starts with / and exactly one Host header",
+            );
             page(refused.render(&id.0))
         }
     }

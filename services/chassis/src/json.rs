@@ -73,7 +73,7 @@ pub fn require_json(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> 
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
-        "The body's type is not read here",
+        "Unsupported media type",
         format!("send `Content-Type: {}`", types.join("` or `")),
     ))
 }
@@ -89,7 +89,9 @@ pub async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Problem::too_large(JSON_BODY_BYTES_MAX))
         }
-        Err(_) => Err(Problem::bad_request("the body ended early")),
+        Err(_) => Err(Problem::bad_request(
+            "the body ended early; send the request again",
+        )),
     }
 }
 

@@ -114,7 +114,7 @@ impl BoundKey {
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "idempotency-key-reused",
                     "This Idempotency-Key belongs to another request",
-                    "it was sent before with another body; use a new key for a new request",
+                    "the key was sent before with another body; use a new key for a new request",
                 ));
             }
             return Ok(Some(match bound.outcome {

@@ -70,7 +70,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let (log, own) = (status.0.log.clone(), status.0.service);
     if query.source.as_ref().is_some_and(|source| source != own) {
-        return Err(Problem::bad_request(format!("this is the log of `{own}`")));
+        return Err(Problem::bad_request(format!(
+            "this log has only events of `{own}`; leave `source` out"
+        )));
     }
     let after = query.after.as_deref().map(|after| place(own, after));
     let (after, cursor) = (after.transpose()?, paging.after()?);
