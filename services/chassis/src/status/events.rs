@@ -128,7 +128,7 @@ mod tests {
 
     #[allow(clippy::unwrap_used, reason = "a test")]
     #[test]
-    fn a_place_is_a_number_or_an_id_of_this_log() {
+    fn after_is_a_number_or_an_id_of_this_log() {
         assert_eq!(place("orders", "7").unwrap(), 7);
         assert_eq!(place("orders", "orders/1790000000000/7").unwrap(), 7);
         for wrong in ["", "x", "users/1/7", "orders/1/", "-1"] {
