@@ -1,10 +1,9 @@
-//! The allocator: jemalloc, with a cache for each thread, so that threads do not
-//! wait for one another, and few arenas, so that what one service frees another
-//! can have.
+//! The global allocator: jemalloc, with a cache per thread, which avoids contention, and
+//! few arenas, so that memory freed by one service is reused by another.
 //!
-//! How it is set is decided where it is built, in `.cargo/config.toml`: two arenas,
-//! and what is free for a tenth of a second goes back to the system, which a thread
-//! of its own sees to. Whoever knows better says so in `_RJEM_MALLOC_CONF`.
+//! It is configured at build time in `.cargo/config.toml`: two arenas, and a background
+//! thread that returns memory to the system after it was unused for a tenth of a second.
+//! The environment variable `_RJEM_MALLOC_CONF` overrides this.
 
 use tikv_jemallocator::Jemalloc;
 

@@ -18,28 +18,28 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the shop: all services in one process.
+    /// Run the shop: all services in one process.
     Up {
         #[command(flatten)]
         shop: ShopArgs,
-        /// Where the shop listens, ADDRESS:PORT.
+        /// The address of the shop, ADDRESS:PORT [default: `gateway.listen` of the settings].
         #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
-        /// Fill an empty shop with a small catalogue and a customer to try it with.
+        /// Fill a new shop with a small catalogue and a customer, to try it out.
         #[arg(long)]
         demo: bool,
     },
-    /// Run one service of the shop; the others run in other processes.
+    /// Run one service of the shop; the others run in processes of their own.
     Run {
-        /// Which one.
+        /// The service to run.
         service: ServiceName,
         #[command(flatten)]
         shop: ShopArgs,
-        /// Where the gateway listens, ADDRESS:PORT.
+        /// The address of the gateway, ADDRESS:PORT [default: `gateway.listen` of the settings].
         #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
-    /// Manage accounts from the machine the shop runs on.
+    /// Manage accounts, on the host of the shop.
     User {
         #[command(subcommand)]
         command: UserCommand,
@@ -64,21 +64,21 @@ enum ProductsCommand {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Make an account, or give an existing one a role and, if asked, a password.
+    /// Create an account, or change the role and password of an existing one.
     Add(user::Add),
-    /// Give an account another password; its logins end.
+    /// Set the password of an account; this ends its sessions.
     Passwd(user::Passwd),
     /// List accounts, newest first.
     List(user::ListUsers),
-    /// Give an account another role.
+    /// Set the role of an account.
     Roles(user::Roles),
 }
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// List the keys whose tokens are believed, newest first.
+    /// List the keys whose tokens are accepted, newest first.
     List(keys::ListKeys),
-    /// Let a new key sign; the old ones count until their last token has expired.
+    /// Sign with a new key; old keys stay valid until their last token has expired.
     Rotate(keys::Rotate),
 }
 

@@ -1,8 +1,8 @@
 //! `konbini.toml`: the sections of all services, composed into one file.
 //!
 //! The file is read and checked wholly before anything is opened. Every setting has a default
-//! that is right for one small host. **Invariant:** unknown names are refused, so a typo never
-//! passes for a setting; all settings outside their range are reported at once.
+//! that is right for one small host. **Invariant:** unknown names are refused, so that a
+//! misspelt setting is never ignored; all settings outside their range are reported at once.
 
 use std::path::Path;
 
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_and_refusals() {
+    fn an_empty_file_gives_the_defaults_and_every_fault_is_reported() {
         assert_eq!(ShopConfig::parse("").unwrap(), ShopConfig::default());
         let config = ShopConfig::parse("[gateway]\nlisten = \"0.0.0.0:80\"").unwrap();
         assert_eq!(config.gateway.listen.port(), 80);

@@ -1,9 +1,8 @@
-//! Speaks to a service through its control socket.
+//! Client of the services' control sockets.
 //!
-//! Whoever can open the socket owns the data folder; that is all the permission
-//! there is. Beside a running shop the service is there; on a data folder at rest
-//! it is run for as long as the conversation takes. Either way the same code does
-//! what was asked.
+//! The permissions of the data folder are the only access control: a process that can open
+//! the socket may send any command. If the service is not running, the command starts it
+//! for its own duration, so that the same code of the service does the work in either case.
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -26,7 +25,7 @@ use crate::service_name::ServiceName;
 use crate::services::Running;
 use crate::shop::ShopArgs;
 
-/// The longest a command waits: an import of a small catalogue on a slow card.
+/// Timeout of a command: an import of a small catalogue to a slow memory card.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service's control socket.
@@ -34,24 +33,27 @@ pub(crate) fn socket(folder: &Folder, service: &str) -> PathBuf {
     folder.path().join(service).join("control.sock")
 }
 
-/// What a service answered.
-pub(crate) struct Answer {
+/// The response of a service.
+pub(crate) struct ControlResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl ControlResponse {
     /// The body, unless the service refused.
     pub(crate) fn accepted(self) -> anyhow::Result<Self> {
         if !self.status.is_success() {
             let refusal = self.body["detail"].as_str();
-            bail!("{}", refusal.unwrap_or("the service refused"));
+            bail!(
+                "{}",
+                refusal.unwrap_or("the service refused the command without a reason")
+            );
         }
         Ok(self)
     }
 }
 
-/// Has a conversation with users, which is run for it if it does not run.
+/// Runs `talk` with the service users; see [`with`].
 pub(crate) async fn with_users<T>(
     shop: &ShopArgs,
     talk: impl AsyncFn(&Folder) -> anyhow::Result<T>,
@@ -59,14 +61,14 @@ pub(crate) async fn with_users<T>(
     with(ServiceName::Users, shop, talk).await
 }
 
-/// Has a conversation with a service, which is run for it, alone, if it does not
-/// run.
+/// Runs `talk`, which sends commands to a service; starts the service alone for it if it is
+/// not running.
 pub(crate) async fn with<T>(
     service: ServiceName,
     shop: &ShopArgs,
     talk: impl AsyncFn(&Folder) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    // The gateway's own door may be taken, and nobody is to come in.
+    // Any free port: the configured one may be in use, and no client should connect.
     let (folder, config) = shop.open("warn", Some((Ipv4Addr::LOCALHOST, 0).into()))?;
     match talk(&folder).await {
         Err(error) if is_at_rest(&error) => {}
@@ -80,7 +82,7 @@ pub(crate) async fn with<T>(
     outcome
 }
 
-/// Nobody serves the socket: the shop is not running.
+/// Whether the error means that no process serves the socket.
 fn is_at_rest(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -93,51 +95,55 @@ fn is_at_rest(error: &anyhow::Error) -> bool {
         })
 }
 
-/// Asks users something and returns the JSON answer, whatever its status.
+/// Sends a command to users and returns the JSON response, whatever its status.
 pub(crate) async fn ask_users(
     folder: &Folder,
     method: Method,
     path: &str,
     body: Option<Value>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ControlResponse> {
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     let kind = "application/json";
     send(&socket(folder, "users"), method, path, kind, body.into()).await
 }
 
-/// Posts a body and returns the JSON answer, whatever its status.
+/// Posts a body and returns the JSON response, whatever its status.
 pub(crate) async fn post(
     socket: &Path,
     path: &str,
     content_type: &str,
     body: impl Into<Bytes>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ControlResponse> {
     send(socket, Method::POST, path, content_type, body.into()).await
 }
 
-/// Asks for something that may take its time, such as a check of everything.
-pub(crate) async fn ask(socket: &Path, method: Method, path: &str) -> anyhow::Result<Answer> {
+/// Sends a command without a timeout, for example a check of all data.
+pub(crate) async fn ask(
+    socket: &Path,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<ControlResponse> {
     let nothing = Full::new(Bytes::new());
     let exchange = exchange(socket, method, path, "application/json", nothing);
-    Ok(answer(exchange.await?))
+    Ok(json(exchange.await?))
 }
 
-/// Posts a body as it comes. What is streamed may take as long as it moves; the
-/// service ends it when it does not.
+/// Posts a streamed body without a timeout; the service ends a stream that makes no
+/// progress.
 pub(crate) async fn stream<B>(
     socket: &Path,
     path: &str,
     content_type: &str,
     body: B,
-) -> anyhow::Result<Answer>
+) -> anyhow::Result<ControlResponse>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // A stream may hold itself in place only on the heap.
+    // Pinned on the heap, because a stream may not be `Unpin`.
     let body = Box::pin(body);
     let exchange = exchange(socket, Method::POST, path, content_type, body);
-    Ok(answer(exchange.await?))
+    Ok(json(exchange.await?))
 }
 
 async fn send(
@@ -146,17 +152,23 @@ async fn send(
     path: &str,
     content_type: &str,
     body: Bytes,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ControlResponse> {
     let exchange = exchange(socket, method, path, content_type, Full::new(body));
     let exchanged = tokio::time::timeout(TIMEOUT, exchange)
         .await
-        .with_context(|| format!("{}: no answer", socket.display()))?;
-    Ok(answer(exchanged?))
+        .with_context(|| {
+            format!(
+                "{}: no response within {} s",
+                socket.display(),
+                TIMEOUT.as_secs()
+            )
+        })?;
+    Ok(json(exchanged?))
 }
 
-fn answer((status, body): (StatusCode, Bytes)) -> Answer {
+fn json((status, body): (StatusCode, Bytes)) -> ControlResponse {
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer { status, body }
+    ControlResponse { status, body }
 }
 
 async fn exchange<B>(
@@ -183,8 +195,8 @@ where
         .body(body)?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let answer = response.into_body().collect().await?.to_bytes();
+    let body = response.into_body().collect().await?.to_bytes();
     drop(sender);
     connection.abort();
-    Ok((status, answer))
+    Ok((status, body))
 }

@@ -1,7 +1,7 @@
 //! `--demo`: a small catalogue and a customer, so that an empty shop can be tried.
 //!
-//! **Invariant:** only a shop that has nothing yet is filled, and only once; a
-//! filling that was cut off goes on at the next start.
+//! **Invariant:** only a new shop is filled, and only once; an interrupted filling is
+//! resumed at the next start.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -13,32 +13,32 @@ use chassis::Folder;
 use owo_colors::OwoColorize;
 use serde_json::json;
 
-use crate::control::{self, Answer};
+use crate::control::{self, ControlResponse};
 
 /// Two hundred invented products in ten categories.
 const CATALOGUE: &str = include_str!("demo/catalogue.jsonl");
 const EMAIL: &str = "demo@konbini.example";
-/// No secret: this account may do what anybody may who registers.
+/// The password is public: the account has no more rights than any new customer.
 const PASSWORD: &str = "welcome to konbini";
 
-/// In a folder that is, or was, being filled.
+/// The file that marks a data folder as a demo, with the state of its filling.
 const MARKER: &str = "DEMO";
 const BEGUN: &str = "the demo catalogue is being filled in\n";
 const DONE: &str = "filled with the demo catalogue\n";
 
-/// What a demo means for this folder.
+/// The effect of `--demo` on this data folder.
 pub(crate) enum Plan {
-    /// Nothing was asked for.
+    /// None, because it was not requested.
     Leave,
-    /// It is new, or its filling was cut off.
+    /// The folder is filled, because it is new or its filling was interrupted.
     Fill,
-    /// It was filled before.
+    /// The folder was filled before.
     Filled,
-    /// It has a life of its own and is not touched.
+    /// The folder has other data, and is not changed.
     Decline,
 }
 
-/// Decides before anything is opened, since opening makes rooms.
+/// Decides before any service is opened, because opening creates its `data_dir`.
 pub(crate) fn plan(folder: &Folder) -> anyhow::Result<Plan> {
     let marker = marker(folder);
     match std::fs::read_to_string(&marker) {
@@ -69,8 +69,8 @@ pub(crate) async fn follow(plan: &Plan, folder: &Folder) -> anyhow::Result<()> {
         customer.to_string(),
     )
     .await
-    .and_then(Answer::accepted)
-    .context("the demo customer")?;
+    .and_then(ControlResponse::accepted)
+    .context("the demo customer cannot be created")?;
     let products = control::socket(folder, "products");
     control::post(
         &products,
@@ -79,38 +79,38 @@ pub(crate) async fn follow(plan: &Plan, folder: &Folder) -> anyhow::Result<()> {
         CATALOGUE,
     )
     .await
-    .and_then(Answer::accepted)
-    .context("the demo catalogue")?;
+    .and_then(ControlResponse::accepted)
+    .context("the demo catalogue cannot be imported")?;
     let marker = marker(folder);
     write_synced(&marker, DONE).with_context(|| marker.display().to_string())
 }
 
 impl Plan {
-    /// Whether the shop is one to be tried out, without secrets.
+    /// Whether the shop is a demo.
     pub(crate) fn is_tried_out(&self) -> bool {
         matches!(self, Self::Fill | Self::Filled)
     }
 
-    /// What to tell whoever started it.
-    pub(crate) fn words(&self, folder: &Folder) -> String {
-        let mut words = String::new();
+    /// The lines that are printed once the shop is ready.
+    pub(crate) fn message(&self, folder: &Folder) -> String {
+        let mut message = String::new();
         let data = folder.path().display();
         // Writing to a string succeeds.
         let _ = match self {
             Self::Leave => Ok(()),
             Self::Fill | Self::Filled => writeln!(
-                words,
+                message,
                 "  {}  {EMAIL} / {PASSWORD}\n  {}  konbini user add --data {data} --email you@example.com --role admin",
                 "customer".bold(),
                 "an admin".bold(),
             ),
             Self::Decline => writeln!(
-                words,
-                "  {} fills only a shop that is new; this one was left as it is",
+                message,
+                "  {} fills only a new shop; this one has data already and was not changed",
                 "--demo".bold(),
             ),
         };
-        words
+        message
     }
 }
 

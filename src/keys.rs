@@ -1,4 +1,4 @@
-//! `konbini keys`: the keys that sign access tokens, and giving them successors.
+//! `konbini keys`: lists and rotates the keys that sign access tokens.
 
 use chassis::Folder;
 use clap::Args;
@@ -13,7 +13,7 @@ const COLUMNS: &[Column] = &[
     ("KEY", 51),
     ("STATUS", 8),
     ("SIGNS FROM", 24),
-    ("COUNTS UNTIL", 0),
+    ("VALID UNTIL", 0),
 ];
 
 /// Arguments of `keys list`.
@@ -21,7 +21,7 @@ const COLUMNS: &[Column] = &[
 pub(crate) struct ListKeys {
     #[command(flatten)]
     shop: ShopArgs,
-    /// Answer with a JSON document a line, a key each.
+    /// Print one JSON document per line, one per key.
     #[arg(long)]
     json: bool,
 }
@@ -31,35 +31,35 @@ pub(crate) struct ListKeys {
 pub(crate) struct Rotate {
     #[command(flatten)]
     shop: ShopArgs,
-    /// Refuse the old keys from now on, because somebody else may have one. Every
-    /// access token ends; logins go on with their refresh tokens.
+    /// Revoke the old keys at once, for example after a leak. Every access token becomes
+    /// invalid; sessions go on with their refresh tokens.
     #[arg(long)]
     at_once: bool,
-    /// Answer with a JSON document a line, a key each.
+    /// Print one JSON document per line, one per key.
     #[arg(long)]
     json: bool,
 }
 
-/// Lists the keys that count, newest first.
+/// Lists the valid keys, newest first.
 pub(crate) async fn list(list: ListKeys) -> anyhow::Result<()> {
     list.shop.require()?;
-    let asked = async |folder: &Folder| {
-        let answer = control::ask_users(folder, Method::GET, "/control/keys", None).await?;
-        Ok(answer.accepted()?.body)
+    let request = async |folder: &Folder| {
+        let response = control::ask_users(folder, Method::GET, "/control/keys", None).await?;
+        Ok(response.accepted()?.body)
     };
-    print(list.json, &control::with_users(&list.shop, asked).await?)
+    print(list.json, &control::with_users(&list.shop, request).await?)
 }
 
-/// Puts a new key in the place of the present one, and lists what there is then.
+/// Replaces the signing key by a new one, and lists the valid keys.
 pub(crate) async fn rotate(rotate: Rotate) -> anyhow::Result<()> {
     rotate.shop.require()?;
-    let asked = async |folder: &Folder| {
+    let request = async |folder: &Folder| {
         let body = json!({ "at_once": rotate.at_once });
         let path = "/control/keys/rotate";
-        let answer = control::ask_users(folder, Method::POST, path, Some(body)).await?;
-        Ok(answer.accepted()?.body)
+        let response = control::ask_users(folder, Method::POST, path, Some(body)).await?;
+        Ok(response.accepted()?.body)
     };
-    let body = control::with_users(&rotate.shop, asked).await?;
+    let body = control::with_users(&rotate.shop, request).await?;
     print(rotate.json, &body)
 }
 

@@ -1,7 +1,7 @@
 //! konbini: a whole e-commerce backend in one binary.
 //!
-//! This package starts services and speaks to people at a terminal; it holds no
-//! business rule. `up` runs all services in one process, `run` one of them.
+//! This package has the command line and starts the services; it has no business rules.
+//! `up` runs all services in one process, `run` one of them.
 
 mod allocator;
 mod check;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let outcome = runtime.block_on(cli.run());
-    // Blocking work that nobody waits for any more must not hold the process.
+    // Blocking work without a waiter must not delay the exit of the process.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One clear line, and the exit code that goes with the reason.
+/// Prints the error on one line, and returns its exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref::<chassis::Error>() {
         Some(error) => error.exit_code(),

@@ -1,7 +1,7 @@
 //! `konbini products import`: a catalogue file, streamed into a shop.
 //!
-//! **Invariant:** importing is upserting by SKU, so a file whose import was cut
-//! off anywhere is simply imported again.
+//! **Invariant:** an import is an upsert by SKU, so an interrupted import is completed by
+//! importing the file again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,34 +29,33 @@ const SUMMARY: &[Column] = &[
     ("UNCHANGED", 10),
     ("FAILED", 0),
 ];
-const FAILURES: &[Column] = &[("LINE", 8), ("FIELD", 20), ("WHAT IS WRONG", 0)];
+const FAILURES: &[Column] = &[("LINE", 8), ("FIELD", 20), ("ERROR", 0)];
 const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
-/// The file is read, and sent, in pieces of this size.
-const PIECE_BYTES: usize = 64 * 1024;
-/// The last lines' answer after the last byte was sent.
+/// The size of the chunks in which the file is read and sent.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The interval at which the progress bar is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Import a catalogue: products are made, or changed where their SKU is known.
+/// Import a catalogue: creates products, and updates those whose SKU exists.
 ///
-/// FILE holds one JSON document a line (what `GET /v1/products/export` gives), or
-/// comma-separated values: our own columns (sku, title, price, currency,
-/// description, brand, categories, images, status, stock, attribute.NAME; several
-/// categories or images are separated by |), or a product export of Shopify. A bad
-/// line fails alone and is named.
+/// FILE contains one JSON document per line (the format of `GET /v1/products/export`), or
+/// CSV: either the columns sku, title, price, currency, description, brand, categories,
+/// images, status, stock and attribute.NAME (several categories or images are separated by
+/// |), or a product export of Shopify. An invalid line fails alone and is reported.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     #[command(flatten)]
     shop: ShopArgs,
-    /// The catalogue.
+    /// The catalogue file.
     file: PathBuf,
-    /// How it is written [default: csv if its name ends so, else ndjson].
+    /// The format of the file [default: csv if its name ends in .csv, else ndjson].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The currency of prices in a CSV that names none, such as EUR [default:
+    /// The currency of prices in a CSV without that column, such as EUR [default:
     /// `import_currency` of the settings].
     #[arg(long, value_name = "CODE")]
     currency: Option<model::Currency>,
-    /// Answer with a JSON document.
+    /// Print a JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -83,7 +82,7 @@ impl Format {
     }
 }
 
-/// Imports the file and tells what became of its lines; a failure if any failed.
+/// Imports the file and prints the number of lines by outcome; fails if a line failed.
 pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
     import.shop.require()?;
     let bytes = tokio::fs::metadata(&import.file)
@@ -103,7 +102,7 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
         print_json(&summary)?;
     } else {
         report(&summary)?;
-        // For people who watched; a pipe gets figures alone.
+        // For people at a terminal; a pipe gets the figures only.
         if !bar.is_hidden() {
             anstream::eprintln!("in {}", HumanDuration(started.elapsed()));
         }
@@ -111,7 +110,7 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
     match summary["failed"].as_u64() {
         Some(0) => Ok(()),
         failed => bail!(
-            "{} lines of {} failed; the others are imported",
+            "{} lines of {} failed; the other lines were imported",
             failed.unwrap_or_default(),
             import.file.display()
         ),
@@ -121,12 +120,12 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
 async fn send(import: &Import, folder: &Folder, bar: &ProgressBar) -> anyhow::Result<Value> {
     let file = File::open(&import.file)
         .await
-        // Not as a cause: a file that is missing is no shop at rest.
+        // Not as a cause: `control::with` would take a missing file for a stopped shop.
         .map_err(|error| anyhow::anyhow!("{}: {error}", import.file.display()))?;
     bar.set_position(0);
     let moved = bar.clone();
-    let pieces = ReaderStream::with_capacity(file, PIECE_BYTES)
-        .inspect_ok(move |piece| moved.inc(piece.len() as u64))
+    let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES)
+        .inspect_ok(move |chunk| moved.inc(chunk.len() as u64))
         .map_ok(Frame::data);
     let format = import.format.unwrap_or_else(|| Format::of(&import.file));
     let path = match import.currency {
@@ -134,9 +133,9 @@ async fn send(import: &Import, folder: &Folder, bar: &ProgressBar) -> anyhow::Re
         None => "/control/import".to_owned(),
     };
     let socket = control::socket(folder, ServiceName::Products.name());
-    let body = StreamBody::new(pieces);
-    let answer = control::stream(&socket, &path, format.content_type(), body).await?;
-    Ok(answer.accepted()?.body)
+    let body = StreamBody::new(chunks);
+    let response = control::stream(&socket, &path, format.content_type(), body).await?;
+    Ok(response.accepted()?.body)
 }
 
 fn report(summary: &Value) -> anyhow::Result<()> {

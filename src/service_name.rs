@@ -32,7 +32,7 @@ impl ServiceName {
         }
     }
 
-    /// Those it connects to.
+    /// The services that it connects to.
     pub(crate) fn before(self) -> Vec<&'static str> {
         Self::ALL
             .iter()

@@ -1,4 +1,4 @@
-//! The five services, and how each process's part of them is started and ended.
+//! Starts and stops the services of this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::config::ShopConfig;
 use crate::service_name::ServiceName;
 
 /// How often a service is polled until it is ready.
-const READY_LOOK: Duration = Duration::from_millis(5);
+const READY_POLL: Duration = Duration::from_millis(5);
 
 /// How long the services of a process serve while its gateway drains, so that its last
-/// requests are still answered. With the drain of each it stays within the 10 s in which a
-/// process ends.
+/// requests still get a response. Together with the drain of each service this stays within
+/// the 10 s in which a process ends.
 const GATEWAY_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Services of this process, running.
@@ -32,8 +32,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `names`, to be ended by `stop`; returns when all of them can be
-    /// reached.
+    /// Starts the services `names`, which run until `stop`; returns when all of them listen.
     pub(crate) async fn start(
         names: &[ServiceName],
         folder: &Folder,
@@ -46,26 +45,26 @@ impl Running {
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
         for &name in names {
-            let (heard, listening) = oneshot::channel();
+            let (notify, listening) = oneshot::channel();
             let started = move |started: Started| {
-                let _ = heard.send(started);
+                let _ = notify.send(started);
             };
             let process = process.clone();
-            let is_door = name == ServiceName::Gateway;
-            let stop = if is_door { &running.stop } else { &behind };
+            let is_gateway = name == ServiceName::Gateway;
+            let stop = if is_gateway { &running.stop } else { &behind };
             let (open, stop) = (config.open(name), stop.clone());
-            let closed = is_door.then(|| closed.clone().drop_guard());
+            let closed = is_gateway.then(|| closed.clone().drop_guard());
             running.services.spawn(async move {
                 let _closed = closed;
                 chassis::run(name.name(), open, process, stop, started).await
             });
             waiting.push(listening);
         }
-        let has_door = names.contains(&ServiceName::Gateway);
+        let has_gateway = names.contains(&ServiceName::Gateway);
         let stop = running.stop.clone();
         tokio::spawn(async move {
             stop.cancelled().await;
-            if has_door {
+            if has_gateway {
                 let _ = tokio::time::timeout(GATEWAY_DRAIN_TIMEOUT, closed.cancelled()).await;
             }
             behind.cancel();
@@ -73,11 +72,11 @@ impl Running {
         for listening in waiting {
             match listening.await {
                 Ok(started) => running.started.push(started),
-                // It ended before it listened; its error says why.
+                // The service ended before it listened; its error has the reason.
                 Err(_) => {
                     running.end().await?;
                     return Err(chassis::Error::Service(
-                        "a service ended while it was opened".into(),
+                        "a service ended before it was ready".into(),
                     ));
                 }
             }
@@ -85,12 +84,12 @@ impl Running {
         Ok(running)
     }
 
-    /// Where the last of them listens: with all of them, the gateway.
-    pub(crate) fn door(&self) -> Option<SocketAddr> {
+    /// The address of the last service, which is the gateway if all of them run here.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.started.last().map(|one| one.address)
     }
 
-    /// Returns when nothing is missing or it is time to stop.
+    /// Waits until every service is ready, or a stop is requested.
     pub(crate) async fn ready(&mut self) -> Result<(), chassis::Error> {
         while self
             .started
@@ -103,19 +102,19 @@ impl Running {
             if self.stop.is_cancelled() {
                 break;
             }
-            tokio::time::sleep(READY_LOOK).await;
+            tokio::time::sleep(READY_POLL).await;
         }
         Ok(())
     }
 
-    /// Runs until told to stop or until one of them fails, then drains all.
+    /// Runs until a stop is requested or a service fails, then drains all services.
     pub(crate) async fn until_stopped(mut self) -> Result<(), chassis::Error> {
         let first = self.services.join_next().await.map_or(Ok(()), flatten);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         first.and(self.end().await)
     }
 
-    /// Drains everything; the first failure wins.
+    /// Drains all services; returns the first failure.
     pub(crate) async fn end(&mut self) -> Result<(), chassis::Error> {
         self.stop.cancel();
         let mut outcome = Ok(());
@@ -141,26 +140,26 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let requested = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("ending");
-        told.cancel();
+        tracing::info!("stopping");
+        requested.cancel();
     });
     Ok(stop)
 }
 
-/// A process's part in the shop's mesh.
+/// The mesh that this process has joined.
 pub(crate) struct Joined {
     pub(crate) mesh: Mesh,
     zenoh: Option<Arc<ZenohTransport>>,
 }
 
 impl Joined {
-    /// Leaves it, as the last thing that the process does.
+    /// Leaves the mesh; the process does this last.
     pub(crate) async fn leave(self) {
         if let Some(zenoh) = self.zenoh {
             zenoh.close().await;
@@ -168,8 +167,8 @@ impl Joined {
     }
 }
 
-/// Joins the shop's mesh by `here` and whatever the settings add beyond this host.
-/// Where that is nothing, all there is to hear is in this process.
+/// Joins the shop's mesh at the endpoints `here` and those of the settings for other hosts.
+/// Without any endpoint the in-process network is used.
 pub(crate) async fn join(
     here: ZenohEndpoints,
     config: &ShopConfig,

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::config::ShopConfig;
 
-/// A command line that makes no sense, with what to write instead; exit code 2.
+/// An invalid command line, with the correction; exit code 2.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) &'static str);
 
@@ -27,11 +27,11 @@ pub(crate) struct ShopArgs {
     /// The shop's data folder.
     #[arg(long, env = "KONBINI_DATA", value_name = "DIR", default_value = "data")]
     pub(crate) data: PathBuf,
-    /// How log lines look; `auto` is human on a terminal, JSON elsewhere.
+    /// The format of log lines; `auto` is human on a terminal and JSON elsewhere.
     #[arg(long, env = "KONBINI_LOG_FORMAT", value_enum, default_value_t = Format::Auto)]
     log_format: Format,
-    /// What is logged: a level, or a filter such as `info,orders=debug` [default:
-    /// info for services, warn for commands]
+    /// The log filter: a level, or directives such as `info,orders=debug` [default: info
+    /// for services, warn for commands]
     #[arg(long, env = "KONBINI_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -49,7 +49,8 @@ impl ShopArgs {
         if Folder::holds_shop(&self.data) {
             return Ok(());
         }
-        let why = "there is no shop in it; choose a shop's folder with --data".into();
+        let why =
+            "the folder contains no shop; choose the data folder of a shop with --data".into();
         Err(chassis::Error::Folder { path: self.data.clone(), why })
     }
 

@@ -1,8 +1,8 @@
-//! Output of lists, row by row: columns under headings on a terminal, values between tabs
-//! elsewhere, or a JSON document a line.
+//! Output of lists, row by row: aligned columns on a terminal, tab-separated values
+//! elsewhere, or one JSON document per line.
 //!
-//! **Invariant:** data of others cannot control the terminal: control characters are
-//! printed as U+FFFD.
+//! **Invariant:** printed data cannot control the terminal: control characters are replaced
+//! by U+FFFD.
 
 use std::io::{IsTerminal, Write};
 
@@ -10,7 +10,7 @@ use anyhow::Context;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
-/// A heading, and the width its column has at least, in characters.
+/// A heading, and the minimum width of its column, in characters.
 pub(crate) type Column = (&'static str, usize);
 
 /// A list on standard output.
@@ -52,7 +52,7 @@ impl OutputTable {
         Self { columns, form, is_empty: true }
     }
 
-    /// Prints a row: the document itself, or its `values`, one a column.
+    /// Prints a row: the document itself as JSON, or its `values`, one per column.
     pub(crate) fn row(
         &mut self,
         document: &Value,
@@ -81,13 +81,13 @@ impl OutputTable {
     }
 }
 
-/// A JSON document on a line of its own.
+/// Prints a JSON document on a line of its own.
 pub(crate) fn print_json(document: &Value) -> anyhow::Result<()> {
     print(&document.to_string())
 }
 
 fn print(line: &str) -> anyhow::Result<()> {
-    writeln!(anstream::stdout().lock(), "{line}").context("standard output")
+    writeln!(anstream::stdout().lock(), "{line}").context("standard output cannot be written")
 }
 
 fn printable(value: &str) -> String {

@@ -12,7 +12,7 @@ use crate::service_name::ServiceName;
 use crate::services::{Running, join, stop_on_signal};
 use crate::shop::ShopArgs;
 
-/// Opens the shop and keeps it open until told otherwise.
+/// Runs the shop until a stop is requested.
 pub(crate) async fn up(
     shop: &ShopArgs,
     listen: Option<SocketAddr>,
@@ -40,7 +40,7 @@ pub(crate) async fn up(
     if !stop.is_cancelled() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         greet(&running, scheme, &folder, started);
-        anstream::print!("{}", demo.words(&folder));
+        anstream::print!("{}", demo.message(&folder));
     }
     let outcome = running.until_stopped().await;
     joined.leave().await;
@@ -48,16 +48,16 @@ pub(crate) async fn up(
 }
 
 fn greet(running: &Running, scheme: &str, folder: &Folder, started: Instant) {
-    let door = running
-        .door()
-        .map(|door| format!("{scheme}://{door}"))
+    let url = running
+        .address()
+        .map(|address| format!("{scheme}://{address}"))
         .unwrap_or_default();
     let took = started.elapsed().as_millis();
     let data = folder.path().display();
     anstream::println!(
         "{} {} {}",
         "The shop is open at".bold(),
-        door.green().bold(),
+        url.green().bold(),
         format!("(ready after {took} ms, data in {data})").dimmed(),
     );
 }
@@ -76,8 +76,8 @@ pub(crate) async fn run(
         .map_err(chassis::Error::from)?;
     let joined = join(here, &config, &folder).await?;
     let running = Running::start(&[service], &folder, &config, &joined.mesh, stop).await?;
-    // Ready means that it serves. Whether it has caught up is for /readyz; under systemd
-    // the services would otherwise wait for one another.
+    // Ready means that the service listens. Whether it has caught up is for /readyz: under
+    // systemd the services would otherwise wait for one another.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let outcome = running.until_stopped().await;
     joined.leave().await;

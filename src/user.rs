@@ -1,8 +1,7 @@
-//! `konbini user`: accounts from the machine the shop runs on.
+//! `konbini user`: manages accounts, on the host of the shop.
 //!
-//! **Invariant:** a password comes from standard input or from a terminal that
-//! does not show it, never from an argument, which others on the machine could
-//! read.
+//! **Invariant:** a password is read from standard input or from a terminal without echo,
+//! never from an argument, which other users of the host could read.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -14,11 +13,11 @@ use hyper::{Method, StatusCode};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
-use crate::control::{self, Answer};
+use crate::control::{self, ControlResponse};
 use crate::shop::{ShopArgs, UsageError};
 use crate::table::{Column, OutputFormat, OutputTable, print_json};
 
-/// Where users takes orders about accounts.
+/// The path of commands about accounts.
 const USERS: &str = "/control/users";
 
 /// Arguments of `user add`.
@@ -29,19 +28,17 @@ pub(crate) struct Add {
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
-    /// The person's name; of a new account, the part of the address before the @
-    /// if not given.
+    /// The person's name [default for a new account: the part of the address before @].
     #[arg(long)]
     name: Option<String>,
-    /// What the account may do; a new one may buy, an existing one stays as it is,
-    /// if not given.
+    /// The role of the account [default: customer for a new account, else unchanged].
     #[arg(long, value_enum)]
     role: Option<Role>,
-    /// Read the password from the first line of standard input; otherwise one is
-    /// made and shown, for an account that is new.
+    /// Read the password from the first line of standard input; without this flag a new
+    /// account gets a generated password, which is printed.
     #[arg(long)]
     password_stdin: bool,
-    /// Answer with a JSON document.
+    /// Print a JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -54,11 +51,10 @@ pub(crate) struct Passwd {
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
-    /// Read the password from the first line of standard input instead of asking
-    /// for it.
+    /// Read the password from the first line of standard input, without a prompt.
     #[arg(long)]
     password_stdin: bool,
-    /// Answer with a JSON document.
+    /// Print a JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -71,10 +67,10 @@ pub(crate) struct Roles {
     /// The account's e-mail address.
     #[arg(long)]
     email: String,
-    /// What the account may do from now on.
+    /// The new role of the account.
     #[arg(long, value_enum)]
     role: Role,
-    /// Answer with a JSON document.
+    /// Print a JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -84,10 +80,10 @@ pub(crate) struct Roles {
 pub(crate) struct ListUsers {
     #[command(flatten)]
     shop: ShopArgs,
-    /// Only the account with this e-mail address.
+    /// List only the account with this e-mail address.
     #[arg(long)]
     email: Option<String>,
-    /// Answer with a JSON document a line, an account each.
+    /// Print one JSON document per line, one per account.
     #[arg(long)]
     json: bool,
 }
@@ -100,7 +96,7 @@ enum Role {
 }
 
 impl Role {
-    /// Everyone may buy.
+    /// The names of its roles; every account is a customer as well.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Customer => &["customer"],
@@ -110,46 +106,50 @@ impl Role {
     }
 }
 
-/// Makes or changes the account and says so.
+/// Creates or changes the account, and prints it.
 pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
     let given = if add.password_stdin { Some(first_line()?) } else { None };
-    let asked = async |folder: &Folder| add.ask(folder, given.clone()).await;
-    let Outcome { created, user, password } = control::with_users(&add.shop, asked).await?;
+    let request = async |folder: &Folder| add.apply(folder, given.clone()).await;
+    let AddedUser { created, user, password } = control::with_users(&add.shop, request).await?;
     if add.json {
         return print_json(&json!({ "created": created, "user": user, "password": password }));
     }
-    say(if created { "made" } else { "changed" }, &user);
+    print_line(if created { "created" } else { "changed" }, &user);
     if let Some(password) = password {
         anstream::println!("password {}", password.bold());
     }
     Ok(())
 }
 
-/// What became of an account.
-struct Outcome {
+/// An account that was created or changed.
+struct AddedUser {
     created: bool,
     user: Value,
-    /// The password that was made for it.
+    /// The generated password, if one was needed.
     password: Option<String>,
 }
 
 impl Add {
-    /// Asks users. Only a new account needs a password; if it turns out to be new
-    /// and none was given, one is made.
-    async fn ask(&self, folder: &Folder, given: Option<String>) -> anyhow::Result<Outcome> {
-        let answer = self.send(folder, given.as_ref()).await?;
-        let (answer, password) = if given.is_none() && lacks_password(&answer) {
+    /// Sends the command. Only a new account needs a password; if the account turns out to
+    /// be new and no password was given, one is generated.
+    async fn apply(&self, folder: &Folder, given: Option<String>) -> anyhow::Result<AddedUser> {
+        let response = self.send(folder, given.as_ref()).await?;
+        let (response, password) = if given.is_none() && lacks_password(&response) {
             let made = generate();
             (self.send(folder, Some(&made)).await?, Some(made))
         } else {
-            (answer, None)
+            (response, None)
         };
-        let answer = answer.accepted()?;
-        let created = answer.status == StatusCode::CREATED;
-        Ok(Outcome { created, user: answer.body, password })
+        let response = response.accepted()?;
+        let created = response.status == StatusCode::CREATED;
+        Ok(AddedUser { created, user: response.body, password })
     }
 
-    async fn send(&self, folder: &Folder, password: Option<&String>) -> anyhow::Result<Answer> {
+    async fn send(
+        &self,
+        folder: &Folder,
+        password: Option<&String>,
+    ) -> anyhow::Result<ControlResponse> {
         let account = json!({
             "email": self.email,
             "name": self.name,
@@ -160,12 +160,12 @@ impl Add {
     }
 }
 
-fn lacks_password(answer: &Answer) -> bool {
-    let errors = answer.body["errors"].as_array();
+fn lacks_password(response: &ControlResponse) -> bool {
+    let errors = response.body["errors"].as_array();
     errors.is_some_and(|errors| errors.iter().any(|error| error["pointer"] == "/password"))
 }
 
-/// Gives an account another password. Its logins end.
+/// Sets the password of an account, which ends its sessions.
 pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
     passwd.shop.require()?;
     let password = if passwd.password_stdin {
@@ -175,27 +175,30 @@ pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
     };
     let change = json!({ "email": passwd.email, "password": password });
     let user = change_account(&passwd.shop, &change).await?;
-    tell(passwd.json, &user)
+    print_changed(passwd.json, &user)
 }
 
-/// Gives an account other roles.
+/// Sets the role of an account.
 pub(crate) async fn roles(roles: Roles) -> anyhow::Result<()> {
     roles.shop.require()?;
     let change = json!({ "email": roles.email, "roles": roles.role.names() });
     let user = change_account(&roles.shop, &change).await?;
-    tell(roles.json, &user)
+    print_changed(roles.json, &user)
 }
 
 async fn change_account(shop: &ShopArgs, change: &Value) -> anyhow::Result<Value> {
-    let asked = async |folder: &Folder| {
-        let answer = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
-        let answer = answer.await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            bail!("{}: there is no such account", text(&change["email"]));
+    let request = async |folder: &Folder| {
+        let response = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
+        let response = response.await?;
+        if response.status == StatusCode::NOT_FOUND {
+            bail!(
+                "there is no account with the address {}; `konbini user list` shows all accounts",
+                text(&change["email"])
+            );
         }
-        Ok(answer.accepted()?.body)
+        Ok(response.accepted()?.body)
     };
-    control::with_users(shop, asked).await
+    control::with_users(shop, request).await
 }
 
 const COLUMNS: &[Column] = &[
@@ -210,12 +213,12 @@ const COLUMNS: &[Column] = &[
 /// Lists accounts, newest first.
 pub(crate) async fn list(list: ListUsers) -> anyhow::Result<()> {
     list.shop.require()?;
-    let asked = async |folder: &Folder| list.print(folder).await;
-    control::with_users(&list.shop, asked).await
+    let request = async |folder: &Folder| list.print(folder).await;
+    control::with_users(&list.shop, request).await
 }
 
 impl ListUsers {
-    /// Prints page after page.
+    /// Prints all pages.
     async fn print(&self, folder: &Folder) -> anyhow::Result<()> {
         let mut query = format!("{USERS}?limit=100");
         if let Some(email) = &self.email {
@@ -225,8 +228,8 @@ impl ListUsers {
         let mut table = OutputTable::new(COLUMNS, OutputFormat::by_flag(self.json));
         loop {
             let page = format!("{query}{cursor}");
-            let answer = control::ask_users(folder, Method::GET, &page, None).await?;
-            let body = answer.accepted()?.body;
+            let response = control::ask_users(folder, Method::GET, &page, None).await?;
+            let body = response.accepted()?.body;
             for user in body["items"].as_array().into_iter().flatten() {
                 table.row(user, row)?;
             }
@@ -251,20 +254,20 @@ fn row(user: &Value) -> Vec<String> {
     ]
 }
 
-/// A value as it may stand in a query (RFC 3986 §2.1), every byte encoded.
+/// Percent-encodes every byte of a value for a query (RFC 3986 §2.1).
 fn percent(value: &str) -> String {
     value.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-fn tell(as_json: bool, user: &Value) -> anyhow::Result<()> {
+fn print_changed(as_json: bool, user: &Value) -> anyhow::Result<()> {
     if as_json {
         return print_json(user);
     }
-    say("changed", user);
+    print_line("changed", user);
     Ok(())
 }
 
-fn say(done: &str, user: &Value) {
+fn print_line(done: &str, user: &Value) {
     anstream::println!(
         "{done} {} {}",
         text(&user["id"]).bold(),
@@ -272,16 +275,18 @@ fn say(done: &str, user: &Value) {
     );
 }
 
-/// A password typed twice at a terminal that does not show it.
+/// Reads a password twice from a terminal without echo.
 fn prompted() -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() {
-        let how = "there is no terminal to ask for the password; give it with --password-stdin";
+        let how = "standard input is not a terminal; pass the password with --password-stdin";
         return Err(UsageError(how).into());
     }
-    let password = rpassword::prompt_password("New password: ").context("the terminal")?;
-    let again = rpassword::prompt_password("Once more: ").context("the terminal")?;
+    let password =
+        rpassword::prompt_password("New password: ").context("the terminal cannot be read")?;
+    let again = rpassword::prompt_password("Repeat the password: ")
+        .context("the terminal cannot be read")?;
     if password != again {
-        bail!("the two are not the same; nothing was changed");
+        bail!("the passwords differ; nothing was changed");
     }
     Ok(password)
 }
@@ -291,11 +296,12 @@ fn first_line() -> anyhow::Result<String> {
     std::io::stdin()
         .lock()
         .read_line(&mut line)
-        .context("standard input")?;
+        .context("standard input cannot be read")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// 100 bits, in letters and digits that are told apart.
+/// Generates a password of 100 random bits in base 32, whose letters and digits are hard to
+/// confuse.
 fn generate() -> String {
     BASE32_NOPAD.encode(&rand::random::<[u8; 15]>())[..20].to_lowercase()
 }

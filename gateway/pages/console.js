@@ -1,5 +1,5 @@
-// The console: what staff and admins do by hand, over the same contract as anyone.
-// Text from the shop only ever becomes text nodes; tokens live as long as the tab.
+// The console: the manual work of staff and admins, over the public API.
+// All text is inserted as text nodes, never as markup; tokens live as long as the tab.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -15,7 +15,7 @@ function say(text, isBad = false) {
   $("message").className = isBad ? "bad" : "";
 }
 
-// ---- The contract ----
+// ---- API client ----
 
 const session = {
   get: () => JSON.parse(sessionStorage.getItem("session") ?? "null"),
@@ -35,30 +35,30 @@ let renewing = null;
 async function renew() {
   const refresh_token = session.get()?.refresh_token;
   if (!refresh_token) return false;
-  const answer = await fetch("/v1/sessions/refresh", {
+  const response = await fetch("/v1/sessions/refresh", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ refresh_token }),
   });
-  if (answer.ok) session.set({ ...session.get(), ...(await answer.json()) });
-  return answer.ok;
+  if (response.ok) session.set({ ...session.get(), ...(await response.json()) });
+  return response.ok;
 }
 
-// Calls, renews the token once if it ran out, and throws what the problem says.
+// Sends a request, refreshes an expired token once, and throws the text of a problem.
 async function call(method, path, body, headers) {
-  let answer = await send(method, path, body, headers);
-  if (answer.status === 401 && session.get()) {
+  let response = await send(method, path, body, headers);
+  if (response.status === 401 && session.get()) {
     renewing ??= renew().finally(() => (renewing = null));
-    if (await renewing) answer = await send(method, path, body, headers);
+    if (await renewing) response = await send(method, path, body, headers);
   }
-  if (answer.status === 401) {
+  if (response.status === 401) {
     session.end();
     show();
   }
-  const said = answer.status === 204 ? null : await answer.json();
-  if (answer.ok) return said;
-  const faults = (said.errors ?? []).map((one) => `${one.pointer}: ${one.detail}`);
-  throw new Error([said.title, said.detail, ...faults].filter(Boolean).join(" · "));
+  const result = response.status === 204 ? null : await response.json();
+  if (response.ok) return result;
+  const faults = (result.errors ?? []).map((one) => `${one.pointer}: ${one.detail}`);
+  throw new Error([result.title, result.detail, ...faults].filter(Boolean).join(" · "));
 }
 
 const query = (values) => {
@@ -66,7 +66,7 @@ const query = (values) => {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 };
 
-// ---- Pieces ----
+// ---- Components ----
 
 const money = ({ amount, currency }) => {
   const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
@@ -86,11 +86,11 @@ function table(heads, rows) {
   };
   const head = element("tr", {}, ...heads.map(cell("th")));
   const body = rows.map((row) => element("tr", {}, ...row.map(cell("td"))));
-  if (!rows.length) body.push(element("tr", {}, element("td", { colSpan: heads.length, className: "note", textContent: "Nothing here." })));
+  if (!rows.length) body.push(element("tr", {}, element("td", { colSpan: heads.length, className: "note", textContent: "No entries." })));
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-// A button that does something, says how it went, and shows the view again.
+// A button that performs an action, shows the outcome, and reloads the view.
 function action(label, work) {
   const button = element("button", { type: "button", textContent: label });
   button.onclick = async () => {
@@ -108,7 +108,7 @@ function action(label, work) {
   return button;
 }
 
-// A list with its filters, page by page.
+// A list with filters, loaded page by page.
 function list(path, filters, heads, row) {
   const values = {};
   const rows = element("div");
@@ -159,9 +159,9 @@ async function overview() {
     "section",
     {},
     element("h1", { textContent: "Overview" }),
-    table(["service", "state", "version", "up", "events", "parked", "store", "cache hits"], rows),
-    element("h2", { textContent: "Who follows whom" }),
-    table(["service", "follows", "for", "state", "at event", "lag", "parked", "why"], follows),
+    table(["service", "state", "version", "uptime", "events", "dead letters", "store", "cache hits"], rows),
+    element("h2", { textContent: "Followers" }),
+    table(["service", "source", "follower", "state", "cursor", "lag", "dead letters", "reason"], follows),
   );
 }
 
@@ -170,7 +170,7 @@ const step = (order, name, body) =>
 
 function asked(order, name) {
   return action(name, () => {
-    const reason = prompt(`Why ${name} ${order.id}?`);
+    const reason = prompt(`Reason to ${name} ${order.id}?`);
     return reason === null ? false : call("POST", `/v1/orders/${order.id}/${name}`, { reason }, { "Idempotency-Key": crypto.randomUUID() });
   });
 }
@@ -211,14 +211,14 @@ const products = () =>
       product.available ? "yes" : "no",
       action("stock", async () => {
         const now = await call("GET", `/v1/products/${product.id}/stock`);
-        const text = prompt(`${product.title}: ${now.on_hand} on hand, ${now.reserved} reserved. Add how many (negative to take)?`);
+        const text = prompt(`${product.title}: ${now.on_hand} on hand, ${now.reserved} reserved. Units to add (negative to remove)?`);
         if (!text) return false;
         return call("POST", `/v1/products/${product.id}/stock`, { delta: Number(text), reason: "console" }, { "Idempotency-Key": crypto.randomUUID() });
       }),
     ],
   );
 
-const people = () =>
+const users = () =>
   list("/v1/users", [field("email", "e-mail")], ["since", "user", "e-mail", "name", "roles", "status", ""], (user) => [
     when(user.created_at),
     element("code", { textContent: user.id }),
@@ -232,7 +232,7 @@ const people = () =>
   ]);
 
 const events = () =>
-  list("/v1/events", [choice("source", ["users", "products", "orders", "notifications"]), field("kind", "order.placed")], ["at", "kind", "id", "what", "by"], (event) => [
+  list("/v1/events", [choice("source", ["users", "products", "orders", "notifications"]), field("kind", "order.placed")], ["time", "kind", "id", "data", "by"], (event) => [
     when(event.at),
     event.kind,
     element("code", { textContent: event.id }),
@@ -240,8 +240,8 @@ const events = () =>
     event.by,
   ]);
 
-const parked = () =>
-  list("/v1/events/dead-letters", [], ["since", "service", "event", "why", ""], (one) => [
+const deadLetters = () =>
+  list("/v1/events/dead-letters", [], ["since", "service", "event", "reason", ""], (one) => [
     when(one.parked_at),
     one.service,
     element("pre", { textContent: `${one.event.kind} ${one.event.id}` }),
@@ -250,14 +250,14 @@ const parked = () =>
       "span",
       {},
       action("retry", () => call("POST", `/v1/events/dead-letters/${one.id}/retry`)),
-      action("discard", () => (confirm(`Give ${one.event.id} up for good?`) ? call("DELETE", `/v1/events/dead-letters/${one.id}`) : false)),
+      action("discard", () => (confirm(`Discard the event ${one.event.id} permanently?`) ? call("DELETE", `/v1/events/dead-letters/${one.id}`) : false)),
     ),
   ]);
 
-const VIEWS = { overview, orders, products, people, events, parked };
-const FOR_ADMINS = ["overview", "people", "events", "parked"];
+const VIEWS = { overview, orders, products, users, events, "dead-letters": deadLetters };
+const FOR_ADMINS = ["overview", "users", "events", "dead-letters"];
 
-// ---- The page ----
+// ---- Page ----
 
 async function show() {
   const user = session.get()?.user;
@@ -270,7 +270,7 @@ async function show() {
   const open = Object.keys(VIEWS).filter((name) => isAdmin || !FOR_ADMINS.includes(name));
   const current = open.includes(location.hash.slice(1)) ? location.hash.slice(1) : open[0];
   for (const name of open) {
-    const button = element("button", { type: "button", textContent: name });
+    const button = element("button", { type: "button", textContent: name.replace("-", " ") });
     if (name === current) button.setAttribute("aria-current", "page");
     button.onclick = () => (location.hash === `#${name}` ? show() : (location.hash = name));
     $("views").append(button);
@@ -296,7 +296,7 @@ $("login").onsubmit = async (event) => {
     session.end();
     const pair = await call("POST", "/v1/sessions", Object.fromEntries(form));
     if (!pair.user.roles.some((role) => role === "staff" || role === "admin")) {
-      return say("This account buys here; the console is for staff and admins.", true);
+      return say("This account is a customer's; the console is for staff and admins.", true);
     }
     session.set(pair);
     event.target.reset();

@@ -19,28 +19,28 @@ use model::{Id, kinds};
 use crate::body::Body;
 use crate::limits::AddressPlace;
 
-/// A path in a line, in bytes; ours have less than 200.
+/// The longest path in a line, in bytes; the shop's own have less than 200.
 const PATH_BYTES_MAX: usize = 512;
 
-/// A request's line.
+/// The line of one request.
 pub(crate) struct AccessRecord {
-    /// When its head was there.
+    /// When its head had arrived.
     pub(crate) started: Instant,
-    /// Its name.
+    /// The request id.
     pub(crate) request_id: RequestId,
-    /// Where it came from.
+    /// The client address.
     pub(crate) client: IpAddr,
-    /// Who asked, if a token said so.
+    /// The user, if the request had a valid token.
     pub(crate) user: Option<Id<kinds::User>>,
-    /// What it wanted.
+    /// The method.
     pub(crate) method: Method,
-    /// Of what; only its path is written.
+    /// The target, of which only the path is written.
     pub(crate) uri: Uri,
-    /// Whose that is.
+    /// The label of the route.
     pub(crate) route: &'static str,
     /// The status of the response.
     pub(crate) status: StatusCode,
-    /// How much of an answer's body has left.
+    /// The number of body bytes sent.
     pub(crate) bytes: u64,
 }
 
@@ -66,23 +66,23 @@ impl Drop for AccessRecord {
     }
 }
 
-/// What ends with an answer.
+/// The guards that are released when a response has left.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// Its place among open streams.
+    /// The slot of an open stream.
     pub(crate) place: Option<AddressPlace>,
-    /// Its line of the log.
+    /// The line of the access log.
     pub(crate) line: Option<AccessRecord>,
 }
 
-/// An answer's body with what it holds.
+/// A response's body with its guards.
 pub(crate) struct Watched {
     body: Body,
     held: Option<Box<Held>>,
 }
 
 impl Watched {
-    /// `body`, holding this until it has left.
+    /// Holds the guards until `body` has left.
     pub(crate) fn new(body: Body, held: Held) -> Self {
         let is_needed = held.place.is_some() || held.line.is_some();
         Self { body, held: is_needed.then(|| Box::new(held)) }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_all_but_secrets() {
+    fn a_line_has_neither_token_nor_query() {
         let lines = Lines::default();
         let made = lines.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -1,7 +1,7 @@
-//! Pages that aggregate what each service answers for itself: status, events and dead
-//! letters of the whole shop. They are for admins, which the services check again.
+//! Pages that aggregate a response of each service: status, events and dead letters of the
+//! whole shop. They are for admins, which the services check again.
 //!
-//! **Invariant:** a service that does not answer is named and never left out: a list
+//! **Invariant:** a service that does not respond is named and never left out: a list
 //! without its part would look as if nothing had happened there.
 
 use std::collections::BTreeMap;
@@ -24,16 +24,16 @@ use crate::request_body::RequestBody;
 use crate::routing::SERVICES;
 use crate::upstream::{Instances, Upstreams, Wait};
 
-/// How long a service may take to answer.
+/// Timeout of a service's response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A service's answer, in bytes: a hundred of the largest events.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The largest response of a service, in bytes: a hundred of the largest events.
+const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The cursor of each service's part of a list; `None`: it has no more.
+/// The cursor of each service's part of a list; `None` at its end.
 type Places = BTreeMap<String, Option<String>>;
 
-/// `GET /v1/status`: each service's status, or why there is none.
+/// `GET /v1/status`: each service's status, or the reason why there is none.
 pub(crate) async fn status(
     own: &ServiceStatus,
     upstreams: &Upstreams,
@@ -62,7 +62,7 @@ pub(crate) async fn status(
     Ok(json_page(&json!({ "services": services })))
 }
 
-/// `GET /v1/events/dead-letters`: one service's after the other's.
+/// `GET /v1/events/dead-letters`: the dead letters of each service in turn.
 pub(crate) async fn dead_letters(
     upstreams: &Upstreams,
     parts: &Parts,
@@ -108,10 +108,10 @@ pub(crate) async fn events(
         let place = page["next_cursor"].as_str().map(str::to_owned);
         places.insert(service.to_owned(), place);
     }
-    // RFC 3339 in UTC: the order of the texts is that of the times.
+    // RFC 3339 in UTC sorts by text as by time.
     found.sort_by(|a, b| b["at"].as_str().cmp(&a["at"].as_str()));
     let mut left = found.split_off(limit.min(found.len()));
-    // Events beyond the page are asked for again, from the newest on.
+    // Events beyond the page belong to the next one, which starts with the newest.
     left.reverse();
     for event in &left {
         let (source, seq) = (event["source"].as_str(), event["seq"].as_u64());
@@ -127,9 +127,9 @@ pub(crate) async fn events(
 /// The query of `GET /v1/events`.
 struct EventQuery {
     limit: usize,
-    /// Empty: any.
+    /// The kind of event; empty for any.
     kind: String,
-    /// An empty cursor is the beginning.
+    /// The cursor of each service; empty for the beginning.
     places: Places,
 }
 
@@ -143,16 +143,18 @@ impl EventQuery {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("limit", text) => match text.parse() {
                     Ok(limit) if (1..=100).contains(&limit) => query.limit = limit,
-                    _ => return refuse("limit must be 1..100"),
+                    _ => return refuse("`limit` must be a number from 1 to 100"),
                 },
                 ("kind", kind) if is_kind(kind) => query.kind = kind.to_owned(),
-                ("kind", _) => return refuse("kind must be one such as `order.placed`"),
+                ("kind", _) => {
+                    return refuse("`kind` must be a kind of event, such as `order.placed`");
+                }
                 ("cursor", text) => match places(text) {
                     Some(places) => query.places = places,
-                    None => return refuse("cursor is not one that this list gave out"),
+                    None => return refuse("`cursor` must be the `next_cursor` of an earlier page"),
                 },
                 ("source", _) => {
-                    return refuse("source must be users, products, orders or notifications");
+                    return refuse("`source` must be users, products, orders or notifications");
                 }
                 ("after", _) => return refuse("`after` needs a `source`, or the id of an event"),
                 (other, _) => return refuse(&format!("there is no parameter `{other}`")),
@@ -180,7 +182,7 @@ fn places(text: &str) -> Option<Places> {
     places.values().flatten().all(is_cursor).then_some(places)
 }
 
-/// Asks several services at once.
+/// Sends one request to several services concurrently.
 async fn all(
     upstreams: &Upstreams,
     asked: impl IntoIterator<Item = (&'static str, String)>,
@@ -201,7 +203,7 @@ async fn all(
                 "service-unavailable",
                 "A service is unavailable",
                 format!(
-                    "the service `{service}` did not answer; name another as `source`, or try again"
+                    "the service `{service}` did not respond; choose another one with `source`, or try again"
                 ),
             )
             .member("service", service)
@@ -213,8 +215,8 @@ async fn all(
     join_all(asked).await.into_iter().collect()
 }
 
-/// A service's JSON response to a request of the gateway's, with the caller's credentials;
-/// else the reason why there is none.
+/// A service's JSON response to a request of the gateway's with the caller's credentials,
+/// or the reason why there is none.
 pub(crate) async fn ask(
     upstreams: &Upstreams,
     service: &'static str,
@@ -235,8 +237,8 @@ pub(crate) async fn ask(
         .await
         .map_err(|error| error.to_string())?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
-    let late = |_| format!("no answer within {} s", timeout.as_secs());
+    let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect();
+    let late = |_| format!("no response within {} s", timeout.as_secs());
     let body = tokio::time::timeout(timeout, body).await.map_err(late)?;
     let body = body.map_err(|error| error.to_string())?.to_bytes();
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -20,19 +20,19 @@ use crate::BoxError;
 use crate::Error;
 use crate::upstream::ServiceBody;
 
-/// How long a service may send nothing in the middle of a response. A stream of
-/// notifications has a heartbeat every 15 s.
+/// Idle timeout of a service in the middle of a response. A notification stream has a
+/// heartbeat every 15 s.
 const BODY_IDLE: Duration = Duration::from_secs(60);
 
-/// The end of an event stream that the gateway ends: reconnect after a second (HTML
-/// Standard, "Server-sent events").
+/// Ends an event stream: the client reconnects after a second (HTML Standard, "Server-sent
+/// events").
 const RECONNECT: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
 /// A response's body on its way to a client.
 pub(crate) enum Body {
-    /// One of the gateway's own.
+    /// A page of the gateway.
     Page(UnsyncBoxBody<Bytes, BoxError>),
-    /// A service's.
+    /// A service's body.
     Streamed(Streamed),
 }
 
@@ -42,7 +42,7 @@ impl Body {
         Self::page(Empty::new())
     }
 
-    /// A page of the gateway's.
+    /// The body of a page of the gateway.
     pub(crate) fn page<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -50,7 +50,7 @@ impl Body {
         Self::Page(body.map_err(Into::into).boxed_unsync())
     }
 
-    /// A service's body; with `until` it ends then, cleanly.
+    /// A service's body; an event stream with `until` ends cleanly at that moment.
     pub(crate) fn streamed(
         service: &'static str,
         incoming: ServiceBody,
@@ -69,7 +69,7 @@ impl Body {
     }
 }
 
-/// A response of chassis, such as a problem, as one of the gateway's.
+/// Converts a response of chassis, such as a problem.
 pub(crate) fn page<B>(response: Response<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -99,7 +99,7 @@ pub(crate) struct Streamed {
     is_between: bool,
     /// Whether [`RECONNECT`] was sent.
     is_over: bool,
-    /// Made when the body is first waited for: most arrive whole.
+    /// Created at the first wait: most bodies arrive whole.
     idle: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
@@ -113,7 +113,7 @@ impl Streamed {
             && until.as_mut().poll(cx).is_ready()
         {
             self.is_over = true;
-            // In the middle of an event it would become part of it.
+            // In the middle of an event the hint would become part of it.
             let hint = self.is_between.then(|| Ok(Frame::data(RECONNECT)));
             return Poll::Ready(hint);
         }

@@ -3,7 +3,7 @@
 //! Products says which responses may be cached and what each depends on, in header fields
 //! that only the gateway reads ([`chassis::cache_tags`]). Entries are invalidated by the
 //! writes that pass through and by products' log. Browsers and other caches revalidate
-//! every time, and are answered from here.
+//! every time, and are served from here.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -43,8 +43,8 @@ use metrics::{Counter, Gauge};
 use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use self::coalescing::{Coalescing, Leader, LeaderOutcome, Part};
-use self::entry::{CacheEntry, Permit, says};
+use self::coalescing::{Coalescing, Leader, LeaderOutcome, Role};
+use self::entry::{CacheEntry, Permit, has_directive};
 use self::invalidation::Reach;
 use self::versions::{Stripe, Versions};
 use crate::Error;
@@ -78,10 +78,10 @@ const SHARDS: usize = 8;
 const WAITS_MAX: usize = 3;
 
 /// The cache, if one is configured.
-pub(crate) struct ResponseCache(Option<Arc<Kept>>);
+pub(crate) struct ResponseCache(Option<Arc<CacheState>>);
 
 /// The entries, and what invalidates them.
-struct Kept {
+struct CacheState {
     entries: Entries<Box<str>, Arc<CacheEntry>, Weight>,
     body_bytes_max: u64,
     versions: Versions,
@@ -103,27 +103,28 @@ impl Weighter<Box<str>, Arc<CacheEntry>> for Weight {
 }
 
 impl ResponseCache {
-    /// A cache as it is configured, which listens to products from now on.
+    /// Opens the cache and starts to listen to products' log; without `bytes_max` there is
+    /// no cache.
     ///
     /// # Errors
-    /// When the mesh refuses.
+    /// When the mesh refuses the subscription.
     pub(crate) async fn open(ctx: &Context, bytes_max: u64) -> Result<Self, chassis::Error> {
         if bytes_max == 0 {
             return Ok(Self(None));
         }
-        let kept = Arc::new(Kept::new(bytes_max));
-        invalidation::listen(ctx, kept.clone()).await?;
-        let figures = kept.clone();
-        let figure = move || figures.hits.figure(figures.entries.weight());
+        let state = Arc::new(CacheState::new(bytes_max));
+        invalidation::listen(ctx, state.clone()).await?;
+        let reported = state.clone();
+        let figure = move || reported.hits.figure(reported.entries.weight());
         ctx.status.report("cache", figure);
-        Ok(Self(Some(kept)))
+        Ok(Self(Some(state)))
     }
 
     /// Responds from the cache, or by forwarding the request, once.
     ///
     /// # Errors
     /// The error of forwarding.
-    pub(crate) async fn answer<A>(
+    pub(crate) async fn respond<A>(
         &self,
         destination: Destination,
         parts: Parts,
@@ -133,14 +134,16 @@ impl ResponseCache {
     where
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
-        let answered = match &self.0 {
-            Some(kept) if !parts.method.is_safe() => kept.write(destination, parts, forward).await,
-            Some(kept) if is_bodiless && kept.may_answer(destination, &parts) => {
-                kept.read(parts, forward).await
+        let result = match &self.0 {
+            Some(state) if !parts.method.is_safe() => {
+                state.write(destination, parts, forward).await
+            }
+            Some(state) if is_bodiless && state.may_serve(destination, &parts) => {
+                state.read(parts, forward).await
             }
             _ => forward(parts).await,
         };
-        answered.map(|mut response| {
+        result.map(|mut response| {
             for name in &INTERNAL {
                 response.headers_mut().remove(name);
             }
@@ -149,7 +152,7 @@ impl ResponseCache {
     }
 }
 
-impl Kept {
+impl CacheState {
     fn new(bytes_max: u64) -> Self {
         let entries_usual = usize::try_from(bytes_max / ENTRY_BYTES_USUAL).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
@@ -157,7 +160,7 @@ impl Kept {
             .estimated_items_capacity(entries_usual)
             .weight_capacity(bytes_max)
             .build()
-            .expect("all that has no default is given");
+            .expect("every option without a default is set");
         let (hashing, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
         Self {
             entries: Entries::with_options(options, Weight, hashing, lifecycle),
@@ -172,8 +175,8 @@ impl Kept {
         }
     }
 
-    /// Whether a request may be answered from the cache.
-    fn may_answer(&self, destination: Destination, parts: &Parts) -> bool {
+    /// Whether a request may be served from the cache.
+    fn may_serve(&self, destination: Destination, parts: &Parts) -> bool {
         let Parts { method, headers, .. } = parts;
         destination.service == SOURCE
             && destination.route.access == Access::Anyone
@@ -181,7 +184,7 @@ impl Kept {
             && !headers.contains_key(AUTHORIZATION)
             && !["no-cache", "no-store"]
                 .iter()
-                .any(|word| says(headers, &CACHE_CONTROL, word))
+                .any(|directive| has_directive(headers, &CACHE_CONTROL, directive))
             && self.is_informed()
     }
 
@@ -203,11 +206,11 @@ impl Kept {
         let waits = if *method == Method::GET { WAITS_MAX } else { 0 };
         for _ in 0..waits {
             let waiter = match self.coalescing.join(&key, self.versions.now()) {
-                Part::Lead(leader) => {
+                Role::Lead(leader) => {
                     drop(key);
                     return self.lead(leader, parts, forward).await;
                 }
-                Part::Wait(waiter) => waiter,
+                Role::Wait(waiter) => waiter,
             };
             match waiter.outcome().await {
                 LeaderOutcome::Shared(entry) if entry.is_for(headers) => {
@@ -225,10 +228,10 @@ impl Kept {
 
     fn find(&self, key: &str, headers: &HeaderMap, now: Instant) -> Option<Arc<CacheEntry>> {
         let entry = self.entries.get(key)?;
-        let counts = entry.is_for(headers)
+        let is_valid = entry.is_for(headers)
             && entry.is_fresh(now)
-            && self.versions.hold(entry.since(), entry.depends_on());
-        counts.then_some(entry)
+            && self.versions.is_current(entry.since(), entry.depends_on());
+        is_valid.then_some(entry)
     }
 
     /// Forwards the request, caches the response if allowed, and hands it to the waiters.
@@ -249,19 +252,19 @@ impl Kept {
             return Ok(entry.serve(&parts.method, &parts.headers, now));
         }
         self.hits.miss();
-        let asked = parts.headers.clone();
+        let request = parts.headers.clone();
         for name in &CONDITIONS {
             parts.headers.remove(name);
         }
-        let answered = match forward(parts).await {
-            Ok(answer) => self.take(&leader, answer, &asked).await,
+        let result = match forward(parts).await {
+            Ok(response) => self.take(&leader, response, &request).await,
             Err(problem) => Err(problem),
         };
-        match answered {
+        match result {
             Ok(Taken::Cached(entry)) => {
                 leader.finish(LeaderOutcome::Shared(entry.clone()));
-                let mut response = entry.serve(&Method::GET, &asked, Instant::now());
-                // It was made for this very request.
+                let mut response = entry.serve(&Method::GET, &request, Instant::now());
+                // It was requested for this client just now.
                 response.headers_mut().remove(AGE);
                 Ok(response)
             }
@@ -276,20 +279,21 @@ impl Kept {
         }
     }
 
-    /// Collects a response that may be cached, and caches it unless it is stale by now.
+    /// Reads a response that may be cached to its end, and caches it unless it was
+    /// invalidated meanwhile.
     async fn take(
         &self,
         leader: &Leader<'_>,
-        answer: Response<Body>,
-        asked: &HeaderMap,
+        response: Response<Body>,
+        request: &HeaderMap,
     ) -> Result<Taken, Problem> {
         let is_small = |bytes| bytes <= self.body_bytes_max;
-        let is_small = answer.body().size_hint().exact().is_some_and(is_small);
-        let permit = Permit::read(&answer, asked).filter(|_| is_small);
+        let is_small = response.body().size_hint().exact().is_some_and(is_small);
+        let permit = Permit::read(&response, request).filter(|_| is_small);
         let Some(permit) = permit else {
-            return Ok(Taken::Passing(answer));
+            return Ok(Taken::Passing(response));
         };
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| {
             let own = error.downcast_ref::<Error>().cloned();
             let broken = || Error::Broken { service: SOURCE, why: error.to_string() };
@@ -298,7 +302,7 @@ impl Kept {
         // A copy, since this may be a small part of a large buffer.
         let body = Bytes::copy_from_slice(&body.to_bytes());
         let entry = Arc::new(CacheEntry::new(permit, head, body, leader.since()));
-        if self.versions.hold(entry.since(), entry.depends_on()) {
+        if self.versions.is_current(entry.since(), entry.depends_on()) {
             self.entries.insert(leader.key().into(), entry.clone());
             self.bytes.set(self.entries.weight() as f64);
         }
@@ -306,7 +310,8 @@ impl Kept {
     }
 
     /// Forwards a write. Entries that it may have changed are invalidated before its
-    /// outcome leaves, also when its client is gone; a plain refusal changed nothing.
+    /// outcome leaves, also when its client is gone; a response with a 4xx status changed
+    /// nothing.
     async fn write<A>(
         &self,
         destination: Destination,
@@ -317,34 +322,34 @@ impl Kept {
         A: Future<Output = Result<Response<Body>, Problem>>,
     {
         let reach = Reach::of(destination.service, parts.uri.path());
-        let mut writing = Writing { kept: self, reach };
-        let answered = forward(parts).await;
-        let refused = |answer: &Response<Body>| answer.status().is_client_error();
-        if reach != Reach::Anything && answered.as_ref().is_ok_and(refused) {
+        let mut writing = PendingWrite { state: self, reach };
+        let result = forward(parts).await;
+        let refused = |response: &Response<Body>| response.status().is_client_error();
+        if reach != Reach::Anything && result.as_ref().is_ok_and(refused) {
             writing.reach = Reach::Nothing;
         }
         drop(writing);
-        if let Ok(answer) = &answered
-            && let Some(place) = rests_on(answer.headers())
+        if let Ok(response) = &result
+            && let Some(place) = applied_position(response.headers())
         {
             self.catch_up(place).await;
         }
-        answered
+        result
     }
 
     fn invalidate(&self, reach: Reach) {
         match reach {
             Reach::Nothing => return,
             Reach::Lists => {}
-            Reach::Product(id) => self.versions.changed(Stripe::of(&id.to_string())),
-            Reach::Anything => self.versions.all_changed(),
+            Reach::Product(id) => self.versions.invalidate(Stripe::of(&id.to_string())),
+            Reach::Anything => self.versions.invalidate_all(),
         }
-        self.versions.changed(Stripe::of(SOURCE));
+        self.versions.invalidate(Stripe::of(SOURCE));
     }
 
     /// Drops every entry.
-    fn empty(&self) {
-        self.versions.all_changed();
+    fn clear(&self) {
+        self.versions.invalidate_all();
         self.entries.clear();
         self.emptied.increment(1);
         self.bytes.set(0.0);
@@ -358,21 +363,22 @@ enum Taken {
 }
 
 /// A write in flight: when it ends, in whatever way, its reach is invalidated.
-struct Writing<'a> {
-    kept: &'a Kept,
+struct PendingWrite<'a> {
+    state: &'a CacheState,
     reach: Reach,
 }
 
-impl Drop for Writing<'_> {
+impl Drop for PendingWrite<'_> {
     fn drop(&mut self) {
-        self.kept.invalidate(self.reach);
+        self.state.invalidate(self.reach);
     }
 }
 
-/// The position in products' log that a response depends on, if it names one.
-fn rests_on(headers: &HeaderMap) -> Option<u64> {
-    let said = headers.get(cache_tags::APPLIED)?.to_str().ok()?;
-    said.split_once('=')
+/// The position in products' log that a response reflects, if it names one.
+fn applied_position(headers: &HeaderMap) -> Option<u64> {
+    let applied = headers.get(cache_tags::APPLIED)?.to_str().ok()?;
+    applied
+        .split_once('=')
         .filter(|(service, _)| *service == SOURCE)?
         .1
         .parse()

@@ -37,13 +37,13 @@ impl Peer {
 /// Where a request comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    /// The address, IPv4 wherever it is one.
+    /// The address, in IPv4 form if it is an IPv4-mapped one.
     pub(crate) ip: IpAddr,
-    /// Whether it was sent from this very host, by nobody's proxy.
+    /// Whether the request was sent from this host, and not by a proxy.
     pub(crate) is_local: bool,
     /// Whether a trusted proxy sent it.
     pub(crate) is_proxied: bool,
-    /// The address, as `X-Forwarded-For` says it.
+    /// The address as a value of `X-Forwarded-For`.
     pub(crate) forwarded_for: HeaderValue,
 }
 
@@ -52,30 +52,30 @@ pub(crate) fn value(ip: IpAddr) -> HeaderValue {
     HeaderValue::try_from(ip.to_string()).expect("an IP address is visible ASCII")
 }
 
-/// The proxies whose word is believed.
+/// The proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Those of these networks.
+    /// Trusts proxies in these networks.
     pub(crate) fn new(trusted: &[IpNet]) -> Self {
         Self(trusted.to_vec())
     }
 
-    /// Whether an address is one of theirs.
+    /// Whether an address belongs to a trusted proxy.
     pub(crate) fn trust(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// Who sent these headers over a connection of `peer`'s.
+    /// The client of a request with these headers on a connection of `peer`.
     pub(crate) fn client(&self, peer: &Peer, headers: &HeaderMap) -> Client {
         let ip = peer.address.ip().to_canonical();
-        let told = if self.0.is_empty() || !self.trust(ip) {
+        let forwarded = if self.0.is_empty() || !self.trust(ip) {
             None
         } else {
-            self.told(headers)
+            self.forwarded(headers)
         };
-        match told {
+        match forwarded {
             Some(ip) => Client {
                 ip,
                 is_local: false,
@@ -91,11 +91,11 @@ impl TrustedProxies {
         }
     }
 
-    /// Who a proxy speaks for; `None`: it does not say that it does.
+    /// The client that a proxy forwards for; `None` without a forwarding header.
     ///
-    /// Of the two headers a proxy sets one, and may pass on the other as a client
-    /// wrote it. Where they disagree nobody knows which is which.
-    fn told(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    /// Of the two headers a proxy sets one, and may pass the other on as the client wrote
+    /// it. Where they disagree, the trusted one cannot be determined.
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let standard = forwarded::standard(headers).map(|path| self.walk(&path));
         let customary = forwarded::customary(headers).map(|path| self.walk(&path));
         match (standard, customary) {
@@ -104,7 +104,7 @@ impl TrustedProxies {
         }
     }
 
-    /// The first from the right that is no trusted proxy, else the leftmost.
+    /// The first address from the right that is not a trusted proxy, else the leftmost.
     fn walk(&self, path: &[Option<IpAddr>]) -> IpAddr {
         let mut last = UNKNOWN;
         for node in path.iter().rev() {
@@ -122,14 +122,14 @@ impl TrustedProxies {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, told: &[(&'static str, &str)]) -> (String, bool) {
+    fn seen(peer: &str, forwarded: &[(&'static str, &str)]) -> (String, bool) {
         let proxies = TrustedProxies::new(&[
             "10.0.0.0/8".parse().unwrap(),
             "127.0.0.2/32".parse().unwrap(),
             "fd00::/8".parse().unwrap(),
         ]);
         let mut headers = HeaderMap::new();
-        for (name, value) in told {
+        for (name, value) in forwarded {
             headers.append(*name, value.parse().unwrap());
         }
         let peer = Peer::new((peer.parse::<IpAddr>().unwrap(), 4321).into());
@@ -139,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn only_a_trusted_proxy_names_the_client() {
         const XFF: &str = "x-forwarded-for";
-        let ip = |peer, told: &[_]| seen(peer, told).0;
+        let ip = |peer, forwarded: &[_]| seen(peer, forwarded).0;
         assert_eq!(ip("203.0.113.7", &[(XFF, "198.51.100.1")]), "203.0.113.7");
         assert_eq!(ip("10.0.0.1", &[(XFF, "198.51.100.1")]), "198.51.100.1");
         assert_eq!(
@@ -152,7 +152,7 @@ mod tests {
             ip("10.0.0.1", &[("forwarded", "for=\"[2001:db8::1]:443\"")]),
             "2001:db8::1"
         );
-        // Said by the client, then by the proxy.
+        // Entries of the client, then of the proxy.
         let spoofed = "127.0.0.1, 9.9.9.9, 198.51.100.1";
         assert_eq!(
             ip("10.0.0.1", &[(XFF, spoofed), (XFF, "10.9.9.9")]),
@@ -162,24 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_contradicts_itself_is_nobody() {
+    fn unreadable_or_contradictory_headers_give_an_unknown_address() {
         const XFF: &str = "x-forwarded-for";
-        for told in [
+        for forwarded in [
             &[(XFF, "198.51.100.1, unknown")][..],
             &[(XFF, "")],
             &[("forwarded", "for=_hidden")],
             &[("forwarded", "for=198.51.100.1;host=\"")],
             &[("forwarded", "for=1.1.1.1"), (XFF, "198.51.100.1")],
         ] {
-            assert_eq!(seen("10.0.0.1", told), ("0.0.0.0".into(), false));
+            assert_eq!(seen("10.0.0.1", forwarded), ("0.0.0.0".into(), false));
         }
     }
 
     #[test]
-    fn this_host_is_local_unless_a_proxy_speaks() {
-        let told = [("x-forwarded-for", "127.0.0.1")];
-        assert_eq!(seen("127.0.0.1", &told), ("127.0.0.1".into(), true));
+    fn a_loopback_peer_is_local_unless_it_is_a_proxy() {
+        let forwarded = [("x-forwarded-for", "127.0.0.1")];
+        assert_eq!(seen("127.0.0.1", &forwarded), ("127.0.0.1".into(), true));
         assert_eq!(seen("127.0.0.2", &[]), ("127.0.0.2".into(), true));
-        assert_eq!(seen("127.0.0.2", &told), ("127.0.0.1".into(), false));
+        assert_eq!(seen("127.0.0.2", &forwarded), ("127.0.0.1".into(), false));
     }
 }

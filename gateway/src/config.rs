@@ -19,28 +19,28 @@ pub use self::tls::TlsConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the shop listens.
+    /// The address at which the shop listens.
     pub listen: SocketAddr,
-    /// How it speaks TLS there.
+    /// TLS at that address.
     pub tls: TlsConfig,
-    /// How its certificates come by themselves.
+    /// Automatic certificates.
     pub acme: AcmeConfig,
-    /// Networks, as `10.0.0.0/8`, of proxies whose `Forwarded` (RFC 7239) or
-    /// `X-Forwarded-For` names the client. Such a proxy must name
-    /// every client it speaks for: what it says nothing about counts as its own.
+    /// Networks, such as `10.0.0.0/8`, of proxies whose `Forwarded` (RFC 7239) or
+    /// `X-Forwarded-For` names the client. Such a proxy must name the client of every
+    /// request it forwards: one without a client counts as the proxy's own.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether every request is written to the log, as a line of the target
-    /// `access`. Metrics count requests either way, and a line each wears a small
-    /// host's disk, so it is off by default.
+    /// Whether every request is logged, as a line of the target `access`. Off by default:
+    /// metrics count requests either way, and a line per request wears a small host's
+    /// disk.
     pub access_log: bool,
-    /// How much of everything one client and all of them may have.
+    /// Rate limits, connection limits and timeouts.
     pub limits: LimitsConfig,
-    /// What scripts of other sites may do.
+    /// Access by scripts of other sites.
     pub cors: CorsConfig,
-    /// Whether text is sent in fewer bytes to clients that can read that: gzip or
-    /// brotli, at levels for a small host.
+    /// Whether text is compressed for clients that accept gzip or brotli, at levels for a
+    /// small host.
     pub compression: bool,
-    /// Answers that are kept.
+    /// The response cache.
     pub cache: CacheConfig,
 }
 
@@ -67,7 +67,7 @@ impl Config {
     /// The setting at fault and its range.
     pub fn check(&self) -> Result<(), String> {
         let proxies = match self.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {
-            true => Err("gateway.trusted_proxies must not be everybody: name the proxies".into()),
+            true => Err("gateway.trusted_proxies must not cover every address: name the networks of the proxies".into()),
             false => Ok(()),
         };
         chassis::config::all([
@@ -80,7 +80,7 @@ impl Config {
         ])
     }
 
-    /// Whether it speaks TLS, and only that.
+    /// Whether the shop is served over TLS only.
     pub fn is_secure(&self) -> bool {
         self.acme.is_on() || self.tls.files().is_some()
     }
@@ -90,7 +90,7 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// How much memory they may take, in MiB, 0..=4096; 0 keeps none.
+    /// The memory of cached responses, in MiB, 0..=4096; 0 turns the cache off.
     pub mib: u64,
 }
 

@@ -32,78 +32,79 @@ use crate::timer::ConnectionTimer;
 use crate::tls::{Protocol, Tls};
 use crate::wire::{Framing, HeadScanner};
 
-/// How long a client may take until it is known what it speaks.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of the TLS handshake, and of recognizing the protocol.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an HTTP/1.1 connection may be used once more when all are to end.
-/// Closing an idle one at once would lose the request that is on its way.
+/// Grace period in which an HTTP/1.1 connection serves one more request after a stop was
+/// requested. Closing an idle connection at once would lose a request in flight.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The first and the longest pause before a preface that came in part is looked at
-/// again.
-const LOOK_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// The first and the longest pause (backoff) before a preface that came in part is peeked
+/// at again.
+const PEEK_BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Requests at once in one HTTP/2 connection: as many as a page needs, and no more
-/// than some tens of connections would have in HTTP/1.1.
+/// Concurrent streams of one HTTP/2 connection: as many as a page needs.
 const STREAMS_MAX: u32 = 100;
 
-/// Streams that a client gave up before they were looked at, and those reset for
-/// its faults, until its connection is cut (CVE-2023-44487, CVE-2025-8671).
-const GIVEN_UP_MAX: usize = 20;
-const FAULTS_MAX: usize = 100;
+/// Limits of rapid reset (CVE-2023-44487, CVE-2025-8671): streams that the client reset
+/// before they were accepted, and streams reset for the client's errors, before its
+/// connection is closed.
+const PENDING_RESETS_MAX: usize = 20;
+const ERROR_RESETS_MAX: usize = 100;
 
-/// What a client may send before it is read, in bytes: a stream's and all of them.
+/// Flow control windows of a stream and of a connection, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 
-/// What is buffered of an answer, in bytes a stream.
+/// Send buffer of a stream, in bytes.
 const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// How often a silent HTTP/2 client is asked whether it is there, and how long it
-/// may take to say so.
+/// Interval of HTTP/2 keep-alive pings, and the timeout of their acknowledgement.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an HTTP/2 connection may go on without a new request.
-const LULL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Idle timeout: how long an HTTP/2 connection may stay without a new request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How connections are spoken with.
+/// Serves connections in either protocol.
 pub(crate) struct ConnectionServer {
-    one: http1::Builder,
-    two: http2::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     tls: Option<Tls>,
 }
 
 impl ConnectionServer {
-    /// A door with these bounds for HTTP/1.1; a head's are HTTP/2's, too.
-    pub(crate) fn new(one: http1::Builder, head_bytes_max: usize, tls: Option<Tls>) -> Self {
-        let mut two = http2::Builder::new(TokioExecutor::new());
-        two.timer(TokioTimer::new())
+    /// Serves HTTP/1.1 as `http1` is configured; the bound of a head holds for HTTP/2, too.
+    pub(crate) fn new(http1: http1::Builder, head_bytes_max: usize, tls: Option<Tls>) -> Self {
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
-            .max_pending_accept_reset_streams(GIVEN_UP_MAX)
-            .max_local_error_reset_streams(FAULTS_MAX)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(ERROR_RESETS_MAX)
             .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { one, two, tls }
+        Self { http1, http2, tls }
     }
 
-    /// Answers a connection's requests by `answer` until it ends or, some time
-    /// after `stop`, is ended; cuts a client that reads more slowly than `writing`.
+    /// Serves a connection's requests by `handler` until the client closes it or, a grace
+    /// period after `stop`, the gateway does; closes it at once when the client reads more
+    /// slowly than `writing` allows.
     ///
     /// # Errors
-    /// Why it ended early.
+    /// The reason why it ended early.
     pub(crate) async fn serve<A, F>(
         &self,
         stream: TcpStream,
         writing: ProgressTimeout,
         stop: CancellationToken,
-        answer: A,
+        handler: A,
     ) -> Result<(), BoxError>
     where
         A: Fn(Framing, Request<Incoming>) -> F + Clone + Send + 'static,
@@ -113,18 +114,18 @@ impl ConnectionServer {
             let protocol = handshaken(&stop, sniff(&stream)).await?;
             let stream = WithProgressTimeout::new(stream, writing);
             return match protocol {
-                Protocol::Http1 => self.serve_http1(stream, stop, answer).await,
-                // Rarer and larger: HTTP/1.1 does not pay for its room.
-                Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, answer)).await,
+                Protocol::Http1 => self.serve_http1(stream, stop, handler).await,
+                // Boxed, because it is rarer and larger: HTTP/1.1 does not reserve its size.
+                Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, handler)).await,
             };
         };
         let stream = handshaken(&stop, tls.accept(stream)).await?;
         let Some(stream) = stream else { return Ok(()) };
         let hsts = tls.hsts.clone();
-        let answer = move |framing, request| {
-            let (answered, hsts) = (answer(framing, request), hsts.clone());
+        let handler = move |framing, request| {
+            let (response, hsts) = (handler(framing, request), hsts.clone());
             async move {
-                let mut response = answered.await;
+                let mut response = response.await;
                 if let Some(hsts) = hsts {
                     let headers = response.headers_mut();
                     headers.insert(STRICT_TRANSPORT_SECURITY, hsts);
@@ -135,8 +136,8 @@ impl ConnectionServer {
         let protocol = crate::tls::protocol(&stream);
         let stream = WithProgressTimeout::new(stream, writing);
         match protocol {
-            Protocol::Http1 => Box::pin(self.serve_http1(stream, stop, answer)).await,
-            Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, answer)).await,
+            Protocol::Http1 => Box::pin(self.serve_http1(stream, stop, handler)).await,
+            Protocol::Http2 => Box::pin(self.serve_http2(stream, stop, handler)).await,
         }
     }
 
@@ -144,7 +145,7 @@ impl ConnectionServer {
         &self,
         stream: I,
         stop: CancellationToken,
-        answer: A,
+        handler: A,
     ) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -154,9 +155,9 @@ impl ConnectionServer {
         let (stream, framing) = HeadScanner::new(stream);
         let ending = stop.clone();
         let service = service_fn(move |request| {
-            let (answered, ending) = (answer(framing.clone(), request), ending.clone());
+            let (response, ending) = (handler(framing.clone(), request), ending.clone());
             async move {
-                let mut response = answered.await;
+                let mut response = response.await;
                 if ending.is_cancelled() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
@@ -165,7 +166,7 @@ impl ConnectionServer {
             }
         });
         let connection = self
-            .one
+            .http1
             .clone()
             .timer(ConnectionTimer::default())
             .serve_connection(TokioIo::new(stream), service);
@@ -177,7 +178,7 @@ impl ConnectionServer {
         &self,
         stream: I,
         stop: CancellationToken,
-        answer: A,
+        handler: A,
     ) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -189,20 +190,20 @@ impl ConnectionServer {
         let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             join_cookies(request.headers_mut());
-            let answered = answer(Framing::default(), request);
-            async move { Ok::<_, Infallible>(answered.await) }
+            let response = handler(Framing::default(), request);
+            async move { Ok::<_, Infallible>(response.await) }
         });
-        let connection = self.two.serve_connection(TokioIo::new(stream), service);
-        // `GOAWAY` is said twice with a ping between (RFC 9113 §6.8), so that what
-        // is on its way is still answered; there is nothing to wait for.
+        let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+        // `GOAWAY` is sent twice with a ping between (RFC 9113 §6.8), so that requests in
+        // flight are still served; a grace period is not needed.
         let hint = async {
-            tokio::select! { () = stop.cancelled() => {}, () = lull(&begun) => {} }
+            tokio::select! { () = stop.cancelled() => {}, () = idle(&begun) => {} }
         };
         drive(connection, hint, http2::Connection::graceful_shutdown).await
     }
 }
 
-/// Runs a connection to its end, which `hint` asks it for.
+/// Runs a connection to its end; `hint` asks it to end gracefully by `end`.
 async fn drive<C>(
     connection: C,
     hint: impl Future<Output = ()>,
@@ -221,17 +222,17 @@ where
     Ok(connection.await?)
 }
 
-/// Returns when an HTTP/1.1 connection should end, a moment after `stop`.
+/// Waits until an HTTP/1.1 connection should end, a grace period after `stop`.
 async fn stop_requested(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
 }
 
-/// Returns when no request has begun for a while.
-async fn lull(begun: &AtomicU64) {
+/// Waits until no request has begun for [`IDLE_TIMEOUT`].
+async fn idle(begun: &AtomicU64) {
     let mut before = begun.load(Ordering::Relaxed);
     loop {
-        tokio::time::sleep(LULL_TIMEOUT).await;
+        tokio::time::sleep(IDLE_TIMEOUT).await;
         let now = begun.load(Ordering::Relaxed);
         if now == before {
             return;
@@ -240,7 +241,7 @@ async fn lull(begun: &AtomicU64) {
     }
 }
 
-/// What comes of a connection's first bytes, if they come in time.
+/// The result of a handshake, if it ends within the timeout.
 async fn handshaken<T>(
     stop: &CancellationToken,
     first: impl Future<Output = io::Result<T>>,
@@ -249,15 +250,16 @@ async fn handshaken<T>(
     tokio::select! {
         biased;
         first = first => first,
-        () = tokio::time::sleep(GREETING_TIMEOUT) => late("the client did not say what it speaks"),
-        () = stop_requested(stop) => late("the client had said nothing when all was ended"),
+        () = tokio::time::sleep(HANDSHAKE_TIMEOUT) => late("the client did not finish its handshake"),
+        () = stop_requested(stop) => late("the gateway stopped before the client finished its handshake"),
     }
 }
 
-/// What a client in the clear speaks, by its first bytes, which stay where they are.
+/// The protocol of a client without TLS, by its first bytes, which are peeked at and not
+/// read.
 async fn sniff(stream: &TcpStream) -> io::Result<Protocol> {
     let mut first = [0; PREFACE.len()];
-    let (mut pause, pause_max) = LOOK_PAUSE;
+    let (mut pause, pause_max) = PEEK_BACKOFF;
     loop {
         let seen = stream.peek(&mut first).await?;
         if seen == 0 || !PREFACE.starts_with(&first[..seen]) {
@@ -266,13 +268,13 @@ async fn sniff(stream: &TcpStream) -> io::Result<Protocol> {
         if seen == PREFACE.len() {
             return Ok(Protocol::Http2);
         }
-        // What was looked at stays readable: there is no waiting for more of it.
+        // Peeked bytes keep the socket readable, so waiting for readability does not help.
         tokio::time::sleep(pause).await;
         pause = pause_max.min(pause * 2);
     }
 }
 
-/// Makes one line of cookies that came in pieces (RFC 9113 §8.2.3).
+/// Joins the `Cookie` fields of HTTP/2 into one (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut pieces = headers.get_all(COOKIE).iter();
     if let (Some(_), Some(_)) = (pieces.next(), pieces.next()) {

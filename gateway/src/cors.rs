@@ -24,9 +24,9 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 );
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Who may read answers.
+/// The origins whose scripts may read responses.
 pub(crate) struct CorsPolicy {
-    /// `None`: anybody.
+    /// `None` for any origin.
     origins: Option<Vec<HeaderValue>>,
     with_credentials: bool,
     max_age: HeaderValue,
@@ -40,7 +40,7 @@ pub(crate) fn is_preflight(parts: &Parts) -> bool {
 }
 
 impl CorsPolicy {
-    /// As configured.
+    /// Creates the policy from the settings.
     pub(crate) fn new(settings: &CorsConfig) -> Self {
         let exact = settings.origins.iter();
         // The settings were checked: every origin is visible ASCII.
@@ -52,7 +52,7 @@ impl CorsPolicy {
         }
     }
 
-    /// What may be sent, for whoever [`allow`](Self::allow) lets read it.
+    /// The response to a preflight request; [`allow`](Self::allow) adds the origin.
     pub(crate) fn preflight(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -63,8 +63,8 @@ impl CorsPolicy {
         response
     }
 
-    /// Lets a script of `origin` read this answer, if it may. What browsers load
-    /// without asking, such as images, they may use under the same terms.
+    /// Allows a script of `origin` to read this response, if the policy does. Resources that
+    /// browsers embed without CORS, such as images, have the same policy.
     pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let Some(exact) = &self.origins else {
             headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exact_origins_and_nobody_else() {
+    fn only_the_configured_origins_are_allowed() {
         let cors = CorsPolicy::new(&CorsConfig {
             origins: vec!["https://shop.test".into()],
             credentials: true,

@@ -9,52 +9,52 @@ use chassis::Problem;
 use http::StatusCode;
 use http::header::{CONNECTION, RETRY_AFTER};
 
-/// Why a request got no answer from its service.
+/// The reason why a request got no response from its service.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No instance of the service is alive.
-    #[error("{0} is not there")]
+    #[error("no instance of {0} is alive")]
     Absent(&'static str),
-    /// It is said to be alive but cannot be connected to; nothing was sent.
+    /// The instance is alive by its token, but cannot be connected to; nothing was sent.
     #[error("{service} cannot be reached: {why}")]
     Unreachable {
-        /// Which service.
+        /// The service.
         service: &'static str,
-        /// In the connection's words.
+        /// The connection's error.
         why: String,
     },
-    /// The connection ended, or what came was not HTTP, before there was an answer.
-    #[error("{service} broke off: {why}")]
+    /// The connection ended before the response, or the response was not HTTP.
+    #[error("the connection to {service} broke: {why}")]
     Broken {
-        /// Which service.
+        /// The service.
         service: &'static str,
-        /// In the connection's words.
+        /// The connection's error.
         why: String,
     },
-    /// It did not answer, or not go on, in time.
-    #[error("{service} was silent for {timeout:?}")]
+    /// The response, or a part of it, did not arrive within the timeout.
+    #[error("{service} sent nothing for {timeout:?}")]
     Late {
-        /// Which service.
+        /// The service.
         service: &'static str,
-        /// What it was given.
+        /// The timeout.
         timeout: Duration,
     },
-    /// The client's body went over its route's bound.
+    /// The client's body exceeds the limit of its route.
     #[error("the body has more than {bytes_max} bytes")]
     TooLarge {
-        /// The bound.
+        /// The limit.
         bytes_max: u64,
     },
-    /// The client's body came too slowly.
-    #[error("the client's body is too slow: it stood still for {timeout:?}")]
+    /// The client's body arrived too slowly.
+    #[error("the client's body made no progress for {timeout:?}")]
     Slow {
-        /// What it was given.
+        /// The timeout.
         timeout: Duration,
     },
     /// The client's body ended early or was malformed.
     #[error("the client's body cannot be read: {why}")]
     Unreadable {
-        /// In the parser's words.
+        /// The parser's error.
         why: String,
     },
 }
@@ -97,7 +97,7 @@ impl From<Error> for Problem {
                 "bad-gateway",
                 "A service failed",
                 format!(
-                    "the service `{service}` broke off; whether anything was written is unknown"
+                    "the connection to the service `{service}` broke; whether anything was written is unknown"
                 ),
             )
             .member("service", service)
@@ -107,7 +107,7 @@ impl From<Error> for Problem {
                 "timeout",
                 "Timeout",
                 format!(
-                    "no answer from `{service}` within {} s; whether anything was written is unknown",
+                    "no response from the service `{service}` within {} s; whether anything was written is unknown",
                     timeout.as_secs()
                 ),
             )
@@ -118,7 +118,7 @@ impl From<Error> for Problem {
                 StatusCode::REQUEST_TIMEOUT,
                 "body-too-slow",
                 "The body took too long",
-                "the body stood still for too long or came too slowly; send the request again",
+                "the body arrived too slowly; send the request again",
             )
             .header(CONNECTION, "close"),
             Error::Unreadable { .. } => {
@@ -128,12 +128,12 @@ impl From<Error> for Problem {
     }
 }
 
-/// 413 for a bound in bytes.
+/// 413 for a limit in bytes.
 pub(crate) fn too_large(bytes_max: u64) -> Problem {
     Problem::too_large(usize::try_from(bytes_max).unwrap_or(usize::MAX))
 }
 
-/// An error with everything behind it, in one line.
+/// An error with its chain of causes, in one line.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -7,26 +7,26 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `config` | the section `[gateway]` |
-//! | `listen` | the listening sockets: its own, or systemd's |
-//! | `workers` | the threads that connections live on |
-//! | `server` | connections: their number, their timeouts, their end |
+//! | `listen` | the listening sockets, bound or inherited from systemd |
+//! | `workers` | the worker threads, one per core |
+//! | `server` | accepting connections, and the graceful shutdown |
 //! | `connection` | HTTP/1.1 and HTTP/2 over one connection, in the clear or over TLS |
 //! | `tls` | certificates, and ACME |
-//! | `proxy` | a request's way to a service and back |
+//! | `proxy` | forwarding of requests and responses |
 //! | `routing` | the row and the service of a request |
-//! | `client` | the address of a client, also behind trusted proxies |
-//! | `limits` | rates, connections and streams of a client and of all |
-//! | `progress_timeout`, `timer` | slow clients, and the timer of a connection |
+//! | `client` | the client address, also behind trusted proxies |
+//! | `limits` | rate limits, and limits of connections and streams |
+//! | `progress_timeout`, `timer` | timeouts of slow clients, and the timer of a connection |
 //! | `shed` | load shedding |
 //! | `access` | the access log |
-//! | `wire` | the framing of a head, which hyper hides |
-//! | `headers`, `target`, `methods` | header fields, request targets and methods that pass |
+//! | `wire` | the scanner of heads, for framing that hyper does not report |
+//! | `headers`, `target`, `methods` | checks of header fields, request targets and methods |
 //! | `compress` | compression of responses |
 //! | `cors` | cross-origin requests |
-//! | `cache` | the cache of public responses |
-//! | `request_body`, `body` | bodies in both directions, bounded and never collected |
-//! | `upstream` | instances of services, and the connection pools to them |
-//! | `pages`, `aggregate` | its own pages: health, API, console, and the shop as a whole |
+//! | `cache` | the response cache |
+//! | `request_body`, `body` | bodies in both directions, bounded and streamed |
+//! | `upstream` | instances of services, load balancing and connection pools |
+//! | `pages`, `aggregate` | the gateway's pages: health, API, console, and the whole shop |
 //! | `metrics`, `error` | metrics, and errors as problem documents |
 //!
 //! The gateway writes no events and stores nothing but the keys and revocations that every
@@ -78,7 +78,7 @@ pub use config::Config;
 
 pub use error::Error;
 
-/// Any error, where only its text matters.
+/// Any error of which only the text matters.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 use cache::ResponseCache;
@@ -86,11 +86,11 @@ use proxy::Proxy;
 use upstream::Upstreams;
 use workers::Workers;
 
-/// Opens the gateway at the configured address, or at the socket it was handed.
+/// Opens the gateway at the configured address or an inherited socket.
 ///
 /// # Errors
-/// When it cannot listen there, there is no certificate where one is wanted, or the
-/// mesh refuses to show who is alive.
+/// When the address cannot be bound, the configured certificate cannot be used, or the mesh
+/// refuses the discovery of services.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         let sockets = listen::Sockets::open(&config).await?;
@@ -98,8 +98,9 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
         let gateway = Proxy::new(&ctx, &config, upstreams, cache);
-        let workers = Workers::start()
-            .map_err(|why| chassis::Error::Service(format!("no threads for connections: {why}")))?;
+        let workers = Workers::start().map_err(|why| {
+            chassis::Error::Service(format!("the worker threads cannot be started: {why}"))
+        })?;
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
             let gateway = Arc::new(gateway);

@@ -1,11 +1,11 @@
-//! How much of the gateway one client may have, and how much all of them.
+//! Rate limits and concurrency limits, per client and for all clients together.
 //!
-//! | bound | of | beyond it |
+//! | limit | per | beyond it |
 //! | --- | --- | --- |
 //! | connections | an address | closed at once |
 //! | requests a second | an address, a user | 429 with `Retry-After` |
-//! | open streams | an address, everybody | 429, 503 |
-//! | slowness | a head, a body, a reader (`progress_timeout`) | cut |
+//! | open streams | an address, all clients | 429, 503 |
+//! | progress (`progress_timeout`) | a head, a body, a response | closed |
 //!
 //! Loopback clients are exempt, because a process on this host has access to the shop
 //! anyway; clients behind a trusted proxy are not.
@@ -39,7 +39,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// An open connection or stream of an address.
 pub(crate) type AddressPlace = Place<u128>;
 
-/// Everything that is counted.
+/// The limits and their counters.
 pub(crate) struct ClientLimits {
     settings: LimitsConfig,
     proxies: TrustedProxies,
@@ -58,7 +58,7 @@ pub(crate) struct Rates {
 }
 
 impl ClientLimits {
-    /// As configured.
+    /// Creates the limits from the settings.
     pub(crate) fn new(config: &Config) -> Self {
         let settings = config.limits.clone();
         let address = Rate::new(
@@ -84,23 +84,23 @@ impl ClientLimits {
         }
     }
 
-    /// The numbers.
+    /// The configured limits.
     pub(crate) fn settings(&self) -> &LimitsConfig {
         &self.settings
     }
 
-    /// Whose word on where requests come from is believed.
+    /// The proxies whose forwarding headers are trusted.
     pub(crate) fn proxies(&self) -> &TrustedProxies {
         &self.proxies
     }
 
-    /// How slow the body of a request may be.
+    /// The progress timeout of a request's body.
     pub(crate) fn body_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
         ProgressTimeout::new(limits.body_timeout(), limits.slowest_bytes_per_second)
     }
 
-    /// How slow a reader of answers may be.
+    /// The progress timeout of a client that reads a response.
     pub(crate) fn write_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
         ProgressTimeout::new(limits.write_timeout(), limits.slowest_bytes_per_second)
@@ -142,10 +142,10 @@ impl ClientLimits {
         })
     }
 
-    /// Counts a request of its address's, before anything is done about it.
+    /// Counts a request against the rate limit of its address, before any other work.
     ///
     /// # Errors
-    /// 429 when it is one too many.
+    /// 429 when the quota is used up.
     pub(crate) fn request(&self, client: &Client, rates: &mut Rates) -> Result<(), Problem> {
         match &self.address {
             Some(rate) if !client.is_local => {
@@ -156,10 +156,10 @@ impl ClientLimits {
         }
     }
 
-    /// Counts a request of a user's, from wherever.
+    /// Counts a request against the rate limit of its user, from any address.
     ///
     /// # Errors
-    /// 429 when it is one too many.
+    /// 429 when the quota is used up.
     pub(crate) fn user(
         &self,
         client: &Client,

@@ -1,10 +1,11 @@
-//! Where the gateway listens: at sockets it was started with, else at its
-//! settings' addresses.
+//! Listening sockets: inherited by socket activation, else bound to the configured
+//! addresses.
 //!
-//! A supervisor that holds the sockets itself (systemd.socket(5)) lets the gateway
-//! be restarted without one connection refused: while nobody accepts, they wait in
-//! the kernel's queue. **Invariant:** a socket that was handed over is used, or the
-//! gateway does not start; it never listens beside it.
+//! A supervisor that owns the sockets (systemd.socket(5)) lets the gateway restart without
+//! a refused connection: while no process accepts, connections wait in the kernel's queue.
+//!
+//! **Invariant:** the gateway uses an inherited socket or does not start; it never binds
+//! one beside it.
 
 use crate::config::Config;
 use std::net::SocketAddr;
@@ -15,18 +16,19 @@ use tokio::net::TcpListener;
 
 /// The gateway's listening sockets.
 pub(crate) struct Sockets {
-    /// The shop's door.
+    /// The socket of the shop.
     pub(crate) shop: TcpListener,
-    /// Where plain HTTP is sent on from.
+    /// The socket whose plain HTTP requests are redirected to HTTPS.
     pub(crate) redirect: Option<TcpListener>,
 }
 
 impl Sockets {
-    /// Takes the first socket for the shop and, where the settings want one, the
-    /// second for plain HTTP; without any, listens where the settings say.
+    /// Takes the first inherited socket for the shop and, where the settings have a
+    /// redirect, the second for it; without inherited sockets binds the configured
+    /// addresses.
     ///
     /// # Errors
-    /// [`Error::Config`] when other sockets were handed over than that, and
+    /// [`Error::Config`] when the number of inherited sockets differs, and
     /// [`Error::Bind`].
     pub(crate) async fn open(settings: &Config) -> Result<Self, Error> {
         let redirect = settings.tls.redirect_listen;
@@ -41,7 +43,7 @@ impl Sockets {
             }
             handed => {
                 return Err(Error::Config(format!(
-                    "{handed} sockets were handed over and {wanted} are needed: the shop's, then gateway.tls.redirect_listen's if that is set"
+                    "{handed} sockets were inherited and {wanted} are needed: first the shop's, then that of gateway.tls.redirect_listen if it is set"
                 )));
             }
         }
@@ -59,7 +61,7 @@ impl Sockets {
 fn take(given: &mut ListenFd, place: usize) -> Result<TcpListener, Error> {
     let failed = |why: String| {
         Error::Config(format!(
-            "socket {place} that was handed over cannot be used: {why}"
+            "the inherited socket {place} cannot be used: {why}"
         ))
     };
     let listener = given

@@ -33,7 +33,7 @@ pub(crate) fn require_known(method: &Method) -> Result<(), Problem> {
         StatusCode::NOT_IMPLEMENTED,
         "not-implemented",
         "This method is not implemented",
-        "the methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capitals",
+        "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS; methods are case-sensitive",
     ))
 }
 

@@ -1,10 +1,10 @@
-//! How many requests, how long, by route and status, and by service and outcome.
+//! Request metrics: counts and latencies by route and status, and by service and outcome.
 //!
-//! A request looks nothing up by its labels: each route has its counters by status,
-//! made when the status is first seen and kept.
+//! No request looks a counter up by its labels: each route holds its counters by status,
+//! which are registered when the status first occurs.
 //!
-//! **Invariant:** labels are few, whatever clients and services send: routes are of
-//! the static table, and a status that is not in `STATUSES` counts as `other`.
+//! **Invariant:** the cardinality of labels is bounded, whatever clients and services send:
+//! routes are those of the static table, and a status outside `STATUSES` counts as `other`.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
-/// What services and the gateway answer with, the usual first.
+/// The statuses that services and the gateway respond with, the usual ones first.
 const STATUSES: [u16; 34] = [
     200, 304, 201, 204, 401, 404, 400, 429, 503, 202, 206, 301, 302, 303, 307, 308, 402, 403, 405,
     406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 500, 502, 504,
 ];
 
-/// How a request to a service ends.
+/// The outcomes of a request to a service, as labels.
 const OUTCOMES: [&str; 6] = [
     "answered",
     "absent",
@@ -38,7 +38,7 @@ struct Meter {
 }
 
 impl Metrics {
-    /// No requests yet of any of these routes.
+    /// Prepares the counters of these routes.
     pub(crate) fn new(routes: impl Iterator<Item = &'static str>) -> Self {
         let meter = |route| {
             (
@@ -49,7 +49,7 @@ impl Metrics {
         Self(routes.map(meter).collect())
     }
 
-    /// Counts one answer; `elapsed` is the time to its head.
+    /// Counts one response; `elapsed` is the time to its head.
     pub(crate) fn record(&self, route: &'static str, status: StatusCode, elapsed: Duration) {
         if let Some(meter) = self.0.get(route) {
             meter.record(status, elapsed);
@@ -76,13 +76,13 @@ impl Meter {
     }
 }
 
-/// Counts a request that was refused before anything could be told of it but that.
+/// Counts a request that was refused unparsed, so that it has no route.
 pub(crate) fn refused_unread(status: StatusCode) {
     let status = status.as_u16().to_string();
     counter!("konbini_gateway_requests_total", "route" => "none", "status" => status).increment(1);
 }
 
-/// What a service's requests show.
+/// The metrics of one service as an upstream.
 pub(crate) struct Upstream {
     seconds: [Histogram; OUTCOMES.len()],
     repeated: Counter,
@@ -91,7 +91,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Nothing counted yet.
+    /// Registers the metrics of a service.
     pub(crate) fn new(service: &'static str) -> Self {
         let seconds = OUTCOMES.map(|outcome| {
             histogram!(
@@ -109,8 +109,8 @@ impl Upstream {
         }
     }
 
-    /// A request ended; `elapsed` is the time to its answer's head, repetition
-    /// included.
+    /// Records the outcome of a request; `elapsed` is the time to the response's head,
+    /// including a repetition.
     pub(crate) fn record(&self, outcome: &'static str, elapsed: Duration) {
         let index = OUTCOMES.iter().position(|known| *known == outcome);
         if let Some(seconds) = index.and_then(|index| self.seconds.get(index)) {
@@ -118,17 +118,17 @@ impl Upstream {
         }
     }
 
-    /// A request was sent a second time.
+    /// Counts a request that was sent a second time.
     pub(crate) fn repeated(&self) {
         self.repeated.increment(1);
     }
 
-    /// A request could have been sent a second time, but the budget was spent.
+    /// Counts a request that could have been sent a second time, but the budget was spent.
     pub(crate) fn repetition_refused(&self) {
         self.repetitions_refused.increment(1);
     }
 
-    /// A connection was opened.
+    /// Counts an opened connection.
     pub(crate) fn connected(&self) {
         self.connected.increment(1);
     }

@@ -22,7 +22,7 @@ use crate::body::{Body, json_page, page, typed_page};
 use crate::routing::SERVICES;
 use crate::upstream::Upstreams;
 
-/// How long a service may take to answer whether it is ready.
+/// Timeout of a service's readiness check.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `openapi.yaml` as JSON.
@@ -49,15 +49,15 @@ struct PageRequest<'a> {
     parts: &'a Parts,
 }
 
-/// How a page is made.
+/// The handler of a page.
 enum Handler {
     /// The same for every request.
     Fixed(fn() -> Response<Body>),
-    /// By a request, perhaps with requests to services.
+    /// Made for each request, which may send requests to services.
     Made(for<'a> fn(PageRequest<'a>) -> BoxFuture<'a, Result<Response<Body>, Problem>>),
 }
 
-/// The handler of each row of the gateway's own.
+/// The handler of each row that is a page of the gateway.
 static HANDLERS: [(&Route, Handler); 11] = [
     (&routes::GET_LIVEZ, Handler::Fixed(livez)),
     (
@@ -143,7 +143,7 @@ fn livez() -> Response<Body> {
     json_page(&json!({ "status": "ok" }))
 }
 
-/// 200 when every service is there and ready, else 503 with the reason of each.
+/// 200 when every service is alive and ready, else 503 with the reason of each.
 async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
     let Pages { health, upstreams, .. } = request.pages;
     let asked = SERVICES.map(|service| async move {

@@ -20,12 +20,12 @@ pub(crate) struct ProgressTimeout {
     bytes_per_second: u32,
     left: Duration,
     waiting_since: Option<Instant>,
-    /// Made when it is first waited for: most never are.
+    /// Created at the first wait: most clients never make the gateway wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl ProgressTimeout {
-    /// `timeout`, bought back at `bytes_per_second`.
+    /// Creates a whole `timeout`, which refills at `bytes_per_second`.
     pub(crate) fn new(timeout: Duration, bytes_per_second: u32) -> Self {
         Self {
             timeout,
@@ -36,12 +36,12 @@ impl ProgressTimeout {
         }
     }
 
-    /// How long it may make no progress.
+    /// The longest time without progress.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// It is being waited for; ready when that has taken too long.
+    /// Records that the gateway waits for the client; ready when the timeout is used up.
     pub(crate) fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let deadline = self.waiting_since.unwrap_or(now) + self.left;
@@ -55,32 +55,32 @@ impl ProgressTimeout {
         timer.as_mut().poll(cx)
     }
 
-    /// It moved so many bytes.
+    /// Records progress: stops the wait, and refills the timeout by these bytes.
     pub(crate) fn moved(&mut self, bytes: usize) {
         if let Some(since) = self.waiting_since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
         }
         if self.left < self.timeout {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let bought = Duration::from_secs(1) * bytes / self.bytes_per_second;
-            self.left = self.timeout.min(self.left + bought);
+            let refill = Duration::from_secs(1) * bytes / self.bytes_per_second;
+            self.left = self.timeout.min(self.left + refill);
         }
     }
 }
 
-/// A connection whose other end has to read what it is sent.
+/// A connection that is closed when its client reads too slowly.
 pub(crate) struct WithProgressTimeout<S> {
     stream: S,
     writing: ProgressTimeout,
 }
 
 impl<S> WithProgressTimeout<S> {
-    /// `stream`, closed when writes make less progress than this.
+    /// Closes `stream` when its writes make less progress than `writing` allows.
     pub(crate) fn new(stream: S, writing: ProgressTimeout) -> Self {
         Self { stream, writing }
     }
 
-    fn paced(
+    fn with_progress(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -115,7 +115,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WithProgressTimeout<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.paced(cx, written)
+        self.with_progress(cx, written)
     }
 
     fn poll_write_vectored(
@@ -124,7 +124,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WithProgressTimeout<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.paced(cx, written)
+        self.with_progress(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,42 +149,45 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(50);
 
-    /// Whether it is still waited for after so long.
+    /// Whether the timeout lasts longer than `pause`.
     async fn is_waited_for(progress: &mut ProgressTimeout, pause: Duration) -> bool {
         let too_slow = poll_fn(|cx| progress.poll_too_slow(cx));
         tokio::time::timeout(pause, too_slow).await.is_err()
     }
 
     #[tokio::test]
-    async fn a_byte_now_and_then_is_too_slow() {
+    async fn a_trickle_of_bytes_times_out() {
         let mut progress = ProgressTimeout::new(TIMEOUT, 1024);
         let started = Instant::now();
         while is_waited_for(&mut progress, TIMEOUT / 5).await {
             progress.moved(1);
-            assert!(started.elapsed() < 100 * TIMEOUT, "a byte is enough");
+            assert!(
+                started.elapsed() < 100 * TIMEOUT,
+                "a trickle of bytes keeps it alive"
+            );
         }
         assert!(started.elapsed() >= TIMEOUT);
     }
 
     #[tokio::test]
-    async fn a_pause_is_forgiven_and_nobody_waiting_is_none() {
+    async fn progress_after_a_pause_refills_the_timeout_and_no_more() {
         let mut progress = ProgressTimeout::new(Duration::from_secs(3600), 1024);
         for _ in 0..3 {
             assert!(is_waited_for(&mut progress, TIMEOUT).await);
             assert!(progress.waiting_since.is_some());
             progress.moved(1024);
-            assert_eq!(progress.left, progress.timeout, "bought back");
+            assert_eq!(progress.left, progress.timeout, "refilled");
         }
         progress.moved(1);
-        assert_eq!(progress.left, progress.timeout, "and no more than that");
+        assert_eq!(progress.left, progress.timeout, "and no more than whole");
     }
 
     #[tokio::test]
-    async fn who_does_not_read_is_cut() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let (_unread, end) = tokio::io::duplex(16);
-        let mut paced = WithProgressTimeout::new(end, ProgressTimeout::new(TIMEOUT, 1024));
+        let mut limited = WithProgressTimeout::new(end, ProgressTimeout::new(TIMEOUT, 1024));
         let started = Instant::now();
-        let error = paced.write_all(&[0; 64]).await.unwrap_err();
+        let error = limited.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(started.elapsed() >= TIMEOUT);
     }

@@ -1,8 +1,8 @@
-//! The proxy: a request's way from a connection to a service and back.
+//! The proxy: forwards a request from a client's connection to a service, and the response
+//! back.
 //!
 //! Framing is checked first, then the route, the token and the limits; only then is
-//! anything forwarded. A response passes as it is, but for the headers of the connection
-//! that it came over.
+//! anything forwarded. A response passes unchanged, except for hop-by-hop headers.
 
 use crate::config::Config;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use crate::{cors, headers, methods};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// Everything that a request needs on its way.
+/// The parts of the gateway that handle a request.
 pub(crate) struct Proxy {
     trust: Trust,
     pages: Pages,
@@ -67,7 +67,7 @@ struct Visit {
 }
 
 impl Proxy {
-    /// The gateway of a shop, as it is configured.
+    /// Creates the proxy from the settings.
     pub(crate) fn new(
         ctx: &Context,
         config: &Config,
@@ -89,12 +89,12 @@ impl Proxy {
         }
     }
 
-    /// How much clients may have.
+    /// The limits of clients.
     pub(crate) fn limits(&self) -> &Arc<ClientLimits> {
         &self.limits
     }
 
-    /// Answers one request, whatever happens.
+    /// Responds to one request; every failure is a problem document.
     pub(crate) async fn handle(
         self: Arc<Self>,
         peer: Peer,
@@ -179,7 +179,7 @@ impl Proxy {
                 let forward = |parts| self.forward(destination, visit, parts, body);
                 return self
                     .cache
-                    .answer(destination, parts, is_bodiless, forward)
+                    .respond(destination, parts, is_bodiless, forward)
                     .await;
             }
             Ok(Admitted::Answered(response)) => Ok(response),
@@ -189,7 +189,7 @@ impl Proxy {
         answered
     }
 
-    /// Decides about a request before any of it goes on.
+    /// Checks a request before any of it is forwarded.
     async fn admit(
         &self,
         target: Target,
@@ -275,14 +275,14 @@ impl Proxy {
         if let Some(id) = &visit.id {
             parts.headers.insert(REQUEST_ID, id.clone());
         }
-        // What hyper keeps there is about the client's connection.
+        // hyper's extensions belong to the client's connection.
         parts.extensions.clear();
         let Destination { route, service } = destination;
         let timeout = destination.timeout();
         let wait = Wait::begin(timeout);
         let body = RequestBody::new(body, route.body_bytes_max, wait.progress())
             .held_back(is_held_back)
-            .announced(flight.arrival());
+            .with_arrival(flight.arrival());
         let body = match timeout {
             Timeout::Total(_) => body.with_progress_timeout(self.limits.body_progress_timeout()),
             Timeout::Idle(_) => body,
@@ -303,8 +303,8 @@ impl Proxy {
     }
 }
 
-/// Reads on after an answer that did not need the body. Whoever expects a word before
-/// it will not send it now, and must not be told to.
+/// Drains the body that a response did not need. A client that waits for `100 Continue`
+/// will not send it now, and must not be asked to.
 fn let_go(parts: &Parts, body: Incoming) {
     if !parts.headers.contains_key(EXPECT) {
         linger(body);

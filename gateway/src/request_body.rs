@@ -1,8 +1,8 @@
-//! A client's body on its way to a service: counted, timed, and read to its end
-//! even when the service answers without it.
+//! The body of a request on its way to a service: limited in size and progress, and
+//! drained even when the service responds without reading it.
 //!
-//! **Invariant:** more than its route allows never passes, and a failure is seen by
-//! the waiter for the response.
+//! **Invariant:** a body never passes more bytes than its route allows, and its failure
+//! reaches the task that waits for the response.
 
 use parking_lot::Mutex;
 use std::pin::Pin;
@@ -20,22 +20,22 @@ use crate::Error;
 use crate::progress_timeout::ProgressTimeout;
 use crate::shed::Arrival;
 
-/// How much of a refused request's body is still read, so that the client reads
-/// its refusal instead of a reset connection, and for how long.
+/// Lingering close: how much of a refused request's body is still read, and for how long,
+/// so that the client reads its refusal instead of a reset connection.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When a piece of a body last came.
+/// The moment of a body's last progress.
 #[derive(Debug)]
 pub(crate) struct BodyProgress(Mutex<Instant>);
 
 impl BodyProgress {
-    /// Starts now.
+    /// Starts with the present moment.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Instant::now())))
     }
 
-    /// The last moment.
+    /// The moment of the last progress.
     pub(crate) fn last(&self) -> Instant {
         *self.0.lock()
     }
@@ -45,13 +45,13 @@ impl BodyProgress {
     }
 }
 
-/// Why a body could not be passed on, for whoever sent it: a service that is called
-/// without a connection sees the failure and makes an answer of its own.
+/// The failure of a body, for the task that sent it. An in-process service that is given
+/// the failing body makes a response of its own, which must not hide the cause.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestBodyFault(Arc<OnceLock<Error>>);
 
 impl RequestBodyFault {
-    /// What went wrong, if anything did.
+    /// The failure, if there was one.
     pub(crate) fn seen(&self) -> Option<Error> {
         self.0.get().cloned()
     }
@@ -66,7 +66,7 @@ pub(crate) struct RequestBody {
     progress: Option<Arc<BodyProgress>>,
     progress_timeout: Option<ProgressTimeout>,
     arrival: Option<Arrival>,
-    /// Whether the client sends it whatever it is answered.
+    /// Whether the client sends the body whatever the response is.
     is_coming: bool,
     fault: Option<RequestBodyFault>,
 }
@@ -86,21 +86,21 @@ impl RequestBody {
         }
     }
 
-    /// Where its failure will be seen; nowhere if there is nothing that could fail.
+    /// Where its failure is recorded; `None` for an empty body, which cannot fail.
     pub(crate) fn fault(&mut self) -> Option<RequestBodyFault> {
         self.incoming.as_ref()?;
         Some(self.fault.get_or_insert_default().clone())
     }
 
     fn failed(&self, error: Error) -> Error {
-        // The first is the cause of any other.
+        // The first failure is the cause of any other.
         match &self.fault {
             Some(fault) => fault.0.get_or_init(|| error).clone(),
             None => error,
         }
     }
 
-    /// At most `bytes_max` bytes, telling `progress` of each piece.
+    /// Passes at most `bytes_max` bytes, and records the progress of each frame.
     pub(crate) fn new(
         incoming: Incoming,
         bytes_max: u64,
@@ -119,7 +119,7 @@ impl RequestBody {
         }
     }
 
-    /// With `is_held_back` nothing is sent before it is asked for (`Expect`, RFC 9110
+    /// Marks a body that the client sends only after `100 Continue` (`Expect`, RFC 9110
     /// §10.1.1).
     #[must_use]
     pub(crate) fn held_back(mut self, is_held_back: bool) -> Self {
@@ -134,11 +134,11 @@ impl RequestBody {
         self
     }
 
-    /// Telling when all of it has come; from then on its service is at work.
+    /// Notifies `arrival` when the whole body has arrived; from then on its service works.
     #[must_use]
-    pub(crate) fn announced(mut self, arrival: Arrival) -> Self {
+    pub(crate) fn with_arrival(mut self, arrival: Arrival) -> Self {
         if self.incoming.is_none() {
-            arrival.tell();
+            arrival.notify();
         } else {
             self.arrival = Some(arrival);
         }
@@ -156,14 +156,15 @@ impl RequestBody {
         if let Some(arrival) = &self.arrival
             && (matches!(polled, Poll::Ready(None)) || incoming.is_end_stream())
         {
-            arrival.tell();
+            arrival.notify();
         }
         polled
     }
 }
 
 impl Drop for RequestBody {
-    /// A service may answer before it has read everything, and must be heard.
+    /// Drains the rest: a service may respond before it has read everything, and the
+    /// client must receive that response.
     fn drop(&mut self) {
         if let Some(rest) = self.incoming.take().filter(|_| self.is_coming) {
             linger(rest);
@@ -223,10 +224,10 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// Reads on after an early answer, within bounds: closing a socket with unread bytes
-/// resets it, and the client would lose the answer.
+/// Reads on after an early response, within bounds: closing a socket with unread bytes
+/// resets it, and the client would lose the response.
 pub(crate) fn linger(body: Incoming) {
-    // A body may outlive the runtime that served it, as the process ends.
+    // A body may outlive its runtime while the process ends.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };

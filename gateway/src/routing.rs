@@ -18,14 +18,14 @@ const TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 /// The path of dead letters before it had that name.
 const PARKED: &str = "/v1/events/parked";
 
-/// A row, and the service that answers it.
+/// A row, and the service that it is forwarded to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Destination {
     pub(crate) route: &'static Route,
     pub(crate) service: &'static str,
 }
 
-/// What a request is for.
+/// The target of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     /// A page of the gateway's own.
@@ -73,7 +73,7 @@ impl Target {
 }
 
 impl Destination {
-    /// How long until the head of the response.
+    /// The timeout of the response's head.
     pub(crate) fn timeout(&self) -> Timeout {
         match self.route.timeout {
             Timeout::Total(timeout) => Timeout::Total(timeout + TIMEOUT_MARGIN),
@@ -92,8 +92,8 @@ impl Destination {
     }
 }
 
-/// A row that every service answers for itself: the one that a dead letter's id or the
-/// query names, else the gateway's page, which collects from all.
+/// A row that every service implements: goes to the service that a dead letter's id or the
+/// query names, else to the gateway's page, which aggregates all.
 fn one_of_each(route: &'static Route, uri: &Uri) -> Target {
     let named = match uri.path().strip_prefix("/v1/events/dead-letters/") {
         Some(id) => id.split('.').next(),
@@ -120,7 +120,7 @@ fn source(query: &str) -> Option<&str> {
     value("source").or_else(|| value("after")?.split(['/', '%']).next())
 }
 
-/// Where a path has moved to, with the query.
+/// The new target of a path that has moved, with the query.
 pub(crate) fn moved(uri: &Uri) -> Option<String> {
     let rest = uri.path().strip_prefix(PARKED)?;
     let is_whole = rest.is_empty() || rest.starts_with('/');

@@ -1,10 +1,10 @@
 //! The connections: their number, their timeouts, and the graceful shutdown.
 //!
-//! **Invariants:** no more than configured are open: further ones wait in the
-//! kernel's queue, and those of an address that has enough are closed at once; a
-//! client that is too slow to send a head or to read is cut; when a stop is requested, it
-//! accepts none, has the open ones end (`connection`), and cuts what is left after
-//! [`DRAIN_TIMEOUT`].
+//! **Invariants:** at most the configured number is open: further connections wait in the
+//! kernel's queue, and those of an address at its limit are closed at once; a client that is
+//! too slow to send a head or to read is disconnected; once a stop is requested, no
+//! connection is accepted, open ones end gracefully (`connection`), and those that are left
+//! after [`DRAIN_TIMEOUT`] are closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use crate::proxy::Proxy;
 use crate::tls::{Tls, redirect};
 use crate::workers::Workers;
 
-/// A request's head, in bytes: the longest token and an ample query.
+/// The largest head of a request, in bytes: the longest token and an ample query.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// The buffer of a connection, in bytes: a head, or a piece of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long to wait when no connection can be accepted, for want of file
-/// descriptors most likely.
+/// The pause after a connection could not be accepted, most likely for want of file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers the listener's connections until `stop`, then drains.
+/// Serves the listener's connections until `stop`, then drains them.
 pub(crate) async fn serve(
     listener: TcpListener,
     redirect: Option<TcpListener>,
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     http.header_read_timeout(limits.settings().head_timeout())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let door = Arc::new(ConnectionServer::new(http, HEAD_BYTES_MAX, tls));
+    let server = Arc::new(ConnectionServer::new(http, HEAD_BYTES_MAX, tls));
     let refused = metrics::counter!("konbini_gateway_connections_refused_total");
     let mut connections = JoinSet::new();
     if let (Some(redirect), Ok(secure)) = (redirect, listener.local_addr()) {
@@ -64,9 +64,9 @@ pub(crate) async fn serve(
             accepted = listener.accept(), if connections.len() < connections_max => match accepted {
                 Ok((stream, address)) => match limits.connection(address.ip()) {
                     Some(place) => {
-                        let (door, gateway, stop) = (door.clone(), gateway.clone(), stop.clone());
+                        let (server, gateway, stop) = (server.clone(), gateway.clone(), stop.clone());
                         let spawned = workers.spawn(&mut connections, stream, move |stream| async move {
-                            connection(door, stream, address, gateway, stop).await;
+                            connection(server, stream, address, gateway, stop).await;
                             drop(place);
                         });
                         if let Err(error) = spawned {
@@ -86,13 +86,16 @@ pub(crate) async fn serve(
     let ended = async { while connections.join_next().await.is_some() {} };
     let ended = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
     if ended.is_err() {
-        // Dropping the set cuts the connections left.
-        tracing::warn!(connections = connections.len(), "cut at the end");
+        // Dropping the set closes the remaining connections.
+        tracing::warn!(
+            connections = connections.len(),
+            "the drain timed out; the remaining connections are closed"
+        );
     }
 }
 
 async fn connection(
-    door: Arc<ConnectionServer>,
+    server: Arc<ConnectionServer>,
     stream: TcpStream,
     address: SocketAddr,
     gateway: Arc<Proxy>,
@@ -105,10 +108,10 @@ async fn connection(
         Peer::new(address),
         gateway.limits().write_progress_timeout(),
     );
-    // Large, and handed on several times before it runs: by its address.
+    // Boxed, because the future is large and moved several times before it runs.
     let answer =
         move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));
-    if let Err(error) = door.serve(stream, pace, stop, answer).await {
+    if let Err(error) = server.serve(stream, pace, stop, answer).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }
 }

@@ -20,7 +20,7 @@ use http::request::Parts;
 
 use crate::routing::{Destination, SERVICES};
 
-/// The work of all services.
+/// The requests in flight at each service.
 pub(crate) struct Shed {
     in_flight_max: u32,
     working: Arc<[AtomicU32; SERVICES.len()]>,
@@ -47,10 +47,10 @@ impl Priority {
     }
 }
 
-/// A request on its way to a service and in it, until dropped.
+/// A request in flight, until dropped.
 pub(crate) struct Flight(Arc<Work>);
 
-/// Tells a [`Flight`] that its service has everything it needs.
+/// Notifies a [`Flight`] that the whole body of its request has arrived.
 #[derive(Debug)]
 pub(crate) struct Arrival(Weak<Work>);
 
@@ -62,12 +62,12 @@ struct Work {
 }
 
 impl Shed {
-    /// With this bound for each service.
+    /// Bounds the requests in flight at each service.
     pub(crate) fn new(in_flight_max: u32) -> Self {
         Self { in_flight_max, working: Arc::default() }
     }
 
-    /// Lets a request go to its service.
+    /// Admits a request to its service.
     ///
     /// # Errors
     /// 503 when requests of higher priority need the rest of the bound.
@@ -89,15 +89,15 @@ impl Shed {
 }
 
 impl Flight {
-    /// Who has to be told when the request's body is there.
+    /// The handle to notify when the request's body has arrived.
     pub(crate) fn arrival(&self) -> Arrival {
         Arrival(Arc::downgrade(&self.0))
     }
 }
 
 impl Arrival {
-    /// The body is there.
-    pub(crate) fn tell(&self) {
+    /// Starts to count the request as work of its service.
+    pub(crate) fn notify(&self) {
         if let Some(work) = self.0.upgrade()
             && !work.is_counted.swap(true, Ordering::Relaxed)
         {
@@ -133,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn the_cheapest_to_send_again_goes_first() {
+    fn requests_of_lower_priority_are_shed_first() {
         let shed = Shed::new(8);
         let arrive = |flight: Flight| {
-            flight.arrival().tell();
-            flight.arrival().tell();
+            flight.arrival().notify();
+            flight.arrival().notify();
             flight
         };
         let order = || try_enter(&shed, "POST", "/v1/orders", true);
         let mut flights: Vec<_> = (0..4).map(|_| arrive(order().unwrap())).collect();
-        // Of another service, and one whose body is still coming.
+        // Not counted: a request of another service, and one whose body is still arriving.
         let others = (
             try_enter(&shed, "GET", "/v1/products", false).unwrap(),
             order().unwrap(),

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Sleep, Timer};
 use parking_lot::Mutex;
 
-/// One timer for all deadlines of a connection, of which one at a time is waited
-/// for.
+/// One timer for all deadlines of a connection, which waits for one of them at a time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionTimer(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
 
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_rings_for_one_deadline_is_set_for_the_next() {
+    async fn a_timer_that_expires_early_is_reset_to_the_next_deadline() {
         let timer = ConnectionTimer::default();
         let mut first = timer.sleep(SHORT);
         assert!(!is_over(&mut first).await);
@@ -82,11 +81,14 @@ mod tests {
         let (began, mut second) = (Instant::now(), timer.sleep(3 * SHORT));
         assert!(!is_over(&mut second).await);
         second.await;
-        assert!(began.elapsed() >= 3 * SHORT, "it rang for the first");
+        assert!(
+            began.elapsed() >= 3 * SHORT,
+            "it expired at the first deadline"
+        );
     }
 
     #[tokio::test]
-    async fn a_deadline_before_that_of_the_timer_is_not_missed() {
+    async fn an_earlier_deadline_moves_the_timer_forward() {
         let timer = ConnectionTimer::default();
         let mut far = timer.sleep(Duration::from_secs(3600));
         assert!(!is_over(&mut far).await);

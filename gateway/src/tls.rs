@@ -36,7 +36,7 @@ pub(crate) enum Protocol {
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// The door's TLS.
+/// TLS of the public address.
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
     /// `Strict-Transport-Security`, if it is sent.
@@ -44,16 +44,16 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// TLS as the settings want it, and whoever keeps its certificate fresh.
+    /// Configures TLS, and starts the task that renews or reloads the certificate; `None`
+    /// when the settings have no TLS.
     ///
     /// # Errors
-    /// [`Error::Config`] when there is no certificate to begin with, or it does not
-    /// fit its key.
+    /// [`Error::Config`] when the certificate's files cannot be read or do not match.
     pub(crate) fn open(ctx: &Context, settings: &Config) -> Result<Option<Self>, Error> {
         let provider = Arc::new(ring::default_provider());
         let certificates = Arc::new(Certificates::default());
         if settings.acme.is_on() {
-            acme::keep(ctx, settings.acme.clone(), &certificates, &provider)?;
+            acme::manage(ctx, settings.acme.clone(), &certificates, &provider)?;
         } else if let Some((certificate, key)) = settings.tls.files() {
             let files = Files { certificate, key };
             let mut watch = files.watch(certificates.clone(), provider.clone())?;
@@ -65,7 +65,7 @@ impl Tls {
             return Ok(None);
         }
         let config = server(provider, certificates)
-            .map_err(|error| Error::Service(format!("TLS cannot be offered: {error}")))?;
+            .map_err(|error| Error::Service(format!("TLS cannot be configured: {error}")))?;
         let hsts_days = u64::from(settings.tls.hsts_days);
         let hsts = (hsts_days > 0)
             .then(|| HeaderValue::try_from(format!("max-age={}", hsts_days * DAY_SECONDS)))
@@ -74,11 +74,11 @@ impl Tls {
         Ok(Some(Self { acceptor, hsts }))
     }
 
-    /// A handshake; `None` when it was an authority's look at a challenge, which is
-    /// over then.
+    /// Performs a handshake; `None` for the validation of an ACME challenge, which ends
+    /// with the handshake.
     ///
     /// # Errors
-    /// Why it failed.
+    /// When the handshake fails.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -89,7 +89,7 @@ impl Tls {
     }
 }
 
-/// What a handshake agreed on.
+/// The protocol that the handshake negotiated.
 pub(crate) fn protocol(stream: &TlsStream<TcpStream>) -> Protocol {
     match stream.get_ref().1.alpn_protocol() {
         Some(HTTP2) => Protocol::Http2,

@@ -3,14 +3,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `choice` | the choice of an instance |
-//! | `instance` | one instance: sending, and what may be repeated |
+//! | `choice` | load balancing |
+//! | `instance` | one instance: sending, and which requests may be repeated |
 //! | `pool`, `link`, `body` | its connection pool, one connection, a response's body |
-//! | `health`, `budget` | passing over failing instances, and the budget of repetitions |
+//! | `health`, `budget` | outlier ejection, and the retry budget |
 //! | `wait` | the timeout of a response |
 //!
-//! Liveliness tokens alone say which instances there are: no health checks, no
-//! configuration.
+//! Service discovery is by liveliness tokens alone: no health checks, no configuration.
 //!
 //! **Invariant:** a request is repeated at most once, within its service's budget, and only
 //! when that cannot do anything twice (`instance`): at another instance if there is one,
@@ -50,10 +49,9 @@ pub(crate) use wait::Wait;
 use budget::Budget;
 use instance::{Connect, SendFailure, UpstreamInstance};
 
-/// How long after a start a service that was not heard of yet is waited for: the mesh
-/// tells of those who were there before within a moment, and a gateway that is
-/// restarted has requests waiting for it.
-const HEARING: Duration = Duration::from_secs(1);
+/// How long after a start a request waits for an undiscovered service: the mesh announces
+/// running instances within a moment, and a restarted gateway has requests waiting.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The services behind the gateway. Cheap to clone.
 #[derive(Clone)]
@@ -63,35 +61,36 @@ struct Service {
     name: &'static str,
     /// The newest first.
     instances: watch::Sender<Vec<Arc<UpstreamInstance>>>,
-    /// Until then one that is not seen is waited for.
-    heard_by: Instant,
-    /// The services of this process, which are called without a connection.
+    /// Until then a request waits for a first instance.
+    discovery_deadline: Instant,
+    /// The in-process services, which are called without a connection.
     local: LocalServices,
+    /// The number of choices so far, which rotates them.
     turn: AtomicUsize,
     budget: Budget,
     meter: Arc<Meter>,
 }
 
 impl Upstreams {
-    /// Watches who is alive until the service ends.
+    /// Watches the live instances until the service ends.
     ///
     /// # Errors
-    /// When the mesh refuses.
+    /// When the mesh refuses the subscription.
     pub(crate) async fn watch(ctx: &Context) -> Result<Self, chassis::Error> {
         let directory = Directory::watch(&ctx.mesh).await?;
         let mut changes = directory.changes();
         let upstreams = Self::new(&SERVICES, &ctx.local);
-        upstreams.learn(changes.borrow_and_update().values());
+        upstreams.update(changes.borrow_and_update().values());
         let (seen, stop) = (upstreams.clone(), ctx.stop.clone());
         ctx.tasks.spawn(async move {
-            let mut tidying = tokio::time::interval(pool::IDLE_TIMEOUT);
+            let mut interval = tokio::time::interval(pool::IDLE_TIMEOUT);
             loop {
                 tokio::select! {
                     changed = changes.changed() => match changed {
-                        Ok(()) => seen.learn(changes.borrow_and_update().values()),
+                        Ok(()) => seen.update(changes.borrow_and_update().values()),
                         Err(_) => break,
                     },
-                    _ = tidying.tick() => seen.tidy(),
+                    _ = interval.tick() => seen.close_idle(),
                     () = stop.cancelled() => break,
                 }
             }
@@ -105,19 +104,19 @@ impl Upstreams {
         Self(names.iter().map(service).collect())
     }
 
-    /// Learns the live instances. Known ones keep their connections; those that are gone
+    /// Replaces the live instances. Known ones keep their connections; those that are gone
     /// finish their requests in flight.
-    fn learn<'a>(&self, alive: impl Iterator<Item = &'a mesh::Instance> + Clone) {
+    fn update<'a>(&self, alive: impl Iterator<Item = &'a mesh::Instance> + Clone) {
         for service in &*self.0 {
             let alive = alive.clone().filter(|one| one.service == service.name);
-            service.learn(alive.collect());
+            service.update(alive.collect());
         }
     }
 
-    fn tidy(&self) {
+    fn close_idle(&self) {
         for service in &*self.0 {
             for instance in &service.known() {
-                instance.pool.tidy();
+                instance.pool.close_idle();
             }
         }
     }
@@ -135,12 +134,10 @@ impl Upstreams {
     ) -> Result<Response<ServiceBody>, Error> {
         let known = self.0.iter().find(|known| known.name == service);
         let service = known.ok_or(Error::Absent(service))?;
-        let answered = service.send(which, wait, request).await;
-        let outcome = answered
-            .as_ref()
-            .map_or_else(Error::outcome, |_| "answered");
+        let result = service.send(which, wait, request).await;
+        let outcome = result.as_ref().map_or_else(Error::outcome, |_| "answered");
         service.meter.record(outcome, wait.elapsed());
-        answered
+        result
     }
 }
 
@@ -150,24 +147,24 @@ impl Service {
             name,
             local,
             instances: watch::Sender::default(),
-            heard_by: Instant::now() + HEARING,
+            discovery_deadline: Instant::now() + DISCOVERY_TIMEOUT,
             turn: AtomicUsize::new(0),
             budget: Budget::new(),
             meter: Arc::new(Meter::new(name)),
         }
     }
 
-    fn learn(&self, mut alive: Vec<&mesh::Instance>) {
+    fn update(&self, mut alive: Vec<&mesh::Instance>) {
         // Ids are UUIDv7, which sort by time.
         alive.sort_unstable_by(|one, other| other.id.cmp(&one.id));
         let known = self.known();
         let same = |seen| known.iter().find(|one| one.is(seen)).cloned();
         let fresh = |seen: &mesh::Instance| {
-            let near = self.local.find(&seen.id);
+            let local = self.local.find(&seen.id);
             Arc::new(UpstreamInstance::new(
                 self.name,
                 seen,
-                near,
+                local,
                 self.meter.clone(),
             ))
         };
@@ -192,10 +189,13 @@ impl Service {
     }
 
     /// An instance that becomes visible in the first moments after a start.
-    async fn heard(&self, which: Instances) -> Option<Arc<UpstreamInstance>> {
+    async fn discovered(&self, which: Instances) -> Option<Arc<UpstreamInstance>> {
         let mut known = self.instances.subscribe();
-        let somebody = known.wait_for(|known| !known.is_empty());
-        timeout_at(self.heard_by, somebody).await.ok()?.ok()?;
+        let first = known.wait_for(|known| !known.is_empty());
+        timeout_at(self.discovery_deadline, first)
+            .await
+            .ok()?
+            .ok()?;
         self.choose(which, None)
     }
 
@@ -208,9 +208,12 @@ impl Service {
         self.budget.earn();
         let first = match self.choose(which, None) {
             Some(first) => first,
-            None => self.heard(which).await.ok_or(Error::Absent(self.name))?,
+            None => self
+                .discovered(which)
+                .await
+                .ok_or(Error::Absent(self.name))?,
         };
-        let SendFailure { error, again } = match first.ask(request, wait, Connect::Pooled).await {
+        let SendFailure { error, again } = match first.send(request, wait, Connect::Pooled).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
@@ -229,7 +232,7 @@ impl Service {
             return Err(error);
         }
         self.meter.repeated();
-        let repeated = second.ask(*again, wait, Connect::New).await;
+        let repeated = second.send(*again, wait, Connect::New).await;
         repeated.map_err(|failure| failure.error)
     }
 }

@@ -1,16 +1,16 @@
-//! What passes over a client's connection and hyper tells nobody about.
+//! Scanner of a client's connection for two cases that hyper does not report.
 //!
-//! - A request with `Transfer-Encoding` and `Content-Length`: hyper drops the length
-//!   and goes by the chunks, which is lawful; but only smugglers send both, and RFC
-//!   9112 §6.3 lets us refuse. So lines are looked at on their way in.
-//! - Its answers to what it cannot parse are a bare status. They are told by their
-//!   bytes on the way out, and a problem document goes instead.
+//! - A request with both `Transfer-Encoding` and `Content-Length`: hyper drops the length
+//!   and reads chunks, which is allowed; but only request smuggling sends both, and RFC
+//!   9112 §6.3 allows a refusal. The scanner therefore reads the lines that arrive.
+//! - A request that hyper cannot parse: hyper responds with a bare status. The scanner
+//!   recognizes such a response by its bytes and sends a problem document instead.
 //!
-//! It never holds back or changes a byte that comes in, and knows nothing of where
-//! bodies begin: a body whose lines look like such a head may cost its connection
-//! the right to chunks. No JSON can.
+//! Incoming bytes are never delayed or changed. The scanner does not know where bodies
+//! begin, so a body whose lines look like a head with both framings may lose its connection
+//! the use of chunks. No JSON text has such lines.
 //!
-//! **Invariant:** every head that hyper has read was read here first, in whole.
+//! **Invariant:** the scanner has read every head in whole before hyper reads it.
 
 use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -26,11 +26,12 @@ use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long a refused client may go on writing before its connection is closed, so
-/// that it reads the refusal: to close with bytes unread is to reset (RFC 9112 §9.6).
+/// Lingering close: how long a refused client may go on writing before its connection is
+/// closed, because a close with unread bytes is a reset, and the client would lose the
+/// refusal (RFC 9112 §9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one connection's requests have to know of its bytes.
+/// The scanner's findings, shared with the requests of its connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Framing(Arc<AtomicBool>);
 
@@ -49,19 +50,19 @@ impl Framing {
     }
 }
 
-/// A client's connection, looked at.
+/// A client's connection whose heads are scanned.
 pub(crate) struct HeadScanner<IO> {
     io: IO,
     lines: Lines,
     framing: Framing,
-    /// What is said in place of a bare refusal, while it is being said.
+    /// The unsent rest of a problem document that replaces a bare refusal.
     refusal: Option<Bytes>,
-    /// From when such a refusal was said until the connection is closed.
+    /// Runs from a sent refusal until the connection is closed.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> HeadScanner<IO> {
-    /// Looks at a fresh connection.
+    /// Wraps a new connection.
     pub(crate) fn new(io: IO) -> (Self, Framing) {
         let framing = Framing::default();
         let wire = Self {
@@ -92,7 +93,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for HeadScanner<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> HeadScanner<IO> {
-    /// Says the whole refusal.
+    /// Writes the whole refusal.
     fn refuse(&mut self, cx: &mut Context<'_>, status: StatusCode) -> Poll<Result<()>> {
         let said = self.refusal.get_or_insert_with(|| refusal(status));
         while said.has_remaining() {
@@ -159,11 +160,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadScanner<IO> {
     }
 }
 
-/// A bare refusal has less than this, in bytes.
+/// The size of a bare refusal is below this, in bytes.
 const BARE_BYTES_MAX: usize = 160;
 
-/// Where the refusal that hyper made by itself begins, and its status. It is the
-/// last thing on a connection; an answer of ours has other headers and a body.
+/// Where hyper's own refusal begins in `written`, and its status. It is the last response
+/// of a connection; a response of the gateway has other headers and a body.
 fn bare_refusal(written: &[u8]) -> Option<(usize, StatusCode)> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
@@ -184,7 +185,7 @@ fn bare_refusal(written: &[u8]) -> Option<(usize, StatusCode)> {
     is_bare.then_some((at, status))
 }
 
-/// The same refusal with a problem document. The connection ends with it.
+/// The same refusal with a problem document. The connection closes after it.
 fn refusal(status: StatusCode) -> Bytes {
     let problem = match status {
         StatusCode::URI_TOO_LONG => Problem::new(
@@ -216,14 +217,13 @@ fn refusal(status: StatusCode) -> Bytes {
     Bytes::from(head + &body)
 }
 
-/// The longest start of a line that matters, in bytes.
+/// The number of bytes at a line's start that the scanner compares.
 const START_BYTES_MAX: usize = "transfer-encoding:".len();
 
-/// Lines as they come, in pieces of any size; a head is a run of lines before an
-/// empty one.
+/// Incremental line scanner for input in pieces of any size; an empty line ends a head.
 #[derive(Debug, Default)]
 struct Lines {
-    /// How the present line starts, in lower case.
+    /// The start of the present line, in lower case.
     start: [u8; START_BYTES_MAX],
     start_bytes: usize,
     has_length: bool,
@@ -231,7 +231,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Whether a head that these bytes belong to has both framings.
+    /// Whether a head that these bytes continue or contain has both framings.
     fn have_both_framings(&mut self, bytes: &[u8]) -> bool {
         let mut both = false;
         let mut rest = bytes;

@@ -1,15 +1,14 @@
-//! The threads that connections live on, one for each core.
+//! Worker threads, one per core (thread per core): each serves its own connections.
 //!
-//! A connection, what is asked over it and the warm connections to services that
-//! it uses stay on one thread, so that no request waits for another thread to wake
-//! up, and nothing it touches moves between cores. Services of this process are
-//! called there as well.
+//! A connection, its requests and the pooled connections to services that it uses stay on
+//! one thread, so that no request waits for another thread to wake up, and none of its data
+//! moves between cores. In-process services are called on the same thread.
 //!
-//! Each has a runtime of one worker rather than tokio's `current_thread`, so that
-//! what blocks in place (`tokio::task::block_in_place`) may be called here as
-//! anywhere else.
+//! A worker has a multi-thread runtime of one thread rather than tokio's `current_thread`,
+//! because the latter does not allow `tokio::task::block_in_place`.
 //!
-//! **Invariant:** a connection stays where it was put, with the thread that had the fewest.
+//! **Invariant:** a connection stays on its worker, which had the fewest connections when it
+//! was accepted.
 
 use std::cell::Cell;
 use std::io;
@@ -23,31 +22,31 @@ thread_local! {
     static HERE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The number of the worker that runs this, from 0; 0 outside of any.
+/// The number of the current worker, from 0; 0 on any other thread.
 pub(crate) fn here() -> usize {
     HERE.get()
 }
 
-/// How many there are: one for each core.
+/// The number of workers: one per core.
 pub(crate) fn count() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// All of them. Dropping them cuts the connections that are left.
+/// The workers. Dropping them closes the remaining connections.
 pub(crate) struct Workers(Vec<Worker>);
 
 struct Worker {
     /// `None` once it is being dropped.
     runtime: Option<Runtime>,
-    /// Held once here, and once by each connection.
+    /// Its strong count is the number of connections, plus one.
     connections: Arc<()>,
 }
 
 impl Workers {
-    /// Starts them.
+    /// Starts one worker per core.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system refuses a thread.
     pub(crate) fn start() -> io::Result<Self> {
         (0..count())
             .map(Worker::start)
@@ -55,10 +54,10 @@ impl Workers {
             .map(Self)
     }
 
-    /// Has the worker with the fewest connections serve this one.
+    /// Assigns a connection to the worker with the fewest.
     ///
     /// # Errors
-    /// When the runtime does not take it.
+    /// When the worker's runtime cannot register the socket.
     pub(crate) fn spawn<F>(
         &self,
         connections: &mut JoinSet<()>,
@@ -105,7 +104,8 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// A runtime must not wait for its blocking work where others run.
+    /// Shuts down without waiting for blocking work: a runtime must not be dropped with a
+    /// wait inside of another one.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

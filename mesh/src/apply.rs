@@ -12,23 +12,23 @@ use store::Tx;
 use crate::cursor::{self, FollowerId};
 use crate::{DeadLetter, Event, Mark, Recorded, dead_letters};
 
-/// Why a handler did not apply an event.
+/// The reason why a handler did not apply an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It never will: the event becomes a dead letter, and later ones are applied.
+    /// A permanent failure: the event becomes a dead letter, and later ones are applied.
     #[error("{0}")]
     Never(String),
-    /// Not now: it is tried again until it succeeds.
+    /// A temporary failure: the event is retried until it succeeds.
     #[error(transparent)]
     Later(#[from] store::Error),
 }
 
-/// What becomes of an event that its handler refuses for good.
+/// The treatment of an event that its handler refuses for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRefusal {
     /// It becomes a dead letter.
     DeadLetter,
-    /// It is tried again: for keys and revocations, which must not be passed over.
+    /// It is retried: for keys and revocations, which must not be skipped.
     Retry,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn apply_page(
 ) -> Result<(Mark, Next), store::Error> {
     let mut cursor = cursor::read(tx, follower)?;
     let mut next = Next::Wait;
-    // Nearly always there are none, and then no event is decoded for its key.
+    // Usually there are none, and then no event is decoded for its key.
     let mut any_dead_letter = dead_letters::any(tx, follower)?;
     for recorded in events {
         if recorded.seq <= cursor.seq {
@@ -107,7 +107,7 @@ fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &EventHandler) -> Resul
             .unwrap_or_else(|_| Err(Refusal::Never("its handler panicked".into())))
     })
     .map_err(|refusal| match refusal {
-        // No later try makes it smaller.
+        // A retry would not make it smaller.
         Refusal::Later(error @ store::Error::TooLarge { .. }) => Refusal::Never(error.to_string()),
         refusal => refusal,
     })

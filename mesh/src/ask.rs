@@ -1,9 +1,9 @@
 //! Requests between services, for data that must not be in a log: a person's address, a
 //! one-time code.
 //!
-//! An answer may be stale a moment later. No answer means "not now": the asking service
-//! tries again, the mesh does not. Questions in flight are bounded by the subscription's
-//! queue and by [`ANSWERS_AT_ONCE_MAX`].
+//! An answer may be stale a moment later. Without an answer the asking service retries, the
+//! mesh does not. Questions in flight are bounded by the subscription's queue and by
+//! [`ANSWERS_AT_ONCE_MAX`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Contact {
     pub email: String,
     /// Whether the address was verified by a code.
     pub email_verified: bool,
-    /// The name to address them by.
+    /// The name for the salutation.
     pub name: String,
     /// Their language as a BCP 47 tag, if known.
     #[serde(default)]
@@ -75,7 +75,7 @@ pub struct CodeOf {
 pub struct OneTimeCode {
     /// The code.
     pub code: String,
-    /// Where to send it.
+    /// The recipient.
     pub contact: Contact,
 }
 
@@ -86,7 +86,7 @@ impl Ask for CodeOf {
 }
 
 impl Mesh {
-    /// Asks; `None` without a decodable answer within `timeout`.
+    /// Sends a question; `None` without a decodable answer within `timeout`.
     pub async fn ask<Q: Ask>(&self, question: &Q, timeout: Duration) -> Option<Q::Answer> {
         let body = rmp_serde::to_vec_named(question).ok()?;
         let topic = self.topic("ask", &format!("{}/{}", Q::OF, Q::WHAT));

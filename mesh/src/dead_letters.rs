@@ -23,9 +23,9 @@ pub struct DeadLetter {
     pub recorded: Recorded,
     /// The key that it is ordered by.
     pub key: String,
-    /// Why it was refused.
+    /// The reason of the refusal.
     pub reason: String,
-    /// When it was refused.
+    /// The time of the refusal.
     pub at: Time,
 }
 

@@ -1,20 +1,19 @@
-//! The endpoints that Zenoh listens on and connects to, and those refused.
+//! The endpoints that Zenoh listens on and connects to, and those that are refused.
 //!
-//! On one host: unix sockets in a folder only the owner may enter. Between
-//! hosts: TLS with certificates on both sides, or nothing. A peer on the mesh could
-//! forge events, so a plain TCP endpoint beyond loopback is
-//! refused when the configuration is read, not when it is too late.
+//! On one host they are unix sockets in a folder that only the owner may enter. Between hosts
+//! mutual TLS is required. A peer on the mesh could forge events, so a plain TCP endpoint
+//! beyond loopback is refused when the configuration is read.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// The longest path a unix socket may have, in bytes (`sun_path`, unix(7)).
+/// The longest path of a unix socket, in bytes (`sun_path`, unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Certificates for both sides of a TLS link, PEM files.
 #[derive(Debug, Clone)]
 pub struct MutualTls {
-    /// Who signs the shop's certificates.
+    /// The root certificate that signs the shop's certificates.
     pub authority: PathBuf,
     /// This host's certificate.
     pub certificate: PathBuf,
@@ -25,9 +24,9 @@ pub struct MutualTls {
 /// Validated endpoints of one session.
 #[derive(Debug, Clone, Default)]
 pub struct ZenohEndpoints {
-    /// What to listen on.
+    /// The endpoints to listen on.
     pub listen: Vec<String>,
-    /// What to connect to; absent ones are tried again in the background.
+    /// The endpoints to connect to; absent ones are retried in the background.
     pub connect: Vec<String>,
     /// Needed for `tls/` endpoints.
     pub(crate) tls: Option<MutualTls>,
@@ -44,7 +43,7 @@ pub enum EndpointsError {
     /// A `tls/` endpoint without the files it needs.
     #[error("mesh endpoint {0}: set authority, certificate and private_key for tls/ endpoints")]
     NoCertificates(String),
-    /// Not something Zenoh is asked to speak here.
+    /// An unsupported protocol.
     #[error("mesh endpoint {0}: use tls/HOST:PORT, tcp/127.0.0.1:PORT or unixsock-stream/PATH")]
     Unknown(String),
     /// The data folder's path is too deep for a socket in it.
@@ -63,7 +62,7 @@ pub fn socket_path(folder: &Path, service: &str) -> PathBuf {
 }
 
 impl ZenohEndpoints {
-    /// No endpoints: everyone is in this session.
+    /// No endpoints: every service is in this session.
     pub fn alone() -> Self {
         Self::default()
     }
@@ -99,7 +98,7 @@ impl ZenohEndpoints {
     /// Adds endpoints beyond this host.
     ///
     /// # Errors
-    /// For anything that a stranger on the network could join.
+    /// For an endpoint that is open to the network without mutual TLS.
     pub fn and_beyond(
         mut self,
         listen: &[String],
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_open_to_strangers() {
+    fn endpoints_open_to_the_network_are_refused() {
         let with = |endpoint: &str, tls: bool| {
             let tls = tls.then(|| MutualTls {
                 authority: "ca.pem".into(),

@@ -1,8 +1,7 @@
-//! The envelope: one event as it is logged, sent and believed.
+//! The envelope of an event: its encoding, its position and its hash.
 //!
-//! **Invariant:** the recorded bytes are never re-encoded. The hash runs over
-//! exactly the bytes that were logged, so source and followers agree on history
-//! without agreeing on a serializer.
+//! **Invariant:** the recorded bytes are never re-encoded. The hash is over exactly the
+//! logged bytes, so source and followers agree on the history without the same serializer.
 
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
@@ -27,26 +26,26 @@ pub struct Mark {
 
 impl store::Record for Mark {}
 
-/// One thing that happened, with where and when.
+/// An event: a fact with its source, position and time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// The service whose log it is in.
+    /// The service that logged it.
     pub source: String,
-    /// The life of that log: milliseconds since 1970 at which it was begun.
+    /// The epoch of that log: its creation time in milliseconds since 1970.
     pub epoch: u64,
-    /// Its place in the log, gap-free from 1.
+    /// Its position in the log, without gaps from 1.
     pub seq: u64,
-    /// What it is ordered by: events of one key are handled in order.
+    /// The ordering key: events of one key are applied in order.
     pub key: String,
-    /// The kind's name, also when this program does not know it.
+    /// The name of its kind, also of one unknown to this version.
     pub kind: String,
-    /// When it happened.
+    /// The time of the event.
     pub at: Time,
-    /// The request it came from.
+    /// The trace id of the request that caused it.
     pub trace: Option<String>,
     /// The user who caused it.
     pub by: Option<String>,
-    /// What happened; `None` for a kind this program does not know.
+    /// The fact; `None` for a kind unknown to this version.
     pub fact: Option<Fact>,
 }
 
@@ -87,10 +86,10 @@ impl Event {
         rmp_serde::to_vec_named(&body).expect("plain structs of strings and numbers encode")
     }
 
-    /// Reads recorded bytes. A kind this program does not know is no error.
+    /// Decodes recorded bytes. A kind unknown to this version is not an error.
     ///
     /// # Errors
-    /// When the bytes are no envelope, or a known kind does not read as its fact.
+    /// When the bytes are not an envelope, or the fact of a known kind cannot be decoded.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let known = rmp_serde::from_slice::<Body<String, Fact>>(bytes);
         let (body, fact) = match known {
@@ -122,8 +121,8 @@ impl Event {
         Ok(Self { source, epoch, seq, key, kind, at, trace, by, fact })
     }
 
-    /// What recorded bytes are ordered by, also when their fact does not read;
-    /// empty for bytes that are no envelope.
+    /// The ordering key of recorded bytes, also when their fact cannot be decoded; empty for
+    /// bytes that are not an envelope.
     pub(crate) fn key_of(bytes: &[u8]) -> String {
         #[derive(Deserialize)]
         struct Keyed {
@@ -133,10 +132,10 @@ impl Event {
     }
 }
 
-/// An event as it lies in a log and travels: its bytes and the hash up to it.
+/// A recorded event: its bytes, and the running hash up to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
-    /// Its place in the log.
+    /// Its position in the log.
     pub seq: u64,
     /// The envelope's bytes.
     #[serde(with = "serde_bytes")]
@@ -148,7 +147,7 @@ pub struct Recorded {
 impl store::Record for Recorded {}
 
 impl Recorded {
-    /// Where a log that ends with this event stands.
+    /// The mark of a log that ends with this event.
     pub fn mark(&self) -> Mark {
         Mark { seq: self.seq, hash: self.hash }
     }
@@ -193,7 +192,7 @@ mod tests {
         }
     }
 
-    /// The bytes other versions, and other hosts, will read.
+    /// The bytes that other versions and other hosts have to read.
     #[test]
     fn golden_bytes() {
         let uuid = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_pass_and_malformed_ones_do_not() {
+    fn unknown_kinds_are_decoded_without_a_fact_and_malformed_ones_refused() {
         #[derive(Serialize)]
         struct Data<'a> {
             #[serde(rename = "order.gift_wrapped")]

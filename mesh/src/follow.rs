@@ -26,16 +26,16 @@ use crate::{
     TransportError,
 };
 
-/// How long a question to a source may take before the source counts as absent.
+/// Timeout of a query, after which the source counts as absent.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often a follower asks without an announcement.
+/// The interval at which a follower queries the log without an announcement.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
 /// Backoff while a source is absent or a write fails: the first pause and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How many callers may wait for a catch-up at once.
+/// The most callers that wait for a catch-up.
 const COMMANDS_MAX: usize = 256;
 
 /// One follower of one source, not yet started.
@@ -54,9 +54,9 @@ pub struct Follower {
     /// Runs, in the same transaction, when an operator discards a dead letter: for
     /// requests that wait for its effect. Usually it does nothing.
     pub instead: Arc<EventHandler>,
-    /// What becomes of an event that is refused for good.
+    /// The treatment of an event that is refused for good.
     pub on_refusal: OnRefusal,
-    /// How often to ask without an announcement; tests hurry.
+    /// The interval of queries without an announcement; tests shorten it.
     pub poll_every: Duration,
 }
 
@@ -195,8 +195,8 @@ impl Run {
         }
     }
 
-    /// Applies pages until the end of the log. `None`: no answer, or nothing could be
-    /// written; `Some(false)`: the source has another history.
+    /// Applies pages until the end of the log. `None` without a reply or when the store
+    /// refuses; `Some(false)` when the source has another history.
     async fn pull(&mut self) -> Option<bool> {
         let topic = self.follower.mesh.topic("log", self.follower.source);
         loop {
@@ -273,7 +273,7 @@ impl Run {
         self.set_state(FollowerState::Following { cursor: self.cursor, tail });
     }
 
-    /// Whether that is a change.
+    /// Sets the state; returns whether it changed.
     fn set_state(&self, state: FollowerState) -> bool {
         self.state.send_if_modified(|before| {
             let changed = *before != state;

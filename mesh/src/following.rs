@@ -26,7 +26,7 @@ pub enum FollowerState {
     },
     /// The source no longer has the history that was applied; nothing more is applied.
     Stopped {
-        /// What happened and how to resolve it.
+        /// The cause and its remedy.
         why: String,
     },
 }
@@ -79,9 +79,9 @@ impl Following {
         Ok(cursor::read(&self.store, &self.id)?.seq)
     }
 
-    /// Applies everything that is in the source's log now, for a caller that misses
-    /// something another service may just have made. `false` when that did not succeed
-    /// within `timeout`.
+    /// Applies everything that is in the source's log now, for a caller that misses a row
+    /// which another service may just have created. Returns `false` when that did not
+    /// succeed within `timeout`.
     pub async fn catch_up(&self, timeout: Duration) -> bool {
         let (done, answer) = oneshot::channel();
         if self.commands.try_send(Command::CatchUp(done)).is_err() {

@@ -1,8 +1,8 @@
 //! The in-process transport, for a shop in one process and for tests.
 //!
-//! It can inject faults by a seed: it then loses, doubles, delays and so reorders messages,
-//! and loses questions and answers, so that the mesh's guarantees are tested against a bad
-//! network.
+//! It can inject faults by a seed: it then loses, duplicates, delays and so reorders
+//! messages, and loses queries and replies, so that the mesh's guarantees are tested against
+//! a bad network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::transport::{
 /// The faults of a network's links.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LinkFaults {
-    /// The chance that a message, a question or an answer is lost, 0..1.
+    /// The chance that a message, a query or a reply is lost, 0..1.
     pub drop: f64,
     /// The chance that a message arrives twice, 0..1.
     pub double: f64,

@@ -10,8 +10,8 @@
 //! | --- | --- |
 //! | `event` | the envelope of a fact, marks and the running hash |
 //! | `log` | the durable, gap-free log in the caller's store |
-//! | `protocol` | announcements, questions and pages |
-//! | `source` | announces a log and answers for it |
+//! | `protocol` | announcements, queries and pages |
+//! | `source` | announces a log and serves queries of it |
 //! | `follow`, `following` | a follower, and its handle |
 //! | `apply`, `cursor`, `dead_letters` | applying events exactly once, and those refused |
 //! | `listen` | a listener, which has no cursor |

@@ -1,5 +1,5 @@
-//! The protocol between a source and its followers: announcements, and questions for
-//! pages of the log.
+//! The protocol between a source and its followers: announcements, and queries for pages of
+//! the log.
 //!
 //! Messages are MessagePack with field names. A page is one message, since Zenoh merges a
 //! query's replies under one key.
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Mark, Recorded};
 
-/// The most events of a page: what one transaction of a follower applies.
+/// The most events of a page, which a follower applies in one transaction.
 pub(crate) const PAGE_EVENTS_MAX: usize = 256;
 
-/// The size of a page, in bytes, about; far below the transport's message limit.
+/// The approximate size of a page, in bytes; far below the transport's message limit.
 pub(crate) const PAGE_BYTES_MAX: usize = 512 * 1024;
 
 /// An announcement of a source: events that just became durable, and the tail of its log.
@@ -23,15 +23,15 @@ pub(crate) struct Announcement {
     pub(crate) tail: Mark,
 }
 
-/// A follower's question to a log.
+/// A follower's query of a log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PageQuestion {
     /// The follower's cursor.
     pub(crate) after: Mark,
 }
 
-/// A source's answer. There always is one, if need be without events: no answer means
-/// that the source is absent.
+/// A source's reply. It is sent also without events: no reply means that the source is
+/// absent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum PageAnswer {
     /// The events right after the cursor, and the tail.

@@ -1,7 +1,7 @@
-//! The source of a log: it announces events and answers followers' questions.
+//! The source of a log: it announces events and serves followers' queries.
 //!
-//! **Invariant:** nothing above the durable tail leaves, and a question always gets an
-//! answer, if need be an empty one.
+//! **Invariant:** no event above the durable tail is sent, and every query gets a reply,
+//! which may be empty.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{Log, Mesh, Question, TransportError};
 /// unnoticed.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
 
-/// How many questions are answered at once.
+/// The most queries served concurrently.
 const ANSWERS_MAX: usize = 8;
 
 /// Serves a log on the mesh.
@@ -24,7 +24,7 @@ pub struct Source {
     pub log: Log,
     /// The mesh.
     pub mesh: Mesh,
-    /// How often to announce the tail; tests hurry.
+    /// The interval at which the tail is announced; tests shorten it.
     pub announce_every: Duration,
 }
 

@@ -1,8 +1,9 @@
 //! The interface of transports, and [`Mesh`], one shop's use of one.
 //!
 //! Two implementations pass one test suite: Zenoh, and an in-process one that loses,
-//! doubles, delays and reorders messages by a seed. **Invariant:** a transport does not
-//! promise delivery, and nothing above relies on it.
+//! duplicates, delays and reorders messages by a seed.
+//!
+//! **Invariant:** a transport does not promise delivery, and no layer above relies on it.
 
 use std::any::Any;
 use std::fmt;
@@ -28,7 +29,7 @@ pub trait Transport: Send + Sync + 'static {
         topic: &'a str,
     ) -> BoxFuture<'a, Result<Subscription<Vec<u8>>, TransportError>>;
 
-    /// Asks the server of `topic`; `None` without an answer within `timeout`.
+    /// Queries the server of `topic`; `None` without a reply within `timeout`.
     fn ask<'a>(
         &'a self,
         topic: &'a str,
@@ -36,7 +37,7 @@ pub trait Transport: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Option<Vec<u8>>>;
 
-    /// Receives the questions asked of `topic`.
+    /// Receives the queries of `topic`.
     fn serve<'a>(
         &'a self,
         topic: &'a str,
@@ -62,8 +63,8 @@ pub trait Transport: Send + Sync + 'static {
 /// Ends a declaration when it is dropped.
 pub type Guard = Box<dyn Any + Send + Sync>;
 
-/// The most messages that wait in a subscription; more are dropped, and the log makes up
-/// for them.
+/// The most messages queued in a subscription; further ones are dropped and recovered from
+/// the log.
 pub(crate) const SUBSCRIPTION_MESSAGES_MAX: usize = 256;
 
 /// A queue of messages that ends with its guard.
@@ -74,11 +75,11 @@ pub struct Subscription<T> {
     pub guard: Guard,
 }
 
-/// A question and how to answer it.
+/// A query, and the channel of its reply.
 pub struct Question {
-    /// The question's bytes.
+    /// The query's bytes.
     pub body: Vec<u8>,
-    /// Sends the one answer.
+    /// Sends the reply.
     pub reply: Box<dyn FnOnce(Vec<u8>) -> BoxFuture<'static, ()> + Send>,
 }
 
@@ -100,7 +101,7 @@ pub enum Liveliness {
     Gone,
 }
 
-/// The transport refused or failed; its own message.
+/// The transport refused or failed, with its own message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("mesh: {0}")]
 pub struct TransportError(pub String);

@@ -1,8 +1,8 @@
 //! The transport over Zenoh.
 //!
 //! Multicast and gossip are off: peers are configured, not discovered. Congestion control
-//! is `Drop`, since a blocked publisher would stop a shop for a slow follower; the log makes
-//! up for lost messages. Callbacks run on Zenoh's receiving threads and only `try_send`.
+//! is `Drop`, since a blocked publisher would stop a shop for a slow follower; lost messages
+//! are recovered from the log. Callbacks run on Zenoh's receiving threads and only `try_send`.
 //!
 //! Needs a multi-thread tokio runtime: Zenoh panics in a current-thread one.
 
@@ -36,8 +36,7 @@ pub struct ZenohTransport {
 }
 
 impl ZenohTransport {
-    /// Opens a session. Peers that are not there yet are tried again in the
-    /// background.
+    /// Opens a session. Absent peers are retried in the background.
     ///
     /// # Errors
     /// When an endpoint cannot be listened on.
@@ -77,7 +76,7 @@ fn config(endpoints: &ZenohEndpoints) -> Result<zenoh::Config, zenoh::Error> {
     )?;
     set("scouting/multicast/enabled", false.into())?;
     set("scouting/gossip/enabled", false.into())?;
-    // Nobody is scouted for, so nobody is waited for.
+    // Scouting is off, so waiting for its results is useless.
     set("scouting/delay", 0.into())?;
     set(
         "transport/link/tx/lease",
@@ -162,8 +161,8 @@ impl Transport for ZenohTransport {
         async move {
             let (sender, messages) = flume::bounded(SUBSCRIPTION_MESSAGES_MAX);
             let receive = move |query: Query| {
-                // A full queue drops the query, which ends it without a reply:
-                // to the asker an absent source, to be asked again.
+                // A full queue drops the query, which ends it without a reply: the asker
+                // takes the source for absent, and retries.
                 let _ = sender.try_send(question(query));
             };
             let queryable = self.session.declare_queryable(topic).callback(receive);

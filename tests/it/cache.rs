@@ -12,7 +12,7 @@ use crate::people::{Person, lamp, pieces, send};
 use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_is_seen_at_once() {
+async fn a_cached_product_is_updated_by_every_write_at_once() {
     for mut shop in [open(Form::Up).await, open(Form::Run).await] {
         let admin = Person::admin(&shop).await;
         let buyer = Person::register(&shop, "cache@konbini.example").await;
@@ -51,7 +51,7 @@ async fn a_change_is_seen_at_once() {
     }
 }
 
-/// A write that bypasses the gateway, sent to products itself, is visible soon.
+/// A write that bypasses the gateway, sent to products directly, becomes visible soon.
 async fn seen_from_elsewhere(shop: &Shop, admin: &Person, reader: &Person, path: &str) {
     let elsewhere = admin.at(&address_of(shop, "products"));
     let mut delays = Vec::new();

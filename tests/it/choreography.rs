@@ -56,7 +56,7 @@ struct Person {
 }
 
 impl RunningService {
-    /// Starts it, again while the store of the run before is not released yet.
+    /// Starts the service; retries while the store of the previous run is not released.
     async fn start(
         (name, open): (&'static str, Open),
         folder: &Folder,
@@ -93,7 +93,7 @@ impl RunningService {
 }
 
 impl Person {
-    /// Sends a request, and repeats it under the same key until it is decided.
+    /// Sends a request, and retries with the same key until it is decided.
     async fn decided(&self, method: Method, path: &str, key: &str, body: &Value) -> (u16, String) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -138,10 +138,10 @@ impl Person {
     }
 }
 
-/// A placed order as its buyer remembers it: key, body, and the first answer.
+/// A placed order as its buyer recorded it: key, body, and the first response.
 type Placed = (String, Value, u16, String);
 
-/// One buyer, who places orders; the buyer or staff then takes steps with each.
+/// One buyer, who places orders; the buyer or staff then takes further steps with each.
 async fn buy(
     buyer: Person,
     staff: Person,
@@ -208,7 +208,7 @@ fn token(keys: &KeyPair, roles: &[Role]) -> String {
     keys.issue(&claims(Id::new(), roles, now()))
 }
 
-/// Returns when both services have caught up with each other.
+/// Waits until both services have caught up with each other.
 async fn ready(shop: &Shop) {
     for address in [&shop.orders, &shop.products] {
         let page = format!("http://{}/readyz", *address.borrow());
@@ -233,7 +233,7 @@ async fn sell(staff: &Person) -> Vec<String> {
     products
 }
 
-/// Waits until each stock level is what the orders leave of it.
+/// Waits until each stock level matches the orders.
 async fn stock_agrees(staff: &Person, products: &[String], held: &BTreeMap<String, (i64, i64)>) {
     for product in products {
         let (reserved, gone) = held.get(product).copied().unwrap_or_default();
@@ -247,7 +247,7 @@ async fn stock_agrees(staff: &Person, products: &[String], held: &BTreeMap<Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_piece_is_accounted_for() {
+async fn every_unit_of_stock_is_accounted_for_under_faults() {
     let seed = rand::random::<u64>();
     println!("seed {seed}");
     let temporary = tempfile::tempdir().unwrap();

@@ -26,7 +26,7 @@ fn failure(command: &mut Command) -> (Option<i32>, String) {
 }
 
 #[test]
-fn one_clear_line() {
+fn a_failure_prints_one_line_and_its_exit_code() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data").display().to_string();
     let up = |data: &str, listen: &str| {
@@ -75,7 +75,7 @@ fn one_clear_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_shop_a_folder() {
+async fn a_data_folder_is_used_by_one_shop_at_a_time() {
     let mut shop = open(Form::Up).await;
     let (code, said) = failure(&mut konbini(&[
         "up",
@@ -87,11 +87,11 @@ async fn one_shop_a_folder() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("in use by another process"), "{said}");
     shop.terminate_all().await.unwrap();
-    // At rest the same command works by itself.
+    // The same command works while the shop is stopped.
     let made = shop
         .add_user("later@konbini.example", "staff", "a kettle and three lamps")
         .unwrap();
-    assert!(made.starts_with("made user_"), "{made}");
+    assert!(made.starts_with("created user_"), "{made}");
     let changed = shop
         .add_user("later@konbini.example", "admin", "a kettle and four lamps")
         .unwrap();
@@ -111,9 +111,9 @@ fn lines(args: &[&str], input: &str) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-/// The same commands with a running shop and with its data at rest.
+/// The same commands with the shop running and stopped.
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_and_keys_are_looked_after() {
+async fn accounts_and_keys_are_managed_with_the_shop_running_or_stopped() {
     const EMAIL: &str = "ana@konbini.example";
     let mut shop = open(Form::Up).await;
     let data = shop.data().display().to_string();
@@ -142,7 +142,7 @@ async fn accounts_and_keys_are_looked_after() {
     let stranger: Vec<_> = stranger.iter().map(String::as_str).collect();
     let (code, said) = failure(&mut konbini(&stranger));
     assert!(
-        code == Some(1) && said.contains("no such account"),
+        code == Some(1) && said.contains("there is no account"),
         "{said}"
     );
 

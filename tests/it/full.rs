@@ -32,7 +32,7 @@ impl Disk {
         Self(at)
     }
 
-    /// Takes every byte that is left, all at once.
+    /// Allocates all free space at once.
     fn fill(&self) {
         let mut filler = std::fs::File::create(self.0.join("filler")).unwrap();
         let mebibyte = vec![1; 1024 * 1024];
@@ -77,7 +77,7 @@ async fn order(buyer: &Person, key: &str, lamp: &str) -> Answer {
     send(request).await.unwrap()
 }
 
-/// Whether an order, a new one each time, is answered so now.
+/// Whether a new order now gets this status.
 async fn answers(buyer: &Person, lamp: &str, status: u16) -> bool {
     static TRIES: AtomicU64 = AtomicU64::new(0);
     let key = format!("try-{}", TRIES.fetch_add(1, Ordering::Relaxed));
@@ -124,7 +124,7 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     for buyer in buyers {
         acknowledged.extend(buyer.await.unwrap());
     }
-    // As a power cut on a full disk; the shop opens once there is space.
+    // Like a power cut on a full disk; the shop opens once there is space.
     shop.kill(&["up"]).unwrap();
     disk.free();
     shop.start("up").unwrap();

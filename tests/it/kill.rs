@@ -26,7 +26,7 @@ const KILLS: [&str; 7] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_service_mid_checkout() {
+async fn no_order_is_lost_when_services_are_killed_during_checkouts() {
     let mut shop = open(Form::Run).await;
     let admin = Person::admin(&shop).await;
     let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
@@ -53,7 +53,7 @@ async fn any_service_mid_checkout() {
                 })
             })
             .collect();
-        // In the middle: some of this round are decided, the rest are not.
+        // The kill happens in the middle of a round: only some orders are decided.
         let begun = acknowledged.len();
         let under_way = || async { admin.all("/v1/orders").await.len() > begun + BUYERS };
         eventually("checkouts are under way", under_way).await;
@@ -148,7 +148,7 @@ async fn outcomes(buyer: &Person) -> Vec<(String, String)> {
 /// An import cut off by a kill is run again: existing products are unchanged, the others
 /// are created, and none is doubled.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_halfway() {
+async fn an_import_interrupted_by_a_kill_is_completed_by_the_next() {
     const PRODUCTS: u64 = 1_000;
     let mut shop = open(Form::Up).await;
     let admin = Person::admin(&shop).await;

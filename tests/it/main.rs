@@ -1,5 +1,5 @@
-//! The whole system: the real binary, used over HTTP as customers and staff would,
-//! and killed in the middle.
+//! System tests: the real binary, used over HTTP like customers and staff do, and killed
+//! during requests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! Operating a shop: every service's status, and one list of the events of all of them.
+//! Operating a shop: the status of every service, and one list of all events.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::people::{Person, lamp, pieces, send};
 use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_one_process() {
+async fn one_process_is_operated_by_its_admin() {
     let shop = open(Form::Up).await;
     look(&shop).await;
     console(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_five_processes() {
+async fn five_processes_are_operated_by_their_admin() {
     let mut shop = open(Form::Run).await;
     look(&shop).await;
     let admin = Person::stranger(&shop)
@@ -93,7 +93,7 @@ async fn look(shop: &Shop) {
     ask(&admin).await;
 }
 
-/// The filters of the list, and the ones that are refused.
+/// The filters of the list, valid and invalid ones.
 async fn ask(admin: &Person) {
     let placed = admin.get("/v1/events?kind=order.placed").await.body;
     let first = placed["items"][0]["id"].as_str().unwrap();
@@ -124,7 +124,7 @@ async fn ask(admin: &Person) {
     }
 }
 
-/// The console loads its parts from this shop only, and obeys its own content policy.
+/// The console loads its parts from this shop only, and obeys its content security policy.
 async fn console(shop: &Shop) {
     let page = reqwest::get(shop.url("/_/")).await.unwrap();
     let policy = page.headers()["content-security-policy"]

@@ -36,7 +36,7 @@ impl Person {
         person.log_in(email).await
     }
 
-    /// An administrator, made at the command line.
+    /// An administrator, created at the command line.
     pub(crate) async fn admin(shop: &Shop) -> Self {
         shop.add_user("admin@konbini.example", "admin", PASSWORD)
             .unwrap();
@@ -44,7 +44,7 @@ impl Person {
     }
 
     pub(crate) fn stranger(shop: &Shop) -> Self {
-        // Connections die with killed processes: none is kept.
+        // Connections break when a process is killed, so none is pooled.
         let http = Client::builder()
             .pool_max_idle_per_host(0)
             .timeout(Duration::from_secs(20))
@@ -93,7 +93,7 @@ impl Person {
             .unwrap()
     }
 
-    /// Orders under a key and retries, as a careful client does, until the shop has decided.
+    /// Places an order with an idempotency key, and retries until the shop has decided.
     pub(crate) async fn order_surely(&self, key: &str, body: &Value) -> Answer {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -104,7 +104,7 @@ impl Person {
             match send(request).await {
                 Ok(answer) if matches!(answer.status, 201 | 202 | 422) => return answer,
                 Ok(answer) if answer.body["type"] == "/problems/out-of-stock" => return answer,
-                // Not reached, not up, not ready, or a twin still in flight.
+                // Unreachable, starting, not ready, or the first attempt is in progress.
                 Ok(answer) if matches!(answer.status, 409 | 502 | 503 | 504) => {}
                 Err(_) => {}
                 Ok(answer) => panic!("{key}: {answer:?}"),
@@ -159,7 +159,7 @@ impl Person {
     }
 }
 
-/// A lamp of which `stock` pieces are there.
+/// A lamp with `stock` units on hand.
 pub(crate) fn lamp(sku: &str, title: &str, stock: u32) -> Value {
     json!({
         "sku": sku,

@@ -50,7 +50,7 @@ const REDACTED: [&str; 14] = [
     "trace",
 ];
 
-/// The rows that were called.
+/// The rows of the route table that were called.
 #[derive(Default)]
 struct Calls(BTreeSet<String>);
 

@@ -1,5 +1,5 @@
-//! The gateway restarted under load while its parent holds the listening socket:
-//! connections made meanwhile wait, and none is refused.
+//! Socket activation: the gateway is restarted under load while its parent holds the
+//! listening socket. New connections wait meanwhile, and none is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ const RESTARTS: usize = 3;
 const BETWEEN: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_the_gateway_is_not_noticed() {
+async fn a_gateway_restart_refuses_no_connection() {
     let mut shop = closed();
     shop.hold_socket().unwrap();
     shop.open(Form::Run).unwrap();

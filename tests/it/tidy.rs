@@ -2,8 +2,8 @@
 //!
 //! Names and prose decay unnoticed, so the rules are a test, as in rustc's `tidy`:
 //! vocabulary of comments, unique type names, file documentation, file sizes, bare
-//! `bool` arguments, the direction of dependencies, and import circles. Each
-//! failure lists the places and what to do.
+//! `bool` arguments, the direction of dependencies, and import cycles. Each failure lists
+//! the places and the remedy.
 
 mod imports;
 mod source;
@@ -126,7 +126,7 @@ fn type_names_are_defined_once() {
 }
 
 #[test]
-fn every_file_says_what_it_holds() {
+fn every_file_has_module_documentation() {
     let bare: Vec<String> = sources()
         .into_iter()
         .filter(|source| !source.text.starts_with("//!"))
@@ -136,7 +136,7 @@ fn every_file_says_what_it_holds() {
 }
 
 #[test]
-fn files_are_a_page_each() {
+fn files_have_40_to_400_lines() {
     let odd: Vec<(String, usize)> = sources()
         .into_iter()
         .filter(|source| source.is_production)
@@ -157,7 +157,7 @@ fn files_are_a_page_each() {
 }
 
 #[test]
-fn calls_have_no_bare_bools() {
+fn calls_have_no_bare_bool_arguments() {
     let places: Vec<Place> = sources()
         .iter()
         .filter(|source| source.is_production)
@@ -170,7 +170,7 @@ fn calls_have_no_bare_bools() {
 }
 
 #[test]
-fn dependencies_point_one_way() {
+fn crate_dependencies_have_one_direction() {
     let mut wrong = Vec::new();
     for (member, dependencies) in source::manifests() {
         let allowed = DEPENDENCIES.iter().find(|(known, _)| *known == member);
@@ -191,7 +191,7 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn imports_have_no_circles() {
+fn imports_have_no_cycles() {
     let circles = imports::circles(&sources());
     assert!(
         circles.is_empty(),

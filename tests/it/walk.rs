@@ -1,4 +1,4 @@
-//! The first path through the shop: register, find, order, and read the notification.
+//! The main path through a shop: register, search, order, and read the notification.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::people::{Person, lamp, pieces, send};
 use crate::world::open;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_process() {
+async fn a_customer_buys_from_one_process() {
     let mut shop = open(Form::Up).await;
     walk(&shop).await;
     refusals(&shop).await;
@@ -17,7 +17,7 @@ async fn one_process() {
     shop.terminate_all().await.unwrap();
     shop.start("up").unwrap();
     shop.ready().await.unwrap();
-    // Acknowledged writes are there after a restart.
+    // Acknowledged writes survive a restart.
     let buyer = Person::stranger(&shop);
     let login = json!({ "email": "mori@konbini.example", "password": crate::people::PASSWORD });
     assert_eq!(buyer.post("/v1/sessions", login).await.status, 201);
@@ -27,7 +27,7 @@ async fn one_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_processes() {
+async fn a_customer_buys_from_five_processes() {
     let mut shop = open(Form::Run).await;
     walk(&shop).await;
     let output = shop.output();
@@ -35,7 +35,7 @@ async fn five_processes() {
     shop.terminate_all().await.unwrap();
 }
 
-/// Pages that the first path leaves out; `send` validates each response.
+/// Pages outside the main path; `send` validates each response.
 async fn tour(shop: &Shop) {
     let admin = Person::admin(shop).await;
     let ids = admin.sell(&[lamp("TOUR-1", "Tour lamp", 3)]).await;

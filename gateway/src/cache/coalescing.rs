@@ -20,7 +20,7 @@ pub(super) enum LeaderOutcome {
     Shared(Arc<CacheEntry>),
     /// A response for the leader alone: every waiter sends its own request.
     Unshared,
-    /// The leader went away: a waiter has to lead.
+    /// None, because the leader was cancelled: a waiter has to lead.
     Abandoned,
 }
 
@@ -33,11 +33,11 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Coalescing(Mutex<HashMap<Box<str>, Pending>>);
 
-/// The part of a request in a coalesced one.
-pub(super) enum Part<'a> {
-    /// It sends the upstream request.
+/// The role of a request among coalesced ones.
+pub(super) enum Role<'a> {
+    /// Sends the upstream request.
     Lead(Leader<'a>),
-    /// It waits for another's.
+    /// Waits for the leader's response.
     Wait(Waiter),
 }
 
@@ -54,17 +54,17 @@ pub(super) struct Waiter(watch::Receiver<Option<LeaderOutcome>>);
 
 impl Coalescing {
     /// Joins the pending request under `key`, if nothing has changed since it was sent.
-    pub(super) fn join(&self, key: &str, now: Version) -> Part<'_> {
+    pub(super) fn join(&self, key: &str, now: Version) -> Role<'_> {
         let mut pending = self.0.lock();
         if let Some(known) = pending.get(key)
             && known.since == now
         {
-            return Part::Wait(Waiter(known.outcome.clone()));
+            return Role::Wait(Waiter(known.outcome.clone()));
         }
         let (sender, outcome) = watch::channel(None);
         let key: Box<str> = key.into();
         pending.insert(key.clone(), Pending { since: now, outcome });
-        Part::Lead(Leader { coalescing: self, key, since: now, outcome: sender })
+        Role::Lead(Leader { coalescing: self, key, since: now, outcome: sender })
     }
 }
 

@@ -39,17 +39,17 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Reads them from a response; `None` if it must not be cached.
-    pub(super) fn read(answer: &Response<Body>, asked: &HeaderMap) -> Option<Self> {
-        let headers = answer.headers();
-        let is_everyones = answer.status() == StatusCode::OK
+    /// Reads the rules from a response; `None` if it must not be cached.
+    pub(super) fn read(response: &Response<Body>, request: &HeaderMap) -> Option<Self> {
+        let headers = response.headers();
+        let is_public = response.status() == StatusCode::OK
             && !headers.contains_key(SET_COOKIE)
             && !["private", "no-store"]
                 .iter()
-                .any(|word| says(headers, &CACHE_CONTROL, word));
+                .any(|directive| has_directive(headers, &CACHE_CONTROL, directive));
         let rule = headers
             .get(cache_tags::CACHE_CONTROL)
-            .filter(|_| is_everyones)?;
+            .filter(|_| is_public)?;
         let max_age = rule.to_str().ok()?.split(',').find_map(|directive| {
             let seconds = directive.trim().strip_prefix("max-age=")?;
             seconds.parse().ok().map(Duration::from_secs)
@@ -59,32 +59,32 @@ impl Permit {
         if max_age.is_zero() || !(1..=TAGS_MAX).contains(&depends_on.len()) {
             return None;
         }
-        let selected_by = selecting(headers, asked)?;
+        let selected_by = selecting(headers, request)?;
         Some(Self { max_age, depends_on, selected_by })
     }
 }
 
-/// Whether one of a header's comma-separated words is this one.
-pub(super) fn says(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
+/// Whether a header has this directive among its comma-separated ones.
+pub(super) fn has_directive(headers: &HeaderMap, header: &HeaderName, directive: &str) -> bool {
     headers
         .get_all(header)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|one| one.trim().eq_ignore_ascii_case(word))
+        .any(|one| one.trim().eq_ignore_ascii_case(directive))
 }
 
 /// The request's fields that `Vary` names; `None` for `*` and for an invalid name.
-fn selecting(answer: &HeaderMap, asked: &HeaderMap) -> Option<Box<[Selecting]>> {
+fn selecting(response: &HeaderMap, request: &HeaderMap) -> Option<Box<[Selecting]>> {
     let mut selecting = Vec::new();
-    for value in answer.get_all(VARY) {
+    for value in response.get_all(VARY) {
         for name in value.to_str().ok()?.split(',').map(str::trim) {
             if name == "*" || selecting.len() == SELECTING_MAX {
                 return None;
             }
             let name: HeaderName = name.parse().ok()?;
-            let said = asked.get_all(&name).iter().cloned().collect();
-            selecting.push((name, said));
+            let values = request.get_all(&name).iter().cloned().collect();
+            selecting.push((name, values));
         }
     }
     Some(selecting.into())
@@ -101,9 +101,9 @@ pub(super) struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// Makes an entry of a response that was requested at `since`.
-    pub(super) fn new(permit: Permit, answer: Parts, body: Bytes, since: Version) -> Self {
-        let mut head = answer.headers;
+    /// Makes an entry from a response that was requested at `since`.
+    pub(super) fn new(permit: Permit, response: Parts, body: Bytes, since: Version) -> Self {
+        let mut head = response.headers;
         for name in &super::INTERNAL {
             head.remove(name);
         }
@@ -131,9 +131,9 @@ impl CacheEntry {
     }
 
     /// Whether a request with these headers would have selected it.
-    pub(super) fn is_for(&self, asked: &HeaderMap) -> bool {
+    pub(super) fn is_for(&self, request: &HeaderMap) -> bool {
         let mut selected_by = self.permit.selected_by.iter();
-        selected_by.all(|(name, said)| asked.get_all(name).iter().eq(said))
+        selected_by.all(|(name, values)| request.get_all(name).iter().eq(values))
     }
 
     /// Its approximate size in memory, in bytes.
@@ -145,11 +145,16 @@ impl CacheEntry {
         ENTRY_BYTES + head + self.body.len()
     }
 
-    /// The response: whole, as 304 when the client has this version, or the head alone;
-    /// with its age, as RFC 9111 §4 demands.
-    pub(super) fn serve(&self, method: &Method, asked: &HeaderMap, now: Instant) -> Response<Body> {
+    /// Responds with the entry: whole, as 304 when the client has this version, or with
+    /// the head alone; with its `Age`, as RFC 9111 §4 demands.
+    pub(super) fn serve(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+        now: Instant,
+    ) -> Response<Body> {
         let tag = self.tag.as_deref();
-        let is_known = tag.is_some_and(|tag| etag::is_known(asked, tag));
+        let is_known = tag.is_some_and(|tag| etag::is_known(request, tag));
         let is_whole = *method == Method::GET && !is_known;
         let body = if is_whole {
             Body::page(Full::new(self.body.clone()))
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_parameters_does_not_matter() {
+    fn parameters_in_any_order_have_one_key() {
         let uri: Uri = "/v1/products?sort=title&brand=Aki".parse().unwrap();
         assert_eq!(entry_key(&uri), "/v1/products?brand=Aki&sort=title");
         let sorted: Uri = "/v1/products?brand=Aki&sort=title".parse().unwrap();
@@ -229,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_key_has_one_meaning(
+        fn targets_with_one_key_have_the_same_parameters(
             pairs in prop::collection::vec(
                 (prop::sample::select(vec!["a", "b", "c", "%61", "a+", ""]),
                  prop::sample::select(vec!["1", "2", "%31"])), 0..6),

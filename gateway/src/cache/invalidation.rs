@@ -12,7 +12,7 @@ use mesh::{Event, Listener, Update};
 use model::{Id, kinds};
 use tokio::sync::watch;
 
-use super::{Kept, SOURCE, Stripe};
+use super::{CacheState, SOURCE, Stripe};
 
 /// How long products may send no announcement before the cache counts as stale; it sends
 /// four in this time.
@@ -28,13 +28,13 @@ pub(super) type Observed = watch::Sender<Option<u64>>;
 /// Listens until the service ends.
 ///
 /// # Errors
-/// When the mesh refuses.
-pub(super) async fn listen(ctx: &Context, kept: Arc<Kept>) -> Result<(), chassis::Error> {
+/// When the mesh refuses the subscription.
+pub(super) async fn listen(ctx: &Context, state: Arc<CacheState>) -> Result<(), chassis::Error> {
     let mut listener = Listener::start(&ctx.mesh, SOURCE, STALE_AFTER).await?;
     let listening = async move {
         loop {
             let update = listener.next().await;
-            kept.on_update(&update, listener.place());
+            state.on_update(&update, listener.place());
         }
     };
     let stop = ctx.stop.clone();
@@ -42,7 +42,7 @@ pub(super) async fn listen(ctx: &Context, kept: Arc<Kept>) -> Result<(), chassis
     Ok(())
 }
 
-impl Kept {
+impl CacheState {
     fn on_update(&self, update: &Update, place: u64) {
         let observed = match update {
             Update::Events(events) => {
@@ -50,13 +50,13 @@ impl Kept {
                 Some(place)
             }
             Update::Gap => {
-                self.empty();
+                self.clear();
                 Some(place)
             }
             Update::Stale => {
                 // Before the entries are dropped, so that none is served meanwhile.
                 self.observed.send_replace(None);
-                self.empty();
+                self.clear();
                 tracing::info!("no announcement from {SOURCE}: its responses are not cached");
                 None
             }
@@ -68,8 +68,8 @@ impl Kept {
     fn on_event(&self, event: &Event) {
         let fact = event.fact.as_ref();
         if let Some(id) = fact.and_then(|fact| fact.product_shown_anew()) {
-            self.versions.changed(Stripe::of(&id.to_string()));
-            self.versions.changed(Stripe::of(SOURCE));
+            self.versions.invalidate(Stripe::of(&id.to_string()));
+            self.versions.invalidate(Stripe::of(SOURCE));
         }
     }
 
@@ -78,16 +78,16 @@ impl Kept {
         self.observed.borrow().is_some()
     }
 
-    /// Returns when no entry from before `place` counts any more.
+    /// Waits until no entry from before `place` is served any more.
     pub(super) async fn catch_up(&self, place: u64) {
-        let has_come = |observed: &Option<u64>| observed.is_none_or(|observed| observed >= place);
-        if has_come(&self.observed.borrow()) {
+        let is_reached = |observed: &Option<u64>| observed.is_none_or(|observed| observed >= place);
+        if is_reached(&self.observed.borrow()) {
             return;
         }
         let mut observed = self.observed.subscribe();
-        let waited = tokio::time::timeout(CATCH_UP_TIMEOUT, observed.wait_for(has_come)).await;
+        let waited = tokio::time::timeout(CATCH_UP_TIMEOUT, observed.wait_for(is_reached)).await;
         if waited.is_err() {
-            self.empty();
+            self.clear();
         }
     }
 }
@@ -95,7 +95,7 @@ impl Kept {
 /// The cached responses that a write invalidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// None at once: its effects arrive as announcements.
+    /// None at once: the effects arrive as announcements.
     Nothing,
     /// Lists, but no single product.
     Lists,
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_path_may_change() {
+    fn a_write_invalidates_its_product_or_more() {
         let id: Id<kinds::Product> = "prod_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         let product = format!("/v1/products/{id}");
         assert_eq!(Reach::of("products", &product), Reach::Product(id));

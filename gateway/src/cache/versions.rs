@@ -1,31 +1,31 @@
-//! What changed when: by this an answer that was kept is known to be true still.
+//! Striped version counters, which validate cached responses.
 //!
-//! Nothing is looked for when something changes. An answer remembers the version at
-//! which it was asked for, and counts only while nothing that it depends on changed
-//! after that; so a change costs the same whatever is kept, and an answer that was
-//! on its way meanwhile is never true in the first place.
+//! Invalidation searches no entries. A response keeps the version at which it was
+//! requested, and is current only while none of its cache tags was invalidated after
+//! that. An invalidation therefore costs the same however full the cache is, and a
+//! response that was in flight meanwhile is never current in the first place.
 //!
-//! **Invariant:** who reads [`Versions::now`] after [`Versions::changed`] has returned
-//! and asks then, gets an answer from after the change; an answer asked for before
-//! that does not hold.
+//! **Invariant:** a request that reads [`Versions::now`] after [`Versions::invalidate`]
+//! has returned receives a response from after the change; a response that was
+//! requested before that is not current.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Things that may change share one of so many places. A shared place only means
-/// that an answer is asked for again without need.
+/// The number of stripes. Tags that share a stripe are invalidated together, which costs
+/// a needless upstream request and nothing else.
 const STRIPES: usize = 1024;
 
-/// A moment, counted in changes.
+/// A logical time: the number of invalidations before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(u64);
 
-/// Where changes of a thing are noted.
+/// The counter that a cache tag belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stripe(usize);
 
 impl Stripe {
-    /// The place of what is called `tag`.
+    /// The stripe of a cache tag.
     pub(super) fn of(tag: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         tag.hash(&mut hasher);
@@ -33,7 +33,7 @@ impl Stripe {
     }
 }
 
-/// The last change of everything.
+/// The version of the last invalidation of each stripe, and of all of them.
 pub(super) struct Versions {
     now: AtomicU64,
     all: AtomicU64,
@@ -41,36 +41,37 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    /// Nothing has changed yet.
+    /// Creates counters without any invalidation.
     pub(super) fn new() -> Self {
         let stripes = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { now: AtomicU64::new(0), all: AtomicU64::new(0), stripes }
     }
 
-    /// What an answer that is asked for now may be true since.
+    /// The present version; a response that is requested now is current from it on.
     pub(super) fn now(&self) -> Version {
         Version(self.now.load(Ordering::SeqCst))
     }
 
-    /// The thing there is another one now.
-    pub(super) fn changed(&self, stripe: Stripe) {
-        self.note(&self.stripes[stripe.0]);
+    /// Invalidates every response with a tag in this stripe.
+    pub(super) fn invalidate(&self, stripe: Stripe) {
+        self.advance(&self.stripes[stripe.0]);
     }
 
-    /// Anything may be another one now.
-    pub(super) fn all_changed(&self) {
-        self.note(&self.all);
+    /// Invalidates every response.
+    pub(super) fn invalidate_all(&self) {
+        self.advance(&self.all);
     }
 
-    fn note(&self, place: &AtomicU64) {
+    fn advance(&self, counter: &AtomicU64) {
         let version = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        // Of two changes at once the later one counts, whoever notes it first.
-        place.fetch_max(version, Ordering::SeqCst);
+        // Of two concurrent invalidations the later version stays, whatever their order here.
+        counter.fetch_max(version, Ordering::SeqCst);
     }
 
-    /// Whether what was asked for at `since` and depends on these things is still so.
-    pub(super) fn hold(&self, since: Version, stripes: &[Stripe]) -> bool {
-        let is_older = |place: &AtomicU64| place.load(Ordering::SeqCst) <= since.0;
+    /// Whether a response that was requested at `since` and has tags in these stripes is
+    /// still current.
+    pub(super) fn is_current(&self, since: Version, stripes: &[Stripe]) -> bool {
+        let is_older = |counter: &AtomicU64| counter.load(Ordering::SeqCst) <= since.0;
         is_older(&self.all)
             && stripes
                 .iter()
@@ -83,16 +84,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_before_a_change_does_not_hold() {
+    fn a_response_requested_before_an_invalidation_is_not_current() {
         let versions = Versions::new();
         let (lamp, chair) = (Stripe::of("lamp"), Stripe::of("chair"));
         assert_ne!(lamp, chair);
         let before = versions.now();
-        versions.changed(lamp);
+        versions.invalidate(lamp);
         let after = versions.now();
-        assert!(!versions.hold(before, &[chair, lamp]));
-        assert!(versions.hold(before, &[chair]) && versions.hold(after, &[lamp]));
-        versions.all_changed();
-        assert!(!versions.hold(after, &[chair]) && versions.hold(versions.now(), &[chair]));
+        assert!(!versions.is_current(before, &[chair, lamp]));
+        assert!(versions.is_current(before, &[chair]) && versions.is_current(after, &[lamp]));
+        versions.invalidate_all();
+        assert!(!versions.is_current(after, &[chair]));
+        assert!(versions.is_current(versions.now(), &[chair]));
     }
 }

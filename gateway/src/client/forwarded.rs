@@ -11,17 +11,17 @@ use http::{HeaderMap, HeaderName};
 
 const CUSTOMARY: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A request's way: the client's side first; `None` for whom no address is given.
+/// The hops of a request, the client's side first; `None` for a hop without an address.
 type Path = Vec<Option<IpAddr>>;
 
-/// The way by `X-Forwarded-For`, if there is one.
+/// The hops of `X-Forwarded-For`, if there is one.
 pub(super) fn customary(headers: &HeaderMap) -> Option<Path> {
     read(headers, &CUSTOMARY, |line| {
         Some(line.split(',').map(node).collect())
     })
 }
 
-/// The way by `Forwarded`, if there is one.
+/// The hops of `Forwarded`, if there is one.
 pub(super) fn standard(headers: &HeaderMap) -> Option<Path> {
     read(headers, &FORWARDED, |line| {
         let elements = split(line, ',')?;
@@ -29,7 +29,7 @@ pub(super) fn standard(headers: &HeaderMap) -> Option<Path> {
     })
 }
 
-/// All lines of a header; an unreadable line gives no address.
+/// Reads all lines of a header; an unreadable line is a hop without an address.
 fn read(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -44,7 +44,7 @@ fn read(
     Some(paths.flatten().collect())
 }
 
-/// What `for` says in one element (RFC 7239 §4); `None` if it is malformed.
+/// The address in an element's `for` (RFC 7239 §4); `None` if the element is malformed.
 fn element(text: &str) -> Option<Option<IpAddr>> {
     let mut said = None;
     for pair in split(text, ';')? {
@@ -76,7 +76,7 @@ fn split(text: &str, at: char) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// An address, perhaps with a port (RFC 7239 §6).
+/// The address of a node, which may have a port (RFC 7239 §6).
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_and_their_ports() {
+    fn a_node_is_an_address_with_or_without_a_port() {
         let read = |text| node(text).map(|ip| ip.to_string());
         for (text, ip) in [
             (" 192.0.2.1 ", Some("192.0.2.1")),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hide_no_comma_that_is_none() {
+    fn a_comma_in_quotes_does_not_separate() {
         let mut headers = HeaderMap::new();
         let mut path = |text: &str| {
             headers.insert(FORWARDED, text.parse().unwrap());

@@ -1,13 +1,12 @@
-//! `Accept-Encoding` (RFC 9110 §12.5.3): which coding the client would rather have.
+//! Content negotiation of the coding by `Accept-Encoding` (RFC 9110 §12.5.3).
 //!
-//! Of codings that it likes the same, gzip is taken: at the levels for a small host
-//! it takes half of brotli's time for the same size. Whoever likes brotli better
-//! says so, with `q`.
+//! Of codings with the same quality gzip is chosen: at the levels for a small host it takes
+//! half of brotli's time for the same size. A client that prefers brotli says so with `q`.
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
-/// A content coding that answers can have.
+/// A content coding of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     /// RFC 7932.
@@ -17,7 +16,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// Both.
+    /// Every coding.
     pub(crate) const ALL: [Self; 2] = [Self::Gzip, Self::Brotli];
 
     /// Its name in headers.
@@ -29,11 +28,11 @@ impl Coding {
     }
 }
 
-/// A quality in thousandths, as the header's grammar has it (RFC 9110 §12.4.2).
+/// A quality value in thousandths, the precision of its grammar (RFC 9110 §12.4.2).
 type Quality = u16;
 
-/// What the client wants; `None`: the answer as it is. Without the header that is so,
-/// though anything would do.
+/// Chooses the coding with the highest quality; `None` for the plain response. A request
+/// without the header accepts every coding, and gets the plain response as well.
 pub(crate) fn choose(headers: &HeaderMap) -> Option<Coding> {
     let (mut gzip, mut brotli, mut identity, mut others) = (None, None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter();
@@ -88,16 +87,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn chosen(said: &str) -> Option<Coding> {
-        let said = (ACCEPT_ENCODING, HeaderValue::from_str(said).unwrap());
-        choose(&HeaderMap::from_iter([said]))
+    fn chosen(accepted: &str) -> Option<Coding> {
+        let field = (ACCEPT_ENCODING, HeaderValue::from_str(accepted).unwrap());
+        choose(&HeaderMap::from_iter([field]))
     }
 
     #[test]
-    fn what_is_chosen() {
+    fn the_coding_with_the_highest_quality_is_chosen() {
         const GZIP: Option<Coding> = Some(Coding::Gzip);
         const BROTLI: Option<Coding> = Some(Coding::Brotli);
-        for (said, coding) in [
+        for (accepted, coding) in [
             ("gzip, deflate, br, zstd", GZIP),
             ("br", BROTLI),
             ("BR;Q=1.000, gzip;q=0.999", BROTLI),
@@ -120,14 +119,14 @@ mod tests {
             ("gzip;level=1", None),
             ("gzipped", None),
         ] {
-            assert_eq!(chosen(said), coding, "{said}");
+            assert_eq!(chosen(accepted), coding, "{accepted}");
         }
         assert_eq!(choose(&HeaderMap::new()), None);
     }
 
     proptest! {
         #[test]
-        fn nothing_is_chosen_that_was_refused(
+        fn a_refused_coding_is_never_chosen(
             members in proptest::collection::vec(
                 "(gzip|br|identity|\\*|deflate|[a-z ;=,.]{0,6})( ?; ?q=[01](\\.[0-9]{0,3})?)?",
                 0..5,
@@ -136,8 +135,8 @@ mod tests {
         ) {
             let name = refused.name();
             let first = format!("{};q=0", name.to_str().unwrap());
-            let said = std::iter::once(first).chain(members).collect::<Vec<_>>().join(",");
-            prop_assert_ne!(chosen(&said), Some(refused));
+            let accepted = std::iter::once(first).chain(members).collect::<Vec<_>>().join(",");
+            prop_assert_ne!(chosen(&accepted), Some(refused));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Streaming encoder: turns a response body into its gzip or brotli coding.
 //!
-//! **Invariant:** memory is bounded by the frame in hand, one chunk of output and the
-//! encoder's window; the next frame is requested once the last one is consumed and
-//! the client has taken the output. The encoder flushes when the source pauses, so
+//! **Invariant:** memory is bounded by one frame of input, one chunk of output and the
+//! encoder's window (backpressure): the next frame is requested once the last one is
+//! consumed and the client has taken the output. The encoder flushes when the source pauses, so
 //! the bytes of a slow stream are not held back.
 
 use std::io;
@@ -70,9 +70,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Semaphore;
 
-    fn encoded(coding: Coding, frames: Vec<Bytes>, asked: Arc<AtomicUsize>) -> Body {
+    fn encoded(coding: Coding, frames: Vec<Bytes>, polled: Arc<AtomicUsize>) -> Body {
         let frames = frames.into_iter().map(move |frame| {
-            asked.fetch_add(1, Ordering::Relaxed);
+            polled.fetch_add(1, Ordering::Relaxed);
             Ok::<_, BoxError>(Frame::data(frame))
         });
         let plain = Body::page(StreamBody::new(stream::iter(frames)));
@@ -106,20 +106,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_slows_the_source() {
+    async fn a_slow_client_applies_backpressure_to_the_source() {
         for coding in Coding::ALL {
-            let asked = Arc::<AtomicUsize>::default();
-            // Noise, which no coding holds back for long.
+            let polled = Arc::<AtomicUsize>::default();
+            // Noise, which an encoder cannot compress and soon has to pass on.
             let mut seed = 1_u64;
             let noise = std::iter::from_fn(|| {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 Some((seed >> 56) as u8)
             });
             let frame = noise.take(64 * 1024).collect::<Bytes>();
-            let mut body = encoded(coding, vec![frame; 1000], asked.clone());
+            let mut body = encoded(coding, vec![frame; 1000], polled.clone());
             body.frame().await.unwrap().unwrap();
-            let seen = asked.load(Ordering::Relaxed);
-            assert!(seen <= 16, "{coding:?} asked for {seen} frames");
+            let seen = polled.load(Ordering::Relaxed);
+            assert!(seen <= 16, "{coding:?} polled {seen} frames");
         }
     }
 }

@@ -1,9 +1,8 @@
-//! The entity tag of an answer that was encoded on the way (RFC 9110 §8.8.3.3).
+//! Entity tags of encoded responses (RFC 9110 §8.8.3.3).
 //!
-//! A service's `"abc"` becomes `"abc+gzip"`: the bytes are others, so a strong tag
-//! must be another. What comes back in a condition is turned back, so services, which
-//! know one form only, compare strongly as ever. Services' tags are base64url in
-//! quotes and never have a `+`.
+//! A service's `"abc"` becomes `"abc+gzip"`, because a strong tag names one sequence of
+//! bytes. The suffix is stripped from tags in conditions, so services, which know the plain
+//! form only, compare strongly. A service's tag is base64url in quotes and has no `+`.
 
 use http::header::ETAG;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,14 +16,14 @@ fn suffix(coding: Coding) -> &'static str {
     }
 }
 
-/// The tag of an encoded answer; `None` for a weak one, which holds for any coding.
+/// The tag of an encoded response; `None` for a weak one, which is valid in any coding.
 pub(super) fn of(tag: &HeaderValue, coding: Coding) -> Option<HeaderValue> {
     let opaque = tag.to_str().ok()?.strip_suffix('"')?;
     let is_strong = opaque.starts_with('"');
     is_strong.then(|| HeaderValue::try_from(format!("{opaque}{}", suffix(coding))).ok())?
 }
 
-/// Turns the tags of answers in these codings back; says whether there were any.
+/// Strips the suffixes of these codings from a condition; returns whether there were any.
 pub(super) fn strip(headers: &mut HeaderMap, condition: HeaderName, codings: &[Coding]) -> bool {
     let http::header::Entry::Occupied(mut values) = headers.entry(condition) else {
         return false;
@@ -48,7 +47,7 @@ pub(super) fn strip(headers: &mut HeaderMap, condition: HeaderName, codings: &[C
     is_any
 }
 
-/// Gives a 304 the tag that the client named, if it is the one in `held`.
+/// Sets the encoded tag of a 304, if the client named it in `held`.
 pub(super) fn restore(headers: &mut HeaderMap, held: &HeaderValue, coding: Coding) {
     let tag = headers.get(ETAG).and_then(|tag| of(tag, coding));
     let Some(tag) = tag else { return };
@@ -64,7 +63,7 @@ mod tests {
     use http::header::{IF_MATCH, IF_NONE_MATCH};
     use proptest::prelude::*;
 
-    fn turned_back(condition: &HeaderName, tags: &str, codings: &[Coding]) -> String {
+    fn stripped(condition: &HeaderName, tags: &str, codings: &[Coding]) -> String {
         let tags = HeaderValue::from_str(tags).unwrap();
         let mut headers = HeaderMap::from_iter([(condition.clone(), tags)]);
         strip(&mut headers, condition.clone(), codings);
@@ -72,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn only_tags_of_the_coding_asked_for_are_turned_back() {
-        let back = |tags, codings: &[Coding]| turned_back(&IF_NONE_MATCH, tags, codings);
+    fn only_suffixes_of_the_given_codings_are_stripped() {
+        let back = |tags, codings: &[Coding]| stripped(&IF_NONE_MATCH, tags, codings);
         assert_eq!(
             back("\"a+gzip\", W/\"b\"", &[Coding::Gzip]),
             "\"a\", W/\"b\""
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_304_names_what_the_client_holds() {
+    fn a_304_has_the_tag_that_the_client_sent() {
         let etag = |held: &'static str| {
             let tag = HeaderValue::from_static("\"b\"");
             let mut headers = HeaderMap::from_iter([(ETAG, tag)]);
@@ -99,14 +98,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_and_back(tags in proptest::collection::vec("\"[A-Za-z0-9_-]{1,16}\"", 1..4)) {
+        fn stripping_restores_the_tags_of_the_service(tags in proptest::collection::vec("\"[A-Za-z0-9_-]{1,16}\"", 1..4)) {
             for coding in Coding::ALL {
                 let given = tags.iter().map(|tag| {
                     let tag = of(&HeaderValue::from_str(tag).unwrap(), coding).unwrap();
                     tag.to_str().unwrap().to_owned()
                 });
                 let given = given.collect::<Vec<_>>().join(", ");
-                let back = turned_back(&IF_MATCH, &given, &Coding::ALL);
+                let back = stripped(&IF_MATCH, &given, &Coding::ALL);
                 prop_assert_eq!(back, tags.join(", "));
             }
         }

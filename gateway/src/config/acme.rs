@@ -1,5 +1,5 @@
-//! `[gateway.acme]`: certificates that come and are renewed by themselves
-//! (RFC 8555). Off unless domains are named.
+//! `[gateway.acme]`: certificates that are obtained and renewed automatically (RFC 8555).
+//! Off unless domains are named.
 
 use std::path::PathBuf;
 
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AcmeConfig {
-    /// The names the shop is reached by, at most 100. Each must lead to this
-    /// gateway's port 443 from everywhere (RFC 8737).
+    /// The host names of the shop, at most 100. Each must lead to port 443 of this gateway
+    /// from the public internet (RFC 8737).
     pub domains: Vec<String>,
-    /// Where the authority writes to about certificates that are not renewed.
+    /// The e-mail address that the authority warns about certificates near expiry.
     pub email: Option<String>,
-    /// The authority's directory.
+    /// The URL of the authority's directory.
     pub directory: String,
-    /// PEM file of whoever signs the directory's own certificate, for an
-    /// authority of one's own [default: the public ones].
+    /// PEM file with the root certificate of a private authority's directory
+    /// [default: the public roots].
     pub authority: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ impl AcmeConfig {
         Ok(())
     }
 
-    /// Whether certificates are asked for.
+    /// Whether certificates are obtained by ACME.
     pub fn is_on(&self) -> bool {
         !self.domains.is_empty()
     }

@@ -1,4 +1,4 @@
-//! `[gateway.cors]`: what scripts of other sites may do.
+//! `[gateway.cors]`: access by scripts of other sites.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsConfig {
-    /// Whose scripts may read answers: `["*"]` for anybody's, or exact origins as
+    /// Origins whose scripts may read responses: `["*"]` for any, or exact origins such as
     /// `https://shop.example`, at most 64.
     pub origins: Vec<String>,
-    /// Whether browsers may send along what they keep for the shop, cookies and
-    /// client certificates; only for exact origins. The shop itself needs none.
+    /// Whether browsers may send credentials (cookies and client certificates); only for
+    /// exact origins. The shop itself needs none.
     pub credentials: bool,
-    /// How long a browser may remember what it was allowed, in seconds,
-    /// 0..=86,400; browsers cap it at two hours or less by themselves.
+    /// How long a browser may cache a preflight response, in seconds, 0..=86,400; browsers
+    /// cap it at two hours or less.
     pub max_age_seconds: u32,
 }
 
@@ -28,7 +28,7 @@ impl Default for CorsConfig {
 }
 
 impl CorsConfig {
-    /// Whether any site's scripts may read answers.
+    /// Whether scripts of any site may read responses.
     pub fn is_for_anybody(&self) -> bool {
         self.origins.iter().any(|origin| origin == "*")
     }
@@ -57,7 +57,7 @@ impl CorsConfig {
         }
         match self.origins.iter().find(|origin| !is_origin(origin)) {
             Some(origin) => Err(format!(
-                "gateway.cors.origins: {origin:?} is no origin, which is a scheme, a host in lower case and perhaps a port, as https://shop.example"
+                "gateway.cors.origins: {origin:?} is not an origin: a scheme, a host in lower case and an optional port, such as https://shop.example"
             )),
             None => Ok(()),
         }

@@ -9,39 +9,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Open connections, 16..=65,536. Further ones wait in the kernel's queue.
+    /// Open connections, 16..=65,536; further ones wait in the kernel's queue.
     pub connections: u32,
-    /// Open connections of one address, 1..=65,536; further ones are closed at
-    /// once. This host and trusted proxies may have any number.
+    /// Open connections of one address, 1..=65,536; further ones are closed at once. This
+    /// host and trusted proxies are exempt.
     pub connections_per_address: u32,
-    /// Open streams of notifications, 1..=65,536: fewer than connections, so that
-    /// streams never take all connections.
+    /// Open notification streams, 1..=65,536: fewer than connections, so that streams never
+    /// take all connections.
     pub streams: u32,
-    /// Open streams of one address, 1..=65,536; of this host any number.
+    /// Open streams of one address, 1..=65,536. This host is exempt.
     pub streams_per_address: u32,
-    /// Requests a second of one address in the long run, 0..=1,000,000; 0: any
-    /// number. Those of this host are not counted.
+    /// Requests per second of one address in the long run, 0..=1,000,000; 0 for no limit.
+    /// This host is exempt.
     pub address_per_second: u32,
-    /// How many an address may send at once after a pause, 1..=1,000,000.
+    /// Requests that an address may send at once after a pause, 1..=1,000,000.
     pub address_burst: u32,
-    /// Requests a second of one user, from wherever, 0..=1,000,000; 0: any number.
+    /// Requests per second of one user, from any address, 0..=1,000,000; 0 for no limit.
     pub user_per_second: u32,
-    /// How many a user may send at once after a pause, 1..=1,000,000.
+    /// Requests that a user may send at once after a pause, 1..=1,000,000.
     pub user_burst: u32,
-    /// Requests that one service may be working on, 8..=65,536. The nearer to it,
-    /// the more is refused, anonymous reads first.
+    /// Requests in flight at one service, 8..=65,536. Near this bound requests are shed,
+    /// anonymous reads first.
     pub in_flight: u32,
-    /// How long a request's head may take, and how long a connection may be idle
-    /// between two, in milliseconds, 10..=300,000.
+    /// Timeout of a request's head, and of an idle connection between requests, in
+    /// milliseconds, 10..=300,000.
     pub head_ms: u64,
-    /// How long a request's body may make no progress, in milliseconds,
-    /// 10..=300,000.
+    /// Progress timeout of a request's body, in milliseconds, 10..=300,000.
     pub body_ms: u64,
-    /// How long a client may read nothing of what it is sent, in milliseconds,
-    /// 10..=300,000.
+    /// Progress timeout of a client that reads a response, in milliseconds, 10..=300,000.
     pub write_ms: u64,
-    /// The least progress that buys a slow client more of that time, in bytes a
-    /// second, 1..=1,000,000.
+    /// The slowest lasting rate of a transfer, in bytes per second, 1..=1,000,000: progress
+    /// refills a progress timeout at this rate.
     pub slowest_bytes_per_second: u32,
 }
 
@@ -153,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_at_fault_is_named() {
+    fn a_refusal_names_the_setting_at_fault() {
         LimitsConfig::default().check().unwrap();
         let fault = |limits: LimitsConfig| limits.check().unwrap_err();
         let slow = LimitsConfig { head_ms: 5, ..LimitsConfig::default() };

@@ -1,4 +1,4 @@
-//! `[gateway.tls]`: the door's certificate, and what else makes it secure.
+//! `[gateway.tls]`: the certificate of the public address, the redirect to HTTPS and HSTS.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use chassis::config::credential;
 
 use super::AcmeConfig;
 
-/// The certificate's and its key's names among systemd's credentials.
+/// The names of the systemd credentials for the certificate and its key.
 const CREDENTIALS: (&str, &str) = ("tls_certificate", "tls_key");
 
 /// `[gateway.tls]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
-    /// PEM file with the certificate and those that vouch for it, its own first
+    /// PEM file with the certificate and then its issuers
     /// [default: the systemd credential `tls_certificate`].
     pub certificate: Option<PathBuf>,
     /// PEM file with its private key [default: the systemd credential `tls_key`].
     pub key: Option<PathBuf>,
-    /// Where plain HTTP is sent on to HTTPS from, such as `0.0.0.0:80`.
+    /// The address at which plain HTTP is redirected to HTTPS, such as `0.0.0.0:80`.
     pub redirect_listen: Option<SocketAddr>,
-    /// For how many days browsers are told to insist on HTTPS (RFC 6797),
-    /// 0..=730; 0: they are not told.
+    /// The days for which browsers shall insist on HTTPS (HSTS, RFC 6797), 0..=730; 0 sends
+    /// no such header.
     pub hsts_days: u32,
 }
 
@@ -47,16 +47,16 @@ impl TlsConfig {
     pub fn check(&self, acme: &AcmeConfig) -> Result<(), String> {
         let named = self.certificate.is_some() || self.key.is_some();
         if named && self.files().is_none() {
-            return Err("gateway.tls needs both, a certificate and its key".into());
+            return Err("gateway.tls needs both `certificate` and `key`".into());
         }
         if named && acme.is_on() {
             return Err(
-                "gateway.tls.certificate must not be set with gateway.acme.domains: one of them makes the certificate".into(),
+                "gateway.tls.certificate must not be set with gateway.acme.domains: choose one source of certificates".into(),
             );
         }
         if self.redirect_listen.is_some() && !acme.is_on() && self.files().is_none() {
             return Err(
-                "gateway.tls.redirect_listen needs a certificate: there is no HTTPS to send anyone to".into(),
+                "gateway.tls.redirect_listen needs a certificate: without one there is no HTTPS to redirect to".into(),
             );
         }
         if self.hsts_days > 730 {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_comes_with_its_key_and_from_one_place() {
+    fn a_certificate_needs_its_key_and_a_single_source() {
         let acme = AcmeConfig {
             domains: vec!["shop.example".into()],
             ..AcmeConfig::default()

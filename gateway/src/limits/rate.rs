@@ -1,5 +1,5 @@
-//! Requests a second, by the generic cell rate algorithm: a quota of so many that
-//! refills at a steady rate.
+//! Rate limit of requests by the generic cell rate algorithm (GCRA): a quota that refills
+//! at a steady rate.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::table::RateTable;
 
-/// One rate, counted for each of its keys.
+/// A rate limit, counted for each of its keys.
 pub(super) struct Rate {
     name: &'static str,
     per_second: u32,
@@ -22,20 +22,21 @@ pub(super) struct Rate {
     limiter: RateLimiter<u128, RateTable, MonotonicClock, StateInformationMiddleware>,
 }
 
-/// The quota of one key.
+/// The remaining quota of one key.
 #[derive(Debug, Clone)]
 pub(crate) struct Left {
     name: &'static str,
     /// Requests that may be sent at once.
     requests: u32,
-    /// Until the whole burst may be sent again.
+    /// Time until the whole burst may be sent again.
     whole_in_seconds: u32,
-    /// Until one may be sent, if none may.
+    /// Time until one may be sent, if none may.
     wait: Option<Duration>,
 }
 
 impl Rate {
-    /// `per_second` in the long run and `burst` after a pause; `None` for no bound.
+    /// Allows `per_second` in the long run and `burst` after a pause; `None` without a
+    /// bound.
     pub(super) fn new(name: &'static str, per_second: u32, burst: u32) -> Option<Self> {
         let rate = NonZeroU32::new(per_second)?;
         let quota = Quota::per_second(rate).allow_burst(NonZeroU32::new(burst)?);
@@ -43,7 +44,7 @@ impl Rate {
         Some(Self { name, per_second, burst, limiter })
     }
 
-    /// As `RateLimit-Policy` says it.
+    /// The value of `RateLimit-Policy`.
     pub(super) fn policy(&self) -> String {
         let Self { name, burst, .. } = self;
         let window_seconds = self.seconds(*burst).max(1);
@@ -64,20 +65,23 @@ impl Rate {
         }
     }
 
-    /// How long so many requests take to come back.
+    /// The seconds in which so many requests are refilled.
     fn seconds(&self, requests: u32) -> u32 {
         requests.div_ceil(self.per_second)
     }
 }
 
-/// Records the quota of a key, and refuses if it is used up.
+/// Records the remaining quota of a key.
+///
+/// # Errors
+/// 429 when the quota is used up.
 pub(super) fn admit(left: Left, place: &mut Option<Left>) -> Result<(), Problem> {
     let refused = left.wait.map(|wait| refusal(left.name, wait));
     *place = Some(left);
     refused.map_or(Ok(()), Err)
 }
 
-/// As `RateLimit` says it; `None` if nothing was counted.
+/// The value of `RateLimit`; `None` if nothing was counted.
 pub(super) fn value(address: Option<&Left>, user: Option<&Left>) -> Option<HeaderValue> {
     let mut text = String::new();
     for left in [address, user].into_iter().flatten() {
@@ -96,7 +100,7 @@ fn refusal(name: &'static str, wait: Duration) -> Problem {
         StatusCode::TOO_MANY_REQUESTS,
         "too-many-requests",
         "Too many requests",
-        format!("this {name} sends more than its share; nothing was written, wait {seconds} s"),
+        format!("the rate limit of this {name} is used up; nothing was written, try again in {seconds} s"),
     )
     .member("violated-policies", [name])
     .header(RETRY_AFTER, &seconds.max(1).to_string())
@@ -107,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_and_then_a_refusal_that_says_how_long() {
+    fn a_burst_is_admitted_and_then_refused_with_the_wait() {
         let rate = Rate::new("address", 1, 3).unwrap();
         assert_eq!(rate.policy(), "\"address\";q=3;w=3");
         let left: Vec<_> = (0..4).map(|_| rate.count(7)).collect();
@@ -120,7 +124,7 @@ mod tests {
         let refused = admit(left[3].clone(), &mut place).unwrap_err();
         assert_eq!(refused.status(), 429);
         assert!(left[3].wait.unwrap() <= Duration::from_secs(1));
-        assert_eq!(rate.count(8).requests, 2, "another has its own");
+        assert_eq!(rate.count(8).requests, 2, "another key has its own quota");
         assert!(Rate::new("address", 0, 1).is_none());
     }
 }

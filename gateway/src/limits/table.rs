@@ -1,9 +1,8 @@
-//! Who used how much of a rate: a table of a fixed size.
+//! State of a rate limit: a set-associative table of a fixed size.
 //!
-//! A key belongs to one of [`SETS`] sets by its keyed hash, and a set remembers
-//! [`WAYS`] keys. In a full one the key that used least is forgotten, which gives
-//! it back little or nothing: a key whose quota is whole again and one that was
-//! never seen are the same.
+//! A key belongs to one of [`SETS`] sets by a hash with a random key, and a set holds
+//! [`WAYS`] keys. A full set evicts the key that used least of its quota, which gains
+//! that key little or nothing: a key with its whole quota and an unknown one are the same.
 //!
 //! **Invariant:** a flood of addresses costs no memory beyond the table, and evicts
 //! no key with a used-up quota before one with quota left.
@@ -14,18 +13,18 @@ use std::hash::{BuildHasher, RandomState};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 
-/// Some 16,000 keys, of 32 bytes each once they were seen.
+/// The table holds some 16,000 keys, 32 bytes each.
 const SETS: usize = 2048;
 const WAYS: usize = 8;
 
-/// Key → the moment at which its quota is whole again.
+/// The moment at which the quota of each key is whole again.
 pub(super) struct RateTable {
     hasher: RandomState,
     sets: Vec<Mutex<Vec<(u128, Nanos)>>>,
 }
 
 impl RateTable {
-    /// An empty table.
+    /// Creates an empty table.
     pub(super) fn new() -> Self {
         let sets = (0..SETS).map(|_| Mutex::default()).collect();
         Self { hasher: RandomState::new(), sets }
@@ -67,7 +66,7 @@ mod tests {
     use governor::{Quota, RateLimiter};
 
     #[test]
-    fn a_flood_of_addresses_neither_grows_it_nor_frees_who_is_over() {
+    fn a_flood_of_addresses_neither_grows_the_table_nor_evicts_a_key_over_its_quota() {
         let clock = FakeRelativeClock::default();
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(NonZeroU32::new(4).unwrap());
         let limiter: RateLimiter<_, _, _, NoOpMiddleware<_>> =

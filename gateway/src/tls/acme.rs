@@ -26,21 +26,21 @@ use x509_parser::parse_x509_certificate;
 use self::http::AuthorityClient;
 use super::certificate::{Certificates, certified};
 
-/// The file's name in the gateway's room.
-const KEPT: &str = "acme";
+/// The name of the secret in the gateway's `data_dir`.
+const SECRET: &str = "acme";
 
-/// How often it is looked whether a certificate is due. Not slept through at once:
-/// the clock of a host may jump.
-const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often the gateway checks whether a renewal is due. One long sleep would be wrong,
+/// because the clock of a host may jump.
+const CHECK_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// The pause after a first failed try; each further one is twice as long. An
-/// authority lets a name fail some five times an hour.
+/// Exponential backoff after failures. An authority allows some five failed validations of
+/// a name in an hour.
 const RETRY_FIRST: Duration = Duration::from_secs(5 * 60);
 const RETRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The account and the certificate, and the authority they belong to.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredState {
     directory: String,
     account: AccountCredentials,
     issued: Option<Issued>,
@@ -50,14 +50,14 @@ struct Kept {
 #[derive(Clone, Serialize, Deserialize)]
 struct Issued {
     domains: Vec<String>,
-    /// It and those that vouch for it, PEM.
+    /// The certificate and its issuers, PEM.
     chain: String,
     /// Its private key, PEM.
     key: String,
 }
 
 impl Issued {
-    /// When it should be renewed, in seconds since 1970: with a third of its life
+    /// When it should be renewed, in seconds since 1970: when a third of its validity is
     /// left.
     fn due(&self) -> Result<i64, String> {
         let der = CertificateDer::from_pem_slice(self.chain.as_bytes())
@@ -72,18 +72,19 @@ impl Issued {
     }
 }
 
-/// Shows the certificate that was kept, and sees to it that it stays a good one.
+/// Uses the stored certificate, and starts the task that obtains and renews it.
 ///
 /// # Errors
-/// [`Error::Config`] when the authority cannot be believed, and [`Error::Folder`].
-pub(super) fn keep(
+/// [`Error::Config`] when the authority's root certificate cannot be read, and
+/// [`Error::Folder`].
+pub(super) fn manage(
     ctx: &Context,
     settings: AcmeConfig,
     certificates: &Arc<Certificates>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<(), Error> {
     let authority = AuthorityClient::new(&settings)?;
-    let mut keeper = Keeper {
+    let mut manager = CertificateManager {
         settings,
         folder: ctx.folder.clone(),
         authority,
@@ -91,22 +92,24 @@ pub(super) fn keep(
         provider: provider.clone(),
         issued: None,
     };
-    if let Some(kept) = keeper.kept()?
-        && let Some(issued) = kept.issued
-        && issued.domains == keeper.settings.domains
+    if let Some(stored) = manager.stored()?
+        && let Some(issued) = stored.issued
+        && issued.domains == manager.settings.domains
     {
-        keeper.show(issued).map_err(Error::Service)?;
+        manager.install(issued).map_err(Error::Service)?;
     } else {
-        tracing::warn!("there is no certificate yet; nobody is served before it has come");
+        tracing::warn!(
+            "there is no certificate yet; every TLS handshake fails until the authority issues one"
+        );
     }
     let stop = ctx.stop.clone();
     ctx.tasks.spawn(async move {
-        tokio::select! { () = keeper.run() => {}, () = stop.cancelled() => {} }
+        tokio::select! { () = manager.run() => {}, () = stop.cancelled() => {} }
     });
     Ok(())
 }
 
-struct Keeper {
+struct CertificateManager {
     settings: AcmeConfig,
     folder: Folder,
     authority: AuthorityClient,
@@ -115,25 +118,25 @@ struct Keeper {
     issued: Option<Issued>,
 }
 
-impl Keeper {
+impl CertificateManager {
     async fn run(&mut self) {
         let mut pause = RETRY_FIRST;
         loop {
             if !self.is_due() {
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(CHECK_EVERY).await;
                 continue;
             }
             match self.renew().await {
                 Ok(()) => {
                     pause = RETRY_FIRST;
                     let domains = self.settings.domains.join(", ");
-                    tracing::info!(domains, "a new certificate is shown from now on");
-                    // Even if it is due at once, it was made just now.
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    tracing::info!(domains, "a new certificate is in use");
+                    // A new certificate that is already due is not renewed at once.
+                    tokio::time::sleep(CHECK_EVERY).await;
                 }
                 Err(why) => {
                     let again_s = pause.as_secs();
-                    tracing::error!(why, again_s, "no certificate could be had");
+                    tracing::error!(why, again_s, "no certificate could be obtained");
                     tokio::time::sleep(pause).await;
                     pause = RETRY_MAX.min(pause * 2);
                 }
@@ -152,18 +155,25 @@ impl Keeper {
     async fn renew(&mut self) -> Result<(), String> {
         let account = self.account().await?;
         let issued = order::obtain(&account, &self.settings.domains, &self.certificates).await?;
-        self.show(issued.clone())?;
-        let mut kept = self.kept().ok().flatten().ok_or("the account was lost")?;
-        kept.issued = Some(issued);
-        self.save(&kept)
+        self.install(issued.clone())?;
+        let mut stored = self
+            .stored()
+            .ok()
+            .flatten()
+            .ok_or("the file of the ACME account has disappeared")?;
+        stored.issued = Some(issued);
+        self.save(&stored)
     }
 
-    /// The account that was kept, or a new one, which is kept before it is used.
+    /// The stored account, or a new one, which is stored before it is used.
     async fn account(&self) -> Result<Account, String> {
-        let failed = |error: instant_acme::Error| order::said(&error);
+        let failed = |error: instant_acme::Error| order::describe(&error);
         let builder = Account::builder_with_http(Box::new(self.authority.clone()));
-        if let Some(kept) = self.kept().map_err(|error| error.to_string())? {
-            return builder.from_credentials(kept.account).await.map_err(failed);
+        if let Some(stored) = self.stored().map_err(|error| error.to_string())? {
+            return builder
+                .from_credentials(stored.account)
+                .await
+                .map_err(failed);
         }
         let contact = self
             .settings
@@ -179,32 +189,33 @@ impl Keeper {
         let directory = self.settings.directory.clone();
         let made = builder.create(&new, directory.clone(), None).await;
         let (account, credentials) = made.map_err(failed)?;
-        self.save(&Kept { directory, account: credentials, issued: None })?;
+        self.save(&StoredState { directory, account: credentials, issued: None })?;
         Ok(account)
     }
 
     /// The stored state, if it belongs to this authority.
-    fn kept(&self) -> Result<Option<Kept>, Error> {
-        let Some(text) = self.folder.kept_secret("gateway", KEPT)? else {
+    fn stored(&self) -> Result<Option<StoredState>, Error> {
+        let Some(text) = self.folder.kept_secret("gateway", SECRET)? else {
             return Ok(None);
         };
         // The error of a parser could show a part of a key.
-        let kept: Kept = serde_json::from_str(&text).map_err(|_| {
+        let stored: StoredState = serde_json::from_str(&text).map_err(|_| {
             let file = self.folder.path().join("gateway").join("acme.secret");
-            let why = "it is damaged; move it away, and a new account is made".into();
+            let why =
+                "the file is damaged; move it away, and the gateway registers a new account".into();
             Error::Folder { path: file, why }
         })?;
-        Ok(Some(kept).filter(|kept| kept.directory == self.settings.directory))
+        Ok(Some(stored).filter(|stored| stored.directory == self.settings.directory))
     }
 
-    fn save(&self, kept: &Kept) -> Result<(), String> {
-        let text = serde_json::to_string(kept).map_err(|error| error.to_string())?;
+    fn save(&self, stored: &StoredState) -> Result<(), String> {
+        let text = serde_json::to_string(stored).map_err(|error| error.to_string())?;
         self.folder
-            .keep_service_secret("gateway", KEPT, &text)
+            .keep_service_secret("gateway", SECRET, &text)
             .map_err(|error| error.to_string())
     }
 
-    fn show(&mut self, issued: Issued) -> Result<(), String> {
+    fn install(&mut self, issued: Issued) -> Result<(), String> {
         let (chain, key) = (issued.chain.as_bytes(), issued.key.as_bytes());
         self.certificates
             .set(certified(chain, key, &self.provider)?);

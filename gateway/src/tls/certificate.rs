@@ -1,4 +1,4 @@
-//! The certificate of the moment, and the files it comes from.
+//! The certificate in use, and reloading it from its files.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,28 +15,28 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-/// What an authority speaks that looks at a challenge (RFC 8737 §6.2).
+/// The ALPN protocol of a TLS-ALPN-01 validation (RFC 8737 §6.2).
 pub(super) const CHALLENGE: &[u8] = b"acme-tls/1";
 
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the files are checked for changes.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// What is shown to whom.
+/// The certificates that handshakes choose from.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
     current: RwLock<Option<Arc<CertifiedKey>>>,
-    /// Name → what proves to an authority that the name leads here.
+    /// Each name's certificate for a pending ACME challenge.
     challenges: RwLock<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 impl Certificates {
-    /// Shows `certified` from now on.
+    /// Uses `certified` for handshakes from now on.
     pub(super) fn set(&self, certified: CertifiedKey) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Arc::new(certified));
     }
 
-    /// Shows the authority `proof` for `name`, or nothing any more.
+    /// Sets or removes the certificate for the challenge of `name`.
     pub(super) fn challenge(&self, name: &str, proof: Option<CertifiedKey>) {
         let mut challenges = self
             .challenges
@@ -66,7 +66,7 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// A chain and its key out of PEM, if they fit.
+/// Parses a chain and its key from PEM, and checks that they match.
 pub(super) fn certified(
     chain: &[u8],
     key: &[u8],
@@ -76,7 +76,7 @@ pub(super) fn certified(
         .collect::<Result<_, _>>()
         .map_err(|error| format!("the certificate cannot be read: {error}"))?;
     if chain.is_empty() {
-        return Err("there is no certificate in it".into());
+        return Err("the file has no certificate".into());
     }
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("the private key cannot be read: {error}"))?;
@@ -90,14 +90,15 @@ pub(super) struct Files {
     pub(super) key: PathBuf,
 }
 
-/// How two files are told from what they were: when written, how long, which.
+/// The state of both files by which a change is detected: modification time, size and
+/// inode.
 type State = [Option<(i64, i64, u64, u64)>; 2];
 
 impl Files {
-    /// Shows what is in the files, and returns who looks whether that changes.
+    /// Loads the files, and returns the watch that reloads them.
     ///
     /// # Errors
-    /// [`Error::Config`] when it cannot be shown.
+    /// [`Error::Config`] when they cannot be read or do not match.
     pub(super) fn watch(
         self,
         certificates: Arc<Certificates>,
@@ -105,8 +106,9 @@ impl Files {
     ) -> Result<Watch, Error> {
         let seen = self.state();
         certificates.set(self.read(&provider)?);
-        let hangup = signal(SignalKind::hangup())
-            .map_err(|error| Error::Service(format!("SIGHUP cannot be heard: {error}")))?;
+        let hangup = signal(SignalKind::hangup()).map_err(|error| {
+            Error::Service(format!("no handler for SIGHUP can be installed: {error}"))
+        })?;
         Ok(Watch { files: self, seen, certificates, provider, hangup })
     }
 
@@ -129,7 +131,7 @@ impl Files {
     }
 }
 
-/// Looks at files again and again, and at once on SIGHUP.
+/// Reloads files that have changed: checks them periodically, and at once on SIGHUP.
 pub(super) struct Watch {
     files: Files,
     seen: State,
@@ -139,29 +141,29 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches for ever.
+    /// Watches until it is dropped.
     pub(super) async fn run(&mut self) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(CHECK_EVERY) => {}
                 _ = self.hangup.recv() => {}
             }
-            self.look();
+            self.reload();
         }
     }
 
-    fn look(&mut self) {
+    fn reload(&mut self) {
         let state = self.files.state();
         if state == self.seen {
             return;
         }
-        // Of files that are half written each new state is tried once.
+        // Each new state is tried once; files that are half written change again.
         self.seen = state;
         match self.files.read(&self.provider) {
             Ok(certified) => {
                 self.certificates.set(certified);
                 let file = self.files.certificate.display();
-                tracing::info!(%file, "another certificate is shown from now on");
+                tracing::info!(%file, "the certificate was reloaded");
             }
             Err(error) => {
                 tracing::error!(%error, "the new certificate cannot be used; the old one stays");

@@ -1,7 +1,7 @@
-//! Where plain HTTP is sent on to HTTPS from.
+//! Redirects plain HTTP to HTTPS.
 //!
-//! **Invariant:** nothing but a redirect is ever answered here, one a connection,
-//! and no connection lives longer than [`TIMEOUT`].
+//! **Invariant:** every response is a redirect or a refusal, one per connection, and no
+//! connection lives longer than [`TIMEOUT`].
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,20 +22,20 @@ use tokio_util::sync::CancellationToken;
 use crate::body::{Body, page};
 use crate::target::is_authority;
 
-/// How long a client may take for all of it.
+/// Timeout of a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections at once; further ones wait in the kernel's queue.
+/// Concurrent connections; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long to wait when no connection can be accepted.
+/// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const HTTPS_PORT: u16 = 443;
 
-/// Sends everybody on to the same host's `port`, until `stop`.
+/// Redirects every request to the same host's `port`, until `stop`.
 pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -49,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationTo
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
                     let service = service_fn(move |request| async move {
-                        Ok::<_, Infallible>(answer(&request, port))
+                        Ok::<_, Infallible>(respond(&request, port))
                     });
                     let connection = http.serve_connection(TokioIo::new(stream), service);
                     connections.spawn(tokio::time::timeout(TIMEOUT, connection));
@@ -65,7 +65,7 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationTo
     while connections.join_next().await.is_some() {}
 }
 
-fn answer(request: &Request<Incoming>, port: u16) -> Response<Body> {
+fn respond(request: &Request<Incoming>, port: u16) -> Response<Body> {
     let id = request_id(request.headers());
     match target(request, port) {
         Some(target) => {
@@ -75,13 +75,15 @@ fn answer(request: &Request<Incoming>, port: u16) -> Response<Body> {
             response
         }
         None => {
-            let refused = Problem::bad_request("one path and one Host header are needed");
+            let refused = Problem::bad_request(
+                "the request needs a path that starts with / and exactly one Host header",
+            );
             page(refused.render(&id.0))
         }
     }
 }
 
-/// The same over HTTPS. Its port is in the text only where it is not the usual one.
+/// The same target over HTTPS, with the port unless it is the default.
 fn target<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, None) = (hosts.next()?, hosts.next()) else {
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn to_the_same_place_over_https() {
+    fn a_redirect_keeps_host_path_and_query() {
         let to = |host: &str, path: &str, port| {
             let request = Request::get(path).header(HOST, host).body(()).unwrap();
             let target = target(&request, port)?;

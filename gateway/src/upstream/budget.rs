@@ -1,21 +1,22 @@
-//! How many requests to a service may be repeated.
+//! Retry budget: how many requests to a service may be repeated.
 //!
-//! A service that fails gets no less work by being asked twice for everything, so
-//! repetitions are paid from what ordinary requests left here: a fifth of each.
+//! Retries that follow every failure would double the load of a service that already fails.
+//! Each request therefore pays a fifth of a retry into the budget, and a retry takes a
+//! whole one out.
 //!
-//! **Invariant:** over any span the repetitions are at most a fifth of the requests
-//! in it and [`SAVED_MAX`] more, which is what one restart of a service can break.
+//! **Invariant:** over any span the retries are at most a fifth of the requests in it and
+//! [`SAVED_MAX`] more, which is the number that one restart of a service can break.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a repetition costs, in what a request leaves.
+/// The price of a retry, in requests.
 const PRICE: u32 = 5;
 
-/// Repetitions that can be saved up: as many connections as are kept warm, since
-/// all of them may break in the same moment.
+/// The retries of a full budget: as many as a worker's pooled connections, since all of
+/// them may break at once.
 const SAVED_MAX: u32 = super::pool::IDLE_MAX as u32;
 
-/// A service's budget. Starts full, so that a quiet shop can repeat, too.
+/// The budget of a service. It starts full, so that a quiet shop can retry, too.
 #[derive(Debug)]
 pub(super) struct Budget(AtomicU32);
 
@@ -24,15 +25,15 @@ impl Budget {
         Self(AtomicU32::new(SAVED_MAX * PRICE))
     }
 
-    /// Pays in for one request. While nothing fails this only reads.
+    /// Pays in for one request. A full budget is only read, which does not contend.
     pub(super) fn earn(&self) {
-        // Two at once may go over by one, which spending forgets again.
+        // Concurrent requests may exceed the maximum by one each, which does no harm.
         if self.0.load(Ordering::Relaxed) < SAVED_MAX * PRICE {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Pays for one repetition, if there is enough.
+    /// Takes one retry out, if there is enough for it.
     pub(super) fn spend(&self) -> bool {
         let paid = self
             .0
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_may_be_repeated() {
+    fn a_fifth_of_the_requests_may_be_retried() {
         let budget = Budget::new();
         budget.earn();
         let saved = (0..).take_while(|_| budget.spend()).count();

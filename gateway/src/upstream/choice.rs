@@ -104,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn the_less_loaded_of_every_two() {
+    fn the_less_loaded_of_two_instances_is_chosen() {
         let all = three();
         assert_eq!(chosen(&all, None), [(1, 200), (2, 200), (3, 200)].into());
         let _busy = [all[0].begin(), all[0].begin(), all[1].begin()];
-        // Every pair comes equally often, and the idlest wins its two of three.
+        // Every pair is equally frequent, and the idle instance is in two of three.
         assert_eq!(chosen(&all, None), [(2, 200), (3, 400)].into());
         assert_eq!(chosen(&all, Some(&all[2])), [(2, 600)].into());
         let newest = choose(&all, Instances::Newest, &AtomicUsize::new(1), None).unwrap();

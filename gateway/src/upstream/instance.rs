@@ -46,16 +46,16 @@ pub(super) struct UpstreamInstance {
     pub(super) address: SocketAddr,
     /// Its name for requests that have none (HTTP/1.0).
     host: HeaderValue,
-    /// Itself, if it is in this process.
-    near: Option<LocalService>,
-    /// Its warm connections.
+    /// Its handle, if it is in this process.
+    in_process: Option<LocalService>,
+    /// Its connection pool.
     pub(super) pool: Arc<Pool>,
     /// Its health, by the outcomes of requests.
     pub(super) health: InstanceHealth,
     meter: Arc<Meter>,
 }
 
-/// What went wrong, and the request if it may be sent again.
+/// A failure, and the request if it may be repeated.
 pub(super) struct SendFailure {
     pub(super) error: Error,
     pub(super) again: Option<Box<Request<RequestBody>>>,
@@ -72,11 +72,11 @@ impl SendFailure {
 }
 
 impl UpstreamInstance {
-    /// An instance as the mesh shows it.
+    /// Creates an instance that the mesh discovered.
     pub(super) fn new(
         service: &'static str,
         seen: &mesh::Instance,
-        near: Option<LocalService>,
+        in_process: Option<LocalService>,
         meter: Arc<Meter>,
     ) -> Self {
         let host = HeaderValue::try_from(seen.address.to_string());
@@ -85,30 +85,30 @@ impl UpstreamInstance {
             id: seen.id.clone(),
             address: seen.address,
             host: host.expect("a socket address is visible ASCII"),
-            near,
+            in_process,
             pool: Arc::new(Pool::new()),
             health: InstanceHealth::new(Instant::now()),
             meter,
         }
     }
 
-    /// Whether it is the one that the mesh shows.
+    /// Whether it is the discovered one.
     pub(super) fn is(&self, seen: &mesh::Instance) -> bool {
         self.id == seen.id && self.address == seen.address
     }
 
-    /// How many requests it has not answered to the end.
+    /// The number of requests whose response has not ended.
     pub(super) fn in_flight(&self) -> usize {
         self.pool.in_flight()
     }
 
-    /// Counts one more.
+    /// Counts one more request.
     pub(super) fn begin(&self) -> Lease {
         Lease::new(&self.pool)
     }
 
     /// Sends a request and waits for the response's head.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<RequestBody>,
         wait: &Wait,
@@ -119,19 +119,19 @@ impl UpstreamInstance {
             let why = format!("{IN_FLIGHT_MAX} requests are in flight there");
             return Err(SendFailure::last(Error::Unreachable { service, why }));
         }
-        let response = match &self.near {
-            Some(near) => call(service, near, request, wait).await,
-            None => self.send(request, wait, connect, in_flight).await,
+        let response = match &self.in_process {
+            Some(local) => call(service, local, request, wait).await,
+            None => self.send_remote(request, wait, connect, in_flight).await,
         }?;
-        // Nothing that asks for another protocol is ever passed on.
+        // The gateway forwards no `Upgrade`, so a service has no reason to switch.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let why = "it switched protocols unasked".into();
+            let why = "it switched protocols without an upgrade request".into();
             return Err(SendFailure::last(Error::Broken { service, why }));
         }
         Ok(response)
     }
 
-    async fn send(
+    async fn send_remote(
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
         wait: &Wait,
@@ -141,12 +141,12 @@ impl UpstreamInstance {
         let service = self.service;
         self.address_to(&mut request);
         loop {
-            let warm = match connect {
+            let pooled = match connect {
                 Connect::Pooled => self.pool.take(),
                 Connect::New => None,
             };
-            let is_warm = warm.is_some();
-            let mut link = match warm {
+            let is_pooled = pooled.is_some();
+            let mut link = match pooled {
                 Some(link) => link,
                 None => match Link::open(self.address).await {
                     Ok(link) => {
@@ -162,7 +162,7 @@ impl UpstreamInstance {
                     }
                 },
             };
-            let again = (is_warm && is_repeatable(&request)).then(|| copy(&request));
+            let again = (is_pooled && is_repeatable(&request)).then(|| copy(&request));
             let mut error = match wait.on(link.send(request)).await {
                 Ok(Ok(response)) => {
                     self.health.answered();
@@ -177,8 +177,8 @@ impl UpstreamInstance {
                 }
             };
             match error.take_message() {
-                // Closed while it lay in the pool: there may be others.
-                Some(unsent) if is_warm => request = unsent,
+                // The connection was closed in the pool; the next one may be open.
+                Some(unsent) if is_pooled => request = unsent,
                 Some(unsent) => {
                     self.health.failed(Instant::now());
                     let why = crate::error::chain(error.error());
@@ -189,7 +189,7 @@ impl UpstreamInstance {
                 }
                 None => {
                     let error = failure(service, error.error());
-                    if !is_warm && matches!(error, Error::Broken { .. }) {
+                    if !is_pooled && matches!(error, Error::Broken { .. }) {
                         self.health.failed(Instant::now());
                     }
                     return Err(SendFailure { error, again });
@@ -198,7 +198,7 @@ impl UpstreamInstance {
         }
     }
 
-    /// Makes it an HTTP/1.1 request in origin form.
+    /// Makes the request an HTTP/1.1 one in origin form.
     fn address_to(&self, request: &mut Request<RequestBody>) {
         *request.version_mut() = Version::HTTP_11;
         let uri = request.uri();
@@ -214,20 +214,20 @@ impl UpstreamInstance {
     }
 }
 
-/// Calls a service of this process. What befell the body on the way to it counts
-/// for more than what it made of that.
+/// Calls an in-process service. A failure of the request's body takes precedence over the
+/// service's response, which is only a consequence of it.
 async fn call(
     service: &'static str,
-    near: &LocalService,
+    local: &LocalService,
     mut request: Request<RequestBody>,
     wait: &Wait,
 ) -> Result<Response<ServiceBody>, SendFailure> {
     *request.version_mut() = Version::HTTP_11;
     let fault = request.body_mut().fault();
-    let response = match wait.on(near.call(request)).await {
+    let response = match wait.on(local.call(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(unsent)) => {
-            let why = "it is ending".into();
+            let why = "it is stopping".into();
             return Err(SendFailure::unsent(
                 Error::Unreachable { service, why },
                 unsent,
@@ -253,7 +253,7 @@ fn copy(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
     Box::new(copy)
 }
 
-/// What the connection's error means. Our own bodies' errors come back inside it.
+/// Maps an error of a connection. An error of the request's own body is wrapped in it.
 fn failure(service: &'static str, error: &hyper::Error) -> Error {
     let mut source = error.source();
     while let Some(cause) = source {

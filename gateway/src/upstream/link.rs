@@ -42,7 +42,7 @@ impl Link {
     /// Connects.
     ///
     /// # Errors
-    /// In words, why it cannot.
+    /// The reason, for the log.
     pub(super) async fn open(address: SocketAddr) -> Result<Self, String> {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
         let stream = connecting
@@ -63,23 +63,23 @@ impl Link {
         })))
     }
 
-    /// Sends a request and waits for its answer's head.
+    /// Sends a request and waits for the response's head.
     ///
     /// # Errors
-    /// With the request, if nothing of it was written.
+    /// The cause, with the request if nothing of it was written.
     pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let mut answer = pin!(self.0.sender.try_send_request(request));
+        let mut response = pin!(self.0.sender.try_send_request(request));
         poll_fn(|cx| {
             drive(&mut self.0.connection, cx);
-            answer.as_mut().poll(cx)
+            response.as_mut().poll(cx)
         })
         .await
     }
 
-    /// Lets it read and write what it can.
+    /// Reads and writes as much as the socket allows.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         drive(&mut self.0.connection, cx);
     }
@@ -90,8 +90,8 @@ impl Link {
     }
 }
 
-/// A connection that ends gives up what it still holds: a request that it has not
-/// begun goes back to its sender.
+/// Polls a connection, and drops it once it has ended: a request that it has not begun then
+/// returns to its sender.
 fn drive(
     connection: &mut Option<Connection<TokioIo<TcpStream>, RequestBody>>,
     cx: &mut Context<'_>,

@@ -90,7 +90,7 @@ impl Pool {
     }
 
     /// Ends an interval: closes the connections below its low-water mark.
-    pub(super) fn tidy(&self) {
+    pub(super) fn close_idle(&self) {
         for idle in &self.idle {
             let mut idle = idle.lock();
             let unneeded = idle.unneeded;
@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    /// How many there are.
+    /// The number of idle connections.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.idle.iter().map(|idle| idle.lock().links.len()).sum()

@@ -1,4 +1,4 @@
-//! Services played byte by byte, so that each way of failing is exactly that one.
+//! Scripted services: the test writes every byte, so that each failure is exact.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 type Answered = Result<Response<ServiceBody>, Error>;
 
-/// An instance as the test plays it.
+/// An instance whose connections the test serves by hand.
 struct Played {
     listener: TcpListener,
     instance: mesh::Instance,
@@ -35,25 +35,25 @@ impl Played {
     /// The next connection.
     async fn accept(&self) -> TcpStream {
         let accepted = timeout(TIMEOUT, self.listener.accept()).await;
-        accepted.expect("somebody connects").unwrap().0
+        accepted.expect("a connection arrives").unwrap().0
     }
 
-    /// Waits until the gateway's side has seen whatever happened before: events of
-    /// the one thread's connections come in order.
+    /// Waits until the gateway has processed earlier events: the runtime has one thread,
+    /// which receives events of its connections in order.
     async fn settle(&self) {
         let address = self.listener.local_addr().unwrap();
         let (_one, _other) = tokio::join!(TcpStream::connect(address), self.accept());
     }
 }
 
-/// Where nothing listens.
+/// An instance whose address refuses connections.
 async fn dead() -> mesh::Instance {
     Played::start().await.instance
 }
 
 fn upstreams(alive: &[&mesh::Instance]) -> Upstreams {
     let upstreams = Upstreams::new(&["orders"], &chassis::in_process::LocalServices::default());
-    upstreams.learn(alive.iter().copied());
+    upstreams.update(alive.iter().copied());
     upstreams
 }
 
@@ -73,7 +73,7 @@ async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = timeout(TIMEOUT, stream.read_u8()).await;
-        head.push(byte.expect("a request comes").unwrap());
+        head.push(byte.expect("a request arrives").unwrap());
     }
     String::from_utf8(head).unwrap()
 }
@@ -87,7 +87,7 @@ async fn serve(stream: &mut TcpStream) {
     answer(stream, OK).await;
 }
 
-/// The whole body of an answer that was given.
+/// Reads the whole body of a successful response.
 async fn read(answered: JoinHandle<Answered>) -> Bytes {
     let answer = answered.await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
@@ -106,7 +106,7 @@ fn idle(upstreams: &Upstreams) -> usize {
 }
 
 #[tokio::test]
-async fn a_connection_is_lent_again_only_after_a_clean_end() {
+async fn a_connection_returns_to_the_pool_only_after_a_clean_end() {
     let orders = Played::start().await;
     let upstreams = upstreams(&[&orders.instance]);
     let get = || send(&upstreams, Instances::Newest, Method::GET);
@@ -143,7 +143,7 @@ async fn a_connection_is_lent_again_only_after_a_clean_end() {
     let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(piece, "half");
     drop(body);
-    assert!(closed(stream).await, "half an answer is in it");
+    assert!(closed(stream).await, "half of a response is unread");
 
     let answered = get();
     let mut stream = orders.accept().await;
@@ -158,7 +158,7 @@ async fn a_connection_is_lent_again_only_after_a_clean_end() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_while_idle_costs_nothing() {
+async fn a_connection_closed_in_the_pool_is_replaced_without_an_error() {
     let orders = Played::start().await;
     let upstreams = upstreams(&[&orders.instance]);
     let answered = send(&upstreams, Instances::Newest, Method::POST);
@@ -168,14 +168,14 @@ async fn a_connection_closed_while_idle_costs_nothing() {
     drop(stream);
     orders.settle().await;
 
-    // Nothing was sent over it, so even this is sent again.
+    // Nothing was written to it, so even a POST is sent again.
     let answered = send(&upstreams, Instances::Newest, Method::POST);
     serve(&mut orders.accept().await).await;
     assert_eq!(read(answered).await, "ok");
 }
 
 #[tokio::test]
-async fn what_was_sent_is_repeated_once_if_safe_and_only_after_a_warm_connection() {
+async fn a_safe_request_is_repeated_once_and_only_after_a_pooled_connection_broke() {
     for (method, repetitions) in [(Method::GET, 1), (Method::POST, 0), (Method::DELETE, 0)] {
         let orders = Played::start().await;
         let upstreams = upstreams(&[&orders.instance]);
@@ -201,7 +201,7 @@ async fn what_was_sent_is_repeated_once_if_safe_and_only_after_a_warm_connection
 }
 
 #[tokio::test]
-async fn a_replica_that_refuses_is_replaced_then_passed_over() {
+async fn a_replica_that_refuses_connections_is_replaced_and_then_ejected() {
     let (alive, dead) = (Played::start().await, dead().await);
     let upstreams = upstreams(&[&alive.instance, &dead]);
     let served = tokio::spawn(async move {
@@ -222,25 +222,25 @@ async fn a_replica_that_refuses_is_replaced_then_passed_over() {
     let mut asked = 0;
     while !is_ejected() {
         asked += 1;
-        assert!(asked < 100, "never passed over");
-        // Every other one is refused there, unsent, and answered here.
+        assert!(asked < 100, "never ejected");
+        // Every other request is refused by one replica, unsent, and served by the other.
         read(send(&upstreams, Instances::Any, Method::POST)).await;
     }
     served.abort();
 
-    // Alone, and passed over, it is asked all the same.
-    upstreams.learn([&dead].into_iter());
+    // The only instance is used although it is ejected.
+    upstreams.update([&dead].into_iter());
     let failed = send(&upstreams, Instances::Any, Method::GET).await.unwrap();
     let failed = failed.map(|_| ()).unwrap_err();
     assert!(matches!(failed, Error::Unreachable { .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn nothing_is_repeated_beyond_the_budget() {
+async fn no_request_is_repeated_beyond_the_budget() {
     let (alive, dead) = (Played::start().await, dead().await);
     let upstreams = upstreams(&[&dead, &alive.instance]);
     while upstreams.0[0].budget.spend() {}
-    // With the first two choices both of them come first once.
+    // Each instance is the first choice of one of the two requests.
     let one = send(&upstreams, Instances::Any, Method::GET);
     let other = send(&upstreams, Instances::Any, Method::GET);
     serve(&mut alive.accept().await).await;
@@ -249,7 +249,7 @@ async fn nothing_is_repeated_beyond_the_budget() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_the_service_up() {
+async fn an_unread_body_applies_backpressure_to_the_service() {
     const BODY_BYTES: usize = 64 * 1024 * 1024;
     let orders = Played::start().await;
     let upstreams = upstreams(&[&orders.instance]);
@@ -266,7 +266,7 @@ async fn who_does_not_read_holds_the_service_up() {
             Ok(bytes) => (written, refusals) = (written + bytes, 0),
             Err(_) => refusals += 1,
         }
-        assert!(written < BODY_BYTES, "all of it was taken unread");
+        assert!(written < BODY_BYTES, "the whole body was buffered unread");
         orders.settle().await;
     }
     let rest = vec![0; BODY_BYTES - written];
@@ -287,36 +287,36 @@ async fn an_unneeded_connection_is_closed_after_an_interval() {
     for answered in together {
         read(answered).await;
     }
-    upstreams.tidy();
+    upstreams.close_idle();
     assert_eq!(idle(&upstreams), 2, "both were needed");
 
-    // Whichever came back last.
+    // The connection that returned to the pool last.
     let answered = get();
     let served = async {
         tokio::select! { () = serve(&mut one) => {}, () = serve(&mut other) => {} }
     };
     tokio::join!(served, read(answered));
-    upstreams.tidy();
-    assert_eq!(idle(&upstreams), 1, "one was");
-    upstreams.tidy();
-    assert_eq!(idle(&upstreams), 0, "none was");
+    upstreams.close_idle();
+    assert_eq!(idle(&upstreams), 1, "one was needed");
+    upstreams.close_idle();
+    assert_eq!(idle(&upstreams), 0, "none was needed");
 }
 
 #[tokio::test]
-async fn who_was_there_before_is_waited_for() {
+async fn a_request_waits_for_discovery_after_a_start() {
     let orders = Played::start().await;
     let upstreams = upstreams(&[]);
     let answered = send(&upstreams, Instances::Newest, Method::POST);
     orders.settle().await;
-    assert!(!answered.is_finished(), "it is not known yet who is there");
-    upstreams.learn([&orders.instance].into_iter());
+    assert!(!answered.is_finished(), "discovery is not over");
+    upstreams.update([&orders.instance].into_iter());
     let mut stream = orders.accept().await;
     serve(&mut stream).await;
     read(answered).await;
 }
 
 #[tokio::test]
-async fn the_newest_is_asked_and_who_stays_keeps_its_connections() {
+async fn the_newest_instance_is_chosen_and_known_ones_keep_their_connections() {
     let (old, new) = (Played::start().await, Played::start().await);
     let upstreams = upstreams(&[&old.instance]);
     let address = |upstreams: &Upstreams| -> SocketAddr {
@@ -328,12 +328,12 @@ async fn the_newest_is_asked_and_who_stays_keeps_its_connections() {
     let mut stream = old.accept().await;
     serve(&mut stream).await;
     read(answered).await;
-    upstreams.learn([&old.instance, &new.instance].into_iter());
+    upstreams.update([&old.instance, &new.instance].into_iter());
     assert_eq!(address(&upstreams), new.instance.address);
     assert_eq!(idle(&upstreams), 1);
-    upstreams.learn([&new.instance].into_iter());
+    upstreams.update([&new.instance].into_iter());
     assert_eq!(idle(&upstreams), 0);
-    upstreams.learn([].into_iter());
+    upstreams.update([].into_iter());
     let absent = send(&upstreams, Instances::Newest, Method::GET);
     let failed = absent.await.unwrap().map(|_| ()).unwrap_err();
     assert!(matches!(failed, Error::Absent("orders")), "{failed}");

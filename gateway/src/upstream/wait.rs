@@ -1,4 +1,4 @@
-//! How long an answer's head is waited for.
+//! The timeout of a response's head.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::request_body::BodyProgress;
 use api::Timeout;
 
-/// A request's timeout, running. Repetitions are paid from the same.
+/// The running timeout of a request, which includes its retry.
 pub(crate) struct Wait {
     began: Instant,
     timeout: Duration,
@@ -17,7 +17,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Begins now.
+    /// Starts the timeout.
     pub(crate) fn begin(timeout: Timeout) -> Self {
         let began = Instant::now();
         match timeout {
@@ -26,23 +26,26 @@ impl Wait {
         }
     }
 
-    /// Where the request's body tells of its progress, if that counts.
+    /// Where the request's body records its progress, if that extends the timeout.
     pub(crate) fn progress(&self) -> Option<Arc<BodyProgress>> {
         self.progress.clone()
     }
 
-    /// How long it has been.
+    /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Waits for `answer`; the error is how long that was at most.
-    pub(crate) async fn on<T>(&self, answer: impl Future<Output = T>) -> Result<T, Duration> {
-        let mut answer = pin!(answer);
+    /// Waits for `response`.
+    ///
+    /// # Errors
+    /// The timeout, once it has passed.
+    pub(crate) async fn on<T>(&self, response: impl Future<Output = T>) -> Result<T, Duration> {
+        let mut response = pin!(response);
         loop {
             let until = self.deadline();
-            match timeout_at(until, answer.as_mut()).await {
-                Ok(answer) => return Ok(answer),
+            match timeout_at(until, response.as_mut()).await {
+                Ok(response) => return Ok(response),
                 Err(_) if self.deadline() > until => {}
                 Err(_) => return Err(self.timeout),
             }
@@ -65,7 +68,7 @@ mod tests {
     use chassis::Problem;
 
     #[tokio::test]
-    async fn silence_is_a_504() {
+    async fn a_response_timeout_is_a_504() {
         let short = Duration::from_millis(5);
         for timeout in [Timeout::Total(short), Timeout::Idle(short)] {
             let forever = std::future::pending::<()>();

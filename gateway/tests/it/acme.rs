@@ -1,4 +1,4 @@
-//! A certificate that comes by itself, once.
+//! Automatic certificates: one is obtained by ACME, used, and reused after a restart.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::authority::Authority;
 
 const NAME: &str = "shop.test";
 
-/// Whether somebody who believes the authority believes the gateway.
-async fn is_believed(test: &TestService, authority: &Authority) -> bool {
+/// Whether a client that trusts the authority trusts the gateway.
+async fn is_trusted(test: &TestService, authority: &Authority) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add(authority.root.clone()).unwrap();
     let provider = Arc::new(crypto::ring::default_provider());
@@ -32,27 +32,40 @@ async fn is_believed(test: &TestService, authority: &Authority) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_comes_by_itself_and_is_kept() {
+async fn a_certificate_is_obtained_by_acme_and_reused_after_a_restart() {
     chassis::telemetry::start(LogFormat::Human, "warn,gateway=info");
     let authority = Authority::start().await;
     let mut config = Config::default();
     config.acme.domains = vec![NAME.into()];
     config.acme.directory = format!("http://{}/directory", authority.address);
     let mut test = crate::start(config).await;
-    assert!(!is_believed(&test, &authority).await, "nobody looked yet");
+    assert!(
+        !is_trusted(&test, &authority).await,
+        "the challenge cannot have been validated yet"
+    );
 
-    authority.lead(test.address);
-    eventually("there is a certificate", || is_believed(&test, &authority)).await;
+    authority.resolve_to(test.address);
+    eventually("the certificate is in use", || {
+        is_trusted(&test, &authority)
+    })
+    .await;
     let (accounts, orders, refused_nonces) = authority.seen();
     assert_eq!((accounts, orders), (1, 1));
-    assert!(refused_nonces > 0, "it was not mean");
+    assert!(refused_nonces > 0, "the authority refused no nonce");
     let kept = test.folder.path().join("gateway/acme.secret");
     let mode = std::fs::metadata(kept).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
     test.restart().await;
-    assert!(is_believed(&test, &authority).await, "it was not kept");
+    assert!(
+        is_trusted(&test, &authority).await,
+        "the certificate was not stored"
+    );
     let (accounts, orders, _) = authority.seen();
-    assert_eq!((accounts, orders), (1, 1), "it was asked for again");
+    assert_eq!(
+        (accounts, orders),
+        (1, 1),
+        "the certificate was ordered again"
+    );
     test.finish().await;
 }

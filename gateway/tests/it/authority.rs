@@ -1,6 +1,5 @@
-//! An authority that is as mean as it may be (RFC 8555): it refuses a nonce now and
-//! then, lets an order wait, and looks for itself whether a name leads where it is
-//! said to.
+//! A strict certificate authority (RFC 8555): it refuses some valid nonces, keeps orders
+//! pending, and validates challenges over the network.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,15 +29,15 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, Signature
 
 const TOKEN: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
 
-/// Every so many requests a good nonce is called bad.
-const MEAN_EVERY: u64 = 4;
+/// Of so many requests one is refused although its nonce is valid.
+const REFUSED_EVERY: u64 = 4;
 
-/// How often an order is asked about before it goes on.
-const WAITS: u64 = 2;
+/// The number of polls before an order proceeds.
+const POLLS: u64 = 2;
 
-/// A played authority for one name, one order at a time.
+/// An authority for one name, with one order at a time.
 pub(crate) struct Authority {
-    /// What vouches for what it issues.
+    /// The root certificate of its chains.
     pub(crate) root: CertificateDer<'static>,
     pub(crate) address: SocketAddr,
     inner: Arc<Inner>,
@@ -48,7 +47,7 @@ struct Inner {
     base: String,
     issuer: Issuer<'static, KeyPair>,
     root_pem: String,
-    /// Where the name leads.
+    /// The address that the name resolves to.
     leads_to: watch::Sender<Option<SocketAddr>>,
     state: Mutex<State>,
 }
@@ -86,12 +85,12 @@ impl Authority {
         Self { root: root.der().clone(), address, inner }
     }
 
-    /// The name leads here from now on.
-    pub(crate) fn lead(&self, to: SocketAddr) {
+    /// Lets the name resolve to `to`.
+    pub(crate) fn resolve_to(&self, to: SocketAddr) {
         self.inner.leads_to.send_replace(Some(to));
     }
 
-    /// Accounts and orders made so far, and good nonces refused.
+    /// The number of accounts and orders created, and of valid nonces refused.
     pub(crate) fn seen(&self) -> (u64, u64, u64) {
         let state = self.inner.state.lock().unwrap();
         (state.accounts, state.orders, state.refused_nonces)
@@ -143,7 +142,7 @@ impl Inner {
             "/new-order" => self.new_order(&payload),
             "/authorization" => self.json(200, &self.authorization()),
             "/challenge" => {
-                tokio::spawn(self.clone().look());
+                tokio::spawn(self.clone().validate());
                 self.json(200, &self.authorization()["challenges"][0])
             }
             "/finalize" => self.finalize(&payload),
@@ -164,15 +163,15 @@ impl Inner {
         })
     }
 
-    /// A nonce counts once, and sometimes not even that (RFC 8555 §6.5).
+    /// A nonce is valid once (RFC 8555 §6.5), and some valid ones are refused as well.
     fn refuse_nonce(&self, protected: &Value) -> Option<TestResponse> {
         let mut state = self.state.lock().unwrap();
         state.requests += 1;
         let nonce = protected["nonce"].as_str().unwrap();
         let known = state.nonces.iter().position(|one| one == nonce);
         let known = known.map(|place| state.nonces.remove(place));
-        assert!(known.is_some(), "a nonce that nobody was given");
-        if !state.requests.is_multiple_of(MEAN_EVERY) {
+        assert!(known.is_some(), "a nonce that was never issued");
+        if !state.requests.is_multiple_of(REFUSED_EVERY) {
             return None;
         }
         state.refused_nonces += 1;
@@ -185,7 +184,7 @@ impl Inner {
     fn account(&self, key: &Value) -> TestResponse {
         let mut state = self.state.lock().unwrap();
         state.accounts += 1;
-        // RFC 7638: its members in this order, and no others.
+        // RFC 7638: exactly these members, in this order.
         let member = |name: &str| key[name].as_str().unwrap().to_owned();
         let (x, y) = (member("x"), member("y"));
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
@@ -236,7 +235,7 @@ impl Inner {
         let status = match (state.is_proven, &state.chain) {
             (false, _) => "pending",
             (true, None) => "ready",
-            (true, Some(_)) if state.waits < WAITS => {
+            (true, Some(_)) if state.waits < POLLS => {
                 state.waits += 1;
                 "processing"
             }
@@ -273,8 +272,8 @@ impl Inner {
         answer
     }
 
-    /// Connects to where the name leads (RFC 8737 §3).
-    async fn look(self: Arc<Self>) {
+    /// Validates the challenge at the name's address (RFC 8737 §3).
+    async fn validate(self: Arc<Self>) {
         let mut leads_to = self.leads_to.subscribe();
         let to = leads_to.wait_for(Option::is_some).await.unwrap().unwrap();
         let (name, expected) = {
@@ -299,7 +298,10 @@ impl Inner {
         assert_eq!(connection.alpn_protocol(), Some(&b"acme-tls/1"[..]));
         let shown = &connection.peer_certificates().unwrap()[0];
         let is_proven = shown.windows(32).any(|bytes| bytes == &expected[..]);
-        assert!(is_proven, "the certificate does not prove anything");
+        assert!(
+            is_proven,
+            "the certificate does not have the challenge's digest"
+        );
         self.state.lock().unwrap().is_proven = true;
     }
 
@@ -324,7 +326,7 @@ impl Inner {
     }
 }
 
-/// What is shown is looked at by hand.
+/// Accepts every certificate: the test checks it itself.
 #[derive(Debug)]
 struct Anybody;
 

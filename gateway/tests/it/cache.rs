@@ -1,4 +1,4 @@
-//! What is told again, to whom, and what is not.
+//! The response cache: which responses are cached, and for which requests.
 
 mod changes;
 mod shop;
@@ -10,7 +10,7 @@ use testkit::send;
 use self::shop::{KEEP, Shop, version};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_told_again_until_a_write_passes() {
+async fn a_response_is_cached_until_a_write_invalidates_it() {
     let shop = Shop::open(&[KEEP]).await;
     let path = shop.catalogue.path();
     let first = shop.reader.get(&path).await;
@@ -53,9 +53,13 @@ async fn an_answer_is_told_again_until_a_write_passes() {
         (head.status, &head.headers["content-length"]),
         (200, &"13".parse().unwrap())
     );
-    assert_eq!(shop.asked(), asked, "all of that is answered from here");
+    assert_eq!(
+        shop.asked(),
+        asked,
+        "all of these are served from the cache"
+    );
 
-    // One list, however its parameters are ordered.
+    // The order of parameters does not matter.
     shop.reader.get("/v1/products?sort=title&brand=Aki").await;
     let asked = shop.asked();
     shop.reader.get("/v1/products?brand=Aki&sort=title").await;
@@ -63,7 +67,7 @@ async fn an_answer_is_told_again_until_a_write_passes() {
     shop.reader.get("/v1/products?brand=Aki&sort=price").await;
     assert_eq!(shop.asked(), asked + 1);
 
-    // What was refused changed nothing; what was not, both the product and its lists.
+    // A refused write invalidates nothing; an accepted one the product and its lists.
     let refused = shop
         .test
         .staff()
@@ -76,7 +80,7 @@ async fn an_answer_is_told_again_until_a_write_passes() {
     assert_eq!(shop.version().await, 2);
     let list = shop.reader.get("/v1/products?brand=Aki&sort=title").await;
     assert_eq!(version(&list), 2);
-    // A first reader with an older version is given the new one, and it is kept.
+    // A first reader with an older version gets the new one, which is cached.
     let asked = shop.asked();
     assert_eq!(send(known("\"2\"")).await.status, 304);
     assert_eq!(shop.asked(), asked);
@@ -84,16 +88,24 @@ async fn an_answer_is_told_again_until_a_write_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_what_was_not_meant_for_them() {
+async fn private_responses_are_never_cached() {
     let shop = Shop::open(&[KEEP]).await;
     let path = shop.catalogue.path();
     let staff = shop.test.staff();
     staff.get(&path).await;
     let asked = shop.asked();
     shop.reader.get(&path).await;
-    assert_eq!(shop.asked(), asked + 1, "an answer to a token is not kept");
+    assert_eq!(
+        shop.asked(),
+        asked + 1,
+        "a response to a token is not cached"
+    );
     staff.get(&path).await;
-    assert_eq!(shop.asked(), asked + 2, "a token is not answered from here");
+    assert_eq!(
+        shop.asked(),
+        asked + 2,
+        "a request with a token bypasses the cache"
+    );
     let insists = shop
         .reader
         .request(Method::GET, &path)
@@ -126,7 +138,7 @@ async fn nobody_is_told_what_was_not_meant_for_them() {
             .iter()
             .filter(|seen| seen.target == path)
             .count();
-        assert_eq!(asked, 2, "kept with {headers:?}");
+        assert_eq!(asked, 2, "cached with {headers:?}");
         for _ in 0..2 {
             assert_eq!(shop.reader.get("/v1/products/missing").await.status, 404);
         }
@@ -135,13 +147,13 @@ async fn nobody_is_told_what_was_not_meant_for_them() {
             .iter()
             .filter(|seen| seen.target.ends_with("missing"))
             .count();
-        assert_eq!(missing, 2, "an error is not kept");
+        assert_eq!(missing, 2, "an error is not cached");
         shop.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_for_requests_that_would_have_selected_it() {
+async fn a_cached_response_is_served_only_if_the_vary_fields_match() {
     let shop = Shop::open(&[KEEP, ("vary", "Accept-Language")]).await;
     let path = shop.catalogue.path();
     let speak = |language: &str| {

@@ -1,4 +1,4 @@
-//! Answers in fewer bytes, and what must not notice.
+//! Response compression, and conditional requests with it.
 
 use std::io::Read;
 
@@ -29,7 +29,7 @@ fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_encoded_as_the_client_likes() {
+async fn text_is_encoded_in_the_negotiated_coding() {
     let test = gateway().await;
     let _products = Stub::start(&test, "products").await;
     let plain = ask(&test, "/v1/products/large", &[]).await;
@@ -74,7 +74,7 @@ async fn text_is_encoded_as_the_client_likes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conditions_hold_for_encoded_answers() {
+async fn conditional_requests_work_with_encoded_tags() {
     let test = gateway().await;
     let products = Stub::start(&test, "products").await;
     let unchanged = |coding: &'static str, tag: &'static str| {
@@ -93,7 +93,7 @@ async fn conditions_hold_for_encoded_answers() {
     );
     assert_eq!(unchanged("gzip", "\"1\"").await, (304, "\"1\"".to_owned()));
     assert_eq!(unchanged("gzip", "\"2+gzip\"").await, (200, gzip));
-    // It has the bytes of another coding and cannot read them any more.
+    // The client has the bytes of another coding.
     assert_eq!(
         unchanged("identity", "\"1+gzip\"").await,
         (200, "\"1\"".to_owned())
@@ -113,7 +113,7 @@ async fn conditions_hold_for_encoded_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_can_be_turned_off() {
+async fn compression_can_be_turned_off() {
     let config = Config { compression: false, ..Config::default() };
     let test = crate::start(config).await;
     let _products = Stub::start(&test, "products").await;

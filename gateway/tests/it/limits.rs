@@ -1,5 +1,4 @@
-//! How much one client may have, who a client is, and what goes first when there
-//! is too much to do.
+//! Rate limits, connection limits, the client address, load shedding and CORS.
 
 use std::net::UdpSocket;
 
@@ -13,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::stub::Stub;
 
-/// A shop behind a proxy that is this host.
+/// The settings of a shop behind a proxy on this host.
 fn behind_a_proxy(limits: LimitsConfig) -> Config {
     Config {
         trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
@@ -26,13 +25,13 @@ async fn gateway(config: Config) -> TestService {
     crate::start(config).await
 }
 
-/// A read through the proxy, which says it is for `client`.
+/// Sends a read through the proxy, which forwards for `client`.
 async fn read(person: &Person, path: &str, client: &str) -> TestResponse {
     let request = person.request(Method::GET, path);
     send(request.header("x-forwarded-for", client)).await
 }
 
-/// Asks again and again until it is too often.
+/// Repeats a request until the rate limit refuses it.
 async fn refused<F: Future<Output = TestResponse>>(ask: impl Fn(u8) -> F) -> TestResponse {
     for number in 1..=u8::MAX {
         let answer = ask(number).await;
@@ -42,11 +41,11 @@ async fn refused<F: Future<Output = TestResponse>>(ask: impl Fn(u8) -> F) -> Tes
             status => panic!("answered {status}"),
         }
     }
-    panic!("never too often");
+    panic!("the rate limit never refused a request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_and_a_user_have_their_share() {
+async fn an_address_and_a_user_have_rate_limits() {
     let limits = LimitsConfig {
         address_per_second: 1,
         address_burst: 3,
@@ -69,7 +68,7 @@ async fn an_address_and_a_user_have_their_share() {
     assert_eq!(answer.body["violated-policies"], json!(["address"]));
 
     assert_eq!(read(&anonymous, "/livez", "192.0.2.2").await.status, 200);
-    // All of a /64 is one address.
+    // A /64 network counts as one address.
     let neighbours = |number| {
         let client = format!("2001:db8::{number}");
         let request = anonymous.request(Method::GET, "/livez");
@@ -96,7 +95,7 @@ async fn an_address_and_a_user_have_their_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_trusted_proxy_is_believed() {
+async fn only_a_trusted_proxy_names_the_client_address() {
     let test = gateway(behind_a_proxy(LimitsConfig::default())).await;
     let products = Stub::start(&test, "products").await;
     let anonymous = test.anonymous();
@@ -118,7 +117,7 @@ async fn only_a_trusted_proxy_is_believed() {
     assert_eq!(send(contradicts).await.status, 200);
     let seen = products.seen().pop().unwrap();
     assert_eq!(seen.headers["x-forwarded-for"], "0.0.0.0");
-    // Metrics are for this host, and a proxy on it is not this host.
+    // Metrics are for this host, and a client behind a proxy on it is another one.
     let outside = read(&anonymous, "/metrics", "198.51.100.1").await;
     assert_eq!(outside.status, 401);
     test.finish().await;
@@ -126,9 +125,9 @@ async fn only_a_trusted_proxy_is_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a network address besides loopback"]
-async fn an_address_has_so_many_connections() {
+async fn connections_per_address_are_limited() {
     let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent; 192.0.2.0/24 is for documentation.
+    // Finds the host's own address without sending; 192.0.2.0/24 is for documentation.
     probe.connect("192.0.2.1:9").expect("this host has a route");
     let own = probe.local_addr().unwrap().ip();
     assert!(!own.is_loopback() && !own.is_unspecified(), "{own}");
@@ -149,13 +148,16 @@ async fn an_address_has_so_many_connections() {
     assert!(ask().await.is_none(), "closed at once");
     assert_eq!(test.anonymous().get("/livez").await.status, 200);
     drop(one);
-    eventually("there is room again", || async { ask().await.is_some() }).await;
+    eventually("there is a free slot again", || async {
+        ask().await.is_some()
+    })
+    .await;
     drop(two);
     test.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_so_many_streams() {
+async fn streams_per_address_are_limited() {
     let limits = LimitsConfig { streams_per_address: 1, ..LimitsConfig::default() };
     let test = gateway(behind_a_proxy(limits)).await;
     let notifications = Stub::start(&test, "notifications").await;
@@ -172,7 +174,7 @@ async fn an_address_has_so_many_streams() {
     assert_eq!(read(&customer, stream, "192.0.2.2").await.status, 200);
     assert_eq!(customer.get(stream).await.status, 200);
     drop((open, drip));
-    eventually("there is room again", || async {
+    eventually("there is a free slot again", || async {
         read(&customer, stream, "192.0.2.1").await.status == 200
     })
     .await;
@@ -180,7 +182,7 @@ async fn an_address_has_so_many_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
+async fn requests_to_a_hanging_service_are_shed_and_other_services_respond() {
     let limits = LimitsConfig { in_flight: 8, ..LimitsConfig::default() };
     let test = gateway(behind_a_proxy(limits)).await;
     let products = Stub::start(&test, "products").await;
@@ -221,7 +223,7 @@ async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
     for one in &hanging {
         one.abort();
     }
-    eventually("everybody is served again", || async {
+    eventually("requests are admitted again", || async {
         status(&anonymous, Method::GET).await == 200
     })
     .await;
@@ -229,7 +231,7 @@ async fn a_service_that_hangs_is_spared_and_the_rest_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_are_told_what_they_may_do() {
+async fn responses_have_the_configured_cors_headers() {
     let cors = CorsConfig {
         origins: vec!["https://shop.test".into()],
         credentials: true,

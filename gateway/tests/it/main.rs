@@ -1,4 +1,4 @@
-//! The real gateway before services that are played.
+//! Tests of the real gateway in front of stub services.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! HTTP as the gateway speaks it: methods, targets, expectations, traces, refusals.
+//! HTTP protocol: methods, targets, expectations, traces and refusals.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn gateway() -> TestService {
     crate::start(gateway::Config::default()).await
 }
 
-/// Says something and gives back what comes until the connection ends.
+/// Sends a text and reads until the connection closes.
 pub(crate) async fn talk(to: SocketAddr, said: &str) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(said.as_bytes()).await.unwrap();
@@ -29,7 +29,7 @@ async fn rest_of(stream: &mut TcpStream) -> String {
     let read = stream.read_to_end(&mut answer);
     let _ = tokio::time::timeout(TIMEOUT, read)
         .await
-        .expect("the connection ends");
+        .expect("the connection closes");
     String::from_utf8(answer).unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn options_lists_the_methods_of_a_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_has_one_form() {
+async fn a_target_is_normalized_or_refused() {
     let test = gateway().await;
     let products = Stub::start(&test, "products").await;
     let get = |target: &str| {
@@ -103,7 +103,7 @@ async fn a_target_has_one_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_whoever_is_let_in_is_told_to_go_on() {
+async fn continue_is_sent_only_to_an_admitted_request() {
     let test = gateway().await;
     let users = Stub::start(&test, "users").await;
     let head = |path: &str, expect: &str| {
@@ -127,7 +127,7 @@ async fn only_whoever_is_let_in_is_told_to_go_on() {
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     assert!(!users.seen()[0].headers.contains_key("expect"));
 
-    // Refused without a byte of the body, and the connection ends.
+    // Refused without a byte of the body, and the connection closes.
     for (path, expect, status) in [
         ("/v1/nothing", "100-continue", "404"),
         ("/v1/orders", "100-continue", "401"),
@@ -146,7 +146,7 @@ async fn only_whoever_is_let_in_is_told_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_parsed_is_explained_as_well() {
+async fn an_unparsable_request_gets_a_problem_document() {
     let test = gateway().await;
     let long = format!(
         "GET / HTTP/1.1\r\nHost: shop.test\r\nX: {}\r\n\r\n",
@@ -182,7 +182,7 @@ async fn what_cannot_be_parsed_is_explained_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_goes_on_or_begins() {
+async fn a_trace_is_continued_or_started() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let test = gateway().await;
     let orders = Stub::start(&test, "orders").await;

@@ -1,4 +1,4 @@
-//! What passes, what is refused, and in which words.
+//! Forwarding: requests that pass, requests that are refused, and failures of services.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn gateway() -> TestService {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_passes_without_what_is_not_its_own() {
+async fn a_request_is_forwarded_without_hop_by_hop_headers() {
     let test = gateway().await;
     let orders = Stub::start(&test, "orders").await;
     let request = test
@@ -101,7 +101,7 @@ async fn bodies_stream_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_believed_credentials_pass() {
+async fn only_valid_credentials_are_forwarded() {
     let test = gateway().await;
     let products = Stub::start(&test, "products").await;
     let orders = Stub::start(&test, "orders").await;
@@ -121,7 +121,7 @@ async fn only_believed_credentials_pass() {
     assert_eq!(import.status, 401);
     assert!(products.seen().is_empty() && orders.seen().is_empty());
 
-    // Whoever renews an expired token may well send that along.
+    // A client that refreshes an expired token may still send it.
     let users = Stub::start(&test, "users").await;
     let renewal = forger.post("/v1/sessions/refresh", json!({})).await;
     assert_eq!(renewal.status, 200);
@@ -135,7 +135,7 @@ async fn only_believed_credentials_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_absent_service_is_named_and_comes_back() {
+async fn an_absent_service_is_a_503_until_it_returns() {
     let test = gateway().await;
     let customer = test.customer();
     let answer = customer.post("/v1/orders", json!({})).await;
@@ -149,7 +149,7 @@ async fn an_absent_service_is_named_and_comes_back() {
     let orders = Stub::start(&test, "orders").await;
     assert_eq!(customer.get("/v1/orders").await.status, 200);
     drop(orders);
-    eventually("the gateway sees it go", || async {
+    eventually("the gateway notices its end", || async {
         customer.get("/v1/orders").await.status == 503
     })
     .await;
@@ -161,7 +161,7 @@ async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
     let test = gateway().await;
     let orders = Stub::start(&test, "orders").await;
     let customer = test.customer();
-    // Only over a warm connection may it have been the connection's fault.
+    // A repetition needs a pooled connection, which may have been closed at that moment.
     assert_eq!(customer.get("/v1/orders").await.status, 200);
     let answer = customer.get("/v1/orders/broken").await;
     assert_eq!((answer.status, answer.problem()), (502, "bad-gateway"));
@@ -173,13 +173,13 @@ async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
     assert_eq!(send(request).await.status, 502);
     assert_eq!(orders.broken(), 4);
 
-    // A token of somebody who is gone: nothing listens at its address.
+    // A liveliness token of an instance whose address refuses connections.
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
     let ghost = Instance::new("products", address);
     let _presence = Presence::declare(&test.mesh, &ghost).await.unwrap();
-    eventually("the gateway believes in it", || async {
+    eventually("the gateway has discovered it", || async {
         let answer = customer.get("/v1/products").await;
         let detail = answer.body["detail"].as_str().unwrap_or_default();
         answer.status == 503 && detail.contains("cannot be reached")
@@ -189,7 +189,7 @@ async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_has_a_bound() {
+async fn a_body_over_its_limit_is_refused() {
     let test = gateway().await;
     let orders = Stub::start(&test, "orders").await;
     let products = Stub::start(&test, "products").await;
@@ -210,7 +210,7 @@ async fn a_body_has_a_bound() {
     let streamed = staff
         .request(Method::POST, "/v1/orders")
         .body(Body::wrap_stream(pieces));
-    // The refusal may be lost when the client still writes, but nothing passes.
+    // The refusal may be lost while the client still writes, but nothing is forwarded.
     if let Ok(answer) = streamed.send().await {
         assert_eq!(answer.status(), 413);
     }
@@ -225,7 +225,7 @@ async fn a_body_has_a_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_answered_early_may_finish_and_go_on() {
+async fn a_client_with_an_early_response_may_finish_its_body_and_send_again() {
     const BODY_BYTES: usize = 1024 * 1024;
     let test = gateway().await;
     let _users = Stub::start(&test, "users").await;
@@ -242,19 +242,19 @@ async fn who_is_answered_early_may_finish_and_go_on() {
     test.finish().await;
 }
 
-/// Reads an answer's head and checks how it begins.
+/// Reads a response's head and checks its beginning.
 async fn answered(client: &mut TcpStream, begins: &str) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = tokio::time::timeout(Duration::from_secs(20), client.read_u8());
-        head.push(byte.await.expect("an answer comes").unwrap());
+        head.push(byte.await.expect("a response arrives").unwrap());
     }
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with(begins), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_own_pages() {
+async fn the_gateway_serves_its_own_pages() {
     chassis::telemetry::start(LogFormat::Human, "warn");
     let test = gateway().await;
     let anonymous = test.anonymous();
@@ -297,7 +297,10 @@ async fn its_own_pages() {
     assert_eq!((answer.status, answer.problem()), (503, "not-ready"));
     let services = &answer.body["services"];
     assert_eq!(services["users"], "ok");
-    assert_eq!(services["notifications"], "notifications is not there");
+    assert_eq!(
+        services["notifications"],
+        "no instance of notifications is alive"
+    );
 
     let _notifications = Stub::start(&test, "notifications").await;
     eventually("the shop is ready", || async {
@@ -310,14 +313,14 @@ async fn its_own_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_and_scripts_of_other_origins() {
+async fn head_has_no_body_and_preflights_stay_at_the_gateway() {
     let test = gateway().await;
     let products = Stub::start(&test, "products").await;
     let anonymous = test.anonymous();
     let head = anonymous.request(Method::HEAD, "/v1/products");
     let head = tokio::time::timeout(Duration::from_secs(5), send(head))
         .await
-        .expect("no body is waited for");
+        .expect("the client waits for no body");
     assert_eq!((head.status, &head.body), (200, &json!(null)));
     assert_eq!(head.headers["etag"], "\"1\"");
     assert_eq!(head.headers["content-length"], "11");
@@ -332,7 +335,7 @@ async fn head_and_scripts_of_other_origins() {
     assert_eq!(answer.headers["access-control-allow-origin"], "*");
     let methods = answer.headers["access-control-allow-methods"].to_str();
     assert!(methods.unwrap().contains("PATCH"));
-    assert_eq!(products.seen().len(), seen, "a preflight goes no further");
+    assert_eq!(products.seen().len(), seen, "a preflight is not forwarded");
 
     let actual = anonymous
         .request(Method::GET, "/v1/products")

@@ -1,13 +1,12 @@
-//! Requests that make sloppy proxies and servers disagree about where one ends.
+//! Request smuggling: requests whose end lenient proxies and servers disagree about.
 //!
-//! Each case is sent on a raw socket from a loopback address of its own, by which it
-//! is known at the services, which write down every byte. `Reject`: refused, and no
-//! service sees it whole. `One`: at most one request reaches a service. Whatever
-//! happens, nothing that was hidden becomes a request, and every refusal explains
-//! itself.
+//! Each case is sent on a raw socket from a loopback address of its own, by which the
+//! services identify it; they record every byte. `Reject`: the case is refused, and no
+//! service receives it whole. `One`: at most one request reaches a service. In every case no
+//! hidden request is forwarded, and every refusal is a problem document.
 //!
-//! Beside our own cases those of a file of JSON lines, named by `KONBINI_SMUGGLING`,
-//! are sent: `name`, `raw` (the bytes, latin-1) and `expect` (`reject` or `one`).
+//! `KONBINI_SMUGGLING` names a JSON Lines file with further cases: `name`, `raw` (the bytes
+//! in latin-1) and `expect` (`reject` or `one`).
 
 mod cases;
 mod recorder;
@@ -22,14 +21,14 @@ use tokio::net::TcpSocket;
 
 use recorder::{Recorder, Request};
 
-/// Longer than a head may take, so that every connection ends by itself.
+/// Longer than the timeout of a head, so that the gateway closes every connection.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A case of the file that is safe by another lawful answer: a fragment is no part of
-/// a target (RFC 9112 §3.2), the parser drops it, and no service sees it.
+/// Cases of the file with another valid outcome: a fragment is not part of a target (RFC
+/// 9112 §3.2), so the parser drops it, and no service receives it.
 const LAWFUL_OTHERWISE: [&str; 1] = ["fragment"];
 
-/// What may become of a case.
+/// The expected outcome of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Reject,
@@ -65,13 +64,13 @@ fn from_file(text: &str) -> Vec<Case> {
     text.lines().map(case).collect()
 }
 
-/// Everything that comes back until the connection ends.
+/// Sends a case, and reads until the connection closes.
 async fn attack(to: SocketAddr, from: Ipv4Addr, case: &Case) -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     let mut stream = socket.connect(to).await.unwrap();
-    // What follows tells a connection in step from one that is not. The gateway
-    // may have closed it already.
+    // The next request shows whether both sides agree where the case ended. The gateway may
+    // have closed the connection already.
     let _ = stream.write_all(&case.raw).await;
     let probe = b"GET /v1/nothing HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
     let _ = stream.write_all(probe).await;
@@ -79,11 +78,11 @@ async fn attack(to: SocketAddr, from: Ipv4Addr, case: &Case) -> String {
     let read = stream.read_to_end(&mut answer);
     let _ = tokio::time::timeout(TIMEOUT, read)
         .await
-        .unwrap_or_else(|_| panic!("{}: neither answered nor closed", case.name));
+        .unwrap_or_else(|_| panic!("{}: neither a response nor a close", case.name));
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The first answer's status; 0 when the connection just closed.
+/// The status of the first response; 0 when the connection was closed without one.
 fn status(answer: &str) -> u16 {
     let head = answer
         .strip_prefix("HTTP/1.1 ")
@@ -92,7 +91,7 @@ fn status(answer: &str) -> u16 {
         .unwrap_or(0)
 }
 
-/// What is wrong with how a case went.
+/// The fault in the outcome of a case, if there is one.
 fn fault(case: &Case, answer: &str, seen: &[&Request]) -> Option<String> {
     let status = status(answer);
     let whole = seen.iter().filter(|request| request.is_whole).count();
@@ -131,7 +130,7 @@ async fn replay(cases: &[Case]) {
     let attacks = cases.iter().enumerate();
     let attacks = attacks.map(|(number, case)| attack(test.address, from(number), case));
     let answers = join_all(attacks).await;
-    // What was broken off is written down when its connection ends.
+    // An interrupted request is recorded when its connection closes.
     test.finish().await;
     let seen: Vec<_> = recorders.iter().flat_map(Recorder::seen).collect();
 
@@ -149,13 +148,13 @@ async fn replay(cases: &[Case]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_smuggled() {
+async fn no_request_is_smuggled() {
     replay(&cases::own()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a file of cases, named by KONBINI_SMUGGLING"]
-async fn nothing_of_the_file_is_smuggled() {
+async fn no_case_of_the_file_is_smuggled() {
     let file = std::env::var_os("KONBINI_SMUGGLING").expect("KONBINI_SMUGGLING names a file");
     let text = std::fs::read_to_string(&file).expect("KONBINI_SMUGGLING can be read");
     replay(&from_file(&text)).await;

@@ -1,4 +1,4 @@
-//! The end: what is in flight finishes, what is idle closes, what never ends is
+//! Graceful shutdown: requests in flight finish, idle connections close, and streams are
 //! ended.
 
 use std::time::Duration;
@@ -34,11 +34,11 @@ async fn requests_in_flight_finish_and_idle_connections_close() {
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "one");
 
     let ended = tokio::spawn(test.finish());
-    eventually("nobody is accepted", || async {
+    eventually("no connection is accepted", || async {
         TcpStream::connect(address).await.is_err()
     })
     .await;
-    // This one was on its way, and is the last.
+    // A request that was in flight at the stop is still served, as the last one.
     last.write_all(b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n")
         .await
         .unwrap();
@@ -86,7 +86,7 @@ async fn a_stream_does_not_delay_the_drain() {
         .await
         .expect("the stream is ended");
     let hint = answer.chunk().await.unwrap().unwrap();
-    assert_eq!(hint, "retry: 1000\n\n", "when to come again");
+    assert_eq!(hint, "retry: 1000\n\n", "the reconnection time");
     assert_eq!(answer.chunk().await.unwrap(), None, "and ended cleanly");
     drop(drip);
 }

@@ -1,4 +1,4 @@
-//! A service as the gateway sees it: alive on the mesh, HTTP on a port.
+//! A stub service: a liveliness token on the mesh, and HTTP on a port.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use testkit::{TestService, eventually};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// A request that arrived whole.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -30,17 +30,17 @@ pub(crate) struct Seen {
 
 pub(crate) type StubBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Answers instead of the stub.
+/// A function that responds instead of the stub.
 type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<StubBody>> + Send + Sync>;
 
 /// The body of `…/large`, in bytes.
 pub(crate) const LARGE_BYTES: usize = 200_000;
 
-/// A played service. It answers every request with 200, unless the path says
-/// otherwise, by a segment of the path or the query: `…/broken` closes the connection, `…/hang` never answers, `…/drip`
-/// answers with what the test drips, `…/piecewise` reports the request's body piece
-/// by piece, `…/early` answers after the first piece of it, `…/large`, `…/secret` and
-/// `…/events` are long, `…/denied` and `OPTIONS` are 405.
+/// A stub service. It responds with 200, unless a segment of the path or the query selects
+/// another behaviour: `…/broken` closes the connection, `…/hang` never responds, `…/drip`
+/// sends a body that the test writes, `…/piecewise` reports the request's body chunk by
+/// chunk, `…/early` responds after the first chunk of it, `…/large`, `…/secret` and
+/// `…/events` have long bodies, `…/denied` and `OPTIONS` are 405.
 pub(crate) struct Stub {
     inner: Arc<Inner>,
     _presence: Presence,
@@ -57,12 +57,12 @@ struct Inner {
 }
 
 impl Stub {
-    /// Plays `service` and waits until the gateway knows.
+    /// Starts as `service` and waits until the gateway has discovered it.
     pub(crate) async fn start(test: &TestService, service: &'static str) -> Self {
         let stub = Self::declare(&test.mesh, service).await;
         let anyone = test.customer();
         let path = format!("/v1/{service}");
-        eventually("the gateway sees the service", || async {
+        eventually("the gateway has discovered the service", || async {
             anyone.get(&path).await.status == 200
         })
         .await;
@@ -70,7 +70,7 @@ impl Stub {
         stub
     }
 
-    /// Plays `service`.
+    /// Starts as `service`.
     pub(crate) async fn declare(mesh: &Mesh, service: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -91,8 +91,8 @@ impl Stub {
         Self { inner, _presence: presence }
     }
 
-    /// Has every request answered by `script` from now on.
-    pub(crate) fn answer_with<A>(&self, script: impl Fn(Seen) -> A + Send + Sync + 'static)
+    /// Responds to every request by `script` from now on.
+    pub(crate) fn respond_with<A>(&self, script: impl Fn(Seen) -> A + Send + Sync + 'static)
     where
         A: Future<Output = Response<StubBody>> + Send + 'static,
     {
@@ -100,29 +100,29 @@ impl Stub {
         *self.inner.script.lock().unwrap() = Some(script);
     }
 
-    /// What arrived whole.
+    /// The complete requests received.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.inner.seen.lock().unwrap().clone()
     }
 
-    /// How many requests it broke off.
+    /// The number of requests whose connection it closed.
     pub(crate) fn broken(&self) -> usize {
         *self.inner.broken.lock().unwrap()
     }
 
-    /// How many requests it was ever asked to hang in.
+    /// The number of requests that it left hanging.
     pub(crate) fn hanging(&self) -> usize {
         *self.inner.hanging.lock().unwrap()
     }
 
-    /// What is sent here is the body of the next `…/drip`.
+    /// The sender of the body for the next `…/drip`.
     pub(crate) fn drip(&self) -> mpsc::Sender<Bytes> {
         let (sender, receiver) = mpsc::channel(1);
         *self.inner.drip.lock().unwrap() = Some(receiver);
         sender
     }
 
-    /// The next piece of a `…/piecewise` body.
+    /// The next chunk of a `…/piecewise` body.
     pub(crate) async fn piece(&self) -> Bytes {
         let mut arrived =
             std::mem::replace(&mut *self.inner.arrived.lock().unwrap(), mpsc::channel(1).1);
@@ -192,7 +192,7 @@ async fn answer(
     usual(&inner, parts, body).await
 }
 
-/// Remembers the request and answers it by its script, or with a page and its tag.
+/// Records the request and responds by its script, or with a page and its tag.
 async fn usual(inner: &Inner, parts: Parts, body: Incoming) -> Result<Response<StubBody>, String> {
     let path = parts.uri.path();
     let (kind, rule, large) = match path.rsplit('/').next() {

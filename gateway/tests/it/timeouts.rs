@@ -1,4 +1,4 @@
-//! Clients that are too slow, whichever way.
+//! Timeouts of slow clients: heads, bodies and readers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::stub::Stub;
 
-/// How long the gateway is patient with a client here.
+/// The timeouts of these tests.
 const SHORT_MS: u64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -22,8 +22,8 @@ async fn gateway(limits: LimitsConfig) -> TestService {
     crate::start(config).await
 }
 
-/// Sends `start` and then a byte again and again, until the gateway has enough;
-/// returns what it said.
+/// Sends `start` and then single bytes until the gateway closes the connection; returns its
+/// response.
 async fn drip(test: &TestService, start: &str) -> String {
     let stream = TcpStream::connect(test.address).await.unwrap();
     let (mut from, mut to) = stream.into_split();
@@ -43,12 +43,14 @@ async fn drip(test: &TestService, start: &str) -> String {
             () = dripping => {}
         }
     };
-    timeout(TIMEOUT, ended).await.expect("it is cut");
+    timeout(TIMEOUT, ended)
+        .await
+        .expect("the client is disconnected");
     String::from_utf8_lossy(&said).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_too_slowly_is_cut() {
+async fn a_client_that_sends_too_slowly_is_disconnected() {
     let test = gateway(LimitsConfig {
         head_ms: SHORT_MS,
         body_ms: SHORT_MS,
@@ -70,7 +72,7 @@ async fn who_sends_too_slowly_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_cut() {
+async fn a_slow_client_is_disconnected_after_write_ms() {
     let test = gateway(LimitsConfig { write_ms: SHORT_MS, ..LimitsConfig::default() }).await;
     let orders = Stub::start(&test, "orders").await;
     let customer = test.customer();
@@ -86,7 +88,9 @@ async fn who_does_not_read_is_cut() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
     let pouring = async { while drip.send(piece.clone()).await.is_ok() {} };
-    timeout(TIMEOUT, pouring).await.expect("it is cut");
+    timeout(TIMEOUT, pouring)
+        .await
+        .expect("the client is disconnected");
     drop(stream);
     test.finish().await;
 }

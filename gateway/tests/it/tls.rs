@@ -1,4 +1,4 @@
-//! TLS, its certificates, and HTTP/2 with it and without.
+//! TLS, its certificates, and HTTP/2 with and without TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::stub::Stub;
 
-/// Longer than a client may take to say what it speaks.
+/// Longer than the timeout of a handshake.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 const NAME: &str = "shop.test";
 
-/// A certificate that vouches for itself, and its key, both PEM.
+/// A self-signed certificate and its key, both PEM.
 struct Made {
     der: CertificateDer<'static>,
     certificate: String,
@@ -58,10 +58,10 @@ fn settings(folder: &Path) -> Config {
     config
 }
 
-/// A handshake by somebody who believes these certificates.
-async fn connect(test: &TestService, believed: &[&Made], alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+/// A handshake of a client that trusts these certificates.
+async fn connect(test: &TestService, trusted: &[&Made], alpn: &[&[u8]]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
-    for made in believed {
+    for made in trusted {
         roots.add(made.der.clone()).unwrap();
     }
     let provider = Arc::new(crypto::ring::default_provider());
@@ -89,14 +89,14 @@ async fn body(answer: Response<Incoming>) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_counts_for_new_connections() {
+async fn a_new_certificate_is_used_for_new_connections() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (make(), make());
     first.write(folder.path());
     let test = crate::start(settings(folder.path())).await;
-    let believed = [&first, &second];
+    let trusted = [&first, &second];
 
-    let early = connect(&test, &believed, &[b"http/1.1"]).await;
+    let early = connect(&test, &trusted, &[b"http/1.1"]).await;
     assert_eq!(shown(&early), first.der);
     let (mut early, connection) = http1::handshake(TokioIo::new(early)).await.unwrap();
     tokio::spawn(connection);
@@ -115,14 +115,14 @@ async fn a_new_certificate_counts_for_new_connections() {
         let this = rustix::process::getpid();
         rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
     };
-    // Another key without its certificate, as when files are copied one by one.
+    // The new key without its certificate, as when files are copied one by one.
     std::fs::write(folder.path().join("key.pem"), &second.key).unwrap();
     hang_up();
-    assert_eq!(shown(&connect(&test, &believed, &[]).await), first.der);
+    assert_eq!(shown(&connect(&test, &trusted, &[]).await), first.der);
     second.write(folder.path());
-    eventually("the new certificate is shown", || async {
+    eventually("the new certificate is in use", || async {
         hang_up();
-        shown(&connect(&test, &believed, &[]).await) == second.der
+        shown(&connect(&test, &trusted, &[]).await) == second.der
     })
     .await;
 
@@ -133,7 +133,7 @@ async fn a_new_certificate_counts_for_new_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_does_not_fit_is_refused_at_the_start() {
+async fn a_certificate_with_another_key_fails_the_start() {
     let folder = tempfile::tempdir().unwrap();
     make().write(folder.path());
     std::fs::write(folder.path().join("key.pem"), make().key).unwrap();
@@ -142,7 +142,7 @@ async fn a_certificate_that_does_not_fit_is_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_http_is_sent_on() {
+async fn plain_http_is_redirected_to_https() {
     let folder = tempfile::tempdir().unwrap();
     make().write(folder.path());
     let mut config = settings(folder.path());
@@ -166,7 +166,7 @@ async fn plain_http_is_sent_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_requests_at_once_by_alpn() {
+async fn alpn_negotiates_http2_with_concurrent_requests() {
     let folder = tempfile::tempdir().unwrap();
     let made = make();
     made.write(folder.path());
@@ -195,7 +195,7 @@ async fn two_requests_at_once_by_alpn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prior_knowledge_and_what_it_says_upstream() {
+async fn http2_with_prior_knowledge_is_forwarded_and_ends_gracefully() {
     let test = crate::start(gateway::Config::default()).await;
     let products = Stub::start(&test, "products").await;
     let stream = TcpStream::connect(test.address).await.unwrap();
@@ -236,7 +236,7 @@ async fn prior_knowledge_and_what_it_says_upstream() {
     assert_eq!(send(connect, "").await.unwrap().status(), 501);
     assert_eq!(products.seen().len(), 2, "no refused one arrived");
 
-    // Told to end, it finishes what was begun and takes no more.
+    // After a stop the connection finishes its streams and accepts no more.
     let drip = products.drip();
     drip.send("one".into()).await.unwrap();
     let drips = Request::get("http://shop.test/v1/products/drip");
@@ -245,25 +245,25 @@ async fn prior_knowledge_and_what_it_says_upstream() {
     assert_eq!(next().await.unwrap().into_data().unwrap(), "one");
     let address = test.address;
     let ended = tokio::spawn(test.finish());
-    eventually("nobody is accepted", || async {
+    eventually("no connection is accepted", || async {
         TcpStream::connect(address).await.is_err()
     })
     .await;
     drip.send("two".into()).await.unwrap();
     assert_eq!(next().await.unwrap().into_data().unwrap(), "two");
     drop(drip);
-    // HTTP/2 may end a stream by a piece with nothing in it.
+    // HTTP/2 may end a stream by an empty frame.
     while let Some(rest) = next().await {
         assert!(rest.data_ref().is_some_and(Bytes::is_empty));
     }
     let late = Request::get("http://shop.test/livez");
     assert!(send(late, "").await.is_err(), "the connection is over");
-    connection.await.unwrap().expect("it ended as it should");
+    connection.await.unwrap().expect("it ended cleanly");
     ended.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_say_what_they_speak_is_cut() {
+async fn a_client_without_a_handshake_is_disconnected() {
     let folder = tempfile::tempdir().unwrap();
     make().write(folder.path());
     let secure = crate::start(settings(folder.path())).await;
@@ -274,11 +274,11 @@ async fn who_does_not_say_what_they_speak_is_cut() {
         let mut rest = Vec::new();
         let ended = stream.read_to_end(&mut rest);
         let ended = tokio::time::timeout(TIMEOUT, ended).await;
-        ended.expect("the connection is cut").ok();
+        ended.expect("the client is disconnected").ok();
     };
     futures::join!(
         cut(&secure, b""),
-        // A record that promises more than comes.
+        // A record with a longer length than its bytes.
         cut(&secure, b"\x16\x03\x01\x02\x00\x01"),
         cut(&clear, b""),
         cut(&clear, b"PRI * HTTP/2.0\r\n"),

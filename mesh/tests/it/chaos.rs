@@ -1,8 +1,8 @@
-//! A shop under a random schedule: bursts and refusals, restarts, restored and
-//! replaced data, over a network that loses, doubles, delays and reorders.
+//! Randomized fault injection: a shop under bursts, refusals, restarts, and restored or
+//! replaced data, over a network that loses, duplicates, delays and reorders.
 //!
-//! Everything is drawn from the seed, save how the threads take turns.
-//! `KONBINI_SEEDS` says how many seeds to run, `KONBINI_SEED` which one alone.
+//! The schedule is determined by the seed, except for the interleaving of threads.
+//! `KONBINI_SEEDS` is the number of seeds to run; `KONBINI_SEED` runs a single one.
 
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -18,11 +18,11 @@ use crate::network::Network;
 use crate::number_from_env;
 use crate::world::{Ends, World};
 
-/// As many as a build in debug mode walks in some seconds.
+/// As many as a debug build runs in some seconds.
 const SEEDS: u64 = 60;
-/// Fewer over sessions, which take a moment to find each other again.
+/// Fewer over Zenoh, whose sessions need a moment to connect again.
 const ZENOH_SEEDS: u64 = 6;
-/// How many shops are open at once; each has four stores.
+/// The number of concurrent shops; each has four stores.
 const SHOPS: usize = 8;
 const STEPS: usize = 30;
 const FOLLOWERS: usize = 3;
@@ -51,7 +51,7 @@ async fn step(rng: &mut StdRng, world: &mut World, total: &mut Ends) {
             world
                 .restore_source(rng.random_range(0..100), rng.random_bool(0.5))
                 .await;
-            // Half of the times nothing else covers for what has to be noticed.
+            // Half of the time no later event hides a loss that has to be noticed.
             if rng.random_bool(0.5) {
                 world.append(burst(rng)).await;
                 settle(world, total).await;
@@ -81,7 +81,7 @@ async fn settle(world: &mut World, total: &mut Ends) {
     world.behave(false);
 }
 
-/// Walks one seed over a network inside this process.
+/// Runs one seed over the in-process network.
 fn walk_locally(seed: u64) -> Ends {
     let mut rng = StdRng::seed_from_u64(seed);
     let faults = LinkFaults {
@@ -99,7 +99,7 @@ fn walk_locally(seed: u64) -> Ends {
     })
 }
 
-/// The seeds to run: the one asked for, or the first `count`.
+/// The seeds to run: the configured one, or the first `count`.
 fn seeds(count: u64) -> Range<u64> {
     match number_from_env("KONBINI_SEED") {
         Some(seed) => seed..seed + 1,
@@ -107,7 +107,7 @@ fn seeds(count: u64) -> Range<u64> {
     }
 }
 
-/// Walks all seeds, some at once; returns how they ended and which ones failed.
+/// Runs all seeds, some concurrently; returns their final states and the failed seeds.
 fn walk_all(seeds: &Range<u64>) -> (Ends, Vec<u64>) {
     let next = AtomicU64::new(seeds.start);
     let outcome = Mutex::new((Ends::default(), Vec::new()));
@@ -146,9 +146,9 @@ fn every_follower_has_each_event_once_or_has_stopped() {
          KONBINI_SEED={} cargo test -p mesh --test it chaos",
         failed[0]
     );
-    // A walk in which nothing ever diverged, or nothing went on, shows nothing.
-    let telling = ends.stopped > 0 && ends.at_tail > 0;
-    assert!(telling || count < SEEDS, "{ends:?}");
+    // A run without any stopped follower, or without any at the tail, tests too little.
+    let is_significant = ends.stopped > 0 && ends.at_tail > 0;
+    assert!(is_significant || count < SEEDS, "{ends:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

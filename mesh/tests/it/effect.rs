@@ -1,7 +1,7 @@
-//! What a follower in the chaos does with an event.
+//! The handler of the followers under fault injection.
 //!
-//! **Invariant:** effects are numbered by the follower as they come, so an event
-//! applied twice, out of order or not at all shows in their list.
+//! **Invariant:** effects are numbered by the follower in the order of application, so an
+//! event that was applied twice, out of order or not at all shows in their list.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,20 +11,20 @@ use mesh::{Event, Refusal};
 use model::Fact;
 use serde::{Deserialize, Serialize};
 
-/// place → what was applied, in the order in which it was.
+/// The applied effects, in order.
 const EFFECTS: Table<u64, Effect> = Table::new("effects");
 
-/// One event in this many is refused at its first try.
+/// One event in this many is refused at its first attempt.
 const HESITATES_EVERY: i64 = 16;
 
-/// What an event leaves in a follower: all that tells it from any other.
+/// The effect of an event: everything that identifies the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
     pub(crate) id: String,
     pub(crate) key: String,
-    /// Which one of its key.
+    /// The number of the event among those of its key.
     pub(crate) counter: i64,
-    /// Which one of all.
+    /// The number of the event among all.
     pub(crate) number: i64,
 }
 
@@ -44,12 +44,12 @@ impl Effect {
     }
 }
 
-/// The events whose handler has refused once, for want of something.
+/// The events that the handler has refused once.
 #[derive(Clone, Default)]
 pub(crate) struct Hesitation(Arc<Mutex<HashSet<String>>>);
 
-/// A follower's handler: notes the event; now and then, once, it finds that it
-/// cannot, after it already wrote.
+/// The handler of a follower: records the event; refuses some events at the first attempt,
+/// after it has already written.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
     event: &Event,
@@ -66,7 +66,7 @@ pub(crate) fn apply(
     Ok(())
 }
 
-/// Everything that was applied, in order.
+/// The applied effects, in order.
 pub(crate) fn applied(store: &Store) -> Vec<Effect> {
     let rows = store.scan(EFFECTS.all()).expect("the store is readable");
     rows.map(|row| row.expect("an effect").1).collect()

@@ -1,4 +1,5 @@
-//! One follower of one source, closely: what becomes a dead letter and what is retried, what an operator can do about it, and how it catches up.
+//! One follower of one source: dead letters and retries, the operator's commands, and
+//! catching up.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,29 +19,29 @@ use tempfile::TempDir;
 use crate::node::{FollowerNode, SOURCE, SourceNode, copy, draft};
 use crate::{scratch, soon, until};
 
-/// place → the number of the event handled there.
+/// The number of the event handled at each position.
 const HANDLED: Table<u64, i64> = Table::new("handled");
 const NOTES: Table<u64, String> = Table::new("notes");
-/// What an operator's page lists.
+/// The table of dead letters.
 const DEAD_LETTERS: Table<(String, u64), DeadLetter> = Table::new("parked");
 
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
 
-/// What the handler does with an event, by its number; else it takes it.
+/// A failure of the handler, for the event of a given number.
 #[derive(Clone, Copy)]
-enum Mood {
+enum Failure {
     Refuses,
     Panics,
-    /// It writes more than a record may hold.
+    /// Writes a value over the limit of a record.
     Overflows,
 }
 
 #[derive(Default)]
 struct Handler {
-    moods: BTreeMap<i64, Mood>,
+    failures: BTreeMap<i64, Failure>,
     tries: u64,
     unknown: Vec<String>,
-    /// What was done in place of a discarded event: its number.
+    /// The numbers of the discarded events, as passed to the handler's replacement.
     instead: Vec<i64>,
 }
 
@@ -52,7 +53,7 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes before it refuses or panics, so that what is left behind shows.
+    /// Writes before it refuses or panics, so that an incomplete rollback shows.
     fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
         let Some(Fact::StockAdjusted { reserved: number, .. }) = event.fact else {
             self.lock().unknown.push(event.kind.clone());
@@ -61,12 +62,14 @@ impl Shared {
         let place = tx.scan(HANDLED.all())?.count() as u64;
         tx.put(HANDLED, &place, &number)?;
         self.lock().tries += 1;
-        let mood = self.lock().moods.get(&number).copied();
-        match mood {
+        let failure = self.lock().failures.get(&number).copied();
+        match failure {
             None => Ok(()),
-            Some(Mood::Refuses) => Err(Refusal::Never("not while it is closed".into())),
-            Some(Mood::Panics) => panic!("a handler's own mistake"),
-            Some(Mood::Overflows) => Ok(tx.put(NOTES, &place, &"x".repeat(VALUE_BYTES_MAX + 1))?),
+            Some(Failure::Refuses) => Err(Refusal::Never("not while it is closed".into())),
+            Some(Failure::Panics) => panic!("a handler's own mistake"),
+            Some(Failure::Overflows) => {
+                Ok(tx.put(NOTES, &place, &"x".repeat(VALUE_BYTES_MAX + 1))?)
+            }
         }
     }
 }
@@ -102,18 +105,18 @@ async fn follow(
 }
 
 impl Shop {
-    /// A follower whose source is not there yet.
-    async fn without_source(on_refusal: OnRefusal, moods: &[(i64, Mood)]) -> Self {
+    /// A follower whose source has not started.
+    async fn without_source(on_refusal: OnRefusal, failures: &[(i64, Failure)]) -> Self {
         let root = scratch();
         let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), "shop");
         let handler = Shared::default();
-        handler.lock().moods.extend(moods.iter().copied());
+        handler.lock().failures.extend(failures.iter().copied());
         let follower = follow(&root, &mesh, &handler, on_refusal).await;
         Self { root, mesh, source: None, follower, handler }
     }
 
-    async fn open(on_refusal: OnRefusal, moods: &[(i64, Mood)]) -> Self {
-        let mut shop = Self::without_source(on_refusal, moods).await;
+    async fn open(on_refusal: OnRefusal, failures: &[(i64, Failure)]) -> Self {
+        let mut shop = Self::without_source(on_refusal, failures).await;
         shop.start_source().await;
         shop
     }
@@ -129,7 +132,7 @@ impl Shop {
         node.stop().await;
     }
 
-    /// Appends events by key, numbered by their places.
+    /// Appends one event per key, numbered by its position.
     async fn append(&self, keys: &[&str]) {
         let source = self.source.as_ref().expect("the source runs");
         for key in keys {
@@ -151,7 +154,7 @@ impl Shop {
         rows.map(|row| row.expect("readable").1).collect()
     }
 
-    /// The places of what is parked, and why.
+    /// The positions of the dead letters, and their reasons.
     fn dead_letters(&self) -> Vec<(u64, String)> {
         let lane = format!("test/{SOURCE}");
         let rows = self
@@ -172,7 +175,7 @@ impl Shop {
     }
 
     fn accept(&self, number: i64) {
-        self.handler.lock().moods.remove(&number);
+        self.handler.lock().failures.remove(&number);
     }
 
     async fn retry(&self, seq: u64) -> Result<(), Refusal> {
@@ -188,7 +191,7 @@ impl Shop {
 async fn a_refused_event_becomes_a_dead_letter_and_its_key_waits_behind_it() {
     let shop = Shop::open(
         OnRefusal::DeadLetter,
-        &[(1, Mood::Refuses), (5, Mood::Refuses)],
+        &[(1, Failure::Refuses), (5, Failure::Refuses)],
     )
     .await;
     shop.append(&["a", "b", "a", "b", "a"]).await;
@@ -225,10 +228,10 @@ async fn a_refused_event_becomes_a_dead_letter_and_its_key_waits_behind_it() {
 }
 
 #[tokio::test]
-async fn discarding_frees_the_key() {
+async fn discarding_a_dead_letter_unblocks_its_key() {
     let shop = Shop::open(
         OnRefusal::DeadLetter,
-        &[(1, Mood::Refuses), (2, Mood::Refuses)],
+        &[(1, Failure::Refuses), (2, Failure::Refuses)],
     )
     .await;
     shop.append(&["a", "b"]).await;
@@ -242,7 +245,7 @@ async fn discarding_frees_the_key() {
         (shop.handled(), shop.dead_letter_seqs()),
         (vec![3], vec![2, 4])
     );
-    // What waited behind a discarded event is still there to be retried.
+    // Dead letters behind a discarded event can still be retried.
     shop.discard(2).await.unwrap();
     shop.retry(4).await.unwrap();
     assert_eq!(
@@ -251,12 +254,12 @@ async fn discarding_frees_the_key() {
     );
 }
 
-/// An operator's commands do not need the source: its data may be what is broken.
+/// An operator's commands do not need the source, whose data may be the broken part.
 #[tokio::test]
 async fn dead_letters_are_retried_while_the_source_is_absent() {
     let mut shop = Shop::open(
         OnRefusal::DeadLetter,
-        &[(1, Mood::Refuses), (2, Mood::Refuses)],
+        &[(1, Failure::Refuses), (2, Failure::Refuses)],
     )
     .await;
     shop.append(&["a", "b"]).await;
@@ -271,10 +274,10 @@ async fn dead_letters_are_retried_while_the_source_is_absent() {
 }
 
 #[tokio::test]
-async fn a_mistake_of_the_handler_parks() {
+async fn a_panic_or_overflow_of_the_handler_makes_a_dead_letter() {
     let shop = Shop::open(
         OnRefusal::DeadLetter,
-        &[(1, Mood::Panics), (2, Mood::Overflows)],
+        &[(1, Failure::Panics), (2, Failure::Overflows)],
     )
     .await;
     shop.append(&["a", "b", "c", "a"]).await;
@@ -289,8 +292,12 @@ async fn a_mistake_of_the_handler_parks() {
 }
 
 #[tokio::test]
-async fn an_event_that_must_not_be_passed_over_is_retried() {
-    let shop = Shop::open(OnRefusal::Retry, &[(2, Mood::Refuses), (4, Mood::Panics)]).await;
+async fn an_event_that_must_not_be_skipped_is_retried() {
+    let shop = Shop::open(
+        OnRefusal::Retry,
+        &[(2, Failure::Refuses), (4, Failure::Panics)],
+    )
+    .await;
     shop.append(&["a", "a", "b", "b", "c"]).await;
     for (number, before) in [(2, vec![1]), (4, vec![1, 2, 3])] {
         let tries = shop.handler.lock().tries;
@@ -306,7 +313,7 @@ async fn an_event_that_must_not_be_passed_over_is_retried() {
 }
 
 #[tokio::test]
-async fn catching_up_means_everything_that_was_there() {
+async fn catching_up_applies_every_event_before_it() {
     let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     for place in 1..=50 {
         shop.append(&["a"]).await;
@@ -321,7 +328,7 @@ async fn catching_up_means_everything_that_was_there() {
 }
 
 #[tokio::test]
-async fn a_follower_may_be_there_first() {
+async fn a_follower_may_start_before_its_source() {
     let mut shop = Shop::without_source(OnRefusal::DeadLetter, &[]).await;
     assert!(
         !shop
@@ -340,9 +347,9 @@ async fn a_follower_may_be_there_first() {
     assert_eq!(shop.handled(), [1, 2]);
 }
 
-/// The very same event, made again after a fork, is not the one that was lost.
+/// The same event, made again after a fork, is not the one that was lost.
 #[tokio::test]
-async fn a_forked_log_is_another_history() {
+async fn a_follower_stops_at_a_forked_log() {
     let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     let (folder, backup) = (
         shop.root.path().join("source"),
@@ -371,7 +378,7 @@ async fn a_forked_log_is_another_history() {
     assert_eq!(shop.handled(), [1, 2, 3]);
 }
 
-/// The log's own tables, to write what this program's own version would not.
+/// The tables of the log, to write rows that this version would not.
 const LOG: Table<u64, Recorded> = Table::new("log");
 const HEAD: Table<String, Head> = Table::new("log_head");
 
@@ -394,7 +401,7 @@ struct Body<'a> {
     data: BTreeMap<&'a str, u64>,
 }
 
-/// Logs an event whose fact this program cannot read.
+/// Logs an event whose fact this version cannot decode.
 fn append_strange(tx: &mut Tx<'_>, key: &str, kind: &str) -> Result<(), store::Error> {
     let Head { epoch, mark } = tx
         .get(HEAD, &SOURCE.to_owned())?
@@ -415,10 +422,10 @@ fn append_strange(tx: &mut Tx<'_>, key: &str, kind: &str) -> Result<(), store::E
     )
 }
 
-/// A kind from a newer version passes, without a fact; a known kind that does not
-/// read is parked, and its key waits behind it like any other.
+/// A kind from a newer version is passed without a fact; a known kind that cannot be
+/// decoded becomes a dead letter, and later events of its key wait behind it.
 #[tokio::test]
-async fn what_this_version_cannot_read() {
+async fn an_unknown_kind_is_skipped_and_an_unreadable_fact_is_a_dead_letter() {
     let mut shop = Shop::open(OnRefusal::DeadLetter, &[]).await;
     shop.append(&["a"]).await;
     let store = shop.source.as_ref().unwrap().store();

@@ -1,5 +1,4 @@
-//! Whoever only listens hears everything from some moment on, or that it missed
-//! something.
+//! A listener without a store receives every event from its start on, or a gap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ fn number(event: &Event) -> i64 {
     }
 }
 
-/// The next word that says anything.
+/// The next update other than an empty one.
 async fn news(listener: &mut Listener) -> Update {
     soon("a word", async {
         loop {
@@ -34,7 +33,7 @@ async fn news(listener: &mut Listener) -> Update {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_from_now_on() {
+async fn a_listener_receives_every_event_after_its_start() {
     let root = scratch();
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), "shop");
     let source = SourceNode::open(&root.path().join("source"), Time(1)).await;
@@ -68,10 +67,10 @@ async fn everything_from_now_on() {
     source.stop().await;
 }
 
-/// Over a network that loses, doubles and reorders: what is heard between two gaps is
-/// gap-free, and the end is heard of in the end.
+/// Over a network that loses, duplicates and reorders: the events between two reported gaps
+/// are complete, and the tail is reached.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_missed_is_known() {
+async fn a_listener_reports_every_gap() {
     let seed = number_from_env("KONBINI_SEED").unwrap_or(7);
     println!("seed {seed}");
     let root = scratch();
@@ -84,7 +83,7 @@ async fn what_was_missed_is_known() {
     source.serve(mesh, ANNOUNCE_EVERY).await;
     let listening = tokio::spawn(async move {
         let (mut gaps, mut heard) = (0, 0);
-        // What was heard last, unless something may have been missed since.
+        // The last event, unless a gap was reported since.
         let mut last: Option<i64> = None;
         while listener.place() < 300 {
             match soon("a word", listener.next()).await {

@@ -1,11 +1,10 @@
-//! The mesh as a service sees it: through its public calls only.
+//! Tests of the mesh through its public API.
 //!
-//! `chaos` walks a whole shop through restarts, restored backups and a network
-//! that loses, doubles and reorders, by seed. `world` is that shop and the model
-//! it is held against; `node` the source and the followers in it, `effect` what
-//! an event leaves in a follower, `network` what carries it there. `follow` looks
-//! at one follower closely, `listen` at whoever keeps nothing, and `transport` is the
-//! suite both transports pass.
+//! `chaos` runs a whole shop through restarts, restored backups and a network that loses,
+//! duplicates and reorders, by seed. `world` is that shop with its reference model, `node`
+//! its source and followers, `effect` the handler of a follower, `network` the transport.
+//! `follow` tests one follower, `listen` a listener without a store, and `transport` is the
+//! suite that both transports pass.
 
 mod chaos;
 mod effect;
@@ -22,31 +21,31 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Long enough for any machine; reached only when something never comes.
+/// Long enough for any machine; reached only when a test hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a condition that cannot wake anybody is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// The interval at which a condition without a wake-up is polled.
+const POLL_EVERY: Duration = Duration::from_millis(2);
 
-/// Awaits what must come, and fails instead of hanging when it does not.
+/// Awaits a future, and fails after the deadline instead of hanging.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future)
         .await
         .unwrap_or_else(|_| panic!("{what} did not come within {DEADLINE:?}"))
 }
 
-/// Waits until `condition` holds, and fails when it never does.
+/// Waits until `condition` holds, and fails after the deadline.
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     soon(what, async {
         while !condition() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
 }
 
-/// A folder in memory where there is one: the promises tested here do not rest
-/// on the disk, and a store's first segment has 4 MiB.
+/// A folder on a memory file system if there is one: these tests do not depend on the disk,
+/// and a store's first segment has 4 MiB.
 fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let folder = tempfile::Builder::new()

@@ -1,5 +1,5 @@
-//! What carries the chaos: a network inside the process that misbehaves, or two
-//! real sessions on this host.
+//! The transports under fault injection: an unreliable in-process network, or two Zenoh
+//! sessions on this host.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use mesh::{InProcessNetwork, LinkFaults, Mesh, Transport, ZenohEndpoints, ZenohT
 use tempfile::TempDir;
 
 use crate::node::SOURCE;
-use crate::{LOOK_EVERY, soon};
+use crate::{POLL_EVERY, soon};
 
 /// A session on this host that listens as `name` and connects to `others`.
 pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<ZenohTransport> {
@@ -18,13 +18,13 @@ pub(crate) async fn session(folder: &Path, name: &str, others: &[&str]) -> Arc<Z
     Arc::new(session.expect("the session opens"))
 }
 
-/// What carries the shop's messages.
+/// The transport of the shop's messages.
 pub(crate) enum Network {
     Local {
         network: InProcessNetwork,
         faults: LinkFaults,
     },
-    /// The followers share a session; the source's own is closed with it.
+    /// The followers share a session; the source has its own, which is closed with it.
     Zenoh {
         folder: TempDir,
         source: Option<Arc<ZenohTransport>>,
@@ -39,7 +39,7 @@ impl Network {
         Self::Zenoh { folder, source: None, followers }
     }
 
-    /// The source's way in, new with every start of the source.
+    /// The mesh of the source, new at every start of the source.
     pub(crate) async fn of_source(&mut self) -> Mesh {
         let transport: Arc<dyn Transport> = match self {
             Self::Local { network, .. } => Arc::new(network.clone()),
@@ -52,8 +52,8 @@ impl Network {
         Mesh::new(transport, "chaos")
     }
 
-    /// Ends the source's session. At the end of a process the host closes every
-    /// link; here the process goes on, so nobody may be on the way in.
+    /// Closes the source's session. The end of a process would close every link; here the
+    /// process goes on, so no connection attempt may be pending.
     pub(crate) async fn source_ended(&mut self) {
         if let Self::Zenoh { source, followers, .. } = self
             && let Some(session) = source.take()
@@ -71,7 +71,7 @@ impl Network {
         Mesh::new(transport, "chaos")
     }
 
-    /// LinkFaults on or off; real sessions have none that we could switch.
+    /// Turns the link faults on or off; Zenoh sessions have none.
     pub(crate) fn behave(&self, well: bool) {
         if let Self::Local { network, faults } = self {
             network.set_faults(if well { LinkFaults::default() } else { *faults });
@@ -85,13 +85,13 @@ impl Network {
     }
 }
 
-/// Returns once `from` is heard at `at`: the sessions have found each other.
+/// Waits until a message of `from` arrives at `at`: the sessions are connected.
 async fn came_in(from: &ZenohTransport, at: &ZenohTransport) {
     const TOPIC: &str = "chaos/way-in";
     let heard = at.subscribe(TOPIC).await.expect("a subscription");
     while heard.messages.is_empty() {
         let knock = from.publish(TOPIC, Vec::new());
         knock.await.expect("a publication");
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }

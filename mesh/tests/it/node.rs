@@ -1,7 +1,7 @@
 //! A source and a follower as services run them, each with a store of its own.
 //!
-//! **Invariant:** a stopped node has let go of its folder, so that it can be
-//! opened, copied or replaced.
+//! **Invariant:** a stopped node has released its folder, which can then be opened, copied
+//! or replaced.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::{soon, until};
 /// The service that is followed.
 pub(crate) const SOURCE: &str = "products";
 
-/// What every node has: a folder, the store in it, and tasks.
+/// The parts of every node: a folder, its store, and tasks.
 struct Home {
     folder: PathBuf,
     store: Store,
@@ -43,7 +43,7 @@ impl Home {
         self.tasks.close();
         soon("the end of a node's tasks", self.tasks.wait()).await;
         self.store.close();
-        // The engine's own threads may hold its lock for a moment longer.
+        // The engine's threads may hold the lock a moment longer.
         until("the folder's release", || {
             let file = File::open(self.folder.join("db")).expect("the database file");
             file.try_lock().is_ok()
@@ -59,14 +59,14 @@ pub(crate) struct SourceNode {
 }
 
 impl SourceNode {
-    /// Opens what is in `folder`; a log begun here has the epoch `now`.
+    /// Opens the store in `folder`; a new log has the epoch `now`.
     pub(crate) async fn open(folder: &Path, now: Time) -> Self {
         let home = Home::open(folder);
         let log = Log::open(home.store.clone(), SOURCE, now).await;
         Self { log: log.expect("the log opens"), home }
     }
 
-    /// Publishes and answers from here on.
+    /// Starts to publish the log and to serve queries.
     pub(crate) async fn serve(&self, mesh: Mesh, announce_every: Duration) {
         let source = Source { announce_every, ..Source::new(self.log.clone(), mesh) };
         let started = source.start(&self.home.tasks, self.home.stop.clone());
@@ -92,7 +92,7 @@ impl SourceNode {
     }
 }
 
-/// An event that says which one of its key it is, and which one of all.
+/// An event with its number among those of its key, and among all.
 pub(crate) fn draft(key: &str, counter: i64, number: i64) -> Draft {
     let fact = Fact::StockAdjusted {
         product_id: Id::<kinds::Product>::from_uuid(Uuid::nil()),
@@ -109,7 +109,7 @@ pub(crate) struct FollowerNode {
 }
 
 impl FollowerNode {
-    /// Opens what is in `folder` and starts the follower made of its store.
+    /// Opens the store in `folder` and starts its follower.
     pub(crate) async fn start(folder: &Path, follower: impl FnOnce(Store) -> Follower) -> Self {
         let home = Home::open(folder);
         let started = follower(home.store.clone()).start(&home.tasks, home.stop.clone());
@@ -127,7 +127,7 @@ impl FollowerNode {
     }
 }
 
-/// Copies a store's folder; its node is stopped.
+/// Copies the folder of a stopped node.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a readable folder") {

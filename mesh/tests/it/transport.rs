@@ -1,5 +1,4 @@
-//! What every transport has to do, checked of both: the one inside a process and
-//! Zenoh between two sessions.
+//! The transport suite, which the in-process network and Zenoh have to pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +8,19 @@ use mesh::{InProcessNetwork, Liveliness, Sighting, Transport};
 use tempfile::TempDir;
 
 use crate::network::session;
-use crate::{LOOK_EVERY, soon, until};
+use crate::{POLL_EVERY, soon, until};
 
-/// Above what any check here takes, so that running into it shows.
+/// Longer than any check takes, so that reaching it is a failure.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn the_local_network_is_a_transport() {
+async fn the_in_process_network_passes_the_transport_suite() {
     let network: Arc<dyn Transport> = Arc::new(InProcessNetwork::reliable());
     keeps_its_promises(&*network, &*network).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn zenoh_is_a_transport() {
+async fn zenoh_passes_the_transport_suite() {
     let folder = TempDir::new().unwrap();
     let here = session(folder.path(), "here", &[]).await;
     let there = session(folder.path(), "there", &["here"]).await;
@@ -35,9 +34,9 @@ async fn zenoh_is_a_transport() {
 async fn keeps_its_promises(here: &dyn Transport, there: &dyn Transport) {
     publications_reach_subscribers(here, there).await;
     a_question_to_nobody_ends_unanswered(there).await;
-    every_question_gets_its_answer(here, there).await;
-    a_question_nobody_answers_ends(here, there).await;
-    who_is_alive_shows(here, there).await;
+    every_query_gets_its_reply(here, there).await;
+    a_query_without_a_reply_ends(here, there).await;
+    liveliness_is_visible(here, there).await;
 }
 
 async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transport) {
@@ -49,14 +48,14 @@ async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transp
         .subscribe("shop/events/orders")
         .await
         .expect("a subscription");
-    // A subscription takes a moment to be known, and what is sent before is lost.
+    // A subscription takes a moment to propagate, and earlier publications are lost.
     soon("a publication", async {
         while heard.messages.is_empty() {
             there
                 .publish("shop/events/users", b"one".to_vec())
                 .await
                 .expect("a publication");
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
@@ -70,7 +69,7 @@ async fn publications_reach_subscribers(here: &dyn Transport, there: &dyn Transp
     .await;
     assert!(other.messages.is_empty(), "heard under another topic");
     drop(heard.guard);
-    // Once its sender is gone, the subscription has ended.
+    // A subscription ends with its sender.
     until("the subscription's end", || {
         heard.messages.is_disconnected()
     })
@@ -83,8 +82,8 @@ async fn a_question_to_nobody_ends_unanswered(there: &dyn Transport) {
     assert_eq!(answer.expect("absence shows at once"), None);
 }
 
-/// Each asker gets the answer to its own question, whole, whatever its size.
-async fn every_question_gets_its_answer(here: &dyn Transport, there: &dyn Transport) {
+/// Each query gets its own reply, whole, of any size.
+async fn every_query_gets_its_reply(here: &dyn Transport, there: &dyn Transport) {
     const TOPIC: &str = "shop/log/users";
     let served = here.serve(TOPIC).await.expect("a service");
     let answers = async {
@@ -127,19 +126,19 @@ async fn every_question_gets_its_answer(here: &dyn Transport, there: &dyn Transp
     answered(there, TOPIC, false).await;
 }
 
-/// Asks for four bytes until there is an answer, or until there is none.
+/// Repeats a query of four bytes until there is a reply, or until there is none.
 async fn answered(there: &dyn Transport, topic: &str, wanted: bool) {
     soon("a change of who answers", async {
         let question = 4_u32.to_le_bytes().to_vec();
         while there.ask(topic, question.clone(), TIMEOUT).await.is_some() != wanted {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
 }
 
-/// Dropped, it ends at once; kept by a server that hangs, with the timeout.
-async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transport) {
+/// A query that the server drops ends at once; one at a hanging server by the timeout.
+async fn a_query_without_a_reply_ends(here: &dyn Transport, there: &dyn Transport) {
     const TOPIC: &str = "shop/log/mute";
     let served = here.serve(TOPIC).await.expect("a service");
     let brief = Duration::from_millis(50);
@@ -150,7 +149,7 @@ async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transp
             if let Ok(question) = served.messages.try_recv() {
                 return question;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     })
     .await;
@@ -167,8 +166,8 @@ async fn a_question_nobody_answers_ends(here: &dyn Transport, there: &dyn Transp
     }
 }
 
-/// Who came before the watcher is seen as well as who comes after, and going is.
-async fn who_is_alive_shows(here: &dyn Transport, there: &dyn Transport) {
+/// A watcher sees liveliness tokens from before and after its start, and their end.
+async fn liveliness_is_visible(here: &dyn Transport, there: &dyn Transport) {
     let early = here
         .declare_alive("shop/live/users/1")
         .await

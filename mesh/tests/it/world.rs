@@ -1,10 +1,9 @@
-//! One shop: a source, three followers, a network, and the model of what the
-//! source's log holds.
+//! One shop: a source, three followers, a network, and the model of the source's log.
 //!
-//! **Invariant checked:** what a follower applied is, event by event and in
-//! order, the beginning of a history that the source really had. A follower
-//! settles in one of two ways: at the end of the present history, with all of it,
-//! or, if what it applied is no part of the present history, stopped.
+//! **Invariant checked:** the events that a follower applied are, in order, a prefix of a
+//! history that the source really had. A follower settles in one of two states: at the tail
+//! of the present history, with all of its events applied, or stopped, if the applied events
+//! are not a prefix of the present history.
 
 use std::ops::AddAssign;
 use std::path::PathBuf;
@@ -21,22 +20,22 @@ use crate::network::Network;
 use crate::node::{self, FollowerNode, SourceNode, copy, draft};
 use crate::{scratch, until};
 
-/// key → how many events of it there are, in the source's store.
+/// The number of events of each key, in the source's store.
 const COUNTERS: Table<String, i64> = Table::new("counters");
 
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
 const POLL_EVERY: Duration = Duration::from_millis(20);
-/// How long a follower may look for what was just made before it says no.
+/// Timeout of catching up in these tests.
 const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// A copy of the source's folder, and what was in it.
+/// A copy of the source's folder, and the model at that moment.
 struct Backup {
     folder: PathBuf,
     history: Vec<Effect>,
     number: i64,
 }
 
-/// A follower and what is needed to bring it back.
+/// A follower, and the parts needed to start it again.
 struct Place {
     folder: PathBuf,
     backup: Option<PathBuf>,
@@ -44,10 +43,10 @@ struct Place {
     node: Option<FollowerNode>,
 }
 
-/// How followers stood whenever a shop had settled.
+/// The states of followers whenever a shop had settled.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Ends {
-    /// In the source's logs.
+    /// The number of events in the source's logs.
     pub(crate) events: usize,
     pub(crate) at_tail: usize,
     pub(crate) stopped: usize,
@@ -65,8 +64,8 @@ pub(crate) struct World {
     root: TempDir,
     network: Network,
     clock: i64,
-    /// The last event's number; a restored backup counts on from its own, so
-    /// that the same event may be made again.
+    /// The number of the last event; a restored backup continues from its own, so that the
+    /// same event may be made again.
     number: i64,
     folders: usize,
     source: Option<SourceNode>,
@@ -157,9 +156,9 @@ impl World {
         }
     }
 
-    /// Appends several transactions at once, each of one or more events; those
-    /// marked as refused append like the others and then change their mind. The
-    /// log then holds exactly those that did not, in the order they came.
+    /// Appends several transactions concurrently, each of one or more events; those marked as
+    /// refused append like the others and are then rolled back. The log then contains exactly
+    /// the committed ones, in the order of submission.
     pub(crate) async fn append(&mut self, transactions: Vec<(Vec<&'static str>, bool)>) {
         let node = self.source.as_ref().expect("the source runs between steps");
         let mut made = Vec::new();
@@ -187,7 +186,7 @@ impl World {
         assert_eq!(logged.collect::<Vec<_>>(), made, "logged after {before}");
     }
 
-    /// Takes what was appended into the model: gap-free, and each key counted on.
+    /// Adds the appended events to the model, and checks that they have no gaps.
     fn read_back(&mut self) {
         let log = &self
             .source
@@ -225,8 +224,8 @@ impl World {
         self.start_source().await;
     }
 
-    /// Puts a backup in the place of what the source has; `forked` as the
-    /// operator should, else as one who does not know. Does nothing without one.
+    /// Replaces the source's data by a backup; `forked` declares a new epoch, as an operator
+    /// should. Does nothing without a backup.
     pub(crate) async fn restore_source(&mut self, which: usize, forked: bool) {
         if self.backups.is_empty() {
             return;
@@ -247,7 +246,7 @@ impl World {
         self.start_source().await;
     }
 
-    /// A source that begins at nothing.
+    /// Replaces the source by an empty one.
     pub(crate) async fn replace_source(&mut self) {
         self.stop_source().await;
         std::fs::remove_dir_all(&self.source_folder).expect("the folder goes");
@@ -260,8 +259,7 @@ impl World {
         self.start_follower(which).await;
     }
 
-    /// Copies a follower's folder, or puts the copy back: its cursor and its
-    /// effects go back together.
+    /// Copies a follower's folder, or restores the copy, with its cursor and its effects.
     pub(crate) async fn back_up_or_restore_follower(&mut self, which: usize) {
         self.stop_follower(which).await;
         let fresh = self.fresh_folder();
@@ -276,7 +274,7 @@ impl World {
         self.start_follower(which).await;
     }
 
-    /// What an operator does about a stopped follower: begin anew.
+    /// Starts stopped followers from the beginning, as an operator would.
     pub(crate) async fn reseed_stopped_followers(&mut self) {
         for which in 0..self.followers.len() {
             if !matches!(self.state(which), FollowerState::Stopped { .. }) {
@@ -291,7 +289,7 @@ impl World {
         }
     }
 
-    /// Whoever says that it caught up has everything.
+    /// Checks that a follower which reports that it caught up has every event.
     pub(crate) async fn catch_up(&self, which: usize) {
         if self.node(which).following.catch_up(TIMEOUT).await {
             assert_eq!(
@@ -315,10 +313,10 @@ impl World {
         effect::applied(self.node(which).store())
     }
 
-    /// Waits until every follower stands where it has to, and checks what it did
-    /// to get there. The network has to behave.
+    /// Waits until every follower has settled, and checks its effects. The network must be
+    /// reliable by now.
     pub(crate) async fn settle(&mut self) -> Ends {
-        // What the old network still carries can no longer continue anything.
+        // Messages still in flight cannot continue any follower after this event.
         self.append(vec![(vec!["closing"], false)]).await;
         let tail = self.source.as_ref().map(|node| node.log.tail());
         let mut ends = Ends { events: self.history.len(), ..Ends::default() };

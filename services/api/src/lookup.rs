@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_segments_and_literal_ones_first() {
+    fn paths_match_whole_segments_and_literal_rows_first() {
         let path = |method: Method, path: &str| match find(&method, path) {
             Found::Route(route) => Some(route.path),
             Found::OtherMethod(_) | Found::Nothing => None,

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn languages_by_weight() {
+    fn languages_are_sorted_by_weight() {
         for (header, expected) in [
             (
                 "fr-CH, fr;q=0.9, en;q=0.8, de;q=0.95, *;q=0.5",

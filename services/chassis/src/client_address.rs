@@ -37,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
 /// address with its /64, which is the share of one customer (RFC 6177 §2).
 pub fn network(ip: IpAddr) -> u128 {
     match ip.to_canonical() {
-        // Its low half is never zero, and that of a network of IPv6 always is.
+        // A mapped address has a low half other than zero, an IPv6 network never has.
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
     }

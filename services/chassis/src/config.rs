@@ -21,7 +21,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// How much of its database a service keeps in memory, in MiB, 1..=4096.
+    /// The database cache of a service, in MiB, 1..=4096.
     pub cache_mib: u64,
 }
 
@@ -48,7 +48,7 @@ impl StoreConfig {
 pub struct MeshConfig {
     /// `tls/HOST:PORT` to listen on.
     pub listen: Vec<String>,
-    /// `tls/HOST:PORT` of the others.
+    /// `tls/HOST:PORT` of the other hosts.
     pub connect: Vec<String>,
     /// PEM file of the authority that signs the shop's certificates.
     pub authority: Option<PathBuf>,

@@ -65,7 +65,7 @@ impl Context {
     /// service is ready only when it is caught up.
     ///
     /// # Errors
-    /// When the mesh or the store refuses.
+    /// When the mesh refuses the subscription or the store the cursor.
     pub async fn follow(
         &self,
         source: &'static str,
@@ -75,10 +75,10 @@ impl Context {
     }
 
     /// As [`follow`](Self::follow); `instead` runs when an operator discards an event that
-    /// `handler` refused, so that requests waiting for its effect are answered.
+    /// `handler` refused, so that requests waiting for its effect get a response.
     ///
     /// # Errors
-    /// When the mesh or the store refuses.
+    /// When the mesh refuses the subscription or the store the cursor.
     pub async fn follow_or(
         &self,
         source: &'static str,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The reason why a service ended, in one line, and its exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration cannot be used as it is.
+    /// The configuration is invalid.
     #[error("configuration: {0}")]
     Config(String),
     /// The data folder is not a shop's, or cannot be used.
@@ -23,7 +23,7 @@ pub enum Error {
     /// The mesh failed.
     #[error(transparent)]
     Mesh(#[from] mesh::TransportError),
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error(
         "cannot listen on {address}: {why}; is another program using it? Choose another with --listen"
     )]
@@ -39,8 +39,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// The process's exit code: 78 (`EX_CONFIG`, sysexits.h) when the
-    /// configuration must change before another try makes sense, else 1.
+    /// The process's exit code: 78 (`EX_CONFIG`, sysexits.h) when a restart is useless
+    /// before the configuration has changed, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Folder { .. } | Self::Bind { .. } => 78,

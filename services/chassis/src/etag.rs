@@ -55,7 +55,7 @@ impl Tagged {
     pub fn new<T: Serialize>(resource: &T) -> Result<Self, Problem> {
         let body = serde_json::to_vec(resource).map_err(Problem::internal)?;
         let tag = HeaderValue::try_from(of(&body)).map_err(Problem::internal)?;
-        // A vector that grew is up to half empty, and a cache would keep all of it.
+        // A vector that grew is up to half empty, and a cache would hold all of it.
         let body = body.into_boxed_slice().into();
         Ok(Self { body, tag })
     }

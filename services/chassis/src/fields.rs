@@ -212,7 +212,7 @@ impl<'a> Fields<'a> {
         let mut entries: Vec<&'a RawValue> = self.value(name).unwrap_or_default();
         let given = entries.len();
         if given > entries_max {
-            let why = format!("has {given} entries; at most {entries_max} are kept");
+            let why = format!("has {given} entries; at most {entries_max} are allowed");
             self.fault(&format!("/{name}"), why);
             entries.truncate(entries_max);
         }

@@ -1,7 +1,7 @@
 //! Readiness: the conditions under which a service takes requests.
 //!
 //! Each part of a service adds its own condition, such as a follower that has to catch up;
-//! `/readyz` answers 200 while all of them hold.
+//! `/readyz` returns 200 while all of them hold.
 //!
 //! ```
 //! let health = chassis::Health::default();

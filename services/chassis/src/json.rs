@@ -14,9 +14,9 @@ use crate::limits::HEADER_ID_BYTES_MAX;
 use crate::{FieldError, Problem};
 use api::JSON_BODY_BYTES_MAX;
 
-/// A JSON body, in and out. As an extractor it refuses what is not declared as
-/// JSON (415), too large (413), malformed or with an unknown field (400), or of
-/// the wrong shape (422, with a pointer).
+/// A JSON body, in and out. As an extractor it refuses a body that is not declared as JSON
+/// (415), is too large (413), is malformed or has an unknown field (400), or has the wrong
+/// shape (422, with a pointer).
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
@@ -39,7 +39,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body that may be left out, and with it its `Content-Type`.
+/// An optional body: without it `Content-Type` may be absent, too.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = Problem;
 
@@ -57,7 +57,7 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
 /// Refuses a body that is not declared as one of `types`.
 ///
 /// # Errors
-/// 415.
+/// 415 for another media type.
 pub fn require_json(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> {
     let declared = headers
         .get(CONTENT_TYPE)
@@ -73,7 +73,7 @@ pub fn require_json(headers: &HeaderMap, types: &[&str]) -> Result<(), Problem> 
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
-        "The body's type is not read here",
+        "Unsupported media type",
         format!("send `Content-Type: {}`", types.join("` or `")),
     ))
 }
@@ -89,11 +89,13 @@ pub async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Problem::too_large(JSON_BODY_BYTES_MAX))
         }
-        Err(_) => Err(Problem::bad_request("the body ended early")),
+        Err(_) => Err(Problem::bad_request(
+            "the body ended early; send the request again",
+        )),
     }
 }
 
-/// Reads JSON to the contract.
+/// Parses JSON with the errors of the contract.
 ///
 /// # Errors
 /// 400 for malformed JSON or an unknown field, 422 for a wrong shape.
@@ -104,21 +106,21 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// Why a JSON text is not the type wanted.
+/// The reason why a JSON text is not of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseError {
-    /// It is no JSON, or has a field nobody knows.
+    /// It is not JSON, or has an unknown field.
     Unreadable(String),
     /// A field has the wrong type.
     Field(FieldError),
 }
 
-/// Reads JSON, telling a text that cannot be read from a field of the wrong type.
+/// Parses JSON, and distinguishes malformed text from a field of the wrong type.
 ///
 /// # Errors
 /// See [`ParseError`].
 pub fn parse_fields<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ParseError> {
-    // To know at each field where it is takes longer than to read again what is wrong.
+    // Tracking the path of each field is slower than parsing an invalid text again.
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
     }
@@ -150,7 +152,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
-/// The one id in a path; a malformed one is 404 like any other that is not there.
+/// The id in a path; a malformed one is a 404, like an unknown one.
 #[derive(Debug, Clone, Copy)]
 pub struct PathId<K: model::Kind>(pub Id<K>);
 
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_and_wrong_are_told_apart() {
+    fn malformed_json_and_a_wrong_type_are_different_errors() {
         let why = |text: &str| parse_fields::<Lamp>(text.as_bytes()).unwrap_err();
         assert!(matches!(why("{\"price\":"), ParseError::Unreadable(_)));
         assert!(matches!(why("{\"prise\": 3}"), ParseError::Unreadable(_)));

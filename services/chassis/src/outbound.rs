@@ -35,7 +35,7 @@ const ADDRESSES_MAX: usize = 4;
 /// Largest head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Decides whether an address may be connected to; an error says why not.
+/// Decides whether an address may be connected to; the error has the reason why not.
 pub type AddressFilter = fn(IpAddr) -> Result<(), String>;
 
 /// The bounds of an exchange.
@@ -56,11 +56,11 @@ pub struct Outbound {
     limits: OutboundLimits,
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     /// The exchange exceeded its timeout.
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
     /// Connecting or the exchange failed.
     #[error("{0}")]
@@ -286,7 +286,7 @@ mod tests {
         let url = format!("http://{}/", serve("").await);
         let started = Instant::now();
         let error = client(|_| Ok(()), limits).status(request(url)).await;
-        assert_eq!(error.unwrap_err().to_string(), "no answer within 50ms");
+        assert_eq!(error.unwrap_err().to_string(), "no response within 50ms");
         assert!(started.elapsed() < LIMITS.timeout);
     }
 }

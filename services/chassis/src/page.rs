@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=PAGE_ITEMS.1).contains(limit))
-                .ok_or_else(|| Problem::bad_request("limit must be 1..100"))?,
+                .ok_or_else(|| Problem::bad_request("`limit` must be a number from 1 to 100"))?,
         };
         let cursor = raw.cursor.map(|text| {
             BASE64URL_NOPAD
@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
 }
 
 fn bad_cursor() -> Problem {
-    Problem::bad_request("cursor is not a `next_cursor` of this list")
+    Problem::bad_request("`cursor` must be the `next_cursor` of an earlier page of this list")
 }
 
 impl Paging {

@@ -181,7 +181,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
             "Overloaded",
-            "nothing was written; try again",
+            "too many requests are in progress; nothing was written, try again",
         )
         .header(RETRY_AFTER, "1")
     }
@@ -192,7 +192,7 @@ impl Problem {
             StatusCode::INSUFFICIENT_STORAGE,
             "storage-full",
             "The disk is full",
-            "nothing is written until there is disk space again, and reads are served; repeat the request then, with the same Idempotency-Key if it had one",
+            "nothing was written; reads are served. Repeat the request once there is disk space again, with the same Idempotency-Key if it had one",
         )
     }
 
@@ -222,7 +222,7 @@ impl Problem {
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
                 "Timeout",
-                "whether anything was written is unknown",
+                "the request took too long; whether anything was written is unknown",
             ),
             StatusCode::INTERNAL_SERVER_ERROR => Self::internal("a handler panicked"),
             _ => Self::new(

@@ -1,7 +1,7 @@
-//! Request ids: the `X-Request-Id` under which a request is logged and answered.
+//! Request ids: the `X-Request-Id` under which a request is logged and traced.
 //!
-//! A client may choose the id, so that its logs and ours name one request alike; the
-//! value is bounded in length and characters, since it is written to logs and headers.
+//! A client may choose the id, so that its logs and the shop's have one id for a request;
+//! the value is bounded in length and characters, since it is written to logs and headers.
 //!
 //! ```
 //! use axum::http::HeaderMap;

@@ -18,14 +18,14 @@ use self::lossy::Lossy;
 pub enum LogFormat {
     /// Compact text, coloured on a terminal.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Bucket bounds of request durations, in seconds: from a cache hit to the
-/// longest wait a request may have.
+/// Bucket bounds of request durations, in seconds: from a cache hit to the longest timeout
+/// of a request.
 const SECONDS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0,
 ];
@@ -56,7 +56,7 @@ impl<'a> MakeWriter<'a> for LogWriters {
     }
 }
 
-/// Starts logging to standard error and collecting metrics, once a process.
+/// Starts logging to standard error and collecting metrics, once per process.
 /// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
 /// one means `info`.
 pub fn start(format: LogFormat, filter: &str) {

@@ -42,7 +42,7 @@ pub fn continue_or_begin(headers: &mut HeaderMap, request_id: &str) {
 }
 
 /// A unique id: a random number of this process and a counter, spread over all digits.
-/// It is a name and no secret, so no randomness is fetched for each.
+/// An id is not a secret, so it needs no randomness of its own.
 pub(crate) fn fresh_id() -> String {
     static DRAWN: LazyLock<u64> = LazyLock::new(|| {
         let id = model::Id::<model::kinds::Session>::new();
@@ -55,8 +55,8 @@ pub(crate) fn fresh_id() -> String {
     format!("{:016x}{spread:016x}", *DRAWN)
 }
 
-/// The trace's id in a `traceparent` (§3.2): `version-trace-parent-flags`; later
-/// versions may say more behind another dash.
+/// The trace's id in a `traceparent` (§3.2): `version-trace-parent-flags`; later versions
+/// may append further fields after a dash.
 fn parse(parent: &str) -> Option<&str> {
     let mut fields = parent.splitn(5, '-');
     let (version, trace) = (fields.next()?, fields.next()?);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on_or_begins() {
+    fn a_trace_is_continued_or_started() {
         let sane = format!("00-{TRACE}-b7ad6b7169203331-01");
         let after = |parents: &[&str], request_id: &str| {
             let mut headers = HeaderMap::new();

@@ -15,19 +15,19 @@ pub(crate) enum Error {
     #[error("this account has {0} streams open; close one of them")]
     StreamsOfAccount(usize),
     /// The service has the maximum of open streams.
-    #[error("all streams are taken")]
+    #[error("the maximum number of streams is open")]
     AllStreams,
     /// There is no such webhook, or no such message of it.
     #[error("no such webhook, or no such delivery of it")]
     NoWebhook,
     /// The shop has the maximum of webhooks.
-    #[error("there are {0} webhooks, which is as many as a shop may have; delete one of them")]
+    #[error("there are {0} webhooks, the maximum of a shop; delete one of them")]
     TooManyWebhooks(usize),
     /// The webhook is disabled.
     #[error("this webhook is disabled; enable it first")]
     WebhookDisabled,
     /// `If-Match` names an outdated version.
-    #[error("it has changed meanwhile")]
+    #[error("the resource has changed in the meantime")]
     Precondition(Problem),
     /// The store refused or failed.
     #[error(transparent)]

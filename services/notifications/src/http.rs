@@ -97,7 +97,8 @@ async fn list(
     headers: HeaderMap,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<InboxResponse>, Problem> {
-    let Query(filter) = filter.map_err(|_| Problem::bad_request("unread must be true or false"))?;
+    let Query(filter) =
+        filter.map_err(|_| Problem::bad_request("`unread` must be true or false"))?;
     let before = paging.after()?;
     let (user, keep, now) = (caller.user_id, inbox.keep, model::now());
     while tables::is_overdue(&inbox.store, &keep, user, now)? {
@@ -174,8 +175,9 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem>
         return Ok(None);
     };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some)
-        .ok_or_else(|| Problem::bad_request("Last-Event-ID is not one that this stream gave out"))
+    id.map(Some).ok_or_else(|| {
+        Problem::bad_request("Last-Event-ID must be the id of an event from this stream")
+    })
 }
 
 /// The state of an open stream: kept small, since there are thousands. The request's headers

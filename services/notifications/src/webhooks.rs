@@ -205,9 +205,9 @@ pub(crate) fn backoff(settings: &WebhooksConfig) -> Backoff {
 /// Refuses early a URL that would fail at every attempt.
 pub(crate) fn check_url(text: &str, settings: &WebhooksConfig) -> Result<(), String> {
     if text.len() > URL_BYTES_MAX {
-        return Err(format!("at most {URL_BYTES_MAX} bytes"));
+        return Err(format!("must have at most {URL_BYTES_MAX} bytes"));
     }
-    let url = Url::parse(text).map_err(|error| format!("not an absolute URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("must be an absolute URL: {error}"))?;
     match url.scheme() {
         "https" => {}
         "http" if settings.allow_http => {}

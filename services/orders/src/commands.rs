@@ -35,7 +35,7 @@ impl OrdersState {
         if let Some(currency) = currency {
             let stored = self.current_order(&caller, id).await?;
             if stored.order.total.currency != currency {
-                let detail = "not the order's currency";
+                let detail = "must be the currency of the order";
                 faults.push(FieldError::new("/amount/currency", detail));
             }
         }

@@ -39,7 +39,7 @@ pub(crate) enum Error {
         reserved: i64,
     },
     /// The client of an import sent nothing for this long.
-    #[error("no byte came for {} s", .0.as_secs())]
+    #[error("no data arrived for {} s", .0.as_secs())]
     Idle(Duration),
     /// A problem made by the chassis.
     #[error("{0:?}")]
@@ -75,19 +75,19 @@ impl From<Error> for Problem {
             Error::Invalid(errors) => Self::invalid(errors),
             Error::Level { fault: LevelFault::BelowReserved, on_hand, reserved } => Self::conflict(
                 "below-reserved",
-                format!("{on_hand} pieces are on hand and {reserved} of them are promised to orders; at most {} can be taken away", on_hand - reserved),
+                format!("{on_hand} units are on hand and {reserved} of them are reserved for orders; at most {} can be removed", on_hand - reserved),
             )
             .member("on_hand", on_hand)
             .member("reserved", reserved),
             Error::Level { fault: LevelFault::TooMany, on_hand, .. } => {
-                let detail = format!("{on_hand} pieces are on hand; at most {PIECES_MAX} are counted");
+                let detail = format!("{on_hand} units are on hand; the maximum is {PIECES_MAX}");
                 Self::invalid(vec![FieldError::new("/delta", detail)])
             }
             Error::Idle(timeout) => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "import-idle",
-                "Nothing came for too long",
-                format!("no byte came for {} s; the lines before are imported, send the file again to complete it", timeout.as_secs()),
+                "The upload made no progress",
+                format!("no data arrived for {} s; the lines before were imported, send the file again to import the rest", timeout.as_secs()),
             ),
             Error::Refused(problem) => problem,
         }

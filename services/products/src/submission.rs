@@ -84,7 +84,7 @@ fn within_size(text: &[u8], content: &Content) -> Result<(), BodyFault> {
         return Ok(());
     }
     let detail = format!(
-        "the whole product has {bytes} bytes as JSON; at most {PRODUCT_BYTES_MAX} are kept"
+        "the whole product has {bytes} bytes as JSON; at most {PRODUCT_BYTES_MAX} are allowed"
     );
     Err(BodyFault::Invalid(vec![FieldError::new("", detail)]))
 }

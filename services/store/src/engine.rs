@@ -180,7 +180,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns once every write before is durable.
+    /// Makes every earlier write durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.db.flush().map_err(|error| self.failed(&error))?;
         (self.sync)(&self.file).map_err(|error| Error::Io {
@@ -215,7 +215,7 @@ impl Engine {
     }
 }
 
-/// How many of these rows come before the next sync: at least one.
+/// The number of rows before the next sync: at least one.
 fn fitting(rows: &[PlacedRow<'_>]) -> usize {
     let mut bytes = 0;
     let fits = |(_, (key, value)): &&PlacedRow<'_>| {
@@ -226,7 +226,7 @@ fn fitting(rows: &[PlacedRow<'_>]) -> usize {
     count.max(1)
 }
 
-/// Takes the folder for this process, or says that another one has it.
+/// Locks the folder for this process, or fails when another process has it.
 fn lock(dir: &Path) -> Result<File, Error> {
     File::options()
         .create(true)

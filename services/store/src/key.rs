@@ -1,4 +1,4 @@
-//! Keys as bytes whose order is the order of the values they stand for.
+//! Order-preserving encoding of keys.
 //!
 //! **Invariant:** `a < b` exactly when `encode(a) < encode(b)`, for tuples
 //! field by field, so a table's scan order is its key type's order and a prefix
@@ -11,7 +11,7 @@ pub trait Key: Sized {
     /// Appends the order-preserving bytes of this key.
     fn write_to(&self, out: &mut Vec<u8>);
 
-    /// Takes a key off the front of `bytes`; `None` if they are not one.
+    /// Decodes a key from the front of `bytes`; `None` if they are not one.
     fn read_from(bytes: &mut &[u8]) -> Option<Self>;
 
     /// The key's bytes.
@@ -28,7 +28,7 @@ pub trait Key: Sized {
     }
 }
 
-/// The leading field(s) of the tuple key `K`: what a prefix scan may be given.
+/// The leading fields of the tuple key `K`, which a prefix scan accepts.
 pub trait Prefix<K>: Key {}
 
 impl<A: Key, B: Key> Prefix<(A, B)> for A {}
@@ -166,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_round_trip(a: (String, i64, u16), b: (String, i64, u16)) {
+        fn keys_keep_their_order_and_round_trip(a: (String, i64, u16), b: (String, i64, u16)) {
             let (left, right) = (a.encode(), b.encode());
             prop_assert_eq!(a.cmp(&b), left.cmp(&right));
             prop_assert_eq!(<(String, i64, u16)>::decode(&left), Some(a.clone()));

@@ -1,11 +1,11 @@
 //! The embedded database each service owns: typed tables, one writer, group commit.
 //!
-//! A [`Store`] is a folder with one service's data. Readers look at it from any
-//! thread ([`Read`]); every change goes through [`Store::write`], a closure that
-//! one writer thread runs against a [`Tx`]: it reads its own writes, and a
-//! closure that refuses leaves nothing behind. The writer drains what is queued,
-//! journals all of it as one record, syncs once, and only then answers; the
-//! database underneath gets the rows of many batches at a time.
+//! A [`Store`] is a folder with one service's data. Any thread reads it ([`Read`]); every
+//! change goes through [`Store::write`], a closure that the one writer thread runs against a
+//! [`Tx`]. The closure reads its own writes, and one that refuses is rolled back. The writer
+//! takes all queued closures as one batch, journals it as one record, syncs once, and only
+//! then completes the callers (group commit); checkpoints move the rows of many batches into
+//! the database at a time.
 //!
 //! | module | holds |
 //! | --- | --- |

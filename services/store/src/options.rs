@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::disk_reserve;
 
-/// The cache, the queue and the disk of a store.
+/// The options of a store.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The part of the database that sled may keep in memory, in bytes. A hint: real

@@ -1,8 +1,8 @@
 //! The uncommitted writes of a batch, with undo.
 //!
-//! All closures of a batch write into one overlay; what a refused closure wrote
-//! is taken back by replaying its undo list, so accepted and refused closures
-//! share a batch without seeing each other's failures.
+//! All closures of a batch write into one overlay. The writes of a refused closure are
+//! rolled back by its undo list, so accepted and refused closures share a batch without
+//! seeing each other's failures.
 //!
 //! **Invariant:** after `roll_back(mark)` the overlay equals what it was when
 //! `mark` was taken.
@@ -27,8 +27,7 @@ struct Undo {
 }
 
 impl Overlay {
-    /// What the overlay says of a key: `None` when it says nothing, `Some(None)`
-    /// when it deletes it.
+    /// The write of a key: `None` without one, `Some(None)` for a deletion.
     pub(crate) fn get(&self, table: &str, key: &[u8]) -> Option<Option<&[u8]>> {
         Some(self.tables.get(table)?.get(key)?.as_deref())
     }

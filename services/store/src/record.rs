@@ -2,8 +2,8 @@
 //!
 //! Named fields make a record self-describing, so a new optional field
 //! (`#[serde(default)]`) needs no new version and an old binary ignores it. A
-//! change that cannot be told that way raises [`Record::VERSION`] and teaches
-//! [`Record::upgrade`] to read what came before.
+//! change that optional fields cannot express raises [`Record::VERSION`] and extends
+//! [`Record::upgrade`] by the older version.
 
 use model::{Id, Kind, Time};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 /// A type that can be a table's value.
 pub trait Record: Serialize + DeserializeOwned {
-    /// Written before the body. Never reused for another shape.
+    /// The version byte before the body; never reused for another shape.
     const VERSION: u8 = 1;
 
     /// Reads the body of an older (or newer) version.
@@ -36,7 +36,7 @@ impl<K: Kind> Record for Id<K> {}
 /// A record's bytes.
 ///
 /// # Errors
-/// When serde cannot express the value, which for plain structs it always can.
+/// When serde cannot express the value, which does not happen for plain structs.
 pub fn encode<V: Record>(value: &V) -> Result<Vec<u8>, String> {
     let mut out = vec![V::VERSION];
     rmp_serde::encode::write_named(&mut out, value).map_err(|error| error.to_string())?;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_may_be_added_and_versions_are_told() {
+    fn fields_may_be_added_and_unknown_versions_are_refused() {
         let old = encode(&Lamp { name: "Mori".into(), watts: 9 }).unwrap();
         let now: LampNow = decode(&old).unwrap();
         assert!(!now.dimmable);

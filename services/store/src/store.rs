@@ -28,12 +28,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the folder, making it if it is not there, and starts its writer.
+    /// Opens the folder, creates it if it is absent, and starts the writer.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has it open, [`Error::Io`] when it
-    /// cannot be read or made durable, [`Error::Full`] when the disk has no room
-    /// for what opening writes.
+    /// cannot be read or made durable, [`Error::Full`] when the disk has no space
+    /// for the writes of opening.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         let engine = Engine::open(dir, options)?;
         let journal = Journal::open(dir, options.sync, &engine)?;
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// The error of `work`; [`Error::Busy`] when the queue is full, before
-    /// anything was written; [`Error::Full`] when the disk has no room for it;
+    /// anything was written; [`Error::Full`] when the disk has no space;
     /// [`Error::Poisoned`] when the outcome is unknown.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
@@ -110,8 +110,8 @@ impl Store {
         Error::Poisoned(why)
     }
 
-    /// The number of durable batches. It changes once a batch, after the batch's
-    /// [`Tx::on_durable`] hooks, so an observer sees everything they did.
+    /// The number of durable batches. It changes once per batch, after the batch's
+    /// [`Tx::on_durable`] hooks, so an observer sees their effects.
     pub fn batches(&self) -> watch::Receiver<u64> {
         self.batches.clone()
     }
@@ -134,7 +134,7 @@ impl Store {
         self.jobs.len()
     }
 
-    /// Waits until everything queued has its result, and releases the folder if
+    /// Waits until every queued closure has its result, and releases the folder if
     /// this was the last clone. Blocks; other clones' later writes are refused
     /// only once they are dropped too.
     pub fn close(self) {
@@ -175,7 +175,7 @@ where
     let job: Job = Box::new(move |tx| {
         let result = writer::attempt(tx, work);
         Box::new(move |durable| {
-            // A caller that went away needs no result.
+            // A cancelled caller needs no result.
             let _ = reply.send(durable.map_err(E::from).and(result));
         })
     });

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use crate::{Key, Prefix};
 
-/// Where a scan begins and ends, in encoded keys.
+/// The bounds of a scan, in encoded keys.
 pub(crate) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// A table's name and the types of its keys and values. Declared once as a
@@ -25,7 +25,7 @@ impl<K, V> Clone for Table<K, V> {
 impl<K, V> Copy for Table<K, V> {}
 
 impl<K: Key, V> Table<K, V> {
-    /// A table of this name. Two declarations of one name must agree in types.
+    /// Declares a table. All declarations of one name must have the same types.
     pub const fn new(name: &'static str) -> Self {
         Self { name, types: PhantomData }
     }
@@ -52,46 +52,46 @@ impl<K: Key, V> Table<K, V> {
 /// into the rows of another prefix.
 pub struct Span<K, V> {
     pub(crate) table: Table<K, V>,
-    /// The first bytes that are in.
+    /// The inclusive lower bound.
     pub(crate) low: Vec<u8>,
-    /// The first bytes that are out; `None` when nothing is.
+    /// The exclusive upper bound; `None` without one.
     pub(crate) high: Option<Vec<u8>>,
     pub(crate) newest_first: bool,
 }
 
 impl<K: Key, V> Span<K, V> {
-    /// Only rows from `key` on, itself included.
+    /// Narrows the span to rows from `key` on, inclusive.
     #[must_use]
     pub fn from(self, key: &K) -> Self {
         self.above(key.encode())
     }
 
-    /// Only rows after `key`.
+    /// Narrows the span to rows after `key`.
     #[must_use]
     pub fn after(self, key: &K) -> Self {
         self.above(next(key.encode()))
     }
 
-    /// Only rows before `key`.
+    /// Narrows the span to rows before `key`.
     #[must_use]
     pub fn before(self, key: &K) -> Self {
         self.below(key.encode())
     }
 
-    /// Only rows up to `key`, itself included.
+    /// Narrows the span to rows up to `key`, inclusive.
     #[must_use]
     pub fn up_to(self, key: &K) -> Self {
         self.below(next(key.encode()))
     }
 
-    /// From the highest key down; with ids and sequence numbers, newest first.
+    /// Reverses the direction; with ids and sequence numbers the newest row is first.
     #[must_use]
     pub fn newest_first(self) -> Self {
         Self { newest_first: true, ..self }
     }
 
-    /// The bounds as ordered maps take them; `None` when no key lies between
-    /// them. Such maps panic on an inverted range; a cursor may well produce one.
+    /// The bounds for an ordered map; `None` when they are inverted, as a cursor may cause:
+    /// ordered maps panic on such a range.
     pub(crate) fn bounds(self) -> Option<Bounds> {
         let high = match self.high {
             Some(high) if high <= self.low => return None,
@@ -114,14 +114,13 @@ impl<K: Key, V> Span<K, V> {
     }
 }
 
-/// The very next byte string: nothing sorts between the two.
+/// The immediate successor of a byte string in sort order.
 fn next(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }
 
-/// The first byte string after every one that starts with `prefix`; `None` when
-/// there is none.
+/// The first byte string after all that start with `prefix`; `None` without one.
 fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = prefix.pop() {
         if last < u8::MAX {

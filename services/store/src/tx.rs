@@ -1,5 +1,5 @@
-//! A transaction: typed reads and writes on top of everything committed and
-//! everything the batch wrote before.
+//! A transaction: typed reads and writes on top of the committed state and of earlier
+//! writes of the batch.
 
 use crate::merge::merge;
 use crate::overlay::Overlay;
@@ -18,8 +18,7 @@ pub(crate) struct Hooks {
     pub(crate) durable: Vec<Hook>,
 }
 
-/// One closure's view of the store. Everything it writes becomes durable
-/// together, or not at all.
+/// One closure's view of the store. Its writes become durable together or not at all.
 pub struct Tx<'a> {
     pub(crate) view: &'a View,
     pub(crate) overlay: &'a mut Overlay,
@@ -27,7 +26,7 @@ pub struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Writes a row, replacing what was there.
+    /// Writes a row, or replaces it.
     ///
     /// # Errors
     /// [`Error::TooLarge`] above [`KEY_BYTES_MAX`] or [`VALUE_BYTES_MAX`].
@@ -43,7 +42,7 @@ impl Tx<'_> {
         self.set(table, key.encode(), Some(value))
     }
 
-    /// Removes a row; removing what is not there is no error.
+    /// Deletes a row; deleting an absent row is not an error.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a key above [`KEY_BYTES_MAX`].
@@ -71,9 +70,9 @@ impl Tx<'_> {
         outcome
     }
 
-    /// Calls `hook` on the writer thread once this transaction is on disk, before
-    /// its caller is answered. Never called if it is refused. It must be quick
-    /// and must not touch the store.
+    /// Calls `hook` on the writer thread once this transaction is durable, before its caller
+    /// is completed. A refused transaction does not call it. The hook must be quick and must
+    /// not use the store.
     pub fn on_durable(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.durable.push(Box::new(hook));
     }

@@ -1,16 +1,16 @@
 //! The writer thread of a store: it drains the queue, runs the closures as one batch,
-//! makes the batch visible, journals it, and answers (group commit).
+//! makes the batch visible, journals it, and completes the callers (group commit).
 //!
-//! One writer needs no locks on rows, and callers that come together share one sync.
+//! One writer needs no locks on rows, and concurrent callers share one sync.
 //!
-//! **Invariant:** no caller is answered, not even with a refusal, before the batch of
-//! its closure is durable: a refusal may rest on a write of an earlier closure of the
-//! same batch. **Invariant:** after a failed write or sync
-//! nothing is written any more: what reached the disk is unknown until the store is
-//! opened again. A full disk is no such failure: it is noticed before anything is
-//! written, and refuses that batch alone. **Invariant:** a caller is never
-//! left waiting: after a failure, or a panic of the engine or of a hook, the thread
-//! stays and refuses.
+//! **Invariants:**
+//! - No caller is completed, not even with a refusal, before the batch of its closure is
+//!   durable: a refusal may depend on a write of an earlier closure of the same batch.
+//! - After a failed write or sync nothing more is written, because the state of the disk is
+//!   unknown until the store is opened again. A full disk is not such a failure: it is
+//!   noticed before anything is written, and refuses that batch alone.
+//! - No caller waits for ever: after a failure, or a panic of the engine or of a hook, the
+//!   thread stays and refuses.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +24,8 @@ use crate::tx::Hooks;
 use crate::view::View;
 use crate::{Error, Tx};
 
-/// How many closures share one commit. More would make the first of them wait
-/// for the last; the disk is already amortised well before this.
+/// The most closures in one commit. More would make the first of them wait for the last,
+/// and the cost of a sync is amortised well before this.
 const BATCH_JOBS_MAX: usize = 256;
 
 /// Readers wait while a batch is applied, so its size is bounded too.
@@ -133,7 +133,7 @@ fn refuse(completions: Vec<Completion>, error: &Error) -> Result<(), String> {
     outcome
 }
 
-/// Runs a caller's closure so that neither a refusal nor a panic leaves a trace.
+/// Runs a caller's closure; its writes are rolled back after a refusal or a panic.
 pub(crate) fn attempt<T, E: From<Error>>(
     tx: &mut Tx<'_>,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,

@@ -1,4 +1,4 @@
-//! One certificate, from the order to the chain.
+//! One ACME order: from its creation to the issued chain.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use super::Issued;
 use crate::tls::certificate::Certificates;
 
-/// How long an authority may take for its look, and for a certificate.
+/// Timeout of the authority's validation, and of issuing the certificate.
 const POLLS: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(120));
 
-/// Has the authority look at each domain, and certify them.
+/// Orders a certificate: answers the challenge of each domain, then downloads the chain.
 ///
 /// # Errors
-/// What the authority said, for the log.
+/// The authority's error, for the log.
 pub(super) async fn obtain(
     account: &Account,
     domains: &[String],
@@ -28,23 +28,23 @@ pub(super) async fn obtain(
 ) -> Result<Issued, String> {
     let names: Vec<Identifier> = domains.iter().cloned().map(Identifier::Dns).collect();
     let order = account.new_order(&NewOrder::new(&names)).await;
-    let mut order = order.map_err(|error| said(&error))?;
+    let mut order = order.map_err(|error| describe(&error))?;
     let proven = prove(&mut order, certificates).await;
     for domain in domains {
         certificates.challenge(domain, None);
     }
     proven?;
-    let key = order.finalize().await.map_err(|error| said(&error))?;
+    let key = order.finalize().await.map_err(|error| describe(&error))?;
     let chain = order.poll_certificate(&POLLS).await;
-    let chain = chain.map_err(|error| said(&error))?;
+    let chain = chain.map_err(|error| describe(&error))?;
     Ok(Issued { domains: domains.to_vec(), chain, key })
 }
 
-/// Shows that each name of the order leads here.
+/// Answers the challenges of each name in the order.
 async fn prove(order: &mut Order, certificates: &Certificates) -> Result<(), String> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization.map_err(|error| said(&error))?;
+        let mut authorization = authorization.map_err(|error| describe(&error))?;
         if authorization.status == AuthorizationStatus::Valid {
             continue;
         }
@@ -54,21 +54,24 @@ async fn prove(order: &mut Order, certificates: &Certificates) -> Result<(), Str
         let name = challenge.identifier().to_string();
         let digest = challenge.key_authorization().digest();
         certificates.challenge(&name, Some(proof(&name, digest.as_ref())?));
-        challenge.set_ready().await.map_err(|error| said(&error))?;
+        challenge
+            .set_ready()
+            .await
+            .map_err(|error| describe(&error))?;
     }
     let status = order.poll_ready(&POLLS).await;
-    match status.map_err(|error| said(&error))? {
+    match status.map_err(|error| describe(&error))? {
         OrderStatus::Ready => Ok(()),
         _ => Err(refused(order).await),
     }
 }
 
-/// Which name the authority could not reach, and why, in its words.
+/// The authority's errors for the names that it could not validate.
 async fn refused(order: &mut Order) -> String {
     let mut why = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
-        // What is known of it is from before the look.
+        // The state in `order` is from before the validation.
         let Ok(state) = authorization.refresh().await else {
             continue;
         };
@@ -77,16 +80,16 @@ async fn refused(order: &mut Order) -> String {
         }
     }
     if why.is_empty() {
-        return "the authority refused the order and did not say why".into();
+        return "the authority refused the order without a reason".into();
     }
     format!(
-        "the authority could not see that the names lead here: {}",
+        "the authority could not validate that the names lead to this host: {}",
         why.join("; ")
     )
 }
 
-/// The certificate that answers a challenge (RFC 8737 §3). Whether it fits its key is
-/// not checked, as whoever checks that must understand its critical extension.
+/// The certificate that answers a challenge (RFC 8737 §3). `CertifiedKey::new` skips the
+/// check against the key, which fails on the certificate's critical extension.
 fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, String> {
     let failed = |error: rcgen::Error| error.to_string();
     let key = KeyPair::generate().map_err(failed)?;
@@ -98,7 +101,7 @@ fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, String> {
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
-/// An error with what is behind it.
-pub(super) fn said(error: &Error) -> String {
+/// An error with its causes, for the log.
+pub(super) fn describe(error: &Error) -> String {
     crate::error::chain(error)
 }

@@ -1,4 +1,4 @@
-//! What was so before a change is not told after it.
+//! Invalidation: after a change no response from before it is served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::shop::{KEEP, ProductId, Shop, body, response, version};
 use crate::stub::Stub;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_the_same_ask_once() {
+async fn concurrent_misses_share_one_upstream_request() {
     let shop = Shop::open(&[KEEP]).await;
     let (path, asked) = (shop.catalogue.path(), shop.asked());
     let held = shop.catalogue.leave.available_permits();
@@ -26,7 +26,7 @@ async fn many_who_ask_the_same_ask_once() {
         let (reader, path) = (shop.test.anonymous(), path.clone());
         readers.spawn(async move { version(&reader.get(&path).await) });
     }
-    // The first one to ask may well go away.
+    // The leader may be cancelled.
     let gone = shop.test.anonymous().request(Method::GET, &path).send();
     let _ = tokio::time::timeout(Duration::from_millis(50), gone).await;
     eventually("somebody asks", || async { shop.asked() > asked }).await;
@@ -35,12 +35,12 @@ async fn many_who_ask_the_same_ask_once() {
         assert_eq!(read.unwrap(), 1);
     }
     let asked = shop.asked() - asked;
-    assert!((1..=2).contains(&asked), "asked {asked} times");
+    assert!((1..=2).contains(&asked), "{asked} upstream requests");
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_overtaken_by_a_change_is_neither_kept_nor_waited_for() {
+async fn a_response_requested_before_a_change_is_neither_cached_nor_shared() {
     let shop = Shop::open(&[KEEP]).await;
     let path = shop.catalogue.path();
     let asked = shop.asked();
@@ -48,15 +48,15 @@ async fn an_answer_overtaken_by_a_change_is_neither_kept_nor_waited_for() {
     shop.catalogue.leave.forget_permits(held);
     let (early, early_path) = (shop.test.anonymous(), path.clone());
     let early = tokio::spawn(async move { version(&early.get(&early_path).await) });
-    eventually("the old version is on its way", || async {
+    eventually("the old version is in flight", || async {
         shop.asked() > asked
     })
     .await;
     shop.write().await;
-    // Whoever asks from here on gets the new version, first or not.
+    // Every later request gets the new version, the first of them included.
     let (late, late_path) = (shop.test.anonymous(), path.clone());
     let late = tokio::spawn(async move { version(&late.get(&late_path).await) });
-    eventually("it is asked for again", || async {
+    eventually("it is requested again", || async {
         shop.asked() == asked + 3
     })
     .await;
@@ -67,7 +67,7 @@ async fn an_answer_overtaken_by_a_change_is_neither_kept_nor_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_is_heard_of_counts_at_once() {
+async fn an_announced_change_invalidates_at_once() {
     let shop = Shop::open(&[KEEP]).await;
     let (id, path) = (shop.catalogue.id, shop.catalogue.path());
     let mut slowest = Duration::ZERO;
@@ -76,20 +76,20 @@ async fn a_change_that_is_heard_of_counts_at_once() {
         let told = Instant::now();
         shop.catalogue.version.fetch_add(1, Ordering::SeqCst);
         shop.voice.tell_of(id).await;
-        eventually("the change counts", || async {
+        eventually("the change is visible", || async {
             shop.version().await == round
         })
         .await;
         slowest = slowest.max(told.elapsed());
     }
-    // `eventually` looks every 10 ms, and this machine may be doing other things.
-    println!("a change counts after {slowest:?} at most");
+    // `eventually` polls every 10 ms, and the machine may be busy.
+    println!("a change is visible after {slowest:?} at most");
     assert!(slowest < Duration::from_secs(1));
 
-    // An answer that rests on a change waits for it to be heard of.
+    // A response that depends on an event waits until the gateway has observed it.
     let orders = Stub::start(&shop.test, "orders").await;
     let (voice, catalogue) = (shop.voice.log.clone(), shop.catalogue.clone());
-    orders.answer_with(move |_| {
+    orders.respond_with(move |_| {
         let place = voice.tail().seq;
         let answer =
             response(StatusCode::OK).header("konbini-applied", format!("products={place}"));
@@ -108,30 +108,30 @@ async fn a_change_that_is_heard_of_counts_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_have_been_missed_empties_it() {
+async fn a_gap_or_silence_in_the_announcements_clears_the_cache() {
     let mut shop = Shop::open(&[KEEP]).await;
     let path = shop.catalogue.path();
     shop.is_kept(&path).await;
     shop.voice.fall_silent().await;
     shop.catalogue.version.fetch_add(1, Ordering::SeqCst);
     shop.voice.tell_of(shop.catalogue.id).await;
-    // Spoken again before the second is over, but something was said in between.
+    // Announcements resume before the timeout, but an event in between was lost.
     shop.voice.speak(&shop.test).await;
-    eventually("the gap is seen", || async { shop.version().await == 2 }).await;
+    eventually("the gap is noticed", || async { shop.version().await == 2 }).await;
 
     shop.is_kept(&path).await;
     shop.voice.fall_silent().await;
     let silent = Instant::now();
     shop.catalogue.version.fetch_add(1, Ordering::SeqCst);
-    eventually("the silence is heard", || async {
+    eventually("the silence is noticed", || async {
         shop.version().await == 3
     })
     .await;
-    println!("silence counts after {:?}", silent.elapsed());
+    println!("silence is noticed after {:?}", silent.elapsed());
     let asked = shop.asked();
     shop.version().await;
-    assert_eq!(shop.asked(), asked + 1, "nothing is kept meanwhile");
-    // Nobody's answer waits for a word that will not come.
+    assert_eq!(shop.asked(), asked + 1, "nothing is cached meanwhile");
+    // No response waits for an announcement that will not arrive.
     shop.write().await;
     shop.voice.speak(&shop.test).await;
     shop.is_kept(&path).await;
@@ -139,18 +139,18 @@ async fn what_may_have_been_missed_empties_it() {
     shop.close().await;
 }
 
-/// Readers and writers at once: who asks after a write was answered never sees what
-/// was before it.
+/// Concurrent readers and writers: a read that starts after a write was acknowledged never
+/// sees an older version.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_after_a_write_sees_it() {
+async fn a_read_after_an_acknowledged_write_sees_it() {
     let seed: u64 = rand_seed();
     println!("seed {seed}");
     let shop = Arc::new(Shop::open(&[KEEP]).await);
     let catalogue = shop.catalogue.clone();
     let answered = Arc::new(AtomicU64::new(1));
     let deadline = Instant::now() + Duration::from_secs(3);
-    // Old versions linger on their way.
-    shop.products.answer_with(move |seen| {
+    // Responses are delayed, so that old versions arrive late.
+    shop.products.respond_with(move |seen| {
         let (catalogue, mut rng) = (catalogue.clone(), rng(seed ^ catalogue.version()));
         async move {
             let answer = catalogue.answer(seen).await;
@@ -191,7 +191,7 @@ async fn a_reader_after_a_write_sees_it() {
                 let read = version(&reader.get(&path).await);
                 assert!(
                     read >= least,
-                    "seed {seed}: {read} after {least} was answered"
+                    "seed {seed}: read {read} after {least} was acknowledged"
                 );
                 reads += 1;
             }
@@ -203,10 +203,10 @@ async fn a_reader_after_a_write_sees_it() {
         reads += person.unwrap();
     }
     let (asked, versions) = (shop.asked(), shop.catalogue.version());
-    println!("{reads} reads of {versions} versions by {asked} questions");
+    println!("{reads} reads of {versions} versions by {asked} upstream requests");
     assert!(
         versions > 20 && asked < reads,
-        "{reads} reads, {asked} questions"
+        "{reads} reads, {asked} upstream requests"
     );
     Arc::into_inner(shop).unwrap().close().await;
 }

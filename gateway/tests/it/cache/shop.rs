@@ -1,4 +1,4 @@
-//! A catalogue of one product behind a gateway, and the voice that tells of it.
+//! A stub of products behind a gateway, and the log that announces its changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +21,13 @@ use crate::stub::{Seen, Stub, StubBody};
 
 pub(crate) type ProductId = Id<kinds::Product>;
 
-/// A catalogue of one product, in versions.
+/// A catalogue of one product, which has versions.
 pub(crate) struct Catalogue {
     pub(crate) id: ProductId,
     pub(crate) version: AtomicU64,
-    /// Answers to reads leave with one of these each.
+    /// A response to a read waits for one of these permits.
     pub(crate) leave: Semaphore,
-    /// What else is said of every answer to a read.
+    /// Additional headers of every response to a read.
     headers: Vec<(&'static str, &'static str)>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn body(text: impl Into<Bytes>) -> StubBody {
     Full::new(text.into()).boxed_unsync()
 }
 
-/// Products' log, which can fall silent and lose what it says.
+/// Products' log, whose announcements can be stopped and lost.
 pub(crate) struct Voice {
     store: Store,
     pub(crate) log: Log,
@@ -135,7 +135,7 @@ impl Voice {
         self.tasks.reopen();
     }
 
-    /// Tells that a product is another one; the place of that in the log.
+    /// Logs and announces a change of a product; returns its position in the log.
     pub(crate) async fn tell_of(&self, id: ProductId) -> u64 {
         let listing = Listing {
             product_id: id,
@@ -155,7 +155,7 @@ impl Voice {
 
 pub(crate) const KEEP: (&str, &str) = ("konbini-cache-control", "max-age=60");
 
-/// A gateway, the catalogue behind it and the voice of products.
+/// A gateway, the catalogue behind it and the log of products.
 pub(crate) struct Shop {
     pub(crate) test: TestService,
     pub(crate) products: Stub,
@@ -181,19 +181,19 @@ impl Shop {
 
     fn serve(&self, catalogue: &Arc<Catalogue>) {
         let catalogue = catalogue.clone();
-        self.products.answer_with(move |seen| {
+        self.products.respond_with(move |seen| {
             let catalogue = catalogue.clone();
             async move { catalogue.answer(seen).await }
         });
     }
 
-    /// How many requests came through.
+    /// The number of requests that reached products.
     pub(crate) fn asked(&self) -> usize {
         self.products.seen().len()
     }
 
     pub(crate) async fn is_kept(&self, path: &str) {
-        eventually("the answer is kept", || async {
+        eventually("the response is cached", || async {
             self.reader.get(path).await;
             let asked = self.asked();
             self.reader.get(path).await;

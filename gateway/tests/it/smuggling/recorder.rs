@@ -1,6 +1,5 @@
-//! A service that writes down what comes, byte by byte, and reads it by a grammar
-//! without any leniency. A request whose body turned out to be malformed was begun
-//! and never ends: to its service that is none, so it is told from the whole ones.
+//! A service that records every byte and parses requests strictly. A request whose body is
+//! malformed never ends, so it is recorded as incomplete: to a service it is no request.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +8,12 @@ use testkit::{TestService, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A request as it came.
+/// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// Head and body.
     pub(crate) raw: String,
-    /// Whether all of it came.
+    /// Whether it is complete.
     pub(crate) is_whole: bool,
 }
 
@@ -34,12 +33,12 @@ impl Request {
         named.map(|(_, value)| value).collect()
     }
 
-    /// Whether it was sent on behalf of this address.
+    /// Whether it was forwarded for this address.
     pub(crate) fn is_from(&self, address: &str) -> bool {
         self.field("x-forwarded-for") == [address]
     }
 
-    /// What is wrong with it in the eyes of a strict reader.
+    /// The fault that a strict parser finds, if there is one.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let mut words = self.line().split(' ');
         let (method, target, version) = (words.next(), words.next(), words.next());
@@ -61,14 +60,14 @@ impl Request {
     }
 }
 
-/// The played service.
+/// A stub service that records its requests.
 pub(crate) struct Recorder {
     seen: Arc<Mutex<Vec<Request>>>,
     _presence: Presence,
 }
 
 impl Recorder {
-    /// Plays `service` and waits until the gateway knows.
+    /// Starts as `service` and waits until the gateway has discovered it.
     pub(crate) async fn start(test: &TestService, service: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let instance = Instance::new(service, listener.local_addr().unwrap());
@@ -82,7 +81,7 @@ impl Recorder {
         });
         let presence = Presence::declare(&test.mesh, &instance).await.unwrap();
         let anyone = test.customer();
-        eventually("the gateway sees the service", || async {
+        eventually("the gateway has discovered the service", || async {
             anyone.get(&format!("/v1/{service}")).await.status == 200
         })
         .await;
@@ -90,7 +89,7 @@ impl Recorder {
         Self { seen, _presence: presence }
     }
 
-    /// What came, whole or not.
+    /// The requests received, complete or not.
     pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
@@ -114,7 +113,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>) {
         }
         match stream.read(&mut buffer).await {
             Ok(0) | Err(_) => break,
-            // One character a byte, whatever they are.
+            // One character per byte, as in latin-1.
             Ok(bytes) => unread.extend(buffer[..bytes].iter().map(|byte| char::from(*byte))),
         }
     }
@@ -125,8 +124,8 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>) {
     }
 }
 
-/// Where the first request ends, if it does; in characters of one byte each. What
-/// is not framed as it must be never ends.
+/// The end of the first request in characters of one byte each; `None` for an incomplete
+/// or badly framed one.
 fn end_of(text: &str) -> Option<usize> {
     let head = text.find("\r\n\r\n")? + 4;
     let request = Request { raw: text.to_owned(), is_whole: false };

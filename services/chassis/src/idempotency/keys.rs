@@ -114,7 +114,7 @@ impl BoundKey {
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "idempotency-key-reused",
                     "This Idempotency-Key belongs to another request",
-                    "it was sent before with another body; use a new key for a new request",
+                    "the key was sent before with another body; use a new key for a new request",
                 ));
             }
             return Ok(Some(match bound.outcome {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_outcome_for_a_day() {
+    async fn a_key_has_one_outcome_for_a_day() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &store::Options::default()).unwrap();
         let long = "x".repeat(100_000);

@@ -70,7 +70,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let (log, own) = (status.0.log.clone(), status.0.service);
     if query.source.as_ref().is_some_and(|source| source != own) {
-        return Err(Problem::bad_request(format!("this is the log of `{own}`")));
+        return Err(Problem::bad_request(format!(
+            "this log has only events of `{own}`; leave `source` out"
+        )));
     }
     let after = query.after.as_deref().map(|after| place(own, after));
     let (after, cursor) = (after.transpose()?, paging.after()?);
@@ -126,7 +128,7 @@ mod tests {
 
     #[allow(clippy::unwrap_used, reason = "a test")]
     #[test]
-    fn a_place_is_a_number_or_an_id_of_this_log() {
+    fn after_is_a_number_or_an_id_of_this_log() {
         assert_eq!(place("orders", "7").unwrap(), 7);
         assert_eq!(place("orders", "orders/1790000000000/7").unwrap(), 7);
         for wrong in ["", "x", "users/1/7", "orders/1/", "-1"] {

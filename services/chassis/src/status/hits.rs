@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use metrics::Counter;
 use serde_json::{Value, json};
 
-/// CacheHits and misses of a cache since the process started.
+/// Hits and misses of a cache since the process started.
 pub struct CacheHits {
     hits: Count,
     misses: Count,

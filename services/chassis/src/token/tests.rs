@@ -1,4 +1,4 @@
-//! The official vectors, and that a token says nothing once a bit of it is bent.
+//! The official test vectors, and tampering with tokens.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE as HEX};
 use serde_json::Value;
@@ -9,8 +9,8 @@ use super::*;
 /// about `v4.public` or must fail, and `PASERK/k4.{public,secret,pid}.json`.
 const OFFICIAL: &str = include_str!("vectors.json");
 
-/// The cases of one official file: ours, and all of the file itself where
-/// `KONBINI_VECTORS` names the folder it is in.
+/// The cases of one official file: those in [`OFFICIAL`], or all of the file in the folder
+/// that `KONBINI_VECTORS` names.
 #[expect(clippy::disallowed_methods, reason = "names test data, no setting")]
 fn vectors(file: &str) -> Vec<Value> {
     let ours: Value = serde_json::from_str(OFFICIAL).unwrap();
@@ -37,7 +37,7 @@ fn must_fail(vector: &Value) -> bool {
 }
 
 #[test]
-fn official_tokens() {
+fn official_token_vectors_pass() {
     let vectors = vectors("paseto-v4");
     let signer = vectors
         .iter()
@@ -64,7 +64,7 @@ fn official_tokens() {
         assert_eq!(token.untrusted_footer(), footer.as_bytes(), "{name}");
         assert_eq!(key.open(&token, b"another"), None, "{name}: assertion");
 
-        // Ed25519 signs the same way each time.
+        // Ed25519 is deterministic.
         let secret = AsymmetricSecretKey::from(&bytes(vector, "secret-key").unwrap()).unwrap();
         let payload = vector["payload"].as_str().unwrap().as_bytes();
         let signed =
@@ -75,7 +75,7 @@ fn official_tokens() {
 }
 
 #[test]
-fn official_keys() {
+fn official_key_vectors_pass() {
     for vector in vectors("k4.public") {
         let key = public(&vector, "key");
         assert_eq!(key.is_none(), must_fail(&vector), "{vector}");
@@ -110,7 +110,7 @@ fn official_keys() {
 }
 
 #[test]
-fn other_texts_are_no_keys() {
+fn malformed_keys_are_refused() {
     let pair = KeyPair::generate();
     let (public, secret) = (pair.public_text(), pair.secret_text());
     assert_eq!(KeyPair::parse(&secret).unwrap().kid(), pair.kid());
@@ -131,9 +131,9 @@ fn other_texts_are_no_keys() {
     assert!(KeyPair::parse(&mixed).is_none());
 }
 
-/// Whatever is formatted may be logged.
+/// Formatted values may be logged, so they contain no secret.
 #[test]
-fn a_secret_is_never_shown() {
+fn debug_output_has_no_secret() {
     let pair = KeyPair::generate();
     let secret = pair.secret_text();
     let shown = format!("{pair:?} {pair:#?}");
@@ -149,7 +149,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn a_voucher_is_no_access_token_and_no_token_a_voucher() {
+fn vouchers_and_access_tokens_are_not_interchangeable() {
     let (root, other) = (KeyPair::generate(), KeyPair::generate());
     let key = VerifyingKey::parse(&root.public_text()).unwrap();
     let place = Succession { published_at: Time(1), earlier_until: Time(2) };
@@ -158,7 +158,7 @@ fn a_voucher_is_no_access_token_and_no_token_a_voucher() {
     let voucher = parse(&published.voucher).unwrap();
     assert_eq!(key.open(&voucher, ACCESS), None);
 
-    // The same words, signed as an access token is.
+    // The same payload, signed like an access token.
     let words: Value = serde_json::from_slice(key.open(&voucher, VOUCHER).unwrap()).unwrap();
     let forged = model::KeyPublished { voucher: root.sign(&words, ACCESS), ..published };
     assert!(key.vouched_for(&forged).is_none());
@@ -192,10 +192,10 @@ fn believed(key: &VerifyingKey, token: &str) -> bool {
     parse(token).is_some_and(|token| key.claims(&token).is_some())
 }
 
-/// Every byte, every bit: a text that differs from the token anywhere is not it,
-/// not even where base64 has bits to spare.
+/// Every bit of every byte: any change makes the token invalid, also in unused bits of
+/// base64.
 #[test]
-fn no_bit_can_be_flipped() {
+fn a_token_with_a_flipped_bit_is_refused() {
     let (key, token) = signed(vec![Role::Customer]);
     assert!(believed(&key, &token));
     for place in 0..token.len() {
@@ -221,9 +221,9 @@ fn no_bit_can_be_flipped() {
     assert!(!believed(&key, &format!("v4.public.{twin}.{footer}")));
 }
 
-/// Another token's footer, key or body does not fit.
+/// A footer, signature or body of another token makes the token invalid.
 #[test]
-fn no_parts_can_be_exchanged() {
+fn a_token_with_a_part_of_another_is_refused() {
     let (key, ours) = signed(vec![Role::Customer]);
     let (_, theirs) = signed(vec![Role::Admin]);
     assert!(!believed(&key, &theirs));

@@ -1,4 +1,4 @@
-//! Every reason to refuse a token, and what becomes of keys.
+//! Every reason to refuse a token, and the life of signing keys.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::Role;
 use crate::limits::ACCESS_TOKEN_LIFE;
 use crate::token::{AUDIENCE, ISSUER, KeyPair};
 
-/// When it is.
+/// The present time of the tests.
 const NOW: Time = Time(1_795_369_454_120);
 
 fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
@@ -45,7 +45,7 @@ impl Verifier {
         Self { trust, store, folder, _temporary: temporary }
     }
 
-    async fn hear(&self, fact: Fact) {
+    async fn apply(&self, fact: Fact) {
         let trust = self.trust.clone();
         let event = Event {
             source: "users".into(),
@@ -74,16 +74,16 @@ impl Verifier {
 
     async fn publish(&self, pair: &KeyPair, published_at: Time, earlier_until: Time) {
         let published = self.vouch(pair, published_at, earlier_until);
-        self.hear(Fact::KeyPublished(published)).await;
+        self.apply(Fact::KeyPublished(published)).await;
     }
 
     async fn revoke(&self, claims: &Claims, until: Time) {
         let (user_id, session_id) = (claims.sub, claims.sid);
         let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
-        self.hear(fact).await;
+        self.apply(fact).await;
     }
 
-    /// As the service would look at it with a cold memory and with a warm one.
+    /// Verifies a token with an empty cache and with a filled one.
     fn refusal(&self, token: &str, now: Time) -> Option<TokenError> {
         let cold = self.trust.check(token, now).err();
         assert_eq!(self.trust.check(token, now).err(), cold, "{token}");
@@ -210,7 +210,7 @@ async fn every_refusal() {
 }
 
 #[tokio::test]
-async fn a_key_is_believed_until_its_successor_says_and_never_again() {
+async fn a_key_is_trusted_until_its_successor_expires_it() {
     let verifier = Verifier::start();
     let (first, second) = (KeyPair::generate(), KeyPair::generate());
     verifier.publish(&first, NOW, NOW).await;
@@ -230,15 +230,17 @@ async fn a_key_is_believed_until_its_successor_says_and_never_again() {
     let new = second.issue(&new);
     assert_eq!(verifier.refusal(&new, later(20)), None);
 
-    // Somebody repeats what the root said once.
-    verifier.hear(Fact::KeyPublished(first_again.clone())).await;
+    // A valid old publication is replayed.
+    verifier
+        .apply(Fact::KeyPublished(first_again.clone()))
+        .await;
     assert_eq!(verifier.refusal(&old, later(20)), ended);
     assert_eq!(verifier.refusal(&new, later(20)), None, "and ends nothing");
 
-    // Its row goes with a later succession; it is no less forgotten for that.
+    // A later succession deletes its row, and the key stays expired.
     let third = KeyPair::generate();
     verifier.publish(&third, later(3600), later(3600)).await;
-    verifier.hear(Fact::KeyPublished(first_again)).await;
+    verifier.apply(Fact::KeyPublished(first_again)).await;
     let unknown = Some(TokenError::UnknownKey);
     assert_eq!(verifier.refusal(&old, NOW), unknown);
     assert_eq!(verifier.store.scan(KEYS.all()).unwrap().count(), 2);
@@ -252,7 +254,7 @@ async fn a_revocation_outlives_every_token_of_its_session() {
     let claims = fresh();
     let token = pair.issue(&claims);
     assert_eq!(verifier.refusal(&token, NOW), None);
-    // Twice, with the earlier end last, and then many that are long spent.
+    // A session revoked twice, the earlier time last, then many expired revocations.
     verifier.revoke(&claims, claims.exp).await;
     verifier.revoke(&claims, Time(1)).await;
     for _ in 0..20 {
@@ -269,10 +271,10 @@ async fn a_revocation_outlives_every_token_of_its_session() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Through any rotations and revocations: a token is believed exactly while
-    /// its key counts, its time lasts and its session does.
+    /// Under any rotations and revocations a token is accepted exactly while its key, its
+    /// time and its session are valid.
     #[test]
-    fn only_what_counts_is_believed(
+    fn a_token_is_accepted_exactly_while_key_time_and_session_are_valid(
         steps in prop::collection::vec((0u64..600, 0u64..1200, any::<bool>()), 1..6),
         looked_at in 0u64..1200,
     ) {

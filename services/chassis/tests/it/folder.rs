@@ -1,4 +1,4 @@
-//! The data folder: whose it is, and who else may read it.
+//! The data folder: its creation, foreign content, and its permissions.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,10 +21,10 @@ fn names(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Several services that start at once on nothing, and at once go on to make
-/// their rooms, as `konbini run` does under systemd.
+/// Several processes start at once on an empty folder and create their data folders, as
+/// `konbini run` does under systemd.
 #[test]
-fn who_starts_at_once_is_of_one_shop() {
+fn services_that_start_at_once_create_one_shop() {
     const STARTERS: usize = 6;
     for _ in 0..40 {
         let temporary = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn who_starts_at_once_is_of_one_shop() {
 }
 
 #[test]
-fn a_folder_with_something_else_is_left_alone() {
+fn a_folder_with_foreign_content_is_not_changed() {
     let temporary = tempfile::tempdir().unwrap();
     fs::write(temporary.path().join("thesis.tex"), "\\begin").unwrap();
     let why = refusal(temporary.path());
@@ -77,7 +77,7 @@ fn a_folder_with_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_marker_is_refused_and_kept() {
+fn a_damaged_marker_is_refused_and_not_replaced() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("shop");
     Folder::open(&path).unwrap();
@@ -100,7 +100,7 @@ fn a_damaged_marker_is_refused_and_kept() {
 }
 
 #[test]
-fn nobody_else_reads_a_shop() {
+fn a_shop_is_readable_by_its_owner_only() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&temporary.path().join("shop")).unwrap();
     let data_dir = folder.data_dir("orders").unwrap();
@@ -120,7 +120,7 @@ fn nobody_else_reads_a_shop() {
 }
 
 #[test]
-fn secrets_are_kept_to_their_owner_and_given_ones_are_only_read() {
+fn secrets_are_private_and_credentials_are_only_read() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&temporary.path().join("shop")).unwrap();
     let made = folder.service_secret("users", "refresh").unwrap();
@@ -140,7 +140,7 @@ fn secrets_are_kept_to_their_owner_and_given_ones_are_only_read() {
     assert_eq!(given.service_secret("users", "refresh").unwrap(), [7; 32]);
     assert_eq!(names(&credentials).len(), 1);
 
-    // A damaged one is refused, and not replaced by one that nobody knows.
+    // A damaged secret is refused, and not replaced by a new one.
     fs::write(credentials.join("users.refresh.secret"), &other[1..]).unwrap();
     let error = given.service_secret("users", "refresh").unwrap_err();
     let told = format!("{error} {error:?}");

@@ -1,4 +1,4 @@
-//! A service's life beside others and at its end.
+//! The life of a service: the lock of its folder, and draining.
 
 use chassis::{Config, Error, ProcessContext};
 use testkit::eventually;
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{shelf, start};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_one_on_the_same_folder_is_refused() {
+async fn a_second_process_on_the_same_folder_is_refused() {
     let test = start().await;
     let process = ProcessContext::new(test.folder.clone(), Config::default(), test.mesh.clone());
     let stop = CancellationToken::new();
@@ -28,7 +28,7 @@ async fn a_second_one_on_the_same_folder_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_flight_is_answered_before_the_end() {
+async fn requests_in_flight_finish_before_the_end() {
     let test = start().await;
     let anyone = test.anonymous();
     let address = test.address;

@@ -20,7 +20,7 @@ async fn start() -> TestService {
     TestService::start(shelf::NAME, shelf::open, &[]).await
 }
 
-/// Sends a body as it is.
+/// Sends a body with a media type.
 async fn send_body(person: &Person, kind: &str, body: impl Into<reqwest::Body>) -> TestResponse {
     let request = person.request(Method::POST, "/things");
     send(request.header("content-type", kind).body(body)).await

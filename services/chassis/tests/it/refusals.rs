@@ -1,5 +1,5 @@
-//! Every refusal is a problem document that names its request. `send` checks
-//! that of each answer; here is which refusal it is.
+//! Refusals. `send` checks that each is a problem document with the request id; these tests
+//! check its kind.
 
 use api::JSON_BODY_BYTES_MAX;
 use chassis::limits::HEADER_ID_BYTES_MAX;
@@ -12,7 +12,7 @@ use super::{send_body, start};
 const JSON: &str = "application/json";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paths_and_methods() {
+async fn unknown_paths_and_methods_are_refused() {
     let test = start().await;
     let anyone = test.anonymous();
     for path in [
@@ -101,7 +101,7 @@ async fn bodies() {
     test.finish().await;
 }
 
-/// A thing whose JSON has that many bytes.
+/// A thing whose JSON has so many bytes.
 fn thing_of(bytes: usize) -> String {
     let frame = "{\"name\":\"\",\"price\":{\"amount\":1}}".len();
     let name = "n".repeat(bytes - frame);
@@ -109,7 +109,7 @@ fn thing_of(bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_largest_body_is_read_and_one_byte_more_is_not() {
+async fn a_body_up_to_the_limit_is_read_and_a_larger_one_refused() {
     let test = start().await;
     let anyone = test.anonymous();
     let largest = send_body(&anyone, JSON, thing_of(JSON_BODY_BYTES_MAX)).await;
@@ -120,7 +120,7 @@ async fn the_largest_body_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_panics_is_an_answer() {
+async fn a_panicking_handler_is_a_500() {
     let test = start().await;
     let anyone = test.anonymous();
     for _ in 0..3 {
@@ -137,7 +137,7 @@ async fn a_handler_that_panics_is_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_named() {
+async fn every_response_has_a_request_id() {
     let test = start().await;
     let anyone = test.anonymous();
     let named = |id: Vec<u8>| {

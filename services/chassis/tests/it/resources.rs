@@ -1,4 +1,4 @@
-//! Lists and versions: pages, entity tags, preconditions.
+//! Resources: pagination, entity tags and preconditions.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::shelf::NUMBERS;
 use super::start;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_hold_each_row_once_and_in_order() {
+async fn pages_have_each_row_once_and_in_order() {
     let test = start().await;
     let anyone = test.anonymous();
     let squares: Vec<u64> = (0..NUMBERS).map(|number| number * number).collect();
@@ -68,7 +68,7 @@ fn tag(answer: &TestResponse) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_are_told_and_required() {
+async fn entity_tags_are_sent_and_preconditions_checked() {
     let test = start().await;
     let anyone = test.anonymous();
     let blank = anyone.get("/label").await;

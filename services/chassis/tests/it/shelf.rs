@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 pub(crate) const NAME: &str = "shelf";
 
-/// How many numbers the list holds.
+/// The number of items in the list.
 pub(crate) const NUMBERS: u64 = 25;
 
 const LIST: Table<u64, u64> = Table::new("numbers");

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::{TestService, eventually, send};
 
-/// How many events the service's own log gets.
+/// The number of events in the service's log.
 const EVENTS: u64 = 25;
 
 static IS_STUBBORN: AtomicBool = AtomicBool::new(true);
@@ -105,7 +105,7 @@ async fn a_service_lists_its_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_events_wait_for_a_decision() {
+async fn dead_letters_are_listed_retried_and_discarded() {
     let test = TestService::start("shelf", open, &["orders"]).await;
     let admin = test.admin();
     let orders = test.other("orders");

@@ -1,4 +1,4 @@
-//! Who is believed, and what they may do.
+//! Authorisation: valid tokens, their roles, and their expiry.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn fresh() -> Claims {
     claims(Id::new(), &[Role::Customer], model::now())
 }
 
-/// `token` with another footer, as someone without the key can make it.
+/// `token` with another footer, which needs no key to make.
 fn refooted(token: &str, footer_of: &str) -> String {
     let (body, _) = token.rsplit_once('.').unwrap();
     let (_, footer) = footer_of.rsplit_once('.').unwrap();
@@ -38,7 +38,7 @@ fn bent(token: &str, part: usize, place: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_shops_own_tokens_are_believed() {
+async fn only_the_shops_own_tokens_are_accepted() {
     let test = start().await;
     let ours = test.issue(&fresh());
     assert_eq!(status(&test, &ours).await, 200);
@@ -100,9 +100,9 @@ async fn only_the_shops_own_tokens_are_believed() {
     test.finish().await;
 }
 
-/// A verified token is remembered; it must end all the same.
+/// A verified token is cached; it must expire all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_remembered_token_expires() {
+async fn a_cached_token_expires() {
     let test = start().await;
     let exp = model::now().after(Duration::from_secs(2));
     let token = test.issue(&Claims { exp, ..fresh() });
@@ -115,10 +115,9 @@ async fn a_remembered_token_expires() {
     test.finish().await;
 }
 
-/// The strongest stranger there is: the mesh lets them say whatever they like in
-/// users' own log.
+/// The strongest attacker: one who can publish any event in the log of users.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_root_can_publish_a_key_or_end_one() {
+async fn only_the_root_key_can_publish_or_expire_a_key() {
     let test = start().await;
     let users = test.other("users");
     let root = test.folder.root_secret().unwrap();
@@ -139,7 +138,7 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
         .publish("keys", Fact::KeyPublished(honest.clone()))
         .await;
 
-    // Each would make the thief's key count, or end all others at once.
+    // Each would make the attacker's key valid, or expire all others at once.
     let own_word = thief.vouch_for(&thief, place(at(2), now));
     let of_second = thief.vouch_for(&second, place(at(2), now));
     let forgeries = [
@@ -160,15 +159,15 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
         users.publish("keys", Fact::KeyPublished(forged)).await;
     }
     users.publish("keys", Fact::KeyPublished(newest)).await;
-    // What the root once said says nothing now: neither that a key counts again,
-    // nor that later ones end.
+    // A replayed publication of the root key neither makes a key valid again nor expires
+    // later ones.
     users.publish("keys", Fact::KeyPublished(honest)).await;
     let last = KeyPair::generate();
     let place = place(at(4), later);
     let published = root.vouch_for(&last, place);
     users.publish("keys", Fact::KeyPublished(published)).await;
 
-    // The last one is believed at once, so all before it have been looked at.
+    // The last key is valid, so all events before it have been applied.
     assert_eq!(status(&test, &last.issue(&fresh())).await, 200);
     let stolen = thief.issue(&fresh());
     assert_eq!(status(&test, &stolen).await, 401);
@@ -180,9 +179,9 @@ async fn only_the_root_can_publish_a_key_or_end_one() {
     test.finish().await;
 }
 
-/// A key is rotated while people shop: nobody notices, whichever key signed.
+/// A key is rotated under load: no request fails, whichever key signed its token.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
+async fn a_key_rotation_fails_no_request_and_expires_the_old_key() {
     let mut test = start().await;
     let users = test.other("users");
     let root = test.folder.root_secret().unwrap();
@@ -193,7 +192,7 @@ async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
     let place = Succession { published_at: model::now(), earlier_until: ends };
     let published = root.vouch_for(&next, place);
     users.publish("keys", Fact::KeyPublished(published)).await;
-    // At once, though its publication may not have been heard yet.
+    // The token is accepted at once, although the publication may not have arrived yet.
     assert_eq!(status(&test, &next.issue(&fresh())).await, 200);
 
     let mut seen = Vec::new();
@@ -216,7 +215,7 @@ async fn a_rotation_fails_no_request_and_ends_with_the_old_key_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_session_is_refused_though_its_token_is_remembered() {
+async fn an_ended_session_is_refused_although_its_token_is_cached() {
     let mut test = start().await;
     let users = test.other("users");
     let ended = fresh();
@@ -234,7 +233,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
     .await;
     assert_eq!(status(&test, &other).await, 200);
 
-    // Others that end push out what has expired, not what still counts.
+    // Further revocations delete expired rows, and no valid ones.
     for _ in 0..20 {
         let (session_id, until) = (Id::new(), Time(1));
         let fact = Fact::SessionRevoked { user_id, session_id, until, reason: None };
@@ -247,7 +246,7 @@ async fn an_ended_session_is_refused_though_its_token_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn doors_open_to_their_roles() {
+async fn routes_are_open_to_their_roles() {
     let test = start().await;
     let people = [
         test.anonymous(),

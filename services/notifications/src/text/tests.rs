@@ -67,7 +67,7 @@ fn write(folder: &TempDir, name: &str, text: &str) {
     fs::write(file, text).unwrap();
 }
 
-/// Every kind in every language, without falling back to another one.
+/// Each language has its own text, without a fallback to another one.
 #[test]
 fn every_kind_has_a_text_in_every_language() {
     let texts = open(Path::new("/nowhere"), "en");
@@ -110,7 +110,7 @@ fn html_is_escaped_and_text_is_not() {
 }
 
 #[test]
-fn money_by_currency() {
+fn money_has_the_minor_digits_of_its_currency() {
     let written = |amount: i64, currency: &str, mark| {
         let currency = currency.parse().unwrap();
         money(&Value::from(Serde(Money { amount, currency })), mark).unwrap()
@@ -150,7 +150,7 @@ fn custom_templates_override_built_in_ones() {
     let order = Topic::OrderPaid { order_id: Id::new() };
     assert_eq!(
         texts.notice(&order, &languages(&["fr"])).title,
-        "Your payment arrived"
+        "We have received your payment"
     );
 
     for broken in [

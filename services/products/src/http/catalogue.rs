@@ -166,7 +166,7 @@ fn without_stock(submission: Submission) -> Result<Content, Error> {
         None => Ok(submission.content),
         Some(_) => Err(Error::Invalid(vec![FieldError::new(
             "/stock",
-            "is only given when a product is made; move it with POST /v1/products/{id}/stock",
+            "can be set only when a product is created; change it with POST /v1/products/{id}/stock",
         )])),
     }
 }

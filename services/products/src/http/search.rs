@@ -142,7 +142,7 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
                     filters.attributes.entry(attribute).or_default().push(value);
                 }
                 _ => {
-                    let why = format!("no search is narrowed by `{name}`");
+                    let why = format!("there is no search parameter `{name}`");
                     return Err(Problem::bad_request(why));
                 }
             },
@@ -154,11 +154,13 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
         return Err(Problem::bad_request(why));
     }
     if !(1..=PAGE_ITEMS.1).contains(&request.limit) {
-        return Err(Problem::bad_request("limit must be 1..100"));
+        return Err(Problem::bad_request(
+            "`limit` must be a number from 1 to 100",
+        ));
     }
     if request.offset.saturating_add(request.limit) > REACH_MAX {
         let why = format!(
-            "offset and limit together must be at most {REACH_MAX}; narrow the search instead"
+            "`offset` and `limit` together must be at most {REACH_MAX}; narrow the search instead"
         );
         return Err(Problem::bad_request(why));
     }
@@ -167,7 +169,7 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
 
 fn text(value: String) -> Result<String, Problem> {
     if value.chars().count() > TEXT_CHARS_MAX {
-        let why = format!("q must be at most {TEXT_CHARS_MAX} characters");
+        let why = format!("`q` must have at most {TEXT_CHARS_MAX} characters");
         return Err(Problem::bad_request(why));
     }
     Ok(value)
@@ -176,13 +178,13 @@ fn text(value: String) -> Result<String, Problem> {
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
     value
         .parse()
-        .map_err(|_| Problem::bad_request(format!("{name} must be a whole number")))
+        .map_err(|_| Problem::bad_request(format!("`{name}` must be a whole number")))
 }
 
 fn flag(value: &str) -> Result<bool, Problem> {
     value
         .parse()
-        .map_err(|_| Problem::bad_request("available must be true or false"))
+        .map_err(|_| Problem::bad_request("`available` must be true or false"))
 }
 
 fn sort(value: &str) -> Result<SearchOrder, Problem> {
@@ -194,7 +196,7 @@ fn sort(value: &str) -> Result<SearchOrder, Problem> {
         "-created_at" => Ok(SearchOrder::Newest),
         "rating" => Ok(SearchOrder::BestRated),
         _ => Err(Problem::bad_request(
-            "sort must be one of relevance, price, -price, created_at, -created_at, rating",
+            "`sort` must be one of relevance, price, -price, created_at, -created_at, rating",
         )),
     }
 }
@@ -217,7 +219,7 @@ fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
                     Facet::Attribute(attribute.to_owned())
                 }
                 _ => {
-                    let why = format!("no facet is called `{name}`; there are brand, category, price and attr.<name>");
+                    let why = format!("there is no facet `{name}`; the facets are brand, category, price and attr.<name>");
                     return Err(Problem::bad_request(why));
                 }
             };
@@ -225,7 +227,7 @@ fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     if facets.len() > FACETS_MAX {
-        let why = format!("a search counts at most {FACETS_MAX} facets");
+        let why = format!("a search has at most {FACETS_MAX} facets");
         return Err(Problem::bad_request(why));
     }
     Ok(facets)

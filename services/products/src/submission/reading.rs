@@ -90,7 +90,7 @@ fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
     let chars = text.chars().count();
     if chars > CHARS_MAX {
         return Err(format!(
-            "has {chars} characters; at most {CHARS_MAX} are kept"
+            "has {chars} characters; at most {CHARS_MAX} are allowed"
         ));
     }
     Ok(text.to_owned())
@@ -114,7 +114,7 @@ fn title(text: &str) -> Result<String, String> {
 
 fn stock(pieces: i64) -> Result<i64, String> {
     if !(0..=PIECES_MAX).contains(&pieces) {
-        return Err(format!("must be 0..{PIECES_MAX} pieces"));
+        return Err(format!("must be 0..{PIECES_MAX} units"));
     }
     Ok(pieces)
 }
@@ -175,7 +175,7 @@ fn attributes(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     let raw: BTreeMap<String, &RawValue> = fields.value_at(pointer, raw).unwrap_or_default();
     if raw.len() > ATTRIBUTES_MAX {
         let given = raw.len();
-        let why = format!("has {given} entries; at most {ATTRIBUTES_MAX} are kept");
+        let why = format!("has {given} entries; at most {ATTRIBUTES_MAX} are allowed");
         fields.fault(pointer, why);
     }
     let mut attributes = BTreeMap::new();

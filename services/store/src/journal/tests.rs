@@ -1,4 +1,4 @@
-//! Replay of a journal that a crash left.
+//! Replay of the journal after a crash.
 
 use super::*;
 use crate::{Options, Read, Store, Table};
@@ -9,8 +9,8 @@ fn open(dir: &Path) -> Result<Store, Error> {
     Store::open(dir, &Options::default())
 }
 
-/// What a killed process leaves: the journal as it was, and a database that is
-/// missing, or has, whatever was not synced.
+/// Copies the files that a killed process leaves: the journal, and a database in which
+/// unsynced rows may be missing.
 async fn crash(store: &Store, to: &Path) {
     store
         .write(|tx| tx.put(ROWS, &0, &"last".into()))
@@ -32,7 +32,7 @@ async fn fill(store: &Store, rows: std::ops::Range<u64>) {
 }
 
 #[tokio::test]
-async fn what_the_database_lost_is_replayed() {
+async fn rows_missing_in_the_database_are_replayed() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path()).unwrap();
     fill(&store, 1..20).await;
@@ -43,12 +43,12 @@ async fn what_the_database_lost_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_torn_end_is_forgotten_and_damage_is_told() {
+async fn a_torn_last_record_is_dropped_and_damage_reported() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path()).unwrap();
     fill(&store, 1..20).await;
     crash(&store, copy.path()).await;
-    // The first generation is 1 and lies in the second file.
+    // The first generation is 1, in the second file.
     let file = copy.path().join("journal.1");
     let whole = std::fs::read(&file).unwrap();
     let segment = Segment::read(whole.clone()).unwrap().unwrap();
@@ -69,9 +69,9 @@ async fn a_torn_end_is_forgotten_and_damage_is_told() {
     }
 }
 
-/// The first record of a segment is torn so that only its end was written.
+/// The first record of a segment is torn: only its end was written.
 #[test]
-fn a_turn_begins_empty() {
+fn a_rotated_segment_begins_empty() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let engine = Engine::open(dir.path(), &Options::default()).unwrap();

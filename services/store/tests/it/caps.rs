@@ -1,4 +1,4 @@
-//! Values and keys at their caps, and what happens one byte above.
+//! Values and keys at their size limits, and one byte above.
 
 use store::{Error, KEY_BYTES_MAX, Read, Table, VALUE_BYTES_MAX};
 
@@ -7,11 +7,11 @@ use crate::{LEFT, open};
 const NOTES: Table<u64, String> = Table::new("notes");
 const NAMES: Table<String, u64> = Table::new("names");
 
-/// Neighbours enough to fill leaves with nothing but values at the cap.
+/// Enough adjacent rows to fill whole leaves with values at the limit.
 const ROWS: u64 = 80;
 
 fn text_encoded_as(bytes: usize) -> String {
-    // One version byte and MessagePack's three for a text of this length.
+    // One version byte, and three bytes of MessagePack for a text of this length.
     let text = "v".repeat(bytes - 4);
     assert_eq!(store::encode(&text).unwrap().len(), bytes);
     text
@@ -41,7 +41,7 @@ async fn values_at_the_cap_stay_in_the_log_and_above_it_nothing_is_written() {
     assert_eq!((bytes, bytes_max), (VALUE_BYTES_MAX + 1, VALUE_BYTES_MAX));
     store.close();
 
-    // Rewriting after a reopening makes whole leaves be written again.
+    // Overwriting the rows after a restart rewrites whole leaves.
     let store = open(dir.path());
     assert_eq!(store.get(LEFT, &1).unwrap(), None);
     let rewritten = full.clone();
@@ -62,16 +62,16 @@ async fn values_at_the_cap_stay_in_the_log_and_above_it_nothing_is_written() {
     assert!(rows.iter().all(|(_, text)| *text == full));
     store.close();
 
-    // sled's own files for large messages are never synced: there must be none.
+    // sled never syncs its files for large values, so there must be none.
     let blobs = dir.path().join("blobs");
     assert!(!blobs.exists() || blobs.read_dir().unwrap().next().is_none());
 }
 
 #[tokio::test]
-async fn keys_at_the_cap() {
+async fn keys_up_to_the_cap_are_stored_and_longer_ones_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    // Two bytes end an encoded text.
+    // Two bytes terminate an encoded text.
     let full = "k".repeat(KEY_BYTES_MAX - 2);
     let longer = format!("{full}k");
     let key = full.clone();

@@ -1,5 +1,5 @@
-//! A disk without room: batches are refused, nothing is lost, and nothing has to be
-//! opened again.
+//! The disk reserve: on a full disk batches are refused, nothing is lost, and no restart is
+//! needed afterwards.
 
 use std::io;
 use std::path::Path;
@@ -49,10 +49,10 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
 /// The journal takes batches while a segment is free, then refuses them until the disk has
 /// space for a checkpoint.
 #[tokio::test]
-async fn a_database_without_room_waits_for_it() {
+async fn a_full_disk_delays_checkpoints_until_there_is_space() {
     static FREE_BYTES: AtomicU64 = AtomicU64::new(0);
     fn free_bytes(_: &Path) -> io::Result<u64> {
-        // Only checkpoints meet a full disk.
+        // Only checkpoints see a full disk.
         let is_checkpoint = std::thread::current().name() == Some("store-checkpoint");
         Ok(if is_checkpoint {
             FREE_BYTES.load(Ordering::Relaxed)
@@ -87,7 +87,7 @@ async fn a_database_without_room_waits_for_it() {
     }
     assert_eq!(rows(&store), written);
 
-    // Closed on a full disk: opening replays the journal.
+    // The store closes on a full disk, so opening replays the journal.
     FREE_BYTES.store(0, Ordering::Relaxed);
     store.close();
     assert_eq!(rows(&open(dir.path())), written);

@@ -1,14 +1,14 @@
-//! Opening a folder: held by another, or left behind by a killed process.
+//! Opening a folder that is in use, or that a killed process left behind.
 
 use store::{Error, Options, Read, Store};
 
 use crate::{LEFT, open};
 
 #[tokio::test]
-async fn a_second_opener_is_told_who_is_in_the_way_and_touches_nothing() {
+async fn opening_a_store_in_use_fails_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    // As if the first were in the middle of writing its snapshot.
+    // As if the first process were writing its snapshot.
     let unfinished = dir.path().join("snap.00000000000000AA.generating");
     std::fs::write(&unfinished, b"half").unwrap();
 

@@ -1,5 +1,5 @@
-//! A loaded process is killed with SIGKILL, again and again, half of the times
-//! while it recovers from the kill before.
+//! Crash test: a loaded process is killed with SIGKILL repeatedly, half of the time during
+//! the recovery from the previous kill.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,14 +12,14 @@ use testkit::crash::{Victim, audit_copy, load};
 
 use crate::number_from_env;
 
-/// `KONBINI_KILLS` raises it.
+/// The number of kills; `KONBINI_KILLS` overrides it.
 const KILLS: u64 = 60;
 
-/// Makes the test binary the victim, and is its seed.
+/// The variable that makes the test binary the victim; its value is the seed.
 const VICTIM_SEED: &str = "KONBINI_VICTIM_SEED";
 
-/// Not a test: the process that [`killed_anywhere_nothing_acknowledged_is_lost`]
-/// starts. It opens `store` in its own folder, a path of one relative word.
+/// Not a test: the process that [`no_acknowledged_write_is_lost_by_kills`]
+/// starts. It opens the relative path `store` in its own folder.
 #[test]
 #[ignore = "the victim of the kill test, started by it"]
 fn victim() {
@@ -39,7 +39,7 @@ fn victim_in(folder: &Path, seed: u64) -> Victim {
 }
 
 #[test]
-fn killed_anywhere_nothing_acknowledged_is_lost() {
+fn no_acknowledged_write_is_lost_by_kills() {
     let kills = number_from_env("KONBINI_KILLS").unwrap_or(KILLS);
     let seed = number_from_env("KONBINI_SEED").unwrap_or_else(rand::random);
     println!("KONBINI_SEED={seed}");
@@ -49,7 +49,7 @@ fn killed_anywhere_nothing_acknowledged_is_lost() {
     let (mut entries, mut before_open) = (0, 0);
     for kill in 0..kills {
         let mut victim = victim_in(folder.path(), random.random());
-        // The time itself is what is tried out here, so it is slept away.
+        // The moment of the kill is the subject of the test, hence a sleep.
         if kill % 2 == 0 {
             victim.wait_until_open().expect("it opens after every kill");
             std::thread::sleep(Duration::from_millis(random.random_range(20..250)));

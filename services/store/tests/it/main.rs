@@ -1,9 +1,9 @@
-//! The store as a service sees it: through its public calls only.
+//! Tests of the store through its public API.
 //!
-//! `model` walks random transactions against an ordered map, `writer` makes the
-//! queue, the disk and the closures fail, `folder` opens what others left behind,
-//! `readers` looks on while rows move, `caps` fills values to the limit, `room` the
-//! disk, and `kill` ends a loaded process with SIGKILL.
+//! `model` compares random transactions with an ordered map, `writer` makes the queue, the
+//! disk and the closures fail, `folder` opens folders left behind, `readers` reads during
+//! checkpoints, `caps` tests the size limits, `disk_reserve` a full disk, and `kill` crashes
+//! of a loaded process.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 
 use store::{Error, Options, Store, Table};
 
-/// Long enough for any machine; reached only when something never comes.
+/// Long enough for any machine; reached only when a test hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 const LEFT: Table<u64, u64> = Table::new("left");
 const RIGHT: Table<u64, u64> = Table::new("right");
 
-/// A run's parameters from the environment: its seed and its size.
+/// Reads a parameter of a run, such as its seed or its size, from the environment.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test has no configuration file"
@@ -36,8 +36,8 @@ fn number_from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Opens the folder. The kill test forks this process, and until its child execs,
-/// that child holds the descriptors, and so the locks, of stores closed meanwhile.
+/// Opens the folder, and retries while it is locked: the kill test forks this process, and
+/// until the child's exec it holds the descriptors, and so the locks, of closed stores.
 fn open(dir: &Path) -> Store {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -48,15 +48,15 @@ fn open(dir: &Path) -> Store {
     }
 }
 
-/// Awaits what must come, and fails instead of hanging when it does not.
+/// Awaits a future, and fails after the deadline instead of hanging.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future)
         .await
         .unwrap_or_else(|_| panic!("{what} did not come within {DEADLINE:?}"))
 }
 
-/// Holds the writer inside a closure, so that what is sent meanwhile queues up
-/// and shares a batch. Returns once the writer is held; dropping lets go.
+/// Blocks the writer inside a closure, so that later transactions queue up and share a
+/// batch. Returns once the writer is blocked; dropping the sender releases it.
 async fn hold(store: &Store) -> std::sync::mpsc::Sender<()> {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let (entered, inside) = tokio::sync::oneshot::channel();

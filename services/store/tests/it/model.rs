@@ -1,5 +1,5 @@
-//! Random transactions against an ordered map: what a closure sees of the store,
-//! of its batch and of itself, and what stays once it is answered.
+//! Model test: random transactions against an ordered map. It checks the reads of a closure
+//! (of the store, its batch and its own writes) and the rows after the commit.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ enum Step {
     Delete(usize, Key),
     Get(usize, Key),
     Scan(Scan),
-    /// Steps inside `Tx::attempt`, and whether they are refused at the end.
+    /// Steps inside `Tx::attempt`, and whether the attempt is refused at its end.
     Attempt(Vec<Step>, bool),
 }
 
@@ -42,7 +42,7 @@ struct Scan {
     newest_first: bool,
 }
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Value(Option<u64>),
@@ -52,7 +52,7 @@ enum Seen {
 /// A closure's steps, and whether it refuses after them.
 type Closure = (Vec<Step>, bool);
 
-/// A refusal still tells what the closure had seen.
+/// A refusal carries the reads of its closure.
 #[derive(Debug)]
 enum Refusal {
     Asked(Vec<Seen>),
@@ -159,7 +159,7 @@ fn key() -> impl Strategy<Value = Key> {
     (text(), 0_u16..4)
 }
 
-/// Few texts, of the kinds that order wrongly when keys are encoded carelessly.
+/// A few texts that sort wrongly under a naive encoding of keys.
 fn text() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["", "a", "a\0", "ab", "b", "\u{10FFFF}"]).prop_map(String::from)
 }
@@ -198,7 +198,7 @@ fn batches() -> impl Strategy<Value = Vec<Vec<Closure>>> {
     vec(vec(closure, 1..6), 1..5)
 }
 
-/// Sends the closures so that they share one batch; what each saw, in order.
+/// Sends the closures in one batch; returns the reads of each, in order.
 async fn share_a_batch(store: &Store, closures: Vec<Closure>) -> Vec<(Vec<Seen>, bool)> {
     let release = crate::hold(store).await;
     let mut answers = Vec::new();

@@ -1,5 +1,4 @@
-//! Readers beside rows on their way from the journal to the database, where leaves
-//! split and merge under them.
+//! Concurrent readers during checkpoints, while leaves of the database split and merge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,21 +12,21 @@ use crate::number_from_env;
 
 const ROWS: Table<u64, String> = Table::new("rows");
 
-/// Every so many keys one stays for good; those between, leaves full of them, come
-/// and go.
+/// Every so many keys there is a permanent one; those between, whole leaves of them, are
+/// inserted and deleted.
 const STEP: u64 = 64;
 const KEYS: u64 = 16_000;
-/// Transactions of [`TOUCHED`] keys each: some dozens of turns of the journal.
+/// Transactions of [`TOUCHED`] keys each: enough for dozens of segments.
 const TRANSACTIONS: usize = 600;
 const TOUCHED: usize = 48;
 
-/// What stays says its key, so that a reader sees if it is given another row's value.
+/// The value of a permanent row contains its key, so that a reader notices a wrong row.
 fn kept(key: u64) -> String {
     key.to_string()
 }
 
 fn stir(tx: &mut Tx<'_>, random: &mut StdRng) -> Result<(), Error> {
-    // Neighbours, so that whole leaves empty and fill again.
+    // Adjacent keys, so that whole leaves become empty and fill again.
     let from = random.random_range(0..KEYS);
     let gone = random.random_bool(0.4);
     for key in (from..KEYS).filter(|key| key % STEP > 0).take(TOUCHED) {
@@ -41,7 +40,7 @@ fn stir(tx: &mut Tx<'_>, random: &mut StdRng) -> Result<(), Error> {
     Ok(())
 }
 
-/// One look at everything: nothing twice, nothing out of order, all that stays.
+/// Scans everything: no row twice, none out of order, and every permanent row.
 fn look(store: &Store, newest_first: bool) {
     let all = ROWS.all();
     let all = if newest_first { all.newest_first() } else { all };
@@ -69,7 +68,7 @@ fn look(store: &Store, newest_first: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stays_is_always_seen() {
+async fn readers_always_see_unchanged_rows_during_checkpoints() {
     let seed = number_from_env("KONBINI_SEED").unwrap_or_else(rand::random);
     println!("KONBINI_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);

@@ -1,5 +1,4 @@
-//! The writer when something is wrong: a full queue, a disk that fails, a closure
-//! that refuses or panics.
+//! Failures at the writer: a full queue, a failing disk, a closure that refuses or panics.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +18,7 @@ async fn put_both(store: &Store, key: u64) -> Result<(), Error> {
         .await
 }
 
-/// The keys present, which must be the same in both tables.
+/// The present keys, which must be the same in both tables.
 fn keys(store: &Store) -> Vec<u64> {
     let of = |table: Table<u64, u64>| -> Vec<u64> {
         let rows = store.scan(table.all()).unwrap();
@@ -50,7 +49,7 @@ async fn a_full_queue_refuses_before_anything_is_written() {
     let refused = put_both(&store, 3).await;
     assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
 
-    // Background work waits for room instead.
+    // Background work waits for space in the queue instead.
     let patient = tokio::spawn({
         let store = store.clone();
         async move {
@@ -83,14 +82,14 @@ fn failing(file: &File) -> io::Result<()> {
 }
 
 #[tokio::test]
-async fn a_failed_sync_ends_the_store_and_reopening_finds_it_whole() {
+async fn a_failed_sync_stops_the_store_and_reopening_recovers_it() {
     const NOTES: Table<u64, String> = Table::new("notes");
     let dir = tempfile::tempdir().unwrap();
     let options = Options { sync: failing, ..Options::default() };
     let store = Store::open(dir.path(), &options).unwrap();
     put_both(&store, 1).await.unwrap();
 
-    // More than one batch takes, so that some wait behind the one that fails.
+    // More than one batch, so that some transactions wait behind the failing one.
     let release = hold(&store).await;
     let mut waiting = tokio::task::JoinSet::new();
     for key in 100..200 {
@@ -136,7 +135,7 @@ async fn a_failed_sync_ends_the_store_and_reopening_finds_it_whole() {
 }
 
 #[tokio::test]
-async fn a_refused_or_panicking_closure_leaves_nothing_and_runs_no_hook() {
+async fn a_refusing_or_panicking_closure_writes_nothing_and_runs_no_hook() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let told: Arc<Mutex<Vec<u64>>> = Arc::default();
@@ -148,7 +147,7 @@ async fn a_refused_or_panicking_closure_leaves_nothing_and_runs_no_hook() {
                 tx.put(LEFT, &key, &key)?;
                 tx.put(RIGHT, &key, &key)?;
                 assert_eq!(tx.get(LEFT, &key)?, Some(key));
-                // A hook of an attempt that was given up goes with it.
+                // A hook of a refused attempt is dropped with it.
                 let hook = told.clone();
                 let _ = tx.attempt(|tx| {
                     tx.on_durable(move || hook.lock().unwrap().push(999));
@@ -184,9 +183,9 @@ async fn a_refused_or_panicking_closure_leaves_nothing_and_runs_no_hook() {
     assert_eq!(keys(&store), [1, 4]);
 }
 
-/// A hook sees the disk written: it runs after the sync of its batch.
+/// A hook runs after the sync of its batch.
 #[tokio::test]
-async fn hooks_and_answers_come_after_the_sync() {
+async fn hooks_and_results_come_after_the_sync() {
     static SYNCS: AtomicU64 = AtomicU64::new(0);
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
@@ -215,7 +214,7 @@ async fn hooks_and_answers_come_after_the_sync() {
 }
 
 #[tokio::test]
-async fn a_panicking_hook_ends_the_store_and_leaves_nobody_waiting() {
+async fn a_panicking_hook_stops_the_store_and_fails_every_caller() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let answer = store.write(|tx| {

@@ -89,7 +89,7 @@ impl PlaintextPassword {
             return Err("must have 8..256 characters");
         }
         if is_common(&password.0) {
-            return Err("is among the passwords that are guessed first; choose another");
+            return Err("is one of the most common passwords; choose another one");
         }
         Ok(password)
     }

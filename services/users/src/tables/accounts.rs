@@ -177,7 +177,7 @@ pub(crate) fn add(
     let user = User::added(before.as_ref(), wanted, cause.at());
     let Some(before) = before else {
         let hash = hash.ok_or_else(|| {
-            let detail = "is required for an account that does not exist yet";
+            let detail = "is required for a new account";
             Error::Invalid(vec![FieldError::new("/password", detail)])
         })?;
         register(tx, &user, hash, cause)?;
