@@ -22,7 +22,6 @@
 mod coalescing;
 mod entry;
 mod invalidation;
-mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +29,7 @@ use std::time::Instant;
 use api::Access;
 use bytes::Bytes;
 use chassis::status::CacheHits;
+use chassis::versions::{Stripe, Versions};
 use chassis::{Context, Problem, cache_tags};
 use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
@@ -46,7 +46,6 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use self::coalescing::{Coalescing, Leader, LeaderOutcome, Role};
 use self::entry::{CacheEntry, Permit, has_directive};
 use self::invalidation::Reach;
-use self::versions::{Stripe, Versions};
 use crate::Error;
 use crate::body::Body;
 use crate::routing::Destination;
@@ -165,7 +164,7 @@ impl CacheState {
         Self {
             entries: Entries::with_options(options, Weight, hashing, lifecycle),
             body_bytes_max: BODY_BYTES_MAX.min(bytes_max / BODY_PART),
-            versions: Versions::new(),
+            versions: Versions::default(),
             coalescing: Coalescing::default(),
             observed: invalidation::Observed::new(None),
             hits: CacheHits::new("konbini_gateway_cache"),

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chassis::versions::Version;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::entry::CacheEntry;
-use super::versions::Version;
 
 /// The outcome of the leader's request.
 #[derive(Clone)]

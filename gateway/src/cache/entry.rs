@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chassis::versions::{Stripe, Version};
 use chassis::{cache_tags, etag};
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, SET_COOKIE, VARY,
@@ -16,7 +17,6 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
-use super::versions::{Stripe, Version};
 use crate::body::Body;
 
 /// Cache tags and `Vary` fields of a response. One with more of either is not cached.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Context;
+use chassis::versions::Stripe;
 use mesh::{Event, Listener, Update};
 use model::{Id, kinds};
 use tokio::sync::watch;
 
-use super::{CacheState, SOURCE, Stripe};
+use super::{CacheState, SOURCE};
 
 /// How long products may send no announcement before the cache counts as stale; it sends
 /// four in this time.

@@ -55,6 +55,7 @@ pub mod telemetry;
 pub mod token;
 pub mod trace;
 pub mod trust;
+pub mod versions;
 
 pub use caller::{Admin, Caller, Staff};
 pub use config::Config;

@@ -1,17 +1,16 @@
 //! Read-through cache of published products: the response bytes and their entity tag.
 //!
 //! **Invariant:** read-your-writes: a read that starts after a write was acknowledged
-//! sees it. A write invalidates its product before its caller gets the response, and
-//! an older read does not fill the cache afterwards: each product belongs to a stripe
-//! with a version, a reader remembers it before it reads the store, and fills only if
-//! it is unchanged. Only public products are cached.
+//! sees it. A write invalidates its product before its caller gets the response. An entry
+//! keeps the version at which its read began, so what an older read caches afterwards is
+//! never current (`chassis::versions`). Only public products are cached.
 
 use std::sync::Arc;
 
 use ::store::{Store, Tx};
 use chassis::etag::Tagged;
 use chassis::status::CacheHits;
-use parking_lot::{Mutex, MutexGuard};
+use chassis::versions::{Stripe, Version, Versions};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -19,18 +18,19 @@ use crate::domain::ProductId;
 use crate::wire::ProductResponse;
 use crate::{Error, tables};
 
-/// Stripes by which reads that fill and writes that invalidate are ordered.
-const STRIPES: usize = 64;
 /// The overhead of an entry: key, pointers, the cache's bookkeeping.
 const ENTRY_BYTES: u64 = 256;
 /// The usual size of a product as JSON; sizes the cache's tables.
 const BODY_BYTES_USUAL: u64 = 2 * 1024;
 
+/// A cached product, and the version at which it was read.
+type Entry = (Tagged, Version);
+
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<ProductId, Tagged> for Weight {
-    fn weight(&self, _: &ProductId, product: &Tagged) -> u64 {
+impl Weighter<ProductId, Entry> for Weight {
+    fn weight(&self, _: &ProductId, (product, _): &Entry) -> u64 {
         product.len() as u64 + ENTRY_BYTES
     }
 }
@@ -40,8 +40,8 @@ impl Weighter<ProductId, Tagged> for Weight {
 pub(crate) struct ProductCache(Arc<Inner>);
 
 struct Inner {
-    entries: Cache<ProductId, Tagged, Weight>,
-    versions: [Mutex<u64>; STRIPES],
+    entries: Cache<ProductId, Entry, Weight>,
+    versions: Versions,
     hits: CacheHits,
 }
 
@@ -52,13 +52,6 @@ pub(crate) enum Visibility {
     Staff,
 }
 
-/// A miss, with the version of the product's stripe at that time.
-#[derive(Debug, Clone, Copy)]
-struct CacheMiss {
-    id: ProductId,
-    version: u64,
-}
-
 impl ProductCache {
     /// A cache of about `bytes_max` at most.
     pub(crate) fn new(bytes_max: u64) -> Self {
@@ -66,7 +59,7 @@ impl ProductCache {
         let entries_usual = usize::try_from(entries_usual).unwrap_or(usize::MAX);
         Self(Arc::new(Inner {
             entries: Cache::with_weighter(entries_usual, bytes_max, Weight),
-            versions: std::array::from_fn(|_| Mutex::new(0)),
+            versions: Versions::default(),
             hits: CacheHits::new("konbini_products_cache"),
         }))
     }
@@ -78,7 +71,10 @@ impl ProductCache {
 
     /// A cached product. A miss is not counted here but by the read that follows.
     pub(crate) fn peek(&self, id: ProductId) -> Option<Tagged> {
-        let product = self.0.entries.get(&id)?;
+        let (product, since) = self.0.entries.get(&id)?;
+        if !self.0.versions.is_current(since, &[Stripe::of(&id)]) {
+            return None;
+        }
         self.0.hits.hit();
         Some(product)
     }
@@ -88,33 +84,18 @@ impl ProductCache {
     /// # Errors
     /// [`Error::NotFound`].
     pub(crate) fn read(&self, from: &Store, id: ProductId) -> Result<(Tagged, Visibility), Error> {
-        let miss = match self.find(id) {
-            Ok(product) => return Ok((product, Visibility::Public)),
-            Err(miss) => miss,
-        };
+        if let Some(product) = self.peek(id) {
+            return Ok((product, Visibility::Public));
+        }
+        self.0.hits.miss();
+        let since = self.0.versions.now();
         let (product, level) = tables::product(from, id)?;
         let tagged = Tagged::new(&ProductResponse::new(&product, level))?;
         if !product.is_published() {
             return Ok((tagged, Visibility::Staff));
         }
-        self.fill(miss, tagged.clone());
+        self.0.entries.insert(id, (tagged.clone(), since));
         Ok((tagged, Visibility::Public))
-    }
-
-    fn find(&self, id: ProductId) -> Result<Tagged, CacheMiss> {
-        if let Some(product) = self.peek(id) {
-            return Ok(product);
-        }
-        self.0.hits.miss();
-        Err(CacheMiss { id, version: *self.0.version(id) })
-    }
-
-    /// Caches the result of a miss, unless the product changed since.
-    fn fill(&self, miss: CacheMiss, product: Tagged) {
-        let version = self.0.version(miss.id);
-        if *version == miss.version {
-            self.0.entries.insert(miss.id, product);
-        }
     }
 
     /// Invalidates a product once this transaction is durable, which is before its
@@ -123,17 +104,8 @@ impl ProductCache {
     pub(crate) fn invalidate(&self, tx: &mut Tx<'_>, id: ProductId) {
         let inner = self.0.clone();
         tx.on_durable(move || {
-            let mut version = inner.version(id);
-            *version += 1;
+            inner.versions.invalidate(Stripe::of(&id));
             inner.entries.remove(&id);
         });
-    }
-}
-
-impl Inner {
-    fn version(&self, id: ProductId) -> MutexGuard<'_, u64> {
-        // The last bytes of an id are the random ones.
-        let stripe = usize::from(id.uuid().as_bytes()[15]) % STRIPES;
-        self.versions[stripe].lock()
     }
 }

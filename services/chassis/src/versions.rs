@@ -1,4 +1,5 @@
-//! Striped version counters, which validate cached responses.
+//! Striped version counters, which validate cached responses: those of the gateway, and
+//! the products that their service caches.
 //!
 //! Invalidation searches no entries. A response keeps the version at which it was
 //! requested, and is current only while none of its cache tags was invalidated after
@@ -18,15 +19,15 @@ const STRIPES: usize = 1024;
 
 /// A logical time: the number of invalidations before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(u64);
+pub struct Version(u64);
 
 /// The counter that a cache tag belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stripe(usize);
+pub struct Stripe(usize);
 
 impl Stripe {
-    /// The stripe of a cache tag.
-    pub(super) fn of(tag: &str) -> Self {
+    /// The stripe of a cache tag, or of a key.
+    pub fn of<T: Hash + ?Sized>(tag: &T) -> Self {
         let mut hasher = DefaultHasher::new();
         tag.hash(&mut hasher);
         Self(hasher.finish() as usize % STRIPES)
@@ -34,31 +35,34 @@ impl Stripe {
 }
 
 /// The version of the last invalidation of each stripe, and of all of them.
-pub(super) struct Versions {
+#[derive(Debug)]
+pub struct Versions {
     now: AtomicU64,
     all: AtomicU64,
     stripes: Box<[AtomicU64]>,
 }
 
-impl Versions {
-    /// Creates counters without any invalidation.
-    pub(super) fn new() -> Self {
+impl Default for Versions {
+    /// Counters without any invalidation.
+    fn default() -> Self {
         let stripes = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { now: AtomicU64::new(0), all: AtomicU64::new(0), stripes }
     }
+}
 
+impl Versions {
     /// The present version; a response that is requested now is current from it on.
-    pub(super) fn now(&self) -> Version {
+    pub fn now(&self) -> Version {
         Version(self.now.load(Ordering::SeqCst))
     }
 
     /// Invalidates every response with a tag in this stripe.
-    pub(super) fn invalidate(&self, stripe: Stripe) {
+    pub fn invalidate(&self, stripe: Stripe) {
         self.advance(&self.stripes[stripe.0]);
     }
 
     /// Invalidates every response.
-    pub(super) fn invalidate_all(&self) {
+    pub fn invalidate_all(&self) {
         self.advance(&self.all);
     }
 
@@ -70,7 +74,7 @@ impl Versions {
 
     /// Whether a response that was requested at `since` and has tags in these stripes is
     /// still current.
-    pub(super) fn is_current(&self, since: Version, stripes: &[Stripe]) -> bool {
+    pub fn is_current(&self, since: Version, stripes: &[Stripe]) -> bool {
         let is_older = |counter: &AtomicU64| counter.load(Ordering::SeqCst) <= since.0;
         is_older(&self.all)
             && stripes
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_response_requested_before_an_invalidation_is_not_current() {
-        let versions = Versions::new();
+        let versions = Versions::default();
         let (lamp, chair) = (Stripe::of("lamp"), Stripe::of("chair"));
         assert_ne!(lamp, chair);
         let before = versions.now();
