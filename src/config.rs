@@ -36,7 +36,7 @@ impl ShopConfig {
     /// Reads the file; without one, the defaults.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the file, the line or the setting, and what is allowed.
+    /// [`Error::Config`] naming the file, the line or the setting, and the allowed values.
     pub(crate) fn read(file: &Path) -> Result<Self, Error> {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,

@@ -246,5 +246,5 @@ pub(crate) async fn ask(
         return Ok(said);
     }
     let detail = said["detail"].as_str().map(str::to_owned);
-    Err(detail.unwrap_or_else(|| format!("answered {status}")))
+    Err(detail.unwrap_or_else(|| format!("it responded with {status}")))
 }

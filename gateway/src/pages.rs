@@ -147,8 +147,8 @@ fn livez() -> Response<Body> {
 async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
     let Pages { health, upstreams, .. } = request.pages;
     let asked = SERVICES.map(|service| async move {
-        let answer = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
-        (service, answer.map(|_| ()))
+        let response = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
+        (service, response.map(|_| ()))
     });
     let mut all = join_all(asked).await;
     let own = health.missing();

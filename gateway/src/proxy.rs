@@ -123,14 +123,14 @@ impl Proxy {
         let wanted = self.compressor.wanted(&mut parts.headers);
 
         let counted = self.limits.request(&visit.client, &mut visit.rates);
-        let answered = match counted.and(sound) {
+        let result = match counted.and(sound) {
             Ok(()) => self.respond(target, &mut visit, parts, body).await,
             Err(problem) => {
-                let_go(&parts, body);
+                drain_body(&parts, body);
                 Err(problem)
             }
         };
-        let response = answered.unwrap_or_else(|problem| page(problem.render(&id.0)));
+        let response = result.unwrap_or_else(|problem| page(problem.render(&id.0)));
         let mut response = self.compressor.encode(&wanted, response);
 
         let (route, status) = (target.label(), response.status());
@@ -138,7 +138,7 @@ impl Proxy {
         if may_be_out_of_step && (status.is_client_error() || status.is_server_error()) {
             headers.insert(CONNECTION, CLOSE);
         }
-        self.adorn(headers, &visit, origin.as_ref());
+        self.write_headers(headers, &visit, origin.as_ref());
         self.metrics.record(route, status, started.elapsed());
         let Visit { client, user, mut held, .. } = visit;
         held.line = self.is_logged.then(|| AccessRecord {
@@ -156,7 +156,7 @@ impl Proxy {
     }
 
     /// Adds the headers that every response has.
-    fn adorn(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
+    fn write_headers(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
         if let Some(id) = &visit.id {
             headers.insert(REQUEST_ID, id.clone());
         }
@@ -173,7 +173,7 @@ impl Proxy {
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let admitted = self.admit(target, visit, &parts, &body).await;
-        let answered = match admitted {
+        let result = match admitted {
             Ok(Admitted::To(destination)) => {
                 let is_bodiless = body.is_end_stream();
                 let forward = |parts| self.forward(destination, visit, parts, body);
@@ -185,8 +185,8 @@ impl Proxy {
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
         };
-        let_go(&parts, body);
-        answered
+        drain_body(&parts, body);
+        result
     }
 
     /// Checks a request before any of it is forwarded.
@@ -260,7 +260,7 @@ impl Proxy {
         let flight = match self.enter(destination, visit, &parts) {
             Ok(flight) => flight,
             Err(problem) => {
-                let_go(&parts, body);
+                drain_body(&parts, body);
                 return Err(problem);
             }
         };
@@ -291,11 +291,11 @@ impl Proxy {
         let sent = self
             .upstreams
             .send(service, Instances::Newest, &wait, request);
-        let answer = sent.await?;
+        let response = sent.await?;
 
         drop(flight);
         let until = route.streaming.then_some(&self.draining);
-        let (mut parts, body) = answer.into_parts();
+        let (mut parts, body) = response.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);
         parts.extensions.clear();
         let body = Body::streamed(service, body, until);
@@ -305,7 +305,7 @@ impl Proxy {
 
 /// Drains the body that a response did not need. A client that waits for `100 Continue`
 /// will not send it now, and must not be asked to.
-fn let_go(parts: &Parts, body: Incoming) {
+fn drain_body(parts: &Parts, body: Incoming) {
     if !parts.headers.contains_key(EXPECT) {
         linger(body);
     }

@@ -104,14 +104,14 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
-    let (peer, pace) = (
+    let (peer, writing) = (
         Peer::new(address),
         gateway.limits().write_progress_timeout(),
     );
     // Boxed, because the future is large and moved several times before it runs.
-    let answer =
+    let handler =
         move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));
-    if let Err(error) = server.serve(stream, pace, stop, answer).await {
+    if let Err(error) = server.serve(stream, writing, stop, handler).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }
 }

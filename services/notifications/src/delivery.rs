@@ -6,7 +6,7 @@
 //! carries no data, so a lost one costs a delay and never a delivery.
 //!
 //! **Invariant:** a delivery is in flight at most once, and its row stays in the queue until
-//! the outcome is stored: what is interrupted is sent again at the next start.
+//! the outcome is stored: an interrupted delivery is repeated at the next start.
 
 use std::collections::HashMap;
 use std::sync::Arc;

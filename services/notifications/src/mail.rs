@@ -1,4 +1,4 @@
-//! Outbound mail: what is queued, when it is retried, and when it is given up.
+//! Outbound mail: the queue, retries and giving up.
 //!
 //! A queued mail holds the recipient's id and the topic only. Address, text and one-time
 //! code are requested when the mail is sent and never stored, so personal data stays in

@@ -98,7 +98,7 @@ impl DiskReserve {
     }
 }
 
-/// The free space of the file system of `dir`, in bytes, without what is reserved for
+/// The free space of the file system of `dir`, in bytes, without the blocks reserved for
 /// root.
 pub(crate) fn free_bytes(dir: &Path) -> io::Result<u64> {
     let disk = statvfs(dir)?;

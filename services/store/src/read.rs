@@ -7,8 +7,8 @@ use crate::{Error, Key, Record, Span, Table, record};
 /// A row's raw bytes as the engine hands them out.
 pub(crate) type RawRow = Result<(Vec<u8>, Vec<u8>), Error>;
 
-/// Typed reads. Implemented by [`Store`](crate::Store), which sees what is
-/// committed, and by [`Tx`](crate::Tx), which also sees its own writes.
+/// Typed reads. Implemented by [`Store`](crate::Store), which sees the committed
+/// state, and by [`Tx`](crate::Tx), which also sees its own writes.
 pub trait Read {
     #[doc(hidden)]
     fn raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;

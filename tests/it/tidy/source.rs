@@ -44,7 +44,7 @@ pub(super) struct Source {
     /// From the workspace's root, with `/`.
     pub(super) path: String,
     pub(super) text: String,
-    /// Whether it is linked into what is shipped, or into bench.
+    /// Whether it is production code, bench included.
     pub(super) is_production: bool,
 }
 
@@ -225,8 +225,8 @@ impl Source {
     }
 }
 
-/// What is called where `before` is everything on the line up to an argument; `None` for
-/// a tuple.
+/// The function that an argument is passed to, by the text `before` it on its line; `None`
+/// for a tuple.
 fn callee(before: &str) -> Option<&str> {
     let mut depth = 0;
     let open = before.char_indices().rev().find(|(_, letter)| {

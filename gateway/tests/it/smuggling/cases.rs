@@ -1,15 +1,15 @@
-//! Requests of our own that somebody could read in two ways, by class.
+//! The built-in cases: requests that two parsers could read differently, by class.
 //!
-//! A case that could hide a second request hides [`SECOND`]: a request that the
-//! gateway would route, so whoever lets it through lets it be seen.
+//! A case that could hide a second request hides [`SECOND`], which the gateway would route,
+//! so that a service records it if it gets through.
 
 use super::Expect::{One, Reject};
 use super::{Case, Expect};
 
-/// What must never be a request of its own.
+/// The hidden request, which must never be forwarded on its own.
 const SECOND: &str = "GET /v1/products/smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 
-/// Fields of a request with five bytes of body, and what may become of it.
+/// Fields of a request with five bytes of body, and the expected outcome.
 const LENGTHS: &[(Expect, &str)] = &[
     (Reject, "Content-Length: 5\r\nContent-Length: 6"),
     (Reject, "Content-Length: 0\r\nContent-Length: 5"),
@@ -96,8 +96,8 @@ const ENCODINGS: &[(Expect, &str)] = &[
     (Reject, "Transfer-Encoding: chunked\nContent-Length: 5"),
 ];
 
-/// Bodies that are said to be chunked. What comes before a fault may have been
-/// passed on: the service sees a request that never ends, which is none.
+/// Bodies declared as chunked. The part before a fault may have been forwarded: the service
+/// then receives an incomplete request, which is none.
 const CHUNKS: &[(Expect, &str)] = &[
     (One, "005\r\nhello\r\n000\r\n\r\n"),
     (One, "5;name=\"a;b\"\r\nhello\r\n0\r\n\r\n"),
@@ -229,7 +229,7 @@ const BODIES: &[(Expect, &str)] = &[
     (Reject, "POST /v1/users/../users HTTP/1.1"),
 ];
 
-/// How a request with a body begins, and a body in one chunk.
+/// The head of a request with a body, and a body in one chunk.
 const POST: &str = "POST /v1/users HTTP/1.1\r\nHost: shop.test\r\n";
 const CHUNK: &str = "5\r\nhello\r\n0\r\n\r\n";
 
@@ -273,7 +273,7 @@ fn class(
     table.iter().map(case).collect()
 }
 
-/// Another request behind one that ends in two places.
+/// A second request behind one with two possible ends.
 fn hidden() -> Vec<Case> {
     let (size, both) = (
         SECOND.len(),
@@ -316,7 +316,7 @@ fn hidden() -> Vec<Case> {
     cases.map(case).into()
 }
 
-/// Heads of more than anybody needs.
+/// Heads over the limits.
 fn large() -> Vec<Case> {
     let many: String = (0..200)
         .map(|number| format!("X-{number}: y\r\n"))
@@ -337,7 +337,7 @@ fn large() -> Vec<Case> {
     cases.map(case).into()
 }
 
-/// The bytes that these characters stand for.
+/// The bytes of a latin-1 text.
 pub(super) fn latin1(text: &str) -> Vec<u8> {
     text.chars()
         .map(|one| u8::try_from(one).expect("a character of one byte"))

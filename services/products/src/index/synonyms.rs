@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A longer file is not a list of synonyms.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The file and what was last read from it.
+/// The file and its last parsed content.
 pub(super) struct SynonymsFile {
     path: PathBuf,
     loaded: Mutex<Loaded>,

@@ -1,4 +1,4 @@
-//! A product's life over HTTP.
+//! The life of a product over HTTP.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use testkit::{TestService, send};
 use crate::{CATALOGUE, import, lamp, make, with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_product_is_made_read_changed_and_removed() {
+async fn a_product_is_created_read_changed_and_deleted() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let (staff, anyone) = (app.staff(), app.anonymous());
     let mut draft = lamp("A1");
@@ -73,7 +73,7 @@ async fn a_product_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_and_how() {
+async fn invalid_requests_are_refused_with_their_faults() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let (staff, customer, anyone) = (app.staff(), app.customer(), app.anonymous());
     let path = make(&staff, lamp("A1")).await;
@@ -124,9 +124,9 @@ async fn what_is_refused_and_how() {
     app.finish().await;
 }
 
-/// However many ask at once, a SKU names one product.
+/// Of concurrent requests with one SKU a single one creates a product.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sku_is_taken_once() {
+async fn a_sku_names_one_product_under_concurrency() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     let answers = join_all((0..32).map(|_| staff.post("/v1/products", lamp("A1")))).await;
@@ -212,7 +212,7 @@ async fn lists_are_filtered_and_sorted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn categories_count_what_is_published() {
+async fn categories_count_published_products() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     assert_eq!(import(&staff, CATALOGUE).await.body["created"], 200);
@@ -244,9 +244,8 @@ async fn categories_count_what_is_published() {
     app.finish().await;
 }
 
-/// One product is changed again and again while others read it: nobody who asks
-/// after a change was answered sees what was before it, by id or by SKU, and what
-/// is cached is what is stored.
+/// Read-your-writes under concurrency: a read by id or by SKU that starts after a change
+/// was acknowledged sees it, and the cache has the stored version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_after_a_write_sees_it() {
     const WRITES: u64 = 150;
@@ -287,8 +286,8 @@ async fn a_read_after_a_write_sees_it() {
     }));
     tokio::join!(write, readers);
 
-    // What changes what is shown without changing the product is seen as well, and
-    // what is no longer public is gone from where everyone looks.
+    // A change of stock is visible as well, and a product that is no longer published is
+    // gone from public reads.
     let anyone = app.anonymous();
     assert_eq!(anyone.get(&path).await.body["available"], false);
     let moved = json!({ "delta": 1, "reason": "found" });

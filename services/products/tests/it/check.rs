@@ -1,4 +1,4 @@
-//! What the operator can have compared.
+//! The consistency checks of products.
 
 use mesh::Recorded;
 use model::{Fact, Id, ItemOrdered, kinds};
@@ -8,7 +8,7 @@ use testkit::{TestService, eventually};
 
 use crate::{CATALOGUE, import};
 
-/// What each comparison came to: what, how many, how many disagree.
+/// The findings: the name of each comparison, the items compared, and the faults.
 async fn findings(app: &TestService) -> Vec<(String, u64, u64)> {
     let socket = app.folder.path().join("products/control.sock");
     let client = reqwest::Client::builder().unix_socket(socket).build();
@@ -27,9 +27,9 @@ fn faults(findings: &[(String, u64, u64)]) -> Vec<u64> {
     findings.iter().map(|(_, _, faults)| *faults).collect()
 }
 
-/// A shop that works agrees with itself; each row that is tampered with is found.
+/// The data of a working shop is consistent, and each tampered row is found.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_disagrees_is_found() {
+async fn the_check_finds_every_inconsistency() {
     let mut app = TestService::start("products", products::open, &["orders"]).await;
     let (staff, orders) = (app.staff(), app.other("orders"));
     import(&staff, CATALOGUE).await;
@@ -76,9 +76,9 @@ async fn what_disagrees_is_found() {
     };
     app.restart_after(tamper).await;
     let ill = findings(&app).await;
-    // The event does not continue the one before it; the product is not found by
-    // its SKU and there is one SKU too few; a piece is reserved for nobody and a
-    // product has no level; the index holds it as one that can be bought.
+    // The event does not continue the one before it; the product is not found by its SKU,
+    // and a SKU is missing; a unit is reserved without an order, and a product has no level;
+    // the index has the product as available.
     assert_eq!(faults(&ill), [1, 2, 2, 1], "{ill:?}");
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Whole catalogues in and out.
+//! Import and export of catalogues.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -17,7 +17,7 @@ async fn export(app: &TestService) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn good_lines_come_in_and_bad_ones_are_named() {
+async fn valid_lines_are_imported_and_invalid_ones_reported() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     let mut draft = lamp("B");
@@ -64,7 +64,7 @@ async fn good_lines_come_in_and_bad_ones_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_exported_can_be_imported() {
+async fn an_export_can_be_imported() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     assert_eq!(import(&app.staff(), CATALOGUE).await.body["created"], 200);
     let exported = export(&app).await;
@@ -87,10 +87,10 @@ async fn what_is_exported_can_be_imported() {
     other.finish().await;
 }
 
-/// Thousands of lines in pieces that respect no line, with a SKU that comes
-/// back: the last one counts, and no more failures are named than are useful.
+/// Thousands of lines in chunks that split lines, with a repeated SKU: its last line wins,
+/// and the number of reported failures is bounded.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_cut_where_its_lines_end() {
+async fn a_stream_is_split_at_line_ends() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let mut text = String::new();
     for round in 0..3 {
@@ -123,9 +123,9 @@ async fn a_stream_is_cut_where_its_lines_end() {
     app.finish().await;
 }
 
-/// A sender that goes away leaves what it sent, and the service.
+/// A client that disconnects leaves its complete lines imported, and the service unharmed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_off_import_keeps_what_came() {
+async fn an_interrupted_import_keeps_its_complete_lines() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let lines: String = (0..200)
         .map(|n| format!("{}\n", lamp(&format!("S{n}"))))
@@ -187,9 +187,9 @@ async fn import_csv(app: &TestService, text: &str, piece: usize, query: &str) ->
     answer.body
 }
 
-/// Our columns and Shopify's, in pieces of any size.
+/// The native columns and Shopify's, in chunks of any size.
 #[tokio::test(flavor = "multi_thread")]
-async fn csv_comes_in() {
+async fn csv_files_are_imported() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     let first = import_csv(&app, SHOPIFY, 11, "?currency=USD").await;

@@ -1,4 +1,4 @@
-//! The real service, used as people and other services use it.
+//! Tests of the real service over HTTP and the mesh.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use testkit::{Person, TestResponse, send};
 /// The demo catalogue, 200 products.
 const CATALOGUE: &str = include_str!("../../../../src/demo/catalogue.jsonl");
 
-/// A published product with nothing but what it must have.
+/// A published product with its required fields only.
 fn lamp(sku: &str) -> Value {
     json!({
         "sku": sku, "title": format!("Lamp {sku}"), "status": "published",
@@ -30,7 +30,7 @@ async fn with(person: &Person, method: Method, path: &str, body: Value) -> TestR
     send(person.request(method, path).json(&body)).await
 }
 
-/// Makes a product and returns its path.
+/// Creates a product and returns its path.
 async fn make(staff: &Person, product: Value) -> String {
     let made = staff.post("/v1/products", product).await;
     assert_eq!(made.status, 201, "{}", made.body);

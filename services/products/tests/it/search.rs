@@ -1,4 +1,4 @@
-//! Finding things.
+//! Search over HTTP.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn published() -> impl Iterator<Item = Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn words_are_found_however_they_are_typed() {
+async fn words_match_stemmed_misspelt_or_as_a_prefix() {
     let app = shop().await;
     for (typed, first) in [
         ("headphones+wireless", "ELE-0001"),
@@ -104,10 +104,10 @@ async fn words_are_found_however_they_are_typed() {
     app.finish().await;
 }
 
-/// Things before what is about them, words however they are cut, what the owner
-/// calls the same, and nothing only when nothing is near.
+/// Ranking of products before their accessories, compound words, the owner's synonyms, and
+/// corrections of queries without a match.
 #[tokio::test(flavor = "multi_thread")]
-async fn words_are_understood() {
+async fn rankings_and_synonyms_follow_the_meaning_of_words() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     for (sku, title, category) in [
@@ -144,7 +144,7 @@ async fn words_are_understood() {
         ("mx+500", "MX", Value::Null),
         ("mx500", "MX", Value::Null),
         ("lasermouse", "MX", json!("laser mouse")),
-        // The other words say which correction is meant.
+        // The other words decide between corrections.
         ("gel+mose", "PAD", json!("gel mouse")),
         ("night+mose", "MODE", json!("night mode")),
         // Not all words are found, and grammar need not be.
@@ -265,7 +265,7 @@ async fn results_are_sorted_paged_and_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changes_is_found_as_it_is() {
+async fn the_index_follows_every_change() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     let path = make(&staff, lamp("zebra")).await;
@@ -301,13 +301,13 @@ async fn what_changes_is_found_as_it_is() {
     app.finish().await;
 }
 
-/// The index is disposable: gone or damaged, it is made anew; behind, it catches
-/// up. A service that says it is ready finds everything.
+/// The index is disposable: a missing or damaged one is rebuilt, and one that lags catches
+/// up. A service that is ready finds everything.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_index_is_made_anew() {
+async fn a_lost_or_damaged_index_is_rebuilt() {
     let mut app = shop().await;
     let index = app.folder.data_dir("products").unwrap().join("index");
-    // At once, so that the index has most likely not seen it when it stops.
+    // Right before the stop, so that the index most likely lacks it.
     make(&app.staff(), lamp("zebra")).await;
     app.restart().await;
     assert_eq!(search(&app, "q=zebra").await["total"], 1);
@@ -329,7 +329,7 @@ async fn a_lost_index_is_made_anew() {
         },
     ];
     for damage in damages {
-        // Only stopped, nothing holds the files.
+        // Only a stopped service releases the files.
         app.restart_after(|| damage(&index)).await;
         assert_eq!(
             search(&app, "q=desk+lamp&limit=1").await["items"][0]["sku"],
@@ -367,7 +367,7 @@ async fn the_best_rated_come_first() {
     assert_eq!(best["rating"], json!({"average": 5.0, "count": 1}));
     assert_eq!(unrated.get("rating"), None);
 
-    // What was taken is given out again, and a patch changes it.
+    // An imported value is exported again, and a patch changes it.
     let request = staff.request(Method::GET, "/v1/products/export");
     let exported = request.send().await.unwrap().bytes().await.unwrap();
     let again = import(&staff, exported).await.body;

@@ -1,4 +1,4 @@
-//! Stock: corrected by staff, promised to orders.
+//! Stock: corrections by staff, and reservations of orders.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ async fn staff_correct_stock() {
     let gone = format!("/v1/products/{}/stock", Id::<kinds::Product>::new());
     assert_eq!(staff.get(&gone).await.status, 404);
 
-    // Under a key a movement happens once, and a refusal stays one.
+    // With an idempotency key a movement happens once, and a refusal is replayed.
     let keyed = |delta: i64, key: &str| {
         staff
             .request(Method::POST, &stock)
@@ -88,10 +88,10 @@ async fn staff_correct_stock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_held_whole_or_not_at_all() {
+async fn an_order_is_reserved_whole_or_not_at_all() {
     let mut app = TestService::start("products", products::open, &["orders"]).await;
     let orders = app.other("orders");
-    let mut told = Told::by(&app).await;
+    let mut events = StockEvents::by(&app).await;
     let staff = app.staff();
     let mut stocked = lamp("A1");
     stocked["stock"] = 5.into();
@@ -99,16 +99,16 @@ async fn an_order_is_held_whole_or_not_at_all() {
     let chairs = make(&staff, lamp("A2")).await;
 
     let held = place(&orders, &[(&lamps, 3)]).await;
-    assert_eq!(told.of(held).await, Ok(()));
+    assert_eq!(events.of(held).await, Ok(()));
     assert_eq!(levels(&staff, &lamps).await, (5, 3, 2));
 
     let gone = format!("/v1/products/{}", Id::<kinds::Product>::new());
     let refused = place(&orders, &[(&lamps, 1), (&chairs, 2), (&gone, 1)]).await;
     let short = vec![(id_of(&chairs), 2, 0), (id_of(&gone), 1, 0)];
-    assert_eq!(told.of(refused).await, Err(short));
+    assert_eq!(events.of(refused).await, Err(short));
     assert_eq!(levels(&staff, &lamps).await, (5, 3, 2));
 
-    // Reserved units cannot be taken away.
+    // Reserved units cannot be removed.
     let taken = staff
         .post(
             &format!("{lamps}/stock"),
@@ -117,10 +117,10 @@ async fn an_order_is_held_whole_or_not_at_all() {
         .await;
     assert_eq!((taken.status, &taken.body["reserved"]), (409, &json!(3)));
 
-    // Events that came while the service was down are handled when it is back.
+    // Events published while the service was down are applied after its restart.
     app.restart().await;
     let later = place(&orders, &[(&lamps, 2)]).await;
-    assert_eq!(told.of(later).await, Ok(()));
+    assert_eq!(events.of(later).await, Ok(()));
     assert_eq!(levels(&app.staff(), &lamps).await, (5, 5, 0));
     assert_eq!(
         app.anonymous().get(&lamps).await.body["available"],
@@ -129,12 +129,12 @@ async fn an_order_is_held_whole_or_not_at_all() {
     app.finish().await;
 }
 
-/// A reservation is released, or shipped, once.
+/// A reservation is released or shipped once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_ends_once() {
     let mut app = TestService::start("products", products::open, &["orders"]).await;
     let orders = app.other("orders");
-    let mut told = Told::by(&app).await;
+    let mut events = StockEvents::by(&app).await;
     let (staff, user_id) = (app.staff(), Id::new());
     let stocked = |sku: &str| {
         let mut product = lamp(sku);
@@ -148,20 +148,20 @@ async fn a_reservation_ends_once() {
         async move { orders.publish(&order_id.to_string(), fact).await }
     };
 
-    // Cancelled, also twice, also while it was pending, also when it was refused.
+    // Cancellations: repeated, of a pending order, and of a refused one.
     let cancelled = |order_id| Fact::OrderCancelled { order_id, user_id, refunded: None };
     let held = place(&orders, &[(&lamps, 3), (&chairs, 7)]).await;
     say(held, cancelled(held)).await;
-    told.released(held, 1).await;
+    events.released(held, 1).await;
     say(held, cancelled(held)).await;
-    told.released(held, 2).await;
+    events.released(held, 2).await;
     let refused = place(&orders, &[(&lamps, 8)]).await;
     say(refused, cancelled(refused)).await;
-    told.released(refused, 1).await;
+    events.released(refused, 1).await;
     assert_eq!(levels(&staff, &lamps).await, (7, 0, 7));
     assert_eq!(levels(&staff, &chairs).await, (7, 0, 7));
 
-    // Shipped, with what came back and what was sent again changing nothing.
+    // Shipment: a later cancellation or a repetition changes nothing.
     let sent = place(&orders, &[(&lamps, 3), (&chairs, 1)]).await;
     let shipped = Fact::OrderShipped { order_id: sent, user_id };
     let refunded = |order_id, in_full| {
@@ -171,17 +171,17 @@ async fn a_reservation_ends_once() {
     for fact in [shipped.clone(), shipped, refunded(sent, true)] {
         say(sent, fact).await;
     }
-    // A paid order that is refunded frees what it holds, once it is all refunded;
-    // a product removed meanwhile takes its pieces with it.
+    // A full refund of a paid order releases its stock; the units of a product deleted
+    // meanwhile are gone with it.
     let paid = place(&orders, &[(&lamps, 2), (&chairs, 2)]).await;
     say(paid, refunded(paid, false)).await;
-    assert_eq!(told.of(paid).await, Ok(()));
+    assert_eq!(events.of(paid).await, Ok(()));
     assert_eq!(levels(&staff, &lamps).await, (4, 2, 2));
     assert_eq!(levels(&staff, &chairs).await, (6, 2, 4));
     send(staff.request(Method::DELETE, &chairs)).await;
     say(paid, refunded(paid, true)).await;
-    told.released(paid, 1).await;
-    told.released(sent, 0).await;
+    events.released(paid, 1).await;
+    events.released(sent, 0).await;
     assert_eq!(levels(&staff, &lamps).await, (4, 0, 4));
     let shown = staff.get(&format!("{lamps}/stock")).await.body;
     let movement = &shown["movements"][0];
@@ -190,7 +190,7 @@ async fn a_reservation_ends_once() {
         (&json!(-3), &json!("order shipped"))
     );
 
-    // Five are wanted on the shelf; each time it goes below is told once.
+    // The threshold is five units; each crossing is announced once.
     let low = |fact: &Fact| match fact {
         Fact::StockLow { product_id, available } => Some((*product_id, *available)),
         _ => None,
@@ -198,7 +198,7 @@ async fn a_reservation_ends_once() {
     let lamp = id_of(&lamps);
     let chair = id_of(&chairs);
     assert_eq!(
-        told.all(4, low).await,
+        events.all(4, low).await,
         [(lamp, 4), (chair, 0), (lamp, 4), (chair, 4)]
     );
     app.restart().await;
@@ -206,10 +206,9 @@ async fn a_reservation_ends_once() {
     app.finish().await;
 }
 
-/// Random orders against little stock: what is held adds up, and is never more
-/// than there is.
+/// Random orders against little stock: the reservations add up, and never exceed the stock.
 #[tokio::test(flavor = "multi_thread")]
-async fn stock_adds_up() {
+async fn stock_is_conserved_under_random_orders() {
     let (high, low) = (
         Id::<kinds::Order>::new().uuid(),
         Id::<kinds::Order>::new().uuid(),
@@ -222,7 +221,7 @@ async fn stock_adds_up() {
     let mut below = move |limit: u32| random.next_u32() % limit;
     let app = TestService::start("products", products::open, &["orders"]).await;
     let orders = app.other("orders");
-    let mut told = Told::by(&app).await;
+    let mut events = StockEvents::by(&app).await;
     let staff = app.staff();
     let mut shelf = Vec::new();
     for number in 0..5 {
@@ -240,7 +239,7 @@ async fn stock_adds_up() {
     let mut held: HashMap<&str, i64> = HashMap::new();
     let mut refused = 0;
     for (order, lines) in &placed {
-        match told.of(*order).await {
+        match events.of(*order).await {
             Ok(()) => {
                 for (path, quantity) in lines {
                     *held.entry(path).or_default() += i64::from(*quantity);
@@ -258,17 +257,17 @@ async fn stock_adds_up() {
     app.finish().await;
 }
 
-/// Held, or what was short: of what, how many were wanted, how many there were.
+/// Reserved, or the shortages: the product, the quantity ordered, the quantity available.
 type Outcome = Result<(), Vec<(Id<kinds::Product>, u32, i64)>>;
 
 /// The stock events of products, as another service receives them.
-struct Told {
+struct StockEvents {
     heard: flume::Receiver<Fact>,
     known: Vec<Fact>,
     _folder: tempfile::TempDir,
 }
 
-impl Told {
+impl StockEvents {
     async fn by(app: &TestService) -> Self {
         let folder = tempfile::TempDir::new().unwrap();
         let store = store::Store::open(folder.path(), &store::Options::default()).unwrap();
@@ -286,19 +285,19 @@ impl Told {
         Self { heard, known: Vec::new(), _folder: folder }
     }
 
-    /// Everything told that `wanted` makes something of, once there are `count`.
-    async fn all<T>(&mut self, count: usize, wanted: impl Fn(&Fact) -> Option<T>) -> Vec<T> {
+    /// The selected facts, once there are `count` of them.
+    async fn all<T>(&mut self, count: usize, select: impl Fn(&Fact) -> Option<T>) -> Vec<T> {
         let known = std::sync::Mutex::new(&mut self.known);
-        eventually("products has told it", || async {
+        eventually("products has published it", || async {
             let mut known = known.lock().unwrap();
             known.extend(self.heard.try_iter());
-            known.iter().filter_map(&wanted).count() >= count
+            known.iter().filter_map(&select).count() >= count
         })
         .await;
-        self.known.iter().filter_map(&wanted).collect()
+        self.known.iter().filter_map(&select).collect()
     }
 
-    /// How an order was settled, which is told once.
+    /// The stock outcome of an order, which is published once.
     async fn of(&mut self, order: Id<kinds::Order>) -> Outcome {
         let settled = |fact: &Fact| match fact {
             Fact::StockReserved { order_id } if *order_id == order => Some(Ok(())),
@@ -309,18 +308,18 @@ impl Told {
             }
             _ => None,
         };
-        let mut told: Vec<Outcome> = self.all(1, settled).await;
-        assert_eq!(told.len(), 1, "{order} was told twice");
-        told.remove(0)
+        let mut events: Vec<Outcome> = self.all(1, settled).await;
+        assert_eq!(events.len(), 1, "{order} has one outcome");
+        events.remove(0)
     }
 
-    /// Waits until an order's release was told so many times, no more.
+    /// Waits until an order's release was published exactly so many times.
     async fn released(&mut self, order: Id<kinds::Order>, times: usize) {
-        let told = self
+        let events = self
             .all(times, |fact| {
                 matches!(fact, Fact::StockReleased { order_id } if *order_id == order).then_some(())
             })
             .await;
-        assert_eq!(told.len(), times, "{order}");
+        assert_eq!(events.len(), times, "{order}");
     }
 }
