@@ -143,11 +143,16 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Map { key } => Some(format!("/{}", escape(key))),
             Segment::Seq { index } => Some(format!("/{index}")),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
+}
+
+/// A member's name as a step of a JSON pointer (RFC 6901 §3).
+pub(crate) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The one id in a path; a malformed one is 404 like any other that is not there.
