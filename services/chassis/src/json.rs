@@ -1,6 +1,6 @@
 //! Request bodies, path ids and the `Idempotency-Key`, read to the contract.
 
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -36,21 +36,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         require_json(request.headers(), &["application/json"])?;
         let body = read_body(request).await?;
         parse(&body).map(Self)
-    }
-}
-
-/// A body that may be left out, and with it its `Content-Type`.
-impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, Problem> {
-        let headers = request.headers().clone();
-        let body = read_body(request).await?;
-        if body.is_empty() {
-            return Ok(None);
-        }
-        require_json(&headers, &["application/json"])?;
-        parse(&body).map(|body| Some(Self(body)))
     }
 }
 
