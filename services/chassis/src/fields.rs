@@ -1,8 +1,9 @@
 //! Request bodies, read field by field into domain types.
 //!
-//! A body type implements [`ReadFields`] and is extracted with [`ParsedBody`]. Its `read` asks
-//! for every field by name, parses it in place, and builds the value from what it got.
-//! An import reads a line the same way with [`Fields::read_text`].
+//! A body type implements [`ReadFields`] and is extracted with [`ParsedBody`], or with
+//! [`CheckedBody`] where the handler itself refuses an invalid body. Its `read` asks for every
+//! field by name, parses it in place, and builds the value from what it got. An import reads a
+//! line the same way with [`Fields::read_text`].
 //!
 //! ```
 //! use chassis::fields::{BodyFault, Fields, ReadFields};
@@ -40,18 +41,20 @@
 //! ```
 //!
 //! **Invariant:** an invalid field reads as absent and is recorded, so reading always goes
-//! on to the next field; a value is returned only if nothing was recorded.
+//! on to the next field; a value is valid only if nothing was recorded.
+
+mod body;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use axum::extract::{FromRequest, Request};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::json::{ParseError, parse_fields, read_body, require_json};
+pub use self::body::{CheckedBody, ParsedBody};
+use crate::json::{ParseError, escape, parse_fields};
 use crate::{FieldError, Problem};
 
 /// The number of faults reported of one body; more would help no client.
@@ -61,24 +64,12 @@ const NAME_CHARS_MAX: usize = 64;
 
 /// A type that is read from the fields of a JSON object.
 pub trait ReadFields: Sized {
+    /// Whether a request may come without a body, which then counts as `{}`.
+    const MAY_BE_ABSENT: bool = false;
+
     /// Reads every field, then builds the value. `None` only where a field that it needs
     /// is absent or invalid.
     fn read(fields: &mut Fields<'_>) -> Option<Self>;
-}
-
-/// A JSON request body as an extractor: 415 for another type, 413 when too large, 400 for
-/// malformed JSON or unknown fields, 422 with a pointer to every invalid field.
-#[derive(Debug, Clone, Copy)]
-pub struct ParsedBody<T>(pub T);
-
-impl<T: ReadFields, S: Send + Sync> FromRequest<S> for ParsedBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require_json(request.headers(), &["application/json"])?;
-        let body = read_body(request).await?;
-        Ok(Self(Fields::read_text(&body)?))
-    }
 }
 
 /// The reason a body is refused.
@@ -130,10 +121,8 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`BodyFault::Unreadable`] takes precedence over [`BodyFault::Invalid`].
     pub fn read_text<T: ReadFields>(text: &'a [u8]) -> Result<T, BodyFault> {
-        match Self::read_members(text)? {
-            (Some(value), faults) if faults.is_empty() => Ok(value),
-            (_, faults) => Err(BodyFault::Invalid(faults)),
-        }
+        let body = Self::read_checked(text)?;
+        body.valid().map_err(BodyFault::Invalid)
     }
 
     /// Checks the names of a merge patch (RFC 7396) of a `T`, whose values are valid or not
@@ -142,21 +131,23 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When the text is not an object, or a field is unknown.
     pub fn check_names<T: ReadFields>(patch: &'a [u8]) -> Result<(), BodyFault> {
-        Self::read_members::<T>(patch).map(|_| ())
+        Self::read_checked::<T>(patch).map(|_| ())
     }
 
-    fn read_members<T: ReadFields>(
-        text: &'a [u8],
-    ) -> Result<(Option<T>, Vec<FieldError>), BodyFault> {
+    /// Reads a whole JSON text and returns its faults with what was read.
+    ///
+    /// # Errors
+    /// [`BodyFault::Unreadable`], or [`BodyFault::Invalid`] when the text is not an object.
+    pub fn read_checked<T: ReadFields>(text: &'a [u8]) -> Result<CheckedBody<T>, BodyFault> {
         let members = parse_fields(text)?;
         let mut fields = Fields { pointer: String::new(), members, faults: Faults::default() };
         let value = T::read(&mut fields);
         fields.refuse_unknown();
-        let Faults { unreadable, invalid } = fields.faults;
+        let Faults { unreadable, invalid: faults } = fields.faults;
         if !unreadable.is_empty() {
             return Err(BodyFault::Unreadable(unreadable.join("; ")));
         }
-        Ok((value, invalid))
+        Ok(CheckedBody { value, faults })
     }
 
     /// A required text, parsed.
@@ -220,6 +211,16 @@ impl<'a> Fields<'a> {
         entries
             .map(|(place, raw)| (format!("/{name}/{place}"), raw))
             .collect()
+    }
+
+    /// An optional object of texts under names that the client chooses.
+    pub fn texts(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
+        let members: BTreeMap<String, &'a RawValue> = self.value(name)?;
+        let texts = members.into_iter().filter_map(|(key, raw)| {
+            let text = self.value_at(&format!("/{name}/{}", escape(&key)), raw)?;
+            Some((key, text))
+        });
+        Some(texts.collect())
     }
 
     /// A value at `pointer` below this object: an entry of a list or a map.
@@ -423,6 +424,25 @@ mod tests {
         for text in ["{", "{\"title\": \"a\"} x", "{\"price\": {\"amount\": }}"] {
             unreadable(text);
         }
+    }
+
+    #[test]
+    fn every_invalid_text_is_reported() {
+        #[derive(Debug)]
+        struct Labels(BTreeMap<String, String>);
+
+        impl ReadFields for Labels {
+            fn read(fields: &mut Fields<'_>) -> Option<Self> {
+                fields.texts("labels").map(Self)
+            }
+        }
+
+        let labels: Labels = Fields::read_text(br#"{"labels": {"a": "b"}}"#).unwrap();
+        assert_eq!(labels.0["a"], "b");
+        let labels = Fields::read_checked::<Labels>(br#"{"labels": {"a/b": 1, "c": 2}}"#);
+        let faults = labels.unwrap().faults.into_iter();
+        let pointers: Vec<_> = faults.map(|fault| fault.pointer).collect();
+        assert_eq!(pointers, ["/labels/a~1b", "/labels/c"]);
     }
 
     #[test]

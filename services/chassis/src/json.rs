@@ -1,6 +1,6 @@
 //! Request bodies, path ids and the `Idempotency-Key`, read to the contract.
 
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -36,21 +36,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         require_json(request.headers(), &["application/json"])?;
         let body = read_body(request).await?;
         parse(&body).map(Self)
-    }
-}
-
-/// An optional body: without it `Content-Type` may be absent, too.
-impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, Problem> {
-        let headers = request.headers().clone();
-        let body = read_body(request).await?;
-        if body.is_empty() {
-            return Ok(None);
-        }
-        require_json(&headers, &["application/json"])?;
-        parse(&body).map(|body| Some(Self(body)))
     }
 }
 
@@ -145,11 +130,16 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Map { key } => Some(format!("/{}", escape(key))),
             Segment::Seq { index } => Some(format!("/{index}")),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
+}
+
+/// A member's name as a step of a JSON pointer (RFC 6901 §3).
+pub(crate) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The id in a path; a malformed one is a 404, like an unknown one.

@@ -4,9 +4,10 @@
 
 use crate::config::WebhooksConfig;
 use chassis::FieldError;
+use chassis::fields::{CheckedBody, Fields, ReadFields};
 use chassis::page::Page;
 use model::{Fact, Time};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::domain::{Notification, NotificationId, Topic};
 use crate::text::{Text, Texts};
@@ -117,51 +118,49 @@ impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
 }
 
 /// The body that registers a webhook.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(crate) struct RegisterWebhookBody {
-    pub(crate) url: Option<String>,
-    pub(crate) events: Option<Vec<String>>,
+    url: String,
+    events: Vec<String>,
+}
+
+impl ReadFields for RegisterWebhookBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let url = fields.required_value("url");
+        let entries = fields.list("events", Fact::KINDS.len());
+        if entries.is_empty() {
+            let detail = "name at least one kind of event, such as order.confirmed";
+            fields.fault("/events", detail);
+        }
+        let mut events: Vec<String> = Vec::new();
+        for (pointer, raw) in entries {
+            let kind = fields.parsed_at(&pointer, raw, |kind| match kind {
+                _ if !Fact::knows(kind) => Err("no kind of event has this name"),
+                _ if events.iter().any(|earlier| earlier == kind) => Err("it is named before"),
+                _ => Ok(kind.to_owned()),
+            });
+            events.extend(kind);
+        }
+        Some(Self { url: url?, events })
+    }
 }
 
 impl RegisterWebhookBody {
-    /// Validates the body into a new webhook.
+    /// Makes a new webhook of a body, once its URL is checked against the settings.
     ///
     /// # Errors
     /// Every invalid field.
-    pub(crate) fn read(
-        self,
+    pub(crate) fn webhook(
+        mut body: CheckedBody<Self>,
         settings: &WebhooksConfig,
         now: Time,
     ) -> Result<Webhook, Vec<FieldError>> {
-        let mut faults = Vec::new();
-        let url = self.url.unwrap_or_default();
-        if let Err(why) = webhooks::check_url(&url, settings) {
-            faults.push(FieldError::new("/url", why));
+        if let Some(Self { url, .. }) = &body.value
+            && let Err(why) = webhooks::check_url(url, settings)
+        {
+            body.faults.insert(0, FieldError::new("/url", why));
         }
-        let events = self.events.unwrap_or_default();
-        if events.is_empty() {
-            faults.push(FieldError::new(
-                "/events",
-                "name at least one kind of event, such as order.confirmed",
-            ));
-        }
-        for (place, kind) in events.iter().enumerate() {
-            if !Fact::knows(kind) {
-                faults.push(FieldError::new(
-                    format!("/events/{place}"),
-                    "no kind of event has this name",
-                ));
-            } else if events[..place].contains(kind) {
-                faults.push(FieldError::new(
-                    format!("/events/{place}"),
-                    "it is named before",
-                ));
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let Self { url, events } = body.valid()?;
         Ok(Webhook {
             url,
             events,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{Caller, FieldError, Problem};
@@ -29,19 +30,20 @@ impl OrdersState {
         caller: Caller,
         id: OrderId,
         guard: &IdempotencyGuard,
-        request: CommandRequest,
+        mut body: CheckedBody<CommandRequest>,
     ) -> Result<Reply, Problem> {
-        let CommandRequest { command, reason, currency, mut faults } = request;
-        if let Some(currency) = currency {
+        if let Some(CommandRequest { currency: Some(currency), .. }) = body.value {
             let stored = self.current_order(&caller, id).await?;
             if stored.order.total.currency != currency {
                 let detail = "must be the currency of the order";
-                faults.push(FieldError::new("/amount/currency", detail));
+                body.faults
+                    .push(FieldError::new("/amount/currency", detail));
             }
         }
-        if !faults.is_empty() {
-            return guard.refuse(&self.store, Error::Invalid(faults)).await;
-        }
+        let CommandRequest { command, reason, .. } = match body.valid() {
+            Ok(request) => request,
+            Err(faults) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
+        };
         self.current_order(&caller, id).await?;
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));

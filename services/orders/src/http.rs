@@ -1,17 +1,18 @@
 //! The routes of orders and their handlers: extract, use case, respond.
 
 use api::routes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use chassis::fields::{CheckedBody, ReadFields};
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::limits::HEADER_ID_BYTES_MAX;
 use chassis::page::{Page, Paging};
 use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, etag};
 use model::{Id, kinds, now};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use standardwebhooks::HEADER_WEBHOOK_ID;
 use store::Tx;
 
@@ -19,7 +20,7 @@ use crate::domain::OrderStatus;
 use crate::placing::PlaceOrder;
 use crate::tables;
 use crate::wire::{
-    CancelBody, CommandBody, DeliverBody, HistoryResponse, OrderResponse, PayBody, PlaceOrderBody,
+    CancelBody, CommandRequest, DeliverBody, HistoryResponse, OrderContent, OrderResponse, PayBody,
     RefundBody, ShipBody, WebhookBody, WebhookResponse,
 };
 use crate::{Error, OrdersState, lists, payments};
@@ -34,17 +35,11 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::PLACE_ORDER, place)
         .on(&routes::GET_ORDER, order)
         .on(&routes::GET_ORDER_HISTORY, history)
-        .on(&routes::CANCEL_ORDER, command::<Caller, Json<CancelBody>>)
-        .on(&routes::PAY_ORDER, command::<Staff, Option<Json<PayBody>>>)
-        .on(
-            &routes::SHIP_ORDER,
-            command::<Staff, Option<Json<ShipBody>>>,
-        )
-        .on(
-            &routes::DELIVER_ORDER,
-            command::<Staff, Option<Json<DeliverBody>>>,
-        )
-        .on(&routes::REFUND_ORDER, command::<Staff, Json<RefundBody>>)
+        .on(&routes::CANCEL_ORDER, command::<Caller, CancelBody>)
+        .on(&routes::PAY_ORDER, command::<Staff, PayBody>)
+        .on(&routes::SHIP_ORDER, command::<Staff, ShipBody>)
+        .on(&routes::DELIVER_ORDER, command::<Staff, DeliverBody>)
+        .on(&routes::REFUND_ORDER, command::<Staff, RefundBody>)
         .on(&routes::PAYMENT_WEBHOOK, payment_webhook)
         .with_state(state)
 }
@@ -105,10 +100,10 @@ async fn place(
     State(state): State<OrdersState>,
     caller: Caller,
     request: IdempotentRequest,
-    Json(body): Json<PlaceOrderBody>,
+    body: CheckedBody<OrderContent>,
 ) -> Result<Response, Problem> {
     let guard = request.begin(&caller, &body)?;
-    let content = match body.read() {
+    let content = match body.valid() {
         Ok(content) => content,
         Err(faults) => {
             let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
@@ -126,41 +121,21 @@ async fn place(
     Ok(state.place(request).await?.into())
 }
 
-/// The body of a command as axum extracts it: required, or empty by default.
-trait Extracted {
-    type Body: CommandBody;
-    fn into_body(self) -> Self::Body;
-}
-
-impl<T: CommandBody> Extracted for Json<T> {
-    type Body = T;
-    fn into_body(self) -> T {
-        self.0
-    }
-}
-
-impl<T: CommandBody + Default> Extracted for Option<Json<T>> {
-    type Body = T;
-    fn into_body(self) -> T {
-        self.map(|Json(body)| body).unwrap_or_default()
-    }
-}
-
 /// Applies the command of a route to the caller's order.
 async fn command<C, B>(
     State(state): State<OrdersState>,
     caller: C,
     PathId(id): PathId<kinds::Order>,
     request: IdempotentRequest,
-    body: B,
+    body: CheckedBody<B>,
 ) -> Result<Response, Problem>
 where
     C: FromRequestParts<OrdersState> + Into<Caller>,
-    B: FromRequest<OrdersState> + Extracted,
+    B: ReadFields + Serialize + Into<CommandRequest>,
 {
-    let (caller, body) = (caller.into(), body.into_body());
+    let caller = caller.into();
     let guard = request.begin(&caller, &body)?;
-    let reply = state.command(caller, id, &guard, body.read()).await?;
+    let reply = state.command(caller, id, &guard, body.map(B::into)).await?;
     Ok(reply.into())
 }
 

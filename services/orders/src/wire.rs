@@ -1,37 +1,26 @@
 //! Request and response bodies.
 //!
-//! A body becomes a domain value in its `read`, which collects every fault with the
-//! pointer of its field. Bodies are `Serialize` too: the fingerprint of an
-//! `Idempotency-Key` is a hash of the body as it was understood, so the names and the
-//! order of their fields must stay.
+//! A request body is read with `chassis::fields`, which collects every fault with the
+//! pointer of its field. **Invariant:** the value of a valid body is serialised to the same
+//! text in every version: the fingerprint of an `Idempotency-Key` is a hash of it, so the
+//! names and the order of its fields must stay.
 
+mod commands;
 mod payments;
 
 use chassis::FieldError;
-use model::{Currency, Money, OrderId, ProductId, Time, UserId};
-use serde::{Deserialize, Serialize};
+use chassis::fields::{Fields, ReadFields};
+use model::{Money, OrderId, ProductId, Time, UserId};
+use serde::Serialize;
 
+pub(crate) use self::commands::{
+    CancelBody, CommandRequest, DeliverBody, PayBody, RefundBody, ShipBody,
+};
 pub(crate) use self::payments::{WebhookBody, WebhookResponse};
-use crate::domain::{self, Address, Order, OrderCommand, StatusChange};
+use crate::domain::{self, Address, Order, StatusChange};
 
-/// `POST /v1/orders`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PlaceOrderBody {
-    pub(crate) items: Option<Vec<ItemBody>>,
-    pub(crate) shipping_address: Option<Address>,
-    pub(crate) note: Option<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ItemBody {
-    pub(crate) product_id: Option<String>,
-    pub(crate) quantity: Option<i64>,
-}
-
-/// The content of a request, checked as far as that is possible without the products.
-#[derive(Debug, Clone)]
+/// `POST /v1/orders`, checked as far as that is possible without the products.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct OrderContent {
     /// Each product once.
     pub(crate) items: Vec<RequestedItem>,
@@ -39,213 +28,96 @@ pub(crate) struct OrderContent {
     pub(crate) note: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct RequestedItem {
     /// Its position in the request, for the pointers of faults.
+    #[serde(skip)]
     pub(crate) position: usize,
     pub(crate) product_id: ProductId,
     pub(crate) quantity: u32,
 }
 
-impl PlaceOrderBody {
-    /// Checks all that can be checked without the products. The quantities of a product
-    /// that is named twice are added up.
-    pub(crate) fn read(self) -> Result<OrderContent, Vec<FieldError>> {
-        use domain::{
-            ADDRESS_FIELDS_MAX as FIELDS, ADDRESS_NAME_CHARS_MAX as NAME,
-            ADDRESS_VALUE_CHARS_MAX as VALUE, NOTE_CHARS_MAX,
-        };
-        let Self { items, shipping_address, note } = self;
-        let mut faults = Vec::new();
-        let items = read_items(items.unwrap_or_default(), &mut faults);
-        bounded("/note", note.as_deref(), NOTE_CHARS_MAX, &mut faults);
-        let too_large = |address: &Address| {
-            let is_long = |(name, value): (&String, &String)| {
-                name.chars().count() > NAME || value.chars().count() > VALUE
-            };
-            address.len() > FIELDS || address.iter().any(is_long)
-        };
-        if shipping_address.as_ref().is_some_and(too_large) {
-            let detail = format!(
-                "at most {FIELDS} fields; names of at most {NAME}, values of at most {VALUE} characters"
-            );
-            faults.push(FieldError::new("/shipping_address", detail));
-        }
-        if faults.is_empty() {
-            Ok(OrderContent { items, shipping_address, note })
-        } else {
-            Err(faults)
-        }
+impl ReadFields for OrderContent {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let items = items(fields);
+        let note = fields.optional("note", at_most::<{ domain::NOTE_CHARS_MAX }>);
+        let shipping_address = shipping_address(fields);
+        Some(Self { items, shipping_address, note })
     }
 }
 
-fn read_items(bodies: Vec<ItemBody>, faults: &mut Vec<FieldError>) -> Vec<RequestedItem> {
-    const LINES_MAX: usize = domain::LINES_MAX;
-    const QUANTITY_MAX: u32 = domain::QUANTITY_MAX;
-    if !(1..=LINES_MAX).contains(&bodies.len()) {
-        let detail = format!("1..{LINES_MAX} items are needed");
-        faults.push(FieldError::new("/items", detail));
-        return Vec::new();
+/// The items; the quantities of a product that is named twice are added up.
+fn items(fields: &mut Fields<'_>) -> Vec<RequestedItem> {
+    let entries = fields.list("items", domain::LINES_MAX);
+    if entries.is_empty() {
+        let detail = format!("1..{} items are needed", domain::LINES_MAX);
+        fields.fault("/items", detail);
     }
-    let bad_quantity = |position: usize| {
-        let detail = format!("1..{QUANTITY_MAX} pieces of one product can be ordered");
-        FieldError::new(format!("/items/{position}/quantity"), detail)
-    };
-    let mut items: Vec<RequestedItem> = Vec::with_capacity(bodies.len());
-    for (position, body) in bodies.iter().enumerate() {
-        let quantity = body.quantity.and_then(|count| u32::try_from(count).ok());
-        let quantity = quantity.filter(|count| (1..=QUANTITY_MAX).contains(count));
-        if quantity.is_none() {
-            faults.push(bad_quantity(position));
-        }
-        let product_id = body.product_id.as_deref().and_then(|id| id.parse().ok());
-        let Some(product_id) = product_id else {
-            faults.push(unknown_product(position));
+    let mut items: Vec<RequestedItem> = Vec::with_capacity(entries.len());
+    for (position, (pointer, raw)) in entries.into_iter().enumerate() {
+        let Some(item) = fields.object_at::<RequestedItem>(&pointer, raw) else {
             continue;
         };
-        let quantity = quantity.unwrap_or(0);
-        let known = items.iter_mut().find(|item| item.product_id == product_id);
-        match known {
-            Some(item) if item.quantity + quantity > QUANTITY_MAX => {
-                faults.push(bad_quantity(position));
-            }
-            Some(item) => item.quantity += quantity,
-            None => items.push(RequestedItem { position, product_id, quantity }),
+        let RequestedItem { product_id, quantity: more, .. } = item;
+        match items.iter_mut().find(|item| item.product_id == product_id) {
+            Some(item) => match quantity((item.quantity + more).into()) {
+                Ok(sum) => item.quantity = sum,
+                Err(why) => fields.fault(&format!("{pointer}/quantity"), why),
+            },
+            None => items.push(RequestedItem { position, ..item }),
         }
     }
     items
 }
 
+impl ReadFields for RequestedItem {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.require("quantity");
+        let quantity = fields.parsed("quantity", quantity);
+        let product_id = fields.required("product_id", |id| id.parse().map_err(|_| NOT_FOR_SALE));
+        Some(Self { position: 0, product_id: product_id?, quantity: quantity? })
+    }
+}
+
+fn quantity(count: i64) -> Result<u32, String> {
+    const QUANTITY_MAX: u32 = domain::QUANTITY_MAX;
+    let quantity = u32::try_from(count).ok();
+    quantity
+        .filter(|quantity| (1..=QUANTITY_MAX).contains(quantity))
+        .ok_or_else(|| format!("1..{QUANTITY_MAX} pieces of one product can be ordered"))
+}
+
+const NOT_FOR_SALE: &str = "no product of this id is for sale";
+
 /// The fault of an item whose product cannot be ordered.
 pub(crate) fn unknown_product(position: usize) -> FieldError {
-    let pointer = format!("/items/{position}/product_id");
-    FieldError::new(pointer, "no product of this id is for sale")
+    FieldError::new(format!("/items/{position}/product_id"), NOT_FOR_SALE)
 }
 
-fn bounded(pointer: &str, text: Option<&str>, chars_max: usize, faults: &mut Vec<FieldError>) {
-    if text.is_some_and(|text| text.chars().count() > chars_max) {
-        let detail = format!("at most {chars_max} characters");
-        faults.push(FieldError::new(pointer, detail));
+fn shipping_address(fields: &mut Fields<'_>) -> Option<Address> {
+    use domain::{
+        ADDRESS_FIELDS_MAX as FIELDS, ADDRESS_NAME_CHARS_MAX as NAME,
+        ADDRESS_VALUE_CHARS_MAX as VALUE,
+    };
+    let address = fields.texts("shipping_address")?;
+    let is_long = |(name, value): (&String, &String)| {
+        name.chars().count() > NAME || value.chars().count() > VALUE
+    };
+    if address.len() > FIELDS || address.iter().any(is_long) {
+        let detail = format!(
+            "at most {FIELDS} fields; names of at most {NAME}, values of at most {VALUE} characters"
+        );
+        fields.fault("/shipping_address", detail);
     }
+    Some(address)
 }
 
-/// A command as a body gives it, with the faults found in the body.
-#[derive(Debug)]
-pub(crate) struct CommandRequest {
-    pub(crate) command: OrderCommand,
-    pub(crate) reason: Option<String>,
-    /// The currency of an amount, which must be the order's.
-    pub(crate) currency: Option<Currency>,
-    pub(crate) faults: Vec<FieldError>,
-}
-
-impl CommandRequest {
-    fn new(command: OrderCommand) -> Self {
-        Self { command, reason: None, currency: None, faults: Vec::new() }
+/// A text of at most that many characters.
+fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+    if text.chars().count() > CHARS_MAX {
+        return Err(format!("at most {CHARS_MAX} characters"));
     }
-
-    /// The same with a reason, which is required.
-    fn because(mut self, reason: Option<String>) -> Self {
-        const CHARS_MAX: usize = domain::REASON_CHARS_MAX;
-        let text = reason.as_deref().unwrap_or_default();
-        if text.trim().is_empty() || text.chars().count() > CHARS_MAX {
-            let detail = format!("is required, 1..{CHARS_MAX} characters");
-            self.faults.push(FieldError::new("/reason", detail));
-        }
-        Self { reason, ..self }
-    }
-}
-
-/// The body of a command to an order.
-pub(crate) trait CommandBody: Serialize {
-    fn read(self) -> CommandRequest;
-}
-
-/// `POST /v1/orders/{id}/cancel`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CancelBody {
-    reason: Option<String>,
-}
-
-impl CommandBody for CancelBody {
-    fn read(self) -> CommandRequest {
-        CommandRequest::new(OrderCommand::Cancel).because(self.reason)
-    }
-}
-
-/// `POST /v1/orders/{id}/pay`; may be absent.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PayBody {}
-
-impl CommandBody for PayBody {
-    fn read(self) -> CommandRequest {
-        CommandRequest::new(OrderCommand::Pay)
-    }
-}
-
-/// `POST /v1/orders/{id}/ship`; may be absent.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ShipBody {
-    carrier: Option<String>,
-    tracking: Option<String>,
-}
-
-impl CommandBody for ShipBody {
-    fn read(self) -> CommandRequest {
-        const CHARS_MAX: usize = domain::CARRIER_CHARS_MAX;
-        let Self { carrier, tracking } = self;
-        let mut faults = Vec::new();
-        bounded("/carrier", carrier.as_deref(), CHARS_MAX, &mut faults);
-        bounded("/tracking", tracking.as_deref(), CHARS_MAX, &mut faults);
-        let command = OrderCommand::Ship { carrier, tracking };
-        CommandRequest { faults, ..CommandRequest::new(command) }
-    }
-}
-
-/// `POST /v1/orders/{id}/deliver`; may be absent.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeliverBody {}
-
-impl CommandBody for DeliverBody {
-    fn read(self) -> CommandRequest {
-        CommandRequest::new(OrderCommand::Deliver)
-    }
-}
-
-/// `POST /v1/orders/{id}/refund`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RefundBody {
-    amount: Option<AmountBody>,
-    reason: Option<String>,
-}
-
-/// An amount in the order's currency: minor units, with or without the currency.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(untagged)]
-enum AmountBody {
-    Minor(i64),
-    Money(Money),
-}
-
-impl CommandBody for RefundBody {
-    fn read(self) -> CommandRequest {
-        let (amount, currency) = match self.amount {
-            None => (None, None),
-            Some(AmountBody::Minor(amount)) => (Some(amount), None),
-            Some(AmountBody::Money(Money { amount, currency })) => (Some(amount), Some(currency)),
-        };
-        let mut request = CommandRequest::new(OrderCommand::Refund { amount });
-        if amount.is_some_and(|amount| amount < 1) {
-            let fault = FieldError::new("/amount", "at least 1 minor unit");
-            request.faults.push(fault);
-        }
-        CommandRequest { currency, ..request }.because(self.reason)
-    }
+    Ok(text.to_owned())
 }
 
 /// An order.
@@ -343,29 +215,30 @@ impl HistoryResponse {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn item(product_id: &str, quantity: i64) -> ItemBody {
-        ItemBody {
-            product_id: Some(product_id.into()),
-            quantity: Some(quantity),
-        }
+    fn read(items: &[Value], note: &str) -> Result<OrderContent, Vec<FieldError>> {
+        let body = json!({ "items": items, "note": note }).to_string();
+        let content = Fields::read_checked::<OrderContent>(body.as_bytes());
+        content.unwrap().valid()
     }
 
-    fn read(items: Vec<ItemBody>, note: Option<String>) -> Result<OrderContent, Vec<FieldError>> {
-        PlaceOrderBody { items: Some(items), shipping_address: None, note }.read()
+    fn item(product_id: &str, quantity: i64) -> Value {
+        json!({ "product_id": product_id, "quantity": quantity })
     }
 
     #[test]
     fn every_fault_is_reported() {
         let good = ProductId::new().to_string();
-        let items = vec![
+        let items = [
             item(&good, 0),
             item("prod_x", 1),
             item(&good, 1001),
-            ItemBody { product_id: None, quantity: None },
+            json!({}),
         ];
-        let faults = read(items, Some("x".repeat(1001))).unwrap_err();
+        let faults = read(&items, &"x".repeat(1001)).unwrap_err();
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(
             pointers,
@@ -378,15 +251,15 @@ mod tests {
                 "/note"
             ]
         );
-        assert!(read(vec![], None).is_err());
-        assert!(read(vec![item(&good, 1); 101], None).is_err());
+        assert!(read(&[], "").is_err());
+        assert!(read(&vec![item(&good, 1); 101], "").is_err());
     }
 
     #[test]
     fn quantities_of_a_product_are_added_up() {
         let lamp = ProductId::new().to_string();
-        let content = read(vec![item(&lamp, 400), item(&lamp, 600)], None).unwrap();
+        let content = read(&[item(&lamp, 400), item(&lamp, 600)], "").unwrap();
         assert_eq!((content.items.len(), content.items[0].quantity), (1, 1000));
-        assert!(read(vec![item(&lamp, 400), item(&lamp, 601)], None).is_err());
+        assert!(read(&[item(&lamp, 400), item(&lamp, 601)], "").is_err());
     }
 }

@@ -8,13 +8,13 @@ use std::net::IpAddr;
 
 use chassis::fields::{Fields, ReadFields};
 use model::{SessionId, Time};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::domain::{
     self, Addition, Administration, Email, LogIn, NewUser, PasswordChange, PasswordReset,
     PlaintextPassword, Profile, Session, User,
 };
-use crate::keys::{HeldKey, SigningKey};
+use crate::keys::{HeldKey, Rotation, SigningKey};
 
 /// `POST /v1/users`
 impl ReadFields for NewUser {
@@ -134,13 +134,13 @@ impl ReadFields for ChangeUserBody {
     }
 }
 
-/// `POST /control/keys/rotate`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RotateBody {
-    /// Whether the old keys end at once, and every access token with them.
-    #[serde(default)]
-    pub(crate) at_once: bool,
+/// `POST /control/keys/rotate`: with `at_once` the old keys end immediately, and every
+/// access token with them.
+impl ReadFields for Rotation {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let at_once = fields.value("at_once") == Some(true);
+        Some(if at_once { Self::Immediate } else { Self::Requested })
+    }
 }
 
 /// A password to verify: every text is one.

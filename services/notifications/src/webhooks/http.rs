@@ -11,6 +11,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::etag;
+use chassis::fields::CheckedBody;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes};
@@ -49,10 +50,9 @@ pub(crate) fn endpoints(
 async fn register(
     State(webhooks): State<WebhookApi>,
     _: Admin,
-    Json(registering): Json<RegisterWebhookBody>,
+    body: CheckedBody<RegisterWebhookBody>,
 ) -> Result<Response, Problem> {
-    let webhook = registering
-        .read(&webhooks.settings, model::now())
+    let webhook = RegisterWebhookBody::webhook(body, &webhooks.settings, model::now())
         .map_err(Problem::invalid)?;
     let (id, kept) = (WebhookId::new(), webhook.clone());
     let added = webhooks.store.write(move |tx| tables::add(tx, id, &kept));

@@ -1,16 +1,20 @@
 //! Validation of webhooks, and when a message or a webhook is given up.
 
+use chassis::FieldError;
+use chassis::fields::Fields;
+
 use super::*;
 use crate::config::WebhooksConfig;
 use crate::wire::RegisterWebhookBody;
 
+fn register(url: &str, events: &[&str]) -> Result<Webhook, Vec<FieldError>> {
+    let body = serde_json::json!({ "url": url, "events": events }).to_string();
+    let body = Fields::read_checked(body.as_bytes()).unwrap();
+    RegisterWebhookBody::webhook(body, &WebhooksConfig::default(), Time(0))
+}
+
 fn faults(url: &str, events: &[&str]) -> Vec<String> {
-    let registering = RegisterWebhookBody {
-        url: Some(url.into()),
-        events: Some(events.iter().map(ToString::to_string).collect()),
-    };
-    let checked = registering.read(&WebhooksConfig::default(), Time(7));
-    checked.map_or_else(
+    register(url, events).map_or_else(
         |faults| faults.into_iter().map(|fault| fault.pointer).collect(),
         |_| Vec::new(),
     )
@@ -81,13 +85,7 @@ fn a_message_ends_delivered_or_given_up() {
 #[test]
 fn a_long_failure_disables_once_and_a_success_resets_it() {
     let five_days = Duration::from_secs(5 * 24 * 60 * 60);
-    let new = || {
-        let events = Some(vec!["order.paid".into()]);
-        let registering = RegisterWebhookBody { url: Some("https://example.com".into()), events };
-        registering
-            .read(&WebhooksConfig::default(), Time(0))
-            .unwrap()
-    };
+    let new = || register("https://example.com", &["order.paid"]).unwrap();
     let failed = |at| DeliveryAttempt { at, took_ms: 1, status: Some(500), error: None };
     let late = Time(1).after(five_days);
     let mut hook = new();

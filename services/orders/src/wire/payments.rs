@@ -10,8 +10,8 @@ use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult};
 /// Bytes of a payment's reference, which is stored with its order.
 const REFERENCE_BYTES_MAX: usize = 255;
 
-/// `POST /v1/payments/webhook`: a message of the payment provider, which may have more
-/// members.
+/// `POST /v1/payments/webhook`: a message of the payment provider. It is read by serde and
+/// not with `chassis::fields`, which refuses unknown members: a provider may add some.
 #[derive(Debug, Deserialize)]
 pub(crate) struct WebhookBody {
     r#type: String,

@@ -5,12 +5,13 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use chassis::fields::ParsedBody;
 use chassis::{Json, Problem, etag};
 
 use super::Shared;
 use crate::Error;
 use crate::keys::{LEAD, Rotation};
-use crate::wire::{KeysResponse, PublicKeyResponse, RotateBody, SigningKeyResponse};
+use crate::wire::{KeysResponse, PublicKeyResponse, SigningKeyResponse};
 
 /// `GET /.well-known/paserk.json`
 pub(super) async fn document(State(users): State<Shared>, headers: HeaderMap) -> Response {
@@ -26,12 +27,8 @@ pub(super) async fn list(State(users): State<Shared>) -> Json<KeysResponse<Signi
 /// `POST /control/keys/rotate`: responds once the new key signs.
 pub(super) async fn rotate(
     users: State<Shared>,
-    Json(body): Json<RotateBody>,
+    ParsedBody(rotation): ParsedBody<Rotation>,
 ) -> Result<Json<KeysResponse<SigningKeyResponse>>, Problem> {
-    let rotation = match body.at_once {
-        true => Rotation::Immediate,
-        false => Rotation::Requested,
-    };
     let rotated = users.tokens.keys().rotate(rotation, model::now()).await;
     rotated.map_err(Error::Keys)?;
     if rotation == Rotation::Requested {
