@@ -43,9 +43,9 @@ impl Framing {
 
     /// The framing of a connection that these pieces came over.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn of<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Self {
+    pub(crate) fn of<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Self {
         let mut lines = Lines::default();
-        let both = pieces.fold(false, |both, piece| lines.have_both_framings(piece) || both);
+        let both = pieces.any(|piece| lines.have_both_framings(piece));
         Self(Arc::new(AtomicBool::new(both)))
     }
 }

@@ -34,7 +34,8 @@ static SIGNED: LazyLock<(VerifyingKey, String)> = LazyLock::new(|| {
 });
 
 fn parsed_id<K: model::Kind>(text: &str) -> Id<K> {
-    text.parse().ok().expect("the id can be read")
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text} cannot be read"))
 }
 
 /// Of all texts only the token that was signed verifies.

@@ -32,7 +32,7 @@ pub fn csv(data: &[u8]) {
     let pieces = read_csv(currency, body.chunks(usize::from(*length) + 1));
     assert_eq!(whole, pieces);
     let lines = 1 + body.iter().filter(|byte| **byte == b'\n').count() as u64;
-    for (line, content) in whole.1 {
+    for (line, content) in whole.0 {
         assert!((1..=lines).contains(&line), "line {line} of {lines}");
         if let Ok(submission) = content {
             let content = submission.content;

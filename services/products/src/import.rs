@@ -155,27 +155,24 @@ impl Entry {
     }
 }
 
-/// The entries of a CSV body in these pieces, and the fault that ended it.
+/// A line of a body, and its product or the faults of it.
+#[cfg(any(test, feature = "fuzzing"))]
+type ReadLine = (u64, Result<Submission, Vec<FieldError>>);
+
+/// The lines of a CSV body in these pieces, each with its content or faults; then how the
+/// body ended.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn read_csv<'b>(
     currency: Currency,
-    pieces: impl Iterator<Item = &'b [u8]>,
-) -> (
-    Result<(), BodyFault>,
-    Vec<(u64, Result<Submission, Vec<FieldError>>)>,
-) {
+    mut pieces: impl Iterator<Item = &'b [u8]>,
+) -> (Vec<ReadLine>, Result<(), BodyFault>) {
     let (mut reader, mut entries) = (Reader::new(Format::Csv(currency)), Vec::new());
-    let mut read = || {
-        for piece in pieces {
-            reader.feed(piece, &mut entries)?;
-        }
-        reader.end(&mut entries)
-    };
-    let outcome = read();
-    let entries = entries
+    let fed = pieces.try_for_each(|piece| reader.feed(piece, &mut entries));
+    let ended = fed.and_then(|()| reader.end(&mut entries));
+    let lines = entries
         .into_iter()
         .map(|Entry { line, content }| (line, content));
-    (outcome, entries.collect())
+    (lines.collect(), ended)
 }
 
 async fn commit(
