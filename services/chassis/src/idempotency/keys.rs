@@ -27,7 +27,7 @@ const PART_BYTES_MAX: usize = 24 * 1024;
 
 /// The user, path and `Idempotency-Key` of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     pub(super) user_id: Id<kinds::User>,
     pub(super) path: String,
     pub(super) key: String,
@@ -219,7 +219,7 @@ mod tests {
         IdempotencyGuard {
             key: Some(key.clone()),
             request_id: "r1".into(),
-            _entered: None,
+            _place: None,
         }
     }
 
