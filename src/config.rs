@@ -8,6 +8,7 @@ use std::path::Path;
 
 use chassis::config::{MeshConfig, StoreConfig};
 use chassis::{Error, Open, opener};
+use garde::Validate;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
 use orders::config::{OrdersConfig, PaymentsConfig};
 use serde::Deserialize;
@@ -16,19 +17,30 @@ use users::config::{KeysConfig, PasswordConfig};
 use crate::service_name::ServiceName;
 
 /// The settings of a shop.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShopConfig {
+    #[garde(dive)]
     pub(crate) gateway: gateway::Config,
+    #[garde(dive)]
     store: StoreConfig,
+    #[garde(dive)]
     password: PasswordConfig,
+    #[garde(dive)]
     keys: KeysConfig,
+    #[garde(skip)]
     pub(crate) mesh: MeshConfig,
+    #[garde(dive)]
     products: products::Config,
+    #[garde(dive)]
     orders: OrdersConfig,
+    #[garde(dive)]
     payments: PaymentsConfig,
+    #[garde(dive)]
     notifications: InboxConfig,
+    #[garde(dive)]
     pub(crate) mail: MailConfig,
+    #[garde(dive)]
     webhooks: WebhooksConfig,
 }
 
@@ -53,18 +65,9 @@ impl ShopConfig {
                 .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             format!("line {line}: {}", error.message())
         })?;
-        chassis::config::all([
-            config.gateway.check(),
-            config.store.check(),
-            config.password.check(),
-            config.keys.check(),
-            config.products.check(),
-            config.orders.check(),
-            config.payments.check(),
-            config.notifications.check(),
-            config.mail.check(),
-            config.webhooks.check(),
-        ])?;
+        config
+            .validate()
+            .map_err(|report| report.to_string().trim_end().replace('\n', "; "))?;
         Ok(config)
     }
 
@@ -111,10 +114,14 @@ mod tests {
             unknown.starts_with("line 3: unknown field `cache`"),
             "{unknown}"
         );
-        let text = "[password]\nmemory_kib = 1024\niterations = 1\n[keys]\nrotate_days = 0";
-        let weak = ShopConfig::parse(text).unwrap_err();
-        for setting in ["memory_kib", "iterations", "rotate_days"] {
-            assert!(weak.contains(setting), "{weak}");
-        }
+        let text = "[gateway.limits]\nconnections = 15\n[password]\nmemory_kib = 1024\niterations = 1\n[keys]\nrotate_days = 0";
+        assert_eq!(
+            ShopConfig::parse(text).unwrap_err(),
+            "gateway.limits.connections: lower than 16; \
+             gateway.limits.streams: must be less than connections; \
+             keys.rotate_days: lower than 1; \
+             password.iterations: lower than 2; \
+             password.memory_kib: lower than 19456"
+        );
     }
 }

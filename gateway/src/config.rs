@@ -7,6 +7,8 @@ mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use chassis::config::ensure;
+use garde::Validate;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -16,31 +18,43 @@ pub use self::limits::LimitsConfig;
 pub use self::tls::TlsConfig;
 
 /// `[gateway]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The address at which the shop listens.
+    #[garde(skip)]
     pub listen: SocketAddr,
     /// TLS at that address.
+    #[garde(dive(self.acme))]
     pub tls: TlsConfig,
     /// Automatic certificates.
+    #[garde(dive)]
     pub acme: AcmeConfig,
     /// Networks, such as `10.0.0.0/8`, of proxies whose `Forwarded` (RFC 7239) or
     /// `X-Forwarded-For` names the client. Such a proxy must name the client of every
     /// request it forwards: one without a client counts as the proxy's own.
+    #[garde(custom(|_, _| ensure(
+        self.trusted_proxies.iter().all(|network| network.prefix_len() > 0),
+        "must not cover every address: name the networks of the proxies",
+    )))]
     pub trusted_proxies: Vec<IpNet>,
     /// Whether every request is logged, as a line of the target `access`. Off by default:
     /// metrics count requests either way, and a line per request wears a small host's
     /// disk.
+    #[garde(skip)]
     pub access_log: bool,
     /// Rate limits, connection limits and timeouts.
+    #[garde(dive)]
     pub limits: LimitsConfig,
     /// Access by scripts of other sites.
+    #[garde(dive)]
     pub cors: CorsConfig,
     /// Whether text is compressed for clients that accept gzip or brotli, at levels for a
     /// small host.
+    #[garde(skip)]
     pub compression: bool,
     /// The response cache.
+    #[garde(dive)]
     pub cache: CacheConfig,
 }
 
@@ -61,25 +75,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        let proxies = match self.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {
-            true => Err("gateway.trusted_proxies must not cover every address: name the networks of the proxies".into()),
-            false => Ok(()),
-        };
-        chassis::config::all([
-            self.tls.check(&self.acme),
-            self.acme.check(),
-            self.cache.check(),
-            self.limits.check(),
-            self.cors.check(),
-            proxies,
-        ])
-    }
-
     /// Whether the shop is served over TLS only.
     pub fn is_secure(&self) -> bool {
         self.acme.is_on() || self.tls.files().is_some()
@@ -87,10 +82,11 @@ impl Config {
 }
 
 /// `[gateway.cache]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
     /// The memory of cached responses, in MiB, 0..=4096; 0 turns the cache off.
+    #[garde(range(max = 4096))]
     pub mib: u64,
 }
 
@@ -104,13 +100,5 @@ impl CacheConfig {
     /// The size of the cache.
     pub(crate) fn bytes(&self) -> u64 {
         self.mib * 1024 * 1024
-    }
-
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        chassis::config::ranges(&[("gateway.cache.mib", self.mib, 0..=4096)])
     }
 }

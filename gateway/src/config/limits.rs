@@ -1,45 +1,60 @@
 //! `[gateway.limits]`: rate limits, connection limits and timeouts of clients.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chassis::config::ensure;
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 /// `[gateway.limits]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Open connections, 16..=65,536; further ones wait in the kernel's queue.
+    #[garde(range(min = 16, max = 65_536))]
     pub connections: u32,
     /// Open connections of one address, 1..=65,536; further ones are closed at once. This
     /// host and trusted proxies are exempt.
+    #[garde(range(min = 1, max = 65_536))]
     pub connections_per_address: u32,
     /// Open notification streams, 1..=65,536: fewer than connections, so that streams never
     /// take all connections.
+    #[garde(range(min = 1, max = 65_536))]
+    #[garde(custom(|_, _| ensure(self.streams < self.connections, "must be less than connections")))]
     pub streams: u32,
     /// Open streams of one address, 1..=65,536. This host is exempt.
+    #[garde(range(min = 1, max = 65_536))]
     pub streams_per_address: u32,
     /// Requests per second of one address in the long run, 0..=1,000,000; 0 for no limit.
     /// This host is exempt.
+    #[garde(range(max = 1_000_000))]
     pub address_per_second: u32,
     /// Requests that an address may send at once after a pause, 1..=1,000,000.
+    #[garde(range(min = 1, max = 1_000_000))]
     pub address_burst: u32,
     /// Requests per second of one user, from any address, 0..=1,000,000; 0 for no limit.
+    #[garde(range(max = 1_000_000))]
     pub user_per_second: u32,
     /// Requests that a user may send at once after a pause, 1..=1,000,000.
+    #[garde(range(min = 1, max = 1_000_000))]
     pub user_burst: u32,
     /// Requests in flight at one service, 8..=65,536. Near this bound requests are shed,
     /// anonymous reads first.
+    #[garde(range(min = 8, max = 65_536))]
     pub in_flight: u32,
     /// Timeout of a request's head, and of an idle connection between requests, in
     /// milliseconds, 10..=300,000.
+    #[garde(range(min = 10, max = 300_000))]
     pub head_ms: u64,
     /// Progress timeout of a request's body, in milliseconds, 10..=300,000.
+    #[garde(range(min = 10, max = 300_000))]
     pub body_ms: u64,
     /// Progress timeout of a client that reads a response, in milliseconds, 10..=300,000.
+    #[garde(range(min = 10, max = 300_000))]
     pub write_ms: u64,
     /// The slowest lasting rate of a transfer, in bytes per second, 1..=1,000,000: progress
     /// refills a progress timeout at this rate.
+    #[garde(range(min = 1, max = 1_000_000))]
     pub slowest_bytes_per_second: u32,
 }
 
@@ -78,72 +93,6 @@ impl LimitsConfig {
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_ms)
     }
-
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        const COUNT: RangeInclusive<u64> = 1..=65_536;
-        const RATE: u64 = 1_000_000;
-        const TIMEOUT: RangeInclusive<u64> = 10..=300_000;
-        let bounds = [
-            (
-                "gateway.limits.connections",
-                u64::from(self.connections),
-                16..=65_536,
-            ),
-            (
-                "gateway.limits.connections_per_address",
-                self.connections_per_address.into(),
-                COUNT,
-            ),
-            ("gateway.limits.streams", self.streams.into(), COUNT),
-            (
-                "gateway.limits.streams_per_address",
-                self.streams_per_address.into(),
-                COUNT,
-            ),
-            (
-                "gateway.limits.address_per_second",
-                self.address_per_second.into(),
-                0..=RATE,
-            ),
-            (
-                "gateway.limits.address_burst",
-                self.address_burst.into(),
-                1..=RATE,
-            ),
-            (
-                "gateway.limits.user_per_second",
-                self.user_per_second.into(),
-                0..=RATE,
-            ),
-            (
-                "gateway.limits.user_burst",
-                self.user_burst.into(),
-                1..=RATE,
-            ),
-            (
-                "gateway.limits.in_flight",
-                self.in_flight.into(),
-                8..=65_536,
-            ),
-            ("gateway.limits.head_ms", self.head_ms, TIMEOUT),
-            ("gateway.limits.body_ms", self.body_ms, TIMEOUT),
-            ("gateway.limits.write_ms", self.write_ms, TIMEOUT),
-            (
-                "gateway.limits.slowest_bytes_per_second",
-                self.slowest_bytes_per_second.into(),
-                1..=RATE,
-            ),
-        ];
-        chassis::config::ranges(&bounds)?;
-        if self.streams >= self.connections {
-            return Err("gateway.limits.streams must be less than connections".into());
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -152,10 +101,10 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_setting_at_fault() {
-        LimitsConfig::default().check().unwrap();
-        let fault = |limits: LimitsConfig| limits.check().unwrap_err();
+        LimitsConfig::default().validate().unwrap();
+        let fault = |limits: LimitsConfig| limits.validate().unwrap_err().to_string();
         let slow = LimitsConfig { head_ms: 5, ..LimitsConfig::default() };
-        assert_eq!(fault(slow), "gateway.limits.head_ms must be 10..300000");
+        assert_eq!(fault(slow), "head_ms: lower than 10\n");
         let all = LimitsConfig { streams: 4096, ..LimitsConfig::default() };
         assert!(fault(all).contains("less than connections"));
     }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use chassis::config::credential;
+use chassis::config::{credential, ensure};
 
 use super::AcmeConfig;
 
@@ -13,18 +14,33 @@ use super::AcmeConfig;
 const CREDENTIALS: (&str, &str) = ("tls_certificate", "tls_key");
 
 /// `[gateway.tls]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
+#[garde(context(AcmeConfig as acme))]
+#[garde(custom(|_, _| ensure(
+    !self.is_named() || self.files().is_some(),
+    "needs both `certificate` and `key`",
+)))]
 pub struct TlsConfig {
     /// PEM file with the certificate and then its issuers
     /// [default: the systemd credential `tls_certificate`].
+    #[garde(custom(|_, _| ensure(
+        !self.is_named() || !acme.is_on(),
+        "must not be set with gateway.acme.domains: choose one source of certificates",
+    )))]
     pub certificate: Option<PathBuf>,
     /// PEM file with its private key [default: the systemd credential `tls_key`].
+    #[garde(skip)]
     pub key: Option<PathBuf>,
     /// The address at which plain HTTP is redirected to HTTPS, such as `0.0.0.0:80`.
+    #[garde(custom(|_, _| ensure(
+        self.redirect_listen.is_none() || acme.is_on() || self.files().is_some(),
+        "needs a certificate: without one there is no HTTPS to redirect to",
+    )))]
     pub redirect_listen: Option<SocketAddr>,
     /// The days for which browsers shall insist on HTTPS (HSTS, RFC 6797), 0..=730; 0 sends
     /// no such header.
+    #[garde(range(max = 730))]
     pub hsts_days: u32,
 }
 
@@ -40,29 +56,8 @@ impl Default for TlsConfig {
 }
 
 impl TlsConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self, acme: &AcmeConfig) -> Result<(), String> {
-        let named = self.certificate.is_some() || self.key.is_some();
-        if named && self.files().is_none() {
-            return Err("gateway.tls needs both `certificate` and `key`".into());
-        }
-        if named && acme.is_on() {
-            return Err(
-                "gateway.tls.certificate must not be set with gateway.acme.domains: choose one source of certificates".into(),
-            );
-        }
-        if self.redirect_listen.is_some() && !acme.is_on() && self.files().is_none() {
-            return Err(
-                "gateway.tls.redirect_listen needs a certificate: without one there is no HTTPS to redirect to".into(),
-            );
-        }
-        if self.hsts_days > 730 {
-            return Err("gateway.tls.hsts_days must be 0..730".into());
-        }
-        Ok(())
+    fn is_named(&self) -> bool {
+        self.certificate.is_some() || self.key.is_some()
     }
 
     /// The files of the certificate and its key, when there are both.
@@ -92,12 +87,12 @@ mod tests {
             redirect_listen: Some(([0, 0, 0, 0], 80).into()),
             ..TlsConfig::default()
         };
-        assert_eq!(files.check(&AcmeConfig::default()), Ok(()));
-        assert!(files.check(&acme).is_err());
+        files.validate_with(&AcmeConfig::default()).unwrap();
+        assert!(files.validate_with(&acme).is_err());
         let keyless = TlsConfig { key: None, ..files.clone() };
-        assert!(keyless.check(&AcmeConfig::default()).is_err());
+        assert!(keyless.validate_with(&AcmeConfig::default()).is_err());
         let bare = TlsConfig { certificate: None, key: None, ..files };
-        assert!(bare.check(&AcmeConfig::default()).is_err());
-        assert_eq!(bare.check(&acme), Ok(()));
+        assert!(bare.validate_with(&AcmeConfig::default()).is_err());
+        bare.validate_with(&acme).unwrap();
     }
 }

@@ -3,9 +3,10 @@
 //! Each service owns the sections about its own domain; the binary composes the file. The
 //! helpers here are theirs too.
 
-use std::ops::RangeInclusive;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 /// The sections of every service.
@@ -18,26 +19,17 @@ pub struct Config {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// The database cache of a service, in MiB, 1..=4096.
+    #[garde(range(min = 1, max = 4096))]
     pub cache_mib: u64,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { cache_mib: 4 }
-    }
-}
-
-impl StoreConfig {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// The setting outside its range.
-    pub fn check(&self) -> Result<(), String> {
-        ranges(&[("store.cache_mib", self.cache_mib, 1..=4096)])
     }
 }
 
@@ -69,28 +61,14 @@ impl MeshConfig {
     }
 }
 
-/// Checks that every named value is within its range.
+/// A rule of a setting that garde does not have.
 ///
 /// # Errors
-/// Every setting outside its range, with the range.
-pub fn ranges(settings: &[(&str, u64, RangeInclusive<u64>)]) -> Result<(), String> {
-    all(settings
-        .iter()
-        .map(|(name, value, range)| match range.contains(value) {
-            true => Ok(()),
-            false => Err(format!("{name} must be {}..{}", range.start(), range.end())),
-        }))
-}
-
-/// Combines several checks: their faults become one text.
-///
-/// # Errors
-/// When any of them failed.
-pub fn all(checks: impl IntoIterator<Item = Result<(), String>>) -> Result<(), String> {
-    let faults: Vec<String> = checks.into_iter().filter_map(Result::err).collect();
-    match faults.is_empty() {
+/// The sentence `why`, unless the rule `holds`.
+pub fn ensure(holds: bool, why: impl fmt::Display) -> garde::Result {
+    match holds {
         true => Ok(()),
-        false => Err(faults.join("; ")),
+        false => Err(garde::Error::new(why)),
     }
 }
 

@@ -3,6 +3,8 @@
 mod mail;
 mod webhooks;
 
+use chassis::config::ensure;
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use self::mail::{MailConfig, Security};
@@ -20,17 +22,22 @@ pub struct Config {
 }
 
 /// `[notifications]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct InboxConfig {
     /// The shop's name, as messages say it. 1..=100 characters.
+    #[garde(length(chars, min = 1, max = 100))]
+    #[garde(custom(|_, _| ensure(!self.shop.chars().any(char::is_control), "must be one line")))]
     pub shop: String,
     /// The default language: a folder's name below
     /// `DATA/templates`, or one that is built in (`en`, `de`).
+    #[garde(length(min = 1, max = 35), custom(is_language_tag))]
     pub language: String,
     /// How many entries an inbox keeps, 1..=1,000,000.
+    #[garde(range(min = 1, max = 1_000_000))]
     pub entries_max: u64,
     /// For how many days it keeps them, 1..=36,500.
+    #[garde(range(min = 1, max = 36_500))]
     pub days_max: u32,
 }
 
@@ -46,29 +53,10 @@ impl Default for InboxConfig {
     }
 }
 
-impl InboxConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        if !(1..=100).contains(&self.shop.chars().count())
-            || self.shop.chars().any(char::is_control)
-        {
-            return Err("notifications.shop must be one line of 1..100 characters".into());
-        }
-        let is_tag = |tag: &str| {
-            (1..=35).contains(&tag.len())
-                && tag
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        if !is_tag(&self.language) {
-            return Err("notifications.language must be a language tag such as en or de-AT".into());
-        }
-        chassis::config::ranges(&[
-            ("notifications.entries_max", self.entries_max, 1..=1_000_000),
-            ("notifications.days_max", self.days_max.into(), 1..=36_500),
-        ])
-    }
+fn is_language_tag(text: &str, _: &()) -> garde::Result {
+    let is_tag = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    ensure(
+        text.bytes().all(is_tag),
+        "must be a language tag such as en or de-AT",
+    )
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use garde::Validate;
 use serde::{Deserialize, Serialize, Serializer};
 
 use chassis::Error;
@@ -23,24 +24,16 @@ pub struct Config {
 }
 
 /// `[orders]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrdersConfig {
     /// After how many minutes a confirmed order that is not paid is cancelled,
     /// 1..=525,600; without it, never. Counts for orders confirmed from then on.
+    #[garde(range(min = 1, max = 525_600))]
     pub unpaid_expire_minutes: Option<u32>,
 }
 
 impl OrdersConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        let minutes = self.unpaid_expire_minutes.unwrap_or(1).into();
-        chassis::config::ranges(&[("orders.unpaid_expire_minutes", minutes, 1..=525_600)])
-    }
-
     /// How long stock is held for an order that is not paid; `None`: for ever.
     pub fn unpaid_expire(&self) -> Option<Duration> {
         let minutes = u64::from(self.unpaid_expire_minutes?);
@@ -50,30 +43,19 @@ impl OrdersConfig {
 
 /// `[payments]`: the payment provider's webhook. Several secrets may be valid at
 /// once, so that one can be replaced while the other still counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentsConfig {
     /// Secrets as the provider shows them: `whsec_` and base64 of 24 to 64 bytes.
+    #[garde(inner(custom(Secret::check)))]
     pub secrets: Vec<Secret>,
     /// Files with more of them, one a line [default: the systemd credential
     /// `payments_secrets`].
+    #[garde(skip)]
     pub secrets_files: Vec<PathBuf>,
 }
 
 impl PaymentsConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        for secret in &self.secrets {
-            secret
-                .bytes()
-                .map_err(|why| format!("payments.secrets: {why}"))?;
-        }
-        Ok(())
-    }
-
     /// Every secret that is valid now, the files' too.
     ///
     /// # Errors
@@ -104,6 +86,10 @@ impl PaymentsConfig {
 pub struct Secret(String);
 
 impl Secret {
+    fn check(&self, _: &()) -> garde::Result {
+        self.bytes().map(drop).map_err(garde::Error::new)
+    }
+
     fn bytes(&self) -> Result<Vec<u8>, String> {
         let bytes = self.0.strip_prefix("whsec_").unwrap_or_default();
         BASE64
@@ -146,7 +132,7 @@ mod tests {
             secrets: vec![format!("whsec_{}", BASE64.encode(&[1; 24])).as_str().into()],
             secrets_files: vec![file.clone()],
         };
-        payments.check().unwrap();
+        payments.validate().unwrap();
         assert_eq!(payments.all_secrets().unwrap(), [vec![1; 24], vec![2; 32]]);
         let shown = format!("{payments:?} {}", serde_json::to_string(&payments).unwrap());
         assert!(!shown.contains("whsec_"), "{shown}");
@@ -154,7 +140,7 @@ mod tests {
         for wrong in ["AQEB", "whsec_AQEB", "whsec_!"] {
             let payments =
                 PaymentsConfig { secrets: vec![wrong.into()], ..PaymentsConfig::default() };
-            assert!(payments.check().is_err(), "{wrong}");
+            assert!(payments.validate().is_err(), "{wrong}");
         }
         std::fs::write(&file, "whsec_x").unwrap();
         let why = payments.all_secrets().unwrap_err().to_string();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 /// The sections of this service.
@@ -15,12 +16,14 @@ pub struct Config {
 
 /// `[password]`: argon2id (RFC 9106). The defaults are OWASP's minimum; raised
 /// parameters take effect at a person's next login.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct PasswordConfig {
     /// Memory a hash takes, in KiB, at least 19,456.
+    #[garde(range(min = 19_456, max = 1_048_576))]
     pub memory_kib: u32,
     /// Passes over that memory, at least 2.
+    #[garde(range(min = 2, max = 100))]
     pub iterations: u32,
 }
 
@@ -30,28 +33,12 @@ impl Default for PasswordConfig {
     }
 }
 
-impl PasswordConfig {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// One line for each setting outside its range.
-    pub fn check(&self) -> Result<(), String> {
-        chassis::config::ranges(&[
-            (
-                "password.memory_kib",
-                self.memory_kib.into(),
-                19_456..=1_048_576,
-            ),
-            ("password.iterations", self.iterations.into(), 2..=100),
-        ])
-    }
-}
-
 /// `[keys]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeysConfig {
     /// For how many days one key signs before another takes its place, 1..=3650.
+    #[garde(range(min = 1, max = 3650))]
     pub rotate_days: u32,
 }
 
@@ -65,13 +52,5 @@ impl KeysConfig {
     /// How long one key signs.
     pub fn rotate_every(&self) -> Duration {
         Duration::from_secs(u64::from(self.rotate_days) * 24 * 3600)
-    }
-
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        chassis::config::ranges(&[("keys.rotate_days", self.rotate_days.into(), 1..=3650)])
     }
 }

@@ -2,23 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use chassis::Error;
-use chassis::config::{credential, ranges};
+use chassis::config::{credential, ensure};
 
 /// The password's name among systemd's credentials.
 const CREDENTIAL: &str = "smtp_password";
 
 /// `[mail]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct MailConfig {
     /// The host that takes the shop's mail; without one there is no mail.
     pub server: Option<String>,
     /// Its port [default: 587, 465 or 25, by `security`].
     pub port: Option<u16>,
     /// How the connection is secured.
+    #[garde(custom(|_, _| ensure(
+        self.user.is_none() || self.security != Security::None,
+        "must not be none with mail.user: the password would travel in the clear",
+    )))]
     pub security: Security,
     /// PEM file of the authority that signed the server's certificate, if it is not a
     /// public one.
@@ -28,16 +34,24 @@ pub struct MailConfig {
     /// File with the password [default: the systemd credential `smtp_password`].
     pub password_file: Option<PathBuf>,
     /// The sender, `Name <name@example.com>`.
+    #[garde(custom(|_, _| ensure(
+        self.server.is_none() || self.from.is_some(),
+        "must be set with mail.server: the sender's address",
+    )))]
     pub from: Option<String>,
     /// How many mails are sent in a second at most, 1..=1,000.
+    #[garde(range(min = 1, max = 1_000))]
     pub per_second_max: u32,
     /// Timeout of one mail, in milliseconds, 100..=300,000.
     #[serde(alias = "patience_ms")]
+    #[garde(range(min = 100, max = 300_000))]
     pub timeout_ms: u64,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each
     /// further one is twice as long, up to four hours.
+    #[garde(range(min = 10, max = 3_600_000))]
     pub retry_first_ms: u64,
     /// For how many hours a mail is tried, 1..=720.
+    #[garde(range(min = 1, max = 720))]
     pub retry_hours: u32,
     /// Whether one-time codes are written to the log where there is no server:
     /// only for a trial shop.
@@ -87,25 +101,6 @@ impl Default for MailConfig {
 }
 
 impl MailConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        if self.server.is_some() && self.from.is_none() {
-            return Err("mail.from is needed with mail.server: the sender's address".into());
-        }
-        if self.user.is_some() && self.security == Security::None {
-            return Err("mail.security must not be none with mail.user: the password would travel in the clear".into());
-        }
-        ranges(&[
-            ("mail.per_second_max", self.per_second_max.into(), 1..=1_000),
-            ("mail.timeout_ms", self.timeout_ms, 100..=300_000),
-            ("mail.retry_first_ms", self.retry_first_ms, 10..=3_600_000),
-            ("mail.retry_hours", self.retry_hours.into(), 1..=720),
-        ])
-    }
-
     /// The server's port.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or_else(|| self.security.port())

@@ -1,22 +1,28 @@
 //! `[webhooks]`: the delivery of events to other programs.
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 /// `[webhooks]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhooksConfig {
     /// Whether private addresses are allowed: this host, its network, the cloud's
     /// metadata. An admin can then make this host send requests there.
+    #[garde(skip)]
     pub allow_private: bool,
     /// Whether plain `http` is allowed.
+    #[garde(skip)]
     pub allow_http: bool,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each
     /// further one is twice as long, up to six hours.
+    #[garde(range(min = 10, max = 3_600_000))]
     pub retry_first_ms: u64,
     /// For how many hours one message is tried, 1..=720.
+    #[garde(range(min = 1, max = 720))]
     pub retry_hours: u32,
     /// After how many hours without any success a webhook is disabled, 1..=8,760.
+    #[garde(range(min = 1, max = 8_760))]
     pub disable_after_hours: u32,
 }
 
@@ -29,27 +35,5 @@ impl Default for WebhooksConfig {
             retry_hours: 24,
             disable_after_hours: 5 * 24,
         }
-    }
-}
-
-impl WebhooksConfig {
-    /// Checks what serde does not.
-    ///
-    /// # Errors
-    /// The setting at fault and its range.
-    pub fn check(&self) -> Result<(), String> {
-        chassis::config::ranges(&[
-            (
-                "webhooks.retry_first_ms",
-                self.retry_first_ms,
-                10..=3_600_000,
-            ),
-            ("webhooks.retry_hours", self.retry_hours.into(), 1..=720),
-            (
-                "webhooks.disable_after_hours",
-                self.disable_after_hours.into(),
-                1..=8_760,
-            ),
-        ])
     }
 }
