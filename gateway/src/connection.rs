@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use crate::BoxError;
 use crate::access::Watched;
 use crate::progress_timeout::{ProgressTimeout, WithProgressTimeout};
-use crate::timer::ConnectionTimer;
 use crate::tls::{Protocol, Tls};
 use crate::wire::{Framing, HeadScanner};
 
@@ -165,11 +164,7 @@ impl ConnectionServer {
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = self
-            .http1
-            .clone()
-            .timer(ConnectionTimer::default())
-            .serve_connection(TokioIo::new(stream), service);
+        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let end = http1::Connection::graceful_shutdown;
         drive(connection, stop_requested(&stop), end).await
     }

@@ -68,7 +68,6 @@ mod routing;
 mod server;
 mod shed;
 mod target;
-mod timer;
 mod tls;
 mod upstream;
 mod wire;

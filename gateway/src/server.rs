@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chassis::limits::DRAIN_TIMEOUT;
 use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,8 @@ pub(crate) async fn serve(
     let limits = gateway.limits().clone();
     let connections_max = limits.settings().connections as usize;
     let mut http = http1::Builder::new();
-    http.header_read_timeout(limits.settings().head_timeout())
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.settings().head_timeout())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
     let server = Arc::new(ConnectionServer::new(http, HEAD_BYTES_MAX, tls));
