@@ -1,3 +1,5 @@
+//! Fuzz target: the CSV import (`products::fuzzing`).
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| products::fuzzing::csv(data));

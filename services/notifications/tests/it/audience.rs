@@ -61,7 +61,7 @@ async fn owners_are_notified() {
         items[1]["body"]
             .as_str()
             .unwrap()
-            .starts_with("19.99 EUR go back")
+            .starts_with("We are refunding 19.99 EUR")
     );
     test.finish().await;
 }
