@@ -115,6 +115,7 @@ impl ClientLimits {
         } else {
             self.settings.connections_per_address as usize
         };
+        // The acceptor bounds all together, by `connections`.
         self.connections.enter(network(ip), most, usize::MAX).ok()
     }
 

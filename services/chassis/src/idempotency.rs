@@ -73,6 +73,7 @@ pub(crate) async fn expire(store: Store) {
 pub(crate) type InFlight = Occupancy<Scope>;
 
 fn enter(in_flight: &InFlight, scope: Scope) -> Result<Place<Scope>, Problem> {
+    // The gateway bounds all requests in flight at a service (`[gateway.limits] in_flight`).
     let place = in_flight.enter(scope, 1, usize::MAX);
     place.map_err(|_| {
         Problem::conflict(
