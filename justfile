@@ -22,11 +22,12 @@ lint:
 
 # The house rules alone: names, prose, sizes, imports.
 tidy:
-    cargo test -p konbini --test it tidy
+    cargo test --workspace --test it tidy
 
-# Accept changed snapshots of responses and events, after a look at the diff.
+# Record changed snapshots of responses and events; review the diff like code.
 snapshots:
-    cargo insta review
+    INSTA_UPDATE=always cargo test --workspace -- responses every_kind
+    find . -name '*.snap.new' -not -path './target/*' -delete
 
 # A measurement: `just bench orders --clients 64`.
 bench *ARGS:
@@ -35,7 +36,3 @@ bench *ARGS:
 # Fuzz a target for a minute: target, head, csv, token or query. Needs a nightly toolchain and cargo-fuzz.
 fuzz TARGET:
     cd fuzz && cargo +nightly fuzz run {{ TARGET }} -- -max_total_time=60
-
-# The binary as packages ship it.
-dist:
-    cargo build --profile dist

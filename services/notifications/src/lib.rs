@@ -1,16 +1,6 @@
 //! Notifications: inboxes with live streams, mail and webhooks, driven by the events of other
 //! services.
 //!
-//! | endpoint | who | what |
-//! | --- | --- | --- |
-//! | `GET /v1/notifications` | the caller | their inbox, newest first |
-//! | `POST /v1/notifications/{id}/read` | the caller | marks one read |
-//! | `POST /v1/notifications/read` | the caller | marks all read |
-//! | `GET /v1/notifications/stream` | the caller | new ones as they come (SSE) |
-//! | `GET POST /v1/webhooks`, `GET DELETE …/{id}` | admin | registered webhooks |
-//! | `POST /v1/webhooks/{id}/rotate`, `…/enable` | admin | a new secret; a disabled one again |
-//! | `GET /v1/webhooks/{id}/deliveries`, `POST …/{id}/redeliver` | admin | the delivery log |
-//!
 //! **Follows** `orders`, `products` and `users`: the kinds that `follow` names, and every kind
 //! a webhook subscribes to. **Publishes** no events. **Queries** users for contacts and one-time
 //! codes.

@@ -4,10 +4,6 @@
 //! and a projection of products' listings, so that placing an order calls no other
 //! service.
 //!
-//! **Endpoints:** `POST /v1/orders`, `GET /v1/orders`, `GET /v1/orders/{id}`,
-//! `GET /v1/orders/{id}/history`, `POST /v1/orders/{id}/cancel`, `…/pay`, `…/ship`,
-//! `…/deliver`, `…/refund`, and `POST /v1/payments/webhook`.
-//!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
 //! `payment.unmatched`. **Follows** products: listings, and `stock.reserved`,

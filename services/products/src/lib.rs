@@ -18,16 +18,11 @@
 //! | `http` | handlers |
 //! | `error` | the error, and its problem documents |
 //!
-//! Endpoints: `GET`, `POST /v1/products`; `GET`, `PUT`, `PATCH`, `DELETE
-//! /v1/products/{id}`; `GET /v1/products/by-sku/{sku}`; `GET`, `POST
-//! /v1/products/{id}/stock`; `POST /v1/products/import`; `GET
-//! /v1/products/export`; `GET /v1/products/search`; `GET /v1/products/suggest`;
-//! `GET /v1/categories`; for the operator `POST /control/import`.
-//!
 //! Events written: `product.created`, `product.updated`, `product.deleted`,
 //! `stock.adjusted`, `stock.low` (key: the product); `stock.reserved`,
 //! `stock.refused`, `stock.released` (key: the order). Followed: `order.placed`,
-//! `order.cancelled`, `order.shipped` and `order.refunded` of orders. Tables: see `tables`; beside the store the folder `index`, which may be deleted.
+//! `order.cancelled`, `order.shipped` and `order.refunded` of orders. Beside the store
+//! lies the folder `index`, which may be deleted.
 //!
 //! **Invariant:** no unit is sold twice: a level changes only in a transaction that checks
 //! it, and an order's lines are reserved all together or not at all.

@@ -16,18 +16,6 @@
 //! | `wire` | request and response bodies |
 //! | `error` | every refusal, and the problem it becomes |
 //!
-//! | endpoint | who |
-//! | --- | --- |
-//! | `POST /v1/users` | anyone |
-//! | `GET`, `PATCH`, `DELETE /v1/users/me`, `GET …/export` | the caller |
-//! | `POST /v1/users/me/password`, `…/verify-email`, `…/verify-email/confirm` | the caller |
-//! | `POST /v1/users/password-reset`, `…/confirm` | anyone |
-//! | `GET /v1/users`, `GET`, `PATCH /v1/users/{id}` | admin |
-//! | `POST /v1/sessions`, `POST /v1/sessions/refresh` | anyone |
-//! | `GET /v1/sessions`, `DELETE /v1/sessions/{id}`, `…/current` | the caller |
-//! | `GET /.well-known/paserk.json` | anyone |
-//! | `POST`, `PATCH`, `GET /control/users` | whom file permissions let open `control.sock` |
-//!
 //! Events written: `user.registered`, `user.updated`, `user.disabled`,
 //! `user.erased`, `user.code_requested`, `session.revoked`, `key.published`, each
 //! with the account (or `keys`) as its key. Queries answered: `ContactOf`, `CodeOf`.
