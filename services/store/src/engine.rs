@@ -18,18 +18,23 @@
 //! - It does not recover from a write that met a full disk. Rows go in only while its
 //!   file owns space to grow (see `disk_reserve`).
 
+mod opening;
+
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, TryLockError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use self::opening::{lock, open_without_snapshot, remove_unfinished_snapshots, unreadable};
+use crate::disk_health::DiskHealth;
 use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
 use crate::read::RawRow;
+use crate::record::{decode, encode};
+use crate::stamp::{Stamp, TableDigest};
 use crate::table::Bounds;
 use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
@@ -44,12 +49,18 @@ const FLUSH_EVERY_MS: u64 = 500;
 const UNSYNCED_ROWS: usize = 256;
 const UNSYNCED_BYTES: usize = 128 * 1024;
 
+/// The table and the key of the stamp's row.
+const STAMP_TABLE: &str = "store_stamp";
+const STAMP_KEY: &[u8] = b"stamp";
+
+/// The trees that every database has: sled's own, and the stamp's.
+const DEFAULT_TREES: [&[u8]; 2] = [b"__sled__default", STAMP_TABLE.as_bytes()];
+
+/// How often a table is read for its digest while checkpoints may change it.
+const READS_BESIDE_WRITES: usize = 3;
+
 /// A row, and the place of its table among all of them.
 type PlacedRow<'a> = (usize, (&'a Vec<u8>, &'a Option<Vec<u8>>));
-
-/// sled's own lock outlives a closed database by a moment: its background threads
-/// hold it. Our own lock excludes other processes, so opening waits for it.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Half as much again, since a leaf is a moment above its size before it splits.
 const _: () =
@@ -61,8 +72,11 @@ pub(crate) struct Engine {
     trees: RwLock<HashMap<String, sled::Tree>>,
     file: File,
     pub(crate) disk_reserve: DiskReserve,
+    pub(crate) disk_health: DiskHealth,
     sync: fn(&File) -> io::Result<()>,
     dir: PathBuf,
+    /// The present stamp; locked while a checkpoint runs.
+    stamp: Mutex<Stamp>,
     /// Held for as long as the rest of this struct; fields drop in order.
     _lock: File,
 }
@@ -84,9 +98,9 @@ impl Engine {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let db = open_patiently(&config).map_err(|error| match error {
+        let db = open_without_snapshot(dir, &config).map_err(|error| match error {
             sled::Error::Io(error) => disk_reserve.failed(&error),
-            error => Error::Io { dir: dir.to_owned(), why: error.to_string() },
+            error => unreadable(dir, &error.to_string()),
         })?;
         let file = File::options()
             .read(true)
@@ -104,8 +118,10 @@ impl Engine {
             trees: RwLock::default(),
             file,
             disk_reserve,
+            disk_health: DiskHealth::new(),
             sync: options.sync,
             dir: dir.to_owned(),
+            stamp: Mutex::new(Stamp::new()),
             _lock: lock,
         };
         engine.sync()?;
@@ -135,47 +151,153 @@ impl Engine {
         })
     }
 
-    /// Writes the rows of a memtable and returns once they are durable. A crash leaves some
-    /// of them; the journal has all.
+    /// Writes the rows of the records up to `number` and returns once they are durable. A
+    /// crash leaves some of them; the journal has all.
     ///
     /// # Errors
     /// [`Error::Full`] after some of the rows: call it again. After any other error the
     /// engine is unusable.
-    pub(crate) fn checkpoint<N, R>(&self, tables: &BTreeMap<N, R>) -> Result<(), Error>
+    pub(crate) fn checkpoint<N, R>(&self, tables: &BTreeMap<N, R>, number: u64) -> Result<(), Error>
     where
         N: AsRef<str>,
         R: Borrow<Rows>,
     {
-        let mut trees = Vec::with_capacity(tables.len());
+        let mut stamp = self.stamp.lock();
+        let mut names = Vec::with_capacity(tables.len());
         let mut rows = Vec::new();
         for (place, (name, of_table)) in tables.iter().enumerate() {
-            trees.push(self.tree(name.as_ref())?);
+            names.push(name.as_ref());
             rows.extend(of_table.borrow().iter().map(|row| (place, row)));
         }
+        self.disk_reserve.keep_ahead(&self.file)?;
+        stamp.begun = number;
+        self.write_stamp(&stamp)?;
         let mut left = rows.as_slice();
         while !left.is_empty() {
             let (some, later) = left.split_at(fitting(left));
             self.disk_reserve.keep_ahead(&self.file)?;
-            self.put(&trees, some)?;
+            self.put(&names, some, &mut stamp)?;
             self.sync()?;
             left = later;
         }
+        stamp.complete = number;
+        self.write_stamp(&stamp)?;
+        self.sync()
+    }
+
+    /// The stamp as it lies in the database; `None` in a new store, and in one of an
+    /// earlier version.
+    pub(crate) fn stored_stamp(&self) -> Result<Option<Stamp>, Error> {
+        let stamp = self.get(STAMP_TABLE, STAMP_KEY)?;
+        let read = |bytes: Vec<u8>| decode(&bytes).map_err(|why| self.unreadable_stamp(&why));
+        stamp.map(read).transpose()
+    }
+
+    /// Makes a stamp the present one, without writing it.
+    pub(crate) fn adopt_stamp(&self, stamp: Stamp) {
+        *self.stamp.lock() = stamp;
+    }
+
+    /// Notes that both segments of the journal have their heads.
+    pub(crate) fn stamp_journal(&self) -> Result<(), Error> {
+        let mut stamp = self.stamp.lock();
+        stamp.has_journal = true;
+        self.write_stamp(&stamp)?;
+        self.sync()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the stamp is not a row of the writer's"
+    )]
+    fn write_stamp(&self, stamp: &Stamp) -> Result<(), Error> {
+        let value = encode(stamp).map_err(|why| self.unreadable_stamp(&why))?;
+        let tree = self.tree(STAMP_TABLE)?;
+        tree.insert(STAMP_KEY, value)
+            .map_err(|error| self.failed(&error))?;
         Ok(())
     }
 
-    /// Writes rows, each with the index of its tree.
+    fn unreadable_stamp(&self, why: &str) -> Error {
+        unreadable(&self.dir, &format!("its stamp: {why}"))
+    }
+
+    /// The names of the tables.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        let names = self.db.tree_names().into_iter();
+        let names = names.filter(|name| !DEFAULT_TREES.contains(&name.as_ref()));
+        names
+            .map(|name| String::from_utf8_lossy(&name).into_owned())
+            .collect()
+    }
+
+    /// Reads a table's rows and returns their digest.
+    pub(crate) fn digest(&self, table: &str) -> Result<TableDigest, Error> {
+        let mut digest = TableDigest::default();
+        for row in &self.tree(table)? {
+            let (key, value) = row.map_err(|error| self.failed(&error))?;
+            digest.add(&key, &value);
+        }
+        Ok(digest)
+    }
+
+    /// Reads every row of the database, and returns what the stamp says and is not so. A
+    /// table that checkpoints change meanwhile is read again, at last while they wait.
+    pub(crate) fn verify(&self) -> Result<Vec<String>, Error> {
+        let mut names: BTreeSet<String> = self.tables().into_iter().collect();
+        names.extend(self.stamp.lock().tables.keys().cloned());
+        let mut faults = Vec::new();
+        for name in &names {
+            let (expected, found) = self.compare(name)?;
+            if expected.rows != found.rows {
+                faults.push(format!(
+                    "{name}: {} rows, and there were {}",
+                    found.rows, expected.rows
+                ));
+            } else if expected != found {
+                faults.push(format!("{name}: rows are not as they were written"));
+            }
+        }
+        Ok(faults)
+    }
+
+    /// The digest of a table by the stamp, and that of its rows.
+    fn compare(&self, table: &str) -> Result<(TableDigest, TableDigest), Error> {
+        let expected = |stamp: &Stamp| stamp.tables.get(table).copied().unwrap_or_default();
+        for _ in 0..READS_BESIDE_WRITES {
+            let before = expected(&self.stamp.lock());
+            let found = self.digest(table)?;
+            if expected(&self.stamp.lock()) == before {
+                return Ok((before, found));
+            }
+        }
+        let stamp = self.stamp.lock();
+        Ok((expected(&stamp), self.digest(table)?))
+    }
+
+    /// Writes rows, each with the index of its table's name, and brings the digests up to
+    /// date.
     #[expect(
         clippy::disallowed_methods,
         reason = "the writer's rows arrive here, and are synced next"
     )]
-    fn put(&self, trees: &[sled::Tree], rows: &[PlacedRow<'_>]) -> Result<(), Error> {
-        for (place, (key, value)) in rows {
-            let tree = &trees[*place];
-            match value {
-                Some(value) => tree.insert(key, value.as_slice()),
-                None => tree.remove(key),
+    fn put(&self, names: &[&str], rows: &[PlacedRow<'_>], stamp: &mut Stamp) -> Result<(), Error> {
+        for of_table in rows.chunk_by(|(one, _), (other, _)| one == other) {
+            let name = names[of_table[0].0];
+            let tree = self.tree(name)?;
+            let digest = stamp.tables.entry(name.to_owned()).or_default();
+            for (_, (key, value)) in of_table {
+                let before = match value {
+                    Some(value) => tree.insert(key, value.as_slice()),
+                    None => tree.remove(key),
+                };
+                if let Some(before) = before.map_err(|error| self.failed(&error))? {
+                    digest.remove(key, &before);
+                }
+                if let Some(value) = value {
+                    digest.add(key, value);
+                }
             }
-            .map_err(|error| self.failed(&error))?;
         }
         Ok(())
     }
@@ -189,7 +311,6 @@ impl Engine {
         })
     }
 
-    #[cfg(test)]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -211,6 +332,7 @@ impl Engine {
     }
 
     fn failed(&self, error: &sled::Error) -> Error {
+        self.disk_health.note_failed_read();
         Error::Io { dir: self.dir.clone(), why: error.to_string() }
     }
 }
@@ -224,49 +346,4 @@ fn fitting(rows: &[PlacedRow<'_>]) -> usize {
     };
     let count = rows.iter().take(UNSYNCED_ROWS).take_while(fits).count();
     count.max(1)
-}
-
-/// Locks the folder for this process, or fails when another process has it.
-fn lock(dir: &Path) -> Result<File, Error> {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"))
-        .map_err(TryLockError::Error)
-        .and_then(|file| file.try_lock().map(|()| file))
-        .map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
-            TryLockError::Error(error) => {
-                Error::Io { dir: dir.to_owned(), why: format!("its lock: {error}") }
-            }
-        })
-}
-
-fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
-    let begun = Instant::now();
-    loop {
-        match config.open() {
-            Err(error)
-                if error.to_string().contains("could not acquire lock")
-                    && begun.elapsed() < LOCK_TIMEOUT =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            tracing::info!(file = %name, "removing a snapshot whose making was cut off");
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The errors of a store, with texts for the operator who has to act on them.
 
+use std::any::Any;
 use std::path::PathBuf;
 
 /// The reason why the store refused or failed. A variant exists only where a caller or an
@@ -40,6 +41,15 @@ pub enum Error {
         /// The decoder's error.
         why: String,
     },
+    /// A file of the store is damaged, missing, or a copy of another moment. Nothing was
+    /// changed.
+    #[error("{}: {why}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, and what is missing.
+        why: String,
+    },
     /// The closure panicked, and its writes were rolled back.
     #[error("a transaction panicked and was undone: {0}")]
     Panicked(String),
@@ -51,4 +61,13 @@ pub enum Error {
         /// The error of the operating system or the engine.
         why: String,
     },
+}
+
+/// The text that a panic was raised with.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
 }

@@ -4,7 +4,7 @@
 //! are in a memtable (see `memtables`). When a segment is full the journal rotates to the
 //! other one, and a checkpoint moves the rows of the full one into the database beside
 //! the running work. Opening replays what no checkpoint had finished: rows are whole
-//! values, so applying them twice, or over newer ones, ends the same.
+//! values, so applying them twice ends the same (see `recovery`).
 //!
 //! **Invariants:** a row is in the database only if its record is synced. A segment is
 //! written over only once the database has all its rows, synced, and begins empty. One
@@ -12,17 +12,21 @@
 //! read is damage and reported. A segment has the blocks of a record before its batch is
 //! visible: a full disk refuses the batch and never leaves half a record.
 
+mod recovery;
 mod segment;
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use self::segment::{Segment, decode, encode, length};
+use self::recovery::{FILES, Recovered, recover};
+use self::segment::{
+    ACKNOWLEDGED_AT, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, SegmentHead, acknowledged, encode,
+    length,
+};
 use crate::Error;
 use crate::engine::Engine;
 use crate::overlay::Overlay;
@@ -38,23 +42,24 @@ const SEGMENT_BYTES_MAX: u64 = 256 * 1024;
 /// time of one that adds some.
 const GROWTH_BYTES: u64 = 256 * 1024;
 
-const HEAD_BYTES: usize = 32;
-
 /// The open journal of a store, owned by its writer.
 pub(crate) struct Journal {
     dir: PathBuf,
     files: [File; 2],
     sizes: [u64; 2],
     sync: fn(&File) -> io::Result<()>,
+    /// The store's random number (see `stamp`).
+    store: u64,
+    /// The number of the last record that the database has.
+    complete: u64,
     generation: u64,
+    /// The number of the last record before the active segment.
+    base: u64,
     /// The number of the last record.
     number: u64,
     /// The offset of the next record.
     end: u64,
-    /// The last generation that the database has: the previous one, or, while its
-    /// checkpoint runs, the one before that.
-    checkpointed: u64,
-    /// The running checkpoint of the previous generation.
+    /// The running checkpoint of the previous segment, which ends at `base`.
     checkpoint: Option<JoinHandle<Result<(), Error>>>,
     record: Vec<u8>,
 }
@@ -63,70 +68,49 @@ impl Journal {
     /// Opens the journal in `dir` and replays it into `engine`.
     ///
     /// # Errors
-    /// [`Error::Io`] from the disk; [`Error::Corrupt`] for a damaged record.
+    /// [`Error::Io`] from the disk; [`Error::Damaged`] for a journal that does not read or
+    /// does not fit the database.
     pub(crate) fn open(
         dir: &Path,
         sync: fn(&File) -> io::Result<()>,
         engine: &Engine,
     ) -> Result<Self, Error> {
         let failed = |error: io::Error| io_error(dir, &error);
-        let open = |name: &str| {
+        let read = |name: &str| read_synced(&dir.join(name), sync).map_err(failed);
+        let segments = [read(FILES[0])?, read(FILES[1])?];
+        let sizes = segments
+            .each_ref()
+            .map(|segment| segment.as_ref().map_or(0, Vec::len) as u64);
+        let Recovered { store, has_journal, generation, number } = recover(dir, segments, engine)?;
+        let create = |name: &str| {
             let mut options = File::options();
             options.read(true).write(true).create(true).truncate(false);
-            options.open(dir.join(name))
+            options.open(dir.join(name)).map_err(failed)
         };
-        let files = [
-            open("journal.0").map_err(failed)?,
-            open("journal.1").map_err(failed)?,
-        ];
-        // The entries of the files must be durable, too.
-        let entries = File::open(dir).and_then(|entries| entries.sync_all());
-        entries.map_err(failed)?;
-        let mut segments = Vec::new();
-        let mut sizes = [0; 2];
-        for (file, size) in files.iter().zip(&mut sizes) {
-            // A killed process may have written without a sync. If the power were cut
-            // during the replay, the database would have part of a batch for good.
-            sync(file).map_err(failed)?;
-            *size = file.metadata().map_err(failed)?.len();
-            let mut bytes = vec![0; usize::try_from(*size).unwrap_or(usize::MAX)];
-            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-            segments.extend(Segment::read(bytes)?);
-        }
-        segments.sort_by_key(|segment| segment.generation);
-        if let [before, after] = &*segments
-            && before.last + 1 != after.first
-        {
-            return Err(damaged("records between its two files are missing"));
-        }
-        let checkpointed = segments
-            .iter()
-            .map(|segment| segment.checkpointed)
-            .max()
-            .unwrap_or(0);
-        let replayed = segments
-            .iter()
-            .filter(|segment| segment.generation > checkpointed);
-        let mut tables = BTreeMap::new();
-        for rows in replayed.flat_map(Segment::batches) {
-            decode(rows, &mut tables).ok_or_else(|| damaged("rows that do not read"))?;
-        }
-        engine.checkpoint(&tables)?;
-        let last = segments.last();
-        let generation = last.map_or(0, |segment| segment.generation);
         let mut journal = Self {
             dir: dir.to_owned(),
-            files,
+            files: [create(FILES[0])?, create(FILES[1])?],
             sizes,
             sync,
+            store,
+            complete: number,
             generation,
-            number: last.map_or(0, |segment| segment.last),
+            base: number,
+            number,
             end: 0,
-            checkpointed: generation,
             checkpoint: None,
             record: Vec::new(),
         };
-        journal.begin().map_err(failed)?;
+        if !has_journal {
+            journal.begin(generation).map_err(failed)?;
+        }
+        journal.begin(generation + 1).map_err(failed)?;
+        if !has_journal {
+            // The entries of the files must be durable, too.
+            let entries = File::open(dir).and_then(|entries| entries.sync_all());
+            entries.map_err(failed)?;
+            engine.stamp_journal()?;
+        }
         Ok(journal)
     }
 
@@ -142,13 +126,12 @@ impl Journal {
         }
         let record = &mut self.record;
         record.clear();
-        record.resize(HEAD_BYTES, 0);
+        record.resize(RECORD_HEAD_BYTES, 0);
         encode(batch, record);
-        let length = length(record.len() - HEAD_BYTES);
+        let length = length(record.len() - RECORD_HEAD_BYTES);
         record[4..8].copy_from_slice(&length.to_le_bytes());
         record[8..16].copy_from_slice(&self.generation.to_le_bytes());
         record[16..24].copy_from_slice(&(self.number + 1).to_le_bytes());
-        record[24..32].copy_from_slice(&self.checkpointed.to_le_bytes());
         let checksum = crc32fast::hash(&record[4..]);
         record[..4].copy_from_slice(&checksum.to_le_bytes());
         self.grow()
@@ -181,6 +164,9 @@ impl Journal {
         self.number += 1;
         self.end += record.len() as u64;
         self.record = record;
+        // Not synced, and lost without harm: it only tells damage from a torn record.
+        let other = &self.files[1 - self.place()];
+        let _ = other.write_all_at(&acknowledged(self.number), ACKNOWLEDGED_AT);
         Ok(())
     }
 
@@ -212,30 +198,30 @@ impl Journal {
         // One checkpoint runs at a time, and its segment is not written over before.
         self.finish_checkpoint(view)?;
         view.memtables.rotate();
+        self.base = self.number;
         self.start_checkpoint(view)?;
-        self.begin().map_err(|error| io_error(&self.dir, &error))
+        self.begin(self.generation + 1)
+            .map_err(|error| io_error(&self.dir, &error))
     }
 
     fn start_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
         let checkpoint = std::thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(view.checkpoint())
+            .spawn(view.checkpoint(self.base))
             .map_err(|error| io_error(&self.dir, &error))?;
         self.checkpoint = Some(checkpoint);
         Ok(())
     }
 
-    /// Begins the other segment, empty: a power cut can tear a record so that its end is
-    /// written and its beginning is not, and a torn first record would leave half of the
-    /// earlier generation, which reads as damage.
-    fn begin(&mut self) -> io::Result<()> {
-        self.generation += 1;
-        self.end = 0;
-        let place = self.place();
-        if self.sizes[place] == 0 {
-            return Ok(());
-        }
-        self.files[place].write_all_at(&[0; HEAD_BYTES], 0)?;
+    /// Makes the segment of `generation` the active one, empty: its head names the
+    /// generation, so that no earlier record in the file counts.
+    fn begin(&mut self, generation: u64) -> io::Result<()> {
+        self.generation = generation;
+        self.end = SEGMENT_HEAD_BYTES as u64;
+        let (place, store, base) = (self.place(), self.store, self.base);
+        let head = SegmentHead { store, generation, base }.encode();
+        self.files[place].write_all_at(&head, 0)?;
+        self.sizes[place] = self.sizes[place].max(head.len() as u64);
         (self.sync)(&self.files[place])
     }
 
@@ -264,7 +250,7 @@ impl Journal {
     }
 
     fn ensure_checkpoint(&mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.checkpointed + 1 < self.generation && self.checkpoint.is_none() {
+        if self.complete < self.base && self.checkpoint.is_none() {
             self.start_checkpoint(view)?;
         }
         Ok(())
@@ -272,8 +258,9 @@ impl Journal {
 
     fn end_checkpoint(&mut self, checkpoint: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
         let outcome = checkpoint.join();
-        outcome.unwrap_or_else(|_| Err(damaged("a checkpoint panicked")))?;
-        self.checkpointed = self.generation - 1;
+        let panicked = || Error::Panicked("a checkpoint".into());
+        outcome.unwrap_or_else(|_| Err(panicked()))?;
+        self.complete = self.base;
         Ok(())
     }
 
@@ -282,24 +269,29 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; then there is something to replay.
     pub(crate) fn close(mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.end == 0 && self.checkpointed + 1 == self.generation {
-            return Ok(());
-        }
-        if self.end > 0 {
+        if self.number > self.base {
             self.rotate(view)?;
         }
-        self.finish_checkpoint(view)?;
-        self.prepare(view, &Overlay::default())?;
-        self.append()
+        self.finish_checkpoint(view)
     }
+}
+
+/// Reads a file after a sync, or `None` if there is none: a killed process may have written
+/// without one, and if the power were cut during the replay, the database would have part
+/// of a batch for good.
+fn read_synced(file: &Path, sync: fn(&File) -> io::Result<()>) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::options().read(true).write(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    sync(&file)?;
+    let mut bytes = Vec::new();
+    (&file).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 fn io_error(dir: &Path, error: &io::Error) -> Error {
     Error::Io { dir: dir.to_owned(), why: format!("its journal: {error}") }
-}
-
-fn damaged(why: &str) -> Error {
-    Error::Corrupt { table: "journal", why: why.into() }
 }
 
 #[cfg(test)]

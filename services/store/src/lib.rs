@@ -14,8 +14,10 @@
 //! | `read`, `tx` | reads, and transactions |
 //! | `overlay` | the uncommitted writes of a batch, with undo |
 //! | `writer` | the writer thread: batch, journal, complete |
-//! | `journal` | the write-ahead journal and its checkpoints |
+//! | `journal` | the write-ahead journal, its checkpoints and its recovery |
+//! | `stamp` | how far the database has the journal |
 //! | `memtables`, `merge`, `view` | committed rows above the database, and both as one |
+//! | `disk_health` | failed reads and stalled writes, for readiness |
 //! | `disk_reserve` | refusal of batches on a nearly full disk |
 //! | `engine` | sled and its settings |
 //!
@@ -23,6 +25,7 @@
 //! **Invariant:** only `engine` names sled, so another ordered key-value engine could
 //! stand behind the same tables. This crate knows no event and no service.
 
+mod disk_health;
 mod disk_reserve;
 mod engine;
 mod error;
@@ -34,6 +37,7 @@ mod options;
 mod overlay;
 mod read;
 mod record;
+mod stamp;
 mod store;
 mod table;
 mod tx;

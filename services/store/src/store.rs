@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -13,7 +14,7 @@ use crate::memtables::Memtables;
 use crate::read::RawRow;
 use crate::table::Bounds;
 use crate::view::View;
-use crate::writer::{self, Job, Writer};
+use crate::writer::{self, Closure, Job, Writer};
 use crate::{Error, Options, Read, Tx};
 
 /// An open store. Cheap to clone; the folder is released when the last clone is
@@ -75,7 +76,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (job, result) = job(work);
-        match self.jobs.try_send(job) {
+        match self.jobs.try_send(Job::Run(job)) {
             Ok(()) => self.result(result).await,
             Err(flume::TrySendError::Full(_)) => Err(Error::Busy.into()),
             Err(flume::TrySendError::Disconnected(_)) => Err(self.stopped().into()),
@@ -94,7 +95,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (job, result) = job(work);
-        match self.jobs.send_async(job).await {
+        match self.jobs.send_async(Job::Run(job)).await {
             Ok(()) => self.result(result).await,
             Err(_) => Err(self.stopped().into()),
         }
@@ -105,7 +106,7 @@ impl Store {
         let mut failed = self.failed.clone();
         let why = match failed.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "the writer thread ended".into(),
+            Err(_) => "it was closed".into(),
         };
         Error::Poisoned(why)
     }
@@ -124,9 +125,35 @@ impl Store {
         self.view.engine.disk_bytes()
     }
 
-    #[cfg(test)]
-    pub(crate) fn dir(&self) -> &Path {
+    /// The store's folder, absolute.
+    pub fn dir(&self) -> &Path {
         self.view.engine.dir()
+    }
+
+    /// Reads the whole database and returns its faults: tables whose rows are not those
+    /// that were written. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a row cannot be read.
+    pub fn verify(&self) -> Result<Vec<String>, Error> {
+        self.view.engine.verify()
+    }
+
+    /// How long the present write to the disk has taken so far.
+    pub fn writing_for(&self) -> Duration {
+        self.view.engine.disk_health.writing_for()
+    }
+
+    /// Whether a read failed, and no write succeeded since.
+    pub fn read_failed(&self) -> bool {
+        self.view.engine.disk_health.read_failed()
+    }
+
+    /// Journals an empty batch. If the disk does not take it, the store
+    /// [fails](Self::failed).
+    pub fn probe(&self) {
+        // A full queue will write soon anyway.
+        let _ = self.jobs.try_send(Job::Probe);
     }
 
     /// The length of the writer's queue.
@@ -134,21 +161,18 @@ impl Store {
         self.jobs.len()
     }
 
-    /// Waits until every queued closure has its result, and releases the folder if
-    /// this was the last clone. Blocks; other clones' later writes are refused
-    /// only once they are dropped too.
+    /// Waits until every queued closure has its result and the database has all rows.
+    /// Blocks. Other clones can still read, and their writes are refused from now on; the
+    /// folder is released when the last of them is gone.
     pub fn close(self) {
-        let Self { view, jobs, failed: _, batches: _, writer } = self;
-        drop(jobs);
-        if let Some(writer) = Arc::into_inner(writer) {
-            let handle = writer.into_inner();
-            if let Some(handle) = handle
-                && handle.join().is_err()
-            {
-                tracing::error!("the store's writer thread had panicked");
-            }
+        // An error says that the writer has ended.
+        let _ = self.jobs.send(Job::Close);
+        let handle = self.writer.lock().take();
+        if let Some(handle) = handle
+            && handle.join().is_err()
+        {
+            tracing::error!("the store's writer thread had panicked");
         }
-        drop(view);
     }
 
     async fn result<T, E: From<Error>>(
@@ -160,19 +184,19 @@ impl Store {
 
     fn stopped(&self) -> Error {
         let why = self.failed.borrow().clone();
-        Error::Poisoned(why.unwrap_or_else(|| "the writer thread ended".into()))
+        Error::Poisoned(why.unwrap_or_else(|| "it was closed".into()))
     }
 }
 
 /// A closure as the writer takes it, and the receiver of its result.
-fn job<T, E, F>(work: F) -> (Job, oneshot::Receiver<Result<T, E>>)
+fn job<T, E, F>(work: F) -> (Closure, oneshot::Receiver<Result<T, E>>)
 where
     F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
     let (reply, receiver) = oneshot::channel();
-    let job: Job = Box::new(move |tx| {
+    let job: Closure = Box::new(move |tx| {
         let result = writer::attempt(tx, work);
         Box::new(move |durable| {
             // A cancelled caller needs no result.

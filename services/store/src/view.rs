@@ -39,13 +39,16 @@ impl View {
         Ok(rows)
     }
 
-    /// A checkpoint: moves the immutable memtable into the database.
+    /// A checkpoint: moves the immutable memtable, which has the records up to `number`,
+    /// into the database.
     pub(crate) fn checkpoint(
         self: &Arc<Self>,
+        number: u64,
     ) -> impl FnOnce() -> Result<(), Error> + Send + use<> {
         let view = self.clone();
         move || {
-            view.engine.checkpoint(&view.memtables.immutable())?;
+            let immutable = view.memtables.immutable();
+            view.engine.checkpoint(&immutable, number)?;
             view.memtables.drop_immutable();
             Ok(())
         }

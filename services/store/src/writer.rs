@@ -12,12 +12,13 @@
 //! - No caller waits for ever: after a failure, or a panic of the engine or of a hook, the
 //!   thread stays and refuses.
 
-use std::any::Any;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::error::panic_text;
 use crate::journal::Journal;
 use crate::overlay::Overlay;
 use crate::tx::Hooks;
@@ -32,7 +33,17 @@ const BATCH_JOBS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// A caller's closure, which returns how to complete its caller.
-pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Completion + Send>;
+pub(crate) type Closure = Box<dyn FnOnce(&mut Tx<'_>) -> Completion + Send>;
+
+/// What the writer is asked for.
+pub(crate) enum Job {
+    /// Runs a closure in the next batch.
+    Run(Closure),
+    /// Journals an empty batch, to see whether the disk takes it.
+    Probe,
+    /// Ends the writer after the closures queued before.
+    Close,
+}
 
 /// Completes one caller with the outcome of its batch.
 pub(crate) type Completion = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -47,12 +58,17 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Runs until every sender of jobs is gone.
+    /// Runs until it is closed, or every sender of jobs is gone.
     pub(crate) fn run(self) {
         let Self { view, mut journal, jobs, failed, batches } = self;
         let served = catch_unwind(AssertUnwindSafe(|| {
-            while let Ok(first) = jobs.recv() {
-                serve(&view, &mut journal, &batches, first, &jobs)?;
+            let mut flow = ControlFlow::Continue(());
+            while flow.is_continue() {
+                flow = match jobs.recv() {
+                    Ok(Job::Run(first)) => serve(&view, &mut journal, &batches, first, &jobs)?,
+                    Ok(Job::Probe) => probe(&view, &mut journal)?,
+                    Ok(Job::Close) | Err(_) => ControlFlow::Break(()),
+                };
             }
             Ok(())
         }));
@@ -64,25 +80,26 @@ impl Writer {
                 return;
             }
             Ok(Err(why)) => why,
-            Err(panic) => format!("its writer panicked: {}", message(&*panic)),
+            Err(panic) => format!("its writer panicked: {}", panic_text(&*panic)),
         };
         tracing::error!(why, "the store failed to write and accepts no more");
         failed.send_replace(Some(why));
         // Dropping a job drops the sender of its result, which refuses its caller; a job
         // left in the queue would keep its caller waiting.
-        jobs.iter().for_each(drop);
+        while let Ok(Job::Run(_) | Job::Probe) = jobs.recv() {}
     }
 }
 
 /// One batch: `first` and the closures queued behind it; fails with the reason why the
-/// store cannot continue.
+/// store cannot continue. Breaks if the store is to be closed after it.
 fn serve(
     view: &Arc<View>,
     journal: &mut Journal,
     batches: &watch::Sender<u64>,
-    first: Job,
+    first: Closure,
     jobs: &flume::Receiver<Job>,
-) -> Result<(), String> {
+) -> Result<ControlFlow<()>, String> {
+    let mut flow = ControlFlow::Continue(());
     let mut overlay = Overlay::default();
     let mut hooks = Hooks::default();
     let mut completions = Vec::new();
@@ -91,20 +108,31 @@ fn serve(
         let mut tx = Tx { view, overlay: &mut overlay, hooks: &mut hooks };
         completions.push(job(&mut tx));
         let full = completions.len() >= BATCH_JOBS_MAX || overlay.bytes() >= BATCH_BYTES_MAX;
-        next = if full { None } else { jobs.try_recv().ok() };
+        if full {
+            break;
+        }
+        next = match jobs.try_recv() {
+            Ok(Job::Run(job)) => Some(job),
+            Ok(Job::Close) => {
+                flow = ControlFlow::Break(());
+                None
+            }
+            // A batch with writes is a probe.
+            Ok(Job::Probe) | Err(_) => None,
+        };
     }
     // A batch without writes needs no sync: those before it already had theirs.
     let writes = !overlay.is_empty();
     if writes {
         let checked = view.engine.disk_reserve.check();
         if let Err(error) = checked.and_then(|()| journal.prepare(view, &overlay)) {
-            return refuse(completions, &error);
+            return refuse(completions, &error).map(|()| flow);
         }
         view.memtables.apply(overlay);
     }
     hooks.visible.into_iter().for_each(|hook| hook());
     let outcome = match writes {
-        true => journal.append().map_err(|error| error.to_string()),
+        true => append(view, journal),
         false => Ok(()),
     };
     if outcome.is_ok() {
@@ -115,9 +143,26 @@ fn serve(
         complete(outcome.clone().map_err(Error::Poisoned));
     }
     outcome?;
-    journal
-        .rotate_if_full(view)
+    let rotated = journal.rotate_if_full(view);
+    rotated.map(|()| flow).map_err(|error| error.to_string())
+}
+
+/// Appends the prepared record. A write that succeeds shows that the disk answers.
+fn append(view: &View, journal: &mut Journal) -> Result<(), String> {
+    let health = &view.engine.disk_health;
+    let appended = health.writing(|| journal.append());
+    appended
+        .map(|()| health.note_write())
         .map_err(|error| error.to_string())
+}
+
+/// Journals an empty batch, unless the disk is full; fails when the disk does.
+fn probe(view: &Arc<View>, journal: &mut Journal) -> Result<ControlFlow<()>, String> {
+    match journal.prepare(view, &Overlay::default()) {
+        Ok(()) => append(view, journal)?,
+        Err(error) => refuse(Vec::new(), &error)?,
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Completes a batch of which nothing became visible or was written; fails when the
@@ -140,14 +185,6 @@ pub(crate) fn attempt<T, E: From<Error>>(
 ) -> Result<T, E> {
     tx.attempt(|tx| {
         catch_unwind(AssertUnwindSafe(|| work(tx)))
-            .unwrap_or_else(|panic| Err(E::from(Error::Panicked(message(&*panic)))))
+            .unwrap_or_else(|panic| Err(E::from(Error::Panicked(panic_text(&*panic)))))
     })
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
 }

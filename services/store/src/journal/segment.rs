@@ -1,13 +1,26 @@
-//! The journal's format: records, and the segment that they make up.
+//! The journal's format: a segment is a head and the records after it.
+//!
+//! | head | bytes, little-endian |
+//! | --- | --- |
+//! | checksum of the rest of the head (CRC-32) | 4 |
+//! | `kbj2` | 4 |
+//! | the store's random number (see [`Stamp`](crate::stamp::Stamp)) | 8 |
+//! | generation: counts rotations | 8 |
+//! | base: the number of the last record before this segment | 8 |
+//! | checksum of the acknowledged number | 4 |
+//! | acknowledged: see [`acknowledged`] | 8 |
+//! | zeros | 20 |
 //!
 //! | record | bytes, little-endian |
 //! | --- | --- |
 //! | checksum of everything after it (CRC-32) | 4 |
 //! | length of the rows | 4 |
-//! | generation: counts rotations | 8 |
+//! | generation | 8 |
 //! | number, consecutive over both segments | 8 |
-//! | the last generation that was checkpointed | 8 |
 //! | rows: see [`encode`] | length |
+//!
+//! Segments of earlier versions had no head, and 8 more bytes in each record's; they are
+//! read once, when such a store is opened.
 //!
 //! **Invariant:** since one record is written at a time, only the last of a segment
 //! can be torn; one that others follow and that does not read is damage.
@@ -15,95 +28,173 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{HEAD_BYTES, damaged};
-use crate::Error;
 use crate::overlay::{Overlay, Rows};
+
+/// The bytes before a segment's first record.
+pub(super) const SEGMENT_HEAD_BYTES: usize = 64;
+
+/// The bytes of a record before its rows.
+pub(super) const RECORD_HEAD_BYTES: usize = 24;
+
+/// The same in segments of earlier versions.
+const OLD_RECORD_HEAD_BYTES: usize = 32;
+
+/// Where in the head the acknowledged number lies.
+pub(super) const ACKNOWLEDGED_AT: u64 = 32;
+
+const MAGIC: &[u8; 4] = b"kbj2";
 
 /// In place of a value's length, for a row that is removed.
 const REMOVED: u32 = u32::MAX;
 
-/// A file's records, all of one generation.
-pub(super) struct Segment {
+/// The head of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHead {
+    /// The store's random number.
+    pub(super) store: u64,
     pub(super) generation: u64,
-    pub(super) checkpointed: u64,
-    pub(super) first: u64,
-    pub(super) last: u64,
+    /// The number of the last record before this segment.
+    pub(super) base: u64,
+}
+
+impl SegmentHead {
+    /// The bytes of an empty segment's head; no record is acknowledged in it.
+    pub(super) fn encode(&self) -> [u8; SEGMENT_HEAD_BYTES] {
+        let mut head = [0; SEGMENT_HEAD_BYTES];
+        head[4..8].copy_from_slice(MAGIC);
+        head[8..16].copy_from_slice(&self.store.to_le_bytes());
+        head[16..24].copy_from_slice(&self.generation.to_le_bytes());
+        head[24..32].copy_from_slice(&self.base.to_le_bytes());
+        let checksum = crc32fast::hash(&head[4..32]);
+        head[..4].copy_from_slice(&checksum.to_le_bytes());
+        head
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let head = bytes.get(..SEGMENT_HEAD_BYTES)?;
+        let reads =
+            head[4..8] == *MAGIC && head[..4] == crc32fast::hash(&head[4..32]).to_le_bytes();
+        reads.then_some(())?;
+        Some(Self {
+            store: long_at(head, 8)?,
+            generation: long_at(head, 16)?,
+            base: long_at(head, 24)?,
+        })
+    }
+}
+
+/// The number of the last acknowledged record as it lies in a segment's head, with its
+/// checksum. It is written after each record into the *other* segment, without a sync: a
+/// killed process has always written it, after a power cut it may be older. It tells a
+/// record that was never acknowledged from one that was and no longer reads.
+pub(super) fn acknowledged(number: u64) -> [u8; 12] {
+    let number = number.to_le_bytes();
+    let mut bytes = [0; 12];
+    bytes[..4].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
+    bytes[4..].copy_from_slice(&number);
+    bytes
+}
+
+fn acknowledged_of(head: &[u8]) -> Option<u64> {
+    let bytes = head.get(32..44)?;
+    let number = long_at(bytes, 4)?;
+    (acknowledged(number) == *bytes).then_some(number)
+}
+
+/// A file's head and records, all of one generation.
+pub(super) struct Segment {
+    pub(super) head: SegmentHead,
+    /// The number of the last record that was acknowledged, as far as this file knows.
+    pub(super) acknowledged: u64,
+    /// The numbers and rows of the records up to the first that does not read.
+    pub(super) records: Vec<(u64, Range<usize>)>,
+    /// The number of a later record that does read, if there is one.
+    pub(super) beyond: Option<u64>,
+    /// Whether the bytes after the last record are the beginning of another one.
+    pub(super) is_torn: bool,
     bytes: Vec<u8>,
-    pub(super) batches: Vec<Range<usize>>,
 }
 
 impl Segment {
-    /// Reads a file up to its end or its torn last record; `None` without any.
-    pub(super) fn read(bytes: Vec<u8>) -> Result<Option<Self>, Error> {
-        let Some(first) = Record::at(&bytes, 0) else {
-            return is_last(&bytes, Record::unchecked(&bytes, 0)).map(|()| None);
-        };
-        let (generation, number) = (first.generation, first.number);
-        let mut batches = vec![first.rows.clone()];
-        let mut last = first;
-        while let Some(record) = Record::at(&bytes, last.end).filter(|one| one.follows(&last)) {
-            batches.push(record.rows.clone());
-            last = record;
-        }
-        let torn = Record::unchecked(&bytes, last.end);
-        is_last(&bytes, torn.filter(|torn| torn.follows(&last)))?;
-        Ok(Some(Self {
-            generation,
-            checkpointed: last.checkpointed,
-            first: number,
-            last: last.number,
+    /// Reads a segment; `None` if its head does not read.
+    pub(super) fn read(bytes: Vec<u8>) -> Option<Self> {
+        let head = SegmentHead::decode(&bytes)?;
+        Some(Self::read_records(
             bytes,
-            batches,
-        }))
+            head,
+            SEGMENT_HEAD_BYTES,
+            RECORD_HEAD_BYTES,
+        ))
     }
 
-    pub(super) fn batches(&self) -> impl Iterator<Item = &[u8]> {
-        self.batches.iter().map(|rows| &self.bytes[rows.clone()])
+    /// Reads a segment of an earlier version; `None` if it has no record.
+    pub(super) fn read_old(bytes: Vec<u8>) -> Option<Self> {
+        let first = Record::at(&bytes, 0, OLD_RECORD_HEAD_BYTES)?;
+        let (generation, base) = (first.generation, first.number.checked_sub(1)?);
+        let head = SegmentHead { store: 0, generation, base };
+        Some(Self::read_records(bytes, head, 0, OLD_RECORD_HEAD_BYTES))
     }
-}
 
-/// Fails when a record of the same generation follows a torn one.
-fn is_last(bytes: &[u8], torn: Option<Record>) -> Result<(), Error> {
-    let next = torn.and_then(|torn| Record::at(bytes, torn.end).filter(|next| next.follows(&torn)));
-    match next {
-        Some(_) => Err(damaged("a record that others follow does not read")),
-        None => Ok(()),
+    fn read_records(bytes: Vec<u8>, head: SegmentHead, begin: usize, record_head: usize) -> Self {
+        let (mut at, mut last) = (begin, head.base);
+        let mut records = Vec::new();
+        while let Some(record) = Record::at(&bytes, at, record_head)
+            .filter(|record| record.generation == head.generation && record.number == last + 1)
+        {
+            records.push((record.number, record.rows.clone()));
+            (at, last) = (record.rows.end, record.number);
+        }
+        // A record whose head is damaged says nothing about where the next one begins.
+        let beyond = (at..bytes.len()).find_map(|at| {
+            (long_at(&bytes, at + 8)? == head.generation).then_some(())?;
+            let record = Record::at(&bytes, at, record_head)?;
+            (record.number > last).then_some(record.number)
+        });
+        let is_torn = long_at(&bytes, at + 8) == Some(head.generation);
+        let acknowledged = acknowledged_of(&bytes[..begin]).unwrap_or(0);
+        Self { head, acknowledged, records, beyond, is_torn, bytes }
+    }
+
+    /// The number of the last record, or of the last one before this segment.
+    pub(super) fn last(&self) -> u64 {
+        self.records
+            .last()
+            .map_or(self.head.base, |(number, _)| *number)
+    }
+
+    /// The rows of the records after `number`, oldest first.
+    pub(super) fn rows_after(&self, number: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let later = self.records.iter().filter(move |(own, _)| *own > number);
+        later.map(|(number, rows)| (*number, &self.bytes[rows.clone()]))
     }
 }
 
 struct Record {
     generation: u64,
     number: u64,
-    checkpointed: u64,
     rows: Range<usize>,
-    end: usize,
 }
 
 impl Record {
-    fn follows(&self, before: &Self) -> bool {
-        self.generation == before.generation && self.number == before.number + 1
-    }
-
-    fn at(bytes: &[u8], at: usize) -> Option<Self> {
-        let record = Self::unchecked(bytes, at)?;
-        let checksum = u32::from_le_bytes(bytes[at..at + 4].try_into().ok()?);
-        (checksum == crc32fast::hash(&bytes[at + 4..record.end])).then_some(record)
-    }
-
-    fn unchecked(bytes: &[u8], at: usize) -> Option<Self> {
-        let head = bytes.get(at..at + HEAD_BYTES)?;
-        let long = |at: usize| Some(u64::from_le_bytes(head[at..at + 8].try_into().ok()?));
+    /// The record at `at`, if its checksum holds.
+    fn at(bytes: &[u8], at: usize, head_bytes: usize) -> Option<Self> {
+        let head = bytes.get(at..at.checked_add(head_bytes)?)?;
         let length = u32::from_le_bytes(head[4..8].try_into().ok()?);
-        let begin = at + HEAD_BYTES;
+        let begin = at + head_bytes;
         let end = begin.checked_add(usize::try_from(length).ok()?)?;
-        (end <= bytes.len()).then_some(Self {
-            generation: long(8)?,
-            number: long(16)?,
-            checkpointed: long(24)?,
+        let checksum = crc32fast::hash(bytes.get(at + 4..end)?);
+        (head[..4] == checksum.to_le_bytes()).then_some(())?;
+        Some(Self {
+            generation: long_at(head, 8)?,
+            number: long_at(head, 16)?,
             rows: begin..end,
-            end,
         })
     }
+}
+
+fn long_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(8)?)?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 /// Rows by table: the name's length (1 byte), the name, the number of rows (4);

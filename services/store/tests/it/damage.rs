@@ -1,0 +1,223 @@
+//! Damage at rest: each file of a store is cut, zeroed, flipped, emptied, removed or
+//! swapped with an older copy. The store then has every acknowledged row, or it says that it
+//! does not: at opening, at reading, or when it is verified.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use store::{Options, Read, Store, Table};
+use tempfile::TempDir;
+
+use crate::{number_from_env, open};
+
+/// The number of damages; `KONBINI_DAMAGES` overrides it.
+const DAMAGES: u64 = 120;
+
+const ROWS: Table<u64, String> = Table::new("rows");
+const COUNTS: Table<u64, u64> = Table::new("counts");
+
+type Rows = BTreeMap<u64, String>;
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Damage {
+    Truncate,
+    ZeroBlock,
+    FlipBit,
+    Swap,
+    Remove,
+    Empty,
+}
+
+const ALL: [Damage; 6] = [
+    Damage::Truncate,
+    Damage::ZeroBlock,
+    Damage::FlipBit,
+    Damage::Swap,
+    Damage::Remove,
+    Damage::Empty,
+];
+
+/// What a damaged store did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// Every row was there.
+    Intact,
+    /// It did not open.
+    Refused,
+    /// It opened, and reading a row failed.
+    Unreadable,
+    /// It opened and read, and verifying it named what is missing.
+    Named,
+    /// Rows were missing or old, and nothing said so.
+    Silent,
+}
+
+/// A store's folder at two moments, and the rows it had acknowledged at the later one.
+struct Specimen {
+    earlier: TempDir,
+    later: TempDir,
+    rows: Rows,
+}
+
+/// Writes rows over `ids`, about 1 KiB each, and a second table beside them.
+async fn fill(store: &Store, rows: &mut Rows, ids: std::ops::Range<u64>, round: u64) {
+    for id in ids {
+        let text = format!("{round}:{id}:").repeat(200);
+        rows.insert(id, text.clone());
+        let write = store.write(move |tx| {
+            tx.put(ROWS, &id, &text)?;
+            tx.put(COUNTS, &(id % 7), &id)
+        });
+        write.await.unwrap();
+    }
+}
+
+/// A store that was written to, copied, written to again, and then closed or killed.
+async fn specimen(is_closed: bool) -> Specimen {
+    let [live, earlier, later] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let mut rows = Rows::new();
+    let store = open(live.path());
+    fill(&store, &mut rows, 0..700, 1).await;
+    store.close();
+    copy(live.path(), earlier.path());
+    let store = open(live.path());
+    fill(&store, &mut rows, 500..1_300, 2).await;
+    if is_closed {
+        store.close();
+        copy(live.path(), later.path());
+    } else {
+        // What a kill leaves; no write is running.
+        copy(live.path(), later.path());
+        store.close();
+    }
+    Specimen { earlier, later, rows }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// The kind of a file: snapshots have a number in their name.
+fn kind(name: &str) -> &str {
+    if name.starts_with("snap.") { "snap" } else { name }
+}
+
+fn damage(random: &mut StdRng, damage: Damage, file: &Path, earlier: &Path) {
+    let bytes = std::fs::read(file).unwrap();
+    let place = |random: &mut StdRng| random.random_range(0..bytes.len().max(1));
+    let mut damaged = bytes.clone();
+    match damage {
+        Damage::Truncate => damaged.truncate(place(random)),
+        Damage::ZeroBlock => {
+            let begin = place(random) / 4096 * 4096;
+            let end = (begin + 4096).min(bytes.len());
+            damaged[begin..end].fill(0);
+        }
+        Damage::FlipBit => {
+            if let Some(byte) = damaged.get_mut(place(random)) {
+                *byte ^= 1 << random.random_range(0..8);
+            }
+        }
+        Damage::Swap => {
+            let name = file.file_name().unwrap().to_string_lossy();
+            let same_kind = std::fs::read_dir(earlier).unwrap();
+            let mut same_kind = same_kind.map(|entry| entry.unwrap().path());
+            let older = same_kind
+                .find(|other| kind(&other.file_name().unwrap().to_string_lossy()) == kind(&name));
+            if let Some(older) = older {
+                damaged = std::fs::read(older).unwrap();
+            }
+        }
+        Damage::Remove => return std::fs::remove_file(file).unwrap(),
+        Damage::Empty => damaged.clear(),
+    }
+    std::fs::write(file, damaged).unwrap();
+}
+
+fn outcome(dir: &Path, rows: &Rows) -> Outcome {
+    let read = || {
+        let Ok(store) = Store::open(dir, &Options::default()) else {
+            return Outcome::Refused;
+        };
+        let Ok(found) = store
+            .scan(ROWS.all())
+            .and_then(Iterator::collect::<Result<Rows, _>>)
+        else {
+            return Outcome::Unreadable;
+        };
+        let counts = store
+            .scan(COUNTS.all())
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let Ok(counts) = counts else {
+            return Outcome::Unreadable;
+        };
+        let counts_well =
+            counts.len() == 7 && counts.iter().all(|(of, id)| id % 7 == *of && *id >= 1_293);
+        if found == *rows && counts_well {
+            return Outcome::Intact;
+        }
+        match store.verify() {
+            Ok(faults) if faults.is_empty() => Outcome::Silent,
+            _ => Outcome::Named,
+        }
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Outcome::Unreadable)
+}
+
+/// The number of outcomes by file and damage.
+#[derive(Default)]
+struct Outcomes(BTreeMap<(String, Damage, Outcome), u64>);
+
+impl fmt::Display for Outcomes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((file, damage, outcome), count) in &self.0 {
+            writeln!(f, "{file:<10} {damage:<10?} {outcome:<10?} {count}")?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_damage_is_served_in_silence() {
+    let damages = number_from_env("KONBINI_DAMAGES").unwrap_or(DAMAGES);
+    let seed = number_from_env("KONBINI_SEED").unwrap_or_else(rand::random);
+    println!("KONBINI_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let specimens = [specimen(true).await, specimen(false).await];
+    let mut outcomes = Outcomes::default();
+    let mut silent = Vec::new();
+    for number in 0..damages {
+        let specimen = specimens.choose(&mut random).unwrap();
+        let names: Vec<String> = std::fs::read_dir(specimen.later.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "lock")
+            .collect();
+        let name = names.choose(&mut random).unwrap();
+        let kind_of_damage = *ALL.choose(&mut random).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        copy(specimen.later.path(), dir.path());
+        let file = dir.path().join(name);
+        damage(&mut random, kind_of_damage, &file, specimen.earlier.path());
+        let rows = &specimen.rows;
+        let outcome = tokio::task::block_in_place(|| outcome(dir.path(), rows));
+        if outcome == Outcome::Silent {
+            silent.push(format!("{number}: {kind_of_damage:?} of {name}"));
+        }
+        let key = (kind(name).to_owned(), kind_of_damage, outcome);
+        *outcomes.0.entry(key).or_default() += 1;
+    }
+    println!("{outcomes}");
+    assert!(silent.is_empty(), "KONBINI_SEED={seed}: {silent:#?}");
+}
