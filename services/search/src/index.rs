@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tantivy::index::IndexSettings;
-use tantivy::{IndexReader, ReloadPolicy, Score, TantivyError};
+use tantivy::{IndexMeta, IndexReader, ReloadPolicy, Score};
 
 use crate::collect::{Matches, SearchRequest, matches, words_to_drop};
 use crate::fingerprint::{Fingerprint, fingerprints};
@@ -42,6 +43,31 @@ pub struct Index {
     reader: IndexReader,
 }
 
+/// The reason why an index could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is damaged, unfinished, or of another version, and has to be created anew.
+    #[error("{0}")]
+    Unusable(String),
+    /// Its files could not be read; they may be well.
+    #[error(transparent)]
+    Unread(Error),
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        if error.is_damage() {
+            unusable(error.to_string())
+        } else {
+            Self::Unread(error)
+        }
+    }
+}
+
+fn unusable(why: impl Into<String>) -> OpenError {
+    OpenError::Unusable(why.into())
+}
+
 /// How far the caller's log is indexed, and what the documents look like.
 #[derive(Deserialize)]
 struct Cursor<C> {
@@ -50,33 +76,35 @@ struct Cursor<C> {
 }
 
 impl Index {
-    /// Opens the index in `dir` and returns it with the cursor of its last commit.
+    /// Opens the index in `dir` and returns it with the cursor of its last commit. Files
+    /// of a commit that was cut off are deleted.
     ///
     /// # Errors
-    /// A sentence on why this index cannot be used; it has to be [created](Self::create) anew.
-    pub fn open<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), String> {
+    /// [`OpenError`]: whether the index has to be [created](Self::create) anew, or opening
+    /// can be tried again.
+    pub fn open<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), OpenError> {
         // Damaged lengths make tantivy panic.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_existing(dir)));
-        opened.unwrap_or_else(|_| Err("it is damaged".into()))
+        opened.unwrap_or_else(|_| Err(unusable("it is damaged")))
     }
 
-    fn open_existing<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), String> {
-        let failed = |error: TantivyError| error.to_string();
-        let index = tantivy::Index::open_in_dir(dir).map_err(failed)?;
-        let payload = index.load_metas().map_err(failed)?.payload;
+    fn open_existing<C: DeserializeOwned>(dir: &Path) -> Result<(Self, C), OpenError> {
+        let index = tantivy::Index::open_in_dir(dir).map_err(Error)?;
+        let metas = index.load_metas().map_err(Error)?;
+        let payload = metas.payload.as_deref();
         let cursor: Cursor<C> = payload
-            .and_then(|payload| serde_json::from_str(&payload).ok())
-            .ok_or("it was never finished")?;
+            .and_then(|payload| serde_json::from_str(payload).ok())
+            .ok_or_else(|| unusable("it was never finished"))?;
         if cursor.version != VERSION || index.schema() != SCHEMA.0 {
-            return Err("it was made by another version".into());
+            return Err(unusable("it was made by another version"));
         }
-        let damaged = index.validate_checksum().map_err(failed)?;
+        let damaged = index.validate_checksum().map_err(Error)?;
         if let Some(file) = damaged.iter().next() {
-            return Err(format!("its file {} is damaged", file.display()));
+            return Err(unusable(format!("its file {} is damaged", file.display())));
         }
+        remove_unnamed(dir, &metas).map_err(Error::from)?;
         // Opens every segment, so that a missing file is found here and not by a search.
-        let index = Self::of(index).map_err(|error| error.to_string())?;
-        Ok((index, cursor.mark))
+        Ok((Self::of(index)?, cursor.mark))
     }
 
     /// Creates an empty index in `dir`, in place of whatever is there.
@@ -172,4 +200,33 @@ impl Index {
     pub fn fingerprints(&self) -> Result<Vec<(ProductId, Fingerprint)>, Error> {
         fingerprints(&self.reader.searcher())
     }
+}
+
+/// Deletes the segments' files that the last commit does not name. A commit that was cut
+/// off leaves some; the same commit, repeated, uses the same names and fails on them.
+fn remove_unnamed(dir: &Path, metas: &IndexMeta) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((id, rest)) = name.split_once('.').filter(|(id, _)| is_segment_id(id)) else {
+            continue;
+        };
+        let is_named = metas.segments.iter().any(|segment| {
+            segment.id().uuid_string() == id
+                && match (rest.strip_suffix(".del"), segment.delete_opstamp()) {
+                    (Some(opstamp), Some(named)) => opstamp == named.to_string(),
+                    (Some(_), None) => false,
+                    (None, _) => true,
+                }
+        });
+        if !is_named {
+            tracing::info!(file = %entry.path().display(), "deleting a file of an unfinished commit of the search index");
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn is_segment_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

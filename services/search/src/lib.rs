@@ -51,12 +51,17 @@ mod synonyms;
 mod vocabulary;
 mod writer;
 
+use std::io::{self, ErrorKind};
+
+use tantivy::TantivyError;
+use tantivy::directory::error::{LockError, OpenDirectoryError, OpenReadError, OpenWriteError};
+
 pub use self::collect::{SearchOrder, SearchRequest};
 pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
 pub use self::facets::{Facet, FacetValue, Filters};
 pub use self::fingerprint::Fingerprint;
 pub use self::highlight::Highlighter;
-pub use self::index::{Index, SearchHits};
+pub use self::index::{Index, OpenError, SearchHits};
 pub use self::merge_policy::IndexLoad;
 pub use self::synonyms::Synonyms;
 pub use self::writer::DocumentWriter;
@@ -67,7 +72,42 @@ type ProductId = model::Id<model::kinds::Product>;
 /// A failure of the index: its files, or its contents.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(#[from] tantivy::TantivyError);
+pub struct Error(#[from] TantivyError);
+
+impl Error {
+    /// Whether the index's files may be the cause, and not the system around them: too few
+    /// descriptors, too little memory, no permission and a failing disk are no damage, and
+    /// deleting the files would not help.
+    pub fn is_damage(&self) -> bool {
+        let Some(error) = io_error(&self.0) else {
+            return true;
+        };
+        matches!(
+            error.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::InvalidData
+                | ErrorKind::AlreadyExists
+        )
+    }
+}
+
+/// The operating system's error behind one of tantivy's.
+fn io_error(error: &TantivyError) -> Option<&io::Error> {
+    match error {
+        TantivyError::IoError(error)
+        | TantivyError::LockFailure(LockError::IoError(error), _)
+        | TantivyError::OpenDirectoryError(
+            OpenDirectoryError::FailedToCreateTempDir(error)
+            | OpenDirectoryError::IoError { io_error: error, .. },
+        )
+        | TantivyError::OpenReadError(OpenReadError::IoError { io_error: error, .. })
+        | TantivyError::OpenWriteError(OpenWriteError::IoError { io_error: error, .. }) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {

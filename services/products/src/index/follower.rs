@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::search::{DocumentWriter, Index, IndexLoad};
+use ::search::{DocumentWriter, Index, IndexLoad, OpenError};
 use ::store::{Read, Store};
 use mesh::{Event, Log, Mark};
 use model::Fact;
@@ -53,22 +53,23 @@ const PROGRESS_EVERY: usize = 5_000;
 /// Opens the index in `dir`, or an empty one where none is usable. The mark is how far
 /// it has read; `None` asks for a rebuild.
 pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error> {
-    match open_existing(dir, log) {
-        Ok((index, mark)) => return Ok((index, Some(mark))),
-        Err(why) if dir.exists() => {
-            tracing::warn!(why, "the search index cannot be used and is rebuilt");
-        }
-        Err(_) => tracing::info!("creating the search index"),
+    match Index::open::<Mark>(dir) {
+        Ok((index, mark)) if is_in_history(log, mark)? => return Ok((index, Some(mark))),
+        Ok(_) => rebuilding("it is not of this store's history"),
+        Err(OpenError::Unread(error)) => return Err(error.into()),
+        Err(OpenError::Unusable(why)) if dir.exists() => rebuilding(&why),
+        Err(OpenError::Unusable(_)) => tracing::info!("creating the search index"),
     }
     Ok((Index::create(dir)?, None))
 }
 
-fn open_existing(dir: &Path, log: &Log) -> Result<(Index, Mark), String> {
-    let (index, mark) = Index::open::<Mark>(dir)?;
-    if !is_in_history(log, mark).map_err(|error| error.to_string())? {
-        return Err("it is not of this store's history".into());
-    }
-    Ok((index, mark))
+fn rebuilding(why: &str) {
+    tracing::warn!(why, "the search index cannot be used and is rebuilt");
+}
+
+/// Whether the index's files may be the cause of the error.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Index(error) if error.is_damage())
 }
 
 /// Whether the log has this mark in its history.
@@ -94,21 +95,33 @@ pub(super) struct IndexFollower {
 
 impl IndexFollower {
     /// Follows until a stop is requested. A failure is retried for as long as it lasts,
-    /// each time from the last commit.
+    /// each time from the last commit; if the index's files cause the same one twice, they
+    /// are made anew.
     pub(super) fn run(self, mut mark: Option<Mark>) {
+        let mut damage = None;
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.follow(mark))) {
+            let failure = match catch_unwind(AssertUnwindSafe(|| self.follow(mark))) {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::warn!(%error, "indexing failed; trying again"),
-                Err(_) => tracing::warn!("indexing panicked; trying again"),
-            }
-            self.caught_up.store(false, Ordering::Relaxed);
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "indexing failed; trying again");
+                    is_damage(&error).then(|| error.to_string())
+                }
+                Err(_) => {
+                    tracing::warn!("indexing panicked; trying again");
+                    Some("it panicked".to_owned())
+                }
+            };
+            // A failure after the index was well is a first one.
+            let was_well = self.caught_up.swap(false, Ordering::Relaxed);
+            let is_repeated = !was_well && failure.is_some() && failure == damage;
+            damage = failure;
             self.lag.visible(0);
             mark = loop {
                 if self.wait(tokio::time::sleep(RETRY)).is_none() {
                     return;
                 }
-                match self.reopen() {
+                let reopened = if is_repeated { self.create_anew() } else { self.reopen() };
+                match reopened {
                     Ok(mark) => break mark,
                     Err(error) => tracing::warn!(%error, "the search index cannot be opened"),
                 }
@@ -120,6 +133,12 @@ impl IndexFollower {
         let (index, mark) = open(&self.dir, &self.log)?;
         *self.index.write() = index;
         Ok(mark)
+    }
+
+    fn create_anew(&self) -> Result<Option<Mark>, Error> {
+        rebuilding("the same failure came twice");
+        *self.index.write() = Index::create(&self.dir)?;
+        Ok(None)
     }
 
     fn follow(&self, mark: Option<Mark>) -> Result<(), Error> {
