@@ -12,6 +12,8 @@ use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
 use crate::control;
+use crate::output;
+use crate::rollback;
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::print_json;
@@ -32,22 +34,24 @@ pub(crate) struct Check {
 
 /// Checks every service that has data, and prints the findings.
 pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
-    check.shop.require()?;
     let (folder, _) = check.shop.open("warn", None)?;
     let mut report = serde_json::Map::new();
     let mut faults = 0;
+    let mut positions = Vec::new();
     for service in ServiceName::ALL {
         let name = service.name();
         // A service that never ran here has nothing to check.
         if !folder.path().join(name).join("store").exists() {
             continue;
         }
-        let findings = control::with(service, &check.shop, async |folder: &Folder| {
-            let socket = control::socket(folder, name);
+        let checked = control::with(service, &check.shop, async |folder: &Folder| {
+            let socket = folder.control_socket(name);
             let response = control::ask(&socket, Method::GET, "/control/check").await?;
-            Ok(response.accepted()?.body)
+            let findings = response.accepted()?.body;
+            Ok((findings, rollback::positions(folder, service).await?))
         });
-        let findings = findings.await?;
+        let (findings, own) = checked.await?;
+        positions.push((service, own));
         for finding in findings.as_array().into_iter().flatten() {
             faults += finding["faults"].as_u64().unwrap_or_default();
             if !check.json {
@@ -56,6 +60,12 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
         }
         report.insert(name.to_owned(), findings);
     }
+    let across = across(&check.shop, &positions).await?;
+    faults += across["faults"].as_u64().unwrap_or_default();
+    if !check.json {
+        print_finding("all", &across);
+    }
+    report.insert("all".to_owned(), json!([across]));
     if check.json {
         print_json(&json!({ "faults": faults, "services": report }))?;
     }
@@ -65,22 +75,59 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Compares each follower's cursor with its source's log. A shop that runs may have moved
+/// on between two looks, so a cursor beyond the known end is looked up.
+async fn across(shop: &ShopArgs, positions: &[(ServiceName, Value)]) -> anyhow::Result<Value> {
+    let (mut compared, mut examples) = (0, Vec::new());
+    for (service, own) in positions {
+        for follower in own["followers"].as_array().into_iter().flatten() {
+            let source = positions
+                .iter()
+                .find(|(source, _)| follower["source"] == source.name());
+            let Some((source, of_source)) = source else {
+                continue;
+            };
+            compared += 1;
+            let seq = follower["seq"].as_u64().unwrap_or_default();
+            let is_at_end = of_source["log"]["hash"] == follower["hash"];
+            if seq == 0 || is_at_end {
+                continue;
+            }
+            let hash = control::with(*source, shop, async |folder: &Folder| {
+                rollback::hash_at(folder, *source, seq).await
+            });
+            if hash.await? != follower["hash"] {
+                examples.push(format!(
+                    "{} follows {} up to event {seq}, which that no longer has as it was; \
+                     restore the newer data of {1}, or go on without it: `konbini accept-rollback {1}`",
+                    service.name(),
+                    source.name(),
+                ));
+            }
+        }
+    }
+    let faults = examples.len();
+    Ok(
+        json!({ "what": "followers and logs", "compared": compared, "faults": faults, "examples": examples }),
+    )
+}
+
 fn print_finding(service: &str, finding: &Value) {
     let faults = finding["faults"].as_u64().unwrap_or_default();
     let what = finding["what"].as_str().unwrap_or_default();
     let compared = &finding["compared"];
     if faults == 0 {
-        anstream::println!(
+        output::line!(
             "{} {service}: {what}, {compared} compared",
             "ok       ".green()
         );
         return;
     }
-    anstream::println!(
+    output::line!(
         "{} {service}: {what}, {faults} of {compared}",
         "different".red()
     );
     for example in finding["examples"].as_array().into_iter().flatten() {
-        anstream::println!("          {}", example.as_str().unwrap_or_default());
+        output::line!("          {}", example.as_str().unwrap_or_default());
     }
 }

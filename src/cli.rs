@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
-use crate::{check, keys, products, up, user};
+use crate::{check, keys, products, rollback, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -18,7 +18,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the shop: all services in one process.
+    /// Make a new shop in an absent or empty data folder.
+    Init {
+        #[command(flatten)]
+        shop: ShopArgs,
+    },
+    /// Run the shop: all services in one process. Makes a new shop in an absent or empty
+    /// data folder.
     Up {
         #[command(flatten)]
         shop: ShopArgs,
@@ -29,7 +35,7 @@ enum Command {
         #[arg(long)]
         demo: bool,
     },
-    /// Run one service of the shop; the others run in processes of their own.
+    /// Run one service of a shop; the others run in processes of their own.
     Run {
         /// The service to run.
         service: ServiceName,
@@ -55,6 +61,7 @@ enum Command {
         command: ProductsCommand,
     },
     Check(check::Check),
+    AcceptRollback(rollback::AcceptRollback),
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +92,7 @@ enum KeysCommand {
 impl Cli {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
+            Command::Init { shop } => up::init(&shop),
             Command::Up { shop, listen, demo } => up::up(&shop, listen, demo).await,
             Command::Run { service, shop, listen } => up::run(service, &shop, listen).await,
             Command::User { command } => match command {
@@ -101,6 +109,7 @@ impl Cli {
                 products::import(import).await
             }
             Command::Check(check) => check::check(check).await,
+            Command::AcceptRollback(accept) => rollback::accept(accept).await,
         }
     }
 }

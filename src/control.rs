@@ -6,7 +6,7 @@
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::service_name::ServiceName;
 use crate::services::Running;
-use crate::shop::ShopArgs;
+use crate::shop::{ShopArgs, check_owner};
 
 /// Timeout of a command: an import of a small catalogue to a slow memory card.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A service's control socket.
-pub(crate) fn socket(folder: &Folder, service: &str) -> PathBuf {
-    folder.path().join(service).join("control.sock")
-}
 
 /// The response of a service.
 pub(crate) struct ControlResponse {
@@ -74,6 +69,7 @@ pub(crate) async fn with<T>(
         Err(error) if is_at_rest(&error) => {}
         outcome => return outcome,
     }
+    check_owner(&folder)?;
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let stop = CancellationToken::new();
     let mut running = Running::start(&[service], &folder, &config, &mesh, stop).await?;
@@ -104,7 +100,14 @@ pub(crate) async fn ask_users(
 ) -> anyhow::Result<ControlResponse> {
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     let kind = "application/json";
-    send(&socket(folder, "users"), method, path, kind, body.into()).await
+    send(
+        &folder.control_socket("users"),
+        method,
+        path,
+        kind,
+        body.into(),
+    )
+    .await
 }
 
 /// Posts a body and returns the JSON response, whatever its status.

@@ -61,7 +61,7 @@ pub(crate) async fn follow(plan: &Plan, folder: &Folder) -> anyhow::Result<()> {
         "password": PASSWORD,
         "roles": ["customer"],
     });
-    let users = control::socket(folder, "users");
+    let users = folder.control_socket("users");
     control::post(
         &users,
         "/control/users",
@@ -71,7 +71,7 @@ pub(crate) async fn follow(plan: &Plan, folder: &Folder) -> anyhow::Result<()> {
     .await
     .and_then(ControlResponse::accepted)
     .context("the demo customer cannot be created")?;
-    let products = control::socket(folder, "products");
+    let products = folder.control_socket("products");
     control::post(
         &products,
         "/control/import",

@@ -10,7 +10,9 @@ mod config;
 mod control;
 mod demo;
 mod keys;
+mod output;
 mod products;
+mod rollback;
 mod service_name;
 mod services;
 mod shop;
@@ -22,9 +24,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use owo_colors::OwoColorize;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -33,12 +37,22 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let outcome = runtime.block_on(cli.run());
-    // Blocking work without a waiter must not delay the exit of the process.
-    runtime.shutdown_background();
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
-    }
+    };
+    chassis::telemetry::finish();
+    // Blocking work without a waiter must not delay the exit of the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// Raises the soft limit of open files to the hard one. Each connection is a file, and the
+/// usual soft limit of 1,024 is for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // A refusal leaves the limit as it is, which only bounds the connections.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Prints the error on one line, and returns its exit code.
@@ -49,6 +63,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         None => 1,
     };
     let lines: Vec<_> = error.chain().map(ToString::to_string).collect();
-    anstream::eprintln!("{} {}", "konbini:".red().bold(), lines.join(": "));
+    crate::output::error_line!("{} {}", "konbini:".red().bold(), lines.join(": "));
     ExitCode::from(code)
 }

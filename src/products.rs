@@ -18,6 +18,7 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use crate::control;
+use crate::output;
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::{Column, OutputFormat, OutputTable, print_json};
@@ -84,7 +85,6 @@ impl Format {
 
 /// Imports the file and prints the number of lines by outcome; fails if a line failed.
 pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
-    import.shop.require()?;
     let bytes = tokio::fs::metadata(&import.file)
         .await
         .with_context(|| import.file.display().to_string())?
@@ -104,7 +104,7 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
         report(&summary)?;
         // For people at a terminal; a pipe gets the figures only.
         if !bar.is_hidden() {
-            anstream::eprintln!("in {}", HumanDuration(started.elapsed()));
+            output::error_line!("in {}", HumanDuration(started.elapsed()));
         }
     }
     match summary["failed"].as_u64() {
@@ -132,7 +132,7 @@ async fn send(import: &Import, folder: &Folder, bar: &ProgressBar) -> anyhow::Re
         Some(currency) => format!("/control/import?currency={currency}"),
         None => "/control/import".to_owned(),
     };
-    let socket = control::socket(folder, ServiceName::Products.name());
+    let socket = folder.control_socket(ServiceName::Products.name());
     let body = StreamBody::new(chunks);
     let response = control::stream(&socket, &path, format.content_type(), body).await?;
     Ok(response.accepted()?.body)

@@ -135,10 +135,20 @@ fn flatten(
     })
 }
 
-/// A token that SIGINT or SIGTERM cancels, from the first moment on.
+/// A token that SIGINT or SIGTERM cancels, from the first moment on. SIGHUP, which ends a
+/// process that does not handle it, has no effect beyond a log line, except that a gateway
+/// with certificate files reads them again.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP: settings are read at the start only; certificates are read again"
+            );
+        }
+    });
     let stop = CancellationToken::new();
     let requested = stop.clone();
     tokio::spawn(async move {
@@ -146,8 +156,9 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping");
+        // First, whatever becomes of the line.
         requested.cancel();
+        tracing::info!("stopping");
     });
     Ok(stop)
 }

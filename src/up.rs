@@ -8,9 +8,10 @@ use mesh::ZenohEndpoints;
 use owo_colors::OwoColorize;
 
 use crate::demo::{self, Plan};
+use crate::output;
 use crate::service_name::ServiceName;
 use crate::services::{Running, join, stop_on_signal};
-use crate::shop::ShopArgs;
+use crate::shop::{ShopArgs, check_owner};
 
 /// Runs the shop until a stop is requested.
 pub(crate) async fn up(
@@ -20,7 +21,8 @@ pub(crate) async fn up(
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = stop_on_signal()?;
-    let (folder, mut config) = shop.open("info", listen)?;
+    let (folder, mut config) = shop.open_or_create("info", listen)?;
+    check_owner(&folder)?;
     let joined = join(ZenohEndpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
     config.mail.print_codes |= demo.is_tried_out();
@@ -40,7 +42,7 @@ pub(crate) async fn up(
     if !stop.is_cancelled() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         greet(&running, scheme, &folder, started);
-        anstream::print!("{}", demo.message(&folder));
+        output::line!("{}", demo.message(&folder).trim_end());
     }
     let outcome = running.until_stopped().await;
     joined.leave().await;
@@ -54,12 +56,19 @@ fn greet(running: &Running, scheme: &str, folder: &Folder, started: Instant) {
         .unwrap_or_default();
     let took = started.elapsed().as_millis();
     let data = folder.path().display();
-    anstream::println!(
+    output::line!(
         "{} {} {}",
         "The shop is open at".bold(),
         url.green().bold(),
         format!("(ready after {took} ms, data in {data})").dimmed(),
     );
+}
+
+/// `konbini init`: makes a shop, for hosts on which `konbini run` starts it.
+pub(crate) fn init(shop: &ShopArgs) -> anyhow::Result<()> {
+    let (folder, _) = shop.open_or_create("warn", None)?;
+    output::line!("the data folder of the shop is {}", folder.path().display());
+    Ok(())
 }
 
 /// `konbini run SERVICE`: runs one service in this process until it is stopped. The order
@@ -71,6 +80,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let (folder, config) = shop.open("info", listen)?;
+    check_owner(&folder)?;
     let sockets = folder.data_dir("mesh")?;
     let here = ZenohEndpoints::on_this_host(&sockets, Some(service.name()), &service.before())
         .map_err(chassis::Error::from)?;

@@ -14,6 +14,7 @@ use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
 use crate::control::{self, ControlResponse};
+use crate::output;
 use crate::shop::{ShopArgs, UsageError};
 use crate::table::{Column, OutputFormat, OutputTable, print_json};
 
@@ -109,6 +110,10 @@ impl Role {
 /// Creates or changes the account, and prints it.
 pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
     let given = if add.password_stdin { Some(first_line()?) } else { None };
+    if add.shop.names_data() {
+        // The first admin may come before the shop has run.
+        add.shop.open_or_create("warn", None)?;
+    }
     let request = async |folder: &Folder| add.apply(folder, given.clone()).await;
     let AddedUser { created, user, password } = control::with_users(&add.shop, request).await?;
     if add.json {
@@ -116,7 +121,7 @@ pub(crate) async fn add(add: Add) -> anyhow::Result<()> {
     }
     print_line(if created { "created" } else { "changed" }, &user);
     if let Some(password) = password {
-        anstream::println!("password {}", password.bold());
+        output::line!("password {}", password.bold());
     }
     Ok(())
 }
@@ -167,7 +172,6 @@ fn lacks_password(response: &ControlResponse) -> bool {
 
 /// Sets the password of an account, which ends its sessions.
 pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
-    passwd.shop.require()?;
     let password = if passwd.password_stdin {
         first_line()?
     } else {
@@ -180,7 +184,6 @@ pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
 
 /// Sets the role of an account.
 pub(crate) async fn roles(roles: Roles) -> anyhow::Result<()> {
-    roles.shop.require()?;
     let change = json!({ "email": roles.email, "roles": roles.role.names() });
     let user = change_account(&roles.shop, &change).await?;
     print_changed(roles.json, &user)
@@ -212,7 +215,6 @@ const COLUMNS: &[Column] = &[
 
 /// Lists accounts, newest first.
 pub(crate) async fn list(list: ListUsers) -> anyhow::Result<()> {
-    list.shop.require()?;
     let request = async |folder: &Folder| list.print(folder).await;
     control::with_users(&list.shop, request).await
 }
@@ -268,7 +270,7 @@ fn print_changed(as_json: bool, user: &Value) -> anyhow::Result<()> {
 }
 
 fn print_line(done: &str, user: &Value) {
-    anstream::println!(
+    output::line!(
         "{done} {} {}",
         text(&user["id"]).bold(),
         text(&user["email"])

@@ -50,6 +50,7 @@ pub(crate) fn apply_page(
     on_refusal: OnRefusal,
 ) -> Result<(Mark, Next), store::Error> {
     let mut cursor = cursor::read(tx, follower)?;
+    let before = cursor.seq;
     let mut next = Next::Wait;
     // Usually there are none, and then no event is decoded for its key.
     let mut any_dead_letter = dead_letters::any(tx, follower)?;
@@ -87,8 +88,30 @@ pub(crate) fn apply_page(
         }
         cursor = recorded.mark();
     }
+    let applied = |recorded: &&Recorded| before < recorded.seq && recorded.seq <= cursor.seq;
+    let first = events.iter().position(|recorded| applied(&recorded));
+    let count = events.iter().filter(applied).count();
+    if let Some(first) = first {
+        cursor::write_epochs(tx, follower, &events[first..first + count])?;
+    }
     cursor::write(tx, follower, &cursor)?;
     Ok((cursor, next))
+}
+
+/// Moves the cursor back to where a rolled-back source goes on. Dead letters of the events
+/// that it lost are discarded, because nobody can apply them any more.
+pub(crate) fn rewind(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    fork: &Mark,
+) -> Result<(), store::Error> {
+    for letter in dead_letters::list(tx, follower, usize::MAX)? {
+        if letter.recorded.seq > fork.seq {
+            dead_letters::remove(tx, follower, &letter)?;
+        }
+    }
+    cursor::forget_epochs_after(tx, follower, fork.seq)?;
+    cursor::write(tx, follower, fork)
 }
 
 fn has_dead_key(

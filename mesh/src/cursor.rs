@@ -5,10 +5,16 @@ use std::sync::Arc;
 
 use store::{Read, Table, Tx};
 
-use crate::Mark;
+use crate::{Event, Mark, Recorded};
 
 /// Follower → the last event whose effect is in this store.
 const CURSORS: Table<String, Mark> = Table::new("cursors");
+
+/// (follower, seq) → the epoch that was applied from that event on.
+const EPOCHS: Table<(String, u64), u64> = Table::new("cursor_epochs");
+
+/// The epochs that are kept, one a start of the source.
+const EPOCHS_MAX: usize = 64;
 
 /// Names one follower of one source, `main/orders`: a store can follow a source for
 /// several purposes.
@@ -49,4 +55,60 @@ pub(crate) fn write(
     cursor: &Mark,
 ) -> Result<(), store::Error> {
     tx.put(CURSORS, &follower.key(), cursor)
+}
+
+/// The epochs of the events applied, the newest first.
+pub(crate) fn read_epochs(
+    from: &impl Read,
+    follower: &FollowerId,
+) -> Result<Vec<u64>, store::Error> {
+    let rows = from.scan(EPOCHS.prefix(&follower.key()).newest_first())?;
+    rows.map(|row| row.map(|(_, epoch)| epoch)).collect()
+}
+
+/// Keeps the epochs of the events applied, in the transaction of their effects.
+pub(crate) fn write_epochs(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    applied: &[Recorded],
+) -> Result<(), store::Error> {
+    let span = || EPOCHS.prefix(&follower.key());
+    let newest = tx.scan(span().newest_first())?.next().transpose()?;
+    let mut newest = newest.map(|(_, epoch)| epoch);
+    // Usually all are of one epoch, and then one is decoded.
+    if newest.is_some()
+        && applied
+            .last()
+            .is_none_or(|last| Event::epoch_of(&last.body) == newest)
+    {
+        return Ok(());
+    }
+    for recorded in applied {
+        let epoch = Event::epoch_of(&recorded.body);
+        if let Some(epoch) = epoch.filter(|_| epoch != newest) {
+            tx.put(EPOCHS, &(follower.key(), recorded.seq), &epoch)?;
+        }
+        newest = epoch.or(newest);
+    }
+    let kept: Vec<_> = tx.scan(span())?.collect::<Result<_, _>>()?;
+    let superfluous = kept.len().saturating_sub(EPOCHS_MAX);
+    for (key, _) in kept.into_iter().take(superfluous) {
+        tx.delete(EPOCHS, &key)?;
+    }
+    Ok(())
+}
+
+/// Forgets the epochs that began after event `seq`.
+pub(crate) fn forget_epochs_after(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    seq: u64,
+) -> Result<(), store::Error> {
+    let kept: Vec<_> = tx
+        .scan(EPOCHS.prefix(&follower.key()))?
+        .collect::<Result<_, _>>()?;
+    for (key, _) in kept.into_iter().filter(|((_, first), _)| *first > seq) {
+        tx.delete(EPOCHS, &key)?;
+    }
+    Ok(())
 }

@@ -46,6 +46,9 @@ pub enum EndpointsError {
     /// An unsupported protocol.
     #[error("mesh endpoint {0}: use tls/HOST:PORT, tcp/127.0.0.1:PORT or unixsock-stream/PATH")]
     Unknown(String),
+    /// A character that separates parts of an endpoint, or one that is not UTF-8.
+    #[error("{}: the path of a socket cannot contain `?` or `#` and must be UTF-8; choose another data folder", .0.display())]
+    Separator(PathBuf),
     /// The data folder's path is too deep for a socket in it.
     #[error("{}: this path has {bytes} bytes, but a unix socket's may have {SOCKET_PATH_BYTES_MAX}; choose a data folder with a shorter path", path.display())]
     TooDeep {
@@ -59,6 +62,18 @@ pub enum EndpointsError {
 /// The socket of `service` in the mesh folder.
 pub fn socket_path(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.sock"))
+}
+
+/// Fails if a unix socket cannot have this path.
+///
+/// # Errors
+/// [`EndpointsError::TooDeep`] above [`SOCKET_PATH_BYTES_MAX`].
+pub fn check_socket_path(path: &Path) -> Result<(), EndpointsError> {
+    let bytes = path.as_os_str().len();
+    if bytes <= SOCKET_PATH_BYTES_MAX {
+        return Ok(());
+    }
+    Err(EndpointsError::TooDeep { path: path.to_owned(), bytes })
 }
 
 impl ZenohEndpoints {
@@ -79,11 +94,11 @@ impl ZenohEndpoints {
     ) -> Result<Self, EndpointsError> {
         let endpoint = |service: &str| {
             let path = socket_path(folder, service);
-            let bytes = path.as_os_str().len();
-            if bytes > SOCKET_PATH_BYTES_MAX {
-                return Err(EndpointsError::TooDeep { path, bytes });
+            check_socket_path(&path)?;
+            match path.to_str() {
+                Some(text) if !text.contains(['?', '#']) => Ok(format!("unixsock-stream/{text}")),
+                _ => Err(EndpointsError::Separator(path)),
             }
-            Ok(format!("unixsock-stream/{}", path.display()))
         };
         Ok(Self {
             listen: service.map(endpoint).transpose()?.into_iter().collect(),
@@ -176,5 +191,11 @@ mod tests {
             ZenohEndpoints::on_this_host(&deep, Some("users"), &[]),
             Err(EndpointsError::TooDeep { bytes: 116, .. })
         ));
+        for folder in ["/tmp/shop#1", "/tmp/what?"] {
+            assert!(matches!(
+                ZenohEndpoints::on_this_host(Path::new(folder), Some("users"), &[]),
+                Err(EndpointsError::Separator(_))
+            ));
+        }
     }
 }

@@ -121,6 +121,17 @@ impl Event {
         Ok(Self { source, epoch, seq, key, kind, at, trace, by, fact })
     }
 
+    /// The epoch of recorded bytes; `None` for bytes that are not an envelope.
+    pub(crate) fn epoch_of(bytes: &[u8]) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct OfEpoch {
+            epoch: u64,
+        }
+        rmp_serde::from_slice(bytes)
+            .ok()
+            .map(|OfEpoch { epoch }| epoch)
+    }
+
     /// The ordering key of recorded bytes, also when their fact cannot be decoded; empty for
     /// bytes that are not an envelope.
     pub(crate) fn key_of(bytes: &[u8]) -> String {

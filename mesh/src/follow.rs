@@ -7,7 +7,8 @@
 //! **Invariants:** the cursor moves in the transaction of the effect. An event is applied
 //! only if the running hash proves that it continues what was applied before. A source
 //! that does not have the follower's mark was rolled back or replaced: it is followed no
-//! further, and an error is logged, until it has the mark again.
+//! further, and an error is logged, until it has the mark again, or an operator accepted
+//! the rollback and it says where to go on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::apply::{EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter};
+use crate::apply::{
+    EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter, rewind,
+};
 use crate::cursor::{self, FollowerId};
 use crate::following::Command;
 use crate::protocol::{Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, pack, unpack};
@@ -200,11 +203,13 @@ impl Run {
     async fn pull(&mut self) -> Option<bool> {
         let topic = self.follower.mesh.topic("log", self.follower.source);
         loop {
-            let question = pack(&PageQuestion { after: self.cursor });
+            let epochs = cursor::read_epochs(&self.follower.store, &self.id).ok()?;
+            let question = pack(&PageQuestion { after: self.cursor, epochs });
             let transport = self.follower.mesh.transport();
             let answer = transport.ask(&topic, question, ASK_TIMEOUT).await?;
             match unpack(&answer)? {
-                PageAnswer::Diverged { tail } => {
+                PageAnswer::Diverged { tail: _, fork: Some(fork) } => self.rewind(fork).await?,
+                PageAnswer::Diverged { tail, fork: None } => {
                     self.stop_following(tail);
                     return Some(false);
                 }
@@ -223,6 +228,29 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Goes back to where a rolled-back source goes on. `None` when the store refuses.
+    async fn rewind(&mut self, fork: Mark) -> Option<()> {
+        let lost = self.cursor.seq - fork.seq;
+        let id = self.id.clone();
+        let store = &self.follower.store;
+        let rewound = store
+            .write_when_free(move |tx| rewind(tx, &id, &fork))
+            .await;
+        if let Err(error) = rewound {
+            tracing::warn!(%error, follower = %self.id, "not rewound; trying again");
+            return None;
+        }
+        self.cursor = fork;
+        tracing::warn!(
+            follower = %self.id,
+            lost,
+            "{} was rolled back and that was accepted: {lost} events applied here are no longer in its log; going on from event {}",
+            self.follower.source,
+            fork.seq
+        );
+        Some(())
     }
 
     /// Applies the events that continue the cursor, in one transaction.
@@ -285,8 +313,8 @@ impl Run {
     fn stop_following(&self, tail: Mark) {
         let why = format!(
             "{} was rolled back or replaced: its log has no event {} as this service applied it (it ends at {}). \
-             Nothing more of it is applied. Restore the newer data of {}, or this service's data from the same backup",
-            self.follower.source, self.cursor.seq, tail.seq, self.follower.source,
+             Nothing more of it is applied. Restore the newer data of {0}, or go on without it: `konbini accept-rollback {0}`",
+            self.follower.source, self.cursor.seq, tail.seq,
         );
         if self.set_state(FollowerState::Stopped { why: why.clone() }) {
             tracing::error!(follower = %self.id, "{why}");

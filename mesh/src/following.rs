@@ -79,6 +79,14 @@ impl Following {
         Ok(cursor::read(&self.store, &self.id)?.seq)
     }
 
+    /// The last event whose effect is visible in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn cursor(&self) -> Result<Mark, store::Error> {
+        cursor::read(&self.store, &self.id)
+    }
+
     /// Applies everything that is in the source's log now, for a caller that misses a row
     /// which another service may just have created. Returns `false` when that did not
     /// succeed within `timeout`.

@@ -8,23 +8,20 @@
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
 use crate::event::chain;
 use crate::protocol::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
-use crate::{Event, Mark, Recorded};
+use crate::{Event, Hash, Mark, Recorded, epochs};
 use model::{Fact, Time};
 
 /// seq → the event as it was recorded.
 const LOG: Table<u64, Recorded> = Table::new("log");
 /// source → the head of its log. One row.
 const HEAD: Table<String, Head> = Table::new("log_head");
-/// epoch → what it grew from. For operators: it explains why a
-/// follower stopped.
-const EPOCHS: Table<u64, Origin> = Table::new("log_epochs");
-
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Head {
     epoch: u64,
@@ -32,15 +29,6 @@ struct Head {
 }
 
 impl store::Record for Head {}
-
-/// Where an epoch began: at nothing, or at a mark of the epoch before it.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Origin {
-    parent: Option<u64>,
-    forked_at: Mark,
-}
-
-impl store::Record for Origin {}
 
 /// An event about to be appended.
 #[derive(Debug, Clone)]
@@ -76,6 +64,8 @@ impl Cause {
 pub struct Log {
     store: Store,
     source: Arc<str>,
+    /// The epoch of events appended from now on.
+    epoch: Arc<AtomicU64>,
     tail: Arc<Mutex<Tail>>,
 }
 
@@ -111,22 +101,26 @@ impl Tail {
 
 impl Log {
     /// Opens the log in `store`, beginning its first epoch if it is new. `now`
-    /// names that epoch, so two logs begun at different moments never agree.
+    /// names the epoch, so two logs begun at different moments never agree.
     ///
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn open(store: Store, source: &str, now: Time) -> Result<Self, store::Error> {
         let name = source.to_owned();
-        let head = store
-            .write(move |tx| match tx.get(HEAD, &name)? {
-                Some(head) => Ok::<_, store::Error>(head),
-                None => begin_epoch(tx, &name, now, None),
-            })
-            .await?;
+        let opened = store.write(move |tx| match tx.get(HEAD, &name)? {
+            Some(head) => Ok::<_, store::Error>((head, epochs::after(head.epoch, now))),
+            None => {
+                let head = begin_epoch(tx, &name, None, epochs::after(0, now))?;
+                Ok((head, head.epoch))
+            }
+        });
+        let (head, epoch) = opened.await?;
+        check_end(&store, source, head.mark)?;
         let tail = Tail { mark: head.mark, recent: VecDeque::new(), recent_bytes: 0 };
         Ok(Self {
             store,
             source: source.into(),
+            epoch: Arc::new(AtomicU64::new(epoch)),
             tail: Arc::new(Mutex::new(tail)),
         })
     }
@@ -137,13 +131,35 @@ impl Log {
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn fork(&self, now: Time) -> Result<(), store::Error> {
-        let source = self.source.to_string();
-        self.store
-            .write(move |tx| {
-                let head = tx.get(HEAD, &source)?;
-                begin_epoch(tx, &source, now, head).map(|_| ())
-            })
-            .await
+        self.begin(now, |_, _| Ok(())).await.map(|_| ())
+    }
+
+    /// As [`fork`](Self::fork), for a log whose newer events are gone for good: followers
+    /// that are beyond a point where it began an epoch go back to that and on from there.
+    /// Returns the present end.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn accept_rollback(&self, now: Time) -> Result<Mark, store::Error> {
+        self.begin(now, epochs::accept).await
+    }
+
+    async fn begin(
+        &self,
+        now: Time,
+        with: impl FnOnce(&mut Tx<'_>, &Mark) -> Result<(), store::Error> + Send + 'static,
+    ) -> Result<Mark, store::Error> {
+        let (source, epoch) = (self.source.to_string(), self.epoch.clone());
+        let begun = self.store.write(move |tx| {
+            let head = tx.get(HEAD, &source)?;
+            let newest = head.map_or(0, |head| head.epoch);
+            let own = epochs::after(newest, now);
+            let head = begin_epoch(tx, &source, head, own)?;
+            with(tx, &head.mark)?;
+            epoch.store(own, Ordering::Relaxed);
+            Ok::<_, store::Error>(head)
+        });
+        Ok(begun.await?.mark)
     }
 
     /// Appends an event in the caller's transaction and returns its place.
@@ -159,6 +175,10 @@ impl Log {
                 why: "the log was not opened".into(),
             })?;
         let Draft { key, fact, cause: Cause { at, by, trace } } = draft;
+        let own = self.epoch.load(Ordering::Relaxed);
+        if head.epoch != own {
+            head = begin_epoch(tx, &source, Some(head), own)?;
+        }
         let seq = head.mark.seq + 1;
         let kind = fact.kind().to_owned();
         let fact = Some(fact);
@@ -285,11 +305,8 @@ impl Log {
         for row in self.store.scan(LOG.all().up_to(&tail.seq))? {
             let (seq, recorded) = row?;
             seen();
-            // What lies before the oldest event that is kept cannot be looked at.
-            let oldest = (seq == 1).then(Mark::default);
-            if let Some(mark) = before.or(oldest)
-                && !recorded.continues(&mark)
-            {
+            let mark = before.unwrap_or_default();
+            if !recorded.continues(&mark) {
                 faults.push(format!("event {seq} does not continue event {}", mark.seq));
             }
             if let Err(why) = Event::decode(&recorded.body) {
@@ -307,8 +324,20 @@ impl Log {
         Ok(faults)
     }
 
-    /// Answers a follower whose cursor is `after`.
-    pub(crate) fn page(&self, after: &Mark) -> Result<PageAnswer, store::Error> {
+    /// The hash of an event, `None` if the log does not have it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn hash_of(&self, seq: u64) -> Result<Option<Hash>, store::Error> {
+        Ok(self.store.get(LOG, &seq)?.map(|recorded| recorded.hash))
+    }
+
+    /// Answers a follower whose cursor is `after`, and which applied events of these epochs.
+    pub(crate) fn page(
+        &self,
+        after: &Mark,
+        known_epochs: &[u64],
+    ) -> Result<PageAnswer, store::Error> {
         let tail = self.tail();
         let known = match after.seq {
             0 => true,
@@ -320,7 +349,8 @@ impl Log {
                 .is_some_and(|own| own.hash == after.hash),
         };
         if !known {
-            return Ok(PageAnswer::Diverged { tail });
+            let fork = epochs::fork(&self.store, after, known_epochs)?;
+            return Ok(PageAnswer::Diverged { tail, fork });
         }
         let events = self.read(after.seq)?;
         Ok(PageAnswer::Events { events, tail })
@@ -331,18 +361,29 @@ impl Log {
     }
 }
 
+/// Fails if the log's last event is not the one that its head names.
+fn check_end(store: &Store, source: &str, head: Mark) -> Result<(), store::Error> {
+    let last = store.scan(LOG.all().newest_first())?.next().transpose()?;
+    let end = last.map_or_else(Mark::default, |(_, recorded)| recorded.mark());
+    if end == head {
+        return Ok(());
+    }
+    let why = format!(
+        "the log of {source} ends at event {} and should at {}: events of it are missing",
+        end.seq, head.seq
+    );
+    Err(store::Error::Damaged { file: store.dir().join("db"), why })
+}
+
+/// Begins an epoch at the head, or at nothing.
 fn begin_epoch(
     tx: &mut Tx<'_>,
     source: &String,
-    now: Time,
-    parent: Option<Head>,
+    head: Option<Head>,
+    epoch: u64,
 ) -> Result<Head, store::Error> {
-    let mark = parent.map(|head| head.mark).unwrap_or_default();
-    let parent = parent.map(|head| head.epoch);
-    let started = u64::try_from(now.0).unwrap_or(0);
-    // Clocks step back; epochs of one log never do.
-    let epoch = parent.map_or(started, |parent| started.max(parent + 1));
-    tx.put(EPOCHS, &epoch, &Origin { parent, forked_at: mark })?;
+    let mark = head.map(|head| head.mark).unwrap_or_default();
+    epochs::begin(tx, epoch, head.map(|head| head.epoch), mark)?;
     let head = Head { epoch, mark };
     tx.put(HEAD, source, &head)?;
     Ok(head)

@@ -28,6 +28,9 @@ pub(crate) struct Announcement {
 pub(crate) struct PageQuestion {
     /// The follower's cursor.
     pub(crate) after: Mark,
+    /// The epochs of the events applied, the newest first.
+    #[serde(default)]
+    pub(crate) epochs: Vec<u64>,
 }
 
 /// A source's reply. It is sent also without events: no reply means that the source is
@@ -37,7 +40,13 @@ pub(crate) enum PageAnswer {
     /// The events right after the cursor, and the tail.
     Events { events: Vec<Recorded>, tail: Mark },
     /// This log does not have the cursor's history: it was rolled back or replaced.
-    Diverged { tail: Mark },
+    Diverged {
+        tail: Mark,
+        /// The last event that both histories have, from which to go on, if an operator
+        /// accepted the rollback.
+        #[serde(default)]
+        fork: Option<Mark>,
+    },
 }
 
 pub(crate) fn pack<T: Serialize>(message: &T) -> Vec<u8> {

@@ -101,11 +101,11 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
 }
 
 async fn answer(log: &Log, question: Question) {
-    let Some(PageQuestion { after }) = unpack(&question.body) else {
+    let Some(PageQuestion { after, epochs }) = unpack(&question.body) else {
         tracing::debug!(source = log.source(), "an undecodable question was ignored");
         return;
     };
-    match log.page(&after) {
+    match log.page(&after, &epochs) {
         Ok(page) => (question.reply)(pack(&page)).await,
         Err(error) => tracing::error!(%error, source = log.source(), "the log is unreadable"),
     }

@@ -251,7 +251,7 @@ async fn every_unit_of_stock_is_accounted_for_under_faults() {
     let seed = rand::random::<u64>();
     println!("seed {seed}");
     let temporary = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+    let folder = Folder::open_or_create(&temporary.path().join("shop")).unwrap();
     let network = InProcessNetwork::seeded(seed, LinkFaults::default());
     let mesh = Mesh::new(Arc::new(network.clone()), folder.shop());
     let keys = KeyPair::generate();

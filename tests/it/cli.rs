@@ -36,8 +36,16 @@ fn a_failure_prints_one_line_and_its_exit_code() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, said) = up(&data, &address);
-    assert_eq!(code, Some(78), "{said}");
-    assert!(said.contains(&address), "{said}");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(&address) && said.contains("another program"),
+        "{said}"
+    );
+
+    // A host gets its address from the network some time after it has booted.
+    let (code, said) = up(&data, "192.0.2.1:8080");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not have the address"), "{said}");
 
     std::fs::write(
         folder.path().join("data/konbini.toml"),
@@ -63,6 +71,11 @@ fn a_failure_prints_one_line_and_its_exit_code() {
         "nothing was written"
     );
 
+    let deep = folder.path().join("x".repeat(100)).display().to_string();
+    let (code, said) = up(&deep, "127.0.0.1:0");
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("a shorter path"), "{said}");
+
     let usage = konbini(&["up", "--port", "3"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
     assert!(
@@ -71,6 +84,48 @@ fn a_failure_prints_one_line_and_its_exit_code() {
             .unwrap()
             .status
             .success()
+    );
+}
+
+#[test]
+fn only_a_command_that_is_asked_to_makes_a_shop() {
+    let folder = TempDir::new().unwrap();
+    let absent = folder.path().join("absent");
+    let data = absent.display().to_string();
+    for command in [
+        &["run", "users"][..],
+        &["check"],
+        &["keys", "list"],
+        &["user", "list"],
+        &["products", "import", "Cargo.toml"],
+    ] {
+        let (code, said) = failure(konbini(command).args(["--data", &data]));
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains("konbini init"), "{said}");
+        assert!(!absent.exists(), "{command:?} made a shop");
+    }
+    let admin = [
+        "user",
+        "add",
+        "--email",
+        "boss@konbini.example",
+        "--role",
+        "admin",
+    ];
+    let (code, said) = failure(konbini(&admin).current_dir(folder.path()));
+    assert_eq!(code, Some(78), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let Output { status, stderr, .. } = konbini(&admin).args(["--data", &data]).output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(
+        status.success() && said.contains("made a new shop in"),
+        "{said}"
+    );
+    let again = konbini(&["init", "--data", &data]).output().unwrap();
+    assert!(
+        again.status.success() && again.stderr.is_empty(),
+        "there is a shop"
     );
 }
 

@@ -13,6 +13,8 @@ mod operating;
 mod people;
 mod responses;
 mod restart;
+mod rollback;
+mod signals;
 mod tidy;
 mod walk;
 mod world;

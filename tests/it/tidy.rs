@@ -30,7 +30,7 @@ const OVERUSED: [(&str, usize); 8] = [
 const SHARED_NAMES: [&str; 4] = ["Error", "Config", "Options", "Args"];
 
 /// Production files outside of [`LINES`], each with the reason.
-const ODD_SIZES: [(&str, &str); 6] = [
+const ODD_SIZES: [(&str, &str); 7] = [
     (
         "services/chassis/src/accept_language.rs",
         "one header field",
@@ -46,6 +46,7 @@ const ODD_SIZES: [(&str, &str); 6] = [
         "the endpoints of one noun",
     ),
     ("src/allocator.rs", "one static and why it is so"),
+    ("src/output.rs", "two macros and why they are so"),
 ];
 /// Lines of a production file, tests within it not counted.
 const LINES: std::ops::RangeInclusive<usize> = 40..=400;

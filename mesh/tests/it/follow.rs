@@ -363,8 +363,8 @@ async fn a_follower_stops_at_a_forked_log() {
     shop.caught_up().await;
     shop.stop_source().await;
 
-    let restored = SourceNode::open(&backup, Time(2)).await;
-    restored.log.fork(Time(2)).await.unwrap();
+    let restored = SourceNode::open(&backup, Time(2_000_000)).await;
+    restored.log.fork(Time(2_000_000)).await.unwrap();
     restored.serve(shop.mesh.clone(), ANNOUNCE_EVERY).await;
     shop.source = Some(restored);
     shop.append(&["a", "a"]).await;
@@ -376,6 +376,48 @@ async fn a_follower_stops_at_a_forked_log() {
     };
     until("a stop", stopped).await;
     assert_eq!(shop.handled(), [1, 2, 3]);
+}
+
+/// A source that lost its last event sells on before the loss is noticed.
+#[tokio::test]
+async fn an_accepted_rollback_lets_followers_go_on() {
+    let mut shop = Shop::open(OnRefusal::DeadLetter, &[(3, Failure::Refuses)]).await;
+    let (folder, backup) = (
+        shop.root.path().join("source"),
+        shop.root.path().join("backup"),
+    );
+    shop.append(&["a", "a"]).await;
+    shop.stop_source().await;
+    copy(&folder, &backup);
+    shop.start_source().await;
+    shop.append(&["a", "b"]).await;
+    shop.caught_up().await;
+    let dead_letters = shop.follower.following.dead_letters(9).unwrap();
+    assert_eq!((shop.handled(), dead_letters.len()), (vec![1, 2, 4], 1));
+    shop.stop_source().await;
+
+    let restored = SourceNode::open(&backup, Time(5_000_000)).await;
+    restored.serve(shop.mesh.clone(), ANNOUNCE_EVERY).await;
+    shop.source = Some(restored);
+    shop.handler.lock().failures.clear();
+    shop.append(&["a", "a", "b"]).await;
+    let stopped = || {
+        matches!(
+            shop.follower.following.state(),
+            FollowerState::Stopped { .. }
+        )
+    };
+    until("a stop", stopped).await;
+    let source = shop.source.as_ref().unwrap();
+    source.log.accept_rollback(Time(6_000_000)).await.unwrap();
+    shop.append(&["c"]).await;
+    shop.caught_up().await;
+    // 3 and 4 are those of the restored log.
+    assert_eq!(shop.handled(), [1, 2, 4, 3, 4, 5, 6]);
+    let dead_letters = shop.follower.following.dead_letters(9).unwrap();
+    assert!(dead_letters.is_empty(), "of an event that is gone");
+    let faults = shop.source.as_ref().unwrap().log.verify(|| ()).unwrap();
+    assert_eq!(faults, Vec::<String>::new());
 }
 
 /// The tables of the log, to write rows that this version would not.

@@ -51,7 +51,7 @@ async fn write(
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let folder = Folder::open(&std::env::temp_dir().join("konbini-hello"))?;
+    let folder = Folder::open_or_create(&std::env::temp_dir().join("konbini-hello"))?;
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let process = ProcessContext::new(folder, Config::default(), mesh);
     let stop = CancellationToken::new();

@@ -10,12 +10,15 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
-use mesh::Log;
+use mesh::{FollowerState, Following, Log};
 use parking_lot::Mutex;
 use serde::Serialize;
 use store::{Store, Tx};
 
 use crate::{Json, Problem};
+
+/// The dead letters of a follower that are counted.
+const DEAD_LETTERS_MAX: usize = 10_000;
 
 /// Faults that are described; all are counted.
 const EXAMPLES_MAX: usize = 20;
@@ -80,6 +83,38 @@ impl Checks {
         self.0.lock().push(Arc::new(check));
     }
 
+    /// Adds the comparison of the database with what was written to it.
+    pub(crate) fn add_store(&self, store: Store) {
+        self.add(move || {
+            let store = store.clone();
+            blocking(move || {
+                let mut finding = Finding::of("database");
+                finding.compare();
+                let faults = store.verify()?;
+                faults.into_iter().for_each(|fault| finding.fault(fault));
+                Ok(vec![finding])
+            })
+        });
+    }
+
+    /// Adds the look at the followers: they go on, and have no dead letters.
+    pub(crate) fn add_followers(
+        &self,
+        followings: impl Fn() -> Vec<Following> + Send + Sync + 'static,
+    ) {
+        self.add(move || {
+            let followings = followings();
+            blocking(move || {
+                let mut finding = Finding::of("followers");
+                for following in followings {
+                    finding.compare();
+                    look_at(&following, &mut finding)?;
+                }
+                Ok(vec![finding])
+            })
+        });
+    }
+
     /// Adds the comparison of a log with its own hashes.
     pub(crate) fn add_log(&self, log: Log) {
         self.add(move || {
@@ -107,6 +142,18 @@ impl Checks {
         }
         Ok(Json(findings).into_response())
     }
+}
+
+fn look_at(following: &Following, finding: &mut Finding) -> Result<(), store::Error> {
+    let name = format!("{}/{}", following.name(), following.source());
+    if let FollowerState::Stopped { why } = following.state() {
+        finding.fault(format!("{name} has stopped: {why}"));
+    }
+    for letter in following.dead_letters(DEAD_LETTERS_MAX)? {
+        let (seq, reason) = (letter.recorded.seq, &letter.reason);
+        finding.fault(format!("{name}: event {seq} is a dead letter: {reason}"));
+    }
+    Ok(())
 }
 
 /// Compares rows, first concurrently with writes, and again inside a transaction if there

@@ -46,35 +46,68 @@ struct Marker {
 }
 
 impl Folder {
-    /// Opens a shop's folder, or creates a shop in an empty one.
+    /// Opens a shop's folder.
     ///
     /// # Errors
-    /// [`Error::Folder`] when it has other content, or cannot be written.
+    /// [`Error::Folder`] when there is no shop in it, [`Error::File`] when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |why: String| Error::Folder { path: path.to_owned(), why };
-        make_private(path).map_err(|error| failed(error.to_string()))?;
-        let path = path
-            .canonicalize()
-            .map_err(|error| failed(error.to_string()))?;
-        if !path.join(MARKER).exists() {
-            match foreign_entry(&path).map_err(|error| failed(error.to_string()))? {
-                None => make_shop(&path).map_err(|error| failed(error.to_string()))?,
+        match path.try_exists() {
+            Ok(true) if Self::holds_shop(path) => Self::read(path),
+            Err(why) => Err(Error::File { path: path.to_owned(), why }),
+            Ok(exists) => {
+                let what = if exists {
+                    "there is no shop in it"
+                } else {
+                    "it does not exist"
+                };
+                let why = format!(
+                    "{what}; choose the data folder of a shop with --data, or make one with `konbini init`"
+                );
+                Err(Error::Folder { path: path.to_owned(), why })
+            }
+        }
+    }
+
+    /// Opens a shop's folder, or creates a shop in an empty one, and logs that.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it has other content, [`Error::File`] when it cannot be
+    /// read or written.
+    pub fn open_or_create(path: &Path) -> Result<Self, Error> {
+        let failed = |why: io::Error| Error::File { path: path.to_owned(), why };
+        make_private(path).map_err(failed)?;
+        if !Self::holds_shop(path) {
+            match foreign_entry(path).map_err(failed)? {
+                None => {
+                    make_shop(path).map_err(failed)?;
+                    let folder = path.canonicalize().map_err(failed)?;
+                    tracing::warn!("made a new shop in {}", folder.display());
+                }
                 // The entry may belong to a shop that another process created since
                 // the marker was looked up.
-                Some(foreign) if !path.join(MARKER).exists() => {
-                    return Err(failed(format!(
-                        "it holds `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
-                    )));
+                Some(foreign) if !Self::holds_shop(path) => {
+                    let why = format!(
+                        "it contains `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
+                    );
+                    return Err(Error::Folder { path: path.to_owned(), why });
                 }
                 Some(_) => {}
             }
         }
+        Self::read(path)
+    }
+
+    fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |why: io::Error| Error::File { path: path.to_owned(), why };
+        let path = path.canonicalize().map_err(failed)?;
+        let file = path.join(MARKER);
         let text =
-            fs::read_to_string(path.join(MARKER)).map_err(|error| failed(error.to_string()))?;
+            fs::read_to_string(&file).map_err(|why| Error::File { path: file.clone(), why })?;
+        let refused = |why: String| Error::Folder { path: file.clone(), why };
         let marker: Marker = serde_json::from_str(&text)
-            .map_err(|error| failed(format!("its file {MARKER} is damaged: {error}")))?;
+            .map_err(|error| refused(format!("the file is damaged: {error}")))?;
         if marker.format != FORMAT {
-            return Err(failed(format!(
+            return Err(refused(format!(
                 "it has format {} and this program reads {FORMAT}; use the konbini that wrote it",
                 marker.format
             )));
@@ -113,6 +146,11 @@ impl Folder {
         self.path.join(CONFIG_FILE)
     }
 
+    /// The path of a service's control socket.
+    pub fn control_socket(&self, service: &str) -> PathBuf {
+        self.path.join(service).join("control.sock")
+    }
+
     /// The path of the templates of mails.
     pub fn templates(&self) -> PathBuf {
         self.path.join("templates")
@@ -121,12 +159,13 @@ impl Folder {
     /// The folder of a service, created if absent.
     ///
     /// # Errors
-    /// [`Error::Folder`] when it cannot be made.
+    /// [`Error::File`] when it cannot be made.
     pub fn data_dir(&self, name: &str) -> Result<PathBuf, Error> {
         let data_dir = self.path.join(name);
-        make_private(&data_dir)
-            .map_err(|error| Error::Folder { path: data_dir.clone(), why: error.to_string() })?;
-        Ok(data_dir)
+        match make_private(&data_dir) {
+            Ok(()) => Ok(data_dir),
+            Err(why) => Err(Error::File { path: data_dir, why }),
+        }
     }
 }
 

@@ -18,7 +18,9 @@
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
-//! | `health`, `status`, `check` | readiness, `/v1/status` and `/v1/events`, consistency checks |
+//! | `health`, `status` | readiness, `/v1/status` and `/v1/events` |
+//! | `check`, `positions` | consistency checks within a service, and across services |
+//! | `steady_clock` | the time for deadlines, which does not believe every jump |
 //! | `telemetry` | logs and metrics |
 //!
 //! **Invariant:** this crate knows no product and no order.
@@ -46,11 +48,13 @@ pub mod limits;
 pub mod occupancy;
 pub mod outbound;
 pub mod page;
+mod positions;
 pub mod problem;
 pub mod request_id;
 mod routes;
 pub mod run;
 pub mod status;
+mod steady_clock;
 pub mod telemetry;
 pub mod token;
 pub mod trace;
@@ -67,5 +71,6 @@ pub use json::Json;
 pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
 pub use run::{Open, Opening, ProcessContext, opener, run};
+pub use steady_clock::SteadyClock;
 pub use token::Role;
 pub use trust::Trust;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use futures::future::BoxFuture;
@@ -26,7 +27,16 @@ use crate::health::Health;
 use crate::in_process::{LocalServices, Registration};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::status::ServiceStatus;
-use crate::{Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency};
+use crate::{
+    Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency, positions,
+};
+
+/// A write to the disk that takes longer makes a service not ready. A memory card that
+/// collects garbage takes up to a few seconds.
+const DISK_STALL_MAX: Duration = Duration::from_secs(10);
+
+/// The interval at which a store is probed whose disk failed to read.
+const DISK_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A service's entry point, with its settings: declares what it follows and returns its
 /// router.
@@ -88,10 +98,12 @@ pub async fn run(
     started: impl FnOnce(Started) + Send,
 ) -> Result<(), Error> {
     let (mesh, local) = (process.mesh.clone(), process.local.clone());
-    let context = prepare(name, process).await?;
+    let context = prepare(name, process)
+        .await
+        .map_err(|error| error.of(name))?;
     // Background tasks end with this function, however it returns.
     let _end = context.stop.clone().drop_guard();
-    let service = open(context).await?;
+    let service = open(context).await.map_err(|error| error.of(name))?;
     let OpenedService { context, listener, server, near, control } = service;
     let listener = match listener {
         Some(listener) => listener,
@@ -102,8 +114,11 @@ pub async fn run(
         .map_err(|error| Error::Service(error.to_string()))?;
     let draining = context.draining.clone();
     let serving = tokio::spawn(server(listener, draining.clone()));
-    let control = control.unwrap_or_default().merge(context.checks.router());
-    let socket = context.data_dir.join("control.sock");
+    let control = control
+        .unwrap_or_default()
+        .merge(context.checks.router())
+        .merge(positions::router(context.status.clone()));
+    let socket = context.folder.control_socket(name);
     let control_listener = control_listener(&socket)?;
     let (trust, health) = (context.trust.clone(), context.health.clone());
     // Imports and consistency checks come through here and may take minutes.
@@ -197,9 +212,13 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     let expiry = idempotency::expire(store.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(expiry));
     let health = Health::default();
+    watch_disk(&store, &health, &tasks, stop.clone());
     let status = ServiceStatus::new(name, log.clone(), health.clone(), &data_dir);
     let checks = Checks::default();
+    checks.add_store(store.clone());
     checks.add_log(log.clone());
+    let followed = status.clone();
+    checks.add_followers(move || followed.followings());
     let context = Context {
         name,
         folder,
@@ -220,6 +239,32 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     Ok(context)
 }
 
+/// Makes a disk that fails or hangs a reason not to be ready. After a failed read the
+/// store is probed with a write: if that fails too, the service ends.
+fn watch_disk(store: &Store, health: &Health, tasks: &TaskTracker, stop: CancellationToken) {
+    let seen = store.clone();
+    health.add(move || {
+        let stalled = seen.writing_for();
+        if stalled >= DISK_STALL_MAX {
+            let seconds = stalled.as_secs();
+            return Some(format!(
+                "the disk has not completed a write for {seconds} s"
+            ));
+        }
+        seen.read_failed()
+            .then(|| "the disk failed to read".to_owned())
+    });
+    let store = store.clone();
+    tasks.spawn(stop.run_until_cancelled_owned(async move {
+        loop {
+            tokio::time::sleep(DISK_PROBE_INTERVAL).await;
+            if store.read_failed() {
+                store.probe();
+            }
+        }
+    }));
+}
+
 /// Follows signing keys and revocations, as every service does, without dead letters.
 async fn follow_trust(context: &Context) -> Result<(), Error> {
     let trust = context.trust.clone();
@@ -234,8 +279,7 @@ async fn follow_trust(context: &Context) -> Result<(), Error> {
 }
 
 fn control_listener(socket: &Path) -> Result<UnixListener, Error> {
-    let failed =
-        |error: std::io::Error| Error::Folder { path: socket.to_owned(), why: error.to_string() };
+    let failed = |why: std::io::Error| Error::File { path: socket.to_owned(), why };
     // The store's lock says that no other process serves this socket.
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),

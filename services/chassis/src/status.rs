@@ -105,6 +105,16 @@ impl ServiceStatus {
         self.0.followings.lock().push(following);
     }
 
+    /// The followers of this service.
+    pub(crate) fn followings(&self) -> Vec<Following> {
+        self.0.followings.lock().clone()
+    }
+
+    /// The service's own log.
+    pub(crate) fn log(&self) -> &Log {
+        &self.0.log
+    }
+
     /// The current status. Blocks while it sums up the sizes of the store's files.
     ///
     /// # Errors

@@ -1,17 +1,17 @@
 //! Logs and metrics of a process: `tracing` to standard error, and a Prometheus recorder.
 
-mod lossy;
+mod lines;
 
 use std::io::{self, IsTerminal};
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::LevelFilter;
 
-use self::lossy::Lossy;
+use self::lines::LogLines;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +33,23 @@ const SECONDS: [f64; 12] = [
 /// The interval at which samples are folded into their buckets.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// The target of access log lines: enabled at every log level, and the only lines that may
-/// be dropped.
+/// The target of access log lines: enabled at every log level.
 pub const ACCESS: &str = "access";
 
-/// The writers of log lines: lossy for the access log, blocking for all others.
-struct LogWriters(Lossy);
-
-impl<'a> MakeWriter<'a> for LogWriters {
-    type Writer = Box<dyn io::Write + 'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Box::new(io::stderr())
-    }
-
-    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Self::Writer {
-        if about.target() == ACCESS {
-            Box::new(self.0.clone())
-        } else {
-            self.make_writer()
-        }
-    }
-}
+static LINES: OnceLock<LogLines> = OnceLock::new();
 
 /// Starts logging to standard error and collecting metrics, once per process.
-/// `filter` is a `tracing` filter such as `info` or `orders=debug`; an unreadable
-/// one means `info`.
+/// `filter` is a level or a list of directives such as `info,orders=debug`; one that does
+/// not read means `info`, and a line about it.
 pub fn start(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(format!("{filter},{ACCESS}=info,zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn"))
+    let directives = directives(filter);
+    let unread = directives.as_ref().err().cloned();
+    let filter = EnvFilter::try_new(format!("{},{ACCESS}=info,zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=warn,tantivy=warn", directives.unwrap_or("info")))
         .unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = LINES.get_or_init(LogLines::stderr).clone();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LogWriters(Lossy::stderr()));
+        .with_writer(lines);
     // A process with a subscriber, as in tests, keeps it.
     let _ = match format {
         LogFormat::Human => lines
@@ -74,6 +59,9 @@ pub fn start(format: LogFormat, filter: &str) {
             .try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    if let Some(why) = unread {
+        tracing::warn!("the log filter does not read: {why}; logging at info");
+    }
     let recorder = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
         .map(PrometheusBuilder::install_recorder);
@@ -82,6 +70,28 @@ pub fn start(format: LogFormat, filter: &str) {
     {
         keep_up(handle);
     }
+}
+
+/// Waits, for a second at most, until all log lines are written: the last act of a process.
+pub fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.flush();
+    }
+}
+
+/// The filter, if each of its directives is a level or `TARGET=LEVEL`. `EnvFilter` takes
+/// any other word, such as `warning`, for a target, and disables all the others.
+fn directives(filter: &str) -> Result<&str, String> {
+    for directive in filter.split(',') {
+        let level = directive.rsplit('=').next().unwrap_or_default().trim();
+        let is_level = !level.is_empty() && level.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if !is_level || LevelFilter::from_str(level).is_err() {
+            return Err(format!(
+                "`{directive}` is not a level (off, error, warn, info, debug, trace) nor TARGET=LEVEL"
+            ));
+        }
+    }
+    Ok(filter)
 }
 
 /// Folds histograms in the background: they keep every sample until they are folded, which
@@ -105,4 +115,25 @@ pub fn render() -> String {
         .get()
         .map(PrometheusHandle::render)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_and_targets_with_levels() {
+        for filter in [
+            "warn",
+            "INFO",
+            "info,orders=debug",
+            "off",
+            "mesh::follow=trace,error",
+        ] {
+            assert_eq!(directives(filter), Ok(filter));
+        }
+        for filter in ["warning", "", "orders", "info,", "info,orders=loud", "2"] {
+            assert!(directives(filter).is_err(), "{filter}");
+        }
+    }
 }

@@ -156,6 +156,11 @@ published_language! {
         #[serde(default)]
         refunded: Option<Money>
     }
+    /// An order that products holds stock for is not known to orders: its data was rolled
+    /// back, and that was accepted. The reservation is released.
+    "order.lost" => OrderLost {
+        order_id: Id<kinds::Order>
+    }
     /// Money was returned.
     "order.refunded" => OrderRefunded {
         order_id: Id<kinds::Order>,
@@ -393,6 +398,7 @@ mod tests {
             Fact::OrderShipped { order_id, user_id },
             Fact::OrderDelivered { order_id, user_id },
             Fact::OrderCancelled { order_id, user_id, refunded: Some(euros(5997)) },
+            Fact::OrderLost { order_id },
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),

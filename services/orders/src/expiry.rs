@@ -4,8 +4,9 @@
 //! One task looks at the first row of two tables once a second. The work is stored, so a
 //! restart loses none; a batch is one short transaction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chassis::SteadyClock;
 use mesh::Log;
 use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
@@ -25,8 +26,10 @@ pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), stor
 
 /// Works until dropped.
 pub(crate) async fn run(store: Store, log: Log) {
+    let mut clock = SteadyClock::start(now(), Instant::now());
     loop {
-        match run_batch(&store, &log).await {
+        let now = clock.read(now(), Instant::now());
+        match run_batch(&store, &log, now).await {
             Ok(Batch::Done) => {}
             Ok(Batch::Empty) => tokio::time::sleep(POLL_INTERVAL).await,
             Err(error) => {
@@ -44,10 +47,10 @@ enum Batch {
 }
 
 /// Does one batch. The tables are looked at outside the writer.
-async fn run_batch(store: &Store, log: &Log) -> Result<Batch, Error> {
-    if !expired(store, now())?.is_empty() {
+async fn run_batch(store: &Store, log: &Log, now: Time) -> Result<Batch, Error> {
+    if !expired(store, now)?.is_empty() {
         let log = log.clone();
-        let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &log, now());
+        let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &log, now);
         store.write_when_free(cancel).await?;
         return Ok(Batch::Done);
     }

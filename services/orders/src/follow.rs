@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Event, Log, Refusal};
+use mesh::{Cause, Draft, Event, Log, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
@@ -46,6 +46,18 @@ impl ProductsFollower {
         Ok(())
     }
 
+    /// Gives up an order that was lost with a rollback, so that products releases its stock.
+    fn give_up(&self, tx: &mut Tx<'_>, event: &Event, id: OrderId) -> Result<(), Refusal> {
+        tracing::warn!(order = %id, "an order was lost with the rollback; its stock is released");
+        let draft = Draft {
+            key: id.to_string(),
+            fact: Fact::OrderLost { order_id: id },
+            cause: Cause::own(event.at),
+        };
+        self.log.append(tx, draft)?;
+        Ok(())
+    }
+
     /// Records the stock outcome of an order and wakes its waiting request as soon as
     /// readers see it; it is durable in products' log. An order that is not pending any
     /// more stays as it is.
@@ -68,6 +80,7 @@ impl ProductsFollower {
                 Ok(())
             }
             Err(Error::Transition(_)) => Ok(()),
+            Err(Error::NotFound) if mesh::lost_events(tx)? => self.give_up(tx, event, id),
             Err(Error::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::Never(format!("{id}: {error}"))),
         }

@@ -33,6 +33,12 @@ pub(crate) fn orders(
                 stock::release(tx, &effects, &cause(), *order_id)?;
                 stock::append_released(tx, &effects, &cause(), *order_id)?;
             }
+            Some(Fact::OrderLost { order_id }) => {
+                let held = stock::release(tx, &effects, &cause(), *order_id)?;
+                if held {
+                    stock::append_released(tx, &effects, &cause(), *order_id)?;
+                }
+            }
             // After shipping there is no reservation; staff book returned units.
             Some(Fact::OrderRefunded { order_id, in_full: true, .. }) => {
                 let held = stock::release(tx, &effects, &cause(), *order_id)?;

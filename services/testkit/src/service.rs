@@ -133,7 +133,8 @@ impl TestService {
         others: &[&'static str],
     ) -> Self {
         let temporary = TempDir::new().expect("a temporary folder can be made");
-        let folder = Folder::open(&temporary.path().join("shop")).expect("an empty folder opens");
+        let folder =
+            Folder::open_or_create(&temporary.path().join("shop")).expect("an empty folder opens");
         let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
         let keys = KeyPair::generate();
         let mut test = Self {

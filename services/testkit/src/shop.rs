@@ -177,11 +177,28 @@ impl Shop {
         Ok(String::from_utf8(out.stdout)?)
     }
 
+    /// Makes the shop, unless it has been made: `konbini run` needs one.
+    ///
+    /// # Errors
+    /// When the command fails, with its complaint.
+    pub fn init(&self) -> anyhow::Result<()> {
+        if self.data().join("SHOP").exists() {
+            return Ok(());
+        }
+        let out = self.konbini(&["init"]).output()?;
+        let complaint = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "`konbini init` failed: {complaint}");
+        Ok(())
+    }
+
     /// Starts every process of `form`.
     ///
     /// # Errors
-    /// When one cannot be spawned.
+    /// When one cannot be spawned, or the shop cannot be made.
     pub fn open(&mut self, form: Form) -> anyhow::Result<()> {
+        if form == Form::Run {
+            self.init()?;
+        }
         form.processes()
             .iter()
             .try_for_each(|name| self.start(name))
@@ -234,6 +251,17 @@ impl Shop {
             process.child.kill()?;
         }
         Ok(())
+    }
+
+    /// Sends a signal to a process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&mut self, name: &str, signal: Signal) -> anyhow::Result<()> {
+        self.check()?;
+        let process = self.processes.iter().find(|one| one.name == name);
+        let process = process.with_context(|| format!("{name} does not run"))?;
+        Ok(kill_process(Pid::from_child(&process.child), signal)?)
     }
 
     /// Ends a process with SIGTERM, as systemd does, and returns once it has ended.

@@ -38,7 +38,7 @@ struct Verifier {
 impl Verifier {
     fn start() -> Self {
         let temporary = TempDir::new().unwrap();
-        let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+        let folder = Folder::open_or_create(&temporary.path().join("shop")).unwrap();
         let room = folder.data_dir("verifier").unwrap().join("store");
         let store = Store::open(&room, &store::Options::default()).unwrap();
         let trust = Trust::open(&folder, &store).unwrap();

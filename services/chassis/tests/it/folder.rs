@@ -8,8 +8,9 @@ use std::sync::{Arc, Barrier};
 use chassis::{Error, Folder};
 
 fn refusal(path: &Path) -> String {
-    match Folder::open(path) {
+    match Folder::open_or_create(path) {
         Err(Error::Folder { why, .. }) => why,
+        Err(Error::File { why, .. }) => why.to_string(),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -21,8 +22,7 @@ fn names(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Several processes start at once on an empty folder and create their data folders, as
-/// `konbini run` does under systemd.
+/// Several processes start at once on an empty folder and create their data folders.
 #[test]
 fn services_that_start_at_once_create_one_shop() {
     const STARTERS: usize = 6;
@@ -35,7 +35,7 @@ fn services_that_start_at_once_create_one_shop() {
                 let (path, together) = (path.clone(), together.clone());
                 std::thread::spawn(move || {
                     together.wait();
-                    let folder = Folder::open(&path).unwrap();
+                    let folder = Folder::open_or_create(&path).unwrap();
                     folder.data_dir(&format!("service-{place}")).unwrap();
                     folder
                 })
@@ -55,7 +55,7 @@ fn services_that_start_at_once_create_one_shop() {
         }
         assert_eq!(names(&path.join("keys")).len(), 1, "a loser's key is left");
         assert!(!names(&path).iter().any(|name| name.starts_with('.')));
-        let again = Folder::open(&path).unwrap();
+        let again = Folder::open_or_create(&path).unwrap();
         assert_eq!(again.shop(), folders[0].shop());
     }
 }
@@ -80,7 +80,7 @@ fn a_folder_with_foreign_content_is_not_changed() {
 fn a_damaged_marker_is_refused_and_not_replaced() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("shop");
-    Folder::open(&path).unwrap();
+    Folder::open_or_create(&path).unwrap();
     let marker = path.join("SHOP");
     let sound = fs::read_to_string(&marker).unwrap();
     let newer = sound.replace("\"format\": 1", "\"format\": 2");
@@ -96,13 +96,13 @@ fn a_damaged_marker_is_refused_and_not_replaced() {
         assert_eq!(fs::read_to_string(&marker).unwrap(), damaged);
     }
     fs::write(&marker, sound).unwrap();
-    Folder::open(&path).unwrap();
+    Folder::open_or_create(&path).unwrap();
 }
 
 #[test]
 fn a_shop_is_readable_by_its_owner_only() {
     let temporary = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+    let folder = Folder::open_or_create(&temporary.path().join("shop")).unwrap();
     let data_dir = folder.data_dir("orders").unwrap();
     let kid = folder.root_secret().unwrap().kid();
     let secret = format!("keys/{kid}.secret");
@@ -122,7 +122,7 @@ fn a_shop_is_readable_by_its_owner_only() {
 #[test]
 fn secrets_are_private_and_credentials_are_only_read() {
     let temporary = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+    let folder = Folder::open_or_create(&temporary.path().join("shop")).unwrap();
     let made = folder.service_secret("users", "refresh").unwrap();
     let file = folder.path().join("users/refresh.secret");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -26,7 +26,7 @@ struct DataDir {
 impl DataDir {
     async fn start() -> Self {
         let temporary = TempDir::new().unwrap();
-        let folder = Folder::open(&temporary.path().join("shop")).unwrap();
+        let folder = Folder::open_or_create(&temporary.path().join("shop")).unwrap();
         let dir = folder.data_dir("users").unwrap().join("store");
         let store = Store::open(&dir, &store::Options::default()).unwrap();
         let log = Log::open(store.clone(), "users", START).await.unwrap();
