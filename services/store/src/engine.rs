@@ -171,18 +171,21 @@ impl Engine {
         }
         self.disk_reserve.keep_ahead(&self.file)?;
         stamp.begun = number;
+        stamp.closed = false;
         self.write_stamp(&stamp)?;
         let mut left = rows.as_slice();
-        while !left.is_empty() {
-            let (some, later) = left.split_at(fitting(left));
+        loop {
+            let (some, later) = left.split_at(fitting(left).min(left.len()));
             self.disk_reserve.keep_ahead(&self.file)?;
             self.put(&names, some, &mut stamp)?;
+            if later.is_empty() {
+                stamp.complete = number;
+                self.write_stamp(&stamp)?;
+                return self.sync();
+            }
             self.sync()?;
             left = later;
         }
-        stamp.complete = number;
-        self.write_stamp(&stamp)?;
-        self.sync()
     }
 
     /// The stamp as it lies in the database; `None` in a new store, and in one of an
@@ -198,10 +201,10 @@ impl Engine {
         *self.stamp.lock() = stamp;
     }
 
-    /// Notes that both segments of the journal have their heads.
-    pub(crate) fn stamp_journal(&self) -> Result<(), Error> {
+    /// Changes the stamp, and returns once that is durable.
+    pub(crate) fn change_stamp(&self, change: impl FnOnce(&mut Stamp)) -> Result<(), Error> {
         let mut stamp = self.stamp.lock();
-        stamp.has_journal = true;
+        change(&mut stamp);
         self.write_stamp(&stamp)?;
         self.sync()
     }

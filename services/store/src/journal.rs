@@ -109,7 +109,7 @@ impl Journal {
             // The entries of the files must be durable, too.
             let entries = File::open(dir).and_then(|entries| entries.sync_all());
             entries.map_err(failed)?;
-            engine.stamp_journal()?;
+            engine.change_stamp(|stamp| stamp.has_journal = true)?;
         }
         Ok(journal)
     }
@@ -272,7 +272,8 @@ impl Journal {
         if self.number > self.base {
             self.rotate(view)?;
         }
-        self.finish_checkpoint(view)
+        self.finish_checkpoint(view)?;
+        view.engine.change_stamp(|stamp| stamp.closed = true)
     }
 }
 

@@ -7,7 +7,9 @@
 //! make it forget rows without an error; the digest tells that when the store is verified.
 //!
 //! **Invariant:** the database has the rows of all records up to `complete`, and none of a
-//! record above `begun`. While both are equal, the digest is that of its rows.
+//! record above `begun`. While both are equal, the digest is that of its rows. `complete` is
+//! synced together with the last of these rows, so only the stamp of a closed store spares
+//! their replay.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub(crate) struct Stamp {
     pub(crate) complete: u64,
     /// The number of the last record of which a checkpoint may have written rows.
     pub(crate) begun: u64,
+    /// Whether the store was closed, with `complete` synced before this.
+    pub(crate) closed: bool,
     /// Each table's name and digest.
     pub(crate) tables: BTreeMap<String, TableDigest>,
 }
@@ -40,6 +44,7 @@ impl Stamp {
             has_journal: false,
             complete: 0,
             begun: 0,
+            closed: false,
             tables: BTreeMap::new(),
         }
     }

@@ -75,12 +75,15 @@ fn recover_stamped(
         );
         return Err(damaged(dir, "db", &why));
     }
+    // Rows that the database surely has: a part of a segment would bring back older values.
+    let mut synced = if stamp.closed { database } else { older.head.base };
     if older.last() != newer.head.base {
         if database < newer.head.base {
             return Err(ends_early(dir, older_name, older, newer.head.base));
         }
         let file = dir.join(older_name);
         tracing::warn!(file = %file.display(), "the segment is damaged; the database has all of its records");
+        synced = synced.max(newer.head.base);
     }
     let end = newer.last();
     let claimed = older.acknowledged.max(newer.acknowledged).max(stamp.begun);
@@ -102,7 +105,7 @@ fn recover_stamped(
         count_rows(engine, &mut stamp)?;
     }
     engine.adopt_stamp(stamp);
-    replay(dir, &segments, engine, database, end)?;
+    replay(dir, &segments, engine, synced, end)?;
     Ok(Recovered { store, has_journal: true, generation, number: end })
 }
 
@@ -207,23 +210,23 @@ fn count_rows(engine: &Engine, stamp: &mut Stamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the rows of the records after `complete`, which the database may not have, and
-/// the stamp.
+/// Writes the rows of the records after `synced`, which the database may not have, and the
+/// stamp.
 fn replay(
     dir: &Path,
     segments: &[(&str, Segment)],
     engine: &Engine,
-    complete: u64,
+    synced: u64,
     end: u64,
 ) -> Result<(), Error> {
     let mut tables: BTreeMap<String, Rows> = BTreeMap::new();
     for (name, segment) in segments {
-        for (number, rows) in segment.rows_after(complete) {
+        for (number, rows) in segment.rows_after(synced) {
             decode(rows, &mut tables)
                 .ok_or_else(|| damaged(dir, name, &format!("record {number} does not read")))?;
         }
     }
-    if complete == end && end > 0 {
+    if synced == end && end > 0 {
         return Ok(());
     }
     engine.checkpoint(&tables, end)
