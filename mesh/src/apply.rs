@@ -99,7 +99,7 @@ pub(crate) fn apply_page(
 }
 
 /// Moves the cursor back to where a rolled-back source goes on. Dead letters of the events
-/// that it lost are discarded, because nobody can apply them any more.
+/// that it lost are discarded: the log has other events in their places.
 pub(crate) fn rewind(
     tx: &mut Tx<'_>,
     follower: &FollowerId,

@@ -1,9 +1,8 @@
 //! Epochs: the stretches of a log between two starts of its service.
 //!
-//! A log that was put back from a copy lacks events that followers have applied, and grows
-//! on. Nobody has both histories, but both sides know epochs: the follower those of the
-//! events it applied, the log those it grew through. The newest that both know is where the
-//! histories parted.
+//! A log that was restored from an older copy lacks events that followers have applied, and
+//! grows on. Neither side has both histories, but both have epochs: the follower those of the
+//! events it applied, the log its own. The histories parted in the newest common epoch.
 //!
 //! **Invariant:** an epoch of a log has at most one successor in that log.
 

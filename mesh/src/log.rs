@@ -22,6 +22,7 @@ use model::{Fact, Time};
 const LOG: Table<u64, Recorded> = Table::new("log");
 /// source → the head of its log. One row.
 const HEAD: Table<String, Head> = Table::new("log_head");
+
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Head {
     epoch: u64,

@@ -1,5 +1,5 @@
-//! Signals and standard error, as an operator meets them: a hangup ends nothing, and a
-//! process whose log lines nobody reads runs and ends like any other.
+//! Signals and standard error, as an operator meets them: SIGHUP ends no process, and a
+//! process whose standard error has no reader runs and ends like any other.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -56,7 +56,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error as that of a service: damage is told with the service's name.
+    /// Adds the service's name to damage of its store.
     pub(crate) fn of(self, service: &'static str) -> Self {
         match self {
             Self::Store(why @ store::Error::Damaged { .. }) => Self::Damaged { service, why },
@@ -65,7 +65,7 @@ impl Error {
     }
 
     /// The process's exit code: 78 (`EX_CONFIG`, sysexits.h) when a restart is useless
-    /// before somebody has changed something, else 1.
+    /// before an operator has changed something, else 1.
     pub fn exit_code(&self) -> u8 {
         let is_lasting = match self {
             Self::Config(_) | Self::Folder { .. } | Self::Damaged { .. } => true,
@@ -76,8 +76,8 @@ impl Error {
     }
 }
 
-/// Whether the cause stays until somebody removes it. An address that the host does not
-/// have yet, a disk that is full, not mounted or read-only, and too many open files pass.
+/// Whether the cause stays until an operator removes it. An absent address, a disk that is
+/// full, not mounted or read-only, and too many open files may pass by themselves.
 fn is_lasting(error: &io::Error) -> bool {
     use io::ErrorKind::{
         AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
