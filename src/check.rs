@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::control;
 use crate::output;
-use crate::rollback;
+use crate::rollback::{self, Ahead};
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::print_json;
@@ -38,12 +38,8 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
     let mut report = serde_json::Map::new();
     let mut faults = 0;
     let mut positions = Vec::new();
-    for service in ServiceName::ALL {
+    for service in rollback::with_data(&folder) {
         let name = service.name();
-        // A service that never ran here has nothing to check.
-        if !folder.path().join(name).join("store").exists() {
-            continue;
-        }
         let checked = control::with(service, &check.shop, async |folder: &Folder| {
             let socket = folder.control_socket(name);
             let response = control::ask(&socket, Method::GET, "/control/check").await?;
@@ -75,41 +71,26 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares each follower's cursor with its source's log. A shop that runs may have moved
-/// on between two looks, so a cursor beyond the known end is looked up.
+/// The finding of the comparison across services.
 async fn across(shop: &ShopArgs, positions: &[(ServiceName, Value)]) -> anyhow::Result<Value> {
-    let (mut compared, mut examples) = (0, Vec::new());
-    for (service, own) in positions {
-        for follower in own["followers"].as_array().into_iter().flatten() {
-            let source = positions
-                .iter()
-                .find(|(source, _)| follower["source"] == source.name());
-            let Some((source, of_source)) = source else {
-                continue;
-            };
-            compared += 1;
-            let seq = follower["seq"].as_u64().unwrap_or_default();
-            let is_at_end = of_source["log"]["hash"] == follower["hash"];
-            if seq == 0 || is_at_end {
-                continue;
-            }
-            let hash = control::with(*source, shop, async |folder: &Folder| {
-                rollback::hash_at(folder, *source, seq).await
-            });
-            if hash.await? != follower["hash"] {
-                examples.push(format!(
-                    "{} follows {} up to event {seq}, which that no longer has as it was; \
-                     restore the newer data of {1}, or go on without it: `konbini accept-rollback {1}`",
-                    service.name(),
-                    source.name(),
-                ));
-            }
-        }
-    }
+    let (compared, ahead) = rollback::ahead(shop, positions).await?;
+    let describe = |one: &Ahead| {
+        format!(
+            "{} follows {1} up to event {2}, which that no longer has as it was; \
+             restore the newer data of {1}, or go on without it: `konbini accept-rollback {1}`",
+            one.service,
+            one.source.name(),
+            one.seq,
+        )
+    };
+    let examples: Vec<_> = ahead.iter().map(describe).collect();
     let faults = examples.len();
-    Ok(
-        json!({ "what": "followers and logs", "compared": compared, "faults": faults, "examples": examples }),
-    )
+    Ok(json!({
+        "what": "followers and logs",
+        "compared": compared,
+        "faults": faults,
+        "examples": examples,
+    }))
 }
 
 fn print_finding(service: &str, finding: &Value) {

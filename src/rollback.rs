@@ -34,24 +34,39 @@ pub(crate) struct AcceptRollback {
     json: bool,
 }
 
-/// A follower that has seen events which its source no longer has.
-struct Ahead {
-    service: &'static str,
-    follower: String,
-    seq: u64,
+/// A follower that has applied events which its source no longer has.
+pub(crate) struct Ahead {
+    pub(crate) service: &'static str,
+    /// Its name and its source, `main/orders`.
+    pub(crate) follower: String,
+    pub(crate) source: ServiceName,
+    /// The last event that it applied.
+    pub(crate) seq: u64,
+}
+
+/// The services that have run on this folder.
+pub(crate) fn with_data(folder: &Folder) -> impl Iterator<Item = ServiceName> {
+    let has_data =
+        |service: &ServiceName| folder.path().join(service.name()).join("store").exists();
+    ServiceName::ALL.into_iter().filter(has_data)
 }
 
 /// Accepts the rollback and prints what was lost.
 pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
     let (service, shop) = (accept.service, &accept.shop);
-    let end = control::with(service, shop, async |folder: &Folder| {
-        Ok(positions(folder, service).await?["log"]["seq"].clone())
-    });
-    let end = end
-        .await?
-        .as_u64()
-        .context("the service told no position")?;
-    let ahead = ahead(shop, service).await?;
+    let (folder, _) = shop.open("warn", None)?;
+    let mut known = Vec::new();
+    for one in with_data(&folder) {
+        let asked = control::with(one, shop, async |folder: &Folder| {
+            positions(folder, one).await
+        });
+        known.push((one, asked.await?));
+    }
+    let own = known.iter().find(|(one, _)| *one == service);
+    let end = own.and_then(|(_, own)| own["log"]["seq"].as_u64());
+    let end = end.with_context(|| format!("{} has no data in this folder", service.name()))?;
+    let (_, mut ahead) = ahead(shop, &known).await?;
+    ahead.retain(|one| one.source == service);
     if ahead.is_empty() {
         bail!(
             "no service has seen more of {} than it has (its log ends at event {end}); nothing was changed",
@@ -77,29 +92,36 @@ pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
     report(&accept, end, &ahead)
 }
 
-/// The followers of `source` whose cursor its log does not have.
-async fn ahead(shop: &ShopArgs, source: ServiceName) -> anyhow::Result<Vec<Ahead>> {
-    let mut ahead = Vec::new();
-    for service in ServiceName::ALL {
-        let positions = control::with(service, shop, async |folder: &Folder| {
-            positions(folder, service).await
-        });
-        let positions = positions.await?;
-        for follower in positions["followers"].as_array().into_iter().flatten() {
-            if follower["source"] != source.name() {
+/// Compares the cursor of each follower with its source's log: the number of cursors, and
+/// those that the log does not have. Positions of a running shop are of different moments, so
+/// a cursor that is not at the known end is looked up in the source's log.
+pub(crate) async fn ahead(
+    shop: &ShopArgs,
+    positions: &[(ServiceName, Value)],
+) -> anyhow::Result<(usize, Vec<Ahead>)> {
+    let (mut compared, mut ahead) = (0, Vec::new());
+    for (service, own) in positions {
+        for follower in own["followers"].as_array().into_iter().flatten() {
+            let is_source =
+                |(source, _): &&(ServiceName, Value)| follower["source"] == source.name();
+            let Some((source, of_source)) = positions.iter().find(is_source) else {
+                continue;
+            };
+            compared += 1;
+            let (source, seq) = (*source, follower["seq"].as_u64().unwrap_or_default());
+            if seq == 0 || of_source["log"]["hash"] == follower["hash"] {
                 continue;
             }
-            let seq = follower["seq"].as_u64().unwrap_or_default();
             let hash = control::with(source, shop, async |folder: &Folder| {
                 hash_at(folder, source, seq).await
             });
-            if seq > 0 && hash.await? != follower["hash"] {
+            if hash.await? != follower["hash"] {
                 let follower = follower["follower"].as_str().unwrap_or_default().to_owned();
-                ahead.push(Ahead { service: service.name(), follower, seq });
+                ahead.push(Ahead { service: service.name(), follower, source, seq });
             }
         }
     }
-    Ok(ahead)
+    Ok((compared, ahead))
 }
 
 /// The positions of a service.
@@ -110,11 +132,7 @@ pub(crate) async fn positions(folder: &Folder, service: ServiceName) -> anyhow::
 }
 
 /// The hash of an event of a service's log, or `null`.
-pub(crate) async fn hash_at(
-    folder: &Folder,
-    service: ServiceName,
-    seq: u64,
-) -> anyhow::Result<Value> {
+async fn hash_at(folder: &Folder, service: ServiceName, seq: u64) -> anyhow::Result<Value> {
     let socket = folder.control_socket(service.name());
     let path = format!("/control/log/{seq}");
     Ok(control::ask(&socket, Method::GET, &path)

@@ -201,10 +201,15 @@ impl Engine {
         *self.stamp.lock() = stamp;
     }
 
-    /// Changes the stamp, and returns once that is durable.
+    /// Changes the stamp, and returns once that is durable. A stamp that is so already costs
+    /// nothing: a store that was only read is closed without a write.
     pub(crate) fn change_stamp(&self, change: impl FnOnce(&mut Stamp)) -> Result<(), Error> {
         let mut stamp = self.stamp.lock();
+        let before = stamp.clone();
         change(&mut stamp);
+        if *stamp == before {
+            return Ok(());
+        }
         self.write_stamp(&stamp)?;
         self.sync()
     }
