@@ -10,8 +10,10 @@
 //!   a lock of our own: it may be the live file of a process just opening.
 //! - Messages above a quarter of a segment go to files that are never synced.
 //!   With 4 MiB segments a leaf of sixteen values at the cap stays half below.
-//! - `flush_async` deadlocks (sled issue 1308) and is never called; the flusher
-//!   thread stays on, since it is also the only garbage collection.
+//! - `flush_async` deadlocks (sled issue 1308) and is never called.
+//! - Its flusher thread syncs the file at every interval, whether or not anything changed,
+//!   so that an idle shop would wear its disk. It is off: checkpoints sync, and a page that
+//!   is replaced collects one page of garbage.
 //! - Transactions and batches take a lock global to the process, for which every reader
 //!   waits, and write to the disk twice. None is used: rows go in one by one, beside
 //!   readers that need no lock, and the journal makes a batch whole.
@@ -40,7 +42,6 @@ use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LEAF_ROWS: usize = 16;
-const FLUSH_EVERY_MS: u64 = 500;
 
 /// The most rows, and bytes of them, between two syncs of a checkpoint. sled writes over
 /// moved data about one of its own segments of log later, synced or not, so the rows, the
@@ -97,7 +98,7 @@ impl Engine {
             .mode(sled::Mode::LowSpace)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
-            .flush_every_ms(Some(FLUSH_EVERY_MS));
+            .flush_every_ms(None);
         let db = open_without_snapshot(dir, &config).map_err(|error| match error {
             sled::Error::Io(error) => disk_reserve.failed(&error),
             error => unreadable(dir, &error.to_string()),

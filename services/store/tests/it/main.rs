@@ -13,6 +13,7 @@ mod disk_reserve;
 mod folder;
 mod kill;
 mod model;
+mod overwrites;
 mod readers;
 mod writer;
 
