@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
-use crate::{check, keys, products, rollback, up, user};
+use crate::{check, keys, products, rollback, salvage, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -62,6 +62,7 @@ enum Command {
     },
     Check(check::Check),
     AcceptRollback(rollback::AcceptRollback),
+    Salvage(salvage::Salvage),
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +111,7 @@ impl Cli {
             }
             Command::Check(check) => check::check(check).await,
             Command::AcceptRollback(accept) => rollback::accept(accept).await,
+            Command::Salvage(salvage) => salvage::salvage(salvage).await,
         }
     }
 }

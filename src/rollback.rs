@@ -10,10 +10,12 @@ use chassis::Folder;
 use clap::Args;
 use hyper::Method;
 use owo_colors::OwoColorize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::control;
 use crate::output;
+use crate::positions::{Ahead, ahead, positions, with_data};
+use crate::reservations;
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::print_json;
@@ -32,23 +34,6 @@ pub(crate) struct AcceptRollback {
     /// Print a JSON document.
     #[arg(long)]
     json: bool,
-}
-
-/// A follower that has applied events which its source no longer has.
-pub(crate) struct Ahead {
-    pub(crate) service: &'static str,
-    /// Its name and its source, `main/orders`.
-    pub(crate) follower: String,
-    pub(crate) source: ServiceName,
-    /// The last event that it applied.
-    pub(crate) seq: u64,
-}
-
-/// The services that have run on this folder.
-pub(crate) fn with_data(folder: &Folder) -> impl Iterator<Item = ServiceName> {
-    let has_data =
-        |service: &ServiceName| folder.path().join(service.name()).join("store").exists();
-    ServiceName::ALL.into_iter().filter(has_data)
 }
 
 /// Accepts the rollback and prints what was lost.
@@ -73,6 +58,10 @@ pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
             service.name()
         );
     }
+    let lost = match service {
+        ServiceName::Orders => reservations::compare(shop).await?.unknown,
+        _ => Vec::new(),
+    };
     control::with(service, shop, async |folder: &Folder| {
         let path = "/control/accept-rollback";
         let socket = folder.control_socket(service.name());
@@ -89,66 +78,24 @@ pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    report(&accept, end, &ahead)
+    report(&accept, end, &ahead, &lost)
 }
 
-/// Compares the cursor of each follower with its source's log: the number of cursors, and
-/// those that the log does not have. Positions of a running shop are of different moments, so
-/// a cursor that is not at the known end is looked up in the source's log.
-pub(crate) async fn ahead(
-    shop: &ShopArgs,
-    positions: &[(ServiceName, Value)],
-) -> anyhow::Result<(usize, Vec<Ahead>)> {
-    let (mut compared, mut ahead) = (0, Vec::new());
-    for (service, own) in positions {
-        for follower in own["followers"].as_array().into_iter().flatten() {
-            let is_source =
-                |(source, _): &&(ServiceName, Value)| follower["source"] == source.name();
-            let Some((source, of_source)) = positions.iter().find(is_source) else {
-                continue;
-            };
-            compared += 1;
-            let (source, seq) = (*source, follower["seq"].as_u64().unwrap_or_default());
-            if seq == 0 || of_source["log"]["hash"] == follower["hash"] {
-                continue;
-            }
-            let hash = control::with(source, shop, async |folder: &Folder| {
-                hash_at(folder, source, seq).await
-            });
-            if hash.await? != follower["hash"] {
-                let follower = follower["follower"].as_str().unwrap_or_default().to_owned();
-                ahead.push(Ahead { service: service.name(), follower, source, seq });
-            }
-        }
-    }
-    Ok((compared, ahead))
-}
-
-/// The positions of a service.
-pub(crate) async fn positions(folder: &Folder, service: ServiceName) -> anyhow::Result<Value> {
-    let socket = folder.control_socket(service.name());
-    let response = control::ask(&socket, Method::GET, "/control/positions").await?;
-    Ok(response.accepted()?.body)
-}
-
-/// The hash of an event of a service's log, or `null`.
-async fn hash_at(folder: &Folder, service: ServiceName, seq: u64) -> anyhow::Result<Value> {
-    let socket = folder.control_socket(service.name());
-    let path = format!("/control/log/{seq}");
-    Ok(control::ask(&socket, Method::GET, &path)
-        .await?
-        .accepted()?
-        .body)
-}
-
-fn report(accept: &AcceptRollback, end: u64, ahead: &[Ahead]) -> anyhow::Result<()> {
+fn report(
+    accept: &AcceptRollback,
+    end: u64,
+    ahead: &[Ahead],
+    lost: &[String],
+) -> anyhow::Result<()> {
     let service = accept.service.name();
     if accept.json {
         let ahead = ahead
             .iter()
             .map(|one| json!({ "service": one.service, "follower": one.follower, "seq": one.seq }));
         let ahead: Vec<_> = ahead.collect();
-        return print_json(&json!({ "service": service, "end": end, "ahead": ahead }));
+        return print_json(
+            &json!({ "service": service, "end": end, "ahead": ahead, "lost_orders": lost }),
+        );
     }
     output::line!("{} goes on from event {end}", service.bold());
     for one in ahead {
@@ -158,6 +105,9 @@ fn report(accept: &AcceptRollback, end: u64, ahead: &[Ahead]) -> anyhow::Result<
             one.follower,
             one.seq
         );
+    }
+    for order in lost {
+        output::line!("  {order} is lost; its stock is released");
     }
     if accept.service == ServiceName::Users {
         output::line!("  all signing keys were replaced; everybody logs in again");

@@ -7,8 +7,11 @@ use store::{Read, Table, Tx};
 
 use crate::{Event, Mark, Recorded};
 
+/// The table of cursors.
+pub(crate) const TABLE: &str = "cursors";
+
 /// Follower → the last event whose effect is in this store.
-const CURSORS: Table<String, Mark> = Table::new("cursors");
+const CURSORS: Table<String, Mark> = Table::new(TABLE);
 
 /// (follower, seq) → the epoch that was applied from that event on.
 const EPOCHS: Table<(String, u64), u64> = Table::new("cursor_epochs");

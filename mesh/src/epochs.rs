@@ -54,6 +54,25 @@ pub(crate) fn accept(tx: &mut Tx<'_>, end: &Mark) -> Result<(), store::Error> {
     tx.put(ACCEPTED, &0, &end.seq)
 }
 
+/// Forgets the epochs that began after event `seq`, and returns the newest that is left.
+pub(crate) fn cut(tx: &mut Tx<'_>, seq: u64) -> Result<u64, store::Error> {
+    const FIRST: u64 = 1;
+    let epochs: Vec<(u64, Origin)> = tx.scan(EPOCHS.all())?.collect::<Result<_, _>>()?;
+    let mut newest = None;
+    for (epoch, origin) in epochs {
+        if origin.forked_at.seq > seq {
+            tx.delete(EPOCHS, &epoch)?;
+        } else {
+            newest = Some(epoch);
+        }
+    }
+    if let Some(newest) = newest {
+        return Ok(newest);
+    }
+    begin(tx, FIRST, None, Mark::default())?;
+    Ok(FIRST)
+}
+
 /// Whether a rollback of the log in this store was accepted: others may know what it no
 /// longer has.
 ///

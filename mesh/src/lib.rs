@@ -14,6 +14,7 @@
 //! | `source` | announces a log and serves queries of it |
 //! | `follow`, `following` | a follower, and its handle |
 //! | `apply`, `cursor`, `dead_letters` | applying events exactly once, and those refused |
+//! | `salvage` | a damaged store with a log, as far as it reads |
 //! | `listen` | a listener, which has no cursor |
 //! | `transport`, `zenoh`, `in_process` | the interface and its two implementations |
 //! | `ask` | requests for data that must not be in a log |
@@ -38,6 +39,7 @@ mod in_process;
 mod listen;
 mod log;
 mod protocol;
+mod salvage;
 mod source;
 mod transport;
 mod zenoh;
@@ -54,6 +56,7 @@ pub use following::{FollowerState, Following};
 pub use in_process::{InProcessNetwork, LinkFaults};
 pub use listen::{Listener, Update};
 pub use log::{Cause, Draft, Log};
+pub use salvage::{SalvagedService, salvage};
 pub use source::Source;
 pub use transport::{
     Guard, Liveliness, Mesh, Question, Sighting, Subscription, Transport, TransportError,

@@ -19,14 +19,14 @@ use crate::{Event, Hash, Mark, Recorded, epochs};
 use model::{Fact, Time};
 
 /// seq → the event as it was recorded.
-const LOG: Table<u64, Recorded> = Table::new("log");
+pub(crate) const LOG: Table<u64, Recorded> = Table::new("log");
 /// source → the head of its log. One row.
-const HEAD: Table<String, Head> = Table::new("log_head");
+pub(crate) const HEAD: Table<String, Head> = Table::new("log_head");
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Head {
-    epoch: u64,
-    mark: Mark,
+pub(crate) struct Head {
+    pub(crate) epoch: u64,
+    pub(crate) mark: Mark,
 }
 
 impl store::Record for Head {}

@@ -31,7 +31,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// The store of a service is damaged.
     #[error(
-        "{service}: {why}. Nothing was changed; restore the data of {service} from a copy (the folder {service}/store)"
+        "{service}: {why}. Nothing was changed; restore the data of {service} from a copy (the folder {service}/store), or without one go on with what reads: `konbini salvage {service}`"
     )]
     Damaged {
         /// The service.
@@ -69,7 +69,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         let is_lasting = match self {
             Self::Config(_) | Self::Folder { .. } | Self::Damaged { .. } => true,
-            Self::File { why, .. } | Self::Bind { why, .. } => is_lasting(why),
+            Self::File { why, .. } | Self::Bind { why, .. } => is_lasting(why.kind()),
+            Self::Store(store::Error::Io { kind, .. }) => is_lasting(*kind),
             Self::Store(_) | Self::Mesh(_) | Self::Service(_) => false,
         };
         if is_lasting { 78 } else { 1 }
@@ -78,13 +79,13 @@ impl Error {
 
 /// Whether the cause stays until an operator removes it. An absent address, a disk that is
 /// full, not mounted or read-only, and too many open files may pass by themselves.
-fn is_lasting(error: &io::Error) -> bool {
+fn is_lasting(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
         PermissionDenied, Unsupported,
     };
     matches!(
-        error.kind(),
+        kind,
         AlreadyExists
             | InvalidFilename
             | InvalidInput
@@ -123,6 +124,9 @@ mod tests {
             why: kind.into(),
         };
         let file = |kind: io::ErrorKind| Error::File { path: "data".into(), why: kind.into() };
+        let store = |kind: io::ErrorKind| {
+            Error::Store(store::Error::io("data".as_ref(), "its lock", &kind.into()))
+        };
         let too_many_files = io::Error::from_raw_os_error(24);
         let io_error = io::Error::from_raw_os_error(5);
         for (code, error) in [
@@ -136,6 +140,8 @@ mod tests {
             (78, file(io::ErrorKind::PermissionDenied)),
             (78, file(io::ErrorKind::NotADirectory)),
             (78, Error::Config("a typo".into())),
+            (78, store(io::ErrorKind::PermissionDenied)),
+            (1, store(io::ErrorKind::ReadOnlyFilesystem)),
         ] {
             assert_eq!(error.exit_code(), code, "{error}");
         }

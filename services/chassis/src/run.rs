@@ -239,7 +239,7 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     Ok(context)
 }
 
-/// Makes a disk that fails or hangs a reason not to be ready. After a failed read the
+/// Makes a disk that fails, hangs or is nearly full a reason not to be ready. After a failed read the
 /// store is probed with a write: if that fails too, the service ends.
 fn watch_disk(store: &Store, health: &Health, tasks: &TaskTracker, stop: CancellationToken) {
     let seen = store.clone();
@@ -251,8 +251,11 @@ fn watch_disk(store: &Store, health: &Health, tasks: &TaskTracker, stop: Cancell
                 "the disk has not completed a write for {seconds} s"
             ));
         }
-        seen.read_failed()
-            .then(|| "the disk failed to read".to_owned())
+        if seen.read_failed() {
+            return Some("the disk failed to read".to_owned());
+        }
+        let full = "the disk is nearly full: writes are refused, reads go on";
+        matches!(seen.is_disk_full(), Ok(true)).then(|| full.to_owned())
     });
     let store = store.clone();
     tasks.spawn(stop.run_until_cancelled_owned(async move {

@@ -1,5 +1,7 @@
 //! The routes of orders and their handlers: extract, use case, respond.
 
+mod control;
+
 use api::routes;
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::header::RETRY_AFTER;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use standardwebhooks::HEADER_WEBHOOK_ID;
 use store::Tx;
 
+pub(crate) use self::control::control;
 use crate::domain::OrderStatus;
 use crate::placing::PlaceOrder;
 use crate::tables;

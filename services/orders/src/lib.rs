@@ -85,16 +85,19 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
-        let endpoints = http::endpoints(OrdersState {
+        let state = OrdersState {
             store: ctx.store.clone(),
             log: ctx.log.clone(),
             stock_outcomes,
             stock_releases,
             products: products.clone(),
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
-        });
+        };
+        let endpoints = http::endpoints(state.clone());
         // A response names the events of products it rests on: after an order for the
         // last unit, the gateway's cached product is stale.
-        Ok(ctx.serve(endpoints.map(|router| cache_tags::with_applied(router, products.clone()))))
+        let service =
+            ctx.serve(endpoints.map(|router| cache_tags::with_applied(router, products.clone())));
+        Ok(service.with_control(http::control(state)))
     })
 }

@@ -17,7 +17,7 @@ use axum::extract::{DefaultBodyLimit, Query, Request};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use chassis::request_id::RequestId;
 use chassis::{Caller, Problem, Routes, ServiceRoutes, cache_tags};
 use mesh::Cause;
@@ -83,6 +83,7 @@ pub(crate) fn control(catalogue: CatalogueState) -> Router {
     Router::new()
         .route("/control/import", post(bulk::import_by_operator))
         .layer(DefaultBodyLimit::disable())
+        .route("/control/reservations", get(stock::reservations))
         .with_state(catalogue)
 }
 

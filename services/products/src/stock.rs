@@ -55,6 +55,19 @@ fn reservation(from: &impl Read, order: OrderId) -> Result<Option<Reservation>, 
     from.get(RESERVATIONS, &order)
 }
 
+/// The orders after `after` that have a reservation, the oldest first.
+pub(crate) fn orders_with_reservation(
+    from: &impl Read,
+    after: Option<OrderId>,
+) -> Result<impl Iterator<Item = Result<OrderId, store::Error>>, store::Error> {
+    let all = RESERVATIONS.all();
+    let span = match after {
+        Some(after) => all.after(&after),
+        None => all,
+    };
+    Ok(from.scan(span)?.map(|row| row.map(|(order, _)| order)))
+}
+
 /// Creates the level of a new product. `product.created` covers it, so that an imported
 /// line has one event and not two.
 pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<StockLevel, Error> {

@@ -1,9 +1,10 @@
 //! The disk reserve: batches are refused while too little space is free.
 //!
 //! sled does not recover from a write that met a full disk, so it must not meet one. No
-//! batch is accepted below [`FREE_BYTES_MIN`], which is left for running work. Another
-//! program may still fill the disk, so before a checkpoint the database's file owns
-//! blocks beyond its end.
+//! transaction is accepted below [`FREE_BYTES_MIN`], and none that
+//! [may use the reserve](crate::Tx::use_reserve) below [`RESERVE_BYTES_MIN`]; what is left is
+//! for running work. Another program may still fill the disk, so before a checkpoint the
+//! database's file owns blocks beyond its end.
 //!
 //! **Invariant:** a refusal changes nothing, and ends as soon as space is free; nothing
 //! has to be reopened.
@@ -19,8 +20,11 @@ use rustix::io::Errno;
 
 use crate::Error;
 
-/// Below this much free space on the disk, in bytes, no batch is accepted.
-pub(crate) const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Below this much free space on the disk, in bytes, no ordinary transaction is accepted.
+const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// Below this much, none at all.
+const RESERVE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
 /// The blocks that the database's file owns beyond its end before a checkpoint, in bytes:
 /// enough for a few of the largest rows and what sled's collection moves meanwhile.
@@ -31,6 +35,15 @@ const AHEAD_STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A block of [`MetadataExt::blocks`], whatever the file system's own are.
 const BLOCK_BYTES: u64 = 512;
+
+/// How much of the disk is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiskSpace {
+    Enough,
+    /// For transactions that may use the reserve.
+    Reserve,
+    Full,
+}
 
 /// The reserve of one store's folder.
 pub(crate) struct DiskReserve {
@@ -45,9 +58,19 @@ impl DiskReserve {
         Self { dir: dir.to_owned(), free_bytes, refusing }
     }
 
-    /// Whether a batch may be written; a change is logged.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let full = self.free()? < FREE_BYTES_MIN;
+    /// How much is free.
+    pub(crate) fn space(&self) -> Result<DiskSpace, Error> {
+        Ok(match self.free()? {
+            FREE_BYTES_MIN.. => DiskSpace::Enough,
+            RESERVE_BYTES_MIN.. => DiskSpace::Reserve,
+            _ => DiskSpace::Full,
+        })
+    }
+
+    /// As [`space`](Self::space), for a batch that is about to be written; a change is logged.
+    pub(crate) fn check(&self) -> Result<DiskSpace, Error> {
+        let space = self.space()?;
+        let full = space != DiskSpace::Enough;
         if self.refusing.swap(full, Ordering::Relaxed) != full {
             let dir = self.dir.display();
             match full {
@@ -59,7 +82,7 @@ impl DiskReserve {
                 }
             }
         }
-        if full { Err(self.full()) } else { Ok(()) }
+        Ok(space)
     }
 
     /// Allocates blocks beyond the end of `file`, so that it can grow on a disk that
@@ -85,11 +108,12 @@ impl DiskReserve {
     pub(crate) fn failed(&self, error: &io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(),
-            _ => Error::Io { dir: self.dir.clone(), why: error.to_string() },
+            _ => Error::io(&self.dir, "its files", error),
         }
     }
 
-    fn full(&self) -> Error {
+    /// The refusal of a batch.
+    pub(crate) fn full(&self) -> Error {
         Error::Full(self.dir.clone())
     }
 

@@ -21,6 +21,7 @@
 //!   file owns space to grow (see `disk_reserve`).
 
 mod opening;
+mod readable;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +31,9 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
-use self::opening::{lock, open_without_snapshot, remove_unfinished_snapshots, unreadable};
+use self::opening::{
+    is_damage, lock, open_with_data_alone, remove_unfinished_snapshots, unreadable,
+};
 use crate::disk_health::DiskHealth;
 use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
@@ -86,7 +89,7 @@ impl Engine {
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         // A relative path of one word has no parent to sync.
         let dir = std::path::absolute(dir)
-            .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
+            .map_err(|error| Error::io(dir, "its path", &error))?;
         let dir = dir.as_path();
         let disk_reserve = DiskReserve::new(dir, options.free_bytes);
         let failed = |error| disk_reserve.failed(&error);
@@ -99,7 +102,8 @@ impl Engine {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(None);
-        let db = open_without_snapshot(dir, &config).map_err(|error| match error {
+        let db = open_with_data_alone(dir, &config).map_err(|error| match error {
+            error if is_damage(&error) => unreadable(dir, &error.to_string()),
             sled::Error::Io(error) => disk_reserve.failed(&error),
             error => unreadable(dir, &error.to_string()),
         })?;
@@ -136,7 +140,7 @@ impl Engine {
 
     pub(crate) fn scan(
         &self,
-        table: &'static str,
+        table: &str,
         bounds: Bounds,
         newest_first: bool,
     ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
@@ -314,10 +318,7 @@ impl Engine {
     /// Makes every earlier write durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.db.flush().map_err(|error| self.failed(&error))?;
-        (self.sync)(&self.file).map_err(|error| Error::Io {
-            dir: self.dir.clone(),
-            why: format!("fdatasync: {error}"),
-        })
+        (self.sync)(&self.file).map_err(|error| Error::io(&self.dir, "fdatasync", &error))
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -342,7 +343,14 @@ impl Engine {
 
     fn failed(&self, error: &sled::Error) -> Error {
         self.disk_health.note_failed_read();
-        Error::Io { dir: self.dir.clone(), why: error.to_string() }
+        match error {
+            sled::Error::Io(error) => Error::io(&self.dir, "db", error),
+            error => Error::Io {
+                dir: self.dir.clone(),
+                kind: io::ErrorKind::Other,
+                why: error.to_string(),
+            },
+        }
     }
 }
 

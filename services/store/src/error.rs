@@ -1,7 +1,9 @@
 //! The errors of a store, with texts for the operator who has to act on them.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The reason why the store refused or failed. A variant exists only where a caller or an
 /// operator acts differently. Cloneable, because a failed batch fails many callers.
@@ -58,9 +60,23 @@ pub enum Error {
     Io {
         /// The store's folder.
         dir: PathBuf,
+        /// The kind of the operating system's error.
+        kind: io::ErrorKind,
         /// The error of the operating system or the engine.
         why: String,
     },
+}
+
+impl Error {
+    /// The error of the operating system about something in a store's folder.
+    pub fn io(dir: &Path, what: impl fmt::Display, error: &io::Error) -> Self {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; the user of this process must own it",
+            _ => "",
+        };
+        let why = format!("{what}: {error}{remedy}");
+        Self::Io { dir: dir.to_owned(), kind: error.kind(), why }
+    }
 }
 
 /// The text that a panic was raised with.

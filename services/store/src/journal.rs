@@ -13,6 +13,7 @@
 //! visible: a full disk refuses the batch and never leaves half a record.
 
 mod recovery;
+mod salvage;
 mod segment;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use self::recovery::{FILES, Recovered, recover};
+pub(crate) use self::salvage::{SalvagedRecords, salvage_records};
 use self::segment::{
     ACKNOWLEDGED_AT, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, SegmentHead, acknowledged, encode,
     length,
@@ -292,7 +294,7 @@ fn read_synced(file: &Path, sync: fn(&File) -> io::Result<()>) -> io::Result<Opt
 }
 
 fn io_error(dir: &Path, error: &io::Error) -> Error {
-    Error::Io { dir: dir.to_owned(), why: format!("its journal: {error}") }
+    Error::io(dir, "its journal", error)
 }
 
 #[cfg(test)]

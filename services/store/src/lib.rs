@@ -15,6 +15,7 @@
 //! | `overlay` | the uncommitted writes of a batch, with undo |
 //! | `writer` | the writer thread: batch, journal, complete |
 //! | `journal` | the write-ahead journal, its checkpoints and its recovery |
+//! | `salvage` | what reads of a damaged store, in a new one |
 //! | `stamp` | how far the database has the journal |
 //! | `memtables`, `merge`, `view` | committed rows above the database, and both as one |
 //! | `disk_health` | failed reads and stalled writes, for readiness |
@@ -37,6 +38,7 @@ mod options;
 mod overlay;
 mod read;
 mod record;
+mod salvage;
 mod stamp;
 mod store;
 mod table;
@@ -49,6 +51,7 @@ pub use key::{Key, Prefix};
 pub use options::Options;
 pub use read::Read;
 pub use record::{Record, decode, encode};
+pub use salvage::{Salvaged, SalvagedTable, salvage};
 pub use store::Store;
 pub use table::{Span, Table};
 pub use tx::Tx;

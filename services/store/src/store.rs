@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::disk_reserve::DiskSpace;
 use crate::engine::Engine;
 use crate::journal::Journal;
 use crate::memtables::Memtables;
@@ -52,7 +53,7 @@ impl Store {
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
-            .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
+            .map_err(|error| Error::io(dir, "its writer", &error))?;
         Ok(Self {
             view,
             jobs,
@@ -142,6 +143,14 @@ impl Store {
     /// How long the present write to the disk has taken so far.
     pub fn writing_for(&self) -> Duration {
         self.view.engine.disk_health.writing_for()
+    }
+
+    /// Whether the disk is nearly full, so that writes are refused.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk does not say.
+    pub fn is_disk_full(&self) -> Result<bool, Error> {
+        Ok(self.view.engine.disk_reserve.space()? != DiskSpace::Enough)
     }
 
     /// Whether a read failed, and no write succeeded since.

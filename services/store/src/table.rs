@@ -121,7 +121,7 @@ fn next(mut key: Vec<u8>) -> Vec<u8> {
 }
 
 /// The first byte string after all that start with `prefix`; `None` without one.
-fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = prefix.pop() {
         if last < u8::MAX {
             prefix.push(last + 1);

@@ -18,11 +18,19 @@ pub(crate) struct Hooks {
     pub(crate) durable: Vec<Hook>,
 }
 
+/// The state of a batch to roll back to.
+pub(crate) struct Savepoint {
+    writes: usize,
+    visible: usize,
+    durable: usize,
+}
+
 /// One closure's view of the store. Its writes become durable together or not at all.
 pub struct Tx<'a> {
     pub(crate) view: &'a View,
     pub(crate) overlay: &'a mut Overlay,
     pub(crate) hooks: &'a mut Hooks,
+    pub(crate) uses_reserve: bool,
 }
 
 impl Tx<'_> {
@@ -59,15 +67,37 @@ impl Tx<'_> {
         &mut self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (visible, durable) = (self.hooks.visible.len(), self.hooks.durable.len());
-        let mark = self.overlay.mark();
+        let before = self.savepoint();
         let outcome = work(self);
         if outcome.is_err() {
-            self.overlay.roll_back(mark);
-            self.hooks.visible.truncate(visible);
-            self.hooks.durable.truncate(durable);
+            self.roll_back(&before);
         }
         outcome
+    }
+
+    /// Lets this transaction use what is reserved of a nearly full disk: for the few writes
+    /// without which nobody could free some of it.
+    pub fn use_reserve(&mut self) {
+        self.uses_reserve = true;
+    }
+
+    pub(crate) fn savepoint(&self) -> Savepoint {
+        Savepoint {
+            writes: self.overlay.mark(),
+            visible: self.hooks.visible.len(),
+            durable: self.hooks.durable.len(),
+        }
+    }
+
+    pub(crate) fn roll_back(&mut self, to: &Savepoint) {
+        self.overlay.roll_back(to.writes);
+        self.hooks.visible.truncate(to.visible);
+        self.hooks.durable.truncate(to.durable);
+    }
+
+    /// Whether anything was written since.
+    pub(crate) fn has_written_since(&self, savepoint: &Savepoint) -> bool {
+        self.overlay.mark() > savepoint.writes
     }
 
     /// Calls `hook` on the writer thread once this transaction is durable, before its caller

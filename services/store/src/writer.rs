@@ -8,7 +8,7 @@
 //!   durable: a refusal may depend on a write of an earlier closure of the same batch.
 //! - After a failed write or sync nothing more is written, because the state of the disk is
 //!   unknown until the store is opened again. A full disk is not such a failure: it is
-//!   noticed before anything is written, and refuses that batch alone.
+//!   noticed before anything is written, and refuses the closures that write.
 //! - No caller waits for ever: after a failure, or a panic of the engine or of a hook, the
 //!   thread stays and refuses.
 
@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::disk_reserve::DiskSpace;
 use crate::error::panic_text;
 use crate::journal::Journal;
 use crate::overlay::Overlay;
@@ -99,14 +100,33 @@ fn serve(
     first: Closure,
     jobs: &flume::Receiver<Job>,
 ) -> Result<ControlFlow<()>, String> {
+    let disk_reserve = &view.engine.disk_reserve;
+    let space = disk_reserve.check().map_err(|error| error.to_string())?;
     let mut flow = ControlFlow::Continue(());
     let mut overlay = Overlay::default();
     let mut hooks = Hooks::default();
     let mut completions = Vec::new();
     let mut next = Some(first);
     while let Some(job) = next {
-        let mut tx = Tx { view, overlay: &mut overlay, hooks: &mut hooks };
-        completions.push(job(&mut tx));
+        let mut tx = Tx {
+            view,
+            overlay: &mut overlay,
+            hooks: &mut hooks,
+            uses_reserve: false,
+        };
+        let before = tx.savepoint();
+        let mut completion = job(&mut tx);
+        let has_room = match space {
+            DiskSpace::Enough => true,
+            DiskSpace::Reserve => tx.uses_reserve,
+            DiskSpace::Full => false,
+        };
+        if !has_room && tx.has_written_since(&before) {
+            tx.roll_back(&before);
+            let (complete, full) = (completion, disk_reserve.full());
+            completion = Box::new(move |outcome| complete(outcome.and(Err(full))));
+        }
+        completions.push(completion);
         let full = completions.len() >= BATCH_JOBS_MAX || overlay.bytes() >= BATCH_BYTES_MAX;
         if full {
             break;
@@ -124,8 +144,7 @@ fn serve(
     // A batch without writes needs no sync: those before it already had theirs.
     let writes = !overlay.is_empty();
     if writes {
-        let checked = view.engine.disk_reserve.check();
-        if let Err(error) = checked.and_then(|()| journal.prepare(view, &overlay)) {
+        if let Err(error) = journal.prepare(view, &overlay) {
             return refuse(completions, &error).map(|()| flow);
         }
         view.memtables.apply(overlay);

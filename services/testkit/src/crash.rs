@@ -107,7 +107,7 @@ pub fn load(dir: &Path, seed: u64, options: &Options) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|error| Error::Io { dir: dir.to_owned(), why: error.to_string() })?;
+        .map_err(|error| Error::io(dir, "its log", &error))?;
     runtime.block_on(async {
         let mut clients = tokio::task::JoinSet::new();
         for client in 0..CLIENTS {

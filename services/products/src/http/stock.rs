@@ -2,14 +2,15 @@
 //!
 //! **Invariant:** an adjustment is idempotent: repeated with its key, it is made once.
 
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::idempotency::{IdempotentRequest, StoredResponse};
 use chassis::json::PathId;
 use chassis::request_id::RequestId;
 use chassis::{FieldError, Json, Problem, Staff};
-use model::kinds;
+use model::{OrderId, kinds};
+use serde::Deserialize;
 
 use super::{CatalogueState, cause};
 use crate::domain::PIECES_MAX;
@@ -20,6 +21,8 @@ use crate::{Error, stock};
 /// Movements in a response.
 const MOVEMENTS_RETURNED: usize = 20;
 const REASON_CHARS_MAX: usize = 200;
+/// The orders in a response of the control socket.
+const ORDERS_MAX: usize = 10_000;
 
 pub(super) async fn levels(
     State(app): State<CatalogueState>,
@@ -30,6 +33,21 @@ pub(super) async fn levels(
     let movements = stock::movements(&app.store, id, MOVEMENTS_RETURNED)?;
     let movements = movements.into_iter().map(MovementResponse::from).collect();
     Ok(Json(StockResponse { level: level.into(), movements }).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct After {
+    after: Option<OrderId>,
+}
+
+/// `GET /control/reservations?after=ID`: the orders that have a reservation, at most
+/// [`ORDERS_MAX`], the oldest first.
+pub(super) async fn reservations(
+    State(app): State<CatalogueState>,
+    Query(After { after }): Query<After>,
+) -> Result<Json<Vec<OrderId>>, Problem> {
+    let orders = stock::orders_with_reservation(&app.store, after)?;
+    Ok(Json(orders.take(ORDERS_MAX).collect::<Result<_, _>>()?))
 }
 
 impl StockAdjustment {

@@ -1,5 +1,5 @@
 //! Opening the database folder: its lock, files that a killed process left behind, and a
-//! snapshot that does not read.
+//! snapshot or settings that do not read.
 //!
 //! **Invariant:** one process at a time has the folder open, and only that one removes files.
 
@@ -28,26 +28,51 @@ pub(super) fn lock(dir: &Path) -> Result<File, Error> {
         .map_err(|error| match error {
             TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
             TryLockError::Error(error) => {
-                Error::Io { dir: dir.to_owned(), why: format!("its lock: {error}") }
+                Error::io(dir, "its lock", &error)
             }
         })
 }
 
-/// Opens the database, if need be without its snapshot: it can be made anew from the data.
-pub(super) fn open_without_snapshot(dir: &Path, config: &sled::Config) -> sled::Result<sled::Db> {
+/// Opens the database, if need be without its snapshot and its settings: the one can be made
+/// anew from the data, and the others are always the same.
+pub(super) fn open_with_data_alone(dir: &Path, config: &sled::Config) -> sled::Result<sled::Db> {
     let refused = match open_patiently(config) {
-        Err(error) if !matches!(error, sled::Error::Io(_)) => error,
+        Err(error) if is_damage(&error) => error,
         outcome => return outcome,
     };
-    let snapshots = files_named(dir, |name| name.starts_with("snap."))?;
-    if snapshots.is_empty() {
+    let derived = files_named(dir, |name| name.starts_with("snap.") || name == "conf")?;
+    if derived.is_empty() {
         return Err(refused);
     }
-    for snapshot in snapshots {
-        tracing::warn!(file = %snapshot.display(), why = %refused, "the database's snapshot does not read and is set aside");
-        std::fs::rename(&snapshot, snapshot.with_file_name("unreadable.snap"))?;
+    let aside = |file: &Path| {
+        let kind = if file.ends_with("conf") { "conf" } else { "snap" };
+        file.with_file_name(format!("unreadable.{kind}"))
+    };
+    for file in &derived {
+        std::fs::rename(file, aside(file))?;
     }
-    open_patiently(config)
+    let opened = open_patiently(config);
+    for file in &derived {
+        match opened {
+            Ok(_) => {
+                tracing::warn!(file = %file.display(), why = %refused, "a file that follows from the data did not read and was set aside");
+            }
+            // It was not the reason.
+            Err(_) => std::fs::rename(aside(file), file)?,
+        }
+    }
+    opened
+}
+
+/// Whether the files are at fault, and not the disk or another process.
+pub(super) fn is_damage(error: &sled::Error) -> bool {
+    match error {
+        sled::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+        ),
+        _ => true,
+    }
 }
 
 fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {

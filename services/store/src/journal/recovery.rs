@@ -87,7 +87,7 @@ fn recover_stamped(
     }
     let end = newer.last();
     let claimed = older.acknowledged.max(newer.acknowledged).max(stamp.begun);
-    let claimed = claimed.max(newer.beyond.unwrap_or(0));
+    let claimed = claimed.max(newer.beyond().unwrap_or(0));
     if end < claimed {
         return Err(ends_early(dir, newer_name, newer, claimed));
     }
@@ -165,7 +165,7 @@ fn recover_unstamped(
     }
     segments.sort_by_key(|(_, segment)| segment.head.generation);
     for (name, segment) in &segments {
-        if segment.beyond.is_some() {
+        if segment.beyond().is_some() {
             return Err(damaged(
                 dir,
                 name,

@@ -108,8 +108,8 @@ pub(super) struct Segment {
     pub(super) acknowledged: u64,
     /// The numbers and rows of the records up to the first that does not read.
     pub(super) records: Vec<(u64, Range<usize>)>,
-    /// The number of a later record that does read, if there is one.
-    pub(super) beyond: Option<u64>,
+    /// Those of later records that do read.
+    later: Vec<(u64, Range<usize>)>,
     /// Whether the bytes after the last record are the beginning of another one.
     pub(super) is_torn: bool,
     bytes: Vec<u8>,
@@ -119,6 +119,31 @@ impl Segment {
     /// Reads a segment; `None` if its head does not read.
     pub(super) fn read(bytes: Vec<u8>) -> Option<Self> {
         let head = SegmentHead::decode(&bytes)?;
+        Some(Self::read_records(
+            bytes,
+            head,
+            SEGMENT_HEAD_BYTES,
+            RECORD_HEAD_BYTES,
+        ))
+    }
+
+    /// Reads a segment whose head does not read, by the newest generation of its records;
+    /// `None` if it has none.
+    pub(super) fn read_headless(bytes: Vec<u8>) -> Option<Self> {
+        let mut newest: Option<SegmentHead> = None;
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(record) = Record::at(&bytes, at, RECORD_HEAD_BYTES) else {
+                at += 1;
+                continue;
+            };
+            let (generation, base) = (record.generation, record.number.saturating_sub(1));
+            if newest.is_none_or(|newest| newest.generation < generation) {
+                newest = Some(SegmentHead { store: 0, generation, base });
+            }
+            at = record.rows.end;
+        }
+        let head = newest?;
         Some(Self::read_records(
             bytes,
             head,
@@ -145,14 +170,18 @@ impl Segment {
             (at, last) = (record.rows.end, record.number);
         }
         // A record whose head is damaged says nothing about where the next one begins.
-        let beyond = (at..bytes.len()).find_map(|at| {
+        let mut later = Vec::new();
+        let mut after = at;
+        while let Some(record) = (after..bytes.len()).find_map(|at| {
             (long_at(&bytes, at + 8)? == head.generation).then_some(())?;
-            let record = Record::at(&bytes, at, record_head)?;
-            (record.number > last).then_some(record.number)
-        });
+            Record::at(&bytes, at, record_head).filter(|record| record.number > last)
+        }) {
+            after = record.rows.end;
+            later.push((record.number, record.rows));
+        }
         let is_torn = long_at(&bytes, at + 8) == Some(head.generation);
         let acknowledged = acknowledged_of(&bytes[..begin]).unwrap_or(0);
-        Self { head, acknowledged, records, beyond, is_torn, bytes }
+        Self { head, acknowledged, records, later, is_torn, bytes }
     }
 
     /// The number of the last record, or of the last one before this segment.
@@ -160,6 +189,17 @@ impl Segment {
         self.records
             .last()
             .map_or(self.head.base, |(number, _)| *number)
+    }
+
+    /// The number of a record that reads behind one that does not.
+    pub(super) fn beyond(&self) -> Option<u64> {
+        self.later.first().map(|(number, _)| *number)
+    }
+
+    /// The numbers and rows of all records that read, past those that do not.
+    pub(super) fn readable(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let all = self.records.iter().chain(&self.later);
+        all.map(|(number, rows)| (*number, &self.bytes[rows.clone()]))
     }
 
     /// The rows of the records after `number`, oldest first.

@@ -194,7 +194,7 @@ async fn a_missing_segment_is_refused() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_does_not_read_is_set_aside() {
+async fn snapshots_and_settings_that_do_not_read_are_set_aside() {
     let [_, later] = two_moments().await;
     let snapshot = std::fs::read_dir(later.path()).unwrap();
     let mut snapshot = snapshot.map(|entry| entry.unwrap().path());
@@ -207,12 +207,14 @@ async fn a_snapshot_that_does_not_read_is_set_aside() {
     let snapshot = snapshot
         .find(is_snapshot)
         .expect("a clean end leaves a snapshot");
-    for damage in [&b""[..], b"not a snapshot"] {
-        let dir = tempfile::tempdir().unwrap();
-        copy_files(later.path(), dir.path(), |_| true);
-        std::fs::write(dir.path().join(snapshot.file_name().unwrap()), damage).unwrap();
-        let again = open(dir.path()).unwrap();
-        assert_eq!(again.scan(ROWS.all()).unwrap().count(), 199);
+    for file in [snapshot.as_path(), Path::new("conf")] {
+        for damage in [&b""[..], b"neither a snapshot nor settings"] {
+            let dir = tempfile::tempdir().unwrap();
+            copy_files(later.path(), dir.path(), |_| true);
+            std::fs::write(dir.path().join(file.file_name().unwrap()), damage).unwrap();
+            let again = open(dir.path()).unwrap();
+            assert_eq!(again.scan(ROWS.all()).unwrap().count(), 199);
+        }
     }
 }
 

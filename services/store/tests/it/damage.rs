@@ -1,6 +1,6 @@
 //! Damage at rest: each file of a store is cut, zeroed, flipped, emptied, removed or
 //! swapped with an older copy. The store then has every acknowledged row, or it says that it
-//! does not: at opening, at reading, or when it is verified.
+//! does not: at opening, at reading, or when it is verified. What reads of it can be salvaged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::path::Path;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use store::{Options, Read, Store, Table};
+use store::{Error, Options, Read, Store, Table, salvage};
 use tempfile::TempDir;
 
 use crate::{number_from_env, open};
@@ -175,6 +175,43 @@ fn outcome(dir: &Path, rows: &Rows) -> Outcome {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or(Outcome::Unreadable)
 }
 
+/// Salvages a damaged store and returns the number of acknowledged rows in the new one;
+/// `None` if the database does not open at all.
+fn salvaged(dir: &Path, rows: &Rows) -> Option<usize> {
+    let into = tempfile::tempdir().unwrap();
+    let salvaged = match salvage(dir, into.path(), &Options::default(), |_, _| ()) {
+        Err(Error::Damaged { .. }) => return None,
+        salvaged => salvaged.unwrap(),
+    };
+    let store = open(into.path());
+    assert_eq!(store.verify().unwrap(), Vec::<String>::new());
+    let found: Rows = store
+        .scan(ROWS.all())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let written = |id: &u64, round: u64| format!("{round}:{id}:").repeat(200);
+    for (id, text) in &found {
+        let is_own = (1..=2).any(|round| *text == written(id, round));
+        assert!(is_own, "row {id} was never written");
+    }
+    let is_named = !salvaged.journal_faults.is_empty()
+        || salvaged
+            .tables
+            .iter()
+            .any(|table| !table.faults.is_empty() || table.rows_expected != Some(table.rows));
+    assert!(
+        found == *rows || is_named,
+        "rows are missing and not named: {salvaged:?}"
+    );
+    Some(
+        found
+            .iter()
+            .filter(|(id, text)| rows.get(id) == Some(text))
+            .count(),
+    )
+}
+
 /// The number of outcomes by file and damage.
 #[derive(Default)]
 struct Outcomes(BTreeMap<(String, Damage, Outcome), u64>);
@@ -197,6 +234,7 @@ async fn no_damage_is_served_in_silence() {
     let specimens = [specimen(true).await, specimen(false).await];
     let mut outcomes = Outcomes::default();
     let mut silent = Vec::new();
+    let (mut without_rows, mut saved) = (0, Vec::new());
     for number in 0..damages {
         let specimen = specimens.choose(&mut random).unwrap();
         let names: Vec<String> = std::fs::read_dir(specimen.later.path())
@@ -212,6 +250,12 @@ async fn no_damage_is_served_in_silence() {
         damage(&mut random, kind_of_damage, &file, specimen.earlier.path());
         let rows = &specimen.rows;
         let outcome = tokio::task::block_in_place(|| outcome(dir.path(), rows));
+        if !matches!(outcome, Outcome::Intact | Outcome::Silent) {
+            match tokio::task::block_in_place(|| salvaged(dir.path(), rows)) {
+                Some(count) => saved.push(count * 100 / rows.len()),
+                None => without_rows += 1,
+            }
+        }
         if outcome == Outcome::Silent {
             silent.push(format!("{number}: {kind_of_damage:?} of {name}"));
         }
@@ -219,5 +263,11 @@ async fn no_damage_is_served_in_silence() {
         *outcomes.0.entry(key).or_default() += 1;
     }
     println!("{outcomes}");
+    saved.sort_unstable();
+    println!(
+        "salvaged: {} with {:?} % of the rows in the median, {without_rows} do not open",
+        saved.len(),
+        saved.get(saved.len() / 2)
+    );
     assert!(silent.is_empty(), "KONBINI_SEED={seed}: {silent:#?}");
 }

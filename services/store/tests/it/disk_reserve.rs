@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use store::{Error, Options, Read, Store, Table};
 
-use crate::open;
+use crate::{hold, open};
 
 const ROWS: Table<u64, String> = Table::new("rows");
 const PLENTY: u64 = 1 << 40;
@@ -40,10 +40,27 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     let only_reads = store.write(|tx| tx.contains(ROWS, &1)).await;
     assert!(only_reads.unwrap());
 
+    // A transaction that may use the reserve has room, until that is full, too; one beside it
+    // in the same batch has none.
+    for (free_mib, has_room) in [(63, true), (31, false)] {
+        FREE_BYTES.store(free_mib << 20, Ordering::Relaxed);
+        let held = hold(&store).await;
+        let ordinary = put(&store, 6);
+        let urgent = store.write(move |tx| {
+            tx.use_reserve();
+            tx.put(ROWS, &free_mib, &"urgent".into())
+        });
+        let release = async { drop(held) };
+        let (ordinary, urgent, ()) = tokio::join!(ordinary, urgent, release);
+        assert!(matches!(ordinary, Err(Error::Full(_))), "{ordinary:?}");
+        assert_eq!(urgent.is_ok(), has_room, "{free_mib} MiB: {urgent:?}");
+    }
+    assert_eq!(rows(&store), [1, 63]);
+
     FREE_BYTES.store(PLENTY, Ordering::Relaxed);
     put(&store, 5).await.unwrap();
     store.close();
-    assert_eq!(rows(&open(dir.path())), [1, 5]);
+    assert_eq!(rows(&open(dir.path())), [1, 5, 63]);
 }
 
 /// The journal takes batches while a segment is free, then refuses them until the disk has

@@ -20,7 +20,9 @@ const ROWS: Table<u64, String> = Table::new("rows");
 
 fn value(random: &mut StdRng) -> String {
     let digits = random.random_range(1..30);
-    (0..digits).map(|_| format!("{:016x}", random.random::<u64>())).collect()
+    (0..digits)
+        .map(|_| format!("{:016x}", random.random::<u64>()))
+        .collect()
 }
 
 #[tokio::test]
@@ -44,7 +46,11 @@ async fn overwritten_rows_do_not_grow_the_file() {
             write(&store, keys, &mut random).await;
         }
         sizes.push(store.disk_bytes().unwrap() / 1024);
-        println!("{} overwrites: {} KiB", overwrites / 10 * tenth, sizes[sizes.len() - 1]);
+        println!(
+            "{} overwrites: {} KiB",
+            overwrites / 10 * tenth,
+            sizes[sizes.len() - 1]
+        );
     }
     let (first, second) = sizes.split_at(5);
     let most = |sizes: &[u64]| sizes.iter().max().copied().unwrap();

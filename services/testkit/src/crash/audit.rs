@@ -46,7 +46,7 @@ impl fmt::Display for Audit {
 /// When the store does not open or cannot be read.
 pub fn audit_copy(dir: &Path, scratch: &Path, acked: &[Ack]) -> Result<Audit, Error> {
     let copy = scratch.join("copy");
-    let io = |error: io::Error| Error::Io { dir: copy.clone(), why: error.to_string() };
+    let io = |error: io::Error| Error::io(&copy, "its copy", &error);
     if copy.exists() {
         fs::remove_dir_all(&copy).map_err(io)?;
     }

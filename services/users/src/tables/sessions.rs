@@ -29,6 +29,7 @@ pub(crate) fn log_in(
     if !confirm_password(tx, user_id, verified)? {
         return Err(Error::WrongCredentials);
     }
+    keep_room_for(tx, &user);
     end_oldest_sessions(tx, user_id, cause)?;
     tx.put(SESSIONS, &(user_id, session_id), session)?;
     Ok(user)
@@ -63,6 +64,14 @@ pub(crate) enum Refreshed {
     Refused,
 }
 
+/// Lets the sessions of staff use what is reserved of a full disk: who else should look at
+/// what fills it?
+fn keep_room_for(tx: &mut Tx<'_>, user: &User) {
+    if user.is_staff() {
+        tx.use_reserve();
+    }
+}
+
 /// Rotates a refresh token presented from `address`, or ends the session of a reused one.
 pub(crate) fn refresh(
     tx: &mut Tx<'_>,
@@ -76,6 +85,7 @@ pub(crate) fn refresh(
     let (Some(user), Some(session)) = (user, tx.get(SESSIONS, &key)?) else {
         return Ok(Refreshed::Refused);
     };
+    keep_room_for(tx, &user);
     match session.refresh(number, cause.at()) {
         Refresh::Rotated(session) => {
             let session = Session { address: Some(address), ..session };

@@ -1,0 +1,119 @@
+//! Salvage: everything of a damaged store that reads, in a new one.
+//!
+//! A store whose files are damaged, or do not fit each other, does not open, since some of
+//! its acknowledged rows are missing or old. Where no copy of it exists, most of it is better
+//! than nothing: the rows of the database that read, and above them the records of the
+//! journal that the database does not have.
+//!
+//! **Invariant:** the damaged store's rows are only read, and the new store opens like any
+//! other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::journal::{SalvagedRecords, salvage_records};
+use crate::overlay::Rows;
+use crate::stamp::Stamp;
+use crate::{Error, Options};
+
+/// The rows that are written to the new store at once, in bytes.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What was salvaged and what was not.
+#[derive(Debug, Serialize)]
+pub struct Salvaged {
+    /// The tables of the database, by name.
+    pub tables: Vec<SalvagedTable>,
+    /// The records of the journal that were applied to them.
+    pub records: u64,
+    /// The journal's faults.
+    pub journal_faults: Vec<String>,
+}
+
+/// A table of a salvaged store.
+#[derive(Debug, Serialize)]
+pub struct SalvagedTable {
+    /// Its name.
+    pub name: String,
+    /// The rows that the database had and that read.
+    pub rows: u64,
+    /// The rows that the database should have; `None` if it does not know.
+    pub rows_expected: Option<u64>,
+    /// Why rows did not read, once for each place.
+    pub faults: Vec<String>,
+}
+
+/// Reads the store in `from` and makes a new one of it in `into`, which must be absent.
+/// `progress` is called with the number of rows read so far, and of those expected.
+///
+/// # Errors
+/// [`Error::Locked`] while a process has `from` open; [`Error::Damaged`] if its database does
+/// not open at all; [`Error::Full`] and [`Error::Io`] when the new store cannot be written.
+pub fn salvage(
+    from: &Path,
+    into: &Path,
+    options: &Options,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Salvaged, Error> {
+    let damaged = Engine::open(from, options)?;
+    // An unreadable stamp is one more fault, and its knowledge is missing.
+    let stamp = damaged.stored_stamp().ok().flatten();
+    let expected = stamp.as_ref().filter(|stamp| stamp.begun == stamp.complete);
+    let rows_in_all = expected.map_or(0, |stamp| {
+        stamp.tables.values().map(|digest| digest.rows).sum::<u64>()
+    });
+    let records = salvage_records(from, stamp.as_ref())?;
+    let mut saved = Saved::new(Engine::open(into, options)?, records.last);
+    let (mut tables, mut read) = (Vec::new(), 0);
+    for name in damaged.tables() {
+        let mut rows = 0;
+        let faults = damaged.readable_rows(&name, |(key, value)| {
+            (rows, read) = (rows + 1, read + 1);
+            progress(read, rows_in_all);
+            saved.add(&name, key, value)
+        })?;
+        let digest = expected.map(|stamp| stamp.tables.get(&name).copied().unwrap_or_default());
+        let rows_expected = digest.map(|digest| digest.rows);
+        tables.push(SalvagedTable { name, rows, rows_expected, faults });
+    }
+    saved.write()?;
+    let SalvagedRecords { rows, count, faults, .. } = records;
+    saved.rows = rows;
+    saved.write()?;
+    Ok(Salvaged { tables, records: count, journal_faults: faults })
+}
+
+/// The new store, and the rows that are not written yet.
+struct Saved {
+    engine: Engine,
+    rows: BTreeMap<String, Rows>,
+    bytes: usize,
+    /// The number of the last record that the new store has.
+    last: u64,
+}
+
+impl Saved {
+    fn new(engine: Engine, last: u64) -> Self {
+        engine.adopt_stamp(Stamp::new());
+        Self { engine, rows: BTreeMap::new(), bytes: 0, last }
+    }
+
+    fn add(&mut self, table: &str, key: Vec<u8>, value: Vec<u8>) -> Result<(), Error> {
+        self.bytes += key.len() + value.len();
+        let rows = self.rows.entry(table.to_owned()).or_default();
+        rows.insert(key, Some(value));
+        if self.bytes < CHUNK_BYTES {
+            return Ok(());
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        self.engine.checkpoint(&rows, self.last)
+    }
+}

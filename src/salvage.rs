@@ -1,0 +1,156 @@
+//! `konbini salvage`: goes on with what reads of a damaged service.
+//!
+//! A service whose files are damaged does not start. Without a copy of its data, this command
+//! makes a new store of the rows that read, and says which do not. Services that know events
+//! that are lost stop following it until the rollback is accepted.
+//!
+//! **Invariant:** the damaged store stays beside the new one, in `store.damaged`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use mesh::SalvagedService;
+use owo_colors::OwoColorize;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde_json::json;
+
+use crate::output;
+use crate::service_name::ServiceName;
+use crate::shop::{ShopArgs, check_owner};
+use crate::table::print_json;
+
+const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
+/// The interval at which the progress bar is redrawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Go on with what reads of a service whose data is damaged, when there is no copy of it.
+///
+/// The service must not be running. All of its rows that read are written to a new store, and
+/// what does not read is listed; the damaged store is kept in the folder SERVICE/store.damaged.
+/// Afterwards `konbini check` compares the services, and `konbini accept-rollback` goes on
+/// without events that are lost.
+#[derive(Debug, Args)]
+pub(crate) struct Salvage {
+    /// The damaged service.
+    service: ServiceName,
+    #[command(flatten)]
+    shop: ShopArgs,
+    /// Print a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Salvages the service and prints what was lost.
+pub(crate) async fn salvage(salvage: Salvage) -> anyhow::Result<()> {
+    let (folder, _) = salvage.shop.open("warn", None)?;
+    check_owner(&folder)?;
+    let service = salvage.service.name();
+    let data = folder.path().join(service);
+    let (store, kept) = (data.join("store"), data.join("store.damaged"));
+    let unfinished = data.join("store.salvaged");
+    if !store.join("db").exists() {
+        bail!("{}: there is no database to salvage", store.display());
+    }
+    if kept.exists() {
+        bail!(
+            "{}: it is of a salvage before; move it away first",
+            kept.display()
+        );
+    }
+    remove(&unfinished)?;
+    let bar = ProgressBar::new(0)
+        .with_style(ProgressStyle::with_template(BAR).expect("the template above is valid"))
+        .with_prefix("reading");
+    bar.enable_steady_tick(TICK);
+    let (from, into, moved) = (store.clone(), unfinished.clone(), bar.clone());
+    let salvaged = tokio::task::spawn_blocking(move || {
+        mesh::salvage(
+            service,
+            &from,
+            &into,
+            &mesh::store::Options::default(),
+            |read, all| {
+                moved.set_length(all.max(read));
+                moved.set_position(read);
+            },
+        )
+    });
+    let salvaged = salvaged.await?;
+    bar.finish_and_clear();
+    let salvaged = salvaged.inspect_err(|_| {
+        // What is left of it is removed by the next salvage, too.
+        let _ = remove(&unfinished);
+    })?;
+    put_in_place(&unfinished, &store, &kept).with_context(|| store.display().to_string())?;
+    if salvage.json {
+        return print_json(&json!({ "service": service, "salvaged": salvaged }));
+    }
+    report(service, &salvaged, &kept);
+    Ok(())
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| folder.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts a store in the place of another, which is kept. Without a store in its place, a
+/// service would make an empty one, so both change places at once where the file system can.
+fn put_in_place(new: &Path, place: &Path, kept: &Path) -> std::io::Result<()> {
+    match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
+        Ok(()) => std::fs::rename(new, kept)?,
+        Err(Errno::INVAL | Errno::NOSYS | Errno::XDEV) => {
+            std::fs::rename(place, kept)?;
+            std::fs::rename(new, place)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    std::fs::File::open(place.parent().unwrap_or(place))?.sync_all()
+}
+
+fn report(service: &str, salvaged: &SalvagedService, kept: &Path) {
+    let SalvagedService { store, log_end, events_deleted } = salvaged;
+    for table in &store.tables {
+        let lost = table.rows_expected.unwrap_or(0).saturating_sub(table.rows);
+        if lost == 0 && table.faults.is_empty() {
+            output::line!("{} {}: {} rows", "whole  ".green(), table.name, table.rows);
+            continue;
+        }
+        output::line!(
+            "{} {}: {} rows; {lost} are missing",
+            "damaged".red(),
+            table.name,
+            table.rows,
+        );
+        for fault in &table.faults {
+            output::line!("        {fault}");
+        }
+    }
+    output::line!("        {} records of the journal on top", store.records);
+    for fault in &store.journal_faults {
+        output::line!("{} journal: {fault}", "damaged".red());
+    }
+    match events_deleted {
+        0 => output::line!("        log: up to event {log_end}"),
+        deleted => output::line!(
+            "{} log: up to event {log_end}; {deleted} later events were not connected with it and are gone",
+            "damaged".red()
+        ),
+    }
+    output::line!(
+        "{} goes on with this; the damaged store is kept in {}",
+        service.bold(),
+        kept.display()
+    );
+    output::line!(
+        "next: `konbini check`, and `konbini accept-rollback {service}` if other services know more of it"
+    );
+}
