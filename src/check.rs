@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::control;
 use crate::output;
-use crate::reservations;
 use crate::positions::{self, Ahead};
+use crate::reservations;
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::print_json;

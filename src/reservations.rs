@@ -39,6 +39,11 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
+    /// Whether there is no difference.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unknown.is_empty() && self.ended.is_empty() && self.without.is_empty()
+    }
+
     /// A line for each difference.
     pub(crate) fn faults(&self) -> Vec<String> {
         let unknown = self
@@ -55,6 +60,28 @@ impl Compared {
             .map(|(id, status)| format!("products holds no stock for {id}, which is {status}"));
         unknown.chain(ended).chain(without).collect()
     }
+}
+
+/// Has orders publish what ends the differences.
+pub(crate) async fn settle(shop: &ShopArgs, compared: &Compared) -> anyhow::Result<()> {
+    let ended = compared
+        .ended
+        .iter()
+        .chain(&compared.without)
+        .map(|(id, _)| id);
+    let ids: Vec<_> = compared.unknown.iter().chain(ended).collect();
+    control::with(ServiceName::Orders, shop, async |folder: &Folder| {
+        let socket = folder.control_socket(ServiceName::Orders.name());
+        for some in ids.chunks(ASKED_AT_ONCE) {
+            let body = json!(some).to_string();
+            let path = "/control/orders/settle";
+            control::post(&socket, path, "application/json", body)
+                .await?
+                .accepted()?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Compares all orders that hold stock with all reservations.

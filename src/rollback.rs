@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::control;
 use crate::output;
 use crate::positions::{Ahead, ahead, positions, with_data};
-use crate::reservations;
+use crate::reservations::{self, Compared};
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
 use crate::table::print_json;
@@ -52,40 +52,47 @@ pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
     let end = end.with_context(|| format!("{} has no data in this folder", service.name()))?;
     let (_, mut ahead) = ahead(shop, &known).await?;
     ahead.retain(|one| one.source == service);
-    if ahead.is_empty() {
+    let of_stock = [ServiceName::Orders, ServiceName::Products];
+    let has_data = |service: &ServiceName| known.iter().any(|(one, _)| one == service);
+    let hanging = match of_stock.contains(&service) && of_stock.iter().all(has_data) {
+        true => reservations::compare(shop).await?,
+        false => Compared::default(),
+    };
+    if ahead.is_empty() && hanging.is_settled() {
         bail!(
             "no service has seen more of {} than it has (its log ends at event {end}); nothing was changed",
             service.name()
         );
     }
-    let lost = match service {
-        ServiceName::Orders => reservations::compare(shop).await?.unknown,
-        _ => Vec::new(),
-    };
-    control::with(service, shop, async |folder: &Folder| {
-        let path = "/control/accept-rollback";
-        let socket = folder.control_socket(service.name());
-        control::ask(&socket, Method::POST, path)
-            .await?
-            .accepted()?;
-        if service == ServiceName::Users {
-            let body = json!({ "at_once": true });
-            let path = "/control/keys/rotate";
-            control::ask_users(folder, Method::POST, path, Some(body))
+    if !ahead.is_empty() {
+        control::with(service, shop, async |folder: &Folder| {
+            let path = "/control/accept-rollback";
+            let socket = folder.control_socket(service.name());
+            control::ask(&socket, Method::POST, path)
                 .await?
                 .accepted()?;
-        }
-        Ok(())
-    })
-    .await?;
-    report(&accept, end, &ahead, &lost)
+            if service == ServiceName::Users {
+                let body = json!({ "at_once": true });
+                let path = "/control/keys/rotate";
+                control::ask_users(folder, Method::POST, path, Some(body))
+                    .await?
+                    .accepted()?;
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    if !hanging.is_settled() {
+        reservations::settle(shop, &hanging).await?;
+    }
+    report(&accept, end, &ahead, &hanging)
 }
 
 fn report(
     accept: &AcceptRollback,
     end: u64,
     ahead: &[Ahead],
-    lost: &[String],
+    hanging: &Compared,
 ) -> anyhow::Result<()> {
     let service = accept.service.name();
     if accept.json {
@@ -94,7 +101,7 @@ fn report(
             .map(|one| json!({ "service": one.service, "follower": one.follower, "seq": one.seq }));
         let ahead: Vec<_> = ahead.collect();
         return print_json(
-            &json!({ "service": service, "end": end, "ahead": ahead, "lost_orders": lost }),
+            &json!({ "service": service, "end": end, "ahead": ahead, "settled": hanging.faults() }),
         );
     }
     output::line!("{} goes on from event {end}", service.bold());
@@ -106,8 +113,14 @@ fn report(
             one.seq
         );
     }
-    for order in lost {
+    for order in &hanging.unknown {
         output::line!("  {order} is lost; its stock is released");
+    }
+    for (order, status) in &hanging.ended {
+        output::line!("  {order} is {status}; its stock is released");
+    }
+    for (order, status) in &hanging.without {
+        output::line!("  {order} is {status}; its stock is to be reserved again");
     }
     if accept.service == ServiceName::Users {
         output::line!("  all signing keys were replaced; everybody logs in again");

@@ -53,12 +53,19 @@ async fn a_shop_goes_on_after_its_orders_were_put_back() {
     let mori = Person::register(&shop, "mori@konbini.example").await;
     let kept = mori.order_surely("kept", &pieces(product, 1)).await;
     assert_eq!(kept.body["status"], "confirmed", "{kept:?}");
+    let cancelled = mori.order_surely("cancelled", &pieces(product, 2)).await;
+    let cancelled = cancelled.body["id"].as_str().unwrap();
     shop.terminate_all().await.unwrap();
     let older = tempfile::tempdir().unwrap();
     copy(&shop.data().join("orders"), older.path());
 
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
+    let path = format!("/v1/orders/{cancelled}/cancel");
+    assert_eq!(
+        mori.post(&path, json!({ "reason": "no" })).await.status,
+        200
+    );
     let lost = mori.order_surely("lost", &pieces(product, 3)).await;
     assert_eq!(lost.body["status"], "confirmed", "{lost:?}");
     shop.terminate_all().await.unwrap();
@@ -68,8 +75,12 @@ async fn a_shop_goes_on_after_its_orders_were_put_back() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("konbini accept-rollback orders"), "{said}");
     let id = lost.body["id"].as_str().unwrap();
-    let hangs = format!("products holds stock for {id}, which orders does not have");
-    assert!(said.contains(&hangs), "{said}");
+    for hangs in [
+        format!("products holds stock for {id}, which orders does not have"),
+        format!("products holds no stock for {cancelled}, which is confirmed"),
+    ] {
+        assert!(said.contains(&hangs), "{said}");
+    }
     let (code, said) = run(&shop, &["accept-rollback", "users"]);
     assert!(
         code == Some(1) && said.contains("nothing was changed"),
@@ -85,8 +96,9 @@ async fn a_shop_goes_on_after_its_orders_were_put_back() {
     let next = mori.order_surely("next", &pieces(product, 2)).await;
     assert_eq!(next.body["status"], "confirmed", "{next:?}");
     let settled = || async {
-        // 1 of the kept order and 2 of the next one; the 3 of the lost one are released.
-        level(&admin, product).await["reserved"] == json!(3) && run(&shop, &["check"]).0 == Some(0)
+        // 1 of the kept order, 2 of the one whose cancellation is lost, and 2 of the next one;
+        // the 3 of the lost one are released.
+        level(&admin, product).await["reserved"] == json!(5) && run(&shop, &["check"]).0 == Some(0)
     };
     eventually("nothing hangs", settled).await;
     assert_eq!(mori.get(&format!("/v1/orders/{id}")).await.status, 404);

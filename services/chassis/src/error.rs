@@ -31,7 +31,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// The store of a service is damaged.
     #[error(
-        "{service}: {why}. Nothing was changed; restore the data of {service} from a copy (the folder {service}/store), or without one go on with what reads: `konbini salvage {service}`"
+        "{service}: {why}. Restore the data of {service} from a copy (the folder {service}/store), or without one go on with what reads: `konbini salvage {service}`"
     )]
     Damaged {
         /// The service.

@@ -45,6 +45,15 @@ struct Marker {
     root_key: String,
 }
 
+const CHOOSE: &str =
+    "choose the data folder of a shop with --data, or make one with `konbini init`";
+const LOST_MARKER: &str = "the data of a shop is in it, and the file SHOP is missing; restore that from a copy, or put the folders of the services into a new shop (`konbini init`)";
+
+/// Whether the services of a shop have data here, whose marker is gone.
+fn has_lost_marker(path: &Path) -> bool {
+    !Folder::holds_shop(path) && path.join("users/store").exists()
+}
+
 impl Folder {
     /// Opens a shop's folder.
     ///
@@ -55,14 +64,11 @@ impl Folder {
             Ok(true) if Self::holds_shop(path) => Self::read(path),
             Err(why) => Err(Error::File { path: path.to_owned(), why }),
             Ok(exists) => {
-                let what = if exists {
-                    "there is no shop in it"
-                } else {
-                    "it does not exist"
+                let why = match exists {
+                    true if has_lost_marker(path) => LOST_MARKER.to_owned(),
+                    true => format!("there is no shop in it; {CHOOSE}"),
+                    false => format!("it does not exist; {CHOOSE}"),
                 };
-                let why = format!(
-                    "{what}; choose the data folder of a shop with --data, or make one with `konbini init`"
-                );
                 Err(Error::Folder { path: path.to_owned(), why })
             }
         }
@@ -86,9 +92,12 @@ impl Folder {
                 // The entry may belong to a shop that another process created since
                 // the marker was looked up.
                 Some(foreign) if !Self::holds_shop(path) => {
-                    let why = format!(
-                        "it contains `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
-                    );
+                    let why = match has_lost_marker(path) {
+                        true => LOST_MARKER.to_owned(),
+                        false => format!(
+                            "it contains `{foreign}` but no shop; choose an empty folder or a shop's own with --data"
+                        ),
+                    };
                     return Err(Error::Folder { path: path.to_owned(), why });
                 }
                 Some(_) => {}
@@ -101,11 +110,13 @@ impl Folder {
         let failed = |why: io::Error| Error::File { path: path.to_owned(), why };
         let path = path.canonicalize().map_err(failed)?;
         let file = path.join(MARKER);
-        let text =
-            fs::read_to_string(&file).map_err(|why| Error::File { path: file.clone(), why })?;
+        let text = fs::read(&file).map_err(|why| Error::File { path: file.clone(), why })?;
         let refused = |why: String| Error::Folder { path: file.clone(), why };
-        let marker: Marker = serde_json::from_str(&text)
-            .map_err(|error| refused(format!("the file is damaged: {error}")))?;
+        let marker: Marker = serde_json::from_slice(&text).map_err(|error| {
+            refused(format!(
+                "the file is damaged ({error}); restore it from a copy"
+            ))
+        })?;
         if marker.format != FORMAT {
             return Err(refused(format!(
                 "it has format {} and this program reads {FORMAT}; use the konbini that wrote it",

@@ -161,6 +161,13 @@ published_language! {
     "order.lost" => OrderLost {
         order_id: Id<kinds::Order>
     }
+    /// An order that is confirmed or paid lost its reservation: products or orders was rolled
+    /// back, and that was accepted. Its stock is to be reserved again.
+    "order.restored" => OrderRestored {
+        order_id: Id<kinds::Order>,
+        /// Each product once.
+        items: Vec<ItemOrdered>
+    }
     /// Money was returned.
     "order.refunded" => OrderRefunded {
         order_id: Id<kinds::Order>,
@@ -399,6 +406,10 @@ mod tests {
             Fact::OrderDelivered { order_id, user_id },
             Fact::OrderCancelled { order_id, user_id, refunded: Some(euros(5997)) },
             Fact::OrderLost { order_id },
+            Fact::OrderRestored {
+                order_id,
+                items: vec![ItemOrdered { product_id, quantity: 3 }],
+            },
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),

@@ -14,6 +14,7 @@
 //! **Invariant:** an order changes its status in [`Order::apply`] only, which returns
 //! the history entry and the event of the transition together.
 
+mod cause;
 mod payment;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 use model::{Fact, Money, OrderId, ProductId, Shortage, Time, UserId};
 
+pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use payment::{PaymentMessage, PaymentOutcome, PaymentResult};
 
 /// Units of one product in an order.
@@ -145,6 +147,12 @@ impl OrderStatus {
         }
     }
 
+    /// Whether products holds stock for an order of this status; for a pending one it is about
+    /// to.
+    pub(crate) fn holds_stock(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Paid)
+    }
+
     /// The name in responses and in stored rows.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -199,48 +207,6 @@ pub(crate) enum OrderCommand {
     Cancel,
     /// `amount` in minor units is refunded, or all that is left.
     Refund { amount: Option<i64> },
-}
-
-/// The actor behind a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Actor {
-    User(UserId),
-    /// The service that owns the stock.
-    Products,
-    /// The expiry of unpaid orders.
-    Expiry,
-    /// The payment provider.
-    Payments,
-}
-
-impl Actor {
-    fn name(self) -> String {
-        match self {
-            Self::User(id) => id.to_string(),
-            Self::Products => "products".into(),
-            Self::Expiry => "expiry".into(),
-            Self::Payments => "payments".into(),
-        }
-    }
-}
-
-/// The time, actor, reason and request of a command.
-#[derive(Debug, Clone)]
-pub(crate) struct OrderCause {
-    pub(crate) at: Time,
-    pub(crate) by: Actor,
-    pub(crate) reason: Option<String>,
-    pub(crate) trace: Option<String>,
-}
-
-impl OrderCause {
-    pub(crate) fn new(at: Time, by: Actor) -> Self {
-        Self { at, by, reason: None, trace: None }
-    }
-
-    pub(crate) fn because(self, reason: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), ..self }
-    }
 }
 
 /// An entry of an order's history.

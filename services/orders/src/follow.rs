@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Cause, Draft, Event, Log, Refusal};
+use mesh::{Event, Log, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
-use crate::domain::{Actor, OrderCause, OrderCommand};
+use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, commands, expiry};
+use crate::{Error, commands, expiry, rollback};
 
 /// Follows products: its listings, and the stock of each order.
 pub(crate) struct ProductsFollower {
@@ -46,18 +46,6 @@ impl ProductsFollower {
         Ok(())
     }
 
-    /// Gives up an order that was lost with a rollback, so that products releases its stock.
-    fn give_up(&self, tx: &mut Tx<'_>, event: &Event, id: OrderId) -> Result<(), Refusal> {
-        tracing::warn!(order = %id, "an order was lost with the rollback; its stock is released");
-        let draft = Draft {
-            key: id.to_string(),
-            fact: Fact::OrderLost { order_id: id },
-            cause: Cause::own(event.at),
-        };
-        self.log.append(tx, draft)?;
-        Ok(())
-    }
-
     /// Records the stock outcome of an order and wakes its waiting request as soon as
     /// readers see it; it is durable in products' log. An order that is not pending any
     /// more stays as it is.
@@ -79,12 +67,31 @@ impl ProductsFollower {
                 }
                 Ok(())
             }
-            Err(Error::Transition(_)) => Ok(()),
-            Err(Error::NotFound) if mesh::lost_events(tx)? => self.give_up(tx, event, id),
+            Err(Error::Transition(_)) => {
+                warn_of_refusal(tx, event, id)?;
+                Ok(())
+            }
+            Err(Error::NotFound) if mesh::lost_events(tx)? => {
+                rollback::settle(tx, &self.log, id, event.at)?;
+                Ok(())
+            }
             Err(Error::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::Never(format!("{id}: {error}"))),
         }
     }
+}
+
+/// Warns of stock that is refused to an order that holds some: after a rollback products may
+/// have less of it.
+fn warn_of_refusal(tx: &Tx<'_>, event: &Event, id: OrderId) -> Result<(), store::Error> {
+    let holds = tables::status(tx, id)?.is_some_and(OrderStatus::holds_stock);
+    if holds && matches!(event.fact, Some(Fact::StockRefused { .. })) {
+        tracing::warn!(
+            order = %id,
+            "products has no stock for an order that holds some; adjust the stock and accept the rollback of products again, or cancel the order"
+        );
+    }
+    Ok(())
 }
 
 /// Handles an event of users.

@@ -6,7 +6,7 @@
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
-//! `payment.unmatched`. **Follows** products: listings, and `stock.reserved`,
+//! `payment.unmatched`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`.
 //!
 //! An order is placed by choreography: one transaction writes the pending order,
@@ -23,6 +23,7 @@
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome |
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `lists` | the order ids of a list, from the indexes |
+//! | `rollback` | orders and stock that disagree after a rollback |
 //! | `waiters` | requests that wait for an event about their order |
 //! | `expiry` | background work: unpaid orders, erasure of users |
 //! | `http`, `follow`, `error` | as in every service |
@@ -37,6 +38,7 @@ mod http;
 mod lists;
 mod payments;
 mod placing;
+mod rollback;
 mod tables;
 mod waiters;
 mod wire;

@@ -73,6 +73,12 @@ pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> 
     Ok(stored)
 }
 
+/// The status of an order, if it exists.
+pub(crate) fn status(from: &impl Read, id: OrderId) -> Result<Option<OrderStatus>, store::Error> {
+    let row = from.get(ORDERS, &id)?;
+    Ok(row.map(|row| StoredOrder::from(row).order.status))
+}
+
 /// The history of an order, oldest entry first.
 pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChange>, Error> {
     let mut changes = order.first_changes();

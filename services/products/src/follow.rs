@@ -21,7 +21,9 @@ pub(crate) fn orders(
     move |tx, event| {
         let cause = || cause(event);
         match &event.fact {
-            Some(Fact::OrderPlaced { order_id, items, .. }) => {
+            Some(
+                Fact::OrderPlaced { order_id, items, .. } | Fact::OrderRestored { order_id, items },
+            ) => {
                 if items.len() > LINES_MAX {
                     let lines = items.len();
                     let why = format!("{order_id} has {lines} lines; at most {LINES_MAX} are held");

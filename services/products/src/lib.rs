@@ -21,7 +21,8 @@
 //! Events written: `product.created`, `product.updated`, `product.deleted`,
 //! `stock.adjusted`, `stock.low` (key: the product); `stock.reserved`,
 //! `stock.refused`, `stock.released` (key: the order). Followed: `order.placed`,
-//! `order.cancelled`, `order.shipped` and `order.refunded` of orders. Beside the store
+//! `order.cancelled`, `order.shipped`, `order.refunded`, `order.lost` and `order.restored` of
+//! orders. Beside the store
 //! lies the folder `index`, which may be deleted.
 //!
 //! **Invariant:** no unit is sold twice: a level changes only in a transaction that checks

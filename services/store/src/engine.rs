@@ -32,8 +32,9 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, RwLock};
 
 use self::opening::{
-    is_damage, lock, open_with_data_alone, remove_unfinished_snapshots, unreadable,
+    is_damage, open_patiently, remove_unfinished_snapshots, set_aside_unreadable, unreadable,
 };
+pub(crate) use self::opening::{lock, remove_snapshots};
 use crate::disk_health::DiskHealth;
 use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
@@ -88,21 +89,21 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         // A relative path of one word has no parent to sync.
-        let dir = std::path::absolute(dir)
-            .map_err(|error| Error::io(dir, "its path", &error))?;
+        let dir = std::path::absolute(dir).map_err(|error| Error::io(dir, "its path", &error))?;
         let dir = dir.as_path();
         let disk_reserve = DiskReserve::new(dir, options.free_bytes);
         let failed = |error| disk_reserve.failed(&error);
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
         remove_unfinished_snapshots(dir).map_err(failed)?;
+        set_aside_unreadable(dir).map_err(failed)?;
         let config = sled::Config::new()
             .path(dir)
             .mode(sled::Mode::LowSpace)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(None);
-        let db = open_with_data_alone(dir, &config).map_err(|error| match error {
+        let db = open_patiently(&config).map_err(|error| match error {
             error if is_damage(&error) => unreadable(dir, &error.to_string()),
             sled::Error::Io(error) => disk_reserve.failed(&error),
             error => unreadable(dir, &error.to_string()),

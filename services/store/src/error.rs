@@ -43,8 +43,7 @@ pub enum Error {
         /// The decoder's error.
         why: String,
     },
-    /// A file of the store is damaged, missing, or a copy of another moment. Nothing was
-    /// changed.
+    /// A file of the store is damaged, missing, or a copy of another moment.
     #[error("{}: {why}", file.display())]
     Damaged {
         /// The file.

@@ -5,15 +5,17 @@
 //! than nothing: the rows of the database that read, and above them the records of the
 //! journal that the database does not have.
 //!
-//! **Invariant:** the damaged store's rows are only read, and the new store opens like any
-//! other.
+//! **Invariant:** the damaged store is not changed: opening a database changes it, so a copy
+//! is opened. The new store opens like any other.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, lock, remove_snapshots};
 use crate::journal::{SalvagedRecords, salvage_records};
 use crate::overlay::Rows;
 use crate::stamp::Stamp;
@@ -58,7 +60,8 @@ pub fn salvage(
     options: &Options,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Salvaged, Error> {
-    let damaged = Engine::open(from, options)?;
+    let copy = Copy::of(from, into, options)?;
+    let damaged = copy.open(options)?;
     // An unreadable stamp is one more fault, and its knowledge is missing.
     let stamp = damaged.stored_stamp().ok().flatten();
     let expected = stamp.as_ref().filter(|stamp| stamp.begun == stamp.complete);
@@ -84,6 +87,57 @@ pub fn salvage(
     saved.rows = rows;
     saved.write()?;
     Ok(Salvaged { tables, records: count, journal_faults: faults })
+}
+
+/// A copy of a damaged database beside the new store; removed when dropped.
+struct Copy {
+    dir: PathBuf,
+    /// Keeps other processes away from the damaged store.
+    _lock: File,
+}
+
+impl Copy {
+    fn of(from: &Path, into: &Path, options: &Options) -> Result<Self, Error> {
+        let lock = lock(from)?;
+        let dir = into.with_extension("copy");
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => Error::Full(dir.clone()),
+            _ => Error::io(&dir, "copy of the damaged store", &error),
+        };
+        let copy = Self { dir: dir.clone(), _lock: lock };
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).map_err(failed)?;
+        let size = std::fs::metadata(from.join("db")).map_or(0, |db| db.len());
+        if (options.free_bytes)(&dir).map_err(failed)? < 2 * size {
+            return Err(Error::Full(dir));
+        }
+        for entry in std::fs::read_dir(from).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if entry.path().is_file() && name != "lock" {
+                std::fs::copy(entry.path(), dir.join(name)).map_err(failed)?;
+            }
+        }
+        Ok(copy)
+    }
+
+    /// Opens the database with its snapshot, or else what reads of it without.
+    fn open(&self, options: &Options) -> Result<Engine, Error> {
+        match Engine::open(&self.dir, options) {
+            Err(Error::Damaged { .. }) => {}
+            opened => return opened,
+        }
+        remove_snapshots(&self.dir)
+            .map_err(|error| Error::io(&self.dir, "its snapshot", &error))?;
+        Engine::open(&self.dir, options)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What is left of it is removed by the next salvage.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
 }
 
 /// The new store, and the rows that are not written yet.

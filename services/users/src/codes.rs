@@ -17,7 +17,7 @@ use store::{Read, Record, Table, Tx};
 
 use crate::Error;
 use crate::domain::User;
-use crate::mac::MacKey;
+use crate::mac::{self, MacKey};
 
 /// account, purpose → the latest requested code.
 const CODES: Table<(UserId, u16), Requested> = Table::new("codes");
@@ -54,7 +54,7 @@ pub(crate) struct Codes(MacKey);
 impl Codes {
     /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
-        Ok(Self(MacKey::open(context, "codes")?))
+        Ok(Self(MacKey::open(context, mac::CODES)?))
     }
 
     /// The requested code of an account, if it is still valid.

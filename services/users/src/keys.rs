@@ -14,6 +14,8 @@
 //! leaves at most an unused secret, which the next start deletes. The newest key has its
 //! secret and no `until`.
 
+mod check;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +144,7 @@ impl SigningKeys {
             Some(newest) if newest.pair.is_none() => {
                 tracing::error!(
                     kid = newest.kid,
-                    "the secret of the active signing key is missing; rotating to a new key"
+                    "the active signing key has no secret that can be used; rotating to a new key"
                 );
                 keys.rotate(Rotation::Requested, now).await?;
             }
@@ -236,16 +238,20 @@ impl SigningKeys {
         if retired.is_empty() {
             return Ok(());
         }
+        let kids: Vec<_> = retired.into_iter().map(|(kid, _)| kid).collect();
+        let deleted = kids.clone();
         let delete = move |tx: &mut store::Tx<'_>| {
-            retired
+            deleted
                 .iter()
-                .try_for_each(|(kid, _)| tx.delete(SIGNING_KEYS, kid))
+                .try_for_each(|kid| tx.delete(SIGNING_KEYS, kid))
         };
         self.store
             .write_when_free::<_, store::Error, _>(delete)
             .await?;
         self.reload()?;
-        self.retain_secrets().await
+        tracing::info!(?kids, "deleting the secrets of retired keys");
+        let folder = self.folder.clone();
+        blocking(move || folder.delete_secrets(&kids)).await
     }
 
     /// Deletes secrets without a key.
@@ -264,12 +270,20 @@ impl SigningKeys {
         let keys = load(&self.store)?.into_iter().map(|(kid, row)| {
             let known = known.iter().find(|held| held.kid == kid);
             let pair = known.and_then(|held| held.pair.clone());
-            let pair = pair.or_else(|| self.folder.secret(&kid).ok().map(Arc::new));
+            let pair = pair.or_else(|| self.read_secret(&kid));
             HeldKey { kid, row, pair }
         });
         let keys = keys.collect();
         *self.keys.write() = keys;
         Ok(())
+    }
+
+    fn read_secret(&self, kid: &str) -> Option<Arc<KeyPair>> {
+        let read = self.folder.secret(kid);
+        let read = read.inspect_err(|error| {
+            tracing::error!(%error, "the secret of a signing key cannot be used");
+        });
+        read.ok().map(Arc::new)
     }
 
     fn held(&self) -> Vec<HeldKey> {

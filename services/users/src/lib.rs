@@ -58,7 +58,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::codes::Codes;
 use crate::domain::{Email, PlaintextPassword, User};
-use crate::erasure::Erasures;
+use crate::erasure::{Erasures, Listed};
 use crate::error::Error;
 use crate::password::{Hasher, Verified};
 use crate::tables::{AccountCause, PendingReset};
@@ -72,6 +72,7 @@ use crate::tokens::Tokens;
 /// When a key or the list of erasures cannot be kept or read, or the store fails.
 pub fn open(context: Context, config: Config) -> Opening {
     Box::pin(async move {
+        mac::warn_of_missing_keys(&context)?;
         let hasher = Hasher::new(&config.password)
             .await
             .map_err(|error| chassis::Error::Service(error.to_string()))?;
@@ -164,20 +165,45 @@ impl Users {
     }
 
     /// Erases accounts that the list names and the store still has: an older copy of the
-    /// store was restored.
+    /// store was restored. What the store knows and the list does not is added to the list.
     async fn reapply_erasures(&self) -> Result<(), chassis::Error> {
-        let listed = self.erasures.all();
-        let listed = listed.map_err(|error| chassis::Error::Service(error.to_string()))?;
-        for id in listed {
-            let Some(user) = self.store.get(tables::USERS, &id)? else {
-                continue;
-            };
+        let path = self.erasures.path().to_owned();
+        let failed = |why| chassis::Error::File { path: path.clone(), why };
+        let Listed { ids, unreadable } = self.erasures.read().map_err(failed)?;
+        for id in &ids {
             let cause = self.own_cause();
-            let erased = self.store.write(move |tx| tables::erase(tx, &user, &cause));
+            let user = self.store.get(tables::USERS, id)?;
+            let is_known = self.store.contains(tables::ERASED, id)?;
+            if user.is_none() && is_known {
+                continue;
+            }
+            let (id, is_back) = (*id, user.is_some());
+            let erased = self.store.write(move |tx| match user {
+                Some(user) => tables::erase(tx, &user, &cause),
+                // An earlier version erased it.
+                None => Ok(tx.put(tables::ERASED, &id, &cause.at())?),
+            });
             erased
                 .await
                 .map_err(|error| chassis::Error::Service(error.to_string()))?;
-            tracing::info!(user_id = %id, "erased again: an older copy of the store was restored");
+            if is_back {
+                tracing::info!(user_id = %id, "erased again: an older copy of the store was restored");
+            }
+        }
+        let known = self.store.scan(tables::ERASED.all())?;
+        let known: Vec<_> = known.collect::<Result<_, _>>()?;
+        if ids.len() + unreadable.len() > known.len() {
+            let lines = unreadable.iter().map(ToString::to_string);
+            let lines = lines.collect::<Vec<_>>().join(", ");
+            let why = format!(
+                "line {lines} does not read, and an erased account may come back with an older copy \
+                 of users. Restore the file from a copy, or delete the line to go on without it"
+            );
+            return Err(chassis::Error::Folder { path, why });
+        }
+        if !unreadable.is_empty() || ids.len() < known.len() {
+            tracing::warn!(file = %path.display(), "the list of erasures is damaged or incomplete and is written anew");
+            self.erasures.replace(&known).map_err(failed)?;
         }
         Ok(())
     }

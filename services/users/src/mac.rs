@@ -10,8 +10,29 @@ use blake2::digest::consts::{U16, U32};
 use blake2::digest::{KeyInit, Mac};
 use chassis::Context;
 
+/// The names of the keys.
+pub(crate) const REFRESH: &str = "refresh";
+pub(crate) const CODES: &str = "codes";
+pub(crate) const THROTTLE: &str = "throttle";
+
 /// Length of the MAC that [`MacKey::append`] adds.
 const APPENDED_BYTES: usize = 32;
+
+/// Warns of keys that a shop which has run lacks: they are made anew.
+pub(crate) fn warn_of_missing_keys(context: &Context) -> Result<(), chassis::Error> {
+    if context.log.tail().seq == 0 {
+        return Ok(());
+    }
+    for name in [REFRESH, CODES, THROTTLE] {
+        if context.folder.kept_secret(context.name, name)?.is_none() {
+            tracing::warn!(
+                file = %context.data_dir.join(format!("{name}.secret")).display(),
+                "the secret is missing and is made anew; what was made with it (sessions, codes, counts of failed logins) ends"
+            );
+        }
+    }
+    Ok(())
+}
 
 /// A secret key for MACs. It has no `Debug`, so it cannot reach a log.
 pub(crate) struct MacKey([u8; 32]);

@@ -6,11 +6,12 @@
 //! users_by_email   lower-case address  → account
 //! passwords        account             → argon2id hash and its generation
 //! languages        account             → BCP 47 tag the owner reads
+//! erased           account             → when it was erased
 //! sessions         account, session    → state of the session
 //! letters          time, random bytes  → account that asked for a password reset
 //! ```
 //!
-//! `accounts` writes the first four, `sessions` and `pending_resets` one each;
+//! `accounts` writes the first five, `sessions` and `pending_resets` one each;
 //! `codes`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
@@ -35,6 +36,7 @@ pub(crate) const USERS: Table<UserId, User> = Table::new("users");
 const USERS_BY_EMAIL: Table<String, UserId> = Table::new("users_by_email");
 const PASSWORDS: Table<UserId, StoredPassword> = Table::new("passwords");
 const LANGUAGES: Table<UserId, String> = Table::new("languages");
+pub(crate) const ERASED: Table<UserId, Time> = Table::new("erased");
 pub(crate) const SESSIONS: Table<(UserId, SessionId), Session> = Table::new("sessions");
 
 /// The cause of a change, and the log that receives its events.

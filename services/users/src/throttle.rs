@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::Error;
 use crate::domain::Email;
-use crate::mac::MacKey;
+use crate::mac::{self, MacKey};
 use rule::Rule;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -153,7 +153,7 @@ impl Throttle {
     /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
         let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Ok(Self { key: MacKey::open(context, "throttle")?, stripes })
+        Ok(Self { key: MacKey::open(context, mac::THROTTLE)?, stripes })
     }
 
     /// The counters of an attempt from an address.

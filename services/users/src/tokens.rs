@@ -20,7 +20,7 @@ use store::Key;
 
 use crate::domain::{Session, User};
 use crate::keys::SigningKeys;
-use crate::mac::MacKey;
+use crate::mac::{self, MacKey};
 
 /// Prefix by which scanners recognise a leaked token.
 const PREFIX: &str = "refresh_";
@@ -42,13 +42,18 @@ pub(crate) struct Generation {
 impl Tokens {
     /// Reads or creates the keys and starts the task that rotates them.
     pub(crate) async fn open(context: &Context, rotate_every: Duration) -> Result<Self, Error> {
-        let refresh_key = MacKey::open(context, "refresh")?;
+        let refresh_key = MacKey::open(context, mac::REFRESH)?;
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
         let keys = SigningKeys::open(folder, store, log, rotate_every, model::now());
         let keys = Arc::new(keys.await?);
         let rotation = keys.clone().run_rotation(context.stop.clone());
         context.tasks.spawn(rotation);
+        let checked = keys.clone();
+        context.checks.add(move || {
+            let checked = checked.clone();
+            chassis::check::blocking(move || Ok(vec![checked.check(model::now())]))
+        });
         Ok(Self { keys, refresh_key })
     }
 

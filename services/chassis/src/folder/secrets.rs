@@ -6,6 +6,7 @@
 //! **Invariants:** a secret's file is written atomically with mode 0600. Credentials are
 //! never written. No error contains a secret.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -45,17 +46,17 @@ impl Folder {
             .ok_or_else(|| failed("not the private key (PASERK k4.secret) of its name".into()))
     }
 
-    /// Deletes every private key in the folder but the root's and those of `kids`, and
-    /// returns the deleted ones. Credentials are left alone.
+    /// The private keys in the folder, by the ids in their names, that are neither the root's
+    /// nor those of `kids`: their keys are retired, or were never published.
     ///
     /// # Errors
-    /// [`Error::Folder`] when the folder cannot be read or written.
-    pub fn retain_secrets(&self, kids: &[String]) -> Result<Vec<String>, Error> {
+    /// [`Error::Folder`] when the folder cannot be read.
+    pub fn other_secrets(&self, kids: &[String]) -> Result<BTreeMap<String, PathBuf>, Error> {
         let data_dir = self.data_dir("keys")?;
         let failed =
             |error: io::Error| Error::Folder { path: data_dir.clone(), why: error.to_string() };
         let root = token::kid_of(self.root_key());
-        let mut gone = Vec::new();
+        let mut others = BTreeMap::new();
         for entry in fs::read_dir(&data_dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -64,16 +65,48 @@ impl Folder {
                 continue;
             };
             if root.as_deref() != Some(kid) && !kids.iter().any(|other| other == kid) {
-                fs::remove_file(entry.path()).map_err(failed)?;
-                gone.push(kid.to_owned());
+                others.insert(kid.to_owned(), entry.path());
             }
         }
-        if !gone.is_empty() {
-            File::open(&data_dir)
-                .and_then(|data_dir| data_dir.sync_all())
-                .map_err(failed)?;
+        Ok(others)
+    }
+
+    /// Deletes the [other secrets](Self::other_secrets), and returns their ids. Credentials are
+    /// left alone. Without the root's private key nothing is deleted: one of them may be it,
+    /// under a marker that is damaged or another shop's.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when the folder cannot be read or written.
+    pub fn retain_secrets(&self, kids: &[String]) -> Result<Vec<String>, Error> {
+        if self.root_secret().is_err() {
+            return Ok(Vec::new());
         }
+        let gone: Vec<_> = self.other_secrets(kids)?.into_keys().collect();
+        self.delete_secrets(&gone)?;
         Ok(gone)
+    }
+
+    /// Deletes the files of these private keys, durably. Credentials are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when the folder cannot be written.
+    pub fn delete_secrets(&self, kids: &[String]) -> Result<(), Error> {
+        let data_dir = self.data_dir("keys")?;
+        let failed =
+            |error: io::Error| Error::Folder { path: data_dir.clone(), why: error.to_string() };
+        for kid in kids {
+            for name in [file_name(kid), format!("{kid}{DRAFT}")] {
+                match fs::remove_file(data_dir.join(name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        File::open(&data_dir)
+            .and_then(|data_dir| data_dir.sync_all())
+            .map_err(failed)
     }
 
     /// 32 random bytes of one service, created at the first call. The service must hold the
@@ -134,6 +167,16 @@ impl Folder {
             }
         }
         (file.to_owned(), read_private(file))
+    }
+
+    /// Whether there is a file or a credential of the root's private key, whatever it holds.
+    pub fn has_root_secret(&self) -> bool {
+        let Some(kid) = token::kid_of(self.root_key()) else {
+            return false;
+        };
+        let name = file_name(&kid);
+        let read = self.read_secret(&name, &self.path.join("keys").join(&name));
+        !matches!(read, (_, Err(error)) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// The root key pair, on the host that has it.

@@ -119,6 +119,27 @@ fn a_shop_is_readable_by_its_owner_only() {
     }
 }
 
+/// A marker that is damaged, or another shop's, names another root key.
+#[test]
+fn the_root_key_is_never_deleted_for_a_wrong_marker() {
+    let temporary = tempfile::tempdir().unwrap();
+    let [own, other] = ["own", "other"].map(|name| {
+        let path = temporary.path().join(name);
+        Folder::open_or_create(&path).unwrap();
+        path
+    });
+    let root = Folder::open(&own).unwrap().root_secret().unwrap();
+    let marker = fs::read(own.join("SHOP")).unwrap();
+    fs::copy(other.join("SHOP"), own.join("SHOP")).unwrap();
+    let mistaken = Folder::open(&own).unwrap();
+    assert_eq!(mistaken.retain_secrets(&[]).unwrap(), Vec::<String>::new());
+    let kids: Vec<_> = mistaken.other_secrets(&[]).unwrap().into_keys().collect();
+    assert_eq!(kids, [root.kid()]);
+    fs::write(own.join("SHOP"), marker).unwrap();
+    let folder = Folder::open(&own).unwrap();
+    assert_eq!(folder.root_secret().unwrap().kid(), root.kid());
+}
+
 #[test]
 fn secrets_are_private_and_credentials_are_only_read() {
     let temporary = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use crate::error::panic_text;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Locks the folder for this process, or fails when another process has it.
-pub(super) fn lock(dir: &Path) -> Result<File, Error> {
+pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     File::options()
         .create(true)
         .truncate(false)
@@ -27,41 +27,34 @@ pub(super) fn lock(dir: &Path) -> Result<File, Error> {
         .and_then(|file| file.try_lock().map(|()| file))
         .map_err(|error| match error {
             TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
-            TryLockError::Error(error) => {
-                Error::io(dir, "its lock", &error)
-            }
+            TryLockError::Error(error) => Error::io(dir, "its lock", &error),
         })
 }
 
-/// Opens the database, if need be without its snapshot and its settings: the one can be made
-/// anew from the data, and the others are always the same.
-pub(super) fn open_with_data_alone(dir: &Path, config: &sled::Config) -> sled::Result<sled::Db> {
-    let refused = match open_patiently(config) {
-        Err(error) if is_damage(&error) => error,
-        outcome => return outcome,
-    };
-    let derived = files_named(dir, |name| name.starts_with("snap.") || name == "conf")?;
-    if derived.is_empty() {
-        return Err(refused);
-    }
-    let aside = |file: &Path| {
-        let kind = if file.ends_with("conf") { "conf" } else { "snap" };
-        file.with_file_name(format!("unreadable.{kind}"))
-    };
-    for file in &derived {
-        std::fs::rename(file, aside(file))?;
-    }
-    let opened = open_patiently(config);
-    for file in &derived {
-        match opened {
-            Ok(_) => {
-                tracing::warn!(file = %file.display(), why = %refused, "a file that follows from the data did not read and was set aside");
-            }
-            // It was not the reason.
-            Err(_) => std::fs::rename(aside(file), file)?,
+/// Sets snapshots and settings aside that do not read: the ones can be made anew from the data,
+/// and the others are always the same. sled is not to find out: without a snapshot, it takes
+/// what reads of a damaged database for all of it, and overwrites the rest.
+pub(super) fn set_aside_unreadable(dir: &Path) -> io::Result<()> {
+    for file in files_named(dir, |name| name.starts_with("snap.") || name == "conf")? {
+        let (kind, length_bytes) = match file.ends_with("conf") {
+            true => ("conf", 0),
+            false => ("snap", 8),
+        };
+        if has_checksum(&std::fs::read(&file)?, length_bytes) {
+            continue;
         }
+        tracing::warn!(file = %file.display(), "the file does not read and is set aside; it follows from the data");
+        std::fs::rename(&file, file.with_file_name(format!("unreadable.{kind}")))?;
     }
-    opened
+    Ok(())
+}
+
+/// Whether the last bytes are the checksum of those before; a length may lie between.
+fn has_checksum(bytes: &[u8], length_bytes: usize) -> bool {
+    let content = bytes.len().checked_sub(4 + length_bytes);
+    content.filter(|length| *length > 0).is_some_and(|length| {
+        bytes[length + length_bytes..] == crc32fast::hash(&bytes[..length]).to_le_bytes()
+    })
 }
 
 /// Whether the files are at fault, and not the disk or another process.
@@ -75,7 +68,8 @@ pub(super) fn is_damage(error: &sled::Error) -> bool {
     }
 }
 
-fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
+/// Opens the database.
+pub(super) fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
     let begun = Instant::now();
     loop {
         // On some damage it panics instead of returning an error.
@@ -99,6 +93,12 @@ pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
         std::fs::remove_file(file)?;
     }
     Ok(())
+}
+
+/// Removes the snapshots of a copy.
+pub(crate) fn remove_snapshots(dir: &Path) -> io::Result<()> {
+    let snapshots = files_named(dir, |name| name.starts_with("snap."))?;
+    snapshots.iter().try_for_each(std::fs::remove_file)
 }
 
 fn files_named(dir: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {

@@ -37,11 +37,15 @@ impl Engine {
         let mut low = Bound::Unbounded;
         loop {
             let mut last = None;
-            let stopped =
-                self.read_while_readable(table, (low.clone(), Bound::Unbounded), Direction::Ascending, |read| {
+            let stopped = self.read_while_readable(
+                table,
+                (low.clone(), Bound::Unbounded),
+                Direction::Ascending,
+                |read| {
                     last = Some(read.0.clone());
                     row(read)
-                })?;
+                },
+            )?;
             let Some(why) = stopped else {
                 return Ok(faults);
             };

@@ -5,7 +5,7 @@ use model::{CodePurpose, Fact, RevocationReason, SessionId, UserField, UserId};
 use store::{Read, Tx};
 
 use super::{
-    AccountCause, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
+    AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
 };
 use crate::domain::{Addition, Email, User};
 use crate::password::{StoredPassword, Verified};
@@ -217,6 +217,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
     codes::revoke(tx, user.id, CodePurpose::EmailVerification)?;
     throttle::forget(tx, user.id)?;
     end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
+    tx.put(ERASED, &user.id, &cause.at())?;
     let fact = Fact::UserErased { user_id: user.id };
     Ok(cause.append(tx, user.id.to_string(), fact)?)
 }

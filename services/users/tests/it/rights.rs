@@ -64,6 +64,13 @@ async fn an_erased_account_stays_erased() {
     let other = register(&app, "ana@example.org").await;
     assert_ne!(other["id"], id, "the address is free");
 
+    // The store knows who was erased when the list does not.
+    let list = app.folder.path().join("users/erasures");
+    app.restart_after(|| std::fs::write(&list, "damaged\n").unwrap())
+        .await;
+    let listed = std::fs::read_to_string(&list).unwrap();
+    assert!(listed.starts_with(id.as_str().unwrap()), "{listed}");
+
     let put_back = || {
         std::fs::remove_dir_all(&store).unwrap();
         copy(&backup, &store);

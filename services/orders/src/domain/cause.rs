@@ -1,0 +1,45 @@
+//! Who or what is behind a change of an order.
+
+use model::{Time, UserId};
+
+/// The actor behind a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actor {
+    User(UserId),
+    /// The service that owns the stock.
+    Products,
+    /// The expiry of unpaid orders.
+    Expiry,
+    /// The payment provider.
+    Payments,
+}
+
+impl Actor {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::User(id) => id.to_string(),
+            Self::Products => "products".into(),
+            Self::Expiry => "expiry".into(),
+            Self::Payments => "payments".into(),
+        }
+    }
+}
+
+/// The time, actor, reason and request of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct OrderCause {
+    pub(crate) at: Time,
+    pub(crate) by: Actor,
+    pub(crate) reason: Option<String>,
+    pub(crate) trace: Option<String>,
+}
+
+impl OrderCause {
+    pub(crate) fn new(at: Time, by: Actor) -> Self {
+        Self { at, by, reason: None, trace: None }
+    }
+
+    pub(crate) fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+}
