@@ -41,14 +41,24 @@ pub(crate) enum Next {
     Ask,
 }
 
-/// Applies, in order, the events that continue the stored cursor.
+/// What the application of a page left.
+pub(crate) struct Applied {
+    pub(crate) cursor: Mark,
+    /// The epoch of the last event applied so far, if it is known.
+    pub(crate) epoch: Option<u64>,
+    pub(crate) next: Next,
+}
+
+/// Applies, in order, the events that continue the stored cursor. `epoch` is that of the last
+/// event applied before, if it is known.
 pub(crate) fn apply_page(
     tx: &mut Tx<'_>,
     follower: &FollowerId,
+    epoch: Option<u64>,
     events: &[Recorded],
     handler: &EventHandler,
     on_refusal: OnRefusal,
-) -> Result<(Mark, Next), store::Error> {
+) -> Result<Applied, store::Error> {
     let mut cursor = cursor::read(tx, follower)?;
     let before = cursor.seq;
     let mut next = Next::Wait;
@@ -88,14 +98,15 @@ pub(crate) fn apply_page(
         }
         cursor = recorded.mark();
     }
-    let applied = |recorded: &&Recorded| before < recorded.seq && recorded.seq <= cursor.seq;
-    let first = events.iter().position(|recorded| applied(&recorded));
-    let count = events.iter().filter(applied).count();
-    if let Some(first) = first {
-        cursor::write_epochs(tx, follower, &events[first..first + count])?;
+    let is_applied = |recorded: &&Recorded| before < recorded.seq && recorded.seq <= cursor.seq;
+    let last = events.iter().rev().find(is_applied);
+    let newest = last.map_or(epoch, |last| Event::epoch_of(&last.body));
+    if newest != epoch {
+        let applied: Vec<_> = events.iter().filter(is_applied).collect();
+        cursor::write_epochs(tx, follower, &applied)?;
     }
     cursor::write(tx, follower, &cursor)?;
-    Ok((cursor, next))
+    Ok(Applied { cursor, epoch: newest, next })
 }
 
 /// Moves the cursor back to where a rolled-back source goes on. Dead letters of the events

@@ -73,19 +73,11 @@ pub(crate) fn read_epochs(
 pub(crate) fn write_epochs(
     tx: &mut Tx<'_>,
     follower: &FollowerId,
-    applied: &[Recorded],
+    applied: &[&Recorded],
 ) -> Result<(), store::Error> {
     let span = || EPOCHS.prefix(&follower.key());
     let newest = tx.scan(span().newest_first())?.next().transpose()?;
     let mut newest = newest.map(|(_, epoch)| epoch);
-    // Usually all are of one epoch, and then one is decoded.
-    if newest.is_some()
-        && applied
-            .last()
-            .is_none_or(|last| Event::epoch_of(&last.body) == newest)
-    {
-        return Ok(());
-    }
     for recorded in applied {
         let epoch = Event::epoch_of(&recorded.body);
         if let Some(epoch) = epoch.filter(|_| epoch != newest) {

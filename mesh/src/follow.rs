@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apply::{
-    EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter, rewind,
+    Applied, EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter, rewind,
 };
 use crate::cursor::{self, FollowerId};
 use crate::following::Command;
@@ -103,7 +103,7 @@ impl Follower {
         let (state, seen) = watch::channel(FollowerState::Waiting { cursor });
         let (source, store) = (self.source, self.store.clone());
         let following = Following { source, id: id.clone(), store, commands, state: seen };
-        let run = Run { follower: self, id, cursor, state };
+        let run = Run { follower: self, id, cursor, epoch: None, state };
         tasks.spawn(async move {
             stop.run_until_cancelled(run.run(announcements, inbox))
                 .await;
@@ -116,6 +116,8 @@ struct Run {
     follower: Follower,
     id: FollowerId,
     cursor: Mark,
+    /// The epoch of the event at the cursor, if it is known.
+    epoch: Option<u64>,
     state: watch::Sender<FollowerState>,
 }
 
@@ -242,7 +244,7 @@ impl Run {
             tracing::warn!(%error, follower = %self.id, "not rewound; trying again");
             return None;
         }
-        self.cursor = fork;
+        (self.cursor, self.epoch) = (fork, None);
         tracing::warn!(
             follower = %self.id,
             lost,
@@ -263,15 +265,15 @@ impl Run {
             return Next::Wait;
         }
         let (id, handler) = (self.id.clone(), self.follower.handler.clone());
-        let on_refusal = self.follower.on_refusal;
+        let (epoch, on_refusal) = (self.epoch, self.follower.on_refusal);
         let outcome = self
             .follower
             .store
-            .write_when_free(move |tx| apply_page(tx, &id, &events, &*handler, on_refusal))
+            .write_when_free(move |tx| apply_page(tx, &id, epoch, &events, &*handler, on_refusal))
             .await;
         match outcome {
-            Ok((cursor, next)) => {
-                self.cursor = cursor;
+            Ok(Applied { cursor, epoch, next }) => {
+                (self.cursor, self.epoch) = (cursor, epoch);
                 next
             }
             Err(error) => {

@@ -42,13 +42,7 @@ pub fn salvage(
     progress: impl FnMut(u64, u64),
 ) -> Result<SalvagedService, Error> {
     let store = store::salvage(from, into, options, progress)?;
-    let has_positions = store.tables.iter().any(|table| {
-        let is_whole = table
-            .rows_expected
-            .is_none_or(|expected| expected <= table.rows);
-        table.name == cursor::TABLE && table.rows > 0 && table.faults.is_empty() && is_whole
-    });
-    if !has_positions {
+    if !store.is_whole(cursor::TABLE) {
         let why = "up to which events of other services it was does not read, and it would \
                    apply them a second time; only a copy helps";
         return Err(Error::Damaged { file: from.join("db"), why: why.into() });

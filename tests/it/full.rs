@@ -7,10 +7,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::eventually;
+use testkit::shop::Shop;
 
-use crate::people::{Answer, Person, lamp, pieces, send};
+use crate::people::{Answer, PASSWORD, Person, lamp, pieces, send};
 use crate::world::closed;
 
 const DISK_MIB: u32 = 320;
@@ -38,6 +39,15 @@ impl Disk {
         let mebibyte = vec![1; 1024 * 1024];
         while filler.write_all(&mebibyte).is_ok() {}
         while filler.write_all(&[1]).is_ok() {}
+    }
+
+    /// Allocates all free space but this much.
+    fn fill_but(&self, mebibytes: u64) {
+        let disk = rustix::fs::statvfs(&self.0).unwrap();
+        let filler = std::fs::File::create(self.0.join("filler")).unwrap();
+        let free = disk.f_bavail * disk.f_frsize;
+        let flags = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&filler, flags, 0, free - (mebibytes << 20)).unwrap();
     }
 
     fn free(&self) {
@@ -77,6 +87,24 @@ async fn order(buyer: &Person, key: &str, lamp: &str) -> Answer {
     send(request).await.unwrap()
 }
 
+/// On a nearly full disk, which readiness names.
+async fn only_staff_logs_in(shop: &Shop) {
+    for (email, status) in [
+        ("admin@konbini.example", 201),
+        ("buyer@konbini.example", 507),
+    ] {
+        let login = json!({ "email": email, "password": PASSWORD });
+        let answer = Person::stranger(shop).post("/v1/sessions", login).await;
+        assert_eq!(answer.status, status, "{email}: {answer:?}");
+    }
+    let ready = Person::stranger(shop).get("/readyz").await;
+    let said = ready.body.to_string();
+    assert!(
+        ready.status == 503 && said.contains("the disk is nearly full"),
+        "{said}"
+    );
+}
+
 /// Whether a new order now gets this status.
 async fn answers(buyer: &Person, lamp: &str, status: u16) -> bool {
     static TRIES: AtomicU64 = AtomicU64::new(0);
@@ -102,6 +130,11 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
         || answers(&buyer, &lamps[0], 201),
         || answers(&buyer, &lamps[0], 507),
     );
+    eventually("orders are taken", &open).await;
+    disk.fill_but(48);
+    eventually("orders are refused", &full).await;
+    only_staff_logs_in(&shop).await;
+    disk.free();
     for _ in 0..3 {
         eventually("orders are taken", &open).await;
         disk.fill();

@@ -7,6 +7,7 @@ mod cache;
 mod choreography;
 mod cli;
 mod contract;
+mod damage;
 mod full;
 mod kill;
 mod operating;
@@ -18,3 +19,16 @@ mod signals;
 mod tidy;
 mod walk;
 mod world;
+
+/// Reads a parameter of a run, such as its seed or its size, from the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration file"
+)]
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn number_from_env(name: &str) -> Option<u64> {
+    from_env(name)?.parse().ok()
+}

@@ -11,14 +11,14 @@ use crate::people::{Person, lamp, pieces};
 use crate::world::{konbini, open};
 
 /// Runs a command on the shop's folder; its exit code, and all that it printed.
-fn run(shop: &Shop, args: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn run(shop: &Shop, args: &[&str]) -> (Option<i32>, String) {
     let data = shop.data().display().to_string();
     let output = konbini(args).args(["--data", &data]).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,7 +8,7 @@
 //! **Invariant:** the damaged store is not changed: opening a database changes it, so a copy
 //! is opened. The new store opens like any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,26 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 pub struct Salvaged {
     /// The tables of the database, by name.
     pub tables: Vec<SalvagedTable>,
+    /// Whether the database knows how many rows its tables should have.
+    pub rows_known: bool,
     /// The records of the journal that were applied to them.
     pub records: u64,
     /// The journal's faults.
     pub journal_faults: Vec<String>,
+}
+
+impl Salvaged {
+    /// Whether all rows of a table were read, as far as that can be known.
+    pub fn is_whole(&self, table: &str) -> bool {
+        let table = self.tables.iter().find(|one| one.name == table);
+        match table {
+            None => self.rows_known,
+            Some(table) => {
+                let expected = table.rows_expected.unwrap_or(1);
+                table.faults.is_empty() && table.rows >= expected
+            }
+        }
+    }
 }
 
 /// A table of a salvaged store.
@@ -71,7 +87,13 @@ pub fn salvage(
     let records = salvage_records(from, stamp.as_ref())?;
     let mut saved = Saved::new(Engine::open(into, options)?, records.last);
     let (mut tables, mut read) = (Vec::new(), 0);
-    for name in damaged.tables() {
+    let mut names: BTreeSet<_> = damaged.tables().into_iter().collect();
+    names.extend(
+        expected
+            .iter()
+            .flat_map(|stamp| stamp.tables.keys().cloned()),
+    );
+    for name in names {
         let mut rows = 0;
         let faults = damaged.readable_rows(&name, |(key, value)| {
             (rows, read) = (rows + 1, read + 1);
@@ -86,7 +108,12 @@ pub fn salvage(
     let SalvagedRecords { rows, count, faults, .. } = records;
     saved.rows = rows;
     saved.write()?;
-    Ok(Salvaged { tables, records: count, journal_faults: faults })
+    Ok(Salvaged {
+        tables,
+        rows_known: expected.is_some(),
+        records: count,
+        journal_faults: faults,
+    })
 }
 
 /// A copy of a damaged database beside the new store; removed when dropped.

@@ -340,6 +340,45 @@ async fn a_lost_or_damaged_index_is_rebuilt() {
     app.finish().await;
 }
 
+/// Files as a commit leaves them that was cut off: the next commit would write them again, and
+/// tantivy refuses.
+fn leave_unfinished_commit(index: &std::path::Path) {
+    for file in std::fs::read_dir(index).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_none_or(|kind| kind != "idx") {
+            continue;
+        }
+        for number in 0..2_000 {
+            let deletions = file.with_extension(format!("{number}.del"));
+            let _ = std::fs::File::create_new(deletions);
+        }
+    }
+}
+
+/// They are deleted when the index is opened; if they come to be while it is open, the second
+/// failure makes it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_commit_does_not_stop_the_index() {
+    let mut app = shop().await;
+    let index = app.folder.data_dir("products").unwrap().join("index");
+    let change = async |app: &TestService, title: &str| {
+        let lamp = search(app, "q=desk+lamp&limit=1").await["items"][0].clone();
+        let path = format!("/v1/products/{}", lamp["id"].as_str().unwrap());
+        let change = json!({ "title": title });
+        let changed = with(&app.staff(), Method::PATCH, &path, change).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+    };
+    app.restart_after(|| leave_unfinished_commit(&index)).await;
+    change(&app, "Desk lamp, okapi").await;
+    total(&app, "q=okapi", 1).await;
+
+    leave_unfinished_commit(&index);
+    change(&app, "Desk lamp, quagga").await;
+    total(&app, "q=quagga", 1).await;
+    total(&app, "q=okapi", 0).await;
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_best_rated_come_first() {
     let app = TestService::start("products", products::open, &["orders"]).await;
