@@ -116,7 +116,10 @@ pub(crate) async fn compare(shop: &ShopArgs) -> anyhow::Result<Compared> {
         let was_reserved = reserved.contains(&id);
         match status {
             None => compared.unknown.push(id),
-            Some(status) if is_holding && !was_reserved => compared.without.push((id, status)),
+            // Products that is behind is about to reserve it.
+            Some(status) if is_holding && !was_reserved && applied >= published => {
+                compared.without.push((id, status));
+            }
             // A pending order is about to be confirmed, or to be rejected.
             Some(status) if status == "pending" => {}
             Some(status) if !is_holding && applied >= published && still_reserved.contains(&id) => {

@@ -60,7 +60,7 @@ pub(crate) async fn accept(accept: AcceptRollback) -> anyhow::Result<()> {
     };
     if ahead.is_empty() && hanging.is_settled() {
         bail!(
-            "no service has seen more of {} than it has (its log ends at event {end}); nothing was changed",
+            "no service has seen more of {} than it has (its log ends at event {end}), and its stock agrees; nothing was changed",
             service.name()
         );
     }
@@ -117,7 +117,11 @@ fn report(
         output::line!("  {order} is lost; its stock is released");
     }
     for (order, status) in &hanging.ended {
-        output::line!("  {order} is {status}; its stock is released");
+        let what = match status.as_str() {
+            "shipped" | "delivered" => "products still holds its stock: adjust that by hand",
+            _ => "its stock is released",
+        };
+        output::line!("  {order} is {status}; {what}");
     }
     for (order, status) in &hanging.without {
         output::line!("  {order} is {status}; its stock is to be reserved again");

@@ -105,9 +105,11 @@ fn remove(folder: &Path) -> anyhow::Result<()> {
 /// Puts a store in the place of another, which is kept. Without a store in its place, a
 /// service would make an empty one, so both change places at once where the file system can.
 fn put_in_place(new: &Path, place: &Path, kept: &Path) -> std::io::Result<()> {
-    match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
-        Ok(()) => std::fs::rename(new, kept)?,
+    std::fs::rename(new, kept)?;
+    match renameat_with(CWD, kept, CWD, place, RenameFlags::EXCHANGE) {
+        Ok(()) => {}
         Err(Errno::INVAL | Errno::NOSYS | Errno::XDEV) => {
+            std::fs::rename(kept, new)?;
             std::fs::rename(place, kept)?;
             std::fs::rename(new, place)?;
         }
@@ -121,7 +123,8 @@ fn report(service: &str, salvaged: &SalvagedService, kept: &Path) {
     for table in &store.tables {
         let lost = table.rows_expected.unwrap_or(0).saturating_sub(table.rows);
         if lost == 0 && table.faults.is_empty() {
-            output::line!("{} {}: {} rows", "whole  ".green(), table.name, table.rows);
+            let known = if store.rows_known { "whole  " } else { "reads  " };
+            output::line!("{} {}: {} rows", known.green(), table.name, table.rows);
             continue;
         }
         output::line!(
@@ -133,6 +136,9 @@ fn report(service: &str, salvaged: &SalvagedService, kept: &Path) {
         for fault in &table.faults {
             output::line!("        {fault}");
         }
+    }
+    if !store.rows_known {
+        output::line!("        how many rows there should be is not known");
     }
     output::line!("        {} records of the journal on top", store.records);
     for fault in &store.journal_faults {

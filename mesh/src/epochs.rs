@@ -63,10 +63,16 @@ pub(crate) fn cut(tx: &mut Tx<'_>, seq: u64) -> Result<u64, store::Error> {
         if origin.forked_at.seq > seq {
             tx.delete(EPOCHS, &epoch)?;
         } else {
-            newest = Some(epoch);
+            newest = Some((epoch, origin.forked_at.seq));
         }
     }
-    if let Some(newest) = newest {
+    // What is lost now was not accepted before.
+    let accepted = tx.get(ACCEPTED, &0)?;
+    if accepted.is_some_and(|accepted| accepted >= seq) {
+        let began = newest.map_or(0, |(_, began)| began);
+        tx.put(ACCEPTED, &0, &began.min(seq.saturating_sub(1)))?;
+    }
+    if let Some((newest, _)) = newest {
         return Ok(newest);
     }
     begin(tx, FIRST, None, Mark::default())?;

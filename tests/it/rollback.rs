@@ -155,6 +155,8 @@ async fn a_shop_goes_on_with_what_reads_of_its_orders() {
     assert_eq!(found.body["status"], "confirmed", "{found:?}");
     let next = mori.order_surely("next", &pieces(product, 1)).await;
     assert_eq!(next.body["status"], "confirmed", "{next:?}");
+    let agrees = || async { run(&shop, &["check"]).0 == Some(0) };
+    eventually("the services agree", agrees).await;
     shop.terminate_all().await.unwrap();
 }
 

@@ -12,7 +12,8 @@ use crate::domain::OrderStatus;
 use crate::{Error, tables};
 
 /// Publishes that an order is lost and its stock is released, or that its stock is to be
-/// reserved again. Does nothing for an order whose stock is about to change anyway or has left.
+/// reserved again. Does nothing for an order whose stock is about to change anyway, or whose
+/// units have left: staff adjust the stock then.
 pub(crate) fn settle(
     tx: &mut Tx<'_>,
     log: &Log,
@@ -37,7 +38,9 @@ pub(crate) fn settle(
                 });
                 Fact::OrderRestored { order_id: id, items: items.collect() }
             }
-            OrderStatus::Rejected | OrderStatus::Cancelled => Fact::OrderLost { order_id: id },
+            OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Refunded => {
+                Fact::OrderLost { order_id: id }
+            }
             _ => return Ok(()),
         },
     };

@@ -1,10 +1,10 @@
-//! The disk reserve: batches are refused while too little space is free.
+//! The disk reserve: transactions are refused while too little space is free.
 //!
-//! sled does not recover from a write that met a full disk, so it must not meet one. No
-//! transaction is accepted below [`FREE_BYTES_MIN`], and none that
-//! [may use the reserve](crate::Tx::use_reserve) below [`RESERVE_BYTES_MIN`]; what is left is
-//! for running work. Another program may still fill the disk, so before a checkpoint the
-//! database's file owns blocks beyond its end.
+//! sled does not recover from a write that met a full disk, so it must not meet one. Below
+//! [`FREE_BYTES_MIN`] only transactions that [may use the reserve](crate::Tx::use_reserve)
+//! are accepted, and below [`RESERVE_BYTES_MIN`] none; what is left is for running work.
+//! Another program may still fill the disk, so before a checkpoint the database's file owns
+//! blocks beyond its end.
 //!
 //! **Invariant:** a refusal changes nothing, and ends as soon as space is free; nothing
 //! has to be reopened.

@@ -77,7 +77,13 @@ pub fn salvage(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Salvaged, Error> {
     let copy = Copy::of(from, into, options)?;
-    let damaged = copy.open(options)?;
+    let damaged = copy.open(options).map_err(|error| match error {
+        Error::Damaged { why, .. } => Error::Damaged {
+            file: from.join("db"),
+            why: format!("nothing of it reads ({why}); only a copy helps"),
+        },
+        error => error,
+    })?;
     // An unreadable stamp is one more fault, and its knowledge is missing.
     let stamp = damaged.stored_stamp().ok().flatten();
     let expected = stamp.as_ref().filter(|stamp| stamp.begun == stamp.complete);

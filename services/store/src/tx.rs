@@ -75,8 +75,8 @@ impl Tx<'_> {
         outcome
     }
 
-    /// Lets this transaction use what is reserved of a nearly full disk: for the few writes
-    /// without which nobody could free some of it.
+    /// Lets this transaction use the reserve of a nearly full disk: for the few writes that
+    /// staff needs in order to look at it.
     pub fn use_reserve(&mut self) {
         self.uses_reserve = true;
     }

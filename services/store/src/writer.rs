@@ -22,7 +22,7 @@ use crate::disk_reserve::DiskSpace;
 use crate::error::panic_text;
 use crate::journal::Journal;
 use crate::overlay::Overlay;
-use crate::tx::Hooks;
+use crate::tx::{Hooks, Savepoint};
 use crate::view::View;
 use crate::{Error, Tx};
 
@@ -100,8 +100,7 @@ fn serve(
     first: Closure,
     jobs: &flume::Receiver<Job>,
 ) -> Result<ControlFlow<()>, String> {
-    let disk_reserve = &view.engine.disk_reserve;
-    let space = disk_reserve.check().map_err(|error| error.to_string())?;
+    let mut space = None;
     let mut flow = ControlFlow::Continue(());
     let mut overlay = Overlay::default();
     let mut hooks = Hooks::default();
@@ -116,15 +115,17 @@ fn serve(
         };
         let before = tx.savepoint();
         let mut completion = job(&mut tx);
-        let has_room = match space {
-            DiskSpace::Enough => true,
-            DiskSpace::Reserve => tx.uses_reserve,
-            DiskSpace::Full => false,
-        };
-        if !has_room && tx.has_written_since(&before) {
-            tx.roll_back(&before);
-            let (complete, full) = (completion, disk_reserve.full());
-            completion = Box::new(move |outcome| complete(outcome.and(Err(full))));
+        match has_room(&tx, &before, &mut space) {
+            Ok(true) => {}
+            Ok(false) => {
+                tx.roll_back(&before);
+                let (complete, full) = (completion, view.engine.disk_reserve.full());
+                completion = Box::new(move |outcome| complete(outcome.and(Err(full))));
+            }
+            Err(error) => {
+                completions.push(completion);
+                return refuse(completions, &error).map(|()| flow);
+            }
         }
         completions.push(completion);
         let full = completions.len() >= BATCH_JOBS_MAX || overlay.bytes() >= BATCH_BYTES_MAX;
@@ -164,6 +165,23 @@ fn serve(
     outcome?;
     let rotated = journal.rotate_if_full(view);
     rotated.map(|()| flow).map_err(|error| error.to_string())
+}
+
+/// Whether the disk has room for what a closure has written since `before`. `space` is what is
+/// known of the disk; it is looked at once a batch, when something is written.
+fn has_room(tx: &Tx<'_>, before: &Savepoint, space: &mut Option<DiskSpace>) -> Result<bool, Error> {
+    if !tx.has_written_since(before) {
+        return Ok(true);
+    }
+    let space = match *space {
+        Some(space) => space,
+        None => *space.insert(tx.view.engine.disk_reserve.check()?),
+    };
+    Ok(match space {
+        DiskSpace::Enough => true,
+        DiskSpace::Reserve => tx.uses_reserve,
+        DiskSpace::Full => false,
+    })
 }
 
 /// Appends the prepared record. A write that succeeds shows that the disk answers.

@@ -146,7 +146,11 @@ impl Users {
         let verified = self.hasher.verify(slot, password, stored).await;
         if matches!(verified, Err(Error::WrongCredentials)) {
             let (attempt, now) = (attempt.clone(), model::now());
-            let counted = self.store.write(move |tx| attempt.count(tx, now));
+            let counted = self.store.write(move |tx| {
+                // Staff log in on a nearly full disk, so guesses at their passwords count.
+                tx.use_reserve();
+                attempt.count(tx, now)
+            });
             counted.await?;
         }
         verified
@@ -196,7 +200,7 @@ impl Users {
             let lines = unreadable.iter().map(ToString::to_string);
             let lines = lines.collect::<Vec<_>>().join(", ");
             let why = format!(
-                "line {lines} does not read, and an erased account may come back with an older copy \
+                "lines that do not read: {lines}. The account of an erased person may come back with an older copy \
                  of users. Restore the file from a copy, or delete the line to go on without it"
             );
             return Err(chassis::Error::Folder { path, why });

@@ -31,9 +31,9 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
         })
 }
 
-/// Sets snapshots and settings aside that do not read: the ones can be made anew from the data,
-/// and the others are always the same. sled is not to find out: without a snapshot, it takes
-/// what reads of a damaged database for all of it, and overwrites the rest.
+/// Renames snapshots and settings whose checksum does not hold. Both follow from the data. It
+/// runs before sled opens, because sled's errors do not tell a bad snapshot from a bad
+/// database, and a database opened without its snapshot loses what does not read.
 pub(super) fn set_aside_unreadable(dir: &Path) -> io::Result<()> {
     for file in files_named(dir, |name| name.starts_with("snap.") || name == "conf")? {
         let (kind, length_bytes) = match file.ends_with("conf") {

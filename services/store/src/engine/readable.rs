@@ -1,8 +1,8 @@
 //! Reading a damaged table: its rows from both ends, and those between unreadable pages.
 //!
-//! A page that does not read ends a scan, so the scan goes on at a key behind it. Which key
-//! that is, nobody knows: the prefixes of the last key read, each raised by one, lie ever
-//! further behind it.
+//! A page that does not read ends a scan, so the scan goes on at a key behind it. Its
+//! pages name no such key, so the prefixes of the last key read are tried, each raised by one:
+//! they lie ever further behind it.
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +57,10 @@ impl Engine {
             let next = self.next_readable(table, &gap);
             // The pages between the damage and the next start.
             let high = next.clone().map_or(Bound::Unbounded, Bound::Excluded);
-            self.read_while_readable(table, (gap, high), Direction::Descending, &mut row)?;
+            let bounds = (gap, high);
+            let stopped =
+                self.read_while_readable(table, bounds, Direction::Descending, &mut row)?;
+            faults.extend(stopped.filter(|why| faults.last() != Some(why)));
             let Some(next) = next else {
                 return Ok(faults);
             };
@@ -98,11 +101,15 @@ impl Engine {
 
     /// The first key behind damage at which a scan can begin.
     fn next_readable(&self, table: &str, gap: &Bound<Vec<u8>>) -> Option<Vec<u8>> {
-        let Bound::Excluded(last) = gap else {
-            return None;
+        let candidates: Vec<Vec<u8>> = match gap {
+            Bound::Excluded(last) => (1..=last.len())
+                .rev()
+                .filter_map(|length| successor(last[..length].to_vec()))
+                .collect(),
+            // No key was read yet.
+            _ => (1..=u8::MAX).map(|first| vec![first]).collect(),
         };
-        (1..=last.len()).rev().find_map(|length| {
-            let key = successor(last[..length].to_vec())?;
+        candidates.into_iter().find_map(|key| {
             let bounds = (Bound::Included(key), Bound::Unbounded);
             let first = caught(|| {
                 let first: Option<RawRow> = self.rows(table, bounds, Direction::Ascending)?.next();

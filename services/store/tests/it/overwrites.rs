@@ -16,6 +16,9 @@ const COLD_ROWS: u64 = 4_000;
 
 const BATCH_ROWS: u64 = 200;
 
+/// The step in which the file grows.
+const SEGMENT_KIB: u64 = 4 * 1024;
+
 const ROWS: Table<u64, String> = Table::new("rows");
 
 fn value(random: &mut StdRng) -> String {
@@ -54,7 +57,8 @@ async fn overwritten_rows_do_not_grow_the_file() {
     }
     let (first, second) = sizes.split_at(5);
     let most = |sizes: &[u64]| sizes.iter().max().copied().unwrap();
-    assert!(most(second) <= most(first) * 11 / 10, "{sizes:?}");
+    // The file grows by segments; one more is chance.
+    assert!(most(second) <= most(first) + SEGMENT_KIB, "{sizes:?}");
 }
 
 async fn write(store: &Store, keys: Vec<u64>, random: &mut StdRng) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use store::{Error, Options, Read, Store, Table};
 
@@ -227,4 +228,44 @@ async fn a_panicking_hook_stops_the_store_and_fails_every_caller() {
     assert!(failed.to_string().contains("a careless hook"), "{failed}");
     let refused = soon("a refusal", put_both(&store, 2)).await;
     assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
+}
+
+/// A disk that does not complete a write is seen while it lasts, and one that fails although
+/// nobody writes, by a probe.
+#[tokio::test]
+async fn a_stalled_disk_and_one_that_is_gone_are_seen() {
+    static STALLED: AtomicBool = AtomicBool::new(false);
+    static GONE: AtomicBool = AtomicBool::new(false);
+    fn sync(file: &File) -> io::Result<()> {
+        while STALLED.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        match GONE.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("the disk is gone")),
+            false => file.sync_data(),
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &Options { sync, ..Options::default() }).unwrap();
+    put_both(&store, 1).await.unwrap();
+    assert_eq!(store.writing_for(), Duration::ZERO);
+    STALLED.store(true, Ordering::Relaxed);
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { put_both(&store, 2).await }
+    });
+    let stalled = async {
+        while store.writing_for() < Duration::from_millis(20) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the stalled write", stalled).await;
+    STALLED.store(false, Ordering::Relaxed);
+    soon("the write", writing).await.unwrap().unwrap();
+    assert_eq!(store.writing_for(), Duration::ZERO);
+
+    GONE.store(true, Ordering::Relaxed);
+    store.probe();
+    let failed = soon("the failure", store.failed()).await;
+    assert!(failed.to_string().contains("the disk is gone"), "{failed}");
 }

@@ -28,7 +28,7 @@ impl SigningKeys {
             Ok(others) => {
                 for file in others.values() {
                     finding.fault(format!(
-                        "{}: it is of no known key, and the root's is missing: is root_key in the file SHOP damaged?",
+                        "{}: it is of no key in use, and the root's is missing. If root_key in the file SHOP is right, this one is retired and can be deleted",
                         file.display()
                     ));
                 }

@@ -64,8 +64,8 @@ pub(crate) enum Refreshed {
     Refused,
 }
 
-/// Lets the sessions of staff use what is reserved of a full disk: who else should look at
-/// what fills it?
+/// Lets the sessions of staff use the reserve of a nearly full disk, so that they can look at
+/// what fills it.
 fn keep_room_for(tx: &mut Tx<'_>, user: &User) {
     if user.is_staff() {
         tx.use_reserve();
