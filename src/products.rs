@@ -4,7 +4,7 @@
 //! importing the file again.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use chassis::Folder;
@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar};
 use serde_json::Value;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
@@ -34,8 +34,6 @@ const FAILURES: &[Column] = &[("LINE", 8), ("FIELD", 20), ("ERROR", 0)];
 const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
 /// The size of the chunks in which the file is read and sent.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// The interval at which the progress bar is redrawn.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Import a catalogue: creates products, and updates those whose SKU exists.
 ///
@@ -90,10 +88,7 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
         .with_context(|| import.file.display().to_string())?
         .len();
     let started = Instant::now();
-    let bar = ProgressBar::new(bytes)
-        .with_style(ProgressStyle::with_template(BAR).expect("the template above is valid"))
-        .with_prefix("importing");
-    bar.enable_steady_tick(TICK);
+    let bar = output::progress_bar(BAR, "importing", bytes);
     let sent = async |folder: &Folder| send(&import, folder, &bar).await;
     let summary = control::with(ServiceName::Products, &import.shop, sent).await;
     bar.finish_and_clear();

@@ -7,11 +7,9 @@
 //! **Invariant:** the damaged store stays beside the new one, in `store.damaged`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use mesh::SalvagedService;
 use owo_colors::OwoColorize;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -24,8 +22,6 @@ use crate::shop::{ShopArgs, check_owner};
 use crate::table::print_json;
 
 const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
-/// The interval at which the progress bar is redrawn.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Go on with what reads of a service whose data is damaged, when there is no copy of it.
 ///
@@ -62,10 +58,7 @@ pub(crate) async fn salvage(salvage: Salvage) -> anyhow::Result<()> {
         );
     }
     remove(&unfinished)?;
-    let bar = ProgressBar::new(0)
-        .with_style(ProgressStyle::with_template(BAR).expect("the template above is valid"))
-        .with_prefix("reading");
-    bar.enable_steady_tick(TICK);
+    let bar = output::progress_bar(BAR, "reading", 0);
     let (from, into, moved) = (store.clone(), unfinished.clone(), bar.clone());
     let salvaged = tokio::task::spawn_blocking(move || {
         mesh::salvage(

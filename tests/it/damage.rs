@@ -7,16 +7,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::damage::{Damage, copy_folder};
 use testkit::shop::{Form, Shop};
 
 use crate::people::{PASSWORD, Person, lamp, pieces, send};
-use crate::rollback::{copy, run};
+use crate::rollback::run;
 use crate::world::{closed, open};
 
 /// The number of damages; `KONBINI_SHOP_DAMAGES` overrides it.
@@ -25,8 +26,6 @@ const DAMAGES: u64 = 16;
 /// How long a damaged shop may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-const DAMAGE: [&str; 6] = ["truncate", "zero", "flip", "swap", "remove", "empty"];
 
 /// What a damaged shop did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +71,7 @@ async fn specimen() -> Specimen {
     place(0..12).await;
     shop.terminate_all().await.unwrap();
     let earlier = tempfile::tempdir().unwrap();
-    copy(&shop.data(), earlier.path());
+    copy_folder(&shop.data(), earlier.path()).unwrap();
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
     place(12..24).await;
@@ -82,7 +81,7 @@ async fn specimen() -> Specimen {
     assert_eq!(changed.unwrap().status, 200);
     shop.terminate_all().await.unwrap();
     let later = tempfile::tempdir().unwrap();
-    copy(&shop.data(), later.path());
+    copy_folder(&shop.data(), later.path()).unwrap();
     Specimen { earlier, later, orders, product: products[0].clone() }
 }
 
@@ -101,33 +100,6 @@ fn files(root: &Path, below: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn damage(random: &mut StdRng, damage: &str, file: &Path, older: &Path) {
-    let bytes = std::fs::read(file).unwrap();
-    let place = random.random_range(0..bytes.len().max(1));
-    let mut damaged = bytes.clone();
-    match damage {
-        "truncate" => damaged.truncate(place),
-        "zero" => {
-            let begin = place / 4096 * 4096;
-            let end = (begin + 4096).min(bytes.len());
-            damaged[begin..end].fill(0);
-        }
-        "flip" => {
-            if let Some(byte) = damaged.get_mut(place) {
-                *byte ^= 1 << random.random_range(0..8);
-            }
-        }
-        "swap" => {
-            if let Ok(older) = std::fs::read(older) {
-                damaged = older;
-            }
-        }
-        "remove" => return std::fs::remove_file(file).unwrap(),
-        _ => damaged.clear(),
-    }
-    std::fs::write(file, damaged).unwrap();
 }
 
 /// Whether the shop is ready; `None` if a process ended.
@@ -205,12 +177,12 @@ async fn outcome(shop: &mut Shop, specimen: &Specimen) -> (Outcome, String) {
 
 /// The number of outcomes by file and damage.
 #[derive(Default)]
-struct Outcomes(BTreeMap<(String, &'static str, Outcome), u64>);
+struct Outcomes(BTreeMap<(String, Damage, Outcome), u64>);
 
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((file, damage, outcome), count) in &self.0 {
-            writeln!(f, "{file:<14} {damage:<9} {outcome:<8?} {count}")?;
+            writeln!(f, "{file:<14} {damage:<9?} {outcome:<8?} {count}")?;
         }
         Ok(())
     }
@@ -239,16 +211,23 @@ async fn no_damage_to_a_shop_is_served_in_silence() {
     let mut silent = Vec::new();
     for number in 0..damages {
         let file = files.choose(&mut random).unwrap();
-        let way = *DAMAGE.choose(&mut random).unwrap();
+        let damage = *Damage::ALL.choose(&mut random).unwrap();
         let mut shop = closed();
-        copy(specimen.later.path(), &shop.data());
+        copy_folder(specimen.later.path(), &shop.data()).unwrap();
         let older = specimen.earlier.path().join(file);
-        damage(&mut random, way, &shop.data().join(file), &older);
+        let older = older.exists().then_some(older);
+        let damaged = shop.data().join(file);
+        damage
+            .apply(&mut random, &damaged, older.as_deref())
+            .unwrap();
         let (outcome, said) = outcome(&mut shop, &specimen).await;
         if outcome == Outcome::Silent {
-            silent.push(format!("{number}: {way} of {}: {said}", file.display()));
+            silent.push(format!(
+                "{number}: {damage:?} of {}: {said}",
+                file.display()
+            ));
         }
-        *outcomes.0.entry((kind(file), way, outcome)).or_default() += 1;
+        *outcomes.0.entry((kind(file), damage, outcome)).or_default() += 1;
     }
     println!("{outcomes}");
     assert!(silent.is_empty(), "KONBINI_SEED={seed}: {silent:#?}");

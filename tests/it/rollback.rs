@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use testkit::damage::copy_folder;
 use testkit::eventually;
 use testkit::shop::{Form, Shop};
 
@@ -18,24 +19,32 @@ pub(crate) fn run(shop: &Shop, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
-
 /// Replaces a service's data by a copy.
 fn put_back(shop: &Shop, service: &str, from: &Path) {
     let data = shop.data().join(service);
     std::fs::remove_dir_all(&data).unwrap();
-    copy(from, &data);
+    copy_folder(from, &data).unwrap();
+}
+
+/// A shop that sells ten lamps, and has sold one.
+struct Sold {
+    shop: Shop,
+    admin: Person,
+    product: String,
+    mori: Person,
+    /// The id of the order.
+    kept: String,
+}
+
+async fn sold() -> Sold {
+    let shop = open(Form::Up).await;
+    let admin = Person::admin(&shop).await;
+    let product = admin.sell(&[lamp("LAMP-1", "Lamp", 10)]).await.remove(0);
+    let mori = Person::register(&shop, "mori@konbini.example").await;
+    let kept = mori.order_surely("kept", &pieces(&product, 1)).await;
+    assert_eq!(kept.body["status"], "confirmed", "{kept:?}");
+    let kept = kept.body["id"].as_str().unwrap().to_owned();
+    Sold { shop, admin, product, mori, kept }
 }
 
 async fn level(admin: &Person, product: &str) -> Value {
@@ -47,17 +56,13 @@ async fn level(admin: &Person, product: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_goes_on_after_its_orders_were_put_back() {
-    let mut shop = open(Form::Up).await;
-    let admin = Person::admin(&shop).await;
-    let product = &admin.sell(&[lamp("LAMP-1", "Lamp", 10)]).await[0];
-    let mori = Person::register(&shop, "mori@konbini.example").await;
-    let kept = mori.order_surely("kept", &pieces(product, 1)).await;
-    assert_eq!(kept.body["status"], "confirmed", "{kept:?}");
+    let Sold { mut shop, admin, product, mori, .. } = sold().await;
+    let product = &product;
     let cancelled = mori.order_surely("cancelled", &pieces(product, 2)).await;
     let cancelled = cancelled.body["id"].as_str().unwrap();
     shop.terminate_all().await.unwrap();
     let older = tempfile::tempdir().unwrap();
-    copy(&shop.data().join("orders"), older.path());
+    copy_folder(&shop.data().join("orders"), older.path()).unwrap();
 
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
@@ -108,12 +113,8 @@ async fn a_shop_goes_on_after_its_orders_were_put_back() {
 /// A record in the middle of the journal that orders left when it was killed does not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_goes_on_with_what_reads_of_its_orders() {
-    let mut shop = open(Form::Up).await;
-    let admin = Person::admin(&shop).await;
-    let product = &admin.sell(&[lamp("LAMP-1", "Lamp", 10)]).await[0];
-    let mori = Person::register(&shop, "mori@konbini.example").await;
-    let kept = mori.order_surely("kept", &pieces(product, 1)).await;
-    assert_eq!(kept.body["status"], "confirmed", "{kept:?}");
+    let Sold { mut shop, product, mori, kept, .. } = sold().await;
+    let product = &product;
     shop.terminate_all().await.unwrap();
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
@@ -150,8 +151,7 @@ async fn a_shop_goes_on_with_what_reads_of_its_orders() {
 
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
-    let id = kept.body["id"].as_str().unwrap();
-    let found = mori.get(&format!("/v1/orders/{id}")).await;
+    let found = mori.get(&format!("/v1/orders/{kept}")).await;
     assert_eq!(found.body["status"], "confirmed", "{found:?}");
     let next = mori.order_surely("next", &pieces(product, 1)).await;
     assert_eq!(next.body["status"], "confirmed", "{next:?}");
@@ -167,7 +167,7 @@ async fn nobody_is_locked_out_after_users_were_put_back() {
     Person::admin(&shop).await;
     shop.terminate_all().await.unwrap();
     let older = tempfile::tempdir().unwrap();
-    copy(&shop.data().join("users"), older.path());
+    copy_folder(&shop.data().join("users"), older.path()).unwrap();
 
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();

@@ -239,8 +239,8 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     Ok(context)
 }
 
-/// Makes a disk that fails, hangs or is nearly full a reason not to be ready. After a failed read the
-/// store is probed with a write: if that fails too, the service ends.
+/// Makes a disk that fails, hangs or is nearly full a reason not to be ready. After a failed
+/// read the store is probed with a write: if that fails too, the service ends.
 fn watch_disk(store: &Store, health: &Health, tasks: &TaskTracker, stop: CancellationToken) {
     let seen = store.clone();
     health.add(move || {

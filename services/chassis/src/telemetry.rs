@@ -36,9 +36,10 @@ const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// The target of access log lines: enabled at every log level.
 pub const ACCESS: &str = "access";
 
-/// The levels of access lines, and of dependencies that log. sled and tantivy return their
+/// The levels of dependencies that log. sled and tantivy return their
 /// errors, too, and their lines name neither service nor remedy.
-const DEPENDENCIES: &str = "access=info,zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=off,tantivy=error";
+const DEPENDENCIES: &str =
+    "zenoh=error,zenoh_transport=error,zenoh_link_unixsock_stream=error,sled=off,tantivy=error";
 
 static LINES: OnceLock<LogLines> = OnceLock::new();
 
@@ -48,8 +49,11 @@ static LINES: OnceLock<LogLines> = OnceLock::new();
 pub fn start(format: LogFormat, filter: &str) {
     let directives = directives(filter);
     let unread = directives.as_ref().err().cloned();
-    let filter = EnvFilter::try_new(format!("{},{DEPENDENCIES}", directives.unwrap_or("info")))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!(
+        "{},{ACCESS}=info,{DEPENDENCIES}",
+        directives.unwrap_or("info")
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = LINES.get_or_init(LogLines::stderr).clone();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

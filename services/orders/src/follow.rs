@@ -84,8 +84,8 @@ impl ProductsFollower {
 /// Warns of stock that is refused to an order that holds some: after a rollback products may
 /// have less of it.
 fn warn_of_refusal(tx: &Tx<'_>, event: &Event, id: OrderId) -> Result<(), store::Error> {
-    let holds = tables::status(tx, id)?.is_some_and(OrderStatus::holds_stock);
-    if holds && matches!(event.fact, Some(Fact::StockRefused { .. })) {
+    let is_refusal = matches!(event.fact, Some(Fact::StockRefused { .. }));
+    if is_refusal && tables::status(tx, id)?.is_some_and(OrderStatus::holds_stock) {
         tracing::warn!(
             order = %id,
             "products has no stock for an order that holds some; adjust the stock and accept the rollback of products again, or cancel the order"

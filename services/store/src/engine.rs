@@ -104,8 +104,7 @@ impl Engine {
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(None);
         let db = open_patiently(&config).map_err(|error| match error {
-            error if is_damage(&error) => unreadable(dir, &error.to_string()),
-            sled::Error::Io(error) => disk_reserve.failed(&error),
+            sled::Error::Io(error) if !is_damage(&error) => disk_reserve.failed(&error),
             error => unreadable(dir, &error.to_string()),
         })?;
         let file = File::options()

@@ -6,12 +6,14 @@
 //! | `service` | one service on port 0 in a temporary folder, its peers played by their logs |
 //! | `person` | HTTP clients with the tokens of a role |
 //! | `shop` | the binary's processes in a temporary folder, started, killed and restarted |
+//! | `damage` | files damaged at rest, and copies of folders |
 //! | `crash` | a store's write load that is killed, and the audit of what it leaves |
 //!
 //! **Invariant:** only tests, benches and the load generator link this crate; it knows no
 //! service, which each test brings as its `open` function.
 
 pub mod crash;
+pub mod damage;
 pub mod person;
 pub mod service;
 pub mod shop;

@@ -11,8 +11,8 @@
 //!
 //! **Invariants:** a secret's file is durable before the event that publishes its key,
 //! and is deleted after its row; a row and its event are one transaction. So a crash
-//! leaves at most an unused secret, which the next start deletes. The newest key has its
-//! secret and no `until`.
+//! leaves at most an unused secret, which the next start deletes if it has the root's. The
+//! newest key has its secret and no `until`.
 
 mod check;
 

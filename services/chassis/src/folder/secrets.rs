@@ -91,6 +91,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Folder`] when the folder cannot be written.
     pub fn delete_secrets(&self, kids: &[String]) -> Result<(), Error> {
+        if kids.is_empty() {
+            return Ok(());
+        }
         let data_dir = self.data_dir("keys")?;
         let failed =
             |error: io::Error| Error::Folder { path: data_dir.clone(), why: error.to_string() };

@@ -58,14 +58,9 @@ fn has_checksum(bytes: &[u8], length_bytes: usize) -> bool {
 }
 
 /// Whether the files are at fault, and not the disk or another process.
-pub(super) fn is_damage(error: &sled::Error) -> bool {
-    match error {
-        sled::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
-        ),
-        _ => true,
-    }
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | InvalidData)
 }
 
 /// Opens the database.

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
 use store::{Error, Options, Read, Store, Table, salvage};
 use tempfile::TempDir;
+use testkit::damage::{Damage, copy_folder};
 
 use crate::{number_from_env, open};
 
@@ -22,26 +23,6 @@ const ROWS: Table<u64, String> = Table::new("rows");
 const COUNTS: Table<u64, u64> = Table::new("counts");
 
 type Rows = BTreeMap<u64, String>;
-
-/// What is done to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Damage {
-    Truncate,
-    ZeroBlock,
-    FlipBit,
-    Swap,
-    Remove,
-    Empty,
-}
-
-const ALL: [Damage; 6] = [
-    Damage::Truncate,
-    Damage::ZeroBlock,
-    Damage::FlipBit,
-    Damage::Swap,
-    Damage::Remove,
-    Damage::Empty,
-];
 
 /// What a damaged store did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,27 +66,18 @@ async fn specimen(is_closed: bool) -> Specimen {
     let store = open(live.path());
     fill(&store, &mut rows, 0..700, 1).await;
     store.close();
-    copy(live.path(), earlier.path());
+    copy_folder(live.path(), earlier.path()).unwrap();
     let store = open(live.path());
     fill(&store, &mut rows, 500..1_300, 2).await;
     if is_closed {
         store.close();
-        copy(live.path(), later.path());
+        copy_folder(live.path(), later.path()).unwrap();
     } else {
         // What a kill leaves; no write is running.
-        copy(live.path(), later.path());
+        copy_folder(live.path(), later.path()).unwrap();
         store.close();
     }
     Specimen { earlier, later, rows }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
 }
 
 /// The kind of a file: snapshots have a number in their name.
@@ -113,36 +85,13 @@ fn kind(name: &str) -> &str {
     if name.starts_with("snap.") { "snap" } else { name }
 }
 
-fn damage(random: &mut StdRng, damage: Damage, file: &Path, earlier: &Path) {
-    let bytes = std::fs::read(file).unwrap();
-    let place = |random: &mut StdRng| random.random_range(0..bytes.len().max(1));
-    let mut damaged = bytes.clone();
-    match damage {
-        Damage::Truncate => damaged.truncate(place(random)),
-        Damage::ZeroBlock => {
-            let begin = place(random) / 4096 * 4096;
-            let end = (begin + 4096).min(bytes.len());
-            damaged[begin..end].fill(0);
-        }
-        Damage::FlipBit => {
-            if let Some(byte) = damaged.get_mut(place(random)) {
-                *byte ^= 1 << random.random_range(0..8);
-            }
-        }
-        Damage::Swap => {
-            let name = file.file_name().unwrap().to_string_lossy();
-            let same_kind = std::fs::read_dir(earlier).unwrap();
-            let mut same_kind = same_kind.map(|entry| entry.unwrap().path());
-            let older = same_kind
-                .find(|other| kind(&other.file_name().unwrap().to_string_lossy()) == kind(&name));
-            if let Some(older) = older {
-                damaged = std::fs::read(older).unwrap();
-            }
-        }
-        Damage::Remove => return std::fs::remove_file(file).unwrap(),
-        Damage::Empty => damaged.clear(),
-    }
-    std::fs::write(file, damaged).unwrap();
+/// The older version of a file: snapshots have another number in their name.
+fn older(earlier: &Path, name: &str) -> Option<PathBuf> {
+    let mut files = std::fs::read_dir(earlier).unwrap();
+    files.find_map(|entry| {
+        let entry = entry.unwrap();
+        (kind(&entry.file_name().to_string_lossy()) == kind(name)).then(|| entry.path())
+    })
 }
 
 fn outcome(dir: &Path, rows: &Rows) -> Outcome {
@@ -240,14 +189,15 @@ async fn no_damage_is_served_in_silence() {
         let names: Vec<String> = std::fs::read_dir(specimen.later.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "lock")
+            .filter(|name| !matches!(name.as_str(), "lock" | "blobs"))
             .collect();
         let name = names.choose(&mut random).unwrap();
-        let kind_of_damage = *ALL.choose(&mut random).unwrap();
+        let damage = *Damage::ALL.choose(&mut random).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        copy(specimen.later.path(), dir.path());
+        copy_folder(specimen.later.path(), dir.path()).unwrap();
         let file = dir.path().join(name);
-        damage(&mut random, kind_of_damage, &file, specimen.earlier.path());
+        let older = older(specimen.earlier.path(), name);
+        damage.apply(&mut random, &file, older.as_deref()).unwrap();
         let rows = &specimen.rows;
         let outcome = tokio::task::block_in_place(|| outcome(dir.path(), rows));
         if !matches!(outcome, Outcome::Intact | Outcome::Silent) {
@@ -257,9 +207,9 @@ async fn no_damage_is_served_in_silence() {
             }
         }
         if outcome == Outcome::Silent {
-            silent.push(format!("{number}: {kind_of_damage:?} of {name}"));
+            silent.push(format!("{number}: {damage:?} of {name}"));
         }
-        let key = (kind(name).to_owned(), kind_of_damage, outcome);
+        let key = (kind(name).to_owned(), damage, outcome);
         *outcomes.0.entry(key).or_default() += 1;
     }
     println!("{outcomes}");

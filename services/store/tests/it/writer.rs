@@ -230,8 +230,8 @@ async fn a_panicking_hook_stops_the_store_and_fails_every_caller() {
     assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
 }
 
-/// A disk that does not complete a write is seen while it lasts, and one that fails although
-/// nobody writes, by a probe.
+/// A write that the disk does not complete is seen while it lasts. A disk that fails while no
+/// transaction is written is noticed by a probe.
 #[tokio::test]
 async fn a_stalled_disk_and_one_that_is_gone_are_seen() {
     static STALLED: AtomicBool = AtomicBool::new(false);

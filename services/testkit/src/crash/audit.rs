@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::damage::copy_folder;
 use store::{Error, Options, Read, Store};
 
 use super::{ACCOUNT, Account, Ack, INDEX, LOG, STATE, body, index, state};
@@ -55,20 +56,6 @@ pub fn audit_copy(dir: &Path, scratch: &Path, acked: &[Ack]) -> Result<Audit, Er
     let found = audit(&store, acked);
     store.close();
     found
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }
 
 /// The content that the log implies for the other tables.

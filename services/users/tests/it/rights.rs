@@ -1,25 +1,11 @@
 //! Export and erasure of an account, and the last admin.
 
-use std::path::Path;
-
 use mesh::ContactOf;
 use model::{Fact, Id, kinds};
 use serde_json::json;
+use testkit::damage::copy_folder;
 
 use super::*;
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            std::fs::copy(entry.path(), place).unwrap();
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_personal_data_can_be_exported() {
@@ -49,7 +35,8 @@ async fn an_erased_account_stays_erased() {
     let user_id: Id<kinds::User> = id.as_str().unwrap().parse().unwrap();
     let store = app.folder.path().join("users/store");
     let backup = app.folder.path().join("backup");
-    app.restart_after(|| copy(&store, &backup)).await;
+    app.restart_after(|| copy_folder(&store, &backup).unwrap())
+        .await;
 
     let ana = ana.at(app.address);
     assert_eq!(delete(&ana, "/v1/users/me").await.status, 204);
@@ -73,7 +60,7 @@ async fn an_erased_account_stays_erased() {
 
     let put_back = || {
         std::fs::remove_dir_all(&store).unwrap();
-        copy(&backup, &store);
+        copy_folder(&backup, &store).unwrap();
     };
     app.restart_after(put_back).await;
     gone(&app).await;
