@@ -25,6 +25,9 @@ const ASKED_AT_ONCE: usize = 5_000;
 /// The statuses of orders that hold stock.
 const HOLDING: [&str; 2] = ["confirmed", "paid"];
 
+/// The status of orders that wait for products.
+const PENDING: &str = "pending";
+
 /// The differences between orders and reservations.
 #[derive(Default)]
 pub(crate) struct Compared {
@@ -36,12 +39,14 @@ pub(crate) struct Compared {
     pub(crate) ended: Vec<(String, String)>,
     /// Orders that are confirmed or paid and have no reservation.
     pub(crate) without: Vec<(String, String)>,
+    /// Orders that wait for an outcome of products, which has published it.
+    pub(crate) waiting: Vec<String>,
 }
 
 impl Compared {
     /// Whether there is no difference.
     pub(crate) fn is_settled(&self) -> bool {
-        self.unknown.is_empty() && self.ended.is_empty() && self.without.is_empty()
+        self.faults().is_empty()
     }
 
     /// A line for each difference.
@@ -58,7 +63,11 @@ impl Compared {
             .without
             .iter()
             .map(|(id, status)| format!("products holds no stock for {id}, which is {status}"));
-        unknown.chain(ended).chain(without).collect()
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|id| format!("{id} is pending, and products has decided about its stock"));
+        unknown.chain(ended).chain(without).chain(waiting).collect()
     }
 }
 
@@ -69,7 +78,12 @@ pub(crate) async fn settle(shop: &ShopArgs, compared: &Compared) -> anyhow::Resu
         .iter()
         .chain(&compared.without)
         .map(|(id, _)| id);
-    let ids: Vec<_> = compared.unknown.iter().chain(ended).collect();
+    let ids: Vec<_> = compared
+        .unknown
+        .iter()
+        .chain(&compared.waiting)
+        .chain(ended)
+        .collect();
     control::with(ServiceName::Orders, shop, async |folder: &Folder| {
         let socket = folder.control_socket(ServiceName::Orders.name());
         for some in ids.chunks(ASKED_AT_ONCE) {
@@ -84,65 +98,105 @@ pub(crate) async fn settle(shop: &ShopArgs, compared: &Compared) -> anyhow::Resu
     .await
 }
 
-/// Compares all orders that hold stock with all reservations.
+/// Compares all orders that hold stock or wait for it with all reservations.
 pub(crate) async fn compare(shop: &ShopArgs) -> anyhow::Result<Compared> {
-    let holding = control::with(ServiceName::Orders, shop, holding).await?;
+    let (holding, pending) = control::with(ServiceName::Orders, shop, async |folder: &Folder| {
+        let pending = with_statuses(folder, &[PENDING]).await?;
+        Ok((with_statuses(folder, &HOLDING).await?, pending))
+    })
+    .await?;
     let reserved = control::with(ServiceName::Products, shop, reserved).await?;
-    let at_odds: Vec<_> = holding.symmetric_difference(&reserved).cloned().collect();
+    let mut at_odds: BTreeSet<_> = holding.symmetric_difference(&reserved).cloned().collect();
     let mut compared = Compared {
         count: holding.union(&reserved).count(),
         ..Compared::default()
     };
+    at_odds.extend(pending);
     if at_odds.is_empty() {
         return Ok(compared);
     }
-    let (statuses, published) =
-        control::with(ServiceName::Orders, shop, async |folder: &Folder| {
-            let statuses = statuses(folder, &at_odds).await?;
-            let own = positions(folder, ServiceName::Orders).await?;
-            Ok((statuses, own["log"]["seq"].as_u64().unwrap_or_default()))
-        })
-        .await?;
-    let (applied, still_reserved) =
+    let at_odds: Vec<_> = at_odds.into_iter().collect();
+    let (statuses, of_orders) = statuses_and_position(shop, &at_odds).await?;
+    let (of_products, still_reserved) =
         control::with(ServiceName::Products, shop, async |folder: &Folder| {
-            let own = positions(folder, ServiceName::Products).await?;
-            Ok((applied_of_orders(&own), self::reserved(folder).await?))
+            let own = Position::of(folder, ServiceName::Products, ServiceName::Orders).await?;
+            Ok((own, self::reserved(folder).await?))
         })
         .await?;
+    // Products that is behind is about to reserve, to release or to decide.
+    if of_products.applied < of_orders.published {
+        compared.unknown = missing(statuses);
+        return Ok(compared);
+    }
+    let mut waiting = Vec::new();
     for (id, status) in statuses {
-        let is_holding = status
-            .as_deref()
-            .is_some_and(|status| HOLDING.contains(&status));
-        let was_reserved = reserved.contains(&id);
         match status {
             None => compared.unknown.push(id),
-            // Products that is behind is about to reserve it.
-            Some(status) if is_holding && !was_reserved && applied >= published => {
-                compared.without.push((id, status));
+            Some(status) if status == PENDING => waiting.push(id),
+            Some(status) if HOLDING.contains(&status.as_str()) => {
+                if !reserved.contains(&id) {
+                    compared.without.push((id, status));
+                }
             }
-            // A pending order is about to be confirmed, or to be rejected.
-            Some(status) if status == "pending" => {}
-            Some(status) if !is_holding && applied >= published && still_reserved.contains(&id) => {
-                compared.ended.push((id, status));
-            }
+            Some(status) if still_reserved.contains(&id) => compared.ended.push((id, status)),
             Some(_) => {}
+        }
+    }
+    if !waiting.is_empty() {
+        let (statuses, of_orders) = statuses_and_position(shop, &waiting).await?;
+        let is_pending = |(_, status): &(_, Option<String>)| status.as_deref() == Some(PENDING);
+        if of_orders.applied >= of_products.published {
+            let waiting = statuses.into_iter().filter(is_pending);
+            compared.waiting = waiting.map(|(id, _)| id).collect();
         }
     }
     Ok(compared)
 }
 
-/// The last event of orders that products has applied.
-fn applied_of_orders(positions: &Value) -> u64 {
-    let followers = positions["followers"].as_array().into_iter().flatten();
-    let of_orders = followers.filter(|follower| follower["source"] == "orders");
-    let applied = of_orders.filter_map(|follower| follower["seq"].as_u64());
-    applied.min().unwrap_or_default()
+/// The orders without a status: those that do not exist.
+fn missing(statuses: BTreeMap<String, Option<String>>) -> Vec<String> {
+    let missing = statuses.into_iter().filter(|(_, status)| status.is_none());
+    missing.map(|(id, _)| id).collect()
 }
 
-/// The orders that hold stock by their status.
-async fn holding(folder: &Folder) -> anyhow::Result<BTreeSet<String>> {
+/// Where a service stands in its own log and in another's.
+struct Position {
+    /// The last event that it has published.
+    published: u64,
+    /// The last event of the other service that it has applied.
+    applied: u64,
+}
+
+impl Position {
+    async fn of(folder: &Folder, service: ServiceName, other: ServiceName) -> anyhow::Result<Self> {
+        let own = positions(folder, service).await?;
+        let followers = own["followers"].as_array().into_iter().flatten();
+        let of_other = followers.filter(|follower| follower["source"] == other.name());
+        let applied = of_other.filter_map(|follower| follower["seq"].as_u64());
+        Ok(Self {
+            published: own["log"]["seq"].as_u64().unwrap_or_default(),
+            applied: applied.min().unwrap_or_default(),
+        })
+    }
+}
+
+/// The present statuses of orders, and where orders stood afterwards.
+async fn statuses_and_position(
+    shop: &ShopArgs,
+    ids: &[String],
+) -> anyhow::Result<(BTreeMap<String, Option<String>>, Position)> {
+    control::with(ServiceName::Orders, shop, async |folder: &Folder| {
+        let statuses = statuses(folder, ids).await?;
+        let own = Position::of(folder, ServiceName::Orders, ServiceName::Products).await?;
+        Ok((statuses, own))
+    })
+    .await
+}
+
+/// The orders that have one of the statuses.
+async fn with_statuses(folder: &Folder, statuses: &[&str]) -> anyhow::Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
-    for status in HOLDING {
+    for status in statuses {
         let path = format!("/control/orders?status={status}");
         ids.extend(all_ids(folder, ServiceName::Orders, &path, "&before=").await?);
     }

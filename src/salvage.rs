@@ -115,16 +115,20 @@ fn report(service: &str, salvaged: &SalvagedService, kept: &Path) {
     let SalvagedService { store, log_end, events_deleted } = salvaged;
     for table in &store.tables {
         let lost = table.rows_expected.unwrap_or(0).saturating_sub(table.rows);
-        if lost == 0 && table.faults.is_empty() {
+        if table.is_whole || (lost == 0 && !store.rows_known) {
             let known = if store.rows_known { "whole  " } else { "reads  " };
             output::line!("{} {}: {} rows", known.green(), table.name, table.rows);
             continue;
         }
+        let missing = match lost {
+            0 => "some are not as they were written".to_owned(),
+            lost => format!("{lost} are missing"),
+        };
         output::line!(
-            "{} {}: {} rows; {lost} are missing",
+            "{} {}: {} rows; {missing}",
             "damaged".red(),
             table.name,
-            table.rows,
+            table.rows
         );
         for fault in &table.faults {
             output::line!("        {fault}");
@@ -136,6 +140,9 @@ fn report(service: &str, salvaged: &SalvagedService, kept: &Path) {
     output::line!("        {} records of the journal on top", store.records);
     for fault in &store.journal_faults {
         output::line!("{} journal: {fault}", "damaged".red());
+    }
+    for fault in &store.disk_faults {
+        output::line!("{} disk: {fault}", "damaged".red());
     }
     match events_deleted {
         0 => output::line!("        log: up to event {log_end}"),

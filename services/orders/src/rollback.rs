@@ -1,7 +1,7 @@
 //! Orders and stock that disagree after orders or products was rolled back.
 //!
 //! Products may hold stock for an order that is lost or was ended again, and none for one
-//! that is confirmed again. `konbini accept-rollback` finds such orders, since no service can
+//! that is confirmed again; an order may wait for an outcome that it has lost. `konbini accept-rollback` finds such orders, since no service can
 //! alone, and orders publishes what makes products agree with it.
 
 use mesh::{Cause, Draft, Log};
@@ -31,7 +31,7 @@ pub(crate) fn settle(
     let fact = match order {
         None => Fact::OrderLost { order_id: id },
         Some(order) => match order.status {
-            status if status.holds_stock() => {
+            status if status.holds_stock() || status == OrderStatus::Pending => {
                 let items = order.lines.iter().map(|line| ItemOrdered {
                     product_id: line.product_id,
                     quantity: line.quantity,

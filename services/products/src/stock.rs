@@ -125,7 +125,8 @@ pub(crate) fn adjust(
 }
 
 /// Reserves all lines of an order or none, and appends the outcome. An order that has a
-/// reservation keeps it.
+/// reservation keeps it; the outcome is appended again, since orders asks again only when it
+/// has lost the first.
 pub(crate) fn reserve(
     tx: &mut Tx<'_>,
     effects: &Effects,
@@ -134,7 +135,8 @@ pub(crate) fn reserve(
     items: &[ItemOrdered],
 ) -> Result<(), store::Error> {
     if reservation(tx, order_id)?.is_some() {
-        return Ok(());
+        let fact = Fact::StockReserved { order_id };
+        return effects.append(tx, cause, order_id.to_string(), fact);
     }
     let lines = domain::each_product_once(items);
     let fact = match domain::reserve(&lines, |id| level(tx, id))? {

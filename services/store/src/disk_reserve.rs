@@ -67,6 +67,11 @@ impl DiskReserve {
         })
     }
 
+    /// Whether a file of `bytes` leaves enough for ordinary transactions.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> Result<bool, Error> {
+        Ok(self.free()? >= bytes.saturating_add(FREE_BYTES_MIN))
+    }
+
     /// As [`space`](Self::space), for a batch that is about to be written; a change is logged.
     pub(crate) fn check(&self) -> Result<DiskSpace, Error> {
         let space = self.space()?;

@@ -31,10 +31,12 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::opening::{
+    KEPT_DATABASE, is_snapshot, lock, remove_kept_database, remove_snapshots,
+};
 use self::opening::{
     is_damage, open_patiently, remove_unfinished_snapshots, set_aside_unreadable, unreadable,
 };
-pub(crate) use self::opening::{lock, remove_snapshots};
 use crate::disk_health::DiskHealth;
 use crate::disk_reserve::DiskReserve;
 use crate::overlay::Rows;
@@ -96,7 +98,7 @@ impl Engine {
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
         remove_unfinished_snapshots(dir).map_err(failed)?;
-        set_aside_unreadable(dir).map_err(failed)?;
+        set_aside_unreadable(dir, &disk_reserve)?;
         let config = sled::Config::new()
             .path(dir)
             .mode(sled::Mode::LowSpace)

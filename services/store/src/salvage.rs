@@ -8,17 +8,18 @@
 //! **Invariant:** the damaged store is not changed: opening a database changes it, so a copy
 //! is opened. The new store opens like any other.
 
+mod copy;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::engine::{Engine, lock, remove_snapshots};
+use self::copy::Copy;
+use crate::engine::Engine;
 use crate::journal::{SalvagedRecords, salvage_records};
 use crate::overlay::Rows;
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, TableDigest};
 use crate::{Error, Options};
 
 /// The rows that are written to the new store at once, in bytes.
@@ -35,19 +36,15 @@ pub struct Salvaged {
     pub records: u64,
     /// The journal's faults.
     pub journal_faults: Vec<String>,
+    /// The places in files that the disk does not read. They count as zeros.
+    pub disk_faults: Vec<String>,
 }
 
 impl Salvaged {
-    /// Whether all rows of a table were read, as far as that can be known.
+    /// Whether all rows of a table were read as they were written, as far as that can be known.
     pub fn is_whole(&self, table: &str) -> bool {
         let table = self.tables.iter().find(|one| one.name == table);
-        match table {
-            None => self.rows_known,
-            Some(table) => {
-                let expected = table.rows_expected.unwrap_or(1);
-                table.faults.is_empty() && table.rows >= expected
-            }
-        }
+        table.map_or(self.rows_known, |table| table.is_whole)
     }
 }
 
@@ -60,6 +57,9 @@ pub struct SalvagedTable {
     pub rows: u64,
     /// The rows that the database should have; `None` if it does not know.
     pub rows_expected: Option<u64>,
+    /// Whether all of them were read, each as it was written. If the database does not know,
+    /// whether nothing stopped a scan that found some.
+    pub is_whole: bool,
     /// Why rows did not read, once for each place.
     pub faults: Vec<String>,
 }
@@ -85,12 +85,12 @@ pub fn salvage(
         error => error,
     })?;
     // An unreadable stamp is one more fault, and its knowledge is missing.
-    let stamp = damaged.stored_stamp().ok().flatten();
+    let stamp = damaged.readable_stamp();
     let expected = stamp.as_ref().filter(|stamp| stamp.begun == stamp.complete);
     let rows_in_all = expected.map_or(0, |stamp| {
         stamp.tables.values().map(|digest| digest.rows).sum::<u64>()
     });
-    let records = salvage_records(from, stamp.as_ref())?;
+    let records = salvage_records(copy.dir(), stamp.as_ref())?;
     let mut saved = Saved::new(Engine::open(into, options)?, records.last);
     let (mut tables, mut read) = (Vec::new(), 0);
     let mut names: BTreeSet<_> = damaged.tables().into_iter().collect();
@@ -100,15 +100,21 @@ pub fn salvage(
             .flat_map(|stamp| stamp.tables.keys().cloned()),
     );
     for name in names {
-        let mut rows = 0;
+        let mut found = TableDigest::default();
         let faults = damaged.readable_rows(&name, |(key, value)| {
-            (rows, read) = (rows + 1, read + 1);
+            found.add(&key, &value);
+            read += 1;
             progress(read, rows_in_all);
             saved.add(&name, key, value)
         })?;
         let digest = expected.map(|stamp| stamp.tables.get(&name).copied().unwrap_or_default());
-        let rows_expected = digest.map(|digest| digest.rows);
-        tables.push(SalvagedTable { name, rows, rows_expected, faults });
+        tables.push(SalvagedTable {
+            name,
+            rows: found.rows,
+            rows_expected: digest.map(|digest| digest.rows),
+            is_whole: faults.is_empty() && digest.map_or(found.rows > 0, |digest| digest == found),
+            faults,
+        });
     }
     saved.write()?;
     let SalvagedRecords { rows, count, faults, .. } = records;
@@ -119,58 +125,8 @@ pub fn salvage(
         rows_known: expected.is_some(),
         records: count,
         journal_faults: faults,
+        disk_faults: copy.unreadable().to_vec(),
     })
-}
-
-/// A copy of a damaged database beside the new store; removed when dropped.
-struct Copy {
-    dir: PathBuf,
-    /// Keeps other processes away from the damaged store.
-    _lock: File,
-}
-
-impl Copy {
-    fn of(from: &Path, into: &Path, options: &Options) -> Result<Self, Error> {
-        let lock = lock(from)?;
-        let dir = into.with_extension("copy");
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull => Error::Full(dir.clone()),
-            _ => Error::io(&dir, "copy of the damaged store", &error),
-        };
-        let copy = Self { dir: dir.clone(), _lock: lock };
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).map_err(failed)?;
-        let size = std::fs::metadata(from.join("db")).map_or(0, |db| db.len());
-        if (options.free_bytes)(&dir).map_err(failed)? < 2 * size {
-            return Err(Error::Full(dir));
-        }
-        for entry in std::fs::read_dir(from).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            if entry.path().is_file() && name != "lock" {
-                std::fs::copy(entry.path(), dir.join(name)).map_err(failed)?;
-            }
-        }
-        Ok(copy)
-    }
-
-    /// Opens the database with its snapshot, or else what reads of it without.
-    fn open(&self, options: &Options) -> Result<Engine, Error> {
-        match Engine::open(&self.dir, options) {
-            Err(Error::Damaged { .. }) => {}
-            opened => return opened,
-        }
-        remove_snapshots(&self.dir)
-            .map_err(|error| Error::io(&self.dir, "its snapshot", &error))?;
-        Engine::open(&self.dir, options)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What is left of it is removed by the next salvage.
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
 }
 
 /// The new store, and the rows that are not written yet.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::disk_reserve::DiskSpace;
-use crate::engine::Engine;
+use crate::engine::{Engine, remove_kept_database};
 use crate::journal::Journal;
 use crate::memtables::Memtables;
 use crate::read::RawRow;
@@ -39,6 +39,7 @@ impl Store {
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         let engine = Engine::open(dir, options)?;
         let journal = Journal::open(dir, options.sync, &engine)?;
+        remove_kept_database(engine.dir())?;
         let view = Arc::new(View { memtables: Memtables::default(), engine });
         let (jobs, queue) = flume::bounded(options.queue_max);
         let (fail, failed) = watch::channel(None);

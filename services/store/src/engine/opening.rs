@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::disk_reserve::DiskReserve;
 use crate::error::panic_text;
 
 /// sled's own lock outlives a closed database by a moment: its background threads
 /// hold it. Our own lock excludes other processes, so opening waits for it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database as it was before it was opened without its snapshot; salvage reads it.
+pub(crate) const KEPT_DATABASE: &str = "db.kept";
 
 /// Locks the folder for this process, or fails when another process has it.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
@@ -33,20 +37,61 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
 
 /// Renames snapshots and settings whose checksum does not hold. Both follow from the data. It
 /// runs before sled opens, because sled's errors do not tell a bad snapshot from a bad
-/// database, and a database opened without its snapshot loses what does not read.
-pub(super) fn set_aside_unreadable(dir: &Path) -> io::Result<()> {
-    for file in files_named(dir, |name| name.starts_with("snap.") || name == "conf")? {
+/// database. A database that is opened without its snapshot loses what does not read, so a
+/// copy is kept until the store has opened.
+pub(super) fn set_aside_unreadable(dir: &Path, disk_reserve: &DiskReserve) -> Result<(), Error> {
+    let failed = |error| disk_reserve.failed(&error);
+    let wanted = |name: &str| is_snapshot(name) || name == "conf";
+    for file in files_named(dir, wanted).map_err(failed)? {
         let (kind, length_bytes) = match file.ends_with("conf") {
             true => ("conf", 0),
             false => ("snap", 8),
         };
-        if has_checksum(&std::fs::read(&file)?, length_bytes) {
+        let bytes = std::fs::read(&file).map_err(failed)?;
+        if has_checksum(&bytes, length_bytes) {
             continue;
         }
+        if kind == "snap" {
+            keep_database(dir, disk_reserve)?;
+        }
         tracing::warn!(file = %file.display(), "the file does not read and is set aside; it follows from the data");
-        std::fs::rename(&file, file.with_file_name(format!("unreadable.{kind}")))?;
+        let aside = file.with_file_name(format!("unreadable.{kind}"));
+        std::fs::rename(&file, aside).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Copies the database, unless that would fill the disk.
+fn keep_database(dir: &Path, disk_reserve: &DiskReserve) -> Result<(), Error> {
+    let failed = |error| disk_reserve.failed(&error);
+    let (database, kept) = (dir.join("db"), dir.join(KEPT_DATABASE));
+    if kept.exists() {
+        return Ok(());
+    }
+    let size = match database.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.map_err(failed)?.len(),
+    };
+    if !disk_reserve.has_room_for(size)? {
+        tracing::warn!(file = %kept.display(), "the disk has no space for a copy of the database");
+        return Ok(());
+    }
+    let draft = kept.with_extension("draft");
+    std::fs::copy(&database, &draft).map_err(failed)?;
+    File::open(&draft)
+        .and_then(|copy| copy.sync_all())
+        .and_then(|()| std::fs::rename(&draft, &kept))
+        .map_err(failed)
+}
+
+/// Removes the copy of the database, if there is one: the store has opened.
+pub(crate) fn remove_kept_database(dir: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(dir.join(KEPT_DATABASE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(dir, KEPT_DATABASE, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the last bytes are the checksum of those before; a length may lie between.
@@ -82,7 +127,7 @@ pub(super) fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
 }
 
 pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
-    let is_unfinished = |name: &str| name.starts_with("snap.") && name.ends_with(".generating");
+    let is_unfinished = |name: &str| is_snapshot(name) && name.ends_with(".generating");
     for file in files_named(dir, is_unfinished)? {
         tracing::info!(file = %file.display(), "removing a snapshot whose making was cut off");
         std::fs::remove_file(file)?;
@@ -92,8 +137,13 @@ pub(super) fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
 
 /// Removes the snapshots of a copy.
 pub(crate) fn remove_snapshots(dir: &Path) -> io::Result<()> {
-    let snapshots = files_named(dir, |name| name.starts_with("snap."))?;
+    let snapshots = files_named(dir, is_snapshot)?;
     snapshots.iter().try_for_each(std::fs::remove_file)
+}
+
+/// Whether a file of this name is sled's snapshot of where its pages lie.
+pub(crate) fn is_snapshot(name: &str) -> bool {
+    name.starts_with("snap.")
 }
 
 fn files_named(dir: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {

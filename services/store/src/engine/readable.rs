@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Engine;
 use crate::error::panic_text;
 use crate::read::RawRow;
+use crate::stamp::Stamp;
 use crate::table::{Bounds, successor};
 
 /// The order in which keys are read.
@@ -23,6 +24,11 @@ enum Direction {
 type Row = (Vec<u8>, Vec<u8>);
 
 impl Engine {
+    /// The stamp, if it reads.
+    pub(crate) fn readable_stamp(&self) -> Option<Stamp> {
+        caught(|| self.stored_stamp()).ok().flatten()
+    }
+
     /// Calls `row` for each row of a table that reads, and returns what stopped a scan, once
     /// for each place.
     ///
