@@ -49,6 +49,7 @@ pub(crate) async fn status(
         )
         .await;
         let absent = |why: String| json!({ "service": service, "state": "absent", "why": why });
+        let said = said.map_err(Unanswered::into_reason);
         (service.to_owned(), said.unwrap_or_else(absent))
     });
     let mut services: BTreeMap<String, Value> = join_all(said).await.into_iter().collect();
@@ -197,22 +198,46 @@ async fn all(
             TIMEOUT,
         )
         .await;
-        let said = said.map_err(|why| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "service-unavailable",
-                "A service is unavailable",
-                format!(
-                    "the service `{service}` did not respond; choose another one with `source`, or try again"
-                ),
-            )
-            .member("service", service)
-            .header(RETRY_AFTER, "1")
-            .because(why)
-        });
-        said.map(|said| (service, said))
+        match said {
+            Ok(said) => Ok((service, said)),
+            Err(Unanswered::Refused(StatusCode::BAD_REQUEST, why)) => {
+                Err(Problem::bad_request(why))
+            }
+            Err(unanswered) => Err(unavailable(service, unanswered)),
+        }
     });
     join_all(asked).await.into_iter().collect()
+}
+
+fn unavailable(service: &str, unanswered: Unanswered) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "service-unavailable",
+        "A service is unavailable",
+        format!(
+            "the service `{service}` did not respond; choose another one with `source`, or try again"
+        ),
+    )
+    .member("service", service)
+    .header(RETRY_AFTER, "1")
+    .because(unanswered.into_reason())
+}
+
+/// Why a service did not respond with what it was asked for.
+pub(crate) enum Unanswered {
+    /// It refused with this status, for this reason.
+    Refused(StatusCode, String),
+    /// It did not respond.
+    Absent(String),
+}
+
+impl Unanswered {
+    /// The reason in words.
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::Refused(_, why) | Self::Absent(why) => why,
+        }
+    }
 }
 
 /// A service's JSON response to a request of the gateway's with the caller's credentials,
@@ -223,9 +248,10 @@ pub(crate) async fn ask(
     target: &str,
     credentials: Option<&HeaderValue>,
     timeout: Duration,
-) -> Result<Value, String> {
+) -> Result<Value, Unanswered> {
+    let absent = |why: String| Unanswered::Absent(why);
     let mut request = Request::new(RequestBody::empty());
-    *request.uri_mut() = Uri::try_from(target).map_err(|error| error.to_string())?;
+    *request.uri_mut() = Uri::try_from(target).map_err(|error| absent(error.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("konbini"));
     if let Some(credentials) = credentials {
@@ -235,16 +261,17 @@ pub(crate) async fn ask(
     let response = upstreams
         .send(service, Instances::Newest, &wait, request)
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| absent(error.to_string()))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect();
-    let late = |_| format!("no response within {} s", timeout.as_secs());
+    let late = |_| absent(format!("no response within {} s", timeout.as_secs()));
     let body = tokio::time::timeout(timeout, body).await.map_err(late)?;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let body = body.map_err(|error| absent(error.to_string()))?.to_bytes();
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == StatusCode::OK {
         return Ok(said);
     }
     let detail = said["detail"].as_str().map(str::to_owned);
-    Err(detail.unwrap_or_else(|| format!("it responded with {status}")))
+    let why = detail.unwrap_or_else(|| format!("it responded with {status}"));
+    Err(Unanswered::Refused(status, why))
 }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use chassis::problem::NO_STORE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -77,9 +78,11 @@ where
     response.map(Body::page)
 }
 
-/// A JSON page.
+/// A JSON page about the present state of the shop.
 pub(crate) fn json_page(value: &serde_json::Value) -> Response<Body> {
-    typed_page("application/json", Bytes::from(value.to_string()))
+    let mut response = typed_page("application/json", Bytes::from(value.to_string()));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// A page of a media type.

@@ -3,13 +3,19 @@
 //! It is the peer of the connection, or, if that is a trusted proxy, the address that the
 //! proxy forwards. Limits count it, the access log shows it, and services receive it.
 //!
-//! **Invariants:** only a trusted proxy can name another address. The list is read from
-//! the right, over trusted proxies, to the first untrusted address, so entries that a client
-//! put before it never count. An unreadable list gives `0.0.0.0`, never this host.
+//! A peer on this host that sends a forwarding header is a proxy as well, whatever the
+//! settings say: otherwise everybody whom it forwards for would have the privileges of this
+//! host.
+//!
+//! **Invariants:** only a proxy that is trusted or on this host can name another address. The
+//! list is read from the right, over trusted proxies, to the first untrusted address, so
+//! entries that a client put before it never count. A list that does not read, or that names
+//! this host, gives `0.0.0.0`, which has none of its privileges.
 
 mod forwarded;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Once;
 
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
@@ -41,7 +47,7 @@ pub(crate) struct Client {
     pub(crate) ip: IpAddr,
     /// Whether the request was sent from this host, and not by a proxy.
     pub(crate) is_local: bool,
-    /// Whether a trusted proxy sent it.
+    /// Whether a proxy that is trusted, or on this host, sent it.
     pub(crate) is_proxied: bool,
     /// The address as a value of `X-Forwarded-For`.
     pub(crate) forwarded_for: HeaderValue,
@@ -51,6 +57,9 @@ pub(crate) struct Client {
 pub(crate) fn value(ip: IpAddr) -> HeaderValue {
     HeaderValue::try_from(ip.to_string()).expect("an IP address is visible ASCII")
 }
+
+/// Logs once that a proxy on this host is not among the settings.
+static WARNING: Once = Once::new();
 
 /// The proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone)]
@@ -70,18 +79,28 @@ impl TrustedProxies {
     /// The client of a request with these headers on a connection of `peer`.
     pub(crate) fn client(&self, peer: &Peer, headers: &HeaderMap) -> Client {
         let ip = peer.address.ip().to_canonical();
-        let forwarded = if self.0.is_empty() || !self.trust(ip) {
-            None
-        } else {
-            self.forwarded(headers)
+        let forwarded = match ip.is_loopback() || self.trust(ip) {
+            true => self.forwarded(headers),
+            false => None,
         };
         match forwarded {
-            Some(ip) => Client {
-                ip,
-                is_local: false,
-                is_proxied: true,
-                forwarded_for: value(ip),
-            },
+            Some(named) => {
+                if !self.trust(ip) {
+                    WARNING.call_once(|| {
+                        tracing::warn!(
+                            proxy = %ip,
+                            "a proxy on this host forwards requests and is trusted for it; name it in gateway.trusted_proxies"
+                        );
+                    });
+                }
+                let ip = if named.is_loopback() { UNKNOWN } else { named };
+                Client {
+                    ip,
+                    is_local: false,
+                    is_proxied: true,
+                    forwarded_for: value(ip),
+                }
+            }
             None => Client {
                 ip,
                 is_local: ip.is_loopback(),
@@ -109,7 +128,7 @@ impl TrustedProxies {
         let mut last = UNKNOWN;
         for node in path.iter().rev() {
             match node {
-                Some(ip) if self.trust(*ip) => last = *ip,
+                Some(ip) if self.trust(*ip) || ip.is_loopback() => last = *ip,
                 Some(ip) => return *ip,
                 None => return UNKNOWN,
             }
@@ -177,9 +196,24 @@ mod tests {
 
     #[test]
     fn a_loopback_peer_is_local_unless_it_is_a_proxy() {
-        let forwarded = [("x-forwarded-for", "127.0.0.1")];
-        assert_eq!(seen("127.0.0.1", &forwarded), ("127.0.0.1".into(), true));
-        assert_eq!(seen("127.0.0.2", &[]), ("127.0.0.2".into(), true));
-        assert_eq!(seen("127.0.0.2", &forwarded), ("127.0.0.1".into(), false));
+        const XFF: &str = "x-forwarded-for";
+        for (forwarded, client) in [
+            (&[][..], None),
+            (&[(XFF, "203.0.113.9")], Some("203.0.113.9")),
+            (&[(XFF, "127.0.0.1, 203.0.113.9")], Some("203.0.113.9")),
+            (&[(XFF, "203.0.113.9, 127.0.0.1")], Some("203.0.113.9")),
+            (&[("forwarded", "for=203.0.113.9")], Some("203.0.113.9")),
+            (&[(XFF, "")], Some("0.0.0.0")),
+            (&[("forwarded", "")], Some("0.0.0.0")),
+            (&[(XFF, "127.0.0.1")], Some("0.0.0.0")),
+            (&[(XFF, "::1")], Some("0.0.0.0")),
+            (&[(XFF, "unknown")], Some("0.0.0.0")),
+        ] {
+            // The second one is among the settings.
+            for peer in ["127.0.0.1", "127.0.0.2"] {
+                let expected = (client.unwrap_or(peer).to_owned(), client.is_none());
+                assert_eq!(seen(peer, forwarded), expected, "{forwarded:?}");
+            }
+        }
     }
 }

@@ -72,11 +72,18 @@ pub(crate) struct ConnectionServer {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     tls: Option<Tls>,
+    /// The header lines of refusals that hyper makes.
+    refusal_lines: &'static str,
 }
 
 impl ConnectionServer {
     /// Serves HTTP/1.1 as `http1` is configured; the bound of a head holds for HTTP/2, too.
-    pub(crate) fn new(http1: http1::Builder, head_bytes_max: usize, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(
+        http1: http1::Builder,
+        head_bytes_max: usize,
+        tls: Option<Tls>,
+        refusal_lines: &'static str,
+    ) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -89,7 +96,7 @@ impl ConnectionServer {
             .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { http1, http2, tls }
+        Self { http1, http2, tls, refusal_lines }
     }
 
     /// Serves a connection's requests by `handler` until the client closes it or, a grace
@@ -151,7 +158,7 @@ impl ConnectionServer {
         A: Fn(Framing, Request<Incoming>) -> F,
         F: Future<Output = Response<Watched>>,
     {
-        let (stream, framing) = HeadScanner::new(stream);
+        let (stream, framing) = HeadScanner::new(stream, self.refusal_lines);
         let ending = stop.clone();
         let service = service_fn(move |request| {
             let (response, ending) = (handler(framing.clone(), request), ending.clone());

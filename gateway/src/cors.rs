@@ -1,8 +1,9 @@
 //! Cross-origin resource sharing (Fetch standard, "CORS protocol").
 //!
 //! Tokens are in a header that a script sets itself, and browsers add no credentials, so any
-//! origin is allowed by default. With exact origins every response has `Vary: Origin`, so
-//! that no cache serves one site the permission of another.
+//! origin is allowed by default, on every response: a cache may have stored it for a request
+//! without `Origin`. With exact origins every response has `Vary: Origin`, so that no cache
+//! serves one site the permission of another.
 
 use crate::config::CorsConfig;
 use http::header::{
@@ -17,7 +18,8 @@ use crate::body::Body;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Last-Event-ID",
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Last-Event-ID, \
+     Cache-Control, X-Requested-With, traceparent, tracestate, baggage, sentry-trace",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id",
@@ -52,6 +54,14 @@ impl CorsPolicy {
         }
     }
 
+    /// The header lines of a refusal whose request was not read, and so its origin neither.
+    pub(crate) fn of_unread(&self) -> &'static str {
+        match self.origins {
+            None => "access-control-allow-origin: *\r\n",
+            Some(_) => "vary: Origin\r\n",
+        }
+    }
+
     /// The response to a preflight request; [`allow`](Self::allow) adds the origin.
     pub(crate) fn preflight(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
@@ -68,10 +78,8 @@ impl CorsPolicy {
     pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let Some(exact) = &self.origins else {
             headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
-            if origin.is_some() {
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-            }
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             return;
         };
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
@@ -91,6 +99,24 @@ impl CorsPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_origin_is_allowed_on_every_response() {
+        let cors = CorsPolicy::new(&CorsConfig::default());
+        for origin in [None, Some(HeaderValue::from_static("https://shop.test"))] {
+            let mut headers = HeaderMap::new();
+            cors.allow(origin.as_ref(), &mut headers);
+            assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+            assert!(headers.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS));
+        }
+        for name in ["traceparent", "baggage", "sentry-trace", "Cache-Control"] {
+            let preflight = cors.preflight();
+            let allowed = preflight.headers()[ACCESS_CONTROL_ALLOW_HEADERS]
+                .to_str()
+                .unwrap();
+            assert!(allowed.split(", ").any(|one| one == name), "{name}");
+        }
+    }
 
     #[test]
     fn only_the_configured_origins_are_allowed() {

@@ -6,9 +6,9 @@
 
 use chassis::Problem;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERRER_POLICY, SERVER, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERRER_POLICY, SERVER, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -54,8 +54,15 @@ const PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 konbini");
 /// 400 naming the fault, 417 or 501.
 pub(crate) fn check(parts: &mut Parts, framing: &Framing) -> Result<(), Problem> {
     check_framing(&parts.headers, parts.version, framing.is_ambiguous())?;
+    if framing.has_fragment() {
+        return Err(Problem::bad_request(
+            "the request's target must not have a fragment (#)",
+        ));
+    }
+    check_count(&parts.headers)?;
     methods::require_known(&parts.method)?;
     check_expectation(&parts.headers)?;
+    check_coding(&parts.headers)?;
     target::normalise(parts)
 }
 
@@ -64,6 +71,25 @@ pub(crate) fn check(parts: &mut Parts, framing: &Framing) -> Result<(), Problem>
 /// HTTP/2 has frames for that and no such header (RFC 9113 §8.2.2).
 pub(crate) fn may_be_out_of_step(parts: &Parts, is_unsound: bool) -> bool {
     parts.version <= Version::HTTP_11 && (is_unsound || parts.headers.contains_key(EXPECT))
+}
+
+/// The most header fields of a request, in either protocol. hyper has this bound for
+/// HTTP/1.1 only.
+const FIELDS_MAX: usize = 100;
+
+fn check_count(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.len() <= FIELDS_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "head-too-large",
+        "The request's head is too large",
+        format!(
+            "it has {} header fields; at most {FIELDS_MAX} are read",
+            headers.len()
+        ),
+    ))
 }
 
 /// One length or one `chunked`, in one word each (RFC 9112 §6). `is_ambiguous`: a
@@ -110,6 +136,25 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Problem> {
         "Nothing here meets that expectation",
         "the one expectation met here is a single `100-continue`",
     ))
+}
+
+/// The body is read as it is sent (RFC 9110 §8.4, §15.5.16).
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let codings = headers.get_all(CONTENT_ENCODING).iter();
+    let is_identity = |value: &HeaderValue| {
+        let coding = value.as_bytes().trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    };
+    if codings.into_iter().all(is_identity) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-encoding",
+        "The body is encoded",
+        "send the body as it is, without Content-Encoding",
+    )
+    .header(ACCEPT_ENCODING, "identity"))
 }
 
 /// Removes hop-by-hop fields.
@@ -206,7 +251,14 @@ mod tests {
         assert_eq!(fault(twice), Some(417));
         assert_eq!(fault(to("*")), Some(400));
         assert_eq!(fault(to("*").method("OPTIONS")), None);
-        for method in ["TRACE", "get", "PROPFIND"] {
+        for (coding, status) in [
+            ("gzip", Some(415)),
+            ("br, gzip", Some(415)),
+            ("Identity", None),
+        ] {
+            assert_eq!(fault(to("/").header(CONTENT_ENCODING, coding)), status);
+        }
+        for method in ["get", "PROPFIND"] {
             assert_eq!(fault(to("/").method(method)), Some(501), "{method}");
         }
     }

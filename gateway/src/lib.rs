@@ -20,7 +20,7 @@
 //! | `shed` | load shedding |
 //! | `access` | the access log |
 //! | `wire` | the scanner of heads, for framing that hyper does not report |
-//! | `headers`, `target`, `methods` | checks of header fields, request targets and methods |
+//! | `headers`, `target`, `query`, `methods` | checks of header fields, request targets, query parameters and methods |
 //! | `compress` | compression of responses |
 //! | `cors` | cross-origin requests |
 //! | `cache` | the response cache |
@@ -63,6 +63,7 @@ mod metrics;
 mod pages;
 mod progress_timeout;
 mod proxy;
+mod query;
 mod request_body;
 mod routing;
 mod server;

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
 
-/// The methods that some path takes. `TRACE` would echo a token (RFC 9110 §9.3.8) and
-/// `CONNECT` open a tunnel.
-const KNOWN: [Method; 7] = [
+/// The methods that are recognized. No path takes `TRACE`, which would echo a token (RFC 9110
+/// §9.3.8).
+const KNOWN: [Method; 8] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -18,10 +18,11 @@ const KNOWN: [Method; 7] = [
     Method::PATCH,
     Method::DELETE,
     Method::OPTIONS,
+    Method::TRACE,
 ];
 const ALL: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// Refuses a method that no path takes.
+/// Refuses a method that is not recognized.
 ///
 /// # Errors
 /// 501 (RFC 9110 §9.1). Methods are case-sensitive: `get` is none.

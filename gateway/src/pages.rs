@@ -1,23 +1,26 @@
 //! The gateway's own pages. A page is a row of the route table and a handler here.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use api::{Access, Route, routes};
 use bytes::Bytes;
 use chassis::Health;
-use chassis::caller::{Caller, admin, identify};
+use chassis::caller::{admin, identify};
 use chassis::context::Context;
 use chassis::http::metrics_page;
+use chassis::problem::NO_STORE;
 use chassis::status::ServiceStatus;
 use chassis::{Problem, Trust};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use http::header::CONTENT_SECURITY_POLICY;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::aggregate::{self, ask};
+use crate::aggregate::{self, Unanswered, ask};
 use crate::body::{Body, json_page, page, typed_page};
 use crate::routing::SERVICES;
 use crate::upstream::Upstreams;
@@ -45,7 +48,6 @@ const CONSOLE_POLICY: HeaderValue = HeaderValue::from_static(
 /// A request for a page.
 struct PageRequest<'a> {
     pages: &'a Pages,
-    is_local: bool,
     parts: &'a Parts,
 }
 
@@ -64,10 +66,7 @@ static HANDLERS: [(&Route, Handler); 11] = [
         &routes::GET_READYZ,
         Handler::Made(|request| readyz(request).boxed()),
     ),
-    (
-        &routes::GET_METRICS,
-        Handler::Made(|request| metrics(request).boxed()),
-    ),
+    (&routes::GET_METRICS, Handler::Fixed(metrics)),
     (&routes::GET_OPENAPI, Handler::Fixed(openapi)),
     (&routes::GET_DOCS, Handler::Fixed(docs)),
     (&routes::GET_CONSOLE, Handler::Fixed(console)),
@@ -121,15 +120,17 @@ impl Pages {
         is_local: bool,
         parts: &Parts,
     ) -> Result<Response<Body>, Problem> {
-        if route.access == Access::Admin {
+        let is_exempt = match route.access {
+            Access::HostOrAdmin => is_local && is_by_program(parts),
+            access => access != Access::Admin,
+        };
+        if !is_exempt {
             admin(identify(&self.trust, &parts.headers).await?)?;
         }
         let handler = HANDLERS.iter().find(|(row, _)| std::ptr::eq(*row, route));
         match handler {
             Some((_, Handler::Fixed(page))) => Ok(page()),
-            Some((_, Handler::Made(page))) => {
-                page(PageRequest { pages: self, is_local, parts }).await
-            }
+            Some((_, Handler::Made(page))) => page(PageRequest { pages: self, parts }).await,
             None => Err(Problem::internal(format!(
                 "{} has no handler",
                 route.name()
@@ -148,7 +149,10 @@ async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
     let Pages { health, upstreams, .. } = request.pages;
     let asked = SERVICES.map(|service| async move {
         let response = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
-        (service, response.map(|_| ()))
+        (
+            service,
+            response.map(|_| ()).map_err(Unanswered::into_reason),
+        )
     });
     let mut all = join_all(asked).await;
     let own = health.missing();
@@ -174,15 +178,36 @@ async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
     Err(Problem::new(status, "not-ready", "Not ready yet", detail).member("services", services))
 }
 
-/// The process's metrics, for this host and for admins.
-async fn metrics(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
-    let caller = identify(&request.pages.trust, &request.parts.headers).await?;
-    may_read_metrics(request.is_local, caller)?;
-    Ok(page(metrics_page()))
+/// Whether a program sends a request from this host, and not a web site by a browser here: a
+/// script sends `Origin`, or is of a site whose name was made to lead here (DNS rebinding).
+fn is_by_program(parts: &Parts) -> bool {
+    let host = parts.headers.get(HOST).map(HeaderValue::to_str);
+    let is_here = match host {
+        None => true,
+        Some(Ok(host)) => is_this_host(host),
+        Some(Err(_)) => false,
+    };
+    is_here && !parts.headers.contains_key(ORIGIN)
 }
 
-fn may_read_metrics(is_local: bool, caller: Option<Caller>) -> Result<(), Problem> {
-    if is_local { Ok(()) } else { admin(caller).map(|_| ()) }
+/// Whether an authority is `localhost` or a loopback address, with or without a port.
+fn is_this_host(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else {
+        return false;
+    };
+    let host = authority.host();
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let ip = bare.unwrap_or(host).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The process's metrics.
+fn metrics() -> Response<Body> {
+    let mut response = page(metrics_page());
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// The API as an OpenAPI 3.1 document.
@@ -223,8 +248,6 @@ fn console_style() -> Response<Body> {
 mod tests {
     use super::*;
     use api::Service;
-    use chassis::Role;
-    use model::Id;
 
     #[test]
     fn every_page_has_a_handler() {
@@ -248,6 +271,20 @@ mod tests {
         &routes::GET_CONSOLE_STYLE,
     ];
 
+    /// The names of query parameters, sorted.
+    fn query_names(document: &Value, parameters: [&Value; 2]) -> String {
+        let all = parameters.into_iter().filter_map(Value::as_array).flatten();
+        let resolved = all.map(|parameter| match parameter["$ref"].as_str() {
+            Some(place) => document.pointer(&place[1..]).unwrap(),
+            None => parameter,
+        });
+        let of_query = resolved.filter(|parameter| parameter["in"] == "query");
+        let mut names: Vec<_> = of_query.filter_map(|one| one["name"].as_str()).collect();
+        names.retain(|name| !name.contains('{'));
+        names.sort_unstable();
+        names.join(" ")
+    }
+
     #[test]
     fn the_document_and_the_rows_agree() {
         let document: Value = serde_json::from_slice(OPENAPI).unwrap();
@@ -261,13 +298,16 @@ mod tests {
             let parameters = operation["parameters"].as_array();
             parameters.is_some_and(|all| all.iter().any(|one| one["$ref"] == key))
         };
-        // Name, whether anyone may call, whether `Idempotency-Key` is honoured.
-        let mut documented: Vec<(String, bool, bool)> = Vec::new();
+        // Name, whether anyone may call, whether `Idempotency-Key` is honoured, query names.
+        type Described = (String, bool, bool, String);
+        let mut documented: Vec<Described> = Vec::new();
         for (path, operations) in document["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
                 if method != "parameters" {
                     let name = format!("{} {path}", method.to_uppercase());
-                    documented.push((name, is_public(operation), takes_key(operation)));
+                    let parameters = [&operations["parameters"], &operation["parameters"]];
+                    let query = query_names(&document, parameters);
+                    documented.push((name, is_public(operation), takes_key(operation), query));
                 }
             }
         }
@@ -277,15 +317,19 @@ mod tests {
                 .iter()
                 .all(|other| !std::ptr::eq(*other, **row))
         });
-        let mut rows: Vec<(String, bool, bool)> = rows
+        let mut rows: Vec<Described> = rows
             .map(|row| {
-                let is_public = matches!(row.access, Access::Anyone | Access::ProvenByBody);
-                (row.name(), is_public, row.idempotent)
+                let is_public =
+                    !matches!(row.access, Access::Customer | Access::Staff | Access::Admin);
+                let mut names: Vec<_> = row.query.unwrap_or_default().to_vec();
+                names.retain(|name| !name.ends_with('*'));
+                names.sort_unstable();
+                (row.name(), is_public, row.idempotent, names.join(" "))
             })
             .collect();
         documented.sort();
         rows.sort();
-        let differing = |one: &[(String, bool, bool)], other: &[(String, bool, bool)]| {
+        let differing = |one: &[Described], other: &[Described]| {
             let differing = one.iter().filter(|row| !other.contains(row));
             differing.cloned().collect::<Vec<_>>()
         };
@@ -293,21 +337,32 @@ mod tests {
         let only_documented = differing(&documented, &rows);
         assert!(
             only_rows.is_empty() && only_documented.is_empty() && rows.len() == documented.len(),
-            "(name, anyone may call, `Idempotency-Key`): rows {only_rows:?}, document {only_documented:?}"
+            "(name, anyone may call, `Idempotency-Key`, query): rows {only_rows:?}, document {only_documented:?}"
         );
     }
 
     #[test]
-    fn metrics_are_for_this_host_and_admins() {
-        let caller = |role| Caller { user_id: Id::new(), session_id: Id::new(), roles: vec![role] };
-        let status = |is_local, caller: Option<Caller>| {
-            may_read_metrics(is_local, caller)
-                .err()
-                .map(|problem| problem.status().as_u16())
-        };
-        assert_eq!(status(true, None), None);
-        assert_eq!(status(false, None), Some(401));
-        assert_eq!(status(false, Some(caller(Role::Staff))), Some(403));
-        assert_eq!(status(false, Some(caller(Role::Admin))), None);
+    fn a_web_site_is_no_program_of_this_host() {
+        for (headers, is_program) in [
+            (&[][..], true),
+            (&[("host", "127.0.0.1:8080")], true),
+            (&[("host", "[::1]:8080")], true),
+            (&[("host", "LocalHost")], true),
+            (&[("host", "shop.example")], false),
+            (&[("host", "localhost.evil.example")], false),
+            (
+                &[("host", "localhost"), ("origin", "https://evil.example")],
+                false,
+            ),
+            (&[("host", "localhost"), ("origin", "null")], false),
+        ] {
+            let request = headers
+                .iter()
+                .fold(http::Request::get("/metrics"), |request, one| {
+                    request.header(one.0, one.1)
+                });
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_by_program(&parts), is_program, "{headers:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::Timeout;
+use api::{Access, Timeout};
 use chassis::caller::identify;
 use chassis::context::Context;
 use chassis::request_id::{REQUEST_ID, request_id};
@@ -36,7 +36,7 @@ use crate::routing::{self, Destination, Target};
 use crate::shed::{Flight, Shed};
 use crate::upstream::{Instances, Upstreams, Wait};
 use crate::wire::Framing;
-use crate::{cors, headers, methods};
+use crate::{cors, headers, methods, query};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -89,6 +89,11 @@ impl Proxy {
         }
     }
 
+    /// The policy of cross-origin requests.
+    pub(crate) fn cors(&self) -> &CorsPolicy {
+        &self.cors
+    }
+
     /// The limits of clients.
     pub(crate) fn limits(&self) -> &Arc<ClientLimits> {
         &self.limits
@@ -117,6 +122,10 @@ impl Proxy {
             Ok(()) => Target::of(&parts.method, &parts.uri),
             Err(_) => Target::Nothing,
         };
+        let sound = sound.and_then(|()| match target.route() {
+            Some(route) => query::normalise(&mut parts, route),
+            None => Ok(()),
+        });
         let origin = parts.headers.get(ORIGIN).cloned();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         trace::continue_or_begin(&mut parts.headers, &id.0);
@@ -138,7 +147,14 @@ impl Proxy {
         if may_be_out_of_step && (status.is_client_error() || status.is_server_error()) {
             headers.insert(CONNECTION, CLOSE);
         }
-        self.write_headers(headers, &visit, origin.as_ref());
+        self.write_headers(headers, &visit);
+        // A web site must not read what a browser may because of the host it runs on.
+        if target
+            .route()
+            .is_none_or(|route| route.access != Access::HostOrAdmin)
+        {
+            self.cors.allow(origin.as_ref(), headers);
+        }
         self.metrics.record(route, status, started.elapsed());
         let Visit { client, user, mut held, .. } = visit;
         held.line = self.is_logged.then(|| AccessRecord {
@@ -156,12 +172,11 @@ impl Proxy {
     }
 
     /// Adds the headers that every response has.
-    fn write_headers(&self, headers: &mut HeaderMap, visit: &Visit, origin: Option<&HeaderValue>) {
+    fn write_headers(&self, headers: &mut HeaderMap, visit: &Visit) {
         if let Some(id) = &visit.id {
             headers.insert(REQUEST_ID, id.clone());
         }
         headers::secure(headers);
-        self.cors.allow(origin, headers);
         self.limits.write_headers(&visit.rates, headers);
     }
 

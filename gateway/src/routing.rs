@@ -56,6 +56,14 @@ impl Target {
         }
     }
 
+    /// The row that the request belongs to.
+    pub(crate) fn route(self) -> Option<&'static Route> {
+        match self {
+            Self::Page(route) | Self::Service(Destination { route, .. }) => Some(route),
+            Self::OtherMethod(_) | Self::Moved | Self::Nothing => None,
+        }
+    }
+
     /// Every label that [`label`](Self::label) returns.
     pub(crate) fn labels() -> impl Iterator<Item = &'static str> {
         api::ROUTES.iter().map(|route| route.path).chain(["none"])

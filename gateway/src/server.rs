@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Peer;
 use crate::connection::ConnectionServer;
 use crate::proxy::Proxy;
-use crate::tls::{Tls, redirect};
+use crate::tls::Tls;
+use crate::tls::redirect::{self, RedirectTarget};
 use crate::workers::Workers;
 
 /// The largest head of a request, in bytes: the longest token and an ample query.
@@ -49,11 +50,20 @@ pub(crate) async fn serve(
         .header_read_timeout(limits.settings().head_timeout())
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let server = Arc::new(ConnectionServer::new(http, HEAD_BYTES_MAX, tls));
+    let certificates = tls.as_ref().map(Tls::certificates);
+    let server = Arc::new(ConnectionServer::new(
+        http,
+        HEAD_BYTES_MAX,
+        tls,
+        gateway.cors().of_unread(),
+    ));
     let refused = metrics::counter!("konbini_gateway_connections_refused_total");
     let mut connections = JoinSet::new();
-    if let (Some(redirect), Ok(secure)) = (redirect, listener.local_addr()) {
-        connections.spawn(redirect::serve(redirect, secure.port(), stop.clone()));
+    if let (Some(redirect), Some(certificates), Ok(secure)) =
+        (redirect, certificates, listener.local_addr())
+    {
+        let target = RedirectTarget { certificates, port: secure.port() };
+        connections.spawn(redirect::serve(redirect, target, stop.clone()));
     }
     loop {
         tokio::select! {

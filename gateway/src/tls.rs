@@ -22,7 +22,8 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use self::certificate::{CHALLENGE, Certificates, Files};
+pub(crate) use self::certificate::Certificates;
+use self::certificate::{CHALLENGE, Files};
 
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
@@ -39,6 +40,7 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// TLS of the public address.
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
     /// `Strict-Transport-Security`, if it is sent.
     pub(crate) hsts: Option<HeaderValue>,
 }
@@ -64,14 +66,19 @@ impl Tls {
         } else {
             return Ok(None);
         }
-        let config = server(provider, certificates)
+        let config = server(provider, certificates.clone())
             .map_err(|error| Error::Service(format!("TLS cannot be configured: {error}")))?;
         let hsts_days = u64::from(settings.tls.hsts_days);
         let hsts = (hsts_days > 0)
             .then(|| HeaderValue::try_from(format!("max-age={}", hsts_days * DAY_SECONDS)))
             .and_then(Result::ok);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Some(Self { acceptor, hsts }))
+        Ok(Some(Self { acceptor, certificates, hsts }))
+    }
+
+    /// The certificates, which change while the gateway runs.
+    pub(crate) fn certificates(&self) -> Arc<Certificates> {
+        self.certificates.clone()
     }
 
     /// Performs a handshake; `None` for the validation of an ACME challenge, which ends

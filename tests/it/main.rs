@@ -8,6 +8,7 @@ mod choreography;
 mod cli;
 mod contract;
 mod damage;
+mod edges;
 mod full;
 mod kill;
 mod operating;

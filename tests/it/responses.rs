@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use api::{Found, ROUTES, Route, Service};
+use api::{Access, Found, ROUTES, Route, Service};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
 use standardwebhooks::Webhook;
@@ -85,6 +85,15 @@ impl Calls {
         } else {
             response.text().await.unwrap()
         };
+        // No cache stores what only some may see.
+        if !matches!(route.access, Access::Anyone) {
+            assert_eq!(
+                headers["cache-control"],
+                "private, no-store",
+                "{}",
+                route.name()
+            );
+        }
         let kind = headers.get("content-type").and_then(Value::as_str);
         if !route.streaming {
             contract::check(&method, &path, status, kind, &text);

@@ -11,9 +11,10 @@ use chassis::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use webpki::EndEntityCert;
 
 /// The ALPN protocol of a TLS-ALPN-01 validation (RFC 8737 §6.2).
 pub(super) const CHALLENGE: &[u8] = b"acme-tls/1";
@@ -23,7 +24,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// The certificates that handshakes choose from.
 #[derive(Debug, Default)]
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     current: RwLock<Option<Arc<CertifiedKey>>>,
     /// Each name's certificate for a pending ACME challenge.
     challenges: RwLock<HashMap<String, Arc<CertifiedKey>>>,
@@ -34,6 +35,26 @@ impl Certificates {
     pub(super) fn set(&self, certified: CertifiedKey) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Arc::new(certified));
+    }
+
+    /// Whether the certificate in use is for a host (RFC 6125 §6.4).
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(certified) = &*current else {
+            return false;
+        };
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let name = ServerName::try_from(bare.unwrap_or(host));
+        let certificate = certified.end_entity_cert();
+        let certificate = certificate.map(EndEntityCert::try_from);
+        match (name, certificate) {
+            (Ok(name), Ok(Ok(certificate))) => {
+                certificate.verify_is_valid_for_subject_name(&name).is_ok()
+            }
+            _ => false,
+        }
     }
 
     /// Sets or removes the certificate for the challenge of `name`.

@@ -1,9 +1,13 @@
 //! Redirects plain HTTP to HTTPS.
 //!
-//! **Invariant:** every response is a redirect or a refusal, one per connection, and no
-//! connection lives longer than [`TIMEOUT`].
+//! A host that the certificate does not name is refused: a redirect to any `Host` that a
+//! client sends would let a cache in between lead its visitors elsewhere.
+//!
+//! **Invariant:** every response is a redirect to a name of the certificate or a refusal, one
+//! per connection, and no connection lives longer than [`TIMEOUT`].
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Problem;
@@ -19,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Certificates;
 use crate::body::{Body, page};
 use crate::target::is_authority;
 
@@ -35,8 +40,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const HTTPS_PORT: u16 = 443;
 
-/// Redirects every request to the same host's `port`, until `stop`.
-pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationToken) {
+/// Where requests are redirected to.
+#[derive(Clone)]
+pub(crate) struct RedirectTarget {
+    /// Their names are the hosts.
+    pub(crate) certificates: Arc<Certificates>,
+    /// The port of HTTPS.
+    pub(crate) port: u16,
+}
+
+/// Redirects every request to HTTPS on the same host, until `stop`.
+pub(crate) async fn serve(listener: TcpListener, to: RedirectTarget, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .keep_alive(false)
@@ -48,8 +62,10 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationTo
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
-                    let service = service_fn(move |request| async move {
-                        Ok::<_, Infallible>(respond(&request, port))
+                    let to = to.clone();
+                    let service = service_fn(move |request| {
+                        let response = respond(&request, &to);
+                        async move { Ok::<_, Infallible>(response) }
                     });
                     let connection = http.serve_connection(TokioIo::new(stream), service);
                     connections.spawn(tokio::time::timeout(TIMEOUT, connection));
@@ -65,26 +81,30 @@ pub(crate) async fn serve(listener: TcpListener, port: u16, stop: CancellationTo
     while connections.join_next().await.is_some() {}
 }
 
-fn respond(request: &Request<Incoming>, port: u16) -> Response<Body> {
+fn respond(request: &Request<Incoming>, to: &RedirectTarget) -> Response<Body> {
     let id = request_id(request.headers());
-    match target(request, port) {
-        Some(target) => {
+    let refused = match target(request, to.port) {
+        Some((host, target)) if to.certificates.is_for(&host) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(LOCATION, target);
-            response
+            return response;
         }
-        None => {
-            let refused = Problem::bad_request(
-                "the request needs a path that starts with / and exactly one Host header",
-            );
-            page(refused.render(&id.0))
-        }
-    }
+        Some((host, _)) => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "Another host's request",
+            format!("this shop's certificate does not name `{host}`"),
+        ),
+        None => Problem::bad_request(
+            "the request needs a path that starts with / and exactly one Host header",
+        ),
+    };
+    page(refused.render(&id.0))
 }
 
-/// The same target over HTTPS, with the port unless it is the default.
-fn target<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
+/// The host, and the same target over HTTPS, with the port unless it is the default.
+fn target<B>(request: &Request<B>, port: u16) -> Option<(String, HeaderValue)> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, None) = (hosts.next()?, hosts.next()) else {
         return None;
@@ -100,7 +120,7 @@ fn target<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
         HTTPS_PORT => format!("https://{host}{path}"),
         port => format!("https://{host}:{port}{path}"),
     };
-    target.try_into().ok()
+    Some((host.to_owned(), target.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -111,7 +131,7 @@ mod tests {
     fn a_redirect_keeps_host_path_and_query() {
         let to = |host: &str, path: &str, port| {
             let request = Request::get(path).header(HOST, host).body(()).unwrap();
-            let target = target(&request, port)?;
+            let (_, target) = target(&request, port)?;
             Some(target.to_str().unwrap().to_owned())
         };
         let place = Some("https://shop.test/v1/products?q=a%20b".to_owned());

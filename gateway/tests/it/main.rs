@@ -6,6 +6,7 @@ mod acme;
 mod authority;
 mod cache;
 mod compression;
+mod conformance;
 mod limits;
 mod protocol;
 mod proxying;

@@ -27,7 +27,7 @@ async fn a_request_is_forwarded_without_hop_by_hop_headers() {
     let orders = Stub::start(&test, "orders").await;
     let request = test
         .customer()
-        .request(Method::POST, "/v1/orders?x=%2F..")
+        .request(Method::POST, "/v1/orders/a%2F../pay")
         .header("x-request-id", "abc")
         .header("traceparent", TRACE_PARENT)
         .header("connection", "x-secret-hop")
@@ -47,11 +47,12 @@ async fn a_request_is_forwarded_without_hop_by_hop_headers() {
     assert!(!answer.headers.contains_key("x-hop"), "named by Connection");
 
     let seen = orders.seen().pop().unwrap();
-    assert_eq!(seen.target, "/v1/orders?x=%2F..");
+    assert_eq!(seen.target, "/v1/orders/a%2F../pay");
     assert_eq!(seen.body, r#"{"items":[]}"#);
     assert_eq!(seen.headers["x-request-id"], "abc");
     assert_eq!(seen.headers["traceparent"], TRACE_PARENT);
-    assert_eq!(seen.headers["x-forwarded-for"], "127.0.0.1");
+    // The sender is a proxy on this host, since it forwards.
+    assert_eq!(seen.headers["x-forwarded-for"], "9.9.9.9");
     assert!(seen.headers.contains_key("authorization"));
     for gone in [
         "x-secret-hop",
@@ -109,7 +110,8 @@ async fn only_valid_credentials_are_forwarded() {
     for path in ["/v1/products", "/v1/orders"] {
         let answer = forger.get(path).await;
         assert_eq!((answer.status, answer.problem()), (401, "unauthenticated"));
-        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        let challenge = "Bearer error=\"invalid_token\"";
+        assert_eq!(answer.headers["www-authenticate"], challenge);
         assert_eq!(
             answer.body["instance"],
             answer.headers["x-request-id"].to_str().unwrap()
@@ -161,17 +163,23 @@ async fn a_broken_service_is_a_502_and_only_safe_requests_are_repeated() {
     let test = gateway().await;
     let orders = Stub::start(&test, "orders").await;
     let customer = test.customer();
-    // A repetition needs a pooled connection, which may have been closed at that moment.
-    assert_eq!(customer.get("/v1/orders").await.status, 200);
-    let answer = customer.get("/v1/orders/broken").await;
-    assert_eq!((answer.status, answer.problem()), (502, "bad-gateway"));
-    assert_eq!(orders.broken(), 2);
+    // A repetition needs a pooled connection of the client's worker, which may have been
+    // closed at that moment.
+    eventually("a safe request is repeated", || async {
+        assert_eq!(customer.get("/v1/orders").await.status, 200);
+        let before = orders.broken();
+        let answer = customer.get("/v1/orders/broken").await;
+        assert_eq!((answer.status, answer.problem()), (502, "bad-gateway"));
+        orders.broken() == before + 2
+    })
+    .await;
+    let before = orders.broken();
     let answer = customer.post("/v1/orders/broken/pay", json!({})).await;
     assert_eq!(answer.status, 502);
-    assert_eq!(orders.broken(), 3);
+    assert_eq!(orders.broken(), before + 1);
     let request = customer.request(Method::POST, "/v1/orders/broken/ship");
     assert_eq!(send(request).await.status, 502);
-    assert_eq!(orders.broken(), 4);
+    assert_eq!(orders.broken(), before + 2);
 
     // A liveliness token of an instance whose address refuses connections.
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -231,7 +239,7 @@ async fn a_client_with_an_early_response_may_finish_its_body_and_send_again() {
     let _users = Stub::start(&test, "users").await;
     let mut client = TcpStream::connect(test.address).await.unwrap();
     let head = format!(
-        "POST /v1/users?early HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {BODY_BYTES}\r\n\r\nx"
+        "POST /v1/users HTTP/1.1\r\nhost: shop.test\r\nstub: early\r\ncontent-length: {BODY_BYTES}\r\n\r\nx"
     );
     client.write_all(head.as_bytes()).await.unwrap();
     answered(&mut client, "HTTP/1.1 200 OK\r\n").await;
@@ -345,6 +353,6 @@ async fn head_has_no_body_and_preflights_stay_at_the_gateway() {
     let exposed = answer.headers["access-control-expose-headers"].to_str();
     assert!(exposed.unwrap().contains("X-Request-Id"));
     let plain = anonymous.get("/v1/products").await;
-    assert!(!plain.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(plain.headers["access-control-allow-origin"], "*");
     test.finish().await;
 }

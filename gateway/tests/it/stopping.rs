@@ -77,8 +77,9 @@ async fn a_stream_does_not_delay_the_drain() {
     let notifications = Stub::start(&test, "notifications").await;
     let drip = notifications.drip();
     drip.send("id: 1\n\n".into()).await.unwrap();
-    let path = "/v1/notifications/stream?drip";
+    let path = "/v1/notifications/stream";
     let request = test.customer().request(Method::GET, path);
+    let request = request.header("stub", "drip");
     let mut answer = request.send().await.unwrap();
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "id: 1\n\n");
 

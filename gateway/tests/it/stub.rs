@@ -36,8 +36,8 @@ type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response<StubBody>> + Send 
 /// The body of `…/large`, in bytes.
 pub(crate) const LARGE_BYTES: usize = 200_000;
 
-/// A stub service. It responds with 200, unless a segment of the path or the query selects
-/// another behaviour: `…/broken` closes the connection, `…/hang` never responds, `…/drip`
+/// A stub service. It responds with 200, unless a segment of the path or the header `stub`
+/// selects another behaviour: `…/broken` closes the connection, `…/hang` never responds, `…/drip`
 /// sends a body that the test writes, `…/piecewise` reports the request's body chunk by
 /// chunk, `…/early` responds after the first chunk of it, `…/large`, `…/secret` and
 /// `…/events` have long bodies, `…/denied` and `OPTIONS` are 405.
@@ -150,8 +150,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<StubBody>, String> {
     let (parts, mut body) = request.into_parts();
-    let (path, query) = (parts.uri.path(), parts.uri.query());
-    let asks = |name: &str| path.split('/').any(|segment| segment == name) || query == Some(name);
+    let (path, header) = (parts.uri.path(), parts.headers.get("stub"));
+    let asks = |name: &str| {
+        let is_named = header.is_some_and(|header| header == name);
+        is_named || path.split('/').any(|segment| segment == name)
+    };
     if asks("broken") {
         *inner.broken.lock().unwrap() += 1;
         return Err("broken".into());

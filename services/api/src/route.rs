@@ -31,6 +31,9 @@ pub struct Route {
     pub access: Access,
     /// The largest request body, in bytes.
     pub body_bytes_max: u64,
+    /// The names of its query parameters, one that ends in `*` for all that begin so;
+    /// `None` where any may be there and none is read.
+    pub query: Option<&'static [&'static str]>,
     /// How long until the head of the response.
     pub timeout: Timeout,
     /// Whether the response only ends because one side ends it.
@@ -88,6 +91,9 @@ pub enum Access {
     Staff,
     /// Admins.
     Admin,
+    /// Programs on this host without a token, and admins. Scripts of web sites are not among
+    /// them, although a browser on this host runs them.
+    HostOrAdmin,
 }
 
 /// How long a response may be waited for.
@@ -107,10 +113,21 @@ impl Route {
             service,
             access,
             body_bytes_max: JSON_BODY_BYTES_MAX as u64,
+            query: Some(&[]),
             timeout: Timeout::Total(REQUEST_TIMEOUT),
             streaming: false,
             idempotent: false,
         }
+    }
+
+    /// Whether the route has a query parameter of this name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.query.is_none_or(|names| {
+            names.iter().any(|known| match known.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => *known == name,
+            })
+        })
     }
 
     pub(crate) const fn get(path: &'static str, service: Service, access: Access) -> Self {
@@ -131,6 +148,18 @@ impl Route {
 
     pub(crate) const fn delete(path: &'static str, service: Service, access: Access) -> Self {
         Self::new(Method::DELETE, path, service, access)
+    }
+
+    /// Takes these query parameters.
+    pub(crate) const fn query(mut self, names: &'static [&'static str]) -> Self {
+        self.query = Some(names);
+        self
+    }
+
+    /// A page for people: the links that lead to it may have parameters of other sites.
+    pub(crate) const fn page(mut self) -> Self {
+        self.query = None;
+        self
     }
 
     /// Bodies in either direction go on for as long as they move.

@@ -1,6 +1,6 @@
 //! The rows, by service.
 
-use crate::route::Access::{Admin, Anyone, Customer, ProvenByBody, Staff};
+use crate::route::Access::{Admin, Anyone, Customer, HostOrAdmin, ProvenByBody, Staff};
 use crate::route::Route;
 use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
 
@@ -18,7 +18,7 @@ routes! {
     /// Registers an account.
     REGISTER = Route::post("/v1/users", Users, ProvenByBody);
     /// Lists accounts.
-    LIST_USERS = Route::get("/v1/users", Users, Admin);
+    LIST_USERS = Route::get("/v1/users", Users, Admin).query(&["limit", "cursor", "email"]);
     /// Shows an account.
     GET_USER = Route::get("/v1/users/{id}", Users, Admin);
     /// Changes the roles or the status of an account.
@@ -46,7 +46,7 @@ routes! {
     /// Renews an access token.
     REFRESH_SESSION = Route::post("/v1/sessions/refresh", Users, ProvenByBody);
     /// Lists the caller's sessions.
-    LIST_SESSIONS = Route::get("/v1/sessions", Users, Customer);
+    LIST_SESSIONS = Route::get("/v1/sessions", Users, Customer).query(&["limit", "cursor"]);
     /// Logs out.
     LOG_OUT = Route::delete("/v1/sessions/current", Users, Customer);
     /// Ends one of the caller's sessions.
@@ -55,15 +55,15 @@ routes! {
     GET_KEYS = Route::get("/.well-known/paserk.json", Users, Anyone);
 
     /// Lists products.
-    LIST_PRODUCTS = Route::get("/v1/products", Products, Anyone);
+    LIST_PRODUCTS = Route::get("/v1/products", Products, Anyone).query(&["limit", "cursor", "category", "brand", "sort", "status"]);
     /// Creates a product.
     CREATE_PRODUCT = Route::post("/v1/products", Products, Staff);
     /// Searches the catalogue.
-    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone);
+    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone).query(&["q", "category", "brand", "price_min", "price_max", "available", "sort", "limit", "offset", "facets", "attr.*"]);
     /// Completes a search term.
-    SUGGEST = Route::get("/v1/products/suggest", Products, Anyone);
+    SUGGEST = Route::get("/v1/products/suggest", Products, Anyone).query(&["q"]);
     /// Imports a catalogue.
-    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk();
+    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk().query(&["currency"]);
     /// Exports the catalogue.
     EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk();
     /// Shows a product by its SKU.
@@ -84,7 +84,7 @@ routes! {
     LIST_CATEGORIES = Route::get("/v1/categories", Products, Anyone);
 
     /// Lists orders.
-    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer);
+    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "status", "user_id"]);
     /// Places an order.
     PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent();
     /// Shows an order.
@@ -105,7 +105,7 @@ routes! {
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
 
     /// Lists the caller's notifications.
-    LIST_NOTIFICATIONS = Route::get("/v1/notifications", Notifications, Customer);
+    LIST_NOTIFICATIONS = Route::get("/v1/notifications", Notifications, Customer).query(&["limit", "cursor", "unread"]);
     /// Marks all of the caller's notifications as read.
     READ_NOTIFICATIONS = Route::post("/v1/notifications/read", Notifications, Customer);
     /// Marks a notification as read.
@@ -114,7 +114,7 @@ routes! {
     STREAM_NOTIFICATIONS =
         Route::get("/v1/notifications/stream", Notifications, Customer).streaming();
     /// Lists webhooks.
-    LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin);
+    LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin).query(&["limit", "cursor"]);
     /// Registers a webhook.
     CREATE_WEBHOOK = Route::post("/v1/webhooks", Notifications, Admin);
     /// Shows a webhook.
@@ -126,7 +126,7 @@ routes! {
     /// Enables a webhook that was disabled.
     ENABLE_WEBHOOK = Route::post("/v1/webhooks/{id}/enable", Notifications, Admin);
     /// Lists the deliveries of a webhook.
-    LIST_DELIVERIES = Route::get("/v1/webhooks/{id}/deliveries", Notifications, Admin);
+    LIST_DELIVERIES = Route::get("/v1/webhooks/{id}/deliveries", Notifications, Admin).query(&["limit", "cursor"]);
     /// Sends a delivery again.
     REDELIVER =
         Route::post("/v1/webhooks/{id}/deliveries/{message}/redeliver", Notifications, Admin);
@@ -134,9 +134,9 @@ routes! {
     /// Shows the status of every service.
     GET_STATUS = Route::get("/v1/status", Each, Admin);
     /// Lists the events of every service.
-    LIST_EVENTS = Route::get("/v1/events", Each, Admin);
+    LIST_EVENTS = Route::get("/v1/events", Each, Admin).query(&["limit", "cursor", "source", "after", "kind"]);
     /// Lists events that no handler could apply.
-    LIST_DEAD_LETTERS = Route::get("/v1/events/dead-letters", Each, Admin);
+    LIST_DEAD_LETTERS = Route::get("/v1/events/dead-letters", Each, Admin).query(&["limit"]);
     /// Discards such an event.
     DISCARD_DEAD_LETTER = Route::delete("/v1/events/dead-letters/{id}", Each, Admin);
     /// Applies such an event again.
@@ -146,14 +146,14 @@ routes! {
     GET_LIVEZ = Route::get("/livez", Gateway, Anyone);
     /// Whether every service is there and caught up.
     GET_READYZ = Route::get("/readyz", Gateway, Anyone);
-    /// Metrics as Prometheus text; the handler admits loopback and admins only.
-    GET_METRICS = Route::get("/metrics", Gateway, Anyone);
+    /// Metrics as Prometheus text.
+    GET_METRICS = Route::get("/metrics", Gateway, HostOrAdmin);
     /// The API as an OpenAPI document.
     GET_OPENAPI = Route::get("/openapi.json", Gateway, Anyone);
     /// The API as a page.
-    GET_DOCS = Route::get("/docs", Gateway, Anyone);
+    GET_DOCS = Route::get("/docs", Gateway, Anyone).page();
     /// The console.
-    GET_CONSOLE = Route::get("/_/", Gateway, Anyone);
+    GET_CONSOLE = Route::get("/_/", Gateway, Anyone).page();
     /// The console's script.
     GET_CONSOLE_SCRIPT = Route::get("/_/console.js", Gateway, Anyone);
     /// The console's style sheet.

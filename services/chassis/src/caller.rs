@@ -70,7 +70,7 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    let token = bearer(headers).ok_or_else(Problem::unauthenticated)?;
+    let token = bearer(headers).ok_or_else(Problem::invalid_token)?;
     match trust.verify(token, model::now()).await {
         Ok(claims) => Ok(Some(Caller {
             user_id: claims.sub,
@@ -79,7 +79,7 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
         })),
         Err(why) => {
             tracing::debug!(%why, "a token was refused");
-            Err(Problem::unauthenticated())
+            Err(Problem::invalid_token())
         }
     }
 }

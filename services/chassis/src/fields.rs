@@ -215,10 +215,10 @@ impl<'a> Fields<'a> {
 
     /// An optional object of texts under names that the client chooses.
     pub fn texts(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
-        let members: BTreeMap<String, &'a RawValue> = self.value(name)?;
+        let Members(members) = self.value(name)?;
         let texts = members.into_iter().filter_map(|(key, raw)| {
             let text = self.value_at(&format!("/{name}/{}", escape(&key)), raw)?;
-            Some((key, text))
+            Some((key.into_owned(), text))
         });
         Some(texts.collect())
     }

@@ -2,7 +2,8 @@
 //! the health pages.
 //!
 //! **Invariant:** every response with an error status carries a problem document,
-//! whichever layer refused, and every response names its request.
+//! whichever layer refused, every response names its request, and no cache stores one whose
+//! handler did not declare it public.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use api::REQUEST_TIMEOUT;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,7 @@ use tracing::Instrument;
 
 use crate::health::Health;
 use crate::idempotency::InFlight;
+use crate::problem::NO_STORE;
 use crate::request_id::{REQUEST_ID, RequestId, request_id};
 use crate::routes::FastPath;
 use crate::{Json, Problem, ServiceRoutes, Trust};
@@ -130,9 +132,9 @@ pub fn complete(mut response: Response, id: &RequestId) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response
-        .headers_mut()
-        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
     response
 }
 

@@ -14,11 +14,21 @@
 //! assert!(document.get("cause").is_none());
 //! ```
 
-use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// The `Cache-Control` of what no cache may store, shared or private (RFC 9111 §5.2.2.5).
+/// Such a response is not compressed either: the length of an encoded text tells something
+/// about its content.
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+
+/// The longest text of a document, and the longest pointer and detail of one field, in
+/// characters. They repeat what the client sent, which may be as large as a body.
+const DETAIL_CHARS_MAX: usize = 4_000;
+const FIELD_CHARS_MAX: usize = 500;
 
 /// One invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,7 +42,10 @@ pub struct FieldError {
 impl FieldError {
     /// A fault of the field at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self {
+            pointer: shortened(pointer.into(), FIELD_CHARS_MAX),
+            detail: shortened(detail.into(), FIELD_CHARS_MAX),
+        }
     }
 }
 
@@ -65,7 +78,7 @@ impl Problem {
             status,
             code,
             title,
-            detail: detail.into(),
+            detail: shortened(detail.into(), DETAIL_CHARS_MAX),
             errors: Vec::new(),
             members: Map::new(),
             headers: HeaderMap::new(),
@@ -116,6 +129,11 @@ impl Problem {
             "send `Authorization: Bearer` with an access token from POST /v1/sessions",
         )
         .header(WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// 401 for a token that is malformed, expired or revoked (RFC 6750 §3.1).
+    pub fn invalid_token() -> Self {
+        Self::unauthenticated().header(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
     }
 
     /// 403: the account lacks the role.
@@ -275,11 +293,26 @@ impl Problem {
             tracing::error!(code = self.0.code, request_id = instance, "{cause}");
         }
         let body = self.document(instance).to_string();
-        let content_type = [("content-type", "application/problem+json")];
-        let mut response = (self.0.status, content_type, body).into_response();
+        let headers = [
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/problem+json"),
+            ),
+            (CACHE_CONTROL, NO_STORE),
+        ];
+        let mut response = (self.0.status, headers, body).into_response();
         response.headers_mut().extend(self.0.headers);
         response
     }
+}
+
+/// A text of at most `chars_max` characters; an ellipsis stands for the rest.
+fn shortened(mut text: String, chars_max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(chars_max) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl IntoResponse for Problem {

@@ -10,12 +10,14 @@ use ::store::Store;
 use api::routes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Sse;
 use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response, Sse};
 use chassis::caller::bearer;
 use chassis::json::PathId;
 use chassis::page::Paging;
+use chassis::problem::NO_STORE;
 use chassis::{Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust, accept_language};
 use futures::Stream;
 use futures::stream::unfold;
@@ -153,7 +155,7 @@ async fn stream(
     State(inbox): State<Inbox>,
     caller: Caller,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?;
     let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
     let subscription = inbox
@@ -167,7 +169,7 @@ async fn stream(
         trust: inbox.trust,
         token: token.into(),
     };
-    Ok(Sse::new(live.events()))
+    Ok(([(CACHE_CONTROL, NO_STORE)], Sse::new(live.events())).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem> {

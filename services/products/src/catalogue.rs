@@ -24,7 +24,7 @@ pub(crate) fn create(
     cause: &Cause,
     submission: Submission,
 ) -> Result<(Product, StockLevel), Error> {
-    let Submission { content, stock } = submission;
+    let Submission { content, stock, .. } = submission;
     let pieces = stock.filter(|pieces| *pieces != 0);
     let product = Product {
         id: Id::new(),

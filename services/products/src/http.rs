@@ -18,6 +18,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use axum::http::{Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
+use chassis::problem::NO_STORE;
 use chassis::request_id::RequestId;
 use chassis::{Caller, Problem, Routes, ServiceRoutes, cache_tags};
 use mesh::Cause;
@@ -126,12 +127,11 @@ enum CacheScope {
 /// gateway, which is notified of changes through cache tags.
 fn cached(mut response: Response, scope: CacheScope) -> Response {
     let headers = response.headers_mut();
-    let rule = if matches!(scope, CacheScope::Staff) {
-        "private, no-store"
-    } else {
-        "public, max-age=0, must-revalidate"
+    let rule = match scope {
+        CacheScope::Staff => NO_STORE,
+        _ => HeaderValue::from_static("public, max-age=0, must-revalidate"),
     };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(rule));
+    headers.insert(CACHE_CONTROL, rule);
     match scope {
         CacheScope::Product(id) => cache_tags::keep(headers, &id.to_string()),
         CacheScope::Catalogue => cache_tags::keep(headers, ALL),

@@ -20,12 +20,44 @@ const PRODUCT_BYTES_MAX: usize = 24 * 1024;
 /// fields, and two spaces for each step of its categories.
 const PRODUCT_BYTES_ADDED_MAX: usize = 1024;
 
+/// The fields of a response that a request may repeat and not change.
+const READ_ONLY: [&str; 4] = ["id", "available", "created_at", "updated_at"];
+
 /// A valid body: the content and, at creation, the stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Submission {
     pub(crate) content: Content,
     /// Units on hand, if given.
     pub(crate) stock: Option<i64>,
+    /// The read-only fields that were given.
+    pub(crate) read_only: Vec<(&'static str, Value)>,
+}
+
+impl Submission {
+    /// The faults of its read-only fields: those that are not as `shown` in a response.
+    pub(crate) fn read_only_faults(&self, shown: &Value) -> Vec<FieldError> {
+        let differing = self.read_only.iter();
+        let differing = differing.filter(|(name, value)| shown.get(name) != Some(value));
+        let fault = |(name, _): &(&str, Value)| {
+            let detail = match shown.get(name) {
+                Some(value) => format!("cannot be changed; it is {value}"),
+                None => "is set by the shop; leave it out".into(),
+            };
+            FieldError::new(format!("/{name}"), detail)
+        };
+        differing.map(fault).collect()
+    }
+
+    /// A submission of a product that does not exist yet, so that it has no read-only field.
+    ///
+    /// # Errors
+    /// [`BodyFault::Invalid`] when one is given.
+    pub(crate) fn of_new(self) -> Result<Self, BodyFault> {
+        match self.read_only_faults(&Value::Null) {
+            faults if faults.is_empty() => Ok(self),
+            faults => Err(BodyFault::Invalid(faults)),
+        }
+    }
 }
 
 /// Reads a whole product.
@@ -159,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn names_that_lead_nowhere_are_refused() {
+        for sku in [".", ".."] {
+            let mut product = lamp();
+            product["sku"] = sku.into();
+            assert_eq!(faults(&product), ["/sku"]);
+        }
+    }
+
+    #[test]
     fn the_largest_product_fits_a_stored_value() {
         let mut product = lamp();
         product["description"] = "ä".repeat(8_000).into();
@@ -217,7 +258,7 @@ mod tests {
         assert_eq!(patched.content.title, "Lamp");
         let removed = read_patch(&current, br#"{"title":null}"#).unwrap_err();
         assert!(matches!(removed, BodyFault::Invalid(errors) if errors[0].pointer == "/title"));
-        let unknown = read_patch(&current, br#"{"id":null}"#).unwrap_err();
+        let unknown = read_patch(&current, br#"{"ids":null}"#).unwrap_err();
         assert!(matches!(unknown, BodyFault::Unreadable(_)));
     }
 }

@@ -14,10 +14,7 @@ use std::sync::Arc;
 
 use api::routes;
 use axum::Router;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::map_response;
-use axum::response::Response;
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use chassis::{Routes, ServiceRoutes};
 
@@ -25,11 +22,10 @@ use crate::Users;
 
 type Shared = Arc<Users>;
 
-/// The public endpoints. No cache stores responses about people; the public keys may be
-/// cached.
+/// The public endpoints.
 pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
-    let keys = Routes::new().on(&routes::GET_KEYS, keys::document);
     Routes::new()
+        .on(&routes::GET_KEYS, keys::document)
         .on(&routes::REGISTER, accounts::register)
         .on(&routes::LIST_USERS, accounts::list)
         .on(&routes::GET_USER, accounts::one)
@@ -48,9 +44,7 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
         .on(&routes::REFRESH_SESSION, sessions::refresh)
         .on(&routes::LOG_OUT, sessions::log_out)
         .on(&routes::END_SESSION, sessions::end)
-        .with_state(users.clone())
-        .map(|router| router.layer(map_response(no_store)))
-        .merge(keys.with_state(users))
+        .with_state(users)
 }
 
 /// The endpoints of the control socket.
@@ -63,13 +57,6 @@ pub(crate) fn control(users: Shared) -> Router {
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)
-}
-
-/// Account data and tokens are stored by no cache, shared or private (RFC 9111 §5.2.2.5).
-async fn no_store(mut response: Response) -> Response {
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(CACHE_CONTROL, no_store);
-    response
 }
 
 /// The preferred language of the client, if it names one.

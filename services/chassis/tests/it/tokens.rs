@@ -88,7 +88,8 @@ async fn only_the_shops_own_tokens_are_accepted() {
             (401, "unauthenticated"),
             "{what}"
         );
-        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
+        let challenge = "Bearer error=\"invalid_token\"";
+        assert_eq!(answer.headers["www-authenticate"], challenge, "{what}");
     }
     let twice = with(&test, ours.clone()).request(reqwest::Method::GET, "/mine");
     let twice = testkit::send(twice.header("authorization", "Bearer other")).await;

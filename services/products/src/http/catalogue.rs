@@ -34,7 +34,10 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     require_json(&headers, JSON)?;
-    let submission = submission::read(&read_body(request).await?).map_err(Error::from)?;
+    let submission = submission::read(&read_body(request).await?);
+    let submission = submission
+        .and_then(Submission::of_new)
+        .map_err(Error::from)?;
     let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
     let (product, level) = app
         .store
@@ -113,7 +116,9 @@ impl ProductEdit {
     /// Commits a change of the present version.
     async fn commit<T: Send + 'static>(
         self,
-        change: impl FnOnce(&mut Tx<'_>, &Effects, &Cause, Product) -> Result<T, Error> + Send + 'static,
+        change: impl FnOnce(&mut Tx<'_>, &Effects, &Cause, Product, StockLevel) -> Result<T, Error>
+        + Send
+        + 'static,
     ) -> Result<(T, StockLevel), Error> {
         let Self { app, cause, id, headers } = self;
         let effects = app.effects;
@@ -121,7 +126,7 @@ impl ProductEdit {
             .write(move |tx| {
                 let (present, level) = tables::product(tx, id)?;
                 etag::require_match(&headers, &ProductResponse::new(&present, level))?;
-                Ok((change(tx, &effects, &cause, present)?, level))
+                Ok((change(tx, &effects, &cause, present, level)?, level))
             })
             .await
     }
@@ -132,8 +137,9 @@ impl ProductEdit {
         decide: impl FnOnce(&Content) -> Result<Submission, Error> + Send + 'static,
     ) -> Result<Response, Problem> {
         let (product, level) = self
-            .commit(move |tx, effects, cause, present| {
-                let content = without_stock(decide(&present.content)?)?;
+            .commit(move |tx, effects, cause, present, level| {
+                let submission = decide(&present.content)?;
+                let content = changed(submission, &ProductResponse::new(&present, level))?;
                 catalogue::replace(tx, effects, cause, present, content)
             })
             .await?;
@@ -156,17 +162,25 @@ pub(super) async fn patch(edit: ProductEdit, request: Request) -> Result<Respons
 }
 
 pub(super) async fn remove(edit: ProductEdit) -> Result<StatusCode, Problem> {
-    edit.commit(|tx, effects, cause, present| catalogue::remove(tx, effects, cause, &present))
+    edit.commit(|tx, effects, cause, present, _| catalogue::remove(tx, effects, cause, &present))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn without_stock(submission: Submission) -> Result<Content, Error> {
-    match submission.stock {
-        None => Ok(submission.content),
-        Some(_) => Err(Error::Invalid(vec![FieldError::new(
-            "/stock",
-            "can be set only when a product is created; change it with POST /v1/products/{id}/stock",
-        )])),
+/// The content of a submission that changes nothing else of the product shown.
+fn changed(submission: Submission, shown: &ProductResponse<'_>) -> Result<Content, Error> {
+    let mut faults = Vec::new();
+    if !submission.read_only.is_empty() {
+        let shown = serde_json::to_value(shown).unwrap_or_default();
+        faults = submission.read_only_faults(&shown);
+    }
+    if submission.stock.is_some() {
+        let detail = "can be set only when a product is created; change it with POST /v1/products/{id}/stock";
+        faults.push(FieldError::new("/stock", detail));
+    }
+    if faults.is_empty() {
+        Ok(submission.content)
+    } else {
+        Err(Error::Invalid(faults))
     }
 }

@@ -129,8 +129,8 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
             "category" if !value.is_empty() => filters.categories.push(value),
             "brand" if !value.is_empty() => filters.brands.push(value),
             "category" | "brand" => continue,
-            "price_min" => filters.price_min = Some(number(&name, &value)?),
-            "price_max" => filters.price_max = Some(number(&name, &value)?),
+            "price_min" => filters.price_min = Some(price(&name, &value)?),
+            "price_max" => filters.price_max = Some(price(&name, &value)?),
             "available" => filters.available = Some(flag(&value)?),
             "sort" => request.order = sort(&value)?,
             "limit" => request.limit = number(&name, &value)?,
@@ -179,6 +179,17 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
     value
         .parse()
         .map_err(|_| Problem::bad_request(format!("`{name}` must be a whole number")))
+}
+
+/// An amount in minor units, which no price has below 0.
+fn price(name: &str, value: &str) -> Result<i64, Problem> {
+    let amount = number(name, value)?;
+    match amount {
+        0.. => Ok(amount),
+        _ => Err(Problem::bad_request(format!(
+            "`{name}` must not be negative"
+        ))),
+    }
 }
 
 fn flag(value: &str) -> Result<bool, Problem> {

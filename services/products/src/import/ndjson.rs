@@ -4,7 +4,7 @@
 //! reported by its number.
 
 use super::{Entry, RECORD_BYTES_MAX};
-use crate::submission;
+use crate::submission::{self, Submission};
 
 /// The line splitter.
 #[derive(Default)]
@@ -50,7 +50,10 @@ impl LineSplitter {
         if std::mem::take(&mut self.too_long) || line.len() > RECORD_BYTES_MAX {
             entries.push(Entry::too_long(self.ended));
         } else if !line.trim_ascii().is_empty() {
-            entries.push(Entry::new(self.ended, submission::read(line)));
+            entries.push(Entry::new(
+                self.ended,
+                submission::read(line).and_then(Submission::of_new),
+            ));
         }
     }
 }

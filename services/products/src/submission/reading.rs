@@ -8,7 +8,7 @@ use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Money, PublicationStatus};
 use serde_json::value::RawValue;
 
-use super::Submission;
+use super::{READ_ONLY, Submission};
 use crate::domain::{CATEGORY_SEPARATOR, Content, PIECES_MAX, Rating};
 
 const SKU_CHARS_MAX: usize = 64;
@@ -41,6 +41,9 @@ impl ReadFields for Submission {
         let status = fields.value("status").unwrap_or(PublicationStatus::Draft);
         let rating = fields.object("rating");
         let stock = fields.parsed("stock", stock);
+        let read_only = READ_ONLY.into_iter();
+        let read_only = read_only.filter_map(|name| Some((name, fields.value(name)?)));
+        let read_only = read_only.collect();
         let content = Content {
             sku: sku?,
             title: title?,
@@ -53,7 +56,7 @@ impl ReadFields for Submission {
             status,
             rating,
         };
-        Some(Self { content, stock })
+        Some(Self { content, stock, read_only })
     }
 }
 
@@ -100,6 +103,10 @@ fn sku(text: &str) -> Result<String, String> {
     let sku = at_most::<SKU_CHARS_MAX>(text)?;
     if sku.is_empty() || sku.contains(char::is_control) {
         return Err("must be 1..64 characters, without control characters".into());
+    }
+    // No path has such a segment, so by-sku could not name it (RFC 3986 §3.3).
+    if matches!(sku.as_str(), "." | "..") {
+        return Err("must not be `.` or `..`".into());
     }
     Ok(sku)
 }

@@ -110,8 +110,12 @@ async fn invalid_requests_are_refused_with_their_faults() {
         .collect();
     assert_eq!(pointers, ["/sku", "/title", "/price/amount"]);
     let mut unknown = lamp("B");
-    unknown["id"] = "prod_01h455vb4pex5vsknk084sn02q".into();
+    unknown["ids"] = "prod_01h455vb4pex5vsknk084sn02q".into();
     assert_eq!(staff.post("/v1/products", unknown).await.status, 400);
+    let mut named = lamp("B");
+    named["id"] = "prod_01h455vb4pex5vsknk084sn02q".into();
+    let named = staff.post("/v1/products", named).await;
+    assert_eq!(named.body["errors"][0]["pointer"], "/id");
     let mut stocked = lamp("A1");
     stocked["stock"] = 1.into();
     let put = with(&staff, Method::PUT, &path, stocked).await;

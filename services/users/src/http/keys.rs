@@ -3,7 +3,8 @@
 //! **Invariant:** a response contains public keys only.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use chassis::fields::ParsedBody;
 use chassis::{Json, Problem, etag};
@@ -16,7 +17,11 @@ use crate::wire::{KeysResponse, PublicKeyResponse, SigningKeyResponse};
 /// `GET /.well-known/paserk.json`
 pub(super) async fn document(State(users): State<Shared>, headers: HeaderMap) -> Response {
     let keys = users.tokens.keys().valid(model::now());
-    etag::respond(&headers, &KeysResponse::<PublicKeyResponse>::of(keys))
+    let mut response = etag::respond(&headers, &KeysResponse::<PublicKeyResponse>::of(keys));
+    // Public, and asked for again each time: a key that was added soon signs.
+    let rule = HeaderValue::from_static("public, no-cache");
+    response.headers_mut().insert(CACHE_CONTROL, rule);
+    response
 }
 
 /// `GET /control/keys`

@@ -32,7 +32,7 @@ async fn register_log_in_and_look() {
     let ana = holder(&app, &pair);
     let me = ana.get("/v1/users/me").await;
     assert_eq!(&me.body, user);
-    assert_eq!(me.headers["cache-control"], "no-store");
+    assert_eq!(me.headers["cache-control"], "private, no-store");
     assert_eq!(me.headers["etag"], registered.headers["etag"]);
     let known = ana
         .request(Method::GET, "/v1/users/me")

@@ -52,7 +52,7 @@ async fn try_log_in(app: &TestService, email: &str, password: &str) -> TestRespo
 async fn log_in(app: &TestService, email: &str) -> Value {
     let answer = try_log_in(app, email, PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
-    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(answer.headers["cache-control"], "private, no-store");
     answer.body
 }
 

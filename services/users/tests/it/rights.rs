@@ -14,7 +14,7 @@ async fn all_personal_data_can_be_exported() {
     let me = ana.get("/v1/users/me").await.body;
     let export = ana.get("/v1/users/me/export").await;
     assert_eq!(export.status, 200);
-    assert_eq!(export.headers["cache-control"], "no-store");
+    assert_eq!(export.headers["cache-control"], "private, no-store");
     assert_eq!(export.body["user"], me);
     assert_eq!(export.body["language"], "pt-BR");
     let session = &export.body["sessions"][0];

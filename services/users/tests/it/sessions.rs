@@ -43,7 +43,7 @@ async fn a_spent_refresh_token_repeats_and_then_ends_the_family() {
 
     let second = refresh(&app, &first["refresh_token"]).await;
     assert_eq!(second.status, 200, "{}", second.body);
-    assert_eq!(second.headers["cache-control"], "no-store");
+    assert_eq!(second.headers["cache-control"], "private, no-store");
     assert_ne!(second.body["refresh_token"], first["refresh_token"]);
     assert_ne!(second.body["access_token"], first["access_token"]);
     // Twenty concurrent requests with the same token.

@@ -1,0 +1,115 @@
+"""Runs schemathesis against a demo shop: as anonymous, customer, staff and admin.
+
+    .ci/schemathesis.py [SECONDS]
+
+SECONDS is the time for each of the four, 30 by default. Run it with a Python that has the
+package schemathesis (.ci/run makes one), after `cargo test --workspace --no-run`, which
+builds the binary; KONBINI_BINARY names another one. It fails on a response that is not in
+the OpenAPI document, on a status 5xx that the document does not name, and on a request that
+the document allows and the shop refuses without saying so there. What is accepted, with the
+reasons, is in .ci/schemathesis.toml.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BINARY = os.environ.get("KONBINI_BINARY", str(ROOT / "target/debug/konbini"))
+PASSWORD = "a kettle and three lamps"
+READY_SECONDS = 120
+# Calls that end the token which the run needs, or never end.
+LEFT_OUT = [
+    "/v1/notifications/stream",
+    "/v1/users/me/password",
+    "/v1/sessions/current",
+]
+LEFT_OUT_OF = {("DELETE", "/v1/users/me"), ("DELETE", "/v1/sessions"), ("DELETE", "/v1/sessions/{id}")}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def call(url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def wait_until_ready(base, shop):
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if shop.poll() is not None:
+            sys.exit(f"the shop ended with {shop.returncode}")
+        try:
+            return call(f"{base}/readyz")
+        except OSError:
+            time.sleep(0.2)
+    sys.exit(f"the shop was not ready within {READY_SECONDS} s")
+
+
+def add(folder, email, role):
+    command = [BINARY, "user", "add", "--data", folder, "--email", email, "--password-stdin"]
+    command += ["--role", role]
+    subprocess.run(command, input=PASSWORD + "\n", text=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def token(base, email):
+    return call(f"{base}/v1/sessions", {"email": email, "password": PASSWORD})["access_token"]
+
+
+def test(base, name, headers, seconds):
+    print(f"\n-- {name}", flush=True)
+    command = [str(pathlib.Path(sys.executable).parent / "schemathesis")]
+    command += ["--config-file", str(ROOT / ".ci/schemathesis.toml"), "run", f"{base}/openapi.json"]
+    command += ["--url", base, "--max-time", str(seconds), "--workers", "2", "--no-color"]
+    for path in LEFT_OUT:
+        command += ["--exclude-path", path]
+    for method, path in LEFT_OUT_OF:
+        command += ["--exclude-name", f"{method} {path}"]
+    for header in headers:
+        command += ["--header", header]
+    return subprocess.run(command, check=False).returncode
+
+
+def main():
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = str(pathlib.Path(temporary) / "shop")
+        os.mkdir(folder, 0o700)
+        for role in ["customer", "staff", "admin"]:
+            add(folder, f"{role}@shop.example", role)
+        base = f"http://127.0.0.1:{free_port()}"
+        command = [BINARY, "up", "--demo", "--data", folder, "--listen", base.removeprefix("http://")]
+        log = pathlib.Path(temporary) / "log"
+        with log.open("w") as lines:
+            shop = subprocess.Popen(command, stdout=lines, stderr=lines)
+        try:
+            wait_until_ready(base, shop)
+            failed = [] if test(base, "anonymous", [], seconds) == 0 else ["anonymous"]
+            for role in ["customer", "staff", "admin"]:
+                authorization = f"Authorization: Bearer {token(base, f'{role}@shop.example')}"
+                if test(base, role, [authorization], seconds) != 0:
+                    failed.append(role)
+        finally:
+            shop.send_signal(signal.SIGTERM)
+            ended = shop.wait(30)
+        if ended != 0:
+            sys.exit(f"the shop ended with {ended}:\n{log.read_text()[-4000:]}")
+        if failed:
+            sys.exit(f"schemathesis found differences as {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
