@@ -22,11 +22,33 @@ impl Currency {
     /// The number of decimal digits of the minor unit by ISO 4217: 2 for EUR, 0 for JPY.
     /// A code that the standard does not list, or lists without a minor unit, has 2.
     pub fn minor_digits(self) -> u32 {
-        std::str::from_utf8(&self.0)
-            .ok()
-            .and_then(iso_currency::Currency::from_code)
+        self.listed()
             .and_then(iso_currency::Currency::exponent)
             .map_or(2, u32::from)
+    }
+
+    /// Whether prices can be in this currency: money that circulates, and the units of
+    /// account CLF and UYW, in which prices are stated. Metals, funds, testing codes and
+    /// currencies that were replaced are not in use.
+    ///
+    /// Reading a stored amount does not ask this: an older price may have any code.
+    pub fn is_in_use(self) -> bool {
+        use iso_currency::Currency as Listed;
+        // `iso_currency` has VES as replaced by VED; the standard lists both as current.
+        self.listed().is_some_and(|listed| {
+            listed.flags().is_empty() || matches!(listed, Listed::CLF | Listed::UYW | Listed::VES)
+        })
+    }
+
+    /// Every code that ISO 4217 lists, in use or not, in the order of the numeric codes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let listed = (0..1000).filter_map(iso_currency::Currency::from_numeric);
+        listed.filter_map(|listed| listed.code().parse().ok())
+    }
+
+    fn listed(self) -> Option<iso_currency::Currency> {
+        let code = std::str::from_utf8(&self.0).ok();
+        code.and_then(iso_currency::Currency::from_code)
     }
 }
 
@@ -117,6 +139,20 @@ mod tests {
             for code in codes.split(' ') {
                 let currency: Currency = code.parse().unwrap();
                 assert_eq!(currency.minor_digits(), digits, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn metals_funds_and_replaced_codes_are_not_in_use() {
+        for (is_in_use, codes) in [
+            (true, "EUR USD JPY KWD XAF XCD XCG VED VES ZWG CLF UYW"),
+            (false, "XXX XTS XAU XDR XUA BOV CHE COU MXV USN UYI"),
+            (false, "AAA ZZZ DEM BGN HRK ZWL"),
+        ] {
+            for code in codes.split(' ') {
+                let currency: Currency = code.parse().unwrap();
+                assert_eq!(currency.is_in_use(), is_in_use, "{code}");
             }
         }
     }

@@ -177,6 +177,9 @@ mod tests {
             product["price"]["amount"] = bounds.into();
             assert_eq!(faults(&product), ["/price/amount"]);
         }
+        let mut product = lamp();
+        product["price"]["currency"] = "XXX".into();
+        assert_eq!(faults(&product), ["/price/currency"]);
     }
 
     #[test]

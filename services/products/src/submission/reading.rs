@@ -75,7 +75,14 @@ impl ReadFields for Price {
             }
             Ok(amount)
         });
-        let currency: Option<Currency> = fields.value("currency");
+        let currency = fields.parsed("currency", |currency: Currency| {
+            if !currency.is_in_use() {
+                return Err(format!(
+                    "{currency} is not a currency in use; give an ISO 4217 code such as EUR"
+                ));
+            }
+            Ok(currency)
+        });
         Some(Self(Money { amount: amount?, currency: currency? }))
     }
 }
