@@ -1,6 +1,7 @@
 // The console: the manual work of staff and admins, over the public API.
-// All text is inserted as text nodes, never as markup; tokens live as long as the tab.
-"use strict";
+// All text is inserted as text nodes, never as markup.
+import { MINOR_DIGITS } from "./currencies.js";
+import { call, command, forget, logIn, login, logOut } from "./session.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,55 +11,24 @@ function element(name, about = {}, ...children) {
   return made;
 }
 
-function say(text, isBad = false) {
-  $("message").textContent = text;
-  $("message").className = isBad ? "bad" : "";
+function button(label, onclick) {
+  return element("button", { type: "button", textContent: label, onclick });
 }
 
-// ---- API client ----
-
-const session = {
-  get: () => JSON.parse(sessionStorage.getItem("session") ?? "null"),
-  set: (pair) => sessionStorage.setItem("session", JSON.stringify(pair)),
-  end: () => sessionStorage.removeItem("session"),
-};
-
-async function send(method, path, body, headers = {}) {
-  const token = session.get()?.access_token;
-  if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  return fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+// Shows a message, and buttons to go on from it.
+function say(text, ...buttons) {
+  $("message").className = "";
+  $("message").replaceChildren(text, ...buttons);
 }
 
-let renewing = null;
-
-async function renew() {
-  const refresh_token = session.get()?.refresh_token;
-  if (!refresh_token) return false;
-  const response = await fetch("/v1/sessions/refresh", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ refresh_token }),
-  });
-  if (response.ok) session.set({ ...session.get(), ...(await response.json()) });
-  return response.ok;
+function complain(text, ...buttons) {
+  say(text, ...buttons);
+  $("message").className = "bad";
 }
 
-// Sends a request, refreshes an expired token once, and throws the text of a problem.
-async function call(method, path, body, headers) {
-  let response = await send(method, path, body, headers);
-  if (response.status === 401 && session.get()) {
-    renewing ??= renew().finally(() => (renewing = null));
-    if (await renewing) response = await send(method, path, body, headers);
-  }
-  if (response.status === 401) {
-    session.end();
-    show();
-  }
-  const result = response.status === 204 ? null : await response.json();
-  if (response.ok) return result;
-  const faults = (result.errors ?? []).map((one) => `${one.pointer}: ${one.detail}`);
-  throw new Error([result.title, result.detail, ...faults].filter(Boolean).join(" · "));
+// Shows an error, and while there is a login a button that tries again.
+function fail(error, again) {
+  complain(error.message, ...(login() ? [button("Try again", again)] : []));
 }
 
 const query = (values) => {
@@ -68,78 +38,106 @@ const query = (values) => {
 
 // ---- Components ----
 
+// An amount with the digits of ISO 4217; those of `Intl` are CLDR's and differ.
 const money = ({ amount, currency }) => {
-  const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
-  return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits);
+  const digits = MINOR_DIGITS[currency] ?? 2;
+  const format = new Intl.NumberFormat(undefined, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return format.format(amount / 10 ** digits);
 };
 const when = (time) => (time ? new Date(time).toLocaleString() : "");
 const size = (bytes) => (bytes === undefined ? "" : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 const span = (seconds) =>
   seconds === undefined ? "" : new Date(seconds * 1000).toISOString().slice(11, 19).replace(/^/, seconds >= 86400 ? `${Math.floor(seconds / 86400)} d ` : "");
 
-function table(heads, rows) {
-  const cell = (kind) => (content) => {
-    const isFigure = typeof content === "number";
-    const made = element(kind, { className: isFigure ? "figure" : "" });
-    made.append(content ?? "");
+// The head of a column of figures.
+const figure = (text) => ({ text, className: "figure" });
+
+const cells = (kind, heads, contents) =>
+  heads.map(({ className = "" }, at) => {
+    const made = element(kind, { className });
+    made.append(contents[at] ?? "");
     return made;
-  };
-  const head = element("tr", {}, ...heads.map(cell("th")));
-  const body = rows.map((row) => element("tr", {}, ...row.map(cell("td"))));
-  if (!rows.length) body.push(element("tr", {}, element("td", { colSpan: heads.length, className: "note", textContent: "No entries." })));
-  return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
+  });
+
+function row(heads, contents) {
+  return element("tr", {}, ...cells("td", heads, contents));
 }
 
-// A button that performs an action, shows the outcome, and reloads the view.
-function action(label, work) {
-  const button = element("button", { type: "button", textContent: label });
-  button.onclick = async () => {
-    button.disabled = true;
+// A table that scrolls within itself, and its body.
+function table(heads, rows) {
+  const body = element("tbody", {}, ...rows);
+  const head = element("tr", {}, ...cells("th", heads, heads.map((head) => head.text ?? head)));
+  const whole = element("div", { className: "scroll" }, element("table", {}, element("thead", {}, head), body));
+  if (!rows.length) body.append(element("tr", {}, element("td", { colSpan: heads.length, className: "note", textContent: "No entries." })));
+  return { whole, body };
+}
+
+// A button that does some work, shows its outcome, and then reads again what it changed.
+function action(label, work, readAgain) {
+  const made = button(label, async () => {
+    made.disabled = true;
     try {
       if ((await work()) === false) return;
-      await show();
       say(`${label}: done.`);
+      await readAgain().catch((error) => complain(`${label}: done, but the result could not be read. ${error.message}`));
     } catch (error) {
-      say(`${label}: ${error.message}`, true);
+      complain(`${label}: ${error.message}`);
     } finally {
-      button.disabled = false;
+      made.disabled = false;
     }
-  };
-  return button;
+  });
+  return made;
 }
 
-// A list with filters, loaded page by page.
-function list(path, filters, heads, row) {
+// A list with filters, loaded page by page. `show` makes the contents of a row; `one` is the
+// path of an entry. After an action its row alone is read again, so filters and pages stay;
+// entries without a path of their own are all read again.
+function list({ path, filters = [], heads, show, one }) {
   const values = {};
   const rows = element("div");
   const more = element("div");
-  const found = [];
+  let body = null;
+
+  const line = (entry) => {
+    const made = element("tr");
+    const readAgain = async () => (one ? fill(await call("GET", one(entry))) : load());
+    const fill = (entry) => made.replaceChildren(...cells("td", heads, show(entry, readAgain)));
+    fill(entry);
+    return made;
+  };
   const load = async (cursor) => {
     try {
       const page = await call("GET", path + query({ ...values, limit: 50, cursor }));
-      if (!cursor) found.length = 0;
-      found.push(...page.items.map(row));
-      rows.replaceChildren(table(heads, found));
+      if (cursor) {
+        body.append(...page.items.map(line));
+      } else {
+        const made = table(heads, page.items.map(line));
+        body = made.body;
+        rows.replaceChildren(made.whole);
+      }
       more.replaceChildren();
       if (page.next_cursor) {
-        const button = element("button", { type: "button", textContent: "More" });
-        button.onclick = () => load(page.next_cursor);
-        more.append(button);
+        const next = button("More", () => {
+          next.disabled = true;
+          load(page.next_cursor);
+        });
+        more.append(next);
       }
-      say("");
     } catch (error) {
-      say(error.message, true);
+      more.replaceChildren();
+      fail(error, () => (say(""), load(cursor)));
     }
   };
   const bar = element("form", { className: "bar" }, ...filters);
   bar.onsubmit = (event) => {
     event.preventDefault();
     for (const field of bar.elements) if (field.name) values[field.name] = field.value;
+    say("");
     load();
   };
   if (filters.length) bar.append(element("button", { textContent: "Show" }));
   load();
-  return element("section", {}, bar, rows, more);
+  return [bar, rows, more];
 }
 
 const field = (name, placeholder) => element("input", { name, placeholder, ariaLabel: placeholder });
@@ -153,159 +151,199 @@ async function overview() {
   const all = Object.entries(services);
   const state = (one) => element("span", { className: one.state === "ready" ? "well" : "bad", textContent: one.state, title: one.why ?? (one.missing ?? []).join("; ") });
   const cache = (one) => (one.cache?.hit_rate == null ? "" : `${(one.cache.hit_rate * 100).toFixed(1)} % of ${one.cache.hits + one.cache.misses}`);
+  const heads = ["service", "state", "version", figure("uptime"), figure("events"), figure("dead letters"), figure("store"), figure("cache hits")];
   const rows = all.map(([name, one]) => [name, state(one), one.version, span(one.uptime_seconds), one.log?.tail, one.parked, size(one.store_bytes), cache(one)]);
+  const followHeads = ["service", "source", "follower", "state", figure("cursor"), figure("lag"), figure("dead letters"), "reason"];
   const follows = all.flatMap(([name, one]) => (one.followers ?? []).map((it) => [name, it.source, it.name, it.state, it.cursor, it.lag, it.parked, it.why]));
-  return element(
-    "section",
-    {},
-    element("h1", { textContent: "Overview" }),
-    table(["service", "state", "version", "uptime", "events", "dead letters", "store", "cache hits"], rows),
-    element("h2", { textContent: "Followers" }),
-    table(["service", "source", "follower", "state", "cursor", "lag", "dead letters", "reason"], follows),
-  );
+  const filled = (heads, rows) => table(heads, rows.map((contents) => row(heads, contents))).whole;
+  return [filled(heads, rows), element("h2", { textContent: "Followers" }), filled(followHeads, follows)];
 }
 
-const step = (order, name, body) =>
-  action(name, () => call("POST", `/v1/orders/${order.id}/${name}`, body, { "Idempotency-Key": crypto.randomUUID() }));
-
-function asked(order, name) {
-  return action(name, () => {
-    const reason = prompt(`Reason to ${name} ${order.id}?`);
-    return reason === null ? false : call("POST", `/v1/orders/${order.id}/${name}`, { reason }, { "Idempotency-Key": crypto.randomUUID() });
-  });
-}
-
-const steps = {
-  pending: (order) => [asked(order, "cancel")],
-  confirmed: (order) => [step(order, "pay"), asked(order, "cancel")],
-  paid: (order) => [step(order, "ship", {}), asked(order, "cancel"), asked(order, "refund")],
-  shipped: (order) => [step(order, "deliver"), asked(order, "refund")],
-  delivered: (order) => [asked(order, "refund")],
+const STEPS = {
+  pending: ["cancel"],
+  confirmed: ["pay", "cancel"],
+  paid: ["ship", "cancel", "refund"],
+  shipped: ["deliver", "refund"],
+  delivered: ["refund"],
 };
+const ASKED_FOR_A_REASON = ["cancel", "refund"];
+
+const step = (order, name, readAgain) =>
+  action(
+    name,
+    () => {
+      if (!ASKED_FOR_A_REASON.includes(name)) return command(`/v1/orders/${order.id}/${name}`, name === "ship" ? {} : undefined);
+      const reason = prompt(`Reason to ${name} ${order.id}?`);
+      return reason === null ? false : command(`/v1/orders/${order.id}/${name}`, { reason });
+    },
+    readAgain,
+  );
 
 const orders = () =>
-  list(
-    "/v1/orders",
-    [choice("status", ["pending", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "refunded"]), field("user_id", "user_…")],
-    ["placed", "order", "items", "total", "status", ""],
-    (order) => [
+  list({
+    path: "/v1/orders",
+    one: (order) => `/v1/orders/${order.id}`,
+    filters: [choice("status", ["pending", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "refunded"]), field("user_id", "user_…")],
+    heads: ["placed", "order", "items", figure("total"), "status", ""],
+    show: (order, readAgain) => [
       when(order.created_at),
       element("code", { textContent: order.id }),
       order.items.map((item) => `${item.quantity} × ${item.title}`).join(", "),
       money(order.total),
       order.status,
-      element("span", {}, ...(steps[order.status]?.(order) ?? [])),
+      element("span", {}, ...(STEPS[order.status] ?? []).map((name) => step(order, name, readAgain))),
     ],
-  );
+  });
+
+async function adjustStock(product) {
+  const { on_hand, reserved } = await call("GET", `/v1/products/${product.id}/stock`);
+  const text = prompt(`${product.title}: ${on_hand} on hand, ${reserved} reserved. Units to add (negative to remove)?`);
+  if (!text) return false;
+  return command(`/v1/products/${product.id}/stock`, { delta: Number(text), reason: "console" });
+}
 
 const products = () =>
-  list(
-    "/v1/products",
-    [choice("status", ["published", "draft", "archived"]), field("brand", "brand"), field("category", "category")],
-    ["sku", "title", "price", "status", "available", ""],
-    (product) => [
+  list({
+    path: "/v1/products",
+    one: (product) => `/v1/products/${product.id}`,
+    filters: [choice("status", ["published", "draft", "archived"]), field("brand", "brand"), field("category", "category")],
+    heads: ["sku", "title", figure("price"), "status", "available", ""],
+    show: (product, readAgain) => [
       element("code", { textContent: product.sku }),
       product.title,
       money(product.price),
       product.status,
       product.available ? "yes" : "no",
-      action("stock", async () => {
-        const now = await call("GET", `/v1/products/${product.id}/stock`);
-        const text = prompt(`${product.title}: ${now.on_hand} on hand, ${now.reserved} reserved. Units to add (negative to remove)?`);
-        if (!text) return false;
-        return call("POST", `/v1/products/${product.id}/stock`, { delta: Number(text), reason: "console" }, { "Idempotency-Key": crypto.randomUUID() });
-      }),
+      action("stock", () => adjustStock(product), readAgain),
     ],
-  );
+  });
 
 const users = () =>
-  list("/v1/users", [field("email", "e-mail")], ["since", "user", "e-mail", "name", "roles", "status", ""], (user) => [
-    when(user.created_at),
-    element("code", { textContent: user.id }),
-    user.email,
-    user.name,
-    user.roles.join(", "),
-    user.status,
-    user.status === "active"
-      ? action("disable", () => (confirm(`Disable ${user.email}?`) ? call("PATCH", `/v1/users/${user.id}`, { status: "disabled" }) : false))
-      : action("enable", () => call("PATCH", `/v1/users/${user.id}`, { status: "active" })),
-  ]);
+  list({
+    path: "/v1/users",
+    one: (user) => `/v1/users/${user.id}`,
+    filters: [field("email", "e-mail")],
+    heads: ["since", "user", "e-mail", "name", "roles", "status", ""],
+    show: (user, readAgain) => [
+      when(user.created_at),
+      element("code", { textContent: user.id }),
+      user.email,
+      user.name,
+      user.roles.join(", "),
+      user.status,
+      user.status === "active"
+        ? action("disable", () => (confirm(`Disable ${user.email}?`) ? call("PATCH", `/v1/users/${user.id}`, { status: "disabled" }) : false), readAgain)
+        : action("enable", () => call("PATCH", `/v1/users/${user.id}`, { status: "active" }), readAgain),
+    ],
+  });
 
 const events = () =>
-  list("/v1/events", [choice("source", ["users", "products", "orders", "notifications"]), field("kind", "order.placed")], ["time", "kind", "id", "data", "by"], (event) => [
-    when(event.at),
-    event.kind,
-    element("code", { textContent: event.id }),
-    element("pre", { textContent: JSON.stringify(event.data) }),
-    event.by,
-  ]);
+  list({
+    path: "/v1/events",
+    filters: [choice("source", ["users", "products", "orders", "notifications"]), field("kind", "order.placed")],
+    heads: ["time", "kind", "id", "data", "by"],
+    show: (event) => [when(event.at), event.kind, element("code", { textContent: event.id }), element("pre", { textContent: JSON.stringify(event.data) }), event.by],
+  });
 
 const deadLetters = () =>
-  list("/v1/events/dead-letters", [], ["since", "service", "event", "reason", ""], (one) => [
-    when(one.parked_at),
-    one.service,
-    element("pre", { textContent: `${one.event.kind} ${one.event.id}` }),
-    one.reason,
-    element(
-      "span",
-      {},
-      action("retry", () => call("POST", `/v1/events/dead-letters/${one.id}/retry`)),
-      action("discard", () => (confirm(`Discard the event ${one.event.id} permanently?`) ? call("DELETE", `/v1/events/dead-letters/${one.id}`) : false)),
-    ),
-  ]);
+  list({
+    path: "/v1/events/dead-letters",
+    heads: ["since", "service", "event", "reason", ""],
+    show: (one, readAgain) => [
+      when(one.parked_at),
+      one.service,
+      element("pre", { textContent: `${one.event.kind} ${one.event.id}` }),
+      one.reason,
+      element(
+        "span",
+        {},
+        action("retry", () => call("POST", `/v1/events/dead-letters/${one.id}/retry`), readAgain),
+        action("discard", () => (confirm(`Discard the event ${one.event.id} permanently?`) ? call("DELETE", `/v1/events/dead-letters/${one.id}`) : false), readAgain),
+      ),
+    ],
+  });
 
-const VIEWS = { overview, orders, products, users, events, "dead-letters": deadLetters };
-const FOR_ADMINS = ["overview", "users", "events", "dead-letters"];
+const VIEWS = {
+  overview: { title: "Overview", make: overview, isForAdmins: true },
+  orders: { title: "Orders", make: orders },
+  products: { title: "Products", make: products },
+  users: { title: "Users", make: users, isForAdmins: true },
+  events: { title: "Events", make: events, isForAdmins: true },
+  "dead-letters": { title: "Dead letters", make: deadLetters, isForAdmins: true },
+};
 
 // ---- Page ----
 
+// The number of the latest call of `show`; an earlier one that is still loading shows nothing.
+let shows = 0;
+// The user whose login the page shows.
+let shown = null;
+
 async function show() {
-  const user = session.get()?.user;
+  const turn = ++shows;
+  const user = login()?.user;
+  shown = user?.id ?? null;
   $("login").hidden = Boolean(user);
-  $("views").hidden = !user;
-  $("who").replaceChildren();
-  $("views").replaceChildren();
-  if (!user) return $("view").replaceChildren();
+  $("bar").hidden = !user;
+  $("view").replaceChildren();
+  document.title = "Log in · konbini";
+  if (!user) return;
   const isAdmin = user.roles.includes("admin");
-  const open = Object.keys(VIEWS).filter((name) => isAdmin || !FOR_ADMINS.includes(name));
+  const open = Object.keys(VIEWS).filter((name) => isAdmin || !VIEWS[name].isForAdmins);
   const current = open.includes(location.hash.slice(1)) ? location.hash.slice(1) : open[0];
-  for (const name of open) {
-    const button = element("button", { type: "button", textContent: name.replace("-", " ") });
-    if (name === current) button.setAttribute("aria-current", "page");
-    button.onclick = () => (location.hash === `#${name}` ? show() : (location.hash = name));
-    $("views").append(button);
-  }
-  const leave = element("button", { type: "button", textContent: "Log out" });
-  leave.onclick = async () => {
-    await send("DELETE", "/v1/sessions/current").catch(() => null);
-    session.end();
-    show();
-  };
-  $("who").append(`${user.name} `, leave);
+  const { title, make } = VIEWS[current];
+  document.title = `${title} · konbini`;
+  $("who").textContent = user.name;
+  $("views").replaceChildren(
+    ...open.map((name) => {
+      const made = button(VIEWS[name].title, () => (location.hash === `#${name}` ? navigate() : (location.hash = name)));
+      if (name === current) made.setAttribute("aria-current", "page");
+      return made;
+    }),
+  );
+  // On a narrow screen the buttons scroll.
+  $("views").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   try {
-    $("view").replaceChildren(await VIEWS[current]());
+    const content = await make();
+    if (turn === shows) $("view").replaceChildren(element("h1", { textContent: title }), ...content);
   } catch (error) {
-    say(error.message, true);
+    // The error that ended the login has begun another turn, which shows the form.
+    if (turn === shows || !login()) fail(error, navigate);
   }
 }
 
+function navigate() {
+  say("");
+  show();
+}
+
+async function leave() {
+  say("Logging out …");
+  try {
+    await logOut();
+    say("You are logged out.");
+  } catch (error) {
+    const here = () => (forget(), say("The login is removed from this browser; at the shop it goes on until it expires."));
+    complain(`You are still logged in. ${error.message}`, button("Try again", leave), button("Remove it from this browser only", here));
+  }
+}
+
+$("leave").onclick = leave;
 $("login").onsubmit = async (event) => {
   event.preventDefault();
-  const form = new FormData(event.target);
+  const form = event.target;
+  say("");
   try {
-    session.end();
-    const pair = await call("POST", "/v1/sessions", Object.fromEntries(form));
-    if (!pair.user.roles.some((role) => role === "staff" || role === "admin")) {
-      return say("This account is a customer's; the console is for staff and admins.", true);
-    }
-    session.set(pair);
-    event.target.reset();
-    say("");
-    show();
+    await logIn(Object.fromEntries(new FormData(form)));
+    form.reset();
   } catch (error) {
-    say(error.message, true);
+    complain(error.message);
   }
 };
 
-window.onhashchange = show;
+// A renewed login changes nothing that the page shows.
+addEventListener("loginchange", () => {
+  if ((login()?.user.id ?? null) !== shown) show();
+});
+addEventListener("hashchange", navigate);
 show();

@@ -1,10 +1,13 @@
-//! The gateway's own pages. A page is a row of the route table and a handler here.
+//! The gateway's own pages. A page is a row of the route table and a handler here, or a file
+//! of [`files`].
+
+mod files;
+mod home;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use api::{Access, Route, routes};
-use bytes::Bytes;
 use chassis::Health;
 use chassis::caller::{admin, identify};
 use chassis::context::Context;
@@ -14,36 +17,19 @@ use chassis::status::ServiceStatus;
 use chassis::{Problem, Trust};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN};
+use http::header::{CACHE_CONTROL, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::aggregate::{self, Unanswered, ask};
-use crate::body::{Body, json_page, page, typed_page};
+use crate::body::{Body, json_page, page};
 use crate::routing::SERVICES;
 use crate::upstream::Upstreams;
 
 /// Timeout of a service's readiness check.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// `openapi.yaml` as JSON.
-const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json"));
-const DOCS: &[u8] = include_bytes!("../pages/docs.html");
-const CONSOLE: &[u8] = include_bytes!("../pages/console.html");
-const CONSOLE_SCRIPT: &[u8] = include_bytes!("../pages/console.js");
-const CONSOLE_STYLE: &[u8] = include_bytes!("../pages/console.css");
-
-/// The page contains its style and script and fetches only the document.
-const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
-
-/// The console runs its own script and connects to this shop only.
-const CONSOLE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
 
 /// A request for a page.
 struct PageRequest<'a> {
@@ -59,19 +45,18 @@ enum Handler {
     Made(for<'a> fn(PageRequest<'a>) -> BoxFuture<'a, Result<Response<Body>, Problem>>),
 }
 
-/// The handler of each row that is a page of the gateway.
-static HANDLERS: [(&Route, Handler); 11] = [
+/// The handler of each row that is a page of the gateway and no file.
+static HANDLERS: [(&Route, Handler); 7] = [
+    (
+        &routes::GET_HOME,
+        Handler::Made(|request| async move { Ok(home::home(request.parts)) }.boxed()),
+    ),
     (&routes::GET_LIVEZ, Handler::Fixed(livez)),
     (
         &routes::GET_READYZ,
         Handler::Made(|request| readyz(request).boxed()),
     ),
     (&routes::GET_METRICS, Handler::Fixed(metrics)),
-    (&routes::GET_OPENAPI, Handler::Fixed(openapi)),
-    (&routes::GET_DOCS, Handler::Fixed(docs)),
-    (&routes::GET_CONSOLE, Handler::Fixed(console)),
-    (&routes::GET_CONSOLE_SCRIPT, Handler::Fixed(console_script)),
-    (&routes::GET_CONSOLE_STYLE, Handler::Fixed(console_style)),
     (
         &routes::GET_STATUS,
         Handler::Made(|PageRequest { pages, parts, .. }| {
@@ -126,6 +111,9 @@ impl Pages {
         };
         if !is_exempt {
             admin(identify(&self.trust, &parts.headers).await?)?;
+        }
+        if let Some(file) = files::of(route) {
+            return Ok(file.response());
         }
         let handler = HANDLERS.iter().find(|(row, _)| std::ptr::eq(*row, route));
         match handler {
@@ -210,40 +198,6 @@ fn metrics() -> Response<Body> {
     response
 }
 
-/// The API as an OpenAPI 3.1 document.
-fn openapi() -> Response<Body> {
-    typed_page("application/json", Bytes::from_static(OPENAPI))
-}
-
-/// The API as a page.
-fn docs() -> Response<Body> {
-    let mut response = typed_page("text/html; charset=utf-8", Bytes::from_static(DOCS));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, DOCS_POLICY);
-    response
-}
-
-/// The console.
-fn console() -> Response<Body> {
-    let mut response = typed_page("text/html; charset=utf-8", Bytes::from_static(CONSOLE));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, CONSOLE_POLICY);
-    response
-}
-
-/// The console's script.
-fn console_script() -> Response<Body> {
-    typed_page(
-        "text/javascript; charset=utf-8",
-        Bytes::from_static(CONSOLE_SCRIPT),
-    )
-}
-
-/// The console's style sheet.
-fn console_style() -> Response<Body> {
-    typed_page("text/css; charset=utf-8", Bytes::from_static(CONSOLE_STYLE))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,18 +212,13 @@ mod tests {
         };
         for route in api::ROUTES.iter().filter(is_page) {
             let has = HANDLERS.iter().any(|(row, _)| std::ptr::eq(*row, *route));
-            assert!(has, "no handler for {}", route.name());
+            assert!(
+                has || files::of(route).is_some(),
+                "no handler for {}",
+                route.name()
+            );
         }
     }
-
-    /// Rows that are pages for people, or the document itself.
-    const UNDOCUMENTED: [&Route; 5] = [
-        &routes::GET_OPENAPI,
-        &routes::GET_DOCS,
-        &routes::GET_CONSOLE,
-        &routes::GET_CONSOLE_SCRIPT,
-        &routes::GET_CONSOLE_STYLE,
-    ];
 
     /// The names of query parameters, sorted.
     fn query_names(document: &Value, parameters: [&Value; 2]) -> String {
@@ -287,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_document_and_the_rows_agree() {
-        let document: Value = serde_json::from_slice(OPENAPI).unwrap();
+        let document: Value = serde_json::from_slice(files::OPENAPI).unwrap();
         let is_public = |operation: &Value| {
             operation["security"].as_array().is_some_and(|all| {
                 all.is_empty() || all.iter().any(|one| one.as_object().unwrap().is_empty())
@@ -311,12 +260,8 @@ mod tests {
                 }
             }
         }
-        let rows = api::ROUTES.iter();
-        let rows = rows.filter(|row| {
-            UNDOCUMENTED
-                .iter()
-                .all(|other| !std::ptr::eq(*other, **row))
-        });
+        // A file is for people, or the document itself.
+        let rows = api::ROUTES.iter().filter(|row| files::of(row).is_none());
         let mut rows: Vec<Described> = rows
             .map(|row| {
                 let is_public =

@@ -15,8 +15,10 @@ pub(crate) const SERVICES: [&str; 4] = ["users", "products", "orders", "notifica
 /// own refusal, which knows more, comes first.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-/// The path of dead letters before it had that name.
+/// The path of dead letters before it had that name; gone in the next release.
 const PARKED: &str = "/v1/events/parked";
+/// The path of the console without the slash that it ends in.
+const CONSOLE: &str = "/_";
 
 /// A row, and the service that it is forwarded to.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +36,7 @@ pub(crate) enum Target {
     Service(Destination),
     /// A path that does not take the method: see [`Route::methods`].
     OtherMethod(&'static Route),
-    /// A path that has moved (308); gone in the next release.
+    /// A path that is at another (308).
     Moved,
     /// No row has the path.
     Nothing,
@@ -128,14 +130,18 @@ fn source(query: &str) -> Option<&str> {
     value("source").or_else(|| value("after")?.split(['/', '%']).next())
 }
 
-/// The new target of a path that has moved, with the query.
+/// The target that a path is found at instead, with the query.
 pub(crate) fn moved(uri: &Uri) -> Option<String> {
-    let rest = uri.path().strip_prefix(PARKED)?;
-    let is_whole = rest.is_empty() || rest.starts_with('/');
-    let query = uri
-        .query()
-        .map_or_else(String::new, |query| format!("?{query}"));
-    is_whole.then(|| format!("/v1/events/dead-letters{rest}{query}"))
+    let path = match uri.path() {
+        CONSOLE => format!("{CONSOLE}/"),
+        path => {
+            let rest = path.strip_prefix(PARKED)?;
+            let is_whole = rest.is_empty() || rest.starts_with('/');
+            is_whole.then(|| format!("/v1/events/dead-letters{rest}"))?
+        }
+    };
+    let query = uri.query().map(|query| format!("?{query}"));
+    Some(path + &query.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -203,15 +209,20 @@ mod tests {
                 "/v1/events/parked/orders.main.users.3/retry",
                 plain("308"),
             ),
+            (Method::GET, "/_", plain("308")),
             (Method::PUT, "/v1/orders", plain("405")),
             (Method::GET, "/v1/ordersx", plain("404")),
         ] {
             assert_eq!(target(method.clone(), uri), expected, "{method} {uri}");
         }
-        let old = "/v1/events/parked/a.b/retry?x=1".parse().unwrap();
-        assert_eq!(
-            moved(&old).unwrap(),
-            "/v1/events/dead-letters/a.b/retry?x=1"
-        );
+        for (old, new) in [
+            (
+                "/v1/events/parked/a.b/retry?x=1",
+                "/v1/events/dead-letters/a.b/retry?x=1",
+            ),
+            ("/_", "/_/"),
+        ] {
+            assert_eq!(moved(&old.parse().unwrap()).unwrap(), new);
+        }
     }
 }

@@ -124,29 +124,44 @@ async fn ask(admin: &Person) {
     }
 }
 
-/// The console loads its parts from this shop only, and obeys its content security policy.
+/// Each page for people loads its parts from this shop only, and obeys its content security
+/// policy; the paths that a person types lead to one.
 async fn console(shop: &Shop) {
-    let page = reqwest::get(shop.url("/_/")).await.unwrap();
-    let policy = page.headers()["content-security-policy"]
-        .to_str()
-        .unwrap()
-        .to_owned();
-    assert!(
-        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
-        "{policy}"
-    );
-    let page = page.text().await.unwrap();
-    assert!(
-        !page.contains("<style") && !page.contains("style="),
-        "{page}"
-    );
-    let made_of = page.split(['"']).filter(|part| part.starts_with("/_/"));
-    let made_of: Vec<_> = made_of.collect();
-    assert_eq!(made_of, ["/_/console.css", "/_/console.js"]);
-    for path in made_of {
-        let part = reqwest::get(shop.url(path)).await.unwrap();
-        assert_eq!(part.status(), 200, "{path}");
-        let kind = part.headers()["content-type"].to_str().unwrap();
-        assert!(kind.starts_with("text/"), "{path}: {kind}");
+    for (path, parts) in [
+        ("/", &["/_/console.css"][..]),
+        ("/_", &["/_/console.css", "/_/console.js"]),
+        ("/_/", &["/_/console.css", "/_/console.js"]),
+        ("/account/undo", &["/_/console.css", "/_/undo.js"]),
+    ] {
+        let browser = reqwest::Client::new().get(shop.url(path));
+        let page = browser.header("accept", "text/html,*/*;q=0.8").send();
+        let page = page.await.unwrap();
+        let policy = page.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
+        let page = page.text().await.unwrap();
+        assert!(
+            !page.contains("<style") && !page.contains("style="),
+            "{path}: {page}"
+        );
+        let made_of = page
+            .split(['"'])
+            .filter(|part| part.starts_with("/_/") && *part != "/_/");
+        let mut made_of: Vec<String> = made_of.map(str::to_owned).collect();
+        assert_eq!(made_of, parts, "{path}");
+        while let Some(path) = made_of.pop() {
+            let part = reqwest::get(shop.url(&path)).await.unwrap();
+            assert_eq!(part.status(), 200, "{path}");
+            let kind = part.headers()["content-type"].to_str().unwrap();
+            assert!(kind.starts_with("text/"), "{path}: {kind}");
+            let imported = part.text().await.unwrap();
+            let imported = imported.split(" from \"./").skip(1);
+            made_of.extend(imported.map(|rest| format!("/_/{}", rest.split('"').next().unwrap())));
+        }
     }
 }

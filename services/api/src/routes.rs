@@ -142,6 +142,8 @@ routes! {
     /// Applies such an event again.
     RETRY_DEAD_LETTER = Route::post("/v1/events/dead-letters/{id}/retry", Each, Admin);
 
+    /// Where to go from here: a page for browsers, an index for programs.
+    GET_HOME = Route::get("/", Gateway, Anyone).page();
     /// Whether the gateway serves.
     GET_LIVEZ = Route::get("/livez", Gateway, Anyone);
     /// Whether every service is there and caught up.
@@ -156,6 +158,14 @@ routes! {
     GET_CONSOLE = Route::get("/_/", Gateway, Anyone).page();
     /// The console's script.
     GET_CONSOLE_SCRIPT = Route::get("/_/console.js", Gateway, Anyone);
-    /// The console's style sheet.
+    /// The script of logins, which the console's imports.
+    GET_SESSION_SCRIPT = Route::get("/_/session.js", Gateway, Anyone);
+    /// The minor digits of currencies as a script, which the console's imports.
+    GET_CURRENCIES_SCRIPT = Route::get("/_/currencies.js", Gateway, Anyone);
+    /// The style sheet of the pages for people.
     GET_CONSOLE_STYLE = Route::get("/_/console.css", Gateway, Anyone);
+    /// The page that undoes a change of e-mail address.
+    GET_UNDO = Route::get("/account/undo", Gateway, Anyone).page();
+    /// The script of that page.
+    GET_UNDO_SCRIPT = Route::get("/_/undo.js", Gateway, Anyone);
 }
