@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -17,7 +18,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::{Id, kinds};
 
 use crate::body::Body;
-use crate::limits::AddressPlace;
+use crate::limits::{AddressPlace, SMALL_BYTES, SendCharge};
+use crate::transfer::{Outgoing, Transfer};
 
 /// The longest path in a line, in bytes; the shop's own have less than 200.
 const PATH_BYTES_MAX: usize = 512;
@@ -79,35 +81,84 @@ pub(crate) struct Held {
 pub(crate) struct Watched {
     body: Body,
     held: Option<Box<Held>>,
+    /// Held by each of its frames, too.
+    charge: Option<Arc<SendCharge>>,
+    /// The HTTP/2 stream that it is sent over.
+    transfer: Option<Arc<Transfer>>,
+    /// Whether its end waits until its frames were written.
+    is_end_held_back: bool,
+    /// Whether the last frame of `body` was sent.
+    is_over: bool,
 }
 
 impl Watched {
     /// Holds the guards until `body` has left.
-    pub(crate) fn new(body: Body, held: Held) -> Self {
+    pub(crate) fn new(body: Body, held: Held, charge: Option<Arc<SendCharge>>) -> Self {
         let is_needed = held.place.is_some() || held.line.is_some();
-        Self { body, held: is_needed.then(|| Box::new(held)) }
+        Self {
+            body,
+            held: is_needed.then(|| Box::new(held)),
+            charge,
+            transfer: None,
+            is_end_held_back: false,
+            is_over: false,
+        }
+    }
+
+    /// Sends the body over an HTTP/2 stream.
+    #[must_use]
+    pub(crate) fn over(mut self, transfer: Option<Arc<Transfer>>) -> Self {
+        let is_small = |bytes| bytes <= SMALL_BYTES;
+        let is_small = self.body.size_hint().exact().is_some_and(is_small);
+        if let Some(transfer) = &transfer {
+            self.is_end_held_back = !is_small || transfer.is_backed_up();
+            if self.charge.is_some() {
+                transfer.set_charged();
+            }
+        }
+        self.transfer = transfer;
+        self
+    }
+
+    /// The transfer whose bytes the end of this body waits for.
+    fn end_waits_for(&self) -> Option<&Transfer> {
+        self.transfer.as_deref().filter(|_| self.is_end_held_back)
     }
 }
 
 impl HttpBody for Watched {
-    type Data = Bytes;
+    type Data = Outgoing;
     type Error = <Body as HttpBody>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Held { line: Some(line), .. }) = self.held.as_deref_mut()
-            && let Some(Ok(frame)) = &frame
+    ) -> Poll<Option<Result<Frame<Outgoing>, Self::Error>>> {
+        let this = &mut *self;
+        let frame = if this.is_over {
+            None
+        } else {
+            ready!(Pin::new(&mut this.body).poll_frame(cx))
+        };
+        let Some(frame) = frame else {
+            this.is_over = true;
+            if let Some(transfer) = this.end_waits_for() {
+                ready!(transfer.poll_written(cx));
+            }
+            return Poll::Ready(None);
+        };
+        if let Some(Held { line: Some(line), .. }) = this.held.as_deref_mut()
+            && let Ok(frame) = &frame
         {
             line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
         }
-        Poll::Ready(frame)
+        let outgoing = |bytes| Outgoing::new(bytes, this.transfer.clone(), this.charge.clone());
+        Poll::Ready(Some(frame.map(|frame| frame.map_data(outgoing))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let is_written = |transfer: &Transfer| transfer.unwritten() == 0;
+        self.body.is_end_stream() && self.end_waits_for().is_none_or(is_written)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -118,7 +169,7 @@ impl HttpBody for Watched {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

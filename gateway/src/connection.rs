@@ -4,7 +4,8 @@
 //! peeked at without being read, so that HTTP/1.1 loses nothing by it.
 //!
 //! **Invariants:** a client that does not finish its handshake within the timeout is cut;
-//! open, pending and half-sent requests are bounded in both protocols; once a stop is
+//! open, pending and half-sent requests are bounded in both protocols; a client that does
+//! not read is disconnected, or its HTTP/2 streams are reset (`transfer`); once a stop is
 //! requested, a connection completes its requests, announces its end (`Connection: close`,
 //! `GOAWAY`) and closes.
 
@@ -20,22 +21,25 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::BoxError;
 use crate::access::Watched;
-use crate::progress_timeout::{ProgressTimeout, WithProgressTimeout};
+use crate::limits::ClientLimits;
+use crate::progress_timeout::WithProgressTimeout;
 use crate::tls::{Protocol, Tls};
+use crate::transfer::{ClientPatience, StreamExecutor, Transfer};
 use crate::wire::{Framing, HeadScanner};
 
 /// Timeout of the TLS handshake, and of recognizing the protocol.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Grace period in which an HTTP/1.1 connection serves one more request after a stop was
-/// requested. Closing an idle connection at once would lose a request in flight.
+/// Grace period after a stop was requested, in which an HTTP/1.1 connection serves one more
+/// request, and an HTTP/2 client without streams closes its connection. Closing an idle
+/// connection at once would lose a request in flight.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause (backoff) before a preface that came in part is peeked
@@ -70,45 +74,51 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Serves connections in either protocol.
 pub(crate) struct ConnectionServer {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    head_bytes_max: u32,
     tls: Option<Tls>,
     /// The header lines of refusals that hyper makes.
     refusal_lines: &'static str,
+    limits: Arc<ClientLimits>,
 }
 
 impl ConnectionServer {
     /// Serves HTTP/1.1 as `http1` is configured; the bound of a head holds for HTTP/2, too.
     pub(crate) fn new(
         http1: http1::Builder,
-        head_bytes_max: usize,
+        head_bytes_max: u32,
         tls: Option<Tls>,
+        limits: Arc<ClientLimits>,
         refusal_lines: &'static str,
     ) -> Self {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        Self { http1, head_bytes_max, tls, refusal_lines, limits }
+    }
+
+    /// HTTP/2 whose streams run on `executor`.
+    fn http2(&self, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+        let mut http2 = http2::Builder::new(executor);
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
             .max_local_error_reset_streams(ERROR_RESETS_MAX)
-            .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
+            .max_header_list_size(self.head_bytes_max)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { http1, http2, tls, refusal_lines }
+        http2
     }
 
     /// Serves a connection's requests by `handler` until the client closes it or, a grace
     /// period after `stop`, the gateway does; closes it at once when the client reads more
-    /// slowly than `writing` allows.
+    /// slowly than the limits allow.
     ///
     /// # Errors
     /// The reason why it ended early.
     pub(crate) async fn serve<A, F>(
         &self,
         stream: TcpStream,
-        writing: ProgressTimeout,
         stop: CancellationToken,
         handler: A,
     ) -> Result<(), BoxError>
@@ -116,6 +126,7 @@ impl ConnectionServer {
         A: Fn(Framing, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Watched>> + Send + 'static,
     {
+        let writing = self.limits.write_progress_timeout();
         let Some(tls) = &self.tls else {
             let protocol = handshaken(&stop, sniff(&stream)).await?;
             let stream = WithProgressTimeout::new(stream, writing);
@@ -184,7 +195,7 @@ impl ConnectionServer {
     ) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
-        A: Fn(Framing, Request<Incoming>) -> F,
+        A: Fn(Framing, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Watched>> + Send + 'static,
     {
         let begun = Arc::new(AtomicU64::new(0));
@@ -192,16 +203,30 @@ impl ConnectionServer {
         let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             join_cookies(request.headers_mut());
-            let response = handler(Framing::default(), request);
-            async move { Ok::<_, Infallible>(response.await) }
+            // Called in the stream's task, so that streams which wait for their turn are small.
+            let handler = handler.clone();
+            async move {
+                let response = handler(Framing::default(), request).await;
+                let response = response.map(|body| body.over(Transfer::current()));
+                Ok::<_, Infallible>(response)
+            }
         });
-        let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+        let transfer = Arc::<Transfer>::default();
+        let executor = StreamExecutor::new(transfer.clone(), self.limits.clone());
+        let http2 = self.http2(executor);
+        let connection = http2.serve_connection(TokioIo::new(stream), service);
         // `GOAWAY` is sent twice with a ping between (RFC 9113 §6.8), so that requests in
         // flight are still served; a grace period is not needed.
         let hint = async {
             tokio::select! { () = stop.cancelled() => {}, () = idle(&begun) => {} }
         };
-        drive(connection, hint, http2::Connection::graceful_shutdown).await
+        let ended = drive(connection, hint, http2::Connection::graceful_shutdown);
+        let ended = ClientPatience::of_connection(&transfer, &self.limits).run(ended);
+        tokio::select! {
+            biased;
+            ended = ended => ended.unwrap_or_else(|| Err("the client reads too slowly".into())),
+            () = without_streams(&stop, &transfer) => Ok(()),
+        }
     }
 }
 
@@ -228,6 +253,18 @@ where
 async fn stop_requested(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
+}
+
+/// Waits until an HTTP/2 connection has no stream, a grace period after `stop`. Its client may
+/// not confirm the end.
+async fn without_streams(stop: &CancellationToken, transfer: &Transfer) {
+    stop.cancelled().await;
+    loop {
+        tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
+        if transfer.streams() == 0 {
+            return;
+        }
+    }
 }
 
 /// Waits until no request has begun for [`IDLE_TIMEOUT`].

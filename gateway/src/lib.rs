@@ -15,8 +15,8 @@
 //! | `proxy` | forwarding of requests and responses |
 //! | `routing` | the row and the service of a request |
 //! | `client` | the client address, also behind trusted proxies |
-//! | `limits` | rate limits, and limits of connections and streams |
-//! | `progress_timeout`, `timer` | timeouts of slow clients, and the timer of a connection |
+//! | `limits` | rate limits, limits of connections and streams, and the send budget |
+//! | `progress_timeout`, `transfer` | timeouts of slow clients, and of stalled HTTP/2 streams |
 //! | `shed` | load shedding |
 //! | `access` | the access log |
 //! | `wire` | the scanner of heads, for framing that hyper does not report |
@@ -70,6 +70,7 @@ mod server;
 mod shed;
 mod target;
 mod tls;
+mod transfer;
 mod upstream;
 mod wire;
 mod workers;

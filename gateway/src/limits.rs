@@ -1,23 +1,40 @@
-//! Rate limits and concurrency limits, per client and for all clients together.
+//! The limits of clients: rates, connections, streams, and memory.
 //!
-//! | limit | per | beyond it |
-//! | --- | --- | --- |
-//! | connections | an address | closed at once |
-//! | requests a second | an address, a user | 429 with `Retry-After` |
-//! | open streams | an address, all clients | 429, 503 |
-//! | progress (`progress_timeout`) | a head, a body, a response | closed |
+//! Everything that a client can make the gateway hold has a bound:
 //!
-//! Loopback clients are exempt, because a process on this host has access to the shop
-//! anyway; clients behind a trusted proxy are not.
+//! | what | bound | per | beyond it |
+//! | --- | --- | --- | --- |
+//! | connections | `connections` | all | wait in the kernel's queue |
+//! | connections | `connections_per_address` | address | closed at once |
+//! | requests a second | `address_per_second`, `user_per_second` | address, user | 429 |
+//! | requests in flight | `in_flight` (`shed`) | service | 503, reads first |
+//! | open notification streams | `streams_per_address`, `streams` | address, all | 429, 503 |
+//! | HTTP/2 streams | 100 (`connection`) | connection | refused by HTTP/2 |
+//! | resets | 20 and 100 (`connection`) | connection | closed |
+//! | head | 32 KiB, `head_ms` (`server`) | request | 431, closed |
+//! | body | its route's bound, `body_ms` (`request_body`) | request | 413, 408 |
+//! | unread bytes of a body | 64 KiB, 512 KiB (`connection`) | stream, connection | flow control |
+//! | large responses being sent | an eighth, a quarter, three quarters of `sending_mib` (`send_budget`) | connection, address, all | 429, 429, 503 |
+//! | small responses that wait | a quarter of `sending_mib` | all | reset |
+//! | time to take a response | `write_ms`, or 1 s under pressure (`progress_timeout`) | connection, HTTP/2 stream | closed, reset |
+//! | compressed responses | 64, 300 KiB each (`compress`) | all | sent plain |
+//! | cached responses | `[gateway.cache] mib` | all | evicted |
+//! | idle connection | `head_ms`; 60 s over HTTP/2 (`connection`) | connection | closed |
+//! | shutdown | 8 s (`server`) | all | closed |
+//!
+//! The limits of an address do not hold for this host, because a process on it has access to
+//! the shop anyway; they do for clients behind a trusted proxy.
 //!
 //! **Invariant:** nothing here grows with the number of clients that were ever
 //! seen: rates are counted in tables of a fixed size, and the rest is counted only
 //! for as long as it is open.
 
 mod rate;
+mod send_budget;
 mod table;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chassis::Problem;
 use chassis::client_address::network;
@@ -25,12 +42,14 @@ use chassis::occupancy::{Full, Occupancy, Place};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::{Id, kinds};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, TrustedProxies};
 use crate::config::{Config, LimitsConfig};
-use crate::progress_timeout::ProgressTimeout;
+use crate::progress_timeout::{Pressure, ProgressTimeout};
 
 use self::rate::{Left, Rate};
+pub(crate) use self::send_budget::{ResponseSize, SMALL_BYTES, SendBudget, SendCharge, SendShare};
 
 /// draft-ietf-httpapi-ratelimit-headers-10, §3 and §4.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -48,6 +67,11 @@ pub(crate) struct ClientLimits {
     policy: HeaderValue,
     connections: Occupancy<u128>,
     streams: Occupancy<u128>,
+    send_budget: Arc<SendBudget>,
+    /// What slow readers hold is needed.
+    pressure: Pressure,
+    /// The gateway drains.
+    draining: Pressure,
 }
 
 /// The remaining quotas of a request: its address's, then its user's.
@@ -58,8 +82,9 @@ pub(crate) struct Rates {
 }
 
 impl ClientLimits {
-    /// Creates the limits from the settings.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// Creates the limits from the settings; slow clients give way once the gateway is
+    /// `draining`.
+    pub(crate) fn new(config: &Config, draining: CancellationToken) -> Self {
         let settings = config.limits.clone();
         let address = Rate::new(
             "address",
@@ -73,6 +98,10 @@ impl ClientLimits {
             .map(Rate::policy)
             .collect();
         let policy = HeaderValue::try_from(policies.join(", "));
+        let send_budget = Arc::new(SendBudget::new(settings.sending_mib));
+        let (budget, ending) = (send_budget.clone(), draining.clone());
+        let pressure = Pressure::new(move || ending.is_cancelled() || budget.is_scarce());
+        let draining = Pressure::new(move || draining.is_cancelled());
         Self {
             proxies: TrustedProxies::new(&config.trusted_proxies),
             address,
@@ -80,6 +109,9 @@ impl ClientLimits {
             policy: policy.expect("names and numbers are visible ASCII"),
             connections: Occupancy::default(),
             streams: Occupancy::default(),
+            send_budget,
+            pressure,
+            draining,
             settings,
         }
     }
@@ -94,16 +126,29 @@ impl ClientLimits {
         &self.proxies
     }
 
+    /// The bounds of what is being sent.
+    pub(crate) fn send_budget(&self) -> &Arc<SendBudget> {
+        &self.send_budget
+    }
+
     /// The progress timeout of a request's body.
     pub(crate) fn body_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        ProgressTimeout::new(limits.body_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(
+            limits.body_timeout(),
+            limits.slowest_bytes_per_second,
+            self.draining.clone(),
+        )
     }
 
     /// The progress timeout of a client that reads a response.
     pub(crate) fn write_progress_timeout(&self) -> ProgressTimeout {
         let limits = &self.settings;
-        ProgressTimeout::new(limits.write_timeout(), limits.slowest_bytes_per_second)
+        ProgressTimeout::new(
+            limits.write_timeout(),
+            limits.slowest_bytes_per_second,
+            self.pressure.clone(),
+        )
     }
 
     /// A place for a connection; `None`: its address has enough.

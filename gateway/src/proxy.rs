@@ -15,7 +15,7 @@ use chassis::request_id::{REQUEST_ID, request_id};
 use chassis::{Problem, Trust, trace};
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT, LOCATION, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use model::{Id, kinds};
@@ -28,10 +28,10 @@ use crate::client::{Client, Peer};
 use crate::compress::Compressor;
 use crate::cors::CorsPolicy;
 use crate::error::too_large;
-use crate::limits::{ClientLimits, Rates};
+use crate::limits::{ClientLimits, Rates, ResponseSize, SendCharge, SendShare};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
-use crate::request_body::{RequestBody, linger};
+use crate::request_body::{HeldBack, RequestBody, linger};
 use crate::routing::{self, Destination, Target};
 use crate::shed::{Flight, Shed};
 use crate::upstream::{Instances, Upstreams, Wait};
@@ -64,6 +64,12 @@ struct Visit {
     user: Option<Id<kinds::User>>,
     rates: Rates,
     held: Held,
+    /// The connection's share of the send budget.
+    share: SendShare,
+    /// What the response is charged before its size is known.
+    reserved: Option<SendCharge>,
+    /// Whether the client still holds its body back for a `100 Continue` that it will not get.
+    is_body_unread: bool,
 }
 
 impl Proxy {
@@ -80,7 +86,7 @@ impl Proxy {
             upstreams,
             cache,
             metrics: Metrics::new(Target::labels()),
-            limits: Arc::new(ClientLimits::new(config)),
+            limits: Arc::new(ClientLimits::new(config, ctx.draining.clone())),
             shed: Shed::new(config.limits.in_flight),
             compressor: Compressor::new(config.compression),
             cors: CorsPolicy::new(&config.cors),
@@ -102,7 +108,7 @@ impl Proxy {
     /// Responds to one request; every failure is a problem document.
     pub(crate) async fn handle(
         self: Arc<Self>,
-        peer: Peer,
+        (peer, share): (Peer, SendShare),
         framing: Framing,
         request: Request<Incoming>,
     ) -> Response<Watched> {
@@ -115,6 +121,9 @@ impl Proxy {
             user: None,
             rates: Rates::default(),
             held: Held::default(),
+            share,
+            reserved: None,
+            is_body_unread: false,
         };
         let sound = headers::check(&mut parts, &framing);
         let may_be_out_of_step = headers::may_be_out_of_step(&parts, sound.is_err());
@@ -135,16 +144,22 @@ impl Proxy {
         let result = match counted.and(sound) {
             Ok(()) => self.respond(target, &mut visit, parts, body).await,
             Err(problem) => {
-                drain_body(&parts, body);
+                visit.drain(&parts, body);
                 Err(problem)
             }
+        };
+        let result = result.and_then(|response| self.charge(&mut visit, &method, target, response));
+        let (result, charge) = match result {
+            Ok((response, charge)) => (Ok(response), charge),
+            Err(problem) => (Err(problem), None),
         };
         let response = result.unwrap_or_else(|problem| page(problem.render(&id.0)));
         let mut response = self.compressor.encode(&wanted, response);
 
         let (route, status) = (target.label(), response.status());
         let headers = response.headers_mut();
-        if may_be_out_of_step && (status.is_client_error() || status.is_server_error()) {
+        let is_error = status.is_client_error() || status.is_server_error();
+        if may_be_out_of_step && (is_error || visit.is_body_unread) {
             headers.insert(CONNECTION, CLOSE);
         }
         self.write_headers(headers, &visit);
@@ -168,7 +183,26 @@ impl Proxy {
             status,
             bytes: 0,
         });
-        response.map(|body| Watched::new(body, held))
+        response.map(|body| Watched::new(body, held, charge))
+    }
+
+    /// Charges a response to the send budget until its client has it.
+    fn charge(
+        &self,
+        visit: &mut Visit,
+        method: &Method,
+        target: Target,
+        response: Response<Body>,
+    ) -> Result<(Response<Body>, Option<Arc<SendCharge>>), Problem> {
+        let size = ResponseSize {
+            route: target.label(),
+            // A body of an unknown size is a stream, of which only a piece is held.
+            bytes: response.body().size_hint().exact().unwrap_or_default(),
+            is_safe: method.is_safe(),
+        };
+        let (reserved, source) = (visit.reserved.take(), (&visit.client, &visit.share));
+        let charge = self.limits.send_budget().settle(reserved, source, &size)?;
+        Ok((response, charge))
     }
 
     /// Adds the headers that every response has.
@@ -200,7 +234,7 @@ impl Proxy {
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(problem) => Err(problem),
         };
-        drain_body(&parts, body);
+        visit.drain(&parts, body);
         result
     }
 
@@ -247,6 +281,10 @@ impl Proxy {
         if body.size_hint().lower() > bytes_max {
             return Err(too_large(bytes_max));
         }
+        if parts.method.is_safe() {
+            let (budget, route) = (self.limits.send_budget(), destination.route.path);
+            visit.reserved = budget.reserve(&visit.client, &visit.share, route).await?;
+        }
         Ok(Admitted::To(destination))
     }
 
@@ -271,11 +309,12 @@ impl Proxy {
         mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let is_held_back = parts.headers.contains_key(EXPECT);
+        let is_held_back = parts.headers.contains_key(EXPECT) && !body.is_end_stream();
+        let held_back = is_held_back.then(HeldBack::default);
         let flight = match self.enter(destination, visit, &parts) {
             Ok(flight) => flight,
             Err(problem) => {
-                drain_body(&parts, body);
+                visit.drain(&parts, body);
                 return Err(problem);
             }
         };
@@ -296,7 +335,7 @@ impl Proxy {
         let timeout = destination.timeout();
         let wait = Wait::begin(timeout);
         let body = RequestBody::new(body, route.body_bytes_max, wait.progress())
-            .held_back(is_held_back)
+            .held_back(held_back.clone())
             .with_arrival(flight.arrival());
         let body = match timeout {
             Timeout::Total(_) => body.with_progress_timeout(self.limits.body_progress_timeout()),
@@ -308,6 +347,7 @@ impl Proxy {
             .send(service, Instances::Newest, &wait, request);
         let response = sent.await?;
 
+        visit.is_body_unread = held_back.is_some_and(|body| body.is_unread());
         drop(flight);
         let until = route.streaming.then_some(&self.draining);
         let (mut parts, body) = response.into_parts();
@@ -318,11 +358,15 @@ impl Proxy {
     }
 }
 
-/// Drains the body that a response did not need. A client that waits for `100 Continue`
-/// will not send it now, and must not be asked to.
-fn drain_body(parts: &Parts, body: Incoming) {
-    if !parts.headers.contains_key(EXPECT) {
-        linger(body);
+impl Visit {
+    /// Drains the body that a response did not need. A client that waits for `100 Continue`
+    /// will not send it now, and must not be asked to.
+    fn drain(&mut self, parts: &Parts, body: Incoming) {
+        if parts.headers.contains_key(EXPECT) {
+            self.is_body_unread = !body.is_end_stream();
+        } else {
+            linger(body);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use parking_lot::Mutex;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -57,6 +58,18 @@ impl RequestBodyFault {
     }
 }
 
+/// A body that the client sends only after `100 Continue` (`Expect`, RFC 9110 §10.1.1), which
+/// hyper sends when the body is first read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeldBack(Arc<AtomicBool>);
+
+impl HeldBack {
+    /// Whether it was never read, so that the client does not send it.
+    pub(crate) fn is_unread(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A client's body on its way to a service.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
@@ -66,8 +79,8 @@ pub(crate) struct RequestBody {
     progress: Option<Arc<BodyProgress>>,
     progress_timeout: Option<ProgressTimeout>,
     arrival: Option<Arrival>,
-    /// Whether the client sends the body whatever the response is.
-    is_coming: bool,
+    /// Unless the client sends the body whatever the response is.
+    held_back: Option<HeldBack>,
     fault: Option<RequestBodyFault>,
 }
 
@@ -81,7 +94,7 @@ impl RequestBody {
             progress: None,
             progress_timeout: None,
             arrival: None,
-            is_coming: false,
+            held_back: None,
             fault: None,
         }
     }
@@ -114,16 +127,15 @@ impl RequestBody {
             progress,
             progress_timeout: None,
             arrival: None,
-            is_coming: true,
+            held_back: None,
             fault: None,
         }
     }
 
-    /// Marks a body that the client sends only after `100 Continue` (`Expect`, RFC 9110
-    /// §10.1.1).
+    /// Marks a body that the client may hold back.
     #[must_use]
-    pub(crate) fn held_back(mut self, is_held_back: bool) -> Self {
-        self.is_coming = !is_held_back;
+    pub(crate) fn held_back(mut self, held_back: Option<HeldBack>) -> Self {
+        self.held_back = held_back.filter(|_| self.incoming.is_some());
         self
     }
 
@@ -166,7 +178,8 @@ impl Drop for RequestBody {
     /// Drains the rest: a service may respond before it has read everything, and the
     /// client must receive that response.
     fn drop(&mut self) {
-        if let Some(rest) = self.incoming.take().filter(|_| self.is_coming) {
+        let is_coming = !self.held_back.as_ref().is_some_and(HeldBack::is_unread);
+        if let Some(rest) = self.incoming.take().filter(|_| is_coming) {
             linger(rest);
         }
     }
@@ -180,7 +193,9 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.is_coming = true;
+        if let Some(HeldBack(is_read)) = &self.held_back {
+            is_read.store(true, Ordering::Relaxed);
+        }
         let frame = match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => {

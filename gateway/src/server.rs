@@ -25,7 +25,7 @@ use crate::tls::redirect::{self, RedirectTarget};
 use crate::workers::Workers;
 
 /// The largest head of a request, in bytes: the longest token and an ample query.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
+const HEAD_BYTES_MAX: u32 = 32 * 1024;
 
 /// The buffer of a connection, in bytes: a head, or a piece of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -48,13 +48,14 @@ pub(crate) async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.settings().head_timeout())
-        .max_header_size(HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_MAX as usize)
         .max_buf_size(BUFFER_BYTES_MAX);
     let certificates = tls.as_ref().map(Tls::certificates);
     let server = Arc::new(ConnectionServer::new(
         http,
         HEAD_BYTES_MAX,
         tls,
+        limits.clone(),
         gateway.cors().of_unread(),
     ));
     let refused = metrics::counter!("konbini_gateway_connections_refused_total");
@@ -116,14 +117,14 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%error, "nodelay");
     }
-    let (peer, writing) = (
-        Peer::new(address),
-        gateway.limits().write_progress_timeout(),
-    );
+    let peer = Peer::new(address);
+    let share = gateway.limits().send_budget().connection_share();
     // Boxed, because the future is large and moved several times before it runs.
-    let handler =
-        move |framing, request| Box::pin(gateway.clone().handle(peer.clone(), framing, request));
-    if let Err(error) = server.serve(stream, writing, stop, handler).await {
+    let handler = move |framing, request| {
+        let source = (peer.clone(), share.clone());
+        Box::pin(gateway.clone().handle(source, framing, request))
+    };
+    if let Err(error) = server.serve(stream, stop, handler).await {
         tracing::debug!(%error, %address, "a connection ended early");
     }
 }

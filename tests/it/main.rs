@@ -18,6 +18,7 @@ mod restart;
 mod rollback;
 mod signals;
 mod tidy;
+mod unread;
 mod walk;
 mod world;
 

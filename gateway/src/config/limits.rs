@@ -42,6 +42,10 @@ pub struct LimitsConfig {
     /// anonymous reads first.
     #[garde(range(min = 8, max = 65_536))]
     pub in_flight: u32,
+    /// Memory for responses that clients have not taken yet, in MiB, 4..=65,536. One connection
+    /// may hold an eighth of it, one address a quarter.
+    #[garde(range(min = 4, max = 65_536))]
+    pub sending_mib: u32,
     /// Timeout of a request's head, and of an idle connection between requests, in
     /// milliseconds, 10..=300,000.
     #[garde(range(min = 10, max = 300_000))]
@@ -70,6 +74,7 @@ impl Default for LimitsConfig {
             user_per_second: 50,
             user_burst: 200,
             in_flight: 1024,
+            sending_mib: 16,
             head_ms: 10_000,
             body_ms: 10_000,
             write_ms: 60_000,

@@ -1,6 +1,7 @@
 //! Rate limits, connection limits, the client address, load shedding and CORS.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use gateway::Config;
 use gateway::config::{CorsConfig, LimitsConfig};
@@ -11,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::stub::Stub;
+
+/// A connection without a response for so long waits for a place.
+const UNANSWERED: Duration = Duration::from_secs(1);
 
 /// The settings of a shop behind a proxy on this host.
 fn behind_a_proxy(limits: LimitsConfig) -> Config {
@@ -179,6 +183,45 @@ async fn streams_per_address_are_limited() {
         read(&customer, stream, "192.0.2.1").await.status == 200
     })
     .await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_and_streams_of_all_clients_are_limited() {
+    let limits = LimitsConfig { connections: 16, streams: 2, ..LimitsConfig::default() };
+    let connections_max = limits.connections as usize;
+    let test = gateway(behind_a_proxy(limits)).await;
+    let notifications = Stub::start(&test, "notifications").await;
+    let customer = test.customer();
+    let mut open = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        let drip = notifications.drip();
+        drip.send("id: 1\n\n".into()).await.unwrap();
+        let stream = customer.request(Method::GET, "/v1/notifications/stream?drip");
+        let stream = stream.header("x-forwarded-for", client).send().await;
+        open.push((stream.unwrap(), drip));
+    }
+    let answer = read(&customer, "/v1/notifications/stream", "192.0.2.3").await;
+    assert_eq!((answer.status, answer.problem()), (503, "busy"));
+    drop(open);
+
+    let mut served = Vec::new();
+    let mut waiting = loop {
+        let mut stream = TcpStream::connect(test.address).await.unwrap();
+        let request = b"GET /livez HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let answered = tokio::time::timeout(UNANSWERED, stream.readable()).await;
+        if answered.is_err() {
+            break stream;
+        }
+        served.push(stream);
+        assert!(served.len() <= connections_max, "no connection waits");
+    };
+    // The kernel has it, and the gateway accepts it once there is a place.
+    drop(served);
+    let mut first = [0; 15];
+    waiting.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
     test.finish().await;
 }
 

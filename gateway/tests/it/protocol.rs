@@ -107,14 +107,14 @@ async fn a_target_is_normalized_or_refused() {
 async fn continue_is_sent_only_to_an_admitted_request() {
     let test = gateway().await;
     let users = Stub::start(&test, "users").await;
-    let head = |path: &str, expect: &str| {
+    let head = |request: &str, expect: &str| {
         format!(
-            "POST {path} HTTP/1.1\r\nHost: shop.test\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\n"
+            "{request} HTTP/1.1\r\nHost: shop.test\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\n"
         )
     };
     let mut stream = TcpStream::connect(test.address).await.unwrap();
     stream
-        .write_all(head("/v1/users", "100-Continue").as_bytes())
+        .write_all(head("POST /v1/users", "100-Continue").as_bytes())
         .await
         .unwrap();
     let mut go_on = [0; 25];
@@ -128,14 +128,16 @@ async fn continue_is_sent_only_to_an_admitted_request() {
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     assert!(!users.seen()[0].headers.contains_key("expect"));
 
-    // Refused without a byte of the body, and the connection closes.
-    for (path, expect, status) in [
-        ("/v1/nothing", "100-continue", "404"),
-        ("/v1/orders", "100-continue", "401"),
-        ("/v1/products/import", "100-continue", "401"),
-        ("/v1/users", "200-ok", "417"),
+    // Answered without a byte of the body, and the connection closes.
+    for (request, expect, status) in [
+        ("POST /v1/nothing", "100-continue", "404"),
+        ("POST /v1/orders", "100-continue", "401"),
+        ("POST /v1/products/import", "100-continue", "401"),
+        ("POST /v1/users", "200-ok", "417"),
+        ("GET /livez", "100-continue", "200"),
+        ("OPTIONS /livez", "100-continue", "204"),
     ] {
-        let answer = talk(test.address, &head(path, expect)).await;
+        let answer = talk(test.address, &head(request, expect)).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{answer}"
