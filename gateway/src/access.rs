@@ -83,7 +83,7 @@ pub(crate) struct Watched {
     held: Option<Box<Held>>,
     /// Held by each of its frames, too.
     charge: Option<Arc<SendCharge>>,
-    /// The HTTP/2 stream that it is sent over.
+    /// The HTTP/2 stream or the HTTP/1.1 connection that it is sent over.
     transfer: Option<Arc<Transfer>>,
     /// Whether its end waits until its frames were written.
     is_end_held_back: bool,
@@ -117,6 +117,13 @@ impl Watched {
             }
         }
         self.transfer = transfer;
+        self
+    }
+
+    /// Sends the body over an HTTP/1.1 connection.
+    #[must_use]
+    pub(crate) fn counted(mut self, connection: Arc<Transfer>) -> Self {
+        self.transfer = Some(connection);
         self
     }
 

@@ -170,21 +170,29 @@ impl ConnectionServer {
         F: Future<Output = Response<Watched>>,
     {
         let (stream, framing) = HeadScanner::new(stream, self.refusal_lines);
-        let ending = stop.clone();
+        let (ending, transfer) = (stop.clone(), Arc::<Transfer>::default());
+        let sending = transfer.clone();
         let service = service_fn(move |request| {
             let (response, ending) = (handler(framing.clone(), request), ending.clone());
+            let sending = sending.clone();
             async move {
                 let mut response = response.await;
                 if ending.is_cancelled() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| body.counted(sending)))
             }
         });
         let connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let end = http1::Connection::graceful_shutdown;
-        drive(connection, stop_requested(&stop), end).await
+        // A request in flight, its response and each unwritten frame of it have a share.
+        let is_used = || Arc::strong_count(&transfer) > 2;
+        tokio::select! {
+            biased;
+            ended = drive(connection, stop_requested(&stop), end) => ended,
+            () = unused(&stop, is_used) => Ok(()),
+        }
     }
 
     async fn serve_http2<I, A, F>(
@@ -224,8 +232,11 @@ impl ConnectionServer {
         let ended = ClientPatience::of_connection(&transfer, &self.limits).run(ended);
         tokio::select! {
             biased;
-            ended = ended => ended.unwrap_or_else(|| Err("the client reads too slowly".into())),
-            () = without_streams(&stop, &transfer) => Ok(()),
+            ended = ended => ended.unwrap_or_else(|| {
+                self.limits.send_budget().stalled();
+                Err("the client reads too slowly".into())
+            }),
+            () = unused(&stop, || transfer.streams() > 0) => Ok(()),
         }
     }
 }
@@ -255,13 +266,13 @@ async fn stop_requested(stop: &CancellationToken) {
     tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
 }
 
-/// Waits until an HTTP/2 connection has no stream, a grace period after `stop`. Its client may
-/// not confirm the end.
-async fn without_streams(stop: &CancellationToken, transfer: &Transfer) {
+/// Waits until a connection has no request, a grace period after `stop`: its client sends
+/// half a head, or does not confirm the end.
+async fn unused(stop: &CancellationToken, is_used: impl Fn() -> bool) {
     stop.cancelled().await;
     loop {
         tokio::time::sleep(LAST_REQUEST_TIMEOUT).await;
-        if transfer.streams() == 0 {
+        if !is_used() {
             return;
         }
     }

@@ -151,6 +151,14 @@ impl ClientLimits {
         )
     }
 
+    /// The progress timeout of an HTTP/2 connection as a whole: twice that of its streams, so
+    /// that a stalled one is reset and the others go on.
+    pub(crate) fn connection_progress_timeout(&self) -> ProgressTimeout {
+        let limits = &self.settings;
+        let (timeout, rate) = (2 * limits.write_timeout(), limits.slowest_bytes_per_second);
+        ProgressTimeout::new(timeout, rate, self.pressure.clone())
+    }
+
     /// A place for a connection; `None`: its address has enough.
     pub(crate) fn connection(&self, ip: IpAddr) -> Option<AddressPlace> {
         let ip = ip.to_canonical();

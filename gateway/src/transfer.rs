@@ -12,8 +12,9 @@
 //! except for small bodies while the connection has little unwritten, which is the usual
 //! case and costs nothing.
 //!
-//! The connection is a transfer, too: it is closed when all of its streams together make no
-//! progress.
+//! The connection is a transfer, too: it is closed when its streams together make no progress
+//! for twice as long, which is after those that can be reset were. Over HTTP/1.1, where the socket blocks, the transfer only shows whether a
+//! response is still being sent.
 //!
 //! **Invariant:** a client that does not read holds no stream for longer than its progress
 //! timeout, and not more memory than its shares of the send budget.
@@ -114,15 +115,21 @@ impl Transfer {
         }
     }
 
-    fn remove(&self, bytes: usize, is_written: bool) {
-        if is_written {
-            self.moved.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes that the client has.
+    fn written(&self, bytes: usize) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(connection) = &self.connection {
+            connection.moved.fetch_add(bytes, Ordering::Relaxed);
         }
+        self.remove(bytes);
+    }
+
+    fn remove(&self, bytes: usize) {
         if self.unwritten.fetch_sub(bytes, Ordering::AcqRel) == bytes {
             self.waker.wake();
         }
         if let Some(connection) = &self.connection {
-            connection.remove(bytes, is_written);
+            connection.remove(bytes);
         }
     }
 }
@@ -168,7 +175,7 @@ impl Buf for Outgoing {
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
         if let Some(transfer) = &self.transfer {
-            transfer.remove(count, true);
+            transfer.written(count);
         }
     }
 }
@@ -178,7 +185,7 @@ impl Drop for Outgoing {
         if let Some(transfer) = &self.transfer
             && self.bytes.has_remaining()
         {
-            transfer.remove(self.bytes.len(), false);
+            transfer.remove(self.bytes.len());
         }
     }
 }
@@ -226,13 +233,13 @@ pub(crate) struct ClientPatience<'a> {
 impl<'a> ClientPatience<'a> {
     /// For a stream, which is charged when it waits.
     fn of_stream(transfer: &'a Transfer, limits: &'a ClientLimits) -> Self {
-        let budget = Some(limits.send_budget());
-        Self { budget, ..Self::of_connection(transfer, limits) }
+        let (writing, budget) = (limits.write_progress_timeout(), Some(limits.send_budget()));
+        Self { transfer, writing, budget, charge: None }
     }
 
     /// For a connection, whose streams are charged themselves.
     pub(crate) fn of_connection(transfer: &'a Transfer, limits: &ClientLimits) -> Self {
-        let writing = limits.write_progress_timeout();
+        let writing = limits.connection_progress_timeout();
         Self { transfer, writing, budget: None, charge: None }
     }
 
@@ -255,6 +262,8 @@ impl<'a> ClientPatience<'a> {
         }
         let unwritten = self.transfer.unwritten();
         if unwritten == 0 {
+            // Also where the last bytes were dropped, and not written.
+            self.writing.moved(0);
             self.charge = None;
             return Poll::Pending;
         }

@@ -195,7 +195,8 @@ impl SendBudget {
         })
     }
 
-    /// Counts a stream that was reset because its client did not take it.
+    /// Counts a stream that was reset, or an HTTP/2 connection that was closed, because its
+    /// client did not take the responses.
     pub(crate) fn stalled(&self) {
         self.stalled.increment(1);
     }
@@ -365,14 +366,15 @@ mod tests {
         TrustedProxies::new(&[]).client(&peer, &HeaderMap::new())
     }
 
-    /// Charges 900 KiB of 8 MiB.
+    const READ: ResponseSize = ResponseSize { route: ROUTE, bytes: 900 * 1024, is_safe: true };
+
+    /// Charges a response of 900 KiB.
     fn charge(
         budget: &Arc<SendBudget>,
         address: u8,
         share: &SendShare,
-        is_safe: bool,
+        size: ResponseSize,
     ) -> Result<Arc<SendCharge>, u16> {
-        let size = ResponseSize { route: ROUTE, bytes: 900 * 1024, is_safe };
         let client = client([192, 0, 2, address]);
         let charge = budget.settle(None, (&client, share), &size);
         let charge = charge.map_err(|refused| refused.status().as_u16());
@@ -382,16 +384,18 @@ mod tests {
     #[test]
     fn a_connection_an_address_and_all_have_their_shares() {
         let budget = Arc::new(SendBudget::new(8));
-        let charge = |address, share: &SendShare, is_safe| charge(&budget, address, share, is_safe);
+        let charge = |address, share: &SendShare| charge(&budget, address, share, READ);
         let share = budget.connection_share();
-        let mut held = vec![charge(1, &share, true).unwrap()];
-        assert_eq!(charge(1, &share, true).err(), Some(429), "the connection's");
-        held.push(charge(1, &share, false).expect("a write is never refused"));
-        let refused = charge(1, &budget.connection_share(), true);
+        let mut held = vec![charge(1, &share).unwrap()];
+        assert_eq!(charge(1, &share).err(), Some(429), "the connection's");
+        let write = ResponseSize { is_safe: false, ..READ };
+        let written = self::charge(&budget, 1, &share, write);
+        held.push(written.expect("a write is never refused"));
+        let refused = charge(1, &budget.connection_share());
         assert_eq!(refused.err(), Some(429), "the address's");
         assert!(!budget.is_scarce());
         for address in 2.. {
-            match charge(address, &budget.connection_share(), true) {
+            match charge(address, &budget.connection_share()) {
                 Ok(more) => held.push(more),
                 Err(status) => {
                     assert_eq!((status, held.len()), (503, 6), "everybody's");
@@ -417,7 +421,7 @@ mod tests {
         // Until the average of the route is near.
         for _ in 0..8 {
             drop(first.take());
-            first = Some(charge(&budget, 1, &share, true).unwrap());
+            first = Some(charge(&budget, 1, &share, READ).unwrap());
         }
         let mut second = std::pin::pin!(budget.reserve(&client, &share, ROUTE));
         let now = futures::FutureExt::now_or_never(second.as_mut());

@@ -91,3 +91,18 @@ async fn a_stream_does_not_delay_the_drain() {
     assert_eq!(answer.chunk().await.unwrap(), None, "and ended cleanly");
     drop(drip);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_does_not_delay_the_drain() {
+    let test = crate::start(gateway::Config::default()).await;
+    let mut half = TcpStream::connect(test.address).await.unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nHos").await.unwrap();
+    // A response on another connection, which was accepted later: the first one is served.
+    assert_eq!(test.anonymous().get("/livez").await.status, 200);
+    tokio::time::timeout(TIMEOUT, test.finish())
+        .await
+        .expect("nothing is left to wait for");
+    let mut rest = Vec::new();
+    half.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"", "the connection is closed");
+}
