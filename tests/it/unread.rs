@@ -28,10 +28,13 @@ const DESCRIPTION_CHARS: usize = 6_700;
 /// Streams of one connection.
 const STREAMS: usize = 100;
 
+/// Streams of a client that reads, several times the share of a connection.
+const READ_STREAMS: usize = 6;
+
 /// The default of `[gateway.limits] sending_mib`, in bytes.
 const SENDING_BYTES_MAX: f64 = 16.0 * 1024.0 * 1024.0;
 
-/// Clients that read nothing, and what became of their requests.
+/// Clients that read nothing or slowly, and what became of their requests.
 #[derive(Default)]
 struct Unreading {
     http1: Vec<TcpStream>,
@@ -40,11 +43,21 @@ struct Unreading {
 }
 
 impl Unreading {
-    /// A connection with a flow control window of 0, and its streams.
+    /// A connection whose streams have a flow control window of 0.
     async fn http2(&mut self, shop: &Shop, from: Ipv4Addr, streams: usize) {
+        self.http2_with_window(0, shop, from, streams).await;
+    }
+
+    async fn http2_with_window(
+        &mut self,
+        window: u32,
+        shop: &Shop,
+        from: Ipv4Addr,
+        streams: usize,
+    ) {
         let stream = TokioIo::new(connect(shop, from).await);
         let mut client = http2::Builder::new(TokioExecutor::new());
-        client.initial_stream_window_size(0);
+        client.initial_stream_window_size(window);
         let (sender, connection) = client.handshake(stream).await.unwrap();
         tokio::spawn(connection);
         for _ in 0..streams {
@@ -119,6 +132,14 @@ async fn unread_responses_are_bounded_for_any_number_of_connections() {
     let mut shop = open(Form::Up).await;
     let product = stock(&shop).await;
     let mut unreading = Unreading::default();
+    // A client that reads gets every response, one after another.
+    let window = 64 * 1024;
+    unreading
+        .http2_with_window(window, &shop, Ipv4Addr::LOCALHOST, READ_STREAMS)
+        .await;
+    while let Some(ended) = unreading.http2.join_next().await {
+        assert_eq!(ended.unwrap(), Some(200));
+    }
     for (connections, addresses) in [(1_u8, 1), (4, 1), (64, 1), (64, 64)] {
         unreading = Unreading::default();
         for number in 0..connections {

@@ -10,8 +10,8 @@
 //! | large responses of all clients | three quarters | 503 |
 //! | small responses that wait for their client | a quarter | reset |
 //!
-//! A large response is charged before its service is asked, by the average of its route, and
-//! by its size once that is known. A small one costs nothing as long as its client takes it
+//! A large response is charged before its service is asked, by the size that its route's
+//! responses had lately, and by its own once that is known. A small one costs nothing as long as its client takes it
 //! at once (`transfer`). The shares of one connection and one address leave most of the
 //! budget to others, and several addresses that fill more than half of it raise the pressure
 //! under which slow clients are cut (`progress_timeout`).
@@ -54,8 +54,9 @@ const WAITERS_MAX: usize = 256;
 /// Memory of a response's task and stream beside its bytes.
 const TASK_BYTES: usize = 4 * 1024;
 
-/// The part of the newest response in the average of its route.
-const NEWEST_PART: u64 = 4;
+/// The part by which a route's expected size falls at a smaller response. It rises at once,
+/// so that requests sent together wait for room instead of being refused afterwards.
+const FALL_PART: u64 = 4;
 
 /// The budget and its shares.
 pub(crate) struct SendBudget {
@@ -65,7 +66,7 @@ pub(crate) struct SendBudget {
     kib_per_address: u32,
     addresses: Occupancy<u128, OnceLock<SendShare>>,
     waiters: Semaphore,
-    /// The average size of each route's responses, in bytes.
+    /// The expected size of each route's responses, in bytes.
     expected: HashMap<&'static str, AtomicU64>,
     /// Locked while it is set, so that the last change is shown.
     sending: Mutex<Gauge>,
@@ -228,8 +229,8 @@ impl SendBudget {
         };
         let known = expected.load(Ordering::Relaxed);
         if known.max(bytes) > SMALL_BYTES {
-            let average = known - known / NEWEST_PART + bytes / NEWEST_PART;
-            expected.store(average, Ordering::Relaxed);
+            let fallen = known - known.saturating_sub(bytes) / FALL_PART;
+            expected.store(bytes.max(fallen), Ordering::Relaxed);
         }
     }
 
@@ -417,12 +418,7 @@ mod tests {
         let (client, share) = (client([192, 0, 2, 1]), budget.connection_share());
         let reserved = budget.reserve(&client, &share, ROUTE).await.unwrap();
         assert!(reserved.is_none(), "nothing is known yet");
-        let mut first = None;
-        // Until the average of the route is near.
-        for _ in 0..8 {
-            drop(first.take());
-            first = Some(charge(&budget, 1, &share, READ).unwrap());
-        }
+        let first = charge(&budget, 1, &share, READ).unwrap();
         let mut second = std::pin::pin!(budget.reserve(&client, &share, ROUTE));
         let now = futures::FutureExt::now_or_never(second.as_mut());
         assert!(now.is_none(), "it waits");
