@@ -127,14 +127,7 @@ impl Proxy {
         };
         let sound = headers::check(&mut parts, &framing);
         let may_be_out_of_step = headers::may_be_out_of_step(&parts, sound.is_err());
-        let target = match sound {
-            Ok(()) => Target::of(&parts.method, &parts.uri),
-            Err(_) => Target::Nothing,
-        };
-        let sound = sound.and_then(|()| match target.route() {
-            Some(route) => query::normalise(&mut parts, route),
-            None => Ok(()),
-        });
+        let (target, sound) = target_of(&mut parts, sound);
         let origin = parts.headers.get(ORIGIN).cloned();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         trace::continue_or_begin(&mut parts.headers, &id.0);
@@ -368,6 +361,19 @@ impl Visit {
             linger(body);
         }
     }
+}
+
+/// The target of a request, and its query in its one form, if its head is `sound`.
+fn target_of(parts: &mut Parts, sound: Result<(), Problem>) -> (Target, Result<(), Problem>) {
+    if let Err(problem) = sound {
+        return (Target::Nothing, Err(problem));
+    }
+    let target = Target::of(&parts.method, &parts.uri);
+    let route = target.route();
+    (
+        target,
+        route.map_or(Ok(()), |route| query::normalise(parts, route)),
+    )
 }
 
 enum Admitted {
