@@ -282,6 +282,13 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
         .log_in_with(EMAIL, "a kettle in winter")
         .await;
     let erase = leaving.request(Method::DELETE, "/v1/users/me");
+    let erase = erase.json(&json!({ "current_password": "a kettle in winter" }));
+    calls.send(erase).await;
+    let account = json!({ "email": EMAIL, "password": PASSWORD, "name": "Mori" });
+    let user = anyone.post("/v1/users", account).await.body;
+    let path = format!("/v1/users/{}", user["id"].as_str().unwrap());
+    let erase = admin.request(Method::DELETE, &path);
+    let erase = erase.json(&json!({ "current_password": PASSWORD }));
     calls.send(erase).await;
     calls.get(anyone, "/.well-known/paserk.json").await;
 }

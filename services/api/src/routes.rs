@@ -23,6 +23,8 @@ routes! {
     GET_USER = Route::get("/v1/users/{id}", Users, Admin);
     /// Changes the roles or the status of an account.
     PATCH_USER = Route::patch("/v1/users/{id}", Users, Admin);
+    /// Erases an account.
+    ERASE_USER = Route::delete("/v1/users/{id}", Users, Admin);
     /// Shows the caller's account.
     GET_ME = Route::get("/v1/users/me", Users, Customer);
     /// Changes the caller's name or e-mail address.

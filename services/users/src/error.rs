@@ -21,6 +21,9 @@ pub(crate) enum Error {
     /// Wrong e-mail address or password.
     #[error("wrong credentials")]
     WrongCredentials,
+    /// The current password, required for the change, is missing.
+    #[error("the password is required")]
+    PasswordRequired,
     /// The current password, required for the change, is wrong.
     #[error("wrong password")]
     WrongPassword,
@@ -75,11 +78,17 @@ impl From<Error> for Problem {
                 "The login failed",
                 "the e-mail address or the password is wrong",
             ),
+            Error::PasswordRequired => Self::new(
+                StatusCode::FORBIDDEN,
+                "password-required",
+                "The current password is required",
+                "add `current_password` with the password of the account you are logged in to; nothing was changed",
+            ),
             Error::WrongPassword => Self::new(
                 StatusCode::FORBIDDEN,
                 "wrong-password",
                 "The current password is wrong",
-                "`current_password` is not the password of this account; nothing was changed",
+                "`current_password` is not the password of the account you are logged in to; nothing was changed",
             ),
             Error::WrongCode => unauthorized(
                 "wrong-code",

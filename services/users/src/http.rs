@@ -8,6 +8,7 @@ mod codes;
 mod control;
 mod keys;
 mod me;
+mod reauthentication;
 mod sessions;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
         .on(&routes::LIST_USERS, accounts::list)
         .on(&routes::GET_USER, accounts::one)
         .on(&routes::PATCH_USER, accounts::administer)
+        .on(&routes::ERASE_USER, accounts::erase)
         .on(&routes::GET_ME, me::show)
         .on(&routes::PATCH_ME, me::change)
         .on(&routes::ERASE_ME, me::erase)

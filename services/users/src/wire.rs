@@ -50,9 +50,36 @@ impl ReadFields for RefreshBody {
 /// `POST /v1/users/me/password`
 impl ReadFields for PasswordChange {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let current = fields.required("current_password", any_password);
         let new = fields.required("new_password", PlaintextPassword::choose);
-        Some(Self { current: current?, new: new? })
+        Some(Self { new: new? })
+    }
+}
+
+/// A body of `T` with the caller's password beside its fields. The password is optional here:
+/// a request that needs it and lacks it is refused as one with a wrong password is (403).
+pub(crate) struct WithPassword<T> {
+    pub(crate) content: T,
+    pub(crate) current_password: Option<PlaintextPassword>,
+}
+
+impl<T: ReadFields> ReadFields for WithPassword<T> {
+    const MAY_BE_ABSENT: bool = T::MAY_BE_ABSENT;
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let current_password = fields.optional("current_password", any_password);
+        let content = T::read(fields)?;
+        Some(Self { content, current_password })
+    }
+}
+
+/// `DELETE /v1/users/me` and `DELETE /v1/users/{id}`: no fields but the password.
+pub(crate) struct Erasure;
+
+impl ReadFields for Erasure {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(_: &mut Fields<'_>) -> Option<Self> {
+        Some(Self)
     }
 }
 

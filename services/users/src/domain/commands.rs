@@ -22,7 +22,6 @@ pub(crate) struct LogIn {
 
 /// Replaces the caller's password.
 pub(crate) struct PasswordChange {
-    pub(crate) current: PlaintextPassword,
     pub(crate) new: PlaintextPassword,
 }
 

@@ -1,4 +1,4 @@
-//! Endpoints of accounts: registration, and administration by admins.
+//! Endpoints of accounts: registration, and administration and erasure by admins.
 
 use axum::Extension;
 use axum::extract::{Query, State};
@@ -19,6 +19,7 @@ use super::Shared;
 use crate::domain::{Administration, Email, NewUser, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
+use crate::wire::{Erasure, WithPassword};
 use crate::{Error, Users};
 
 /// `POST /v1/users`
@@ -112,12 +113,25 @@ pub(super) async fn administer(
     Extension(request): Extension<RequestId>,
     Admin(admin): Admin,
     PathId(id): PathId<kinds::User>,
+    address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(change): ParsedBody<Administration>,
+    ParsedBody(change): ParsedBody<WithPassword<Administration>>,
 ) -> Result<Response, Problem> {
+    let WithPassword { content: change, current_password } = change;
     let cause = users.cause(Some(admin.user_id), request);
+    let proof = match change.roles {
+        Some(_) => Some(
+            users
+                .reauthenticate(admin.clone(), current_password, address)
+                .await?,
+        ),
+        None => None,
+    };
     let changed = users.store.write(move |tx| {
-        tables::caller(tx, &admin)?;
+        match proof {
+            Some(proof) => proof.confirm(tx)?,
+            None => tables::caller(tx, &admin)?,
+        };
         let before = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.administered(change, cause.at());
@@ -125,4 +139,28 @@ pub(super) async fn administer(
         Ok::<_, Error>(after)
     });
     Ok(etag::written(StatusCode::OK, &changed.await?))
+}
+
+/// `DELETE /v1/users/{id}`: erasure on a person's request, made to the shop.
+pub(super) async fn erase(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Admin(admin): Admin,
+    PathId(id): PathId<kinds::User>,
+    address: ClientAddress,
+    headers: HeaderMap,
+    ParsedBody(erasure): ParsedBody<WithPassword<Erasure>>,
+) -> Result<StatusCode, Problem> {
+    let cause = users.cause(Some(admin.user_id), request);
+    let proof = users.reauthenticate(admin, erasure.current_password, address);
+    let proof = proof.await?;
+    let erasures = users.erasures.clone();
+    let erased = users.store.write(move |tx| {
+        proof.confirm(tx)?;
+        let user = tx.get(USERS, &id)?.ok_or(Error::NotFound)?;
+        etag::require_match(&headers, &user).map_err(Error::Stale)?;
+        tables::erase_on_request(tx, &user, &erasures, &cause)
+    });
+    erased.await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::domain::{PasswordChange, Profile};
 use crate::tables;
 use crate::throttle::{LoginAttempt, ThrottleTarget};
-use crate::wire::{ExportResponse, SessionResponse};
+use crate::wire::{Erasure, ExportResponse, SessionResponse, WithPassword};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -34,21 +34,32 @@ pub(super) async fn change(
     caller: Caller,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(change): ParsedBody<Profile>,
+    ParsedBody(change): ParsedBody<WithPassword<Profile>>,
 ) -> Result<Response, Problem> {
-    let claims_address = change.email.is_some();
+    let WithPassword { content: change, current_password } = change;
     let throttle = &users.throttle;
     let target = ThrottleTarget { email: None, user_id: None };
     let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
     let cause = users.cause(Some(caller.user_id), request);
+    let proof = match change.email {
+        Some(_) => Some(
+            users
+                .reauthenticate(caller.clone(), current_password, address)
+                .await?,
+        ),
+        None => None,
+    };
     let changed = users.store.write(move |tx| {
-        let before = tables::caller(tx, &caller)?;
+        let before = match &proof {
+            Some(proof) => proof.confirm(tx)?,
+            None => tables::caller(tx, &caller)?,
+        };
         etag::require_match(&headers, &before).map_err(Error::Stale)?;
         let after = before.with(change, cause.at());
         let change = |tx: &mut Tx<'_>| tables::change(tx, &before, &after, &cause);
-        let changed = match claims_address {
-            true => attempt.claim(tx, cause.at(), change)?,
-            false => Some(change(tx)?),
+        let changed = match proof {
+            Some(_) => attempt.claim(tx, cause.at(), change)?,
+            None => Some(change(tx)?),
         };
         Ok::<_, Error>(changed.map(|()| after))
     });
@@ -62,28 +73,17 @@ pub(super) async fn change_password(
     Extension(request): Extension<RequestId>,
     caller: Caller,
     address: ClientAddress,
-    ParsedBody(PasswordChange { current, new }): ParsedBody<PasswordChange>,
+    ParsedBody(change): ParsedBody<WithPassword<PasswordChange>>,
 ) -> Result<StatusCode, Problem> {
-    let user = tables::caller(&users.store, &caller)?;
-    let id = Some(user.id);
-    let target = ThrottleTarget { email: Some(&user.email), user_id: id };
-    let attempt = users
-        .throttle
-        .counters(&users.store, LoginAttempt::Password, target, address)?;
-    let verified = users.verify(&attempt, current, id).await;
-    let verified = verified.map_err(|error| match error {
-        Error::WrongCredentials => Error::WrongPassword,
-        error => error,
-    })?;
+    let WithPassword { content: PasswordChange { new }, current_password } = change;
+    let (user_id, session_id) = (caller.user_id, caller.session_id);
+    let proof = users.reauthenticate(caller, current_password, address);
+    let proof = proof.await?;
     let hash = users.hasher.hash(users.hasher.admit()?, new).await?;
-    let cause = users.cause(id, request);
+    let cause = users.cause(Some(user_id), request);
     let changed = users.store.write(move |tx| {
-        let user = tables::caller(tx, &caller)?;
-        if !tables::confirm_password(tx, user.id, &verified)? {
-            return Err(Error::WrongPassword);
-        }
-        attempt.clear(tx)?;
-        tables::set_password(tx, &user, hash, Some(caller.session_id), &cause)
+        let user = proof.confirm(tx)?;
+        tables::set_password(tx, &user, hash, Some(session_id), &cause)
     });
     changed.await?;
     Ok(StatusCode::NO_CONTENT)
@@ -111,12 +111,16 @@ pub(super) async fn erase(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
+    address: ClientAddress,
     headers: HeaderMap,
+    ParsedBody(erasure): ParsedBody<WithPassword<Erasure>>,
 ) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
+    let proof = users.reauthenticate(caller, erasure.current_password, address);
+    let proof = proof.await?;
     let erasures = users.erasures.clone();
     let erased = users.store.write(move |tx| {
-        let user = tables::caller(tx, &caller)?;
+        let user = proof.confirm(tx)?;
         etag::require_match(&headers, &user).map_err(Error::Stale)?;
         tables::erase_on_request(tx, &user, &erasures, &cause)
     });

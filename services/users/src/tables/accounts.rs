@@ -222,7 +222,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
     Ok(cause.append(tx, user.id.to_string(), fact)?)
 }
 
-/// As [`erase`], on the person's own request. Refuses to erase the last active admin.
+/// As [`erase`], on the person's request. Refuses to erase the last active admin.
 pub(crate) fn erase_on_request(
     tx: &mut Tx<'_>,
     user: &User,

@@ -130,7 +130,7 @@ async fn an_address_belongs_to_one_account_under_concurrency() {
     for turn in 0..4 {
         let person = newcomer(&app, &format!("ben{turn}@example.org")).await;
         racing.spawn(async move {
-            let moving = json!({ "email": "Lima@example.org" });
+            let moving = json!({ "email": "Lima@example.org", "current_password": PASSWORD });
             patch(&person, "/v1/users/me", moving).await.status
         });
     }
@@ -147,7 +147,12 @@ async fn people_change_their_name_and_address() {
     let ben = newcomer(&app, "ben@example.org").await;
     let before = ana.get("/v1/users/me").await;
 
-    let taken = patch(&ben, "/v1/users/me", json!({ "email": "ANA@example.org" })).await;
+    let taken = patch(
+        &ben,
+        "/v1/users/me",
+        json!({ "email": "ANA@example.org", "current_password": PASSWORD }),
+    )
+    .await;
     assert_eq!((taken.status, taken.problem()), (409, "email-taken"));
     let wrong = patch(&ben, "/v1/users/me", json!({ "email": "ben", "name": "" })).await;
     assert_eq!(pointers(&wrong), ["/email", "/name"]);
@@ -155,7 +160,7 @@ async fn people_change_their_name_and_address() {
     let changed = patch(
         &ana,
         "/v1/users/me",
-        json!({ "email": "lima@example.org", "name": "A. Lima" }),
+        json!({ "email": "lima@example.org", "name": "A. Lima", "current_password": PASSWORD }),
     )
     .await;
     assert_eq!(
@@ -169,7 +174,12 @@ async fn people_change_their_name_and_address() {
         401
     );
     log_in(&app, "lima@example.org").await;
-    let freed = patch(&ben, "/v1/users/me", json!({ "email": "ana@example.org" })).await;
+    let freed = patch(
+        &ben,
+        "/v1/users/me",
+        json!({ "email": "ana@example.org", "current_password": PASSWORD }),
+    )
+    .await;
     assert_eq!(freed.status, 200);
 
     let stale = ana
@@ -207,13 +217,13 @@ async fn an_admin_lists_promotes_and_disables() {
     assert_eq!(admin.get(&path).await.body["email"], "ana@example.org");
 
     for wrong in [
-        json!({ "roles": [] }),
-        json!({ "roles": ["owner"] }),
+        json!({ "roles": [], "current_password": PASSWORD }),
+        json!({ "roles": ["owner"], "current_password": PASSWORD }),
         json!({ "status": "gone" }),
     ] {
         assert_eq!(patch(&admin, &path, wrong).await.status, 422);
     }
-    let roles = json!({ "roles": ["staff", "customer"] });
+    let roles = json!({ "roles": ["staff", "customer"], "current_password": PASSWORD });
     let promoted = patch(&admin, &path, roles).await;
     assert_eq!(promoted.body["roles"], json!(["customer", "staff"]));
     assert_eq!(
@@ -246,7 +256,12 @@ async fn an_admin_lists_promotes_and_disables() {
         200
     );
     let ana = holder(&app, &log_in(&app, "ana@example.org").await);
-    let demoted = patch(&admin, &path, json!({ "roles": ["customer"] })).await;
+    let demoted = patch(
+        &admin,
+        &path,
+        json!({ "roles": ["customer"], "current_password": PASSWORD }),
+    )
+    .await;
     assert_eq!(demoted.status, 200);
     locked_out(&ana).await;
     app.finish().await;

@@ -68,14 +68,15 @@ async fn events_name_the_change_and_the_actor() {
     let id = ana.get("/v1/users/me").await.body["id"].clone();
     let path = format!("/v1/users/{}", id.as_str().unwrap());
 
-    let profile = json!({ "email": "ana@example.com", "name": "Ana Lima" });
+    let profile =
+        json!({ "email": "ana@example.com", "name": "Ana Lima", "current_password": PASSWORD });
     assert_eq!(patch(&ana, "/v1/users/me", profile).await.status, 200);
     let change = json!({ "current_password": PASSWORD, "new_password": "a new password" });
     let changed = ana.post("/v1/users/me/password", change).await;
     assert_eq!(changed.status, 204);
     for change in [
-        json!({ "roles": ["customer", "staff"] }),
-        json!({ "roles": ["customer", "staff"] }),
+        json!({ "roles": ["customer", "staff"], "current_password": PASSWORD }),
+        json!({ "roles": ["customer", "staff"], "current_password": PASSWORD }),
         json!({ "status": "disabled" }),
     ] {
         assert_eq!(patch(&root, &path, change).await.status, 200);

@@ -2,7 +2,7 @@
 //!
 //! `accounts` registers, changes and administers people, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
-//! guesses passwords, `rights` exports and erases accounts, `control` is the operator, `keys`
+//! guesses passwords, `takeover` holds a stolen access token, `rights` exports and erases accounts, `control` is the operator, `keys`
 //! rotates the signing keys, `events` follows the log as another service would, and
 //! `restart` compares the state before and after.
 
@@ -16,6 +16,7 @@ mod passwords;
 mod restart;
 mod rights;
 mod sessions;
+mod takeover;
 mod throttling;
 
 use std::time::Duration;
@@ -91,6 +92,12 @@ async fn patch(person: &Person, path: &str, body: Value) -> TestResponse {
 
 async fn delete(person: &Person, path: &str) -> TestResponse {
     send(person.request(Method::DELETE, path)).await
+}
+
+/// Erases the caller's own account, or the one of `path`.
+async fn erase(person: &Person, path: &str) -> TestResponse {
+    let body = json!({ "current_password": PASSWORD });
+    send(person.request(Method::DELETE, path).json(&body)).await
 }
 
 /// The pointers of all invalid fields.

@@ -161,7 +161,7 @@ async fn five_wrong_attempts_invalidate_a_code() {
         202
     );
     let late = code(&app, id, purpose).await.unwrap();
-    let moving = json!({ "email": "ana@example.com" });
+    let moving = json!({ "email": "ana@example.com", "current_password": PASSWORD });
     let moved = patch(&ana, "/v1/users/me", moving).await;
     assert_eq!(moved.body["email_verified"], false);
     assert_eq!(confirm(&late.code).await.status, 401);

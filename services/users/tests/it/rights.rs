@@ -39,7 +39,7 @@ async fn an_erased_account_stays_erased() {
         .await;
 
     let ana = ana.at(app.address);
-    assert_eq!(delete(&ana, "/v1/users/me").await.status, 204);
+    assert_eq!(erase(&ana, "/v1/users/me").await.status, 204);
     locked_out(&ana).await;
     let gone = async |app: &TestService| {
         let refused = try_log_in(app, "ana@example.org", PASSWORD).await;
@@ -89,24 +89,26 @@ async fn the_last_admin_stays() {
     let path = format!("/v1/users/{}", me["id"].as_str().unwrap());
     let ana = register(&app, "ana@example.org").await;
     let ana = format!("/v1/users/{}", ana["id"].as_str().unwrap());
-    let demotion = json!({ "roles": ["customer"] });
+    let demotion = json!({ "roles": ["customer"], "current_password": PASSWORD });
     let disabling = json!({ "status": "disabled" });
     for refused in [
         patch(&root, &path, demotion.clone()).await,
         patch(&root, &path, disabling.clone()).await,
-        delete(&root, "/v1/users/me").await,
+        erase(&root, "/v1/users/me").await,
+        erase(&root, &path).await,
     ] {
         assert_eq!((refused.status, refused.problem()), (409, "last-admin"));
     }
     // A disabled admin does not count.
-    let promotion = json!({ "roles": ["admin"], "status": "disabled" });
+    let promotion =
+        json!({ "roles": ["admin"], "status": "disabled", "current_password": PASSWORD });
     assert_eq!(patch(&root, &ana, promotion).await.status, 200);
     assert_eq!(patch(&root, &path, demotion.clone()).await.status, 409);
     let enabling = json!({ "status": "active" });
     assert_eq!(patch(&root, &ana, enabling).await.status, 200);
     assert_eq!(patch(&root, &path, demotion).await.status, 200);
     // Not even before the revocation of their session arrives.
-    let reinstating = json!({ "roles": ["admin"] });
+    let reinstating = json!({ "roles": ["admin"], "current_password": PASSWORD });
     assert_eq!(patch(&root, &path, reinstating).await.status, 401);
     app.finish().await;
 }
@@ -121,10 +123,10 @@ async fn of_two_admins_who_demote_each_other_one_stays() {
     };
     let ana = newcomer(&app, "ana@example.org").await;
     let (root_path, ana_path) = (path(&root).await, path(&ana).await);
-    let promotion = json!({ "roles": ["admin"] });
+    let promotion = json!({ "roles": ["admin"], "current_password": PASSWORD });
     assert_eq!(patch(&root, &ana_path, promotion).await.status, 200);
     let ana = holder(&app, &log_in(&app, "ana@example.org").await);
-    let demotion = json!({ "roles": ["customer"] });
+    let demotion = json!({ "roles": ["customer"], "current_password": PASSWORD });
     let (one, other) = tokio::join!(
         patch(&root, &ana_path, demotion.clone()),
         patch(&ana, &root_path, demotion),
