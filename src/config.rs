@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use chassis::config::{MeshConfig, StoreConfig};
+use chassis::config::{MeshConfig, StoreConfig, ensure};
 use chassis::{Error, Open, opener};
 use garde::Validate;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
@@ -20,6 +20,10 @@ use crate::service_name::ServiceName;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShopConfig {
+    /// The address of the shop on the web, such as `https://shop.example`, that links in mail
+    /// begin with [default: the first of `gateway.acme.domains`, else `gateway.listen`].
+    #[garde(inner(custom(is_web_address)))]
+    public_url: Option<String>,
     #[garde(dive)]
     pub(crate) gateway: gateway::Config,
     #[garde(dive)]
@@ -77,6 +81,17 @@ impl ShopConfig {
         chassis::Config { store, mesh }
     }
 
+    /// The address of the shop on the web, without a slash at its end.
+    fn public_url(&self) -> String {
+        let gateway = &self.gateway;
+        match (&self.public_url, gateway.acme.domains.first()) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(domain)) => format!("https://{domain}"),
+            (None, None) if gateway.is_secure() => format!("https://{}", gateway.listen),
+            (None, None) => format!("http://{}", gateway.listen),
+        }
+    }
+
     /// The entry point of a service, with its settings.
     pub(crate) fn open(&self, service: ServiceName) -> Open {
         let config = self.clone();
@@ -91,13 +106,28 @@ impl ShopConfig {
                 opener(orders::open, orders::Config { orders, payments })
             }
             ServiceName::Notifications => {
+                let public_url = config.public_url();
                 let Self { notifications, mail, webhooks, .. } = config;
-                let config = notifications::Config { notifications, mail, webhooks };
+                let config = notifications::Config { public_url, notifications, mail, webhooks };
                 opener(notifications::open, config)
             }
             ServiceName::Gateway => opener(gateway::open, config.gateway),
         }
     }
+}
+
+fn is_web_address(url: &str, _: &()) -> garde::Result {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    let is_address = |rest: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte);
+        rest.bytes().all(is_part) && rest.starts_with(|c: char| c.is_alphanumeric() || c == '[')
+    };
+    ensure(
+        rest.is_some_and(is_address),
+        "must be an address such as https://shop.example, without query and fragment",
+    )
 }
 
 #[cfg(test)]
@@ -123,5 +153,35 @@ mod tests {
              password.iterations: lower than 2; \
              password.memory_kib: lower than 19456"
         );
+    }
+
+    #[test]
+    fn links_lead_to_the_shop() {
+        for (text, url) in [
+            ("", "http://127.0.0.1:8080"),
+            (
+                "public_url = \"https://shop.example/\"",
+                "https://shop.example",
+            ),
+            (
+                "[gateway.acme]\ndomains = [\"a.example\"]",
+                "https://a.example",
+            ),
+        ] {
+            assert_eq!(ShopConfig::parse(text).unwrap().public_url(), url);
+        }
+        for wrong in [
+            "shop.example",
+            "https://",
+            "ftp://a.example",
+            "https://a.example/#",
+        ] {
+            let text = format!("public_url = \"{wrong}\"");
+            let fault = ShopConfig::parse(&text).unwrap_err();
+            assert!(
+                fault.starts_with("public_url: must be an address"),
+                "{fault}"
+            );
+        }
     }
 }

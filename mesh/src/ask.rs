@@ -85,6 +85,31 @@ impl Ask for CodeOf {
     type Answer = Option<OneTimeCode>;
 }
 
+/// Asks users for the mail that undoes a change of address; `None` when the change can no
+/// longer be undone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EmailUndoOf {
+    /// The account.
+    pub user_id: Id<kinds::User>,
+    /// The change.
+    pub change_id: Id<kinds::EmailChange>,
+}
+
+/// The token that undoes a change of address. A secret: never stored or logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailUndo {
+    /// The token.
+    pub token: String,
+    /// The recipient, at the address from before the change.
+    pub contact: Contact,
+}
+
+impl Ask for EmailUndoOf {
+    const OF: &'static str = "users";
+    const WHAT: &'static str = "email-undo";
+    type Answer = Option<EmailUndo>;
+}
+
 impl Mesh {
     /// Sends a question; `None` without a decodable answer within `timeout`.
     pub async fn ask<Q: Ask>(&self, question: &Q, timeout: Duration) -> Option<Q::Answer> {

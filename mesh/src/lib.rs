@@ -45,7 +45,7 @@ mod transport;
 mod zenoh;
 
 pub use apply::{OnRefusal, Refusal};
-pub use ask::{Ask, CodeOf, Contact, ContactOf, OneTimeCode};
+pub use ask::{Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode};
 pub use dead_letters::DeadLetter;
 pub use discovery::{Directory, Instance, Presence};
 pub use endpoints::{EndpointsError, MutualTls, ZenohEndpoints, check_socket_path, socket_path};

@@ -203,6 +203,7 @@ async fn every_route_responds_as_recorded() {
     )
     .await;
     accounts(&mut calls, &anyone, &admin).await;
+    support(&mut calls, &anyone, &admin).await;
     catalogue(&mut calls, &anyone, &admin).await;
     let ids = admin.sell(&[lamp("ORDERED-1", "Ordered lamp", 100)]).await;
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
@@ -245,6 +246,12 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let rename = me.request(Method::PATCH, "/v1/users/me");
     calls.send(rename.json(&json!({ "name": "Mori O." }))).await;
     calls.get(&me, "/v1/users/me/export").await;
+    let code = json!({ "code": "00000000" });
+    calls.post(&me, "/v1/users/me/email/confirm", code).await;
+    let token = json!({ "token": "undo_none" });
+    calls
+        .post(anyone, "/v1/users/email-change/undo", token)
+        .await;
     calls
         .post(&me, "/v1/users/me/verify-email", json!({}))
         .await;
@@ -284,13 +291,26 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let erase = leaving.request(Method::DELETE, "/v1/users/me");
     let erase = erase.json(&json!({ "current_password": "a kettle in winter" }));
     calls.send(erase).await;
-    let account = json!({ "email": EMAIL, "password": PASSWORD, "name": "Mori" });
+    calls.get(anyone, "/.well-known/paserk.json").await;
+}
+
+/// What admins do with the sessions and the account of another.
+async fn support(calls: &mut Calls, anyone: &Person, admin: &Person) {
+    const EMAIL: &str = "lima@konbini.example";
+    let account = json!({ "email": EMAIL, "password": PASSWORD, "name": "Lima" });
     let user = anyone.post("/v1/users", account).await.body;
     let path = format!("/v1/users/{}", user["id"].as_str().unwrap());
+    let other = anyone.clone().log_in(EMAIL).await;
+    anyone.clone().log_in(EMAIL).await;
+    let sessions = format!("{path}/sessions");
+    let listed = calls.get(admin, &sessions).await;
+    let session = listed["items"][0]["id"].as_str().unwrap();
+    calls.delete(admin, &format!("{sessions}/{session}")).await;
+    calls.delete(&other, "/v1/sessions").await;
+    calls.delete(admin, &sessions).await;
     let erase = admin.request(Method::DELETE, &path);
     let erase = erase.json(&json!({ "current_password": PASSWORD }));
     calls.send(erase).await;
-    calls.get(anyone, "/.well-known/paserk.json").await;
 }
 
 async fn catalogue(calls: &mut Calls, anyone: &Person, admin: &Person) {

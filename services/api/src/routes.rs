@@ -39,6 +39,10 @@ routes! {
     VERIFY_EMAIL = Route::post("/v1/users/me/verify-email", Users, Customer);
     /// Confirms the caller's address by that code.
     CONFIRM_EMAIL = Route::post("/v1/users/me/verify-email/confirm", Users, Customer);
+    /// Makes a new address of the caller count, by the code that was sent to it.
+    CONFIRM_EMAIL_CHANGE = Route::post("/v1/users/me/email/confirm", Users, Customer);
+    /// Gives an account its former address back.
+    UNDO_EMAIL_CHANGE = Route::post("/v1/users/email-change/undo", Users, ProvenByBody);
     /// Sends a code for a new password.
     RESET_PASSWORD = Route::post("/v1/users/password-reset", Users, ProvenByBody);
     /// Sets a new password by that code.
@@ -49,10 +53,18 @@ routes! {
     REFRESH_SESSION = Route::post("/v1/sessions/refresh", Users, ProvenByBody);
     /// Lists the caller's sessions.
     LIST_SESSIONS = Route::get("/v1/sessions", Users, Customer).query(&["limit", "cursor"]);
-    /// Logs out.
-    LOG_OUT = Route::delete("/v1/sessions/current", Users, Customer);
+    /// Ends all of the caller's sessions.
+    END_SESSIONS = Route::delete("/v1/sessions", Users, Customer);
+    /// Logs out, by an access token or a refresh token.
+    LOG_OUT = Route::delete("/v1/sessions/current", Users, Anyone);
     /// Ends one of the caller's sessions.
     END_SESSION = Route::delete("/v1/sessions/{id}", Users, Customer);
+    /// Lists the sessions of an account.
+    LIST_USER_SESSIONS = Route::get("/v1/users/{id}/sessions", Users, Admin);
+    /// Ends all sessions of an account.
+    END_USER_SESSIONS = Route::delete("/v1/users/{id}/sessions", Users, Admin);
+    /// Ends a session of an account.
+    END_USER_SESSION = Route::delete("/v1/users/{id}/sessions/{sid}", Users, Admin);
     /// Publishes the keys that sign access tokens.
     GET_KEYS = Route::get("/.well-known/paserk.json", Users, Anyone);
 

@@ -156,6 +156,23 @@ impl<K: model::Kind, S: Send + Sync> FromRequestParts<S> for PathId<K> {
     }
 }
 
+/// Both ids in a path; a malformed one is a 404, like an unknown one.
+#[derive(Debug, Clone, Copy)]
+pub struct PathIds<A: model::Kind, B: model::Kind>(pub Id<A>, pub Id<B>);
+
+impl<A: model::Kind, B: model::Kind, S: Send + Sync> FromRequestParts<S> for PathIds<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((outer, inner)) = texts.map_err(|_| Problem::not_found())?;
+        match (outer.parse(), inner.parse()) {
+            (Ok(outer), Ok(inner)) => Ok(Self(outer, inner)),
+            _ => Err(Problem::not_found()),
+        }
+    }
+}
+
 /// The request's `Idempotency-Key`, if it has one: bare or quoted, 1..255 visible
 /// ASCII characters.
 #[derive(Debug, Clone)]

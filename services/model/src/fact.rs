@@ -59,6 +59,14 @@ published_language! {
         /// When the code expires.
         until: Time
     }
+    /// A change of an account's e-mail address was requested. It counts once its code is
+    /// confirmed. Both addresses are asked of users.
+    "user.email_change_requested" => UserEmailChangeRequested {
+        user_id: Id<kinds::User>,
+        change_id: Id<kinds::EmailChange>,
+        /// Until when it can be undone.
+        until: Time
+    }
     /// An account was disabled.
     "user.disabled" => UserDisabled {
         user_id: Id<kinds::User>
@@ -290,6 +298,8 @@ pub enum CodePurpose {
     PasswordReset,
     /// Verifying the account's address.
     EmailVerification,
+    /// Changing the account's address to the one that the code is sent to.
+    EmailChange,
     /// Something this program does not know.
     #[serde(other)]
     Unknown,
@@ -368,6 +378,11 @@ mod tests {
             Fact::UserCodeRequested {
                 user_id,
                 purpose: CodePurpose::PasswordReset,
+                until: Time(1_795_369_454_120),
+            },
+            Fact::UserEmailChangeRequested {
+                user_id,
+                change_id: id(),
                 until: Time(1_795_369_454_120),
             },
             Fact::UserDisabled { user_id },

@@ -34,6 +34,8 @@ pub mod kinds {
         User = "user",
         /// A family of tokens made by one login.
         Session = "sess",
+        /// A requested change of an account's e-mail address.
+        EmailChange = "change",
         /// Something sold.
         Product = "prod",
         /// A purchase.
@@ -51,6 +53,8 @@ pub mod kinds {
 pub type UserId = Id<kinds::User>;
 /// The id of a session.
 pub type SessionId = Id<kinds::Session>;
+/// The id of a requested change of address.
+pub type EmailChangeId = Id<kinds::EmailChange>;
 /// The id of a product.
 pub type ProductId = Id<kinds::Product>;
 /// The id of an order.

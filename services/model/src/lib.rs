@@ -21,6 +21,6 @@ pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
     RevocationReason, Shortage, UserField,
 };
-pub use id::{Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
+pub use id::{EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
 pub use money::{Currency, Money, NotACurrency};
 pub use time::{Time, now};

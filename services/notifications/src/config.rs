@@ -13,6 +13,9 @@ pub use self::webhooks::WebhooksConfig;
 /// The sections of this service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
+    /// The address of the shop on the web, which links in mail begin with; no slash at its
+    /// end.
+    pub public_url: String,
     /// `[notifications]`
     pub notifications: InboxConfig,
     /// `[mail]`

@@ -56,7 +56,7 @@ impl NotificationHandler {
         Ok(())
     }
 
-    /// Updates projections and caches, ends streams, and queues codes.
+    /// Updates projections and caches, ends streams, and queues mail with codes and links.
     fn update(&self, tx: &mut Tx<'_>, event: &Event, fact: &Fact) -> Result<(), Refusal> {
         match *fact {
             Fact::UserRegistered { user_id, staff: true } => add_staff(tx, user_id)?,
@@ -84,6 +84,10 @@ impl NotificationHandler {
             }
             Fact::UserCodeRequested { user_id, purpose, until } => {
                 let content = MailContent::Code { purpose, until };
+                self.notifier.outbox.queue(tx, event, user_id, content)?;
+            }
+            Fact::UserEmailChangeRequested { user_id, change_id, until } => {
+                let content = MailContent::EmailUndo { change_id, until };
                 self.notifier.outbox.queue(tx, event, user_id, content)?;
             }
             _ => {}

@@ -2,8 +2,8 @@
 //! services.
 //!
 //! **Follows** `orders`, `products` and `users`: the kinds that `follow` names, and every kind
-//! a webhook subscribes to. **Publishes** no events. **Queries** users for contacts and one-time
-//! codes.
+//! a webhook subscribes to. **Publishes** no events. **Queries** users for contacts, one-time
+//! codes, and tokens that undo a change of address.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -55,7 +55,7 @@ use tokio::sync::Notify;
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         let settings = &config.notifications;
-        let texts = text::Texts::open(ctx.folder.templates(), settings);
+        let texts = text::Texts::open(ctx.folder.templates(), settings, config.public_url);
         let contacts = contacts::Contacts::new(ctx.mesh.clone());
         let notifier = notify::Notifier {
             keep: domain::Retention::new(settings),

@@ -19,7 +19,7 @@ use ::store::{Error as StoreError, Table, Tx};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use mesh::Event;
-use model::{CodePurpose, Time, UserId};
+use model::{CodePurpose, EmailChangeId, Time, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -67,6 +67,13 @@ pub(crate) enum MailContent {
         /// When the code expires.
         until: Time,
     },
+    /// The link that undoes a change of address, to the address from before it. The link and
+    /// the address are requested when the mail is sent.
+    EmailUndo {
+        change_id: EmailChangeId,
+        /// When the link expires.
+        until: Time,
+    },
 }
 
 impl MailContent {
@@ -75,6 +82,7 @@ impl MailContent {
         match self {
             Self::Notice(topic) => topic.kind(),
             Self::Code { .. } => "user.code_requested",
+            Self::EmailUndo { .. } => "user.email_change_requested",
         }
     }
 }
@@ -84,7 +92,7 @@ impl OutboundMail {
     fn priority(&self) -> u16 {
         match self.content {
             MailContent::Code { .. } => 0,
-            MailContent::Notice(_) => 1,
+            MailContent::Notice(_) | MailContent::EmailUndo { .. } => 1,
         }
     }
 }
@@ -125,7 +133,7 @@ impl Outbox {
     fn backoff(&self, mail: &OutboundMail) -> Backoff {
         let first = Duration::from_millis(self.settings.retry_first_ms);
         match mail.content {
-            MailContent::Notice(_) => Backoff {
+            MailContent::Notice(_) | MailContent::EmailUndo { .. } => Backoff {
                 first,
                 pause_max: PAUSE_MAX,
                 give_up_after: Duration::from_secs(u64::from(self.settings.retry_hours) * 3600),

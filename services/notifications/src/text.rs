@@ -30,6 +30,13 @@ const FUEL: u64 = 50_000;
 /// The template of a one-time code.
 pub(crate) const CODE: &str = "user.code_requested.txt";
 
+/// The template of the mail that undoes a change of address.
+pub(crate) const EMAIL_UNDO: &str = "user.email_change_requested.txt";
+
+/// The path of the page that undoes a change of address. The token is the fragment, which no
+/// server and no log on the way sees.
+const UNDO_PAGE: &str = "/account/undo#";
+
 /// The text of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
@@ -56,6 +63,7 @@ pub(crate) struct Texts(Arc<Inner>);
 
 struct Inner {
     shop: String,
+    public_url: String,
     language: String,
     built_in: Environment<'static>,
     custom: CustomTemplates,
@@ -63,7 +71,11 @@ struct Inner {
 
 impl Texts {
     /// The built-in templates and the custom ones below `folder`.
-    pub(crate) fn open(folder: std::path::PathBuf, settings: &InboxConfig) -> Self {
+    pub(crate) fn open(
+        folder: std::path::PathBuf,
+        settings: &InboxConfig,
+        public_url: String,
+    ) -> Self {
         let shop = settings.shop.clone();
         let mut built_in = environment(&shop);
         for (name, source) in BUILT_IN {
@@ -73,7 +85,13 @@ impl Texts {
         }
         let custom = CustomTemplates::new(folder, shop.clone());
         let language = settings.language.to_ascii_lowercase();
-        Self(Arc::new(Inner { shop, language, built_in, custom }))
+        Self(Arc::new(Inner {
+            shop,
+            public_url,
+            language,
+            built_in,
+            custom,
+        }))
     }
 
     /// The text of a notification for a reader of `languages`, preferred first.
@@ -101,6 +119,17 @@ impl Texts {
         }
         let data = Value::from(Serde(Data { code, purpose }));
         self.lay_out(self.text(CODE, to.language.as_slice(), &data), to)
+    }
+
+    /// The mail with the link that undoes a change of address.
+    pub(crate) fn undo_mail(&self, token: &str, to: &Contact) -> MailText {
+        #[derive(Serialize)]
+        struct Data {
+            link: String,
+        }
+        let link = format!("{}{UNDO_PAGE}{token}", self.0.public_url);
+        let data = Value::from(Serde(Data { link }));
+        self.lay_out(self.text(EMAIL_UNDO, to.language.as_slice(), &data), to)
     }
 
     fn text(&self, name: &str, languages: &[String], data: &Value) -> Text {

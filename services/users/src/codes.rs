@@ -4,6 +4,8 @@
 //! is stored, so neither the store nor a copy of it contains a usable code, and neither
 //! do logs and events: notifications asks for the code when it composes the mail.
 //!
+//! The token that undoes a change of address is a MAC as well, for the same reason.
+//!
 //! **Invariants:** an account has at most one code per purpose. A code becomes invalid
 //! after [`LIFE`], after [`TRIES`] wrong attempts, after its use, and when the address it
 //! was sent to changes.
@@ -11,12 +13,13 @@
 use std::time::Duration;
 
 use chassis::Context;
-use model::{CodePurpose, Time, UserId};
+use data_encoding::BASE64URL_NOPAD;
+use model::{CodePurpose, EmailChangeId, Time, UserId};
 use serde::{Deserialize, Serialize};
-use store::{Read, Record, Table, Tx};
+use store::{Key, Read, Record, Table, Tx};
 
 use crate::Error;
-use crate::domain::User;
+use crate::domain::{Email, User};
 use crate::mac::{self, MacKey};
 
 /// account, purpose → the latest requested code.
@@ -32,12 +35,25 @@ const TRIES: u8 = 5;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: u32 = 10;
 
+/// Every purpose that a code has.
+pub(crate) const PURPOSES: [CodePurpose; 3] = [
+    CodePurpose::PasswordReset,
+    CodePurpose::EmailVerification,
+    CodePurpose::EmailChange,
+];
+
+/// Prefix by which scanners recognise a leaked token.
+const UNDO_PREFIX: &str = "undo_";
+
 /// A requested code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Requested {
     nonce: u64,
     tries_left: u8,
     until: Time,
+    /// The address it is sent to, where that is not the account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<Email>,
 }
 
 impl Record for Requested {}
@@ -45,6 +61,10 @@ impl Record for Requested {}
 impl Requested {
     fn is_live(&self, now: Time) -> bool {
         self.tries_left > 0 && now < self.until
+    }
+
+    fn address<'a>(&'a self, user: &'a User) -> &'a Email {
+        self.address.as_ref().unwrap_or(&user.email)
     }
 }
 
@@ -67,7 +87,10 @@ impl Codes {
     ) -> Result<Option<String>, Error> {
         let requested = read.get(CODES, &(user.id, number(purpose)))?;
         let requested = requested.filter(|requested| requested.is_live(now));
-        Ok(requested.map(|requested| spell(self.value(user, purpose, requested.nonce))))
+        Ok(requested.map(|requested| {
+            let address = requested.address(user);
+            spell(self.value(user.id, address, purpose, requested.nonce))
+        }))
     }
 
     /// Redeems the code of an account: a right one is used up, a wrong one costs one of
@@ -86,7 +109,8 @@ impl Codes {
             return Ok(false);
         };
         // Comparing integers takes the same time whichever digits differ.
-        let is_right = read(typed) == Some(self.value(user, purpose, requested.nonce));
+        let address = requested.address(user);
+        let is_right = read(typed) == Some(self.value(user.id, address, purpose, requested.nonce));
         let tries_left = requested.tries_left - 1;
         if is_right || tries_left == 0 {
             tx.delete(CODES, &key)?;
@@ -96,10 +120,23 @@ impl Codes {
         Ok(is_right)
     }
 
-    fn value(&self, user: &User, purpose: CodePurpose, nonce: u64) -> u64 {
+    /// The token that undoes a change of address: account and change, with a 256-bit MAC.
+    pub(crate) fn undo_token(&self, user_id: UserId, change_id: EmailChangeId) -> String {
+        let token = self.0.append((user_id, change_id).encode());
+        format!("{UNDO_PREFIX}{}", BASE64URL_NOPAD.encode(&token))
+    }
+
+    /// Parses a token that undoes a change of address and verifies its MAC.
+    pub(crate) fn read_undo_token(&self, token: &str) -> Option<(UserId, EmailChangeId)> {
+        let encoded = token.trim().strip_prefix(UNDO_PREFIX)?;
+        let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
+        Key::decode(self.0.verify(&bytes)?)
+    }
+
+    fn value(&self, user_id: UserId, address: &Email, purpose: CodePurpose, nonce: u64) -> u64 {
         let hash = self.0.mac(&[
-            user.id.uuid().as_bytes(),
-            user.email.key().as_bytes(),
+            user_id.uuid().as_bytes(),
+            address.key().as_bytes(),
             &number(purpose).to_be_bytes(),
             &nonce.to_be_bytes(),
         ]);
@@ -115,8 +152,40 @@ pub(crate) fn request(
     purpose: CodePurpose,
     now: Time,
 ) -> Result<Time, store::Error> {
+    put(tx, user_id, purpose, None, now)
+}
+
+/// Creates the code that changes an account's address to `address`, where it is sent to,
+/// replacing the previous one. Returns its expiry.
+pub(crate) fn request_change(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    address: Email,
+    now: Time,
+) -> Result<Time, store::Error> {
+    put(tx, user_id, CodePurpose::EmailChange, Some(address), now)
+}
+
+/// The address that an account is about to change to.
+pub(crate) fn pending_email(
+    read: &impl Read,
+    user_id: UserId,
+    now: Time,
+) -> Result<Option<Email>, store::Error> {
+    let requested = read.get(CODES, &(user_id, number(CodePurpose::EmailChange)))?;
+    let requested = requested.filter(|requested| requested.is_live(now));
+    Ok(requested.and_then(|requested| requested.address))
+}
+
+fn put(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    purpose: CodePurpose,
+    address: Option<Email>,
+    now: Time,
+) -> Result<Time, store::Error> {
     let until = now.after(LIFE);
-    let requested = Requested { nonce: rand::random(), tries_left: TRIES, until };
+    let requested = Requested { nonce: rand::random(), tries_left: TRIES, until, address };
     tx.put(CODES, &(user_id, number(purpose)), &requested)?;
     Ok(until)
 }
@@ -136,6 +205,7 @@ fn number(purpose: CodePurpose) -> u16 {
         CodePurpose::Unknown => 0,
         CodePurpose::PasswordReset => 1,
         CodePurpose::EmailVerification => 2,
+        CodePurpose::EmailChange => 3,
     }
 }
 
@@ -174,7 +244,6 @@ fn read(typed: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Email;
 
     #[test]
     fn typed_variants_parse_to_the_same_code() {
@@ -205,18 +274,29 @@ mod tests {
         let codes = Codes(MacKey::for_tests(7));
         let email = |text| Email::parse(text).unwrap();
         let ana = User::new(email("ana@x.org"), "Ana".into(), Time(1));
-        let moved = User { email: email("ana@y.org"), ..ana.clone() };
-        let other = User { id: model::Id::new(), ..ana.clone() };
-        let reset = CodePurpose::PasswordReset;
-        let code = codes.value(&ana, reset, 1);
-        assert_eq!(code, codes.value(&ana, reset, 1));
+        let other = model::Id::new();
+        let (address, reset) = (&ana.email, CodePurpose::PasswordReset);
+        let code = codes.value(ana.id, address, reset, 1);
+        assert_eq!(code, codes.value(ana.id, address, reset, 1));
         for different in [
-            codes.value(&moved, reset, 1),
-            codes.value(&other, reset, 1),
-            codes.value(&ana, CodePurpose::EmailVerification, 1),
-            codes.value(&ana, reset, 2),
+            codes.value(ana.id, &email("ana@y.org"), reset, 1),
+            codes.value(other, address, reset, 1),
+            codes.value(ana.id, address, CodePurpose::EmailVerification, 1),
+            codes.value(ana.id, address, reset, 2),
         ] {
             assert_ne!(code, different);
+        }
+    }
+
+    #[test]
+    fn only_our_own_undo_tokens_are_read() {
+        let codes = Codes(MacKey::for_tests(7));
+        let change = (model::Id::new(), model::Id::new());
+        let token = codes.undo_token(change.0, change.1);
+        assert_eq!(codes.read_undo_token(&token), Some(change));
+        assert_eq!(Codes(MacKey::for_tests(8)).read_undo_token(&token), None);
+        for wrong in ["", UNDO_PREFIX, &token[1..], &token[..token.len() - 4]] {
+            assert_eq!(codes.read_undo_token(wrong), None, "{wrong}");
         }
     }
 }

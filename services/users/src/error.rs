@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// The one-time code is wrong, used or expired.
     #[error("wrong code")]
     WrongCode,
+    /// The token that undoes a change of address is wrong, used or expired.
+    #[error("wrong undo token")]
+    WrongUndoToken,
     /// Too many attempts; the next is allowed after this wait.
     #[error("too many tries, {0:?} to wait")]
     Throttled(Duration),
@@ -71,7 +74,7 @@ impl From<Error> for Problem {
             Error::Invalid(errors) => Self::invalid(errors),
             Error::EmailTaken => Self::conflict(
                 "email-taken",
-                "another account has this e-mail address; log in, or choose another",
+                "another account has this e-mail address, or had it within the last seven days; log in, or choose another",
             ),
             Error::WrongCredentials => unauthorized(
                 "wrong-credentials",
@@ -94,6 +97,11 @@ impl From<Error> for Problem {
                 "wrong-code",
                 "The code is not valid",
                 "the code is wrong, was used before, was replaced by a later one or is older than ten minutes; request a new one",
+            ),
+            Error::WrongUndoToken => unauthorized(
+                "wrong-undo-token",
+                "The link is not valid",
+                "the token is incomplete, was used before, or is older than seven days; ask the shop for help",
             ),
             Error::Throttled(wait) => throttled(wait),
             Error::LastAdmin => Self::conflict(

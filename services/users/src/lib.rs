@@ -6,6 +6,7 @@
 //! | `password` | argon2id hashing with bounded concurrency and memory |
 //! | `throttle` | rate limits and backoff of login attempts |
 //! | `codes` | one-time codes, derived from a stored nonce |
+//! | `email_changes` | changes of address: request, confirmation, undo |
 //! | `erasure` | the list of erased accounts, beside the store |
 //! | `mac` | message authentication codes with a secret of this service |
 //! | `keys` | the signing keys and their rotation |
@@ -17,12 +18,13 @@
 //! | `error` | every refusal, and the problem it becomes |
 //!
 //! Events written: `user.registered`, `user.updated`, `user.disabled`,
-//! `user.erased`, `user.code_requested`, `session.revoked`, `key.published`, each
-//! with the account (or `keys`) as its key. Queries answered: `ContactOf`, `CodeOf`.
+//! `user.erased`, `user.code_requested`, `user.email_change_requested`,
+//! `session.revoked`, `key.published`, each with the account (or `keys`) as its key.
+//! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`.
 //! Events followed: only its own log, to verify tokens as every service does.
 //!
 //! Tables: `users`, `users_by_email`, `passwords`, `languages`, `sessions`, `letters`,
-//! `codes`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
+//! `codes`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
 //! `signing_keys`.
 //!
 //! **Invariants:** an e-mail address belongs to at most one account. A password is
@@ -33,6 +35,7 @@
 mod codes;
 pub mod config;
 mod domain;
+mod email_changes;
 mod erasure;
 mod error;
 mod http;
@@ -91,6 +94,8 @@ pub fn open(context: Context, config: Config) -> Opening {
             users.complete_reset_request(pending, users.own_cause());
         }
         queries::start(&context, &users).await?;
+        let expiry = users.clone().expire_email_undos(context.stop.clone());
+        context.tasks.spawn(expiry);
         let (public, control) = (http::endpoints(users.clone()), http::control(users));
         Ok(context.serve(public).with_control(control))
     })

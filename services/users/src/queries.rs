@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use chassis::Context;
-use mesh::{CodeOf, Contact, ContactOf, OneTimeCode};
-use model::UserId;
+use mesh::{CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode};
+use model::{CodePurpose, UserId};
 use store::Read;
 
 use crate::domain::User;
 use crate::tables::{self, USERS};
-use crate::{Error, Users};
+use crate::{Error, Users, codes};
 
 /// Answers queries until the service stops.
 pub(crate) async fn start(context: &Context, users: &Arc<Users>) -> Result<(), chassis::Error> {
@@ -30,6 +30,12 @@ pub(crate) async fn start(context: &Context, users: &Arc<Users>) -> Result<(), c
         Box::pin(async move { code }) as _
     };
     mesh.answer(tasks, context.stop.clone(), code).await?;
+    let people = users.clone();
+    let undo = move |asked: EmailUndoOf| {
+        let undo = or_none(people.email_undo(&asked));
+        Box::pin(async move { undo }) as _
+    };
+    mesh.answer(tasks, context.stop.clone(), undo).await?;
     Ok(())
 }
 
@@ -51,11 +57,30 @@ impl Users {
         let Some(user) = self.active(asked.user_id)? else {
             return Ok(None);
         };
-        let code = self
-            .codes
-            .current(&self.store, &user, asked.purpose, model::now())?;
-        let contact = self.contact_of(&user)?;
+        let now = model::now();
+        let code = self.codes.current(&self.store, &user, asked.purpose, now)?;
+        let mut contact = self.contact_of(&user)?;
+        if asked.purpose == CodePurpose::EmailChange {
+            let Some(email) = codes::pending_email(&self.store, user.id, now)? else {
+                return Ok(None);
+            };
+            contact = Contact { email: email.to_string(), email_verified: false, ..contact };
+        }
         Ok(code.map(|code| OneTimeCode { code, contact }))
+    }
+
+    fn email_undo(&self, asked: &EmailUndoOf) -> Result<Option<EmailUndo>, Error> {
+        let EmailUndoOf { user_id, change_id } = *asked;
+        let Some(user) = self.active(user_id)? else {
+            return Ok(None);
+        };
+        let undo = tables::email_undo(&self.store, user_id, change_id, model::now())?;
+        let Some(undo) = undo else {
+            return Ok(None);
+        };
+        let token = self.codes.undo_token(user_id, change_id);
+        let contact = Contact { email: undo.email.to_string(), ..self.contact_of(&user)? };
+        Ok(Some(EmailUndo { token, contact }))
     }
 
     fn active(&self, id: UserId) -> Result<Option<User>, Error> {

@@ -12,12 +12,13 @@
 //! ```
 //!
 //! `accounts` writes the first five, `sessions` and `pending_resets` one each;
-//! `codes`, `keys` and `throttle` own tables of their own.
+//! `email_undos`, `codes`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
 //! deleted while its tokens may still be valid is deleted with `session.revoked`.
 
 mod accounts;
+mod email_undos;
 mod pending_resets;
 mod sessions;
 
@@ -29,6 +30,7 @@ use crate::domain::{Session, User};
 use crate::password::StoredPassword;
 
 pub(crate) use accounts::*;
+pub(crate) use email_undos::*;
 pub(crate) use pending_resets::*;
 pub(crate) use sessions::*;
 
@@ -52,7 +54,13 @@ impl AccountCause {
         self.cause.at
     }
 
-    fn append(&self, tx: &mut Tx<'_>, key: String, fact: Fact) -> Result<(), store::Error> {
+    /// Appends an event to the log.
+    pub(crate) fn append(
+        &self,
+        tx: &mut Tx<'_>,
+        key: String,
+        fact: Fact,
+    ) -> Result<(), store::Error> {
         let draft = Draft { key, fact, cause: self.cause.clone() };
         self.log.append(tx, draft).map(|_| ())
     }

@@ -105,7 +105,7 @@ impl ReadFields for PasswordReset {
     }
 }
 
-/// `POST /v1/users/me/verify-email/confirm`
+/// `POST /v1/users/me/verify-email/confirm` and `POST /v1/users/me/email/confirm`
 pub(crate) struct ConfirmEmailBody {
     pub(crate) code: String,
 }
@@ -114,6 +114,32 @@ impl ReadFields for ConfirmEmailBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let code = fields.required_value("code")?;
         Some(Self { code })
+    }
+}
+
+/// `POST /v1/users/email-change/undo`
+pub(crate) struct UndoBody {
+    pub(crate) token: String,
+}
+
+impl ReadFields for UndoBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let token = fields.required_value("token")?;
+        Some(Self { token })
+    }
+}
+
+/// `DELETE /v1/sessions/current`: nothing, or the refresh token of the session to end.
+pub(crate) struct LogOutBody {
+    pub(crate) refresh_token: Option<String>,
+}
+
+impl ReadFields for LogOutBody {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let refresh_token = fields.value("refresh_token");
+        Some(Self { refresh_token })
     }
 }
 
@@ -180,6 +206,16 @@ fn any_email(text: &str) -> Result<Option<Email>, &'static str> {
     Ok(Email::parse(text).ok())
 }
 
+/// The caller's own account.
+#[derive(Serialize)]
+pub(crate) struct MyAccountResponse<'a> {
+    #[serde(flatten)]
+    pub(crate) user: &'a User,
+    /// The address that counts once its code is confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pending_email: Option<Email>,
+}
+
 /// A pair of tokens and its account.
 #[derive(Serialize)]
 pub(crate) struct TokenPairResponse<'a> {
@@ -195,7 +231,7 @@ pub(crate) struct TokenPairResponse<'a> {
 #[derive(Serialize)]
 pub(crate) struct SessionResponse {
     id: SessionId,
-    /// Whether it is the caller's.
+    /// Whether it is the one of this request.
     current: bool,
     user_agent: Option<String>,
     /// Address of the last refresh.
@@ -224,6 +260,8 @@ impl SessionResponse {
 pub(crate) struct ExportResponse {
     pub(crate) exported_at: Time,
     pub(crate) user: User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pending_email: Option<Email>,
     /// BCP 47 tag of the preferred language.
     pub(crate) language: Option<String>,
     pub(crate) sessions: Vec<SessionResponse>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::store::{Error as StoreError, Read, Store, Table};
 use chassis::{Context, Error};
-use mesh::{CodeOf, Mesh, OneTimeCode};
+use mesh::{CodeOf, Contact, EmailUndo, EmailUndoOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Time};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -18,7 +18,7 @@ use crate::contacts::Contacts;
 use crate::delivery::{self, Delivery};
 use crate::domain::Topic;
 use crate::notify::Notifier;
-use crate::text::Texts;
+use crate::text::{MailText, Texts};
 
 /// Timeout of a query to users.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -113,31 +113,10 @@ impl Delivery for MailWorker {
 
 impl MailWorker {
     async fn attempt(&self, id: &MailId, mail: &OutboundMail) -> Outcome {
-        let (contact, text) = match &mail.content {
-            MailContent::Notice(topic) => {
-                match self.contacts.of(mail.user_id, QUERY_TIMEOUT).await {
-                    None => return users_unavailable(),
-                    Some(None) => return Outcome::Obsolete,
-                    Some(Some(contact)) => {
-                        let text = self.texts.mail(topic, &contact);
-                        (contact, text)
-                    }
-                }
-            }
-            MailContent::Code { purpose, .. } => {
-                let query = CodeOf { user_id: mail.user_id, purpose: *purpose };
-                let OneTimeCode { code, contact } = match self.mesh.ask(&query, QUERY_TIMEOUT).await
-                {
-                    None => return users_unavailable(),
-                    Some(None) => return Outcome::Obsolete,
-                    Some(Some(code)) => code,
-                };
-                if self.server.is_none() {
-                    print_code(mail, *purpose, &code);
-                }
-                let text = self.texts.code_mail(*purpose, &code, &contact);
-                (contact, text)
-            }
+        let (contact, text) = match self.compose(mail).await {
+            None => return users_unavailable(),
+            Some(None) => return Outcome::Obsolete,
+            Some(Some(composed)) => composed,
         };
         let Some(server) = &self.server else {
             return Outcome::Obsolete;
@@ -153,6 +132,40 @@ impl MailWorker {
             Ok(()) => Outcome::Sent,
             Err(failure) => Outcome::Failed(failure),
         }
+    }
+
+    /// The recipient and the text of a mail: `None` when users does not answer, `Some(None)`
+    /// when it has nothing to send any more.
+    async fn compose(&self, mail: &OutboundMail) -> Option<Option<(Contact, MailText)>> {
+        let user_id = mail.user_id;
+        Some(match &mail.content {
+            MailContent::Notice(topic) => {
+                let contact = self.contacts.of(user_id, QUERY_TIMEOUT).await?;
+                contact.map(|contact| {
+                    let text = self.texts.mail(topic, &contact);
+                    (contact, text)
+                })
+            }
+            MailContent::Code { purpose, .. } => {
+                let query = CodeOf { user_id, purpose: *purpose };
+                let code = self.mesh.ask(&query, QUERY_TIMEOUT).await?;
+                code.map(|OneTimeCode { code, contact }| {
+                    if self.server.is_none() {
+                        print_code(mail, *purpose, &code);
+                    }
+                    let text = self.texts.code_mail(*purpose, &code, &contact);
+                    (contact, text)
+                })
+            }
+            MailContent::EmailUndo { change_id, .. } => {
+                let query = EmailUndoOf { user_id, change_id: *change_id };
+                let undo = self.mesh.ask(&query, QUERY_TIMEOUT).await?;
+                undo.map(|EmailUndo { token, contact }| {
+                    let text = self.texts.undo_mail(&token, &contact);
+                    (contact, text)
+                })
+            }
+        })
     }
 
     /// Removes the mail from the queue or reschedules it; staff are notified of one that is

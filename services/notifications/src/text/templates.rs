@@ -34,6 +34,7 @@ macro_rules! files {
             files!(@ $language, "session.reused.txt"),
             files!(@ $language, "stock.low.txt"),
             files!(@ $language, "user.code_requested.txt"),
+            files!(@ $language, "user.email_change_requested.txt"),
             files!(@ $language, "user.email_changed.txt"),
             files!(@ $language, "user.password_changed.txt"),
             files!(@ $language, "user.registered.txt"),

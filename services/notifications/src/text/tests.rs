@@ -45,7 +45,7 @@ fn open(folder: &Path, language: &str) -> Texts {
         shop: "Mori & Söhne".into(),
         ..InboxConfig::default()
     };
-    Texts::open(folder.to_owned(), &settings)
+    Texts::open(folder.to_owned(), &settings, "https://shop.example".into())
 }
 
 fn languages(tags: &[&str]) -> Vec<String> {
@@ -88,7 +88,16 @@ fn every_kind_has_a_text_in_every_language() {
             assert!(!text.title.is_empty() && !text.body.is_empty(), "{written}");
         }
     }
-    for purpose in [CodePurpose::PasswordReset, CodePurpose::EmailVerification] {
+    let undo = texts.undo_mail("undo_abc", &contact("Ann", Some("de")));
+    let link = "https://shop.example/account/undo#undo_abc";
+    assert!(undo.text.contains(link), "{}", undo.text);
+    assert!(undo.html.contains("undo_abc"), "{}", undo.html);
+    let purposes = [
+        CodePurpose::PasswordReset,
+        CodePurpose::EmailVerification,
+        CodePurpose::EmailChange,
+    ];
+    for purpose in purposes {
         let mail = texts.code_mail(purpose, "123456", &contact("Ann", Some("de")));
         assert!(mail.text.contains("123456") && mail.html.contains("123456"));
         assert!(mail.text.starts_with("Guten Tag Ann,"), "{}", mail.text);

@@ -7,7 +7,7 @@ use chassis::Role;
 use model::{Id, Time, UserField, kinds};
 use serde::{Deserialize, Serialize};
 
-use super::commands::{Addition, Administration, Profile};
+use super::commands::{Addition, Administration};
 use super::fields::{AccountStatus, Email};
 
 /// An account.
@@ -54,12 +54,21 @@ impl User {
         self.is_active() && self.roles.contains(&Role::Admin)
     }
 
-    /// Applies the owner's change. A new address is unverified.
-    pub(crate) fn with(&self, change: Profile, now: Time) -> Self {
+    /// Applies the owner's change of their name.
+    pub(crate) fn renamed(&self, name: Option<String>, now: Time) -> Self {
         let mut user = self.clone();
-        user.name = change.name.unwrap_or(user.name);
-        user.email = change.email.unwrap_or(user.email);
-        user.email_verified &= user.email == self.email;
+        user.name = name.unwrap_or(user.name);
+        self.touched(user, now)
+    }
+
+    /// The same address in another spelling, which is as verified as before.
+    pub(crate) fn respelled(&self, email: Email, now: Time) -> Self {
+        self.touched(Self { email, ..self.clone() }, now)
+    }
+
+    /// Applies a change of address that was proven by a secret sent to it.
+    pub(crate) fn moved(&self, email: Email, now: Time) -> Self {
+        let user = Self { email, email_verified: true, ..self.clone() };
         self.touched(user, now)
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct PasswordReset {
     pub(crate) new: PlaintextPassword,
 }
 
-/// An owner's change of their account.
+/// An owner's change of their account; a new address counts only once it is confirmed.
 pub(crate) struct Profile {
     pub(crate) email: Option<Email>,
     pub(crate) name: Option<String>,

@@ -14,7 +14,7 @@ use chassis::{Caller, Problem, etag};
 use model::CodePurpose;
 use store::Read;
 
-use super::Shared;
+use super::{Shared, me};
 use crate::Error;
 use crate::domain::{PasswordReset, User};
 use crate::tables::{self, USERS};
@@ -81,7 +81,10 @@ pub(super) async fn confirm_reset(
         {
             attempt.clear(tx)?;
             logins.clear(tx)?;
-            tables::set_password(tx, &user, hash, None, &cause)?;
+            // The code was sent to the address, so it proves the mailbox.
+            let verified = user.verified(now);
+            tables::change(tx, &user, &verified, &cause)?;
+            tables::set_password(tx, &verified, hash, None, &cause)?;
             return Ok(true);
         }
         attempt.count(tx, now)?;
@@ -124,17 +127,18 @@ pub(super) async fn confirm_address(
     ParsedBody(ConfirmEmailBody { code }): ParsedBody<ConfirmEmailBody>,
 ) -> Result<Response, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
-    let codes = users.codes.clone();
+    let (codes, now) = (users.codes.clone(), cause.at());
     let confirmed = users.store.write(move |tx| {
         let before = tables::caller(tx, &caller)?;
         let purpose = CodePurpose::EmailVerification;
-        if !codes.redeem(tx, &before, purpose, &code, cause.at())? {
+        if !codes.redeem(tx, &before, purpose, &code, now)? {
             return Ok(None);
         }
-        let after = before.verified(cause.at());
+        let after = before.verified(now);
         tables::change(tx, &before, &after, &cause)?;
         Ok::<_, Error>(Some(after))
     });
     let user = confirmed.await?.ok_or(Error::WrongCode)?;
-    Ok(etag::written(StatusCode::OK, &user))
+    let response = me::account(&users.store, &user, now)?;
+    Ok(etag::written(StatusCode::OK, &response))
 }

@@ -8,14 +8,18 @@ use chassis::client_address::ClientAddress;
 use chassis::fields::ParsedBody;
 use chassis::request_id::RequestId;
 use chassis::{Caller, Json, Problem, etag};
-use store::Tx;
+use model::Time;
+use store::{Read, Tx};
 
 use super::Shared;
-use crate::Error;
-use crate::domain::{PasswordChange, Profile};
+use crate::domain::{PasswordChange, Profile, User};
 use crate::tables;
 use crate::throttle::{LoginAttempt, ThrottleTarget};
-use crate::wire::{Erasure, ExportResponse, SessionResponse, WithPassword};
+use crate::wire::{
+    ConfirmEmailBody, Erasure, ExportResponse, MyAccountResponse, SessionResponse, UndoBody,
+    WithPassword,
+};
+use crate::{Error, Users, codes, email_changes};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -24,10 +28,21 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let user = tables::caller(&users.store, &caller)?;
-    Ok(etag::respond(&headers, &user))
+    let response = account(&users.store, &user, model::now())?;
+    Ok(etag::respond(&headers, &response))
 }
 
-/// `PATCH /v1/users/me`
+/// The account as its owner sees it.
+pub(super) fn account<'a>(
+    read: &impl Read,
+    user: &'a User,
+    now: Time,
+) -> Result<MyAccountResponse<'a>, Error> {
+    let pending_email = codes::pending_email(read, user.id, now)?;
+    Ok(MyAccountResponse { user, pending_email })
+}
+
+/// `PATCH /v1/users/me`: 202 when a new address waits for its confirmation.
 pub(super) async fn change(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
@@ -36,35 +51,90 @@ pub(super) async fn change(
     headers: HeaderMap,
     ParsedBody(change): ParsedBody<WithPassword<Profile>>,
 ) -> Result<Response, Problem> {
-    let WithPassword { content: change, current_password } = change;
-    let throttle = &users.throttle;
-    let target = ThrottleTarget { email: None, user_id: None };
-    let attempt = throttle.counters(&users.store, LoginAttempt::Claim, target, address)?;
+    let WithPassword { content: Profile { email, name }, current_password } = change;
     let cause = users.cause(Some(caller.user_id), request);
-    let proof = match change.email {
-        Some(_) => Some(
-            users
-                .reauthenticate(caller.clone(), current_password, address)
-                .await?,
-        ),
-        None => None,
+    let now = cause.at();
+    let Some(email) = email else {
+        let changed = users.store.write(move |tx| {
+            let before = tables::caller(tx, &caller)?;
+            require_match(&headers, tx, &before, now)?;
+            let after = before.renamed(name, now);
+            tables::change(tx, &before, &after, &cause)?;
+            Ok::<_, Error>(after)
+        });
+        return written(&users, &changed.await?, now);
     };
+    let counters = |attempt, email| {
+        let target = ThrottleTarget { email, user_id: Some(caller.user_id) };
+        users
+            .throttle
+            .counters(&users.store, attempt, target, address)
+    };
+    let claim = counters(LoginAttempt::Claim, None)?;
+    let mails = counters(LoginAttempt::CodeRequest, Some(&email))?;
+    claim.check(&users.store, now)?;
+    let proof = users.reauthenticate(caller.clone(), current_password, address);
+    let proof = proof.await?;
     let changed = users.store.write(move |tx| {
-        let before = match &proof {
-            Some(proof) => proof.confirm(tx)?,
-            None => tables::caller(tx, &caller)?,
-        };
-        etag::require_match(&headers, &before).map_err(Error::Stale)?;
-        let after = before.with(change, cause.at());
-        let change = |tx: &mut Tx<'_>| tables::change(tx, &before, &after, &cause);
-        let changed = match proof {
-            Some(_) => attempt.claim(tx, cause.at(), change)?,
-            None => Some(change(tx)?),
-        };
-        Ok::<_, Error>(changed.map(|()| after))
+        let before = proof.confirm(tx)?;
+        require_match(&headers, tx, &before, now)?;
+        claim.claim(tx, now, |tx| {
+            mails.check_and_count(tx, now)?;
+            let renamed = before.renamed(name, now);
+            tables::change(tx, &before, &renamed, &cause)?;
+            email_changes::request(tx, &renamed, email, &cause)
+        })
     });
     let user = changed.await?.ok_or(Error::EmailTaken)?;
+    written(&users, &user, now)
+}
+
+fn require_match(headers: &HeaderMap, tx: &Tx<'_>, before: &User, now: Time) -> Result<(), Error> {
+    let current = account(tx, before, now)?;
+    etag::require_match(headers, &current).map_err(Error::Stale)
+}
+
+/// The response to a change: 202 while an address is pending.
+fn written(users: &Users, user: &User, now: Time) -> Result<Response, Problem> {
+    let response = account(&users.store, user, now)?;
+    let status = match response.pending_email {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
+    };
+    Ok(etag::written(status, &response))
+}
+
+/// `POST /v1/users/me/email/confirm`
+pub(super) async fn confirm_email(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+    ParsedBody(ConfirmEmailBody { code }): ParsedBody<ConfirmEmailBody>,
+) -> Result<Response, Problem> {
+    let cause = users.cause(Some(caller.user_id), request);
+    let codes = users.codes.clone();
+    let confirmed = users.store.write(move |tx| {
+        let before = tables::caller(tx, &caller)?;
+        email_changes::confirm(tx, &codes, &before, &code, &cause)
+    });
+    let user = confirmed.await?.ok_or(Error::WrongCode)?;
     Ok(etag::written(StatusCode::OK, &user))
+}
+
+/// `POST /v1/users/email-change/undo`
+pub(super) async fn undo_email(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    ParsedBody(UndoBody { token }): ParsedBody<UndoBody>,
+) -> Result<StatusCode, Problem> {
+    // The holder of the token is the owner of a mailbox, and not known to be a user.
+    let cause = users.cause(None, request);
+    let codes = users.codes.clone();
+    let undone = users
+        .store
+        .write(move |tx| email_changes::undo(tx, &codes, &token, &cause));
+    undone.await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /v1/users/me/password`
@@ -95,10 +165,12 @@ pub(super) async fn export(
     caller: Caller,
 ) -> Result<Json<ExportResponse>, Problem> {
     let user = tables::caller(&users.store, &caller)?;
+    let now = model::now();
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
     let sessions = sessions.map(|session| SessionResponse::of(session, caller.session_id));
     let export = ExportResponse {
-        exported_at: model::now(),
+        exported_at: now,
+        pending_email: codes::pending_email(&users.store, user.id, now)?,
         language: tables::language(&users.store, user.id)?,
         sessions: sessions.collect(),
         user,
@@ -121,7 +193,7 @@ pub(super) async fn erase(
     let erasures = users.erasures.clone();
     let erased = users.store.write(move |tx| {
         let user = proof.confirm(tx)?;
-        etag::require_match(&headers, &user).map_err(Error::Stale)?;
+        require_match(&headers, tx, &user, cause.at())?;
         tables::erase_on_request(tx, &user, &erasures, &cause)
     });
     erased.await?;

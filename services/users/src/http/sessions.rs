@@ -1,4 +1,5 @@
-//! Endpoints of sessions: log in, refresh, list, log out.
+//! Endpoints of sessions: log in, refresh, list, log out, for the caller's own and, by admins,
+//! for those of others.
 
 use axum::Extension;
 use axum::extract::State;
@@ -7,19 +8,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::client_address::ClientAddress;
 use chassis::fields::ParsedBody;
-use chassis::json::PathId;
+use chassis::json::{PathId, PathIds};
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{Caller, Json, Problem};
-use model::{Id, RevocationReason, SessionId, Time, kinds};
+use chassis::{Admin, Caller, Json, Problem};
+use model::{Id, RevocationReason, SessionId, Time, UserId, kinds};
 use store::Read;
 
 use super::Shared;
 use crate::domain::{LogIn, Session, User};
-use crate::tables::{self, Refreshed, SESSIONS};
+use crate::tables::{self, Refreshed, SESSIONS, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::tokens::{Generation, Tokens};
-use crate::wire::{RefreshBody, SessionResponse, TokenPairResponse};
+use crate::wire::{LogOutBody, RefreshBody, SessionResponse, TokenPairResponse};
 use crate::{Error, Users};
 
 /// `POST /v1/sessions`
@@ -100,15 +101,30 @@ fn pair(
     (status, Json(body)).into_response()
 }
 
-/// `DELETE /v1/sessions/current`
+/// `DELETE /v1/sessions/current`: by the access token, or by a refresh token once that has
+/// expired. Any refresh token of the session ends it, a spent one too.
 pub(super) async fn log_out(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    caller: Caller,
+    caller: Option<Caller>,
+    ParsedBody(LogOutBody { refresh_token }): ParsedBody<LogOutBody>,
 ) -> Result<StatusCode, Problem> {
-    let cause = users.cause(Some(caller.user_id), request);
+    let (user_id, session_id) = match (caller, refresh_token) {
+        (Some(Caller { user_id, session_id, .. }), _) => (user_id, session_id),
+        (None, Some(token)) => {
+            let presented = users.tokens.read(&token);
+            let Generation { user_id, session_id, .. } =
+                presented.ok_or(Error::WrongRefreshToken)?;
+            // A token repeated after the end writes nothing.
+            if !users.store.contains(SESSIONS, &(user_id, session_id))? {
+                return Ok(StatusCode::NO_CONTENT);
+            }
+            (user_id, session_id)
+        }
+        (None, None) => return Err(Error::Unauthenticated.into()),
+    };
+    let cause = users.cause(Some(user_id), request);
     let ended = users.store.write(move |tx| {
-        let Caller { user_id, session_id, .. } = caller;
         tables::end_session(tx, user_id, session_id, RevocationReason::Ended, &cause)
     });
     ended.await?;
@@ -121,16 +137,39 @@ pub(super) async fn list(
     caller: Caller,
     paging: Paging,
 ) -> Result<Json<Page<SessionResponse>>, Problem> {
-    let span = SESSIONS.prefix(&caller.user_id).newest_first();
+    page(&users, &paging, caller.user_id, caller.session_id)
+}
+
+/// `GET /v1/users/{id}/sessions`, newest first
+pub(super) async fn list_of(
+    State(users): State<Shared>,
+    Admin(admin): Admin,
+    PathId(id): PathId<kinds::User>,
+    paging: Paging,
+) -> Result<Json<Page<SessionResponse>>, Problem> {
+    if !users.store.contains(USERS, &id)? {
+        return Err(Error::NotFound.into());
+    }
+    page(&users, &paging, id, admin.session_id)
+}
+
+/// One page of an account's live sessions; `current` is the one of this request.
+fn page(
+    users: &Users,
+    paging: &Paging,
+    user_id: UserId,
+    current: SessionId,
+) -> Result<Json<Page<SessionResponse>>, Problem> {
+    let span = SESSIONS.prefix(&user_id).newest_first();
     let span = match paging.after()? {
-        Some(last) => span.before(&(caller.user_id, last)),
+        Some(last) => span.before(&(user_id, last)),
         None => span,
     };
     let now = model::now();
     let live = users.store.scan(span)?.filter_map(|row| match row {
         Ok((_, session)) if !session.is_live(now) => None,
         row => Some(row.map(|((_, id), session)| {
-            let response = SessionResponse::of((id, session), caller.session_id);
+            let response = SessionResponse::of((id, session), current);
             (id, response)
         })),
     });
@@ -144,14 +183,72 @@ pub(super) async fn end(
     caller: Caller,
     PathId(id): PathId<kinds::Session>,
 ) -> Result<StatusCode, Problem> {
+    let owner = caller.user_id;
+    end_one(&users, request, caller, (owner, id)).await
+}
+
+/// `DELETE /v1/users/{id}/sessions/{sid}`
+pub(super) async fn end_of(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Admin(admin): Admin,
+    PathIds(owner, id): PathIds<kinds::User, kinds::Session>,
+) -> Result<StatusCode, Problem> {
+    end_one(&users, request, admin, (owner, id)).await
+}
+
+async fn end_one(
+    users: &Users,
+    request: RequestId,
+    caller: Caller,
+    (owner, id): (UserId, SessionId),
+) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
     let ended = users.store.write(move |tx| {
         tables::caller(tx, &caller)?;
-        if !tx.contains(SESSIONS, &(caller.user_id, id))? {
+        if !tx.contains(SESSIONS, &(owner, id))? {
             return Err(Error::NotFound);
         }
         let reason = RevocationReason::Ended;
-        Ok(tables::end_session(tx, caller.user_id, id, reason, &cause)?)
+        Ok(tables::end_session(tx, owner, id, reason, &cause)?)
+    });
+    ended.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/sessions`
+pub(super) async fn end_all(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let owner = caller.user_id;
+    end_every(&users, request, caller, owner).await
+}
+
+/// `DELETE /v1/users/{id}/sessions`
+pub(super) async fn end_all_of(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    Admin(admin): Admin,
+    PathId(owner): PathId<kinds::User>,
+) -> Result<StatusCode, Problem> {
+    end_every(&users, request, admin, owner).await
+}
+
+async fn end_every(
+    users: &Users,
+    request: RequestId,
+    caller: Caller,
+    owner: UserId,
+) -> Result<StatusCode, Problem> {
+    let cause = users.cause(Some(caller.user_id), request);
+    let ended = users.store.write(move |tx| {
+        tables::caller(tx, &caller)?;
+        if !tx.contains(USERS, &owner)? {
+            return Err(Error::NotFound);
+        }
+        tables::end_every_session(tx, owner, None, RevocationReason::Ended, &cause)
     });
     ended.await?;
     Ok(StatusCode::NO_CONTENT)

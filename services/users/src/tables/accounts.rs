@@ -1,11 +1,12 @@
 //! Transactions on accounts: each change is written with its event.
 
 use chassis::{Caller, FieldError};
-use model::{CodePurpose, Fact, RevocationReason, SessionId, UserField, UserId};
+use model::{CodePurpose, Fact, RevocationReason, SessionId, Time, UserField, UserId};
 use store::{Read, Tx};
 
 use super::{
     AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
+    forget_email_undos, is_reserved,
 };
 use crate::domain::{Addition, Email, User};
 use crate::password::{StoredPassword, Verified};
@@ -50,7 +51,7 @@ pub(crate) fn register(
     hash: String,
     cause: &AccountCause,
 ) -> Result<(), Error> {
-    put_user(tx, None, user)?;
+    put_user(tx, None, user, cause.at())?;
     tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation: 0 })?;
     let fact = Fact::UserRegistered { user_id: user.id, staff: user.is_staff() };
     Ok(cause.append(tx, user.id.to_string(), fact)?)
@@ -92,7 +93,7 @@ fn put_changed(
     if changed.is_empty() {
         return Ok(());
     }
-    put_user(tx, Some(before), after)?;
+    put_user(tx, Some(before), after, cause.at())?;
     if after.allows_less_than(before) {
         end_every_session(tx, after.id, None, RevocationReason::AccountChanged, cause)?;
     }
@@ -213,8 +214,10 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
     tx.delete(USERS_BY_EMAIL, &user.email.key())?;
     tx.delete(PASSWORDS, &user.id)?;
     tx.delete(LANGUAGES, &user.id)?;
-    codes::revoke(tx, user.id, CodePurpose::PasswordReset)?;
-    codes::revoke(tx, user.id, CodePurpose::EmailVerification)?;
+    for purpose in codes::PURPOSES {
+        codes::revoke(tx, user.id, purpose)?;
+    }
+    forget_email_undos(tx, user.id)?;
     throttle::forget(tx, user.id)?;
     end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
     tx.put(ERASED, &user.id, &cause.at())?;
@@ -236,19 +239,26 @@ pub(crate) fn erase_on_request(
     erase(tx, user, cause)
 }
 
-fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User) -> Result<(), Error> {
-    let key = after.email.key();
-    if tx
-        .get(USERS_BY_EMAIL, &key)?
-        .is_some_and(|id| id != after.id)
-    {
+fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User, now: Time) -> Result<(), Error> {
+    if is_taken(tx, &after.email, after.id, now)? {
         return Err(Error::EmailTaken);
     }
     if let Some(before) = before {
         tx.delete(USERS_BY_EMAIL, &before.email.key())?;
     }
-    tx.put(USERS_BY_EMAIL, &key, &after.id)?;
+    tx.put(USERS_BY_EMAIL, &after.email.key(), &after.id)?;
     Ok(tx.put(USERS, &after.id, after)?)
+}
+
+/// Whether an address belongs to an account other than `user_id`, or may go back to one.
+pub(crate) fn is_taken(
+    read: &impl Read,
+    email: &Email,
+    user_id: UserId,
+    now: Time,
+) -> Result<bool, Error> {
+    let owner = read.get(USERS_BY_EMAIL, &email.key())?;
+    Ok(owner.is_some_and(|id| id != user_id) || is_reserved(read, email, user_id, now)?)
 }
 
 #[cfg(test)]

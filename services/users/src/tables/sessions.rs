@@ -124,7 +124,7 @@ pub(crate) fn end_session(
 }
 
 /// Ends all sessions of an account but `keep`.
-pub(super) fn end_every_session(
+pub(crate) fn end_every_session(
     tx: &mut Tx<'_>,
     user_id: UserId,
     keep: Option<SessionId>,

@@ -125,63 +125,24 @@ async fn an_address_belongs_to_one_account_under_concurrency() {
         .await;
     assert_eq!(found.body["items"].as_array().unwrap().len(), 1);
 
-    // The same for concurrent changes to one address.
-    let mut racing = tokio::task::JoinSet::new();
-    for turn in 0..4 {
-        let person = newcomer(&app, &format!("ben{turn}@example.org")).await;
-        racing.spawn(async move {
-            let moving = json!({ "email": "Lima@example.org", "current_password": PASSWORD });
-            patch(&person, "/v1/users/me", moving).await.status
-        });
-    }
-    let mut statuses = racing.join_all().await;
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 409, 409, 409]);
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_change_their_name_and_address() {
+async fn people_change_their_name() {
     let app = start().await;
     let ana = newcomer(&app, "ana@example.org").await;
-    let ben = newcomer(&app, "ben@example.org").await;
     let before = ana.get("/v1/users/me").await;
-
-    let taken = patch(
-        &ben,
-        "/v1/users/me",
-        json!({ "email": "ANA@example.org", "current_password": PASSWORD }),
-    )
-    .await;
-    assert_eq!((taken.status, taken.problem()), (409, "email-taken"));
-    let wrong = patch(&ben, "/v1/users/me", json!({ "email": "ben", "name": "" })).await;
+    let wrong = json!({ "email": "ana", "name": "" });
+    let wrong = patch(&ana, "/v1/users/me", wrong).await;
     assert_eq!(pointers(&wrong), ["/email", "/name"]);
 
-    let changed = patch(
-        &ana,
-        "/v1/users/me",
-        json!({ "email": "lima@example.org", "name": "A. Lima", "current_password": PASSWORD }),
-    )
-    .await;
+    let changed = patch(&ana, "/v1/users/me", json!({ "name": "A. Lima" })).await;
     assert_eq!(
         (changed.status, &changed.body["name"]),
         (200, &json!("A. Lima"))
     );
     assert_ne!(changed.headers["etag"], before.headers["etag"]);
-    // The old address is free and no longer logs in.
-    assert_eq!(
-        try_log_in(&app, "ana@example.org", PASSWORD).await.status,
-        401
-    );
-    log_in(&app, "lima@example.org").await;
-    let freed = patch(
-        &ben,
-        "/v1/users/me",
-        json!({ "email": "ana@example.org", "current_password": PASSWORD }),
-    )
-    .await;
-    assert_eq!(freed.status, 200);
-
     let stale = ana
         .request(Method::PATCH, "/v1/users/me")
         .header("if-match", &before.headers["etag"])

@@ -2,7 +2,7 @@
 //!
 //! `accounts` registers, changes and administers people, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
-//! guesses passwords, `takeover` holds a stolen access token, `rights` exports and erases accounts, `control` is the operator, `keys`
+//! guesses passwords, `email` changes addresses, `takeover` holds a stolen access token, `rights` exports and erases accounts, `control` is the operator, `keys`
 //! rotates the signing keys, `events` follows the log as another service would, and
 //! `restart` compares the state before and after.
 
@@ -10,6 +10,7 @@
 
 mod accounts;
 mod control;
+mod email;
 mod events;
 mod keys;
 mod passwords;

@@ -109,3 +109,67 @@ async fn sessions_are_listed_and_ended() {
     assert_eq!(ben.get("/v1/users/me").await.status, 200);
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_end_at_once() {
+    let app = start().await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    let phone = log_in(&app, "ana@example.org").await;
+    let ben = newcomer(&app, "ben@example.org").await;
+    assert_eq!(delete(&ana, "/v1/sessions").await.status, 204);
+    locked_out(&ana).await;
+    locked_out(&holder(&app, &phone)).await;
+    assert_eq!(refresh(&app, &phone["refresh_token"]).await.status, 401);
+    assert_eq!(ben.get("/v1/users/me").await.status, 200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_logs_out_alone() {
+    let app = start().await;
+    register(&app, "ana@example.org").await;
+    let pair = log_in(&app, "ana@example.org").await;
+    let log_out = async |body: Value| {
+        let request = app
+            .anonymous()
+            .request(Method::DELETE, "/v1/sessions/current");
+        send(request.json(&body)).await.status
+    };
+    assert_eq!(log_out(json!({})).await, 401);
+    assert_eq!(
+        log_out(json!({ "refresh_token": "refresh_none" })).await,
+        401
+    );
+    let token = json!({ "refresh_token": pair["refresh_token"] });
+    assert_eq!(log_out(token).await, 204);
+    locked_out(&holder(&app, &pair)).await;
+    assert_eq!(refresh(&app, &pair["refresh_token"]).await.status, 401);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_sees_and_ends_the_sessions_of_others() {
+    let app = start().await;
+    let root = admin(&app).await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    let phone = holder(&app, &log_in(&app, "ana@example.org").await);
+    let me = ana.get("/v1/users/me").await.body;
+    let path = format!("/v1/users/{}/sessions", me["id"].as_str().unwrap());
+    assert_eq!(ana.get(&path).await.status, 403);
+    assert_eq!(delete(&ana, &path).await.status, 403);
+
+    let listed = root.get(&path).await.body;
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2, "{listed}");
+    let newest = format!("{path}/{}", items[0]["id"].as_str().unwrap());
+    assert_eq!(delete(&root, &newest).await.status, 204);
+    locked_out(&phone).await;
+    assert_eq!(delete(&root, &newest).await.status, 404);
+    assert_eq!(ana.get("/v1/users/me").await.status, 200);
+    assert_eq!(delete(&root, &path).await.status, 204);
+    locked_out(&ana).await;
+    assert_eq!(root.get("/v1/users/me").await.status, 200);
+    let nobody = "/v1/users/user_01h455vb4pex5vsknk084sn02q/sessions";
+    assert_eq!(root.get(nobody).await.status, 404);
+    app.finish().await;
+}
