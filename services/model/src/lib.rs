@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
+//! | `text` | whether a name or title is legible |
 //! | `time` | [`Time`]: milliseconds since 1970, UTC |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
 
 mod fact;
 mod id;
 mod money;
+mod text;
 mod time;
 
 pub use fact::{
@@ -23,4 +25,5 @@ pub use fact::{
 };
 pub use id::{EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
 pub use money::{Currency, Money, NotACurrency};
+pub use text::{ILLEGIBLE, is_legible};
 pub use time::{Time, now};

@@ -19,9 +19,14 @@ use crate::keys::{HeldKey, Rotation, SigningKey};
 /// `POST /v1/users`
 impl ReadFields for NewUser {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let email = fields.required("email", Email::parse);
+        let email = fields.required("email", Email::choose);
         let password = fields.required("password", PlaintextPassword::choose);
         let name = fields.required("name", domain::name);
+        if let (Some(email), Some(password), Some(name)) = (&email, &password, &name)
+            && let Err(why) = password.differ_from(email, name)
+        {
+            fields.fault("/password", why);
+        }
         Some(Self { email: email?, name: name?, password: password? })
     }
 }
@@ -146,7 +151,7 @@ impl ReadFields for LogOutBody {
 /// `PATCH /v1/users/me`
 impl ReadFields for Profile {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let email = fields.optional("email", Email::parse);
+        let email = fields.optional("email", Email::choose);
         let name = fields.optional("name", domain::name);
         Some(Self { email, name })
     }

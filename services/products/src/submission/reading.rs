@@ -120,8 +120,8 @@ fn sku(text: &str) -> Result<String, String> {
 
 fn title(text: &str) -> Result<String, String> {
     let title = at_most::<TITLE_CHARS_MAX>(text)?;
-    if title.trim().is_empty() {
-        return Err("must not be empty".into());
+    if !model::is_legible(&title) {
+        return Err(model::ILLEGIBLE.into());
     }
     Ok(title)
 }
@@ -153,6 +153,9 @@ fn category(path: &str) -> Result<String, String> {
         return Err(format!(
             "must be 1..{CATEGORY_STEPS_MAX} names separated by ` > `, such as `Home > Lighting`"
         ));
+    }
+    if !steps.iter().all(|step| model::is_legible(step)) {
+        return Err(format!("each name {}", model::ILLEGIBLE));
     }
     Ok(steps.join(CATEGORY_SEPARATOR))
 }

@@ -1,14 +1,20 @@
 //! Validated fields of an account: format and length limits.
 //!
-//! **Invariant:** two addresses that differ only in case have the same [`Email::key`]; two
-//! spellings of a password that are equal in NFKC are the same password.
+//! What is chosen anew is checked more strictly than what is looked up or verified, so a new
+//! rule locks nobody out.
+//!
+//! **Invariant:** two spellings of an address, in another case or with the domain in another
+//! form (RFC 5891), have the same [`Email::key`]; two spellings of a password that are equal in
+//! NFKC are the same password.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use chassis::Role;
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+use unicode_script::{Script, UnicodeScript};
 
 /// How many characters are normalised. Composition merges at most four into one, so a
 /// longer text exceeds every limit anyway.
@@ -24,6 +30,15 @@ static COMMON_PASSWORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
         .lines()
         .collect()
 });
+
+/// The same list [`folded`]; a rest shorter than this is no word.
+static FOLDED_PASSWORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let folded = COMMON_PASSWORDS.iter().map(|password| folded(password));
+    folded
+        .filter(|rest| rest.chars().count() >= FOLDED_CHARS_MIN)
+        .collect()
+});
+const FOLDED_CHARS_MIN: usize = 4;
 
 /// Whether an account can log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,14 +71,46 @@ impl Email {
         }
     }
 
-    /// The form in which addresses are compared.
+    /// Parses an address that an account is to have: its domain is a valid one (UTS 46), and
+    /// neither of its parts mixes alphabets that look alike.
+    pub(crate) fn choose(text: &str) -> Result<Self, &'static str> {
+        let email = Self::parse(text)?;
+        let (local, domain) = email.parts();
+        let (shown, valid) = idna::domain_to_unicode(domain);
+        if valid.is_err() {
+            return Err("must have a valid domain, such as example.org or bücher.example");
+        }
+        if mixes_scripts(local) || shown.split('.').any(mixes_scripts) {
+            return Err("must not mix Latin, Cyrillic and Greek letters, which look alike");
+        }
+        match domain.is_ascii() {
+            true => Ok(email),
+            false => Ok(Self(format!("{local}@{shown}"))),
+        }
+    }
+
+    /// The form in which addresses are compared: lower case, the domain in A-labels.
     pub(crate) fn key(&self) -> String {
+        let (local, domain) = self.parts();
+        match idna::domain_to_ascii(domain) {
+            Ok(domain) => format!("{}@{domain}", local.to_lowercase()),
+            Err(_) => self.former_key(),
+        }
+    }
+
+    /// The form in which earlier versions compared addresses; it differs from [`Self::key`]
+    /// only for domains beyond ASCII.
+    pub(crate) fn former_key(&self) -> String {
         self.0.to_lowercase()
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.rsplit_once('@').unwrap_or((&self.0, ""))
     }
 
     /// The part before the `@`: the default name.
     pub(super) fn local_part(&self) -> &str {
-        self.0.split('@').next().unwrap_or_default()
+        self.parts().0
     }
 }
 
@@ -71,6 +118,12 @@ impl std::fmt::Display for Email {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn mixes_scripts(text: &str) -> bool {
+    let alike = [Script::Latin, Script::Cyrillic, Script::Greek];
+    let is_used = |script: &Script| text.chars().any(|c| c.script() == *script);
+    alike.iter().filter(|script| is_used(script)).count() > 1
 }
 
 fn is_reachable(domain: &str) -> bool {
@@ -88,6 +141,11 @@ impl PlaintextPassword {
         if !PASSWORD_CHARS.contains(&password.0.chars().count()) {
             return Err("must have 8..256 characters");
         }
+        let mut chars = password.0.chars();
+        let first = chars.next();
+        if chars.all(|c| Some(c) == first) {
+            return Err("must not be one character repeated");
+        }
         if is_common(&password.0) {
             return Err("is one of the most common passwords; choose another one");
         }
@@ -101,26 +159,49 @@ impl PlaintextPassword {
         Self(typed.nfkc().take(PASSWORD_CHARS.end() + 1).collect())
     }
 
+    /// Checks that a new password is not the account's address, the part before the `@`, or its
+    /// name, whatever digits and marks follow.
+    pub(crate) fn differ_from(&self, email: &Email, name: &str) -> Result<(), &'static str> {
+        let lower = self.0.to_lowercase();
+        let is_same = |own: &str| {
+            let own = own.nfkc().collect::<String>().to_lowercase();
+            lower == own || !folded(&own).is_empty() && folded(&lower) == folded(&own)
+        };
+        let (local, _) = email.parts();
+        match [email.0.as_str(), local, name].into_iter().any(is_same) {
+            true => Err("must not be the account's own e-mail address or name"),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// Whether a password in NFKC is on the list, ignoring case.
+/// Whether a password in NFKC is on the list, ignoring case and the digits and marks at its end.
 fn is_common(password: &str) -> bool {
     let lower = password.to_lowercase();
     COMMON_PASSWORDS.binary_search(&lower.as_str()).is_ok()
+        || FOLDED_PASSWORDS.contains(folded(&lower))
+}
+
+/// A password in lower case without the digits and marks at its end, which are the first thing
+/// a guesser varies.
+fn folded(lower: &str) -> &str {
+    lower.trim_end_matches(|c: char| !c.is_alphabetic())
 }
 
 /// Validates a display name.
 pub(crate) fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    let fits = (1..=NAME_CHARS_MAX).contains(&text.chars().count());
-    if fits && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err("must have 1..100 characters, none of them a control character")
+    if !(1..=NAME_CHARS_MAX).contains(&text.chars().count()) {
+        return Err("must have 1..100 characters");
     }
+    if !model::is_legible(text) {
+        return Err(model::ILLEGIBLE);
+    }
+    Ok(text.to_owned())
 }
 
 /// Normalises roles: sorted, without duplicates.
@@ -168,6 +249,35 @@ mod tests {
         let key = |text| Email::parse(text).unwrap().key();
         assert_eq!(key("ANA@Example.ORG"), key("ana@example.org"));
         assert_eq!(key("Jos\u{e9}@x.pt"), key("JOSE\u{301}@x.pt"));
+        assert_eq!(
+            key("ana@B\u{dc}CHER.example"),
+            key("ana@xn--bcher-kva.example")
+        );
+        assert_eq!(key("ana@ex\u{ff41}mple.com"), key("ana@example.com"));
+    }
+
+    #[test]
+    fn chosen_addresses_look_like_no_other() {
+        for (good, shown) in [
+            ("ana@b\u{fc}cher.example", "ana@b\u{fc}cher.example"),
+            ("ana@ex\u{ff41}mple.com", "ana@example.com"),
+            (
+                "\u{43f}\u{43e}\u{447}\u{442}\u{430}@\u{43f}\u{43e}\u{447}\u{442}\u{430}.com",
+                "\u{43f}\u{43e}\u{447}\u{442}\u{430}@\u{43f}\u{43e}\u{447}\u{442}\u{430}.com",
+            ),
+        ] {
+            assert_eq!(Email::choose(good).unwrap().to_string(), shown);
+        }
+        for bad in [
+            // Cyrillic and Greek letters among Latin ones.
+            "v\u{456}ctim@example.org",
+            "victim@ex\u{430}mple.org",
+            "vict\u{3b9}m@example.org",
+            "ana@xn--a.example",
+        ] {
+            assert!(Email::choose(bad).is_err(), "{bad}");
+            assert!(Email::parse(bad).is_ok(), "{bad} may have an account");
+        }
     }
 
     #[test]
@@ -176,9 +286,9 @@ mod tests {
         assert!(PlaintextPassword::choose("kittens7").is_ok());
         // Wide letters are the same ones in NFKC.
         assert!(PlaintextPassword::choose("\u{ff30}assword1").is_err());
-        assert!(PlaintextPassword::choose(&"ö".repeat(256)).is_ok());
-        assert!(PlaintextPassword::choose(&"o\u{308}".repeat(256)).is_ok());
-        assert!(PlaintextPassword::choose(&"ö".repeat(257)).is_err());
+        assert!(PlaintextPassword::choose(&"öä".repeat(128)).is_ok());
+        assert!(PlaintextPassword::choose(&"o\u{308}a\u{308}".repeat(128)).is_ok());
+        assert!(PlaintextPassword::choose(&"öäü".repeat(86)).is_err());
         // One character that normalises to eighteen.
         assert!(PlaintextPassword::choose(&"\u{fdfa}".repeat(20)).is_err());
         let bytes = |text| PlaintextPassword::attempt(text).as_bytes().to_vec();
@@ -197,6 +307,27 @@ mod tests {
             assert!(line.chars().count() >= 8 && is_common(line), "{line}");
         }
         assert!(is_common("PassWord1") && is_common("jennifer"));
-        assert!(!is_common("correct horse"));
+        assert!(is_common("Password!2026!") && is_common("jennifer77?"));
+        assert!(!is_common("correct horse") && !is_common("8253918840"));
+    }
+
+    #[test]
+    fn a_password_is_not_the_name_of_its_owner() {
+        let email = Email::parse("Ana.Lima@example.org").unwrap();
+        for bad in [
+            "ana.lima@example.org",
+            "ANA.LIMA",
+            "ana.lima2026!",
+            "Ana Lima",
+            "ana lima!!",
+        ] {
+            let password = PlaintextPassword::attempt(bad);
+            assert!(password.differ_from(&email, "Ana Lima").is_err(), "{bad}");
+        }
+        let other = PlaintextPassword::attempt("ana lima likes lamps");
+        assert!(other.differ_from(&email, "Ana Lima").is_ok());
+        for bad in ["aaaaaaaaaaaa", "ﬀﬀﬀﬀﬀﬀ", "        "] {
+            assert!(PlaintextPassword::choose(bad).is_err(), "{bad}");
+        }
     }
 }

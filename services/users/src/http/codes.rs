@@ -52,7 +52,10 @@ pub(super) async fn confirm_reset(
     ParsedBody(reset): ParsedBody<PasswordReset>,
 ) -> Result<StatusCode, Problem> {
     let PasswordReset { email, code, new } = reset;
-    let user_id = users.account(email.as_ref())?.map(|user| user.id);
+    let user = users.account(email.as_ref())?;
+    let user_id = user.as_ref().map(|user| user.id);
+    // Decided here and used after a right code only: it says something about the account.
+    let fits = user.map_or(Ok(()), |user| tables::check_password(&user, &new));
     let target = ThrottleTarget { email: email.as_ref(), user_id };
     let counters = |attempt| {
         let throttle = &users.throttle;
@@ -79,6 +82,7 @@ pub(super) async fn confirm_reset(
         if let Some(user) = user
             && codes.redeem(tx, &user, purpose, &code, now)?
         {
+            fits?;
             attempt.clear(tx)?;
             logins.clear(tx)?;
             // The code was sent to the address, so it proves the mailbox.

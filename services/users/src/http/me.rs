@@ -147,6 +147,7 @@ pub(super) async fn change_password(
 ) -> Result<StatusCode, Problem> {
     let WithPassword { content: PasswordChange { new }, current_password } = change;
     let (user_id, session_id) = (caller.user_id, caller.session_id);
+    tables::check_password(&tables::caller(&users.store, &caller)?, &new)?;
     let proof = users.reauthenticate(caller, current_password, address);
     let proof = proof.await?;
     let hash = users.hasher.hash(users.hasher.admit()?, new).await?;

@@ -8,16 +8,35 @@ use super::{
     AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
     forget_email_undos, is_reserved,
 };
-use crate::domain::{Addition, Email, User};
+use crate::domain::{Addition, Email, PlaintextPassword, User};
 use crate::password::{StoredPassword, Verified};
 use crate::{Error, codes, throttle};
 
-/// The account with an address, in whatever case it is written.
+/// The account with an address, in whatever form it is written.
 pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, Error> {
-    match read.get(USERS_BY_EMAIL, &email.key())? {
+    match owner(read, email)? {
         Some(id) => Ok(read.get(USERS, &id)?),
         None => Ok(None),
     }
+}
+
+/// The account that an address is indexed for. Accounts of earlier versions are indexed under
+/// the former key; it goes first, so that of two such accounts each finds its own.
+fn owner(read: &impl Read, email: &Email) -> Result<Option<UserId>, store::Error> {
+    match read.get(USERS_BY_EMAIL, &email.former_key())? {
+        Some(id) => Ok(Some(id)),
+        None => read.get(USERS_BY_EMAIL, &email.key()),
+    }
+}
+
+/// Removes an account's address from the index.
+fn unindex(tx: &mut Tx<'_>, user: &User) -> Result<(), store::Error> {
+    for key in [user.email.former_key(), user.email.key()] {
+        if tx.get(USERS_BY_EMAIL, &key)? == Some(user.id) {
+            tx.delete(USERS_BY_EMAIL, &key)?;
+        }
+    }
+    Ok(())
 }
 
 /// The account of a caller whose token was verified, if its session still exists.
@@ -126,6 +145,12 @@ fn require_another_admin(read: &impl Read, id: UserId) -> Result<(), Error> {
     Err(Error::LastAdmin)
 }
 
+/// Checks that a new password is not the address or the name of the account.
+pub(crate) fn check_password(user: &User, new: &PlaintextPassword) -> Result<(), Error> {
+    let checked = new.differ_from(&user.email, &user.name);
+    checked.map_err(|why| Error::Invalid(vec![FieldError::new("/new_password", why)]))
+}
+
 /// Replaces an account's password. Every session except `keep` is revoked, and so is a
 /// pending reset code.
 pub(crate) fn set_password(
@@ -211,7 +236,7 @@ pub(crate) fn reshape(
 /// Erases a person: deletes every row about them.
 pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Result<(), Error> {
     tx.delete(USERS, &user.id)?;
-    tx.delete(USERS_BY_EMAIL, &user.email.key())?;
+    unindex(tx, user)?;
     tx.delete(PASSWORDS, &user.id)?;
     tx.delete(LANGUAGES, &user.id)?;
     for purpose in codes::PURPOSES {
@@ -240,13 +265,16 @@ pub(crate) fn erase_on_request(
 }
 
 fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User, now: Time) -> Result<(), Error> {
-    if is_taken(tx, &after.email, after.id, now)? {
-        return Err(Error::EmailTaken);
+    let key = after.email.key();
+    if before.is_none_or(|before| before.email.key() != key) {
+        if is_taken(tx, &after.email, after.id, now)? {
+            return Err(Error::EmailTaken);
+        }
+        if let Some(before) = before {
+            unindex(tx, before)?;
+        }
+        tx.put(USERS_BY_EMAIL, &key, &after.id)?;
     }
-    if let Some(before) = before {
-        tx.delete(USERS_BY_EMAIL, &before.email.key())?;
-    }
-    tx.put(USERS_BY_EMAIL, &after.email.key(), &after.id)?;
     Ok(tx.put(USERS, &after.id, after)?)
 }
 
@@ -257,7 +285,7 @@ pub(crate) fn is_taken(
     user_id: UserId,
     now: Time,
 ) -> Result<bool, Error> {
-    let owner = read.get(USERS_BY_EMAIL, &email.key())?;
+    let owner = owner(read, email)?;
     Ok(owner.is_some_and(|id| id != user_id) || is_reserved(read, email, user_id, now)?)
 }
 
@@ -291,5 +319,31 @@ mod tests {
             Ok::<_, Error>(())
         });
         confirmed.await.unwrap();
+    }
+
+    /// An account of an earlier version, indexed under the key of that time.
+    #[tokio::test]
+    async fn an_account_under_its_former_key_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
+        let cause = AccountCause { log, cause: Cause::own(Time(1)) };
+        let email = |text| Email::parse(text).unwrap();
+        let ana = User::new(email("Ana@b\u{fc}cher.example"), "Ana".into(), Time(1));
+        let written = store.write(move |tx| {
+            register(tx, &ana, "hash".into(), &cause)?;
+            unindex(tx, &ana)?;
+            tx.put(USERS_BY_EMAIL, &ana.email.former_key(), &ana.id)?;
+            let found = by_email(tx, &email("ana@B\u{dc}CHER.example"))?;
+            assert_eq!(found.as_ref(), Some(&ana));
+            let renamed = ana.renamed(Some("Ana Lima".into()), Time(2));
+            change(tx, &ana, &renamed, &cause)?;
+            let moved = renamed.moved(email("ana@example.org"), Time(3));
+            change(tx, &renamed, &moved, &cause)?;
+            assert_eq!(by_email(tx, &ana.email)?, None);
+            assert_eq!(by_email(tx, &moved.email)?, Some(moved));
+            Ok::<_, Error>(())
+        });
+        written.await.unwrap();
     }
 }

@@ -128,6 +128,50 @@ async fn an_address_belongs_to_one_account_under_concurrency() {
     app.finish().await;
 }
 
+/// One mailbox has one account, and no address, name or password pretends to be another.
+#[tokio::test(flavor = "multi_thread")]
+async fn look_alikes_are_refused() {
+    let app = start().await;
+    register(&app, "ana@b\u{fc}cher.example").await;
+    register(&app, "victim@example.com").await;
+    let cases = [
+        ("ana@xn--bcher-kva.example", PASSWORD, "Ana", 409, ""),
+        ("victim@ex\u{ff41}mple.com", PASSWORD, "Ana", 409, ""),
+        ("v\u{456}ctim@example.com", PASSWORD, "Ana", 422, "/email"),
+        ("eve@example.com", PASSWORD, "\u{200b}", 422, "/name"),
+        ("eve@example.com", PASSWORD, "\u{202e}exe.png", 422, "/name"),
+        (
+            "eve@example.com",
+            "Eve@example.com",
+            "Ana",
+            422,
+            "/password",
+        ),
+        ("eve@example.com", "aaaaaaaaaaaa", "Ana", 422, "/password"),
+        ("eve@example.com", "Password2026!", "Ana", 422, "/password"),
+    ];
+    for (email, password, name, status, pointer) in cases {
+        let body = json!({ "email": email, "password": password, "name": name });
+        let answer = app.anonymous().post("/v1/users", body).await;
+        let fault = pointers(&answer).first().copied().unwrap_or_default();
+        assert_eq!(
+            (answer.status, fault),
+            (status, pointer),
+            "{email} {name:?}"
+        );
+    }
+    log_in(&app, "ana@XN--BCHER-KVA.example").await;
+
+    let own = json!({ "current_password": PASSWORD, "new_password": "Ana Lima 2026" });
+    let ana = holder(&app, &log_in(&app, "ana@b\u{fc}cher.example").await);
+    let refused = ana.post("/v1/users/me/password", own).await;
+    assert_eq!(
+        (refused.status, pointers(&refused)),
+        (422, vec!["/new_password"])
+    );
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_change_their_name() {
     let app = start().await;
