@@ -60,7 +60,7 @@ routes! {
     /// Ends one of the caller's sessions.
     END_SESSION = Route::delete("/v1/sessions/{id}", Users, Customer);
     /// Lists the sessions of an account.
-    LIST_USER_SESSIONS = Route::get("/v1/users/{id}/sessions", Users, Admin);
+    LIST_USER_SESSIONS = Route::get("/v1/users/{id}/sessions", Users, Admin).query(&["limit", "cursor"]);
     /// Ends all sessions of an account.
     END_USER_SESSIONS = Route::delete("/v1/users/{id}/sessions", Users, Admin);
     /// Ends a session of an account.
