@@ -25,6 +25,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("KONBINI_BINARY", str(ROOT / "target/debug/konbini"))
 PASSWORD = "a kettle and three lamps"
 READY_SECONDS = 120
+# Without a payment provider its webhook is a 503.
+SETTINGS = """[payments]
+secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+"""
 # Calls that end the token which the run needs, or never end.
 LEFT_OUT = [
     "/v1/notifications/stream",
@@ -88,6 +92,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = str(pathlib.Path(temporary) / "shop")
         os.mkdir(folder, 0o700)
+        (pathlib.Path(folder) / "konbini.toml").write_text(SETTINGS)
         for role in ["customer", "staff", "admin"]:
             add(folder, f"{role}@shop.example", role)
         base = f"http://127.0.0.1:{free_port()}"

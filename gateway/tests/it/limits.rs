@@ -197,7 +197,9 @@ async fn connections_and_streams_of_all_clients_are_limited() {
     for client in ["192.0.2.1", "192.0.2.2"] {
         let drip = notifications.drip();
         drip.send("id: 1\n\n".into()).await.unwrap();
-        let stream = customer.request(Method::GET, "/v1/notifications/stream?drip");
+        let stream = customer
+            .request(Method::GET, "/v1/notifications/stream")
+            .header("stub", "drip");
         let stream = stream.header("x-forwarded-for", client).send().await;
         open.push((stream.unwrap(), drip));
     }

@@ -85,7 +85,7 @@ mod tests {
         // A literal path hides the pattern beside it, for every method.
         assert_eq!(path(Method::GET, import), None);
         for unknown in [
-            "/",
+            "//",
             "/v1",
             "/v1/ordersx",
             "/v1%2forders",
