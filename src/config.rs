@@ -81,9 +81,17 @@ impl ShopConfig {
         chassis::Config { store, mesh }
     }
 
-    /// The address of the shop on the web, without a slash at its end.
+    /// The address of the shop on the web, without a slash at its end. A warning tells if
+    /// links in mail would lead to this host only.
     fn public_url(&self) -> String {
         let gateway = &self.gateway;
+        let is_known = self.public_url.is_some() || !gateway.acme.domains.is_empty();
+        if !is_known && self.mail.server.is_some() {
+            tracing::warn!(
+                listen = %gateway.listen,
+                "links in mail lead to the address that the gateway listens at; set public_url to the shop's address on the web"
+            );
+        }
         match (&self.public_url, gateway.acme.domains.first()) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(domain)) => format!("https://{domain}"),

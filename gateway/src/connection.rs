@@ -31,7 +31,7 @@ use crate::access::Watched;
 use crate::limits::ClientLimits;
 use crate::progress_timeout::WithProgressTimeout;
 use crate::tls::{Protocol, Tls};
-use crate::transfer::{ClientPatience, StreamExecutor, Transfer};
+use crate::transfer::{ClientTimeout, StreamExecutor, Transfer};
 use crate::wire::{Framing, HeadScanner};
 
 /// Timeout of the TLS handshake, and of recognizing the protocol.
@@ -229,7 +229,7 @@ impl ConnectionServer {
             tokio::select! { () = stop.cancelled() => {}, () = idle(&begun) => {} }
         };
         let ended = drive(connection, hint, http2::Connection::graceful_shutdown);
-        let ended = ClientPatience::of_connection(&transfer, &self.limits).run(ended);
+        let ended = ClientTimeout::of_connection(&transfer, &self.limits).run(ended);
         tokio::select! {
             biased;
             ended = ended => ended.unwrap_or_else(|| {

@@ -15,7 +15,7 @@
 //! | body | its route's bound, `body_ms` (`request_body`) | request | 413, 408 |
 //! | unread bytes of a body | 64 KiB, 512 KiB (`connection`) | stream, connection | flow control |
 //! | large responses being sent | an eighth, a quarter, three quarters of `sending_mib` (`send_budget`) | connection, address, all | 429, 429, 503 |
-//! | small responses that wait | a quarter of `sending_mib` | all | reset |
+//! | small responses that wait, over HTTP/2 | a quarter of `sending_mib` | all | reset, closed |
 //! | time to take a response | `write_ms`, or 1 s under pressure (`progress_timeout`) | connection, HTTP/2 stream | closed, reset |
 //! | compressed responses | 64, 300 KiB each (`compress`) | all | sent plain |
 //! | cached responses | `[gateway.cache] mib` | all | evicted |

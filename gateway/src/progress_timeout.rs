@@ -46,8 +46,8 @@ impl fmt::Debug for Pressure {
 /// One client's timeout.
 #[derive(Debug)]
 pub(crate) struct ProgressTimeout {
-    usual: Patience,
-    urgent: Patience,
+    usual: TimeoutBudget,
+    urgent: TimeoutBudget,
     pressure: Pressure,
     waiting_since: Option<Instant>,
     /// Created at the first wait: most clients never make the gateway wait.
@@ -56,13 +56,13 @@ pub(crate) struct ProgressTimeout {
 
 /// A timeout that waiting uses up and bytes refill.
 #[derive(Debug)]
-struct Patience {
+struct TimeoutBudget {
     timeout: Duration,
     bytes_per_second: u32,
     left: Duration,
 }
 
-impl Patience {
+impl TimeoutBudget {
     fn new(timeout: Duration, bytes_per_second: u32) -> Self {
         Self { timeout, bytes_per_second, left: timeout }
     }
@@ -83,8 +83,8 @@ impl ProgressTimeout {
     /// Creates a whole `timeout`, which refills at `bytes_per_second`.
     pub(crate) fn new(timeout: Duration, bytes_per_second: u32, pressure: Pressure) -> Self {
         Self {
-            usual: Patience::new(timeout, bytes_per_second),
-            urgent: Patience::new(URGENT_TIMEOUT, URGENT_BYTES_PER_SECOND),
+            usual: TimeoutBudget::new(timeout, bytes_per_second),
+            urgent: TimeoutBudget::new(URGENT_TIMEOUT, URGENT_BYTES_PER_SECOND),
             pressure,
             waiting_since: None,
             timer: None,
@@ -96,10 +96,12 @@ impl ProgressTimeout {
         self.usual.timeout
     }
 
-    /// Whether the gateway has waited for the client for more than a moment.
+    /// Whether waiting for the client has used up more of the timeout than its bytes have
+    /// earned: a byte now and then does not end the wait.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting_since
-            .is_some_and(|since| since.elapsed() >= PRESSURE_CHECK)
+        let used = self.usual.timeout.saturating_sub(self.usual.left);
+        let waited = self.waiting_since.map(|since| since.elapsed());
+        used + waited.unwrap_or_default() >= PRESSURE_CHECK
     }
 
     /// Records that the gateway waits for the client; ready when the timeout is used up.
@@ -137,9 +139,9 @@ impl ProgressTimeout {
     pub(crate) fn moved(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let waited = self.waiting_since.take().map(|since| since.elapsed());
-        for patience in [&mut self.usual, &mut self.urgent] {
-            patience.spend(waited.unwrap_or_default());
-            patience.refill(bytes);
+        for budget in [&mut self.usual, &mut self.urgent] {
+            budget.spend(waited.unwrap_or_default());
+            budget.refill(bytes);
         }
     }
 }
@@ -248,6 +250,21 @@ mod tests {
             );
         }
         assert!(started.elapsed() >= TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_byte_now_and_then_does_not_end_the_wait() {
+        let hour = Duration::from_secs(3600);
+        let mut progress = ProgressTimeout::new(hour, 1024, without_pressure());
+        assert!(is_waited_for(&mut progress, TIMEOUT).await);
+        assert!(!progress.is_waiting(), "a moment");
+        while progress.usual.left > hour - PRESSURE_CHECK {
+            assert!(is_waited_for(&mut progress, TIMEOUT).await);
+            progress.moved(1);
+        }
+        assert!(progress.is_waiting());
+        progress.moved(1024);
+        assert!(!progress.is_waiting(), "its bytes have earned it back");
     }
 
     #[tokio::test]

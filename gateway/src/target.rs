@@ -1,4 +1,4 @@
-//! The request's target in its one form, made once at the door.
+//! The request's target in its one form, made once when the request arrives.
 //!
 //! Routing, the token rule, the cache and the service all look at the same bytes
 //! afterwards: those that [`normalise`] left in the request. The rule, by section of
@@ -14,7 +14,8 @@
 //! | an escaped control character, or escapes that are no UTF-8 | 400 |
 //! | empty segments, `//` | themselves: they name nothing here, so 404 |
 //!
-//! The query stays as it was sent; services read it as a form. Nothing is decoded
+//! The query keeps its escapes, since services read it as a form; `query` drops its empty
+//! parameters. Nothing is decoded
 //! twice: `%252e` is a percent sign and `2e`.
 //!
 //! **Invariant:** normalising what was normalised changes nothing.

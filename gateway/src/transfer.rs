@@ -13,7 +13,8 @@
 //! case and costs nothing.
 //!
 //! The connection is a transfer, too: it is closed when its streams together make no progress
-//! for twice as long, which is after those that can be reset were. Over HTTP/1.1, where the socket blocks, the transfer only shows whether a
+//! for twice as long, once those that can be reset have been, or when there is no room for
+//! what they left. Over HTTP/1.1, where the socket blocks, the transfer only shows whether a
 //! response is still being sent.
 //!
 //! **Invariant:** a client that does not read holds no stream for longer than its progress
@@ -213,8 +214,8 @@ where
         let limits = self.limits.clone();
         let stream = TRANSFER.scope(transfer.clone(), stream);
         tokio::spawn(async move {
-            let patience = ClientPatience::of_stream(&transfer, &limits);
-            if patience.run(stream).await.is_none() {
+            let timeout = ClientTimeout::of_stream(&transfer, &limits);
+            if timeout.run(stream).await.is_none() {
                 limits.send_budget().stalled();
             }
         });
@@ -222,25 +223,26 @@ where
 }
 
 /// How long the gateway waits for the client of a transfer.
-pub(crate) struct ClientPatience<'a> {
+pub(crate) struct ClientTimeout<'a> {
     transfer: &'a Transfer,
     writing: ProgressTimeout,
-    /// Where a stream that waits is charged, and its charge.
-    budget: Option<&'a Arc<SendBudget>>,
-    charge: Option<SendCharge>,
+    /// Where bytes that wait for the client are charged.
+    budget: &'a Arc<SendBudget>,
+    /// The charge, and the bytes that it is for.
+    charge: Option<(SendCharge, usize)>,
 }
 
-impl<'a> ClientPatience<'a> {
-    /// For a stream, which is charged when it waits.
+impl<'a> ClientTimeout<'a> {
+    /// For a stream.
     fn of_stream(transfer: &'a Transfer, limits: &'a ClientLimits) -> Self {
-        let (writing, budget) = (limits.write_progress_timeout(), Some(limits.send_budget()));
+        let (writing, budget) = (limits.write_progress_timeout(), limits.send_budget());
         Self { transfer, writing, budget, charge: None }
     }
 
-    /// For a connection, whose streams are charged themselves.
-    pub(crate) fn of_connection(transfer: &'a Transfer, limits: &ClientLimits) -> Self {
-        let writing = limits.connection_progress_timeout();
-        Self { transfer, writing, budget: None, charge: None }
+    /// For a connection: streams that have ended may have left bytes to h2.
+    pub(crate) fn of_connection(transfer: &'a Transfer, limits: &'a ClientLimits) -> Self {
+        let (writing, budget) = (limits.connection_progress_timeout(), limits.send_budget());
+        Self { transfer, writing, budget, charge: None }
     }
 
     /// Runs `sending` to its end; `None` when the client takes too little meanwhile.
@@ -270,14 +272,13 @@ impl<'a> ClientPatience<'a> {
         if self.writing.poll_too_slow(cx).is_ready() {
             return Poll::Ready(());
         }
-        let is_charged = self.charge.is_some() || self.transfer.is_charged.load(Ordering::Relaxed);
-        if let Some(budget) = self.budget
-            && !is_charged
-            && self.writing.is_waiting()
-        {
-            self.charge = budget.charge_waiting(unwritten);
-            if self.charge.is_none() {
-                return Poll::Ready(());
+        let charged = self.charge.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let is_charged = self.transfer.is_charged.load(Ordering::Relaxed);
+        if !is_charged && charged < unwritten && self.writing.is_waiting() {
+            self.charge = None;
+            match self.budget.charge_waiting(unwritten) {
+                Some(charge) => self.charge = Some((charge, unwritten)),
+                None => return Poll::Ready(()),
             }
         }
         Poll::Pending

@@ -11,9 +11,9 @@
 //! | small responses that wait for their client | a quarter | reset |
 //!
 //! A large response is charged before its service is asked, by the size that its route's
-//! responses had lately, and by its own once that is known. A small one costs nothing as long as its client takes it
-//! at once (`transfer`). The shares of one connection and one address leave most of the
-//! budget to others, and several addresses that fill more than half of it raise the pressure
+//! responses had lately, and by its own once that is known. A small one over HTTP/2 costs
+//! nothing as long as its client takes it at once (`transfer`); over HTTP/1.1 a connection has
+//! one. The shares of one connection and one address leave most of the budget to others, and several addresses that fill more than half of it raise the pressure
 //! under which slow clients are cut (`progress_timeout`).
 //!
 //! The address share does not hold for this host, nor the connection share for a trusted
@@ -48,8 +48,9 @@ pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
 /// client that reads makes room in less.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Requests that wait for room at a time, some 10 KiB each: a page of a few browsers.
-const WAITERS_MAX: usize = 256;
+/// Requests of an address, and of all, that wait for room at a time, some 10 KiB each: a page
+/// of one browser, and of a few.
+const WAITERS_MAX: (usize, usize) = (32, 256);
 
 /// Memory of a response's task and stream beside its bytes.
 const TASK_BYTES: usize = 4 * 1024;
@@ -65,7 +66,7 @@ pub(crate) struct SendBudget {
     kib_per_connection: u32,
     kib_per_address: u32,
     addresses: Occupancy<u128, OnceLock<SendShare>>,
-    waiters: Semaphore,
+    waiters: Occupancy<u128>,
     /// The expected size of each route's responses, in bytes.
     expected: HashMap<&'static str, AtomicU64>,
     /// Locked while it is set, so that the last change is shown.
@@ -98,7 +99,7 @@ impl SendBudget {
             kib_per_connection: kib / 8,
             kib_per_address: kib / 4,
             addresses: Occupancy::default(),
-            waiters: Semaphore::new(WAITERS_MAX),
+            waiters: Occupancy::default(),
             expected: Target::labels()
                 .map(|route| (route, AtomicU64::new(0)))
                 .collect(),
@@ -136,7 +137,8 @@ impl SendBudget {
         }
         let mut charge = self.charge(client, connection);
         if !charge.fit_own(kib(expected)) {
-            let Ok(_waiter) = self.waiters.try_acquire() else {
+            let (own_max, all_max) = WAITERS_MAX;
+            let Ok(_waiter) = self.waiters.enter(network(client.ip), own_max, all_max) else {
                 return Err(self.refuse(unread()));
             };
             let room = charge.wait_for(kib(expected));
@@ -174,10 +176,15 @@ impl SendBudget {
         let mut charge = reserved.unwrap_or_else(|| self.charge(client, connection));
         let last = charge.parts.len() - 1;
         for (index, (share, part)) in charge.parts.iter_mut().enumerate() {
-            if !share.fit(part, kib(bytes)) && is_safe {
-                let why = if index == last { Problem::busy() } else { unread() };
-                return Err(self.refuse(why));
+            if share.fit(part, kib(bytes)) {
+                continue;
             }
+            if !is_safe {
+                // It is charged as a small one once it waits for its client.
+                return Ok(None);
+            }
+            let why = if index == last { Problem::busy() } else { unread() };
+            return Err(self.refuse(why));
         }
         self.show();
         Ok(Some(Arc::new(charge)))

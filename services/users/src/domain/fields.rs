@@ -94,14 +94,19 @@ impl Email {
         let (local, domain) = self.parts();
         match idna::domain_to_ascii(domain) {
             Ok(domain) => format!("{}@{domain}", local.to_lowercase()),
-            Err(_) => self.former_key(),
+            Err(_) => self.0.to_lowercase(),
         }
     }
 
-    /// The form in which earlier versions compared addresses; it differs from [`Self::key`]
-    /// only for domains beyond ASCII.
-    pub(crate) fn former_key(&self) -> String {
-        self.0.to_lowercase()
+    /// The forms under which earlier versions may have indexed the address; they differ from
+    /// [`Self::key`] only for domains beyond ASCII.
+    pub(crate) fn former_keys(&self) -> [String; 2] {
+        let (local, domain) = self.parts();
+        let (unicode, _) = idna::domain_to_unicode(domain);
+        [
+            self.0.to_lowercase(),
+            format!("{local}@{unicode}").to_lowercase(),
+        ]
     }
 
     fn parts(&self) -> (&str, &str) {

@@ -19,7 +19,7 @@ use crate::wire::{
     ConfirmEmailBody, Erasure, ExportResponse, MyAccountResponse, SessionResponse, UndoBody,
     WithPassword,
 };
-use crate::{Error, Users, codes, email_changes};
+use crate::{Error, codes, email_changes};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
@@ -62,16 +62,19 @@ pub(super) async fn change(
             tables::change(tx, &before, &after, &cause)?;
             Ok::<_, Error>(after)
         });
-        return written(&users, &changed.await?, now);
+        let user = changed.await?;
+        let response = account(&users.store, &user, now)?;
+        return Ok(etag::written(StatusCode::OK, &response));
     };
-    let counters = |attempt, email| {
-        let target = ThrottleTarget { email, user_id: Some(caller.user_id) };
+    let counters = |attempt, email, user_id| {
+        let target = ThrottleTarget { email, user_id };
         users
             .throttle
             .counters(&users.store, attempt, target, address)
     };
-    let claim = counters(LoginAttempt::Claim, None)?;
-    let mails = counters(LoginAttempt::CodeRequest, Some(&email))?;
+    let claim = counters(LoginAttempt::Claim, None, Some(caller.user_id))?;
+    // Counted for the mailbox that is written to, whoever asks and from where.
+    let mails = counters(LoginAttempt::CodeRequest, Some(&email), None)?;
     claim.check(&users.store, now)?;
     let proof = users.reauthenticate(caller.clone(), current_password, address);
     let proof = proof.await?;
@@ -86,22 +89,17 @@ pub(super) async fn change(
         })
     });
     let user = changed.await?.ok_or(Error::EmailTaken)?;
-    written(&users, &user, now)
-}
-
-fn require_match(headers: &HeaderMap, tx: &Tx<'_>, before: &User, now: Time) -> Result<(), Error> {
-    let current = account(tx, before, now)?;
-    etag::require_match(headers, &current).map_err(Error::Stale)
-}
-
-/// The response to a change: 202 while an address is pending.
-fn written(users: &Users, user: &User, now: Time) -> Result<Response, Problem> {
-    let response = account(&users.store, user, now)?;
+    let response = account(&users.store, &user, now)?;
     let status = match response.pending_email {
         Some(_) => StatusCode::ACCEPTED,
         None => StatusCode::OK,
     };
     Ok(etag::written(status, &response))
+}
+
+fn require_match(headers: &HeaderMap, tx: &Tx<'_>, before: &User, now: Time) -> Result<(), Error> {
+    let current = account(tx, before, now)?;
+    etag::require_match(headers, &current).map_err(Error::Stale)
 }
 
 /// `POST /v1/users/me/email/confirm`

@@ -21,17 +21,20 @@ pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, 
 }
 
 /// The account that an address is indexed for. Accounts of earlier versions are indexed under
-/// the former key; it goes first, so that of two such accounts each finds its own.
+/// a former key; those go first, so that of two such accounts each finds its own.
 fn owner(read: &impl Read, email: &Email) -> Result<Option<UserId>, store::Error> {
-    match read.get(USERS_BY_EMAIL, &email.former_key())? {
-        Some(id) => Ok(Some(id)),
-        None => read.get(USERS_BY_EMAIL, &email.key()),
+    for key in email.former_keys() {
+        if let Some(id) = read.get(USERS_BY_EMAIL, &key)? {
+            return Ok(Some(id));
+        }
     }
+    read.get(USERS_BY_EMAIL, &email.key())
 }
 
 /// Removes an account's address from the index.
 fn unindex(tx: &mut Tx<'_>, user: &User) -> Result<(), store::Error> {
-    for key in [user.email.former_key(), user.email.key()] {
+    let keys = user.email.former_keys().into_iter();
+    for key in keys.chain([user.email.key()]) {
         if tx.get(USERS_BY_EMAIL, &key)? == Some(user.id) {
             tx.delete(USERS_BY_EMAIL, &key)?;
         }
@@ -265,15 +268,14 @@ pub(crate) fn erase_on_request(
 }
 
 fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User, now: Time) -> Result<(), Error> {
-    let key = after.email.key();
-    if before.is_none_or(|before| before.email.key() != key) {
+    if before.is_none_or(|before| before.email != after.email) {
         if is_taken(tx, &after.email, after.id, now)? {
             return Err(Error::EmailTaken);
         }
         if let Some(before) = before {
             unindex(tx, before)?;
         }
-        tx.put(USERS_BY_EMAIL, &key, &after.id)?;
+        tx.put(USERS_BY_EMAIL, &after.email.key(), &after.id)?;
     }
     Ok(tx.put(USERS, &after.id, after)?)
 }
@@ -333,13 +335,22 @@ mod tests {
         let written = store.write(move |tx| {
             register(tx, &ana, "hash".into(), &cause)?;
             unindex(tx, &ana)?;
-            tx.put(USERS_BY_EMAIL, &ana.email.former_key(), &ana.id)?;
-            let found = by_email(tx, &email("ana@B\u{dc}CHER.example"))?;
-            assert_eq!(found.as_ref(), Some(&ana));
+            let [former, _] = ana.email.former_keys();
+            tx.put(USERS_BY_EMAIL, &former, &ana.id)?;
+            let same = email("ana@xn--bcher-kva.example");
+            for spelling in [&email("ana@B\u{dc}CHER.example"), &same] {
+                let found = by_email(tx, spelling)?;
+                assert_eq!(found.as_ref(), Some(&ana));
+                assert!(is_taken(tx, spelling, UserId::new(), Time(1))?);
+            }
             let renamed = ana.renamed(Some("Ana Lima".into()), Time(2));
             change(tx, &ana, &renamed, &cause)?;
-            let moved = renamed.moved(email("ana@example.org"), Time(3));
-            change(tx, &renamed, &moved, &cause)?;
+            let respelled = renamed.respelled(same, Time(2));
+            change(tx, &renamed, &respelled, &cause)?;
+            assert_eq!(tx.get(USERS_BY_EMAIL, &former)?, None);
+            assert_eq!(by_email(tx, &respelled.email)?.as_ref(), Some(&respelled));
+            let moved = respelled.moved(email("ana@example.org"), Time(3));
+            change(tx, &respelled, &moved, &cause)?;
             assert_eq!(by_email(tx, &ana.email)?, None);
             assert_eq!(by_email(tx, &moved.email)?, Some(moved));
             Ok::<_, Error>(())
