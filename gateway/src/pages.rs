@@ -17,7 +17,7 @@ use chassis::status::ServiceStatus;
 use chassis::{Problem, Trust};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use http::header::{CACHE_CONTROL, HOST, ORIGIN};
+use http::header::{CACHE_CONTROL, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
@@ -166,8 +166,9 @@ async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
     Err(Problem::new(status, "not-ready", "Not ready yet", detail).member("services", services))
 }
 
-/// Whether a program sends a request from this host, and not a web site by a browser here: a
-/// script sends `Origin`, or is of a site whose name was made to lead here (DNS rebinding).
+/// Whether a program sends a request from this host, and not a proxy, or a web site by a
+/// browser here: its script sends `Origin`, or is of a site whose name was made to lead here
+/// (DNS rebinding).
 fn is_by_program(parts: &Parts) -> bool {
     let host = parts.headers.get(HOST).map(HeaderValue::to_str);
     let is_here = match host {
@@ -175,8 +176,22 @@ fn is_by_program(parts: &Parts) -> bool {
         Some(Ok(host)) => is_this_host(host),
         Some(Err(_)) => false,
     };
-    is_here && !parts.headers.contains_key(ORIGIN)
+    is_here
+        && !SIGNS_OF_OTHERS
+            .iter()
+            .any(|name| parts.headers.contains_key(*name))
 }
+
+/// Header fields of browsers and of proxies, which a program on this host does not send. A
+/// proxy that sends one of `client` is recognized before.
+const SIGNS_OF_OTHERS: [&str; 6] = [
+    "origin",
+    "sec-fetch-site",
+    "via",
+    "x-real-ip",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 
 /// Whether an authority is `localhost` or a loopback address, with or without a port.
 fn is_this_host(authority: &str) -> bool {
@@ -287,12 +302,17 @@ mod tests {
     }
 
     #[test]
-    fn a_web_site_is_no_program_of_this_host() {
+    fn web_sites_and_proxies_are_no_programs_of_this_host() {
         for (headers, is_program) in [
             (&[][..], true),
             (&[("host", "127.0.0.1:8080")], true),
             (&[("host", "[::1]:8080")], true),
             (&[("host", "LocalHost")], true),
+            (
+                &[("host", "localhost"), ("x-real-ip", "203.0.113.9")],
+                false,
+            ),
+            (&[("host", "localhost"), ("via", "1.1 proxy")], false),
             (&[("host", "shop.example")], false),
             (&[("host", "localhost.evil.example")], false),
             (

@@ -71,7 +71,15 @@ pub(crate) fn confirm(
     }
     let after = before.moved(email, now);
     tables::change(tx, before, &after, cause)?;
-    tables::reserve_email(tx, before.id, &before.email)?;
+    // Going back to an address is an undo of every change since: the links sent to addresses
+    // that were held in between must not take the account away again.
+    let gone_back = tables::email_undo_to(tx, before.id, &after.email, now)?;
+    match gone_back {
+        Some(undo) => {
+            tables::take_email_undo(tx, before.id, undo.change_id, now)?;
+        }
+        None => tables::reserve_email(tx, before.id, &before.email)?,
+    }
     Ok(Some(after))
 }
 

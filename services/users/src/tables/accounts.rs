@@ -166,7 +166,9 @@ pub(crate) fn set_password(
     let before = password(tx, user.id)?;
     let generation = before.map_or(0, |before| before.generation + 1);
     tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation })?;
+    // Who knew the former password may have asked for either.
     codes::revoke(tx, user.id, CodePurpose::PasswordReset)?;
+    codes::revoke(tx, user.id, CodePurpose::EmailChange)?;
     end_every_session(tx, user.id, keep, RevocationReason::PasswordChanged, cause)?;
     Ok(tell_updated(tx, user, vec![UserField::Password], cause)?)
 }

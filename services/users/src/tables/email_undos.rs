@@ -124,6 +124,19 @@ pub(crate) fn email_undo(
     Ok(undos.into_iter().find(|undo| undo.change_id == change_id))
 }
 
+/// The entry by which an account goes back to an address, if there is one.
+pub(crate) fn email_undo_to(
+    read: &impl Read,
+    user_id: UserId,
+    email: &Email,
+    now: Time,
+) -> Result<Option<EmailUndoEntry>, store::Error> {
+    let undos = live(read, user_id, now)?;
+    Ok(undos
+        .into_iter()
+        .find(|undo| undo.email.key() == email.key()))
+}
+
 /// Takes the entry of a change and every later one of the account.
 pub(crate) fn take_email_undo(
     tx: &mut Tx<'_>,

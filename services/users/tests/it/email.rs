@@ -181,6 +181,38 @@ async fn a_change_can_be_undone_from_the_old_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn going_back_is_an_undo() {
+    let app = start().await;
+    let heard = events::listen(&app).await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    change(&app, &ana, "evil@example.org").await;
+    change(&app, &ana, "worse@example.org").await;
+    change(&app, &ana, "ana@example.org").await;
+    // Nobody who held the account in between can take it again.
+    for place in 0..3 {
+        assert!(undo_mail(&app, &heard, place).await.is_none());
+    }
+    let ben = newcomer(&app, "ben@example.org").await;
+    change(&app, &ben, "evil@example.org").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_withdraws_a_pending_address() {
+    let app = start().await;
+    let ana = newcomer(&app, "ana@example.org").await;
+    assert_eq!(request(&ana, "evil@example.org").await.status, 202);
+    let typed = code(&app, user_id(&ana).await).await.unwrap().0;
+    let new = json!({ "current_password": PASSWORD, "new_password": "two kettles and a lamp" });
+    let changed = ana.post("/v1/users/me/password", new).await;
+    assert_eq!(changed.status, 204, "{changed:?}");
+    assert_eq!(confirm(&ana, &typed).await.status, 401);
+    let me = ana.get("/v1/users/me").await.body;
+    assert_eq!(me["pending_email"], json!(null));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_change_takes_the_first_undo_away() {
     let app = start().await;
     let heard = events::listen(&app).await;
