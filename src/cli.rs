@@ -80,6 +80,8 @@ enum UserCommand {
     List(user::ListUsers),
     /// Set the role of an account.
     Roles(user::Roles),
+    /// Remove the second factor of an account whose owner has lost it; this ends its sessions.
+    FactorReset(user::FactorReset),
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +103,7 @@ impl Cli {
                 UserCommand::Passwd(passwd) => user::passwd(passwd).await,
                 UserCommand::List(list) => user::list(list).await,
                 UserCommand::Roles(roles) => user::roles(roles).await,
+                UserCommand::FactorReset(reset) => user::reset_factor(reset).await,
             },
             Command::Keys { command } => match command {
                 KeysCommand::List(list) => keys::list(list).await,

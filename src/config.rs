@@ -12,7 +12,7 @@ use garde::Validate;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
 use orders::config::{OrdersConfig, PaymentsConfig};
 use serde::Deserialize;
-use users::config::{KeysConfig, PasswordConfig};
+use users::config::{KeysConfig, PasswordConfig, UsersConfig};
 
 use crate::service_name::ServiceName;
 
@@ -28,6 +28,8 @@ pub(crate) struct ShopConfig {
     pub(crate) gateway: gateway::Config,
     #[garde(dive)]
     store: StoreConfig,
+    #[garde(dive)]
+    users: UsersConfig,
     #[garde(dive)]
     password: PasswordConfig,
     #[garde(dive)]
@@ -105,8 +107,9 @@ impl ShopConfig {
         let config = self.clone();
         match service {
             ServiceName::Users => {
-                let (password, keys) = (config.password, config.keys);
-                opener(users::open, users::Config { password, keys })
+                let Self { users, password, keys, notifications, .. } = config;
+                let shop = notifications.shop;
+                opener(users::open, users::Config { shop, users, password, keys })
             }
             ServiceName::Products => opener(products::open, config.products),
             ServiceName::Orders => {

@@ -76,6 +76,19 @@ pub(crate) struct Roles {
     json: bool,
 }
 
+/// Arguments of `user factor-reset`.
+#[derive(Debug, Args)]
+pub(crate) struct FactorReset {
+    #[command(flatten)]
+    shop: ShopArgs,
+    /// The account's e-mail address.
+    #[arg(long)]
+    email: String,
+    /// Print a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Arguments of `user list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListUsers {
@@ -178,20 +191,33 @@ pub(crate) async fn passwd(passwd: Passwd) -> anyhow::Result<()> {
         prompted()?
     };
     let change = json!({ "email": passwd.email, "password": password });
-    let user = change_account(&passwd.shop, &change).await?;
+    let user = change_account(&passwd.shop, Method::PATCH, USERS, &change).await?;
     print_changed(passwd.json, &user)
 }
 
 /// Sets the role of an account.
 pub(crate) async fn roles(roles: Roles) -> anyhow::Result<()> {
     let change = json!({ "email": roles.email, "roles": roles.role.names() });
-    let user = change_account(&roles.shop, &change).await?;
+    let user = change_account(&roles.shop, Method::PATCH, USERS, &change).await?;
     print_changed(roles.json, &user)
 }
 
-async fn change_account(shop: &ShopArgs, change: &Value) -> anyhow::Result<Value> {
+/// Removes the second factor of an account, which ends its sessions.
+pub(crate) async fn reset_factor(reset: FactorReset) -> anyhow::Result<()> {
+    let account = json!({ "email": reset.email });
+    let path = format!("{USERS}/factor-reset");
+    let user = change_account(&reset.shop, Method::POST, &path, &account).await?;
+    print_changed(reset.json, &user)
+}
+
+async fn change_account(
+    shop: &ShopArgs,
+    method: Method,
+    path: &str,
+    change: &Value,
+) -> anyhow::Result<Value> {
     let request = async |folder: &Folder| {
-        let response = control::ask_users(folder, Method::PATCH, USERS, Some(change.clone()));
+        let response = control::ask_users(folder, method.clone(), path, Some(change.clone()));
         let response = response.await?;
         if response.status == StatusCode::NOT_FOUND {
             bail!(

@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::shop::Form;
+use testkit::{eventually, totp_code};
 
+use crate::people::{PASSWORD, Person};
 use crate::world::{konbini, open};
 
 fn failure(command: &mut Command) -> (Option<i32>, String) {
@@ -241,4 +243,42 @@ async fn accounts_and_keys_are_managed_with_the_shop_running_or_stopped() {
         !std::path::Path::new(&nowhere).exists(),
         "looking makes no shop"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_second_factor_is_removed_with_the_shop_running_or_stopped() {
+    const EMAIL: &str = "ana@konbini.example";
+    let mut shop = open(Form::Up).await;
+    let data = shop.data().display().to_string();
+    shop.add_user(EMAIL, "staff", PASSWORD).unwrap();
+    let reset = ["user", "factor-reset", "--data", &data, "--email", EMAIL];
+    let (code, said) = failure(&mut konbini(&reset));
+    assert!(
+        code == Some(1) && said.contains("has no second factor"),
+        "{said}"
+    );
+    for is_stopped in [false, true] {
+        let anyone = Person::stranger(&shop);
+        let ana = anyone.clone().log_in(EMAIL).await;
+        let proof = json!({ "current_password": PASSWORD });
+        let made = ana.post("/v1/users/me/totp", proof).await.body;
+        let code = json!({ "code": totp_code(made["secret"].as_str().unwrap(), 0) });
+        let confirmed = ana.post("/v1/users/me/totp/confirm", code).await;
+        assert_eq!(confirmed.status, 200, "{confirmed:?}");
+        let login = json!({ "email": EMAIL, "password": PASSWORD });
+        let asked = anyone.post("/v1/sessions", login).await;
+        assert_eq!(asked.body["type"], "/problems/second-factor");
+        if is_stopped {
+            shop.terminate_all().await.unwrap();
+        }
+        assert!(lines(&reset, "")[0].starts_with("changed user_"));
+        if is_stopped {
+            shop.open(Form::Up).unwrap();
+            shop.ready().await.unwrap();
+        }
+        Person::stranger(&shop).log_in(EMAIL).await;
+        let ended = || async { ana.get("/v1/users/me").await.status == 401 };
+        eventually("its sessions end", ended).await;
+    }
+    shop.terminate_all().await.unwrap();
 }

@@ -11,8 +11,8 @@ use api::{Access, Found, ROUTES, Route, Service};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
 use standardwebhooks::Webhook;
-use testkit::eventually;
 use testkit::shop::Form;
+use testkit::{eventually, totp_code};
 
 use crate::contract;
 use crate::people::{PASSWORD, Person, lamp, pieces};
@@ -33,8 +33,9 @@ const HEADERS: [&str; 9] = [
     "www-authenticate",
 ];
 /// Members whose values differ from run to run.
-const REDACTED: [&str; 14] = [
+const REDACTED: [&str; 17] = [
     "access_token",
+    "challenge",
     "epoch",
     "etag",
     "hash",
@@ -42,12 +43,14 @@ const REDACTED: [&str; 14] = [
     "key",
     "kid",
     "next_cursor",
+    "recovery_codes",
     "refresh_token",
     "score",
     "secret",
     "seq",
     "took_us",
     "trace",
+    "uri",
 ];
 
 /// The rows of the route table that were called.
@@ -267,6 +270,7 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
         .await;
     let change = json!({ "current_password": PASSWORD, "new_password": "a kettle in winter" });
     calls.post(&me, "/v1/users/me/password", change).await;
+    second_factor(calls, &me).await;
     let sessions = calls.get(&me, "/v1/sessions").await;
     let other = anyone
         .clone()
@@ -294,6 +298,18 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     calls.get(anyone, "/.well-known/paserk.json").await;
 }
 
+/// Enrols a second factor and removes it.
+async fn second_factor(calls: &mut Calls, me: &Person) {
+    let proof = json!({ "current_password": "a kettle in winter" });
+    let made = calls.post(me, "/v1/users/me/totp", proof).await;
+    let code = totp_code(made["secret"].as_str().unwrap(), 0);
+    let confirm = "/v1/users/me/totp/confirm";
+    let confirmed = calls.post(me, confirm, json!({ "code": code })).await;
+    let remove = me.request(Method::DELETE, "/v1/users/me/totp");
+    let recovery = json!({ "code": confirmed["recovery_codes"][0] });
+    calls.send(remove.json(&recovery)).await;
+}
+
 /// What admins do with the sessions and the account of another.
 async fn support(calls: &mut Calls, anyone: &Person, admin: &Person) {
     const EMAIL: &str = "lima@konbini.example";
@@ -308,6 +324,9 @@ async fn support(calls: &mut Calls, anyone: &Person, admin: &Person) {
     calls.delete(admin, &format!("{sessions}/{session}")).await;
     calls.delete(&other, "/v1/sessions").await;
     calls.delete(admin, &sessions).await;
+    let reset = admin.request(Method::DELETE, &format!("{path}/totp"));
+    let reset = reset.json(&json!({ "current_password": PASSWORD }));
+    calls.send(reset).await;
     let erase = admin.request(Method::DELETE, &path);
     let erase = erase.json(&json!({ "current_password": PASSWORD }));
     calls.send(erase).await;

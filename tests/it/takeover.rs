@@ -3,8 +3,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::eventually;
 use testkit::shop::Form;
+use testkit::{eventually, totp_code};
 
 use crate::mail_sink::MailSink;
 use crate::people::{Answer, PASSWORD, Person, send};
@@ -56,6 +56,20 @@ fn attacks(role: &str, id: &str, victim: &str) -> Vec<Attack> {
             403,
         ),
         attack(Method::DELETE, me, json!({}), 403),
+        attack(Method::POST, format!("{me}/totp"), json!({}), 403),
+        attack(
+            Method::POST,
+            format!("{me}/totp/confirm"),
+            json!({ "code": "000000" }),
+            409,
+        ),
+        attack(Method::DELETE, format!("{me}/totp"), json!({}), 403),
+        attack(
+            Method::DELETE,
+            format!("{account}/totp"),
+            json!({ "code": guess }),
+            403,
+        ),
         attack(
             Method::POST,
             "/v1/users/password-reset/confirm",
@@ -117,6 +131,7 @@ async fn a_stolen_token_is_no_account() {
         let locked_out = || async { thief.get("/v1/users/me").await.status == 401 };
         eventually("the thief's token stops working", locked_out).await;
         with_the_password(&mails, &anyone, email).await;
+        with_a_second_factor(&mails, &anyone, email).await;
         // Mails are sent in order, so one to the thief would have arrived.
         assert!(mails.to(EVIL).is_empty(), "{role}");
     }
@@ -158,6 +173,53 @@ async fn with_the_password(mails: &MailSink, anyone: &Person, email: &str) {
     assert_eq!(undone.status, 204, "{undone:?}");
     let back = anyone.clone().log_in(email).await;
     assert_eq!(back.get("/v1/users/me").await.body["email"], email);
+}
+
+/// A second factor: the owner is written to when it is enrolled, a stolen token neither removes
+/// nor replaces it, and the password alone starts no session.
+async fn with_a_second_factor(mails: &MailSink, anyone: &Person, email: &str) {
+    let owner = anyone.clone().log_in(email).await;
+    let thief = owner.clone();
+    let totp = "/v1/users/me/totp";
+    let password = json!({ "current_password": PASSWORD });
+    let made = owner.post(totp, password.clone()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let code = json!({ "code": totp_code(made.body["secret"].as_str().unwrap(), 0) });
+    let enrolled = owner.post(&format!("{totp}/confirm"), code.clone()).await;
+    assert_eq!(enrolled.status, 200, "{enrolled:?}");
+    let told = || {
+        let mails = mails.to(&format!("<{email}>"));
+        mails.iter().any(|mail| mail.contains("second factor"))
+    };
+    eventually("the owner is told", || async { told() }).await;
+
+    for (method, path, body, refused) in [
+        (Method::DELETE, totp, json!({}), 403),
+        (Method::DELETE, totp, code, 403),
+        (Method::POST, totp, json!({}), 403),
+        (
+            Method::POST,
+            "/v1/users/me/totp/confirm",
+            json!({ "code": "000000" }),
+            409,
+        ),
+    ] {
+        let answer = call(&thief, method.clone(), path, body).await;
+        assert_eq!(answer.status, refused, "{method} {path} {answer:?}");
+    }
+    let login = json!({ "email": email, "password": PASSWORD });
+    let asked = anyone.post("/v1/sessions", login).await;
+    assert_eq!(
+        (asked.status, &asked.body["type"]),
+        (401, &json!("/problems/second-factor"))
+    );
+    let recovery = &enrolled.body["recovery_codes"][0];
+    let second = json!({ "challenge": asked.body["challenge"], "code": recovery });
+    let session = anyone.post("/v1/sessions", second).await;
+    assert_eq!(session.status, 201, "{session:?}");
+    let removed = call(&owner, Method::DELETE, totp, password).await;
+    assert_eq!(removed.status, 204, "{removed:?}");
+    anyone.clone().log_in(email).await;
 }
 
 /// `K7M2Q-0XH4D`

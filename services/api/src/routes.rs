@@ -33,6 +33,14 @@ routes! {
     ERASE_ME = Route::delete("/v1/users/me", Users, Customer);
     /// Changes the caller's password.
     CHANGE_PASSWORD = Route::post("/v1/users/me/password", Users, Customer);
+    /// Makes the secret of a second factor, which counts once it is confirmed.
+    REQUEST_SECOND_FACTOR = Route::post("/v1/users/me/totp", Users, Customer);
+    /// Enrols that second factor, by a code of it.
+    CONFIRM_SECOND_FACTOR = Route::post("/v1/users/me/totp/confirm", Users, Customer);
+    /// Removes the caller's second factor.
+    REMOVE_SECOND_FACTOR = Route::delete("/v1/users/me/totp", Users, Customer);
+    /// Removes the second factor of an account whose owner has lost it.
+    RESET_SECOND_FACTOR = Route::delete("/v1/users/{id}/totp", Users, Admin);
     /// Exports everything held about the caller.
     EXPORT_ME = Route::get("/v1/users/me/export", Users, Customer);
     /// Sends a code to the caller's address.

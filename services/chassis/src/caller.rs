@@ -1,4 +1,7 @@
-//! Authorisation by extractors: [`Caller`], [`Staff`] and [`Admin`].
+//! Authorisation by extractors: [`Caller`], [`Staff`], [`Admin`] and [`AnyCaller`].
+//!
+//! A token without roles is one of an account that must enrol a second factor first. Only
+//! [`AnyCaller`] accepts it, so every handler that does not name that type refuses it.
 //!
 //! A handler without one of them is visibly public, and a handler with one cannot forget
 //! the check. The owner of a resource is checked by its service, which responds with 404
@@ -50,6 +53,11 @@ impl From<Staff> for Caller {
 #[derive(Debug, Clone)]
 pub struct Admin(pub Caller);
 
+/// A caller whose token may have no roles: for what an account needs to enrol a second factor,
+/// or to log out.
+#[derive(Debug, Clone)]
+pub struct AnyCaller(pub Caller);
+
 /// The token of the `Authorization: Bearer` header (RFC 6750 §2.1). Two such headers are
 /// refused, since a proxy on the way may have used the other one.
 pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
@@ -98,6 +106,14 @@ pub fn admin(caller: Option<Caller>) -> Result<Admin, Problem> {
 }
 
 async fn caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
+    let caller = any_caller(parts).await?;
+    match caller {
+        Some(caller) if caller.roles.is_empty() => Err(Problem::second_factor_required()),
+        caller => Ok(caller),
+    }
+}
+
+async fn any_caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
     let trust = parts
         .extensions
         .get::<Trust>()
@@ -140,5 +156,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         admin(caller(parts).await?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AnyCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = any_caller(parts).await?;
+        caller.map(Self).ok_or_else(Problem::unauthenticated)
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for AnyCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(any_caller(parts).await?.map(Self))
     }
 }

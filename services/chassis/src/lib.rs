@@ -61,7 +61,7 @@ pub mod trace;
 pub mod trust;
 pub mod versions;
 
-pub use caller::{Admin, Caller, Staff};
+pub use caller::{Admin, AnyCaller, Caller, Staff};
 pub use config::Config;
 pub use context::{Context, OpenedService};
 pub use error::Error;

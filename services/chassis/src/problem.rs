@@ -146,6 +146,16 @@ impl Problem {
         )
     }
 
+    /// 403: the account's role needs a second factor, and it has none.
+    pub fn second_factor_required() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "second-factor-required",
+            "A second factor is required",
+            "the shop asks accounts with your role for a second factor; enrol one with POST /v1/users/me/totp and its confirm, then POST /v1/sessions/refresh",
+        )
+    }
+
     /// 404: the resource is absent, or belongs to another account.
     pub fn not_found() -> Self {
         Self::new(

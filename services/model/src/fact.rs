@@ -67,6 +67,12 @@ published_language! {
         /// Until when it can be undone.
         until: Time
     }
+    /// An account's second factor was enrolled or removed.
+    "user.second_factor_changed" => UserSecondFactorChanged {
+        user_id: Id<kinds::User>,
+        /// Whether the account has one.
+        enrolled: bool
+    }
     /// An account was disabled.
     "user.disabled" => UserDisabled {
         user_id: Id<kinds::User>
@@ -285,6 +291,8 @@ pub enum UserField {
     Roles,
     /// Active or disabled.
     Status,
+    /// Whether a second factor is enrolled.
+    SecondFactor,
     /// A part this program does not know.
     #[serde(other)]
     Unknown,
@@ -385,6 +393,7 @@ mod tests {
                 change_id: id(),
                 until: Time(1_795_369_454_120),
             },
+            Fact::UserSecondFactorChanged { user_id, enrolled: true },
             Fact::UserDisabled { user_id },
             Fact::UserErased { user_id },
             Fact::SessionRevoked {

@@ -55,6 +55,11 @@ topics! {
     "user.password_changed" => PasswordChanged {}
     /// The account's address was changed.
     "user.email_changed" => EmailChanged {}
+    /// The account's second factor was enrolled or removed.
+    "user.second_factor_changed" => SecondFactorChanged {
+        /// Whether the account has one.
+        enrolled: bool
+    }
     /// A spent refresh token was reused, so its session ended.
     "session.reused" => SessionReused {
         session_id: SessionId
@@ -138,6 +143,7 @@ impl Topic {
         match self {
             Self::PasswordChanged {}
             | Self::EmailChanged {}
+            | Self::SecondFactorChanged { .. }
             | Self::SessionReused { .. }
             | Self::OrderConfirmed { .. }
             | Self::OrderRejected { .. }

@@ -113,6 +113,9 @@ fn meaning(fact: &Fact) -> Option<(Audience, Topic)> {
         Fact::UserUpdated { user_id, ref changed, .. } if changed.contains(&UserField::Email) => {
             (user_id, Topic::EmailChanged {})
         }
+        Fact::UserSecondFactorChanged { user_id, enrolled } => {
+            (user_id, Topic::SecondFactorChanged { enrolled })
+        }
         Fact::SessionRevoked {
             user_id,
             session_id,

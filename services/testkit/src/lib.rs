@@ -43,6 +43,22 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn
     }
 }
 
+/// The code that an authenticator app shows for a secret in base 32, so many steps of 30 s from
+/// now. A service accepts one step either way and none twice, so a test has the codes of 0 and
+/// 1, in this order, whenever the step ends; what it needs beyond are recovery codes.
+///
+/// # Panics
+/// When the secret is not 160 bits in base 32.
+pub fn totp_code(secret: &str, steps_ahead: u64) -> String {
+    let secret = data_encoding::BASE32_NOPAD.decode(secret.as_bytes());
+    let secret = secret.expect("the secret is base 32");
+    let secret: [u8; 20] = secret.try_into().expect("the secret has 160 bits");
+    let totp = totp_rs::Builder::new().with_secret(totp_rs::Secret::new_stack(secret));
+    let totp = totp.build().expect("the defaults are those of apps");
+    let seconds = u64::try_from(model::now().0 / 1000).expect("the clock is after 1970");
+    totp.generate(seconds + steps_ahead * 30).to_string()
+}
+
 /// Bytes near well-formed examples: one of them with a few bytes exchanged anywhere.
 pub fn mutated<T: AsRef<[u8]>>(
     examples: impl IntoIterator<Item = T>,

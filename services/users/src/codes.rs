@@ -134,15 +134,19 @@ impl Codes {
     }
 
     fn value(&self, user_id: UserId, address: &Email, purpose: CodePurpose, nonce: u64) -> u64 {
-        let hash = self.0.mac(&[
+        value_of(self.0.mac(&[
             user_id.uuid().as_bytes(),
             address.key().as_bytes(),
             &number(purpose).to_be_bytes(),
             &nonce.to_be_bytes(),
-        ]);
-        let (first, _) = hash.split_first_chunk().expect("a hash has 16 bytes");
-        u64::from_be_bytes(*first) >> (u64::BITS - 5 * LENGTH)
+        ]))
     }
+}
+
+/// The code that a MAC is cut to.
+pub(crate) fn value_of(mac: [u8; 16]) -> u64 {
+    let (first, _) = mac.split_first_chunk().expect("a MAC has 16 bytes");
+    u64::from_be_bytes(*first) >> (u64::BITS - 5 * LENGTH)
 }
 
 /// Creates a new code for an account, replacing the previous one. Returns its expiry.
@@ -210,7 +214,7 @@ fn number(purpose: CodePurpose) -> u16 {
 }
 
 /// `K7M2Q-0XH4D`
-fn spell(value: u64) -> String {
+pub(crate) fn spell(value: u64) -> String {
     let letter = |place: u32| {
         let index = (value >> (5 * (LENGTH - 1 - place))) & 31;
         char::from(ALPHABET[usize::try_from(index).expect("five bits fit")])
@@ -222,7 +226,7 @@ fn spell(value: u64) -> String {
 
 /// Parses a typed code: any case, dashes and blanks anywhere, and I, L and O read as the
 /// digits they resemble.
-fn read(typed: &str) -> Option<u64> {
+pub(crate) fn read(typed: &str) -> Option<u64> {
     let letters = typed.chars().filter(|c| *c != '-' && !c.is_whitespace());
     let mut value: u64 = 0;
     let mut count = 0;

@@ -1,17 +1,32 @@
-//! The settings of users: `[password]` and `[keys]`.
+//! The settings of users: `[users]`, `[password]` and `[keys]`.
 
 use std::time::Duration;
 
+use chassis::Role;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 /// The sections of this service.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
+    /// The shop's name, as authenticator apps show it.
+    pub shop: String,
+    /// `[users]`
+    pub users: UsersConfig,
     /// `[password]`
     pub password: PasswordConfig,
     /// `[keys]`
     pub keys: KeysConfig,
+}
+
+/// `[users]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsersConfig {
+    /// The roles whose accounts need a second factor. One that has none can log in and enrol
+    /// it, and nothing else.
+    #[garde(skip)]
+    pub require_second_factor: Vec<Role>,
 }
 
 /// `[password]`: argon2id (RFC 9106). The defaults are OWASP's minimum; raised

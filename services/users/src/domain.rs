@@ -11,7 +11,7 @@ mod session;
 
 pub(crate) use account::User;
 pub(crate) use commands::{
-    Addition, Administration, LogIn, NewUser, PasswordChange, PasswordReset, Profile,
+    Addition, Administration, LogIn, NewUser, PasswordChange, PasswordReset, Profile, Proof,
 };
 pub(crate) use fields::{Email, PlaintextPassword, name, roles};
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::codes::{self, Codes};
 use crate::domain::{Email, User};
 use crate::tables::{self, AccountCause, USERS};
-use crate::{Error, Users};
+use crate::{Error, Users, factors};
 
 /// How often expired entries are deleted: an old address is kept an hour too long at most.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
@@ -86,8 +86,8 @@ pub(crate) fn confirm(
 /// Gives an account its address from before a change back, and ends everything that the author
 /// of the change may hold.
 ///
-/// This is the one place where what was made since the change goes: a pending change, codes
-/// and sessions; API keys and factors belong here as well.
+/// This is the one place where what was made since the change goes: a pending change, codes,
+/// sessions and a second factor; API keys belong here as well.
 pub(crate) fn undo(
     tx: &mut Tx<'_>,
     codes: &Codes,
@@ -104,6 +104,7 @@ pub(crate) fn undo(
     }
     // The token was sent to the address, so it proves the mailbox.
     let after = before.moved(undo.email, now);
+    let after = factors::without_newer(tx, after, undo.since, now)?;
     tables::change(tx, &before, &after, cause)?;
     tables::end_every_session(tx, user_id, None, RevocationReason::AccountChanged, cause)
 }

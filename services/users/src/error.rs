@@ -30,6 +30,24 @@ pub(crate) enum Error {
     /// The one-time code is wrong, used or expired.
     #[error("wrong code")]
     WrongCode,
+    /// The password is right, and a code of the second factor is asked for under this challenge.
+    #[error("a second factor is required")]
+    SecondFactor(String),
+    /// The login challenge is wrong or expired, or had too many tries.
+    #[error("wrong challenge")]
+    WrongChallenge,
+    /// The code of the second factor is wrong or was used.
+    #[error("wrong code of the second factor")]
+    WrongFactorCode,
+    /// The code that proves a request to be the owner's is wrong or was used.
+    #[error("wrong code of the second factor as a proof")]
+    WrongProofCode,
+    /// The account has a second factor.
+    #[error("a second factor is enrolled")]
+    FactorEnrolled,
+    /// The account has no second factor, or none that waits for its confirmation.
+    #[error("no second factor")]
+    NoFactor,
     /// The token that undoes a change of address is wrong, used or expired.
     #[error("wrong undo token")]
     WrongUndoToken,
@@ -85,7 +103,7 @@ impl From<Error> for Problem {
                 StatusCode::FORBIDDEN,
                 "password-required",
                 "The current password is required",
-                "add `current_password` with the password of the account you are logged in to; nothing was changed",
+                "add `current_password` with the password of the account you are logged in to, or `code` with a code of its second factor; nothing was changed",
             ),
             Error::WrongPassword => Self::new(
                 StatusCode::FORBIDDEN,
@@ -95,8 +113,24 @@ impl From<Error> for Problem {
             ),
             Error::WrongCode => unauthorized(
                 "wrong-code",
-                "The code is not valid",
+                WRONG_CODE,
                 "the code is wrong, was used before, was replaced by a later one or is older than ten minutes; request a new one",
+            ),
+            Error::SecondFactor(challenge) => second_factor(challenge),
+            Error::WrongChallenge => unauthorized(
+                "wrong-challenge",
+                "The challenge is not valid",
+                "the challenge is wrong, is older than five minutes, had five wrong codes, or the password was changed; log in with the password again",
+            ),
+            Error::WrongFactorCode => unauthorized("wrong-code", WRONG_CODE, FACTOR_CODE),
+            Error::WrongProofCode => wrong_proof_code(),
+            Error::FactorEnrolled => Self::conflict(
+                "second-factor-enrolled",
+                "the account has a second factor; remove it with DELETE /v1/users/me/totp before another one is enrolled",
+            ),
+            Error::NoFactor => Self::conflict(
+                "no-second-factor",
+                "the account has no second factor, or its secret was not confirmed within an hour; POST /v1/users/me/totp makes one",
             ),
             Error::WrongUndoToken => unauthorized(
                 "wrong-undo-token",
@@ -124,6 +158,23 @@ impl From<Error> for Problem {
             Error::Store(error) => error.into(),
         }
     }
+}
+
+const WRONG_CODE: &str = "The code is not valid";
+const FACTOR_CODE: &str = "the code is not the one that the authenticator app shows now, or was used before; wait for the app's next code, or use a recovery code";
+
+fn second_factor(challenge: String) -> Problem {
+    unauthorized(
+        "second-factor",
+        "A second factor is required",
+        "the password is right; send this `challenge` and a `code` of the authenticator app, or a recovery code, to POST /v1/sessions within five minutes",
+    )
+    .member("challenge", challenge)
+}
+
+fn wrong_proof_code() -> Problem {
+    let detail = format!("{FACTOR_CODE}; nothing was changed");
+    Problem::new(StatusCode::FORBIDDEN, "wrong-code", WRONG_CODE, detail)
 }
 
 fn throttled(wait: Duration) -> Problem {

@@ -9,6 +9,7 @@ mod control;
 mod keys;
 mod me;
 mod reauthentication;
+mod second_factor;
 mod sessions;
 
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
         .on(&routes::PATCH_ME, me::change)
         .on(&routes::ERASE_ME, me::erase)
         .on(&routes::CHANGE_PASSWORD, me::change_password)
+        .on(&routes::REQUEST_SECOND_FACTOR, second_factor::request)
+        .on(&routes::CONFIRM_SECOND_FACTOR, second_factor::confirm)
+        .on(&routes::REMOVE_SECOND_FACTOR, second_factor::remove)
+        .on(&routes::RESET_SECOND_FACTOR, second_factor::reset)
         .on(&routes::EXPORT_ME, me::export)
         .on(&routes::VERIFY_EMAIL, codes::verify)
         .on(&routes::CONFIRM_EMAIL, codes::confirm_address)
@@ -62,6 +67,7 @@ pub(crate) fn control(users: Shared) -> Router {
             "/control/users",
             post(control::add).patch(control::change).get(control::list),
         )
+        .route("/control/users/factor-reset", post(control::reset_factor))
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)

@@ -6,6 +6,8 @@
 //! | `password` | argon2id hashing with bounded concurrency and memory |
 //! | `throttle` | rate limits and backoff of login attempts |
 //! | `codes` | one-time codes, derived from a stored nonce |
+//! | `factors` | second factors: time-based codes and recovery codes, derived from a stored nonce |
+//! | `challenges` | what a right password gives where a second factor is enrolled |
 //! | `email_changes` | changes of address: request, confirmation, undo |
 //! | `erasure` | the list of erased accounts, beside the store |
 //! | `mac` | message authentication codes with a secret of this service |
@@ -19,25 +21,28 @@
 //!
 //! Events written: `user.registered`, `user.updated`, `user.disabled`,
 //! `user.erased`, `user.code_requested`, `user.email_change_requested`,
-//! `session.revoked`, `key.published`, each with the account (or `keys`) as its key.
+//! `user.second_factor_changed`, `session.revoked`, `key.published`, each with the account (or `keys`) as its key.
 //! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`.
 //! Events followed: only its own log, to verify tokens as every service does.
 //!
 //! Tables: `users`, `users_by_email`, `passwords`, `languages`, `sessions`, `letters`,
-//! `codes`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
+//! `codes`, `factors`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
 //! `signing_keys`.
 //!
 //! **Invariants:** an e-mail address belongs to at most one account. A password is
-//! stored only as its argon2id hash; refresh tokens and one-time codes are not stored.
+//! stored only as its argon2id hash; refresh tokens, one-time codes, and the secrets and
+//! recovery codes of second factors are not stored.
 //! The transaction that disables an account or removes a role also ends its sessions.
 //! An acknowledged erasure survives restoring an older copy of the store.
 
+mod challenges;
 mod codes;
 pub mod config;
 mod domain;
 mod email_changes;
 mod erasure;
 mod error;
+mod factors;
 mod http;
 mod keys;
 mod mac;
@@ -53,16 +58,19 @@ pub use config::Config;
 use std::sync::Arc;
 
 use chassis::request_id::RequestId;
-use chassis::{Context, Opening};
+use chassis::{Context, Opening, Role};
 use mesh::{Cause, Log};
-use model::UserId;
+use model::{Time, UserId};
 use store::{Read, Store};
 use tokio_util::task::TaskTracker;
 
+use crate::challenges::Challenge;
 use crate::codes::Codes;
 use crate::domain::{Email, PlaintextPassword, User};
 use crate::erasure::{Erasures, Listed};
 use crate::error::Error;
+use crate::factors::Factors;
+use crate::mac::MacKey;
 use crate::password::{Hasher, Verified};
 use crate::tables::{AccountCause, PendingReset};
 use crate::throttle::{AttemptCounters, Throttle};
@@ -84,6 +92,9 @@ pub fn open(context: Context, config: Config) -> Opening {
             log: context.log.clone(),
             tokens: Tokens::open(&context, config.keys.rotate_every()).await?,
             codes: Arc::new(Codes::open(&context)?),
+            factors: Arc::new(Factors::open(&context, config.shop)?),
+            challenge_key: MacKey::open(&context, mac::FACTORS)?,
+            require_second_factor: config.users.require_second_factor,
             throttle: Throttle::open(&context)?,
             erasures: Erasures::in_folder(&context.data_dir),
             tasks: context.tasks.clone(),
@@ -107,6 +118,10 @@ pub(crate) struct Users {
     log: Log,
     tokens: Tokens,
     codes: Arc<Codes>,
+    factors: Arc<Factors>,
+    challenge_key: MacKey,
+    /// The roles whose accounts need a second factor.
+    require_second_factor: Vec<Role>,
     throttle: Throttle,
     erasures: Erasures,
     hasher: Hasher,
@@ -159,6 +174,42 @@ impl Users {
             counted.await?;
         }
         verified
+    }
+
+    /// Checks a code of an account's second factor, which stays unused, and counts a wrong one.
+    async fn check_factor(
+        &self,
+        attempt: &AttemptCounters,
+        user: User,
+        code: String,
+    ) -> Result<bool, Error> {
+        let (attempt, factors, now) = (attempt.clone(), self.factors.clone(), model::now());
+        let checked = self.store.write(move |tx| {
+            // A guess costs the same where its count does not fit on the disk any more.
+            tx.use_reserve();
+            attempt.check(tx, now)?;
+            let is_right = factors.is_right(tx, &user, &code, now)?;
+            if !is_right {
+                attempt.count(tx, now)?;
+            }
+            Ok::<_, Error>(is_right)
+        });
+        checked.await
+    }
+
+    /// The roles that an account's tokens have: none while one of its roles needs a second
+    /// factor and it has none, so that it can enrol one and do nothing else.
+    fn token_roles(&self, user: &User) -> Vec<Role> {
+        let needs_one = |role: &Role| self.require_second_factor.contains(role);
+        match user.second_factor_since {
+            None if user.roles.iter().any(needs_one) => Vec::new(),
+            _ => user.roles.clone(),
+        }
+    }
+
+    /// The challenge of an account whose password was verified.
+    fn challenge(&self, user_id: UserId, generation: u32, now: Time) -> String {
+        Challenge::new(user_id, generation, now).token(&self.challenge_key)
     }
 
     /// Requests the code of a pending reset, after its request was answered.

@@ -6,7 +6,7 @@
 //! hashed after its length, so two lists have the same MAC only if they are equal.
 
 use blake2::Blake2bMac;
-use blake2::digest::consts::{U16, U32};
+use blake2::digest::consts::{U16, U20, U32};
 use blake2::digest::{KeyInit, Mac};
 use chassis::Context;
 
@@ -14,6 +14,7 @@ use chassis::Context;
 pub(crate) const REFRESH: &str = "refresh";
 pub(crate) const CODES: &str = "codes";
 pub(crate) const THROTTLE: &str = "throttle";
+pub(crate) const FACTORS: &str = "factors";
 
 /// Length of the MAC that [`MacKey::append`] adds.
 const APPENDED_BYTES: usize = 32;
@@ -45,13 +46,29 @@ impl MacKey {
 
     /// The 128-bit MAC of a list of parts.
     pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 16] {
-        let mac = Blake2bMac::<U16>::new_from_slice(&self.0);
+        self.of_parts::<Blake2bMac<U16>>(parts)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    /// The 160-bit MAC of a list of parts. The length is part of what BLAKE2b hashes, so it has
+    /// nothing in common with the shorter MAC of the same parts.
+    pub(crate) fn mac160(&self, parts: &[&[u8]]) -> [u8; 20] {
+        self.of_parts::<Blake2bMac<U20>>(parts)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    fn of_parts<M: Mac + KeyInit>(&self, parts: &[&[u8]]) -> M {
+        let mac = <M as KeyInit>::new_from_slice(&self.0);
         let mut mac = mac.expect("BLAKE2b takes keys of up to 64 bytes");
         for part in parts {
             mac.update(&part.len().to_be_bytes());
             mac.update(part);
         }
-        mac.finalize().into_bytes().into()
+        mac
     }
 
     /// Appends the 256-bit MAC of `content` to it.

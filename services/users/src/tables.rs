@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `accounts` writes the first five, `sessions` and `pending_resets` one each;
-//! `email_undos`, `codes`, `keys` and `throttle` own tables of their own.
+//! `email_undos`, `codes`, `factors`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
 //! deleted while its tokens may still be valid is deleted with `session.revoked`.

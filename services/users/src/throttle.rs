@@ -22,6 +22,7 @@ use store::{Read, Table, Tx};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::Error;
+use crate::challenges::CHALLENGE_LIFE;
 use crate::domain::Email;
 use crate::mac::{self, MacKey};
 use rule::Rule;
@@ -46,6 +47,14 @@ const PER_ADDRESS: Rule = Rule::Window { most: 300, span: HOUR };
 /// E-mail addresses that one address may claim.
 const CLAIMS: Rule = Rule::Window { most: 100, span: HOUR };
 
+/// Wrong codes of a second factor from unknown addresses, for one account. Whoever tries them
+/// knows the password: at three codes of a million that count, a year of guessing succeeds once
+/// in 46 times.
+const FACTOR_GUESSES: Rule = Rule::Window { most: 20, span: HOUR.saturating_mul(24) };
+
+/// Wrong codes for one login challenge.
+const CHALLENGE_TRIES: Rule = Rule::Window { most: 5, span: CHALLENGE_LIFE };
+
 /// Codes that unknown addresses may request for one account.
 const CODE_REQUESTS: Rule = Rule::Window { most: 20, span: HOUR };
 
@@ -67,6 +76,8 @@ pub(crate) enum LoginAttempt {
     Password,
     /// Redeeming a one-time code; failures count.
     Code,
+    /// Redeeming a code of a second factor; failures count.
+    Factor,
     /// Requesting a one-time code; every request counts.
     CodeRequest,
     /// Claiming an e-mail address, for a new account or one's own; every claim counts,
@@ -94,6 +105,11 @@ impl LoginAttempt {
                 (Scope::Address, PER_ADDRESS),
             ],
             Self::Code => &[(Scope::Both, BACKOFF), (Scope::Address, PER_ADDRESS)],
+            Self::Factor => &[
+                (Scope::Both, BACKOFF),
+                (Scope::Account, FACTOR_GUESSES),
+                (Scope::Address, PER_ADDRESS),
+            ],
             Self::CodeRequest => &[
                 (Scope::Both, BACKOFF),
                 (Scope::Account, CODE_REQUESTS),
@@ -108,6 +124,7 @@ impl LoginAttempt {
         match self {
             Self::Password => "Password",
             Self::Code => "Code",
+            Self::Factor => "Factor",
             Self::CodeRequest => "Letter",
             Self::Claim => "Claim",
         }
@@ -187,6 +204,13 @@ impl Throttle {
         let stripe = self.key.mac(&[b"turn", account.as_bytes(), &network]);
         let stripe = usize::from(stripe[0]) % STRIPES;
         Ok(AttemptCounters { counters, address, stripe })
+    }
+
+    /// The counter of a login challenge's wrong codes, as an attempt of no address.
+    pub(crate) fn challenge_tries(&self, challenge: u64) -> AttemptCounters {
+        let key = self.key.mac(&[b"challenge", &challenge.to_be_bytes()]);
+        let counters = vec![(Scope::Both, key, CHALLENGE_TRIES)];
+        AttemptCounters { counters, address: Key::default(), stripe: 0 }
     }
 
     /// Waits until no other attempt of that address on that account is in progress.

@@ -1,6 +1,6 @@
 //! Access tokens and refresh tokens of sessions.
 //!
-//! Both are derived from the session's state alone: an access token is a PASETO, a
+//! Both are derived from the state of session and account alone: an access token is a PASETO, a
 //! refresh token is the triple (account, session, generation) with a keyed BLAKE2b-256
 //! MAC (RFC 7693 §2.9). So the pair of a generation can be reissued byte for byte, and
 //! nothing replayable is stored.
@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER};
-use chassis::{Context, Error};
+use chassis::{Context, Error, Role};
 use data_encoding::BASE64URL_NOPAD;
 use model::{SessionId, Time, UserId};
 use store::Key;
 
-use crate::domain::{Session, User};
+use crate::domain::Session;
 use crate::keys::SigningKeys;
 use crate::mac::{self, MacKey};
 
@@ -70,7 +70,7 @@ impl Tokens {
     /// The access token of the current generation, issued at `now`.
     pub(crate) fn access(
         &self,
-        user: &User,
+        (user_id, roles): (UserId, Vec<Role>),
         session_id: SessionId,
         session: &Session,
         now: Time,
@@ -79,13 +79,13 @@ impl Tokens {
         signing.issue(&Claims {
             iss: ISSUER.into(),
             aud: AUDIENCE.into(),
-            sub: user.id,
+            sub: user_id,
             sid: session_id,
             exp: Self::access_ends(session),
             nbf: session.refreshed_at,
             iat: session.refreshed_at,
             jti: format!("{session_id}.{}", session.generation),
-            roles: user.roles.clone(),
+            roles,
         })
     }
 

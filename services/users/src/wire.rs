@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::domain::{
     self, Addition, Administration, Email, LogIn, NewUser, PasswordChange, PasswordReset,
-    PlaintextPassword, Profile, Session, User,
+    PlaintextPassword, Profile, Proof, Session, User,
 };
 use crate::keys::{HeldKey, Rotation, SigningKey};
 
@@ -31,12 +31,25 @@ impl ReadFields for NewUser {
     }
 }
 
-/// `POST /v1/sessions`
+/// `POST /v1/sessions`: `{email, password}`, or `{challenge, code}` as soon as one of these two
+/// is there.
 impl ReadFields for LogIn {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let (challenge, code) = (fields.value("challenge"), fields.value("code"));
+        if challenge.is_some() || code.is_some() {
+            for (name, is_absent) in [
+                ("/challenge", challenge.is_none()),
+                ("/code", code.is_none()),
+            ] {
+                if is_absent {
+                    fields.fault(name, "is required");
+                }
+            }
+            return Some(Self::SecondFactor { challenge: challenge?, code: code? });
+        }
         let email = fields.required("email", any_email);
         let password = fields.required("password", any_password);
-        Some(Self { email: email?, password: password? })
+        Some(Self::Password { email: email?, password: password? })
     }
 }
 
@@ -60,27 +73,28 @@ impl ReadFields for PasswordChange {
     }
 }
 
-/// A body of `T` with the caller's password beside its fields. The password is optional here:
-/// a request that needs it and lacks it is refused as one with a wrong password is (403).
-pub(crate) struct WithPassword<T> {
+/// A body of `T` with the caller's proof beside its fields. The proof is optional here: a
+/// request that needs it and lacks it is refused as one with a wrong password is (403).
+pub(crate) struct WithProof<T> {
     pub(crate) content: T,
-    pub(crate) current_password: Option<PlaintextPassword>,
+    pub(crate) proof: Proof,
 }
 
-impl<T: ReadFields> ReadFields for WithPassword<T> {
+impl<T: ReadFields> ReadFields for WithProof<T> {
     const MAY_BE_ABSENT: bool = T::MAY_BE_ABSENT;
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let current_password = fields.optional("current_password", any_password);
+        let password = fields.optional("current_password", any_password);
+        let proof = Proof { password, code: fields.value("code") };
         let content = T::read(fields)?;
-        Some(Self { content, current_password })
+        Some(Self { content, proof })
     }
 }
 
-/// `DELETE /v1/users/me` and `DELETE /v1/users/{id}`: no fields but the password.
-pub(crate) struct Erasure;
+/// No fields but the proof, for example `DELETE /v1/users/me`.
+pub(crate) struct NoFields;
 
-impl ReadFields for Erasure {
+impl ReadFields for NoFields {
     const MAY_BE_ABSENT: bool = true;
 
     fn read(_: &mut Fields<'_>) -> Option<Self> {
@@ -110,12 +124,12 @@ impl ReadFields for PasswordReset {
     }
 }
 
-/// `POST /v1/users/me/verify-email/confirm` and `POST /v1/users/me/email/confirm`
-pub(crate) struct ConfirmEmailBody {
+/// A code alone: `POST /v1/users/me/verify-email/confirm`, `…/email/confirm`, `…/totp/confirm`
+pub(crate) struct CodeBody {
     pub(crate) code: String,
 }
 
-impl ReadFields for ConfirmEmailBody {
+impl ReadFields for CodeBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let code = fields.required_value("code")?;
         Some(Self { code })
@@ -201,6 +215,18 @@ impl ReadFields for Rotation {
     }
 }
 
+/// `POST /control/users/factor-reset`
+pub(crate) struct ResetFactorBody {
+    pub(crate) email: Email,
+}
+
+impl ReadFields for ResetFactorBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", Email::parse)?;
+        Some(Self { email })
+    }
+}
+
 /// A password to verify: every text is one.
 fn any_password(text: &str) -> Result<PlaintextPassword, &'static str> {
     Ok(PlaintextPassword::attempt(text))
@@ -219,6 +245,12 @@ pub(crate) struct MyAccountResponse<'a> {
     /// The address that counts once its code is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pending_email: Option<Email>,
+}
+
+/// The recovery codes of a second factor, shown once.
+#[derive(Serialize)]
+pub(crate) struct RecoveryCodesResponse {
+    pub(crate) recovery_codes: Vec<String>,
 }
 
 /// A pair of tokens and its account.
@@ -359,6 +391,24 @@ mod tests {
         assert_eq!(pointers(&body("ana", "short", " \t ")), all);
         let long = body("a@x.org", "kittens7", &"n".repeat(101));
         assert_eq!(pointers(&long), ["/name"]);
+    }
+
+    #[test]
+    fn a_login_has_one_of_two_shapes() {
+        let pointers = |body| pointers::<LogIn>(&body);
+        let second = serde_json::json!({ "challenge": "challenge_abc", "code": "123456" });
+        assert!(pointers(second.clone()).is_empty());
+        assert_eq!(pointers(serde_json::json!({})), ["/email", "/password"]);
+        assert_eq!(pointers(serde_json::json!({ "code": "1" })), ["/challenge"]);
+        assert_eq!(pointers(serde_json::json!({ "challenge": "c" })), ["/code"]);
+        let mut both = second;
+        both["password"] = "kittens7".into();
+        let text = both.to_string();
+        let fault = Fields::read_text::<LogIn>(text.as_bytes()).err().unwrap();
+        assert_eq!(
+            fault,
+            BodyFault::Unreadable("unknown field `password`".into())
+        );
     }
 
     #[test]

@@ -38,6 +38,7 @@ macro_rules! files {
             files!(@ $language, "user.email_changed.txt"),
             files!(@ $language, "user.password_changed.txt"),
             files!(@ $language, "user.registered.txt"),
+            files!(@ $language, "user.second_factor_changed.txt"),
             files!(@ $language, "webhook.disabled.txt"),
         )*];
     };

@@ -18,6 +18,8 @@ fn topics() -> Vec<Topic> {
         Topic::UserRegistered {},
         Topic::PasswordChanged {},
         Topic::EmailChanged {},
+        Topic::SecondFactorChanged { enrolled: true },
+        Topic::SecondFactorChanged { enrolled: false },
         Topic::SessionReused { session_id },
         Topic::OrderConfirmed { order_id },
         Topic::OrderRejected { order_id },

@@ -20,6 +20,8 @@ async fn owners_are_notified() {
         updated(UserField::Name),
         updated(UserField::Password),
         updated(UserField::Email),
+        updated(UserField::SecondFactor),
+        Fact::UserSecondFactorChanged { user_id, enrolled: true },
         revoked(Some(RevocationReason::Ended)),
         revoked(None),
         revoked(Some(RevocationReason::Reused)),
@@ -28,11 +30,12 @@ async fn owners_are_notified() {
     }
     let of_users = [
         "session.reused",
+        "user.second_factor_changed",
         "user.email_changed",
         "user.password_changed",
         "user.registered",
     ];
-    assert_eq!(kinds_of(&ann, 4).await, of_users);
+    assert_eq!(kinds_of(&ann, 5).await, of_users);
     for fact in [
         Fact::OrderConfirmed { order_id, user_id },
         Fact::OrderPaid { order_id, user_id },

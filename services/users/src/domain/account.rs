@@ -21,6 +21,9 @@ pub(crate) struct User {
     pub(crate) status: AccountStatus,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
+    /// When the second factor was enrolled, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) second_factor_since: Option<Time>,
 }
 
 impl store::Record for User {}
@@ -37,6 +40,7 @@ impl User {
             status: AccountStatus::Active,
             created_at: now,
             updated_at: now,
+            second_factor_since: None,
         }
     }
 
@@ -119,6 +123,12 @@ impl User {
         self.touched(user, now)
     }
 
+    /// The account with a second factor that was enrolled then, or without one.
+    pub(crate) fn with_second_factor(&self, since: Option<Time>, now: Time) -> Self {
+        let user = Self { second_factor_since: since, ..self.clone() };
+        self.touched(user, now)
+    }
+
     /// The fields that differ from `before`.
     pub(crate) fn changed(&self, before: &Self) -> Vec<UserField> {
         let fields = [
@@ -130,6 +140,10 @@ impl User {
             ),
             (self.roles != before.roles, UserField::Roles),
             (self.status != before.status, UserField::Status),
+            (
+                self.second_factor_since != before.second_factor_since,
+                UserField::SecondFactor,
+            ),
         ];
         let changed = fields.into_iter().filter(|(changed, _)| *changed);
         changed.map(|(_, field)| field).collect()
@@ -179,5 +193,9 @@ mod tests {
         golden.extend_from_slice(b"\xaacreated_at\x01\xaaupdated_at\x01");
         assert_eq!(store::encode(&ana).unwrap(), golden);
         assert_eq!(store::decode::<User>(&golden).unwrap(), ana);
+        let enrolled = ana.with_second_factor(Some(Time(2)), Time(2));
+        let bytes = store::encode(&enrolled).unwrap();
+        assert!(bytes.ends_with(b"\xb3second_factor_since\x02"));
+        assert_eq!(store::decode::<User>(&bytes).unwrap(), enrolled);
     }
 }

@@ -14,10 +14,22 @@ pub(crate) struct NewUser {
     pub(crate) password: PlaintextPassword,
 }
 
-/// Logs in. A malformed address is the address of no account.
-pub(crate) struct LogIn {
-    pub(crate) email: Option<Email>,
-    pub(crate) password: PlaintextPassword,
+/// Logs in.
+pub(crate) enum LogIn {
+    /// The first step. A malformed address is the address of no account.
+    Password {
+        email: Option<Email>,
+        password: PlaintextPassword,
+    },
+    /// The second step, where a second factor is enrolled.
+    SecondFactor { challenge: String, code: String },
+}
+
+/// What proves that a request is the account owner's: the password, a code of the second
+/// factor, or both.
+pub(crate) struct Proof {
+    pub(crate) password: Option<PlaintextPassword>,
+    pub(crate) code: Option<String>,
 }
 
 /// Replaces the caller's password.

@@ -19,7 +19,7 @@ use super::Shared;
 use crate::domain::{Administration, Email, NewUser, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
-use crate::wire::{Erasure, WithPassword};
+use crate::wire::{NoFields, WithProof};
 use crate::{Error, Users};
 
 /// `POST /v1/users`
@@ -115,16 +115,12 @@ pub(super) async fn administer(
     PathId(id): PathId<kinds::User>,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(change): ParsedBody<WithPassword<Administration>>,
+    ParsedBody(change): ParsedBody<WithProof<Administration>>,
 ) -> Result<Response, Problem> {
-    let WithPassword { content: change, current_password } = change;
+    let WithProof { content: change, proof } = change;
     let cause = users.cause(Some(admin.user_id), request);
     let proof = match change.roles {
-        Some(_) => Some(
-            users
-                .reauthenticate(admin.clone(), current_password, address)
-                .await?,
-        ),
+        Some(_) => Some(users.reauthenticate(admin.clone(), proof, address).await?),
         None => None,
     };
     let changed = users.store.write(move |tx| {
@@ -149,10 +145,10 @@ pub(super) async fn erase(
     PathId(id): PathId<kinds::User>,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(erasure): ParsedBody<WithPassword<Erasure>>,
+    ParsedBody(erasure): ParsedBody<WithProof<NoFields>>,
 ) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(admin.user_id), request);
-    let proof = users.reauthenticate(admin, erasure.current_password, address);
+    let proof = users.reauthenticate(admin, erasure.proof, address);
     let proof = proof.await?;
     let erasures = users.erasures.clone();
     let erased = users.store.write(move |tx| {

@@ -19,7 +19,7 @@ use crate::Error;
 use crate::domain::{PasswordReset, User};
 use crate::tables::{self, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
-use crate::wire::{ConfirmEmailBody, RequestResetBody};
+use crate::wire::{CodeBody, RequestResetBody};
 
 /// `POST /v1/users/password-reset`: always 202.
 pub(super) async fn reset(
@@ -128,7 +128,7 @@ pub(super) async fn confirm_address(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
-    ParsedBody(ConfirmEmailBody { code }): ParsedBody<ConfirmEmailBody>,
+    ParsedBody(CodeBody { code }): ParsedBody<CodeBody>,
 ) -> Result<Response, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
     let (codes, now) = (users.codes.clone(), cause.at());

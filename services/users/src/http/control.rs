@@ -15,7 +15,7 @@ use chassis::{Json, Problem, etag};
 use super::{Shared, accounts};
 use crate::domain::{Addition, User};
 use crate::tables::{self, Added};
-use crate::wire::ChangeUserBody;
+use crate::wire::{ChangeUserBody, ResetFactorBody};
 use crate::{Error, Users};
 
 /// `POST /control/users`: 201 for a new account, 200 for a changed one.
@@ -47,6 +47,20 @@ pub(super) async fn change(
         .store
         .write(move |tx| tables::reshape(tx, wanted, hash, &cause));
     Ok(etag::written(StatusCode::OK, &changed.await?))
+}
+
+/// `POST /control/users/factor-reset`: removes the second factor of an account.
+pub(super) async fn reset_factor(
+    State(users): State<Shared>,
+    Extension(request): Extension<RequestId>,
+    ParsedBody(ResetFactorBody { email }): ParsedBody<ResetFactorBody>,
+) -> Result<Response, Problem> {
+    let cause = users.cause(None, request);
+    let reset = users.store.write(move |tx| {
+        let user = tables::by_email(tx, &email)?.ok_or(Error::NotFound)?;
+        tables::reset_factor(tx, &user, &cause)
+    });
+    Ok(etag::written(StatusCode::OK, &reset.await?))
 }
 
 /// Hashes the password of a body, if it has one.

@@ -7,7 +7,7 @@ use axum::response::Response;
 use chassis::client_address::ClientAddress;
 use chassis::fields::ParsedBody;
 use chassis::request_id::RequestId;
-use chassis::{Caller, Json, Problem, etag};
+use chassis::{AnyCaller, Caller, Json, Problem, etag};
 use model::Time;
 use store::{Read, Tx};
 
@@ -16,15 +16,14 @@ use crate::domain::{PasswordChange, Profile, User};
 use crate::tables;
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::wire::{
-    ConfirmEmailBody, Erasure, ExportResponse, MyAccountResponse, SessionResponse, UndoBody,
-    WithPassword,
+    CodeBody, ExportResponse, MyAccountResponse, NoFields, SessionResponse, UndoBody, WithProof,
 };
 use crate::{Error, codes, email_changes};
 
 /// `GET /v1/users/me`
 pub(super) async fn show(
     State(users): State<Shared>,
-    caller: Caller,
+    AnyCaller(caller): AnyCaller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let user = tables::caller(&users.store, &caller)?;
@@ -49,9 +48,9 @@ pub(super) async fn change(
     caller: Caller,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(change): ParsedBody<WithPassword<Profile>>,
+    ParsedBody(change): ParsedBody<WithProof<Profile>>,
 ) -> Result<Response, Problem> {
-    let WithPassword { content: Profile { email, name }, current_password } = change;
+    let WithProof { content: Profile { email, name }, proof } = change;
     let cause = users.cause(Some(caller.user_id), request);
     let now = cause.at();
     let Some(email) = email else {
@@ -76,7 +75,7 @@ pub(super) async fn change(
     // Counted for the mailbox that is written to, whoever asks and from where.
     let mails = counters(LoginAttempt::CodeRequest, Some(&email), None)?;
     claim.check(&users.store, now)?;
-    let proof = users.reauthenticate(caller.clone(), current_password, address);
+    let proof = users.reauthenticate(caller.clone(), proof, address);
     let proof = proof.await?;
     let changed = users.store.write(move |tx| {
         let before = proof.confirm(tx)?;
@@ -107,7 +106,7 @@ pub(super) async fn confirm_email(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
     caller: Caller,
-    ParsedBody(ConfirmEmailBody { code }): ParsedBody<ConfirmEmailBody>,
+    ParsedBody(CodeBody { code }): ParsedBody<CodeBody>,
 ) -> Result<Response, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
     let codes = users.codes.clone();
@@ -141,12 +140,12 @@ pub(super) async fn change_password(
     Extension(request): Extension<RequestId>,
     caller: Caller,
     address: ClientAddress,
-    ParsedBody(change): ParsedBody<WithPassword<PasswordChange>>,
+    ParsedBody(change): ParsedBody<WithProof<PasswordChange>>,
 ) -> Result<StatusCode, Problem> {
-    let WithPassword { content: PasswordChange { new }, current_password } = change;
+    let WithProof { content: PasswordChange { new }, proof } = change;
     let (user_id, session_id) = (caller.user_id, caller.session_id);
     tables::check_password(&tables::caller(&users.store, &caller)?, &new)?;
-    let proof = users.reauthenticate(caller, current_password, address);
+    let proof = users.reauthenticate(caller, proof, address);
     let proof = proof.await?;
     let hash = users.hasher.hash(users.hasher.admit()?, new).await?;
     let cause = users.cause(Some(user_id), request);
@@ -184,10 +183,10 @@ pub(super) async fn erase(
     caller: Caller,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(erasure): ParsedBody<WithPassword<Erasure>>,
+    ParsedBody(erasure): ParsedBody<WithProof<NoFields>>,
 ) -> Result<StatusCode, Problem> {
     let cause = users.cause(Some(caller.user_id), request);
-    let proof = users.reauthenticate(caller, erasure.current_password, address);
+    let proof = users.reauthenticate(caller, erasure.proof, address);
     let proof = proof.await?;
     let erasures = users.erasures.clone();
     let erased = users.store.write(move |tx| {

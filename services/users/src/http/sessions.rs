@@ -11,17 +11,26 @@ use chassis::fields::ParsedBody;
 use chassis::json::{PathId, PathIds};
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{Admin, Caller, Json, Problem};
+use chassis::{Admin, AnyCaller, Caller, Json, Problem};
 use model::{Id, RevocationReason, SessionId, Time, UserId, kinds};
-use store::Read;
+use store::{Read, Tx};
 
 use super::Shared;
-use crate::domain::{LogIn, Session, User};
-use crate::tables::{self, Refreshed, SESSIONS, USERS};
+use crate::challenges::Challenge;
+use crate::domain::{Email, LogIn, PlaintextPassword, Session, User};
+use crate::tables::{self, AccountCause, Refreshed, SESSIONS, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::tokens::{Generation, Tokens};
 use crate::wire::{LogOutBody, RefreshBody, SessionResponse, TokenPairResponse};
 use crate::{Error, Users};
+
+/// Where a login comes from.
+struct LoginOrigin {
+    request: RequestId,
+    address: ClientAddress,
+    user_agent: Option<String>,
+    language: Option<String>,
+}
 
 /// `POST /v1/sessions`
 pub(super) async fn log_in(
@@ -29,30 +38,116 @@ pub(super) async fn log_in(
     Extension(request): Extension<RequestId>,
     address: ClientAddress,
     headers: HeaderMap,
-    ParsedBody(credentials): ParsedBody<LogIn>,
+    ParsedBody(login): ParsedBody<LogIn>,
 ) -> Result<Response, Problem> {
-    let LogIn { email, password } = credentials;
-    let user_id = users.account(email.as_ref())?.map(|user| user.id);
-    let target = ThrottleTarget { email: email.as_ref(), user_id };
-    let attempt = users
-        .throttle
-        .counters(&users.store, LoginAttempt::Password, target, address)?;
+    let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
+    let user_agent = user_agent.map(ToOwned::to_owned);
+    let language = super::language(&headers);
+    let origin = LoginOrigin { request, address, user_agent, language };
+    let begun = match login {
+        LogIn::Password { email, password } => {
+            by_password(&users, email.as_ref(), password, origin).await
+        }
+        LogIn::SecondFactor { challenge, code } => by_code(&users, &challenge, code, origin).await,
+    };
+    Ok(begun?)
+}
+
+/// The first step of a login, and the only one without a second factor.
+async fn by_password(
+    users: &Users,
+    email: Option<&Email>,
+    password: PlaintextPassword,
+    origin: LoginOrigin,
+) -> Result<Response, Error> {
+    let user_id = users.account(email)?.map(|user| user.id);
+    let target = ThrottleTarget { email, user_id };
+    let attempt =
+        users
+            .throttle
+            .counters(&users.store, LoginAttempt::Password, target, origin.address)?;
     let verified = users.verify(&attempt, password, user_id).await?;
     let user_id = user_id.ok_or(Error::WrongCredentials)?;
-    let cause = users.cause(Some(user_id), request);
-    let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
-    let language = super::language(&headers);
-    let now = cause.at();
-    let (id, session) = (Id::new(), Session::start(user_agent, address.0, now));
+    let cause = users.cause(Some(user_id), origin.request.clone());
+    let (now, generation) = (cause.at(), verified.generation);
     let begun = users.store.write(move |tx| {
-        let user = tables::log_in(tx, user_id, &verified, (id, &session), &cause)?;
-        tables::set_language(tx, user_id, language.as_ref())?;
+        let user = tables::confirm_login(tx, user_id, &verified)?;
+        attempt.clear(tx)?;
+        // The address stays unknown: a password alone exempts from no limit.
+        if user.second_factor_since.is_some() {
+            return Ok(None);
+        }
+        attempt.remember(tx, user_id, now)?;
+        begin(tx, user, origin, &cause).map(Some)
+    });
+    match begun.await? {
+        Some((user, id, session)) => {
+            let pair = pair(users, StatusCode::CREATED, &user, id, &session, now);
+            Ok(pair)
+        }
+        None => Err(Error::SecondFactor(
+            users.challenge(user_id, generation, now),
+        )),
+    }
+}
+
+/// The second step of a login: the challenge of the first, and a code.
+async fn by_code(
+    users: &Users,
+    challenge: &str,
+    code: String,
+    origin: LoginOrigin,
+) -> Result<Response, Error> {
+    let now = model::now();
+    let challenge = Challenge::read(challenge, &users.challenge_key, now);
+    let challenge = challenge.ok_or(Error::WrongChallenge)?;
+    let user_id = challenge.user_id;
+    let user = users.store.get(USERS, &user_id)?;
+    let user = user.ok_or(Error::WrongChallenge)?;
+    let target = ThrottleTarget { email: Some(&user.email), user_id: Some(user_id) };
+    let attempt =
+        users
+            .throttle
+            .counters(&users.store, LoginAttempt::Factor, target, origin.address)?;
+    let tries = users.throttle.challenge_tries(challenge.number);
+    let cause = users.cause(Some(user_id), origin.request.clone());
+    let (factors, now) = (users.factors.clone(), cause.at());
+    // A refusal writes its counters, so it is a value here and not an error.
+    let begun = users.store.write(move |tx| {
+        let user = tables::challenged(tx, challenge)?;
+        attempt.check(tx, now)?;
+        match tries.check(tx, now) {
+            Err(Error::Throttled(_)) => return Err(Error::WrongChallenge),
+            checked => checked?,
+        }
+        if !factors.redeem(tx, &user, &code, now)? {
+            attempt.count(tx, now)?;
+            tries.count(tx, now)?;
+            return Ok(None);
+        }
         attempt.clear(tx)?;
         attempt.remember(tx, user_id, now)?;
-        Ok::<_, Error>((user, session))
+        begin(tx, user, origin, &cause).map(Some)
     });
-    let (user, session) = begun.await?;
-    Ok(pair(&users, StatusCode::CREATED, &user, id, &session, now))
+    let (user, id, session) = begun.await?.ok_or(Error::WrongFactorCode)?;
+    Ok(pair(users, StatusCode::CREATED, &user, id, &session, now))
+}
+
+/// Starts the session of a login.
+fn begin(
+    tx: &mut Tx<'_>,
+    user: User,
+    origin: LoginOrigin,
+    cause: &AccountCause,
+) -> Result<(User, SessionId, Session), Error> {
+    let LoginOrigin { address, user_agent, language, .. } = origin;
+    let (id, session) = (
+        Id::new(),
+        Session::start(user_agent.as_deref(), address.0, cause.at()),
+    );
+    tables::begin_session(tx, user.id, id, &session, cause)?;
+    tables::set_language(tx, user.id, language.as_ref())?;
+    Ok((user, id, session))
 }
 
 /// `POST /v1/sessions/refresh`
@@ -91,8 +186,9 @@ fn pair(
     now: Time,
 ) -> Response {
     let generation = Generation { user_id: user.id, session_id, number: session.generation };
+    let account = (user.id, users.token_roles(user));
     let body = TokenPairResponse {
-        access_token: users.tokens.access(user, session_id, session, now),
+        access_token: users.tokens.access(account, session_id, session, now),
         token_type: "Bearer",
         expires_in: Tokens::access_ends(session).since(now).as_secs(),
         refresh_token: users.tokens.refresh(generation),
@@ -106,11 +202,11 @@ fn pair(
 pub(super) async fn log_out(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    caller: Option<Caller>,
+    caller: Option<AnyCaller>,
     ParsedBody(LogOutBody { refresh_token }): ParsedBody<LogOutBody>,
 ) -> Result<StatusCode, Problem> {
     let (user_id, session_id) = match (caller, refresh_token) {
-        (Some(Caller { user_id, session_id, .. }), _) => (user_id, session_id),
+        (Some(AnyCaller(Caller { user_id, session_id, .. })), _) => (user_id, session_id),
         (None, Some(token)) => {
             let presented = users.tokens.read(&token);
             let Generation { user_id, session_id, .. } =
@@ -220,7 +316,7 @@ async fn end_one(
 pub(super) async fn end_all(
     State(users): State<Shared>,
     Extension(request): Extension<RequestId>,
-    caller: Caller,
+    AnyCaller(caller): AnyCaller,
 ) -> Result<StatusCode, Problem> {
     let owner = caller.user_id;
     end_every(&users, request, caller, owner).await

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{Addition, Email, PlaintextPassword, User};
 use crate::password::{StoredPassword, Verified};
-use crate::{Error, codes, throttle};
+use crate::{Error, codes, factors, throttle};
 
 /// The account with an address, in whatever form it is written.
 pub(crate) fn by_email(read: &impl Read, email: &Email) -> Result<Option<User>, Error> {
@@ -124,6 +124,11 @@ fn put_changed(
         let fact = Fact::UserDisabled { user_id: after.id };
         cause.append(tx, after.id.to_string(), fact)?;
     }
+    let enrolled = after.second_factor_since.is_some();
+    if enrolled != before.second_factor_since.is_some() {
+        let fact = Fact::UserSecondFactorChanged { user_id: after.id, enrolled };
+        cause.append(tx, after.id.to_string(), fact)?;
+    }
     Ok(())
 }
 
@@ -190,6 +195,18 @@ pub(crate) fn confirm_password(
     Ok(true)
 }
 
+/// Removes the second factor of an account on behalf of its owner, who has lost it. Every
+/// session is revoked: one of them may be why.
+pub(crate) fn reset_factor(
+    tx: &mut Tx<'_>,
+    user: &User,
+    cause: &AccountCause,
+) -> Result<User, Error> {
+    let after = factors::remove(tx, user, cause)?;
+    end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
+    Ok(after)
+}
+
 /// Outcome of [`add`].
 pub(crate) enum Added {
     Created(User),
@@ -248,6 +265,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
         codes::revoke(tx, user.id, purpose)?;
     }
     forget_email_undos(tx, user.id)?;
+    factors::forget(tx, user.id)?;
     throttle::forget(tx, user.id)?;
     end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
     tx.put(ERASED, &user.id, &cause.at())?;

@@ -48,7 +48,15 @@ pub(crate) struct EmailUndoEntry {
     pub(crate) change_id: EmailChangeId,
     /// The address before the change.
     pub(crate) email: Email,
+    /// When the first change from this address was requested. Entries of earlier versions lack
+    /// it, and then everything was made since.
+    #[serde(default = "long_ago")]
+    pub(crate) since: Time,
     pub(crate) until: Time,
+}
+
+fn long_ago() -> Time {
+    Time(0)
 }
 
 /// Makes the change that is being requested undoable: the entry of the account's current
@@ -64,12 +72,12 @@ pub(crate) fn remember_email(
     keep(tx, user.id, |undo| undo.until > now)?;
     let mut undos = live(tx, user.id, now)?;
     let newest = undos.pop_if(|newest| newest.email.key() == user.email.key());
-    let change_id = match newest {
+    let (change_id, since) = match newest {
         Some(newest) => {
             tx.delete(UNDO_ENDS, &(newest.until, newest.change_id))?;
-            newest.change_id
+            (newest.change_id, newest.since)
         }
-        None => EmailChangeId::new(),
+        None => (EmailChangeId::new(), now),
     };
     if let Some(oldest) = undos.first()
         && undos.len() >= UNDOS_MAX
@@ -79,6 +87,7 @@ pub(crate) fn remember_email(
     let undo = EmailUndoEntry {
         change_id,
         email: user.email.clone(),
+        since,
         until: now.after(UNDO_LIFE),
     };
     undos.push(undo.clone());
@@ -224,6 +233,7 @@ mod tests {
             let second = remember_email(tx, &moved, later)?;
             let again = remember_email(tx, &moved, later.after(UNDO_LIFE / 4))?;
             assert_eq!(again.change_id, second.change_id, "the same address");
+            assert_eq!(again.since, later);
             assert!(is_reserved(tx, &ana.email, other, later)?);
             assert!(!is_reserved(tx, &ana.email, ana.id, later)?, "its own");
 

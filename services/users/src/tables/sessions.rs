@@ -6,8 +6,9 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use model::{Fact, RevocationReason, SessionId, UserId};
 use store::{Read, Tx};
 
-use super::{AccountCause, SESSIONS, USERS, confirm_password};
+use super::{AccountCause, SESSIONS, USERS, confirm_password, password};
 use crate::Error;
+use crate::challenges::Challenge;
 use crate::domain::{Refresh, SESSIONS_PER_USER_MAX, Session, User};
 use crate::password::Verified;
 use crate::tokens::Generation;
@@ -15,14 +16,12 @@ use crate::tokens::Generation;
 #[cfg(test)]
 mod tests;
 
-/// Starts a session for a verified password, if the password is still current and the
-/// account active.
-pub(crate) fn log_in(
+/// The account of a verified password, if the password is still current and the account
+/// active.
+pub(crate) fn confirm_login(
     tx: &mut Tx<'_>,
     user_id: UserId,
     verified: &Verified,
-    (session_id, session): (SessionId, &Session),
-    cause: &AccountCause,
 ) -> Result<User, Error> {
     let user = tx.get(USERS, &user_id)?.filter(User::is_active);
     let user = user.ok_or(Error::WrongCredentials)?;
@@ -30,9 +29,32 @@ pub(crate) fn log_in(
         return Err(Error::WrongCredentials);
     }
     keep_room_for(tx, &user);
-    end_oldest_sessions(tx, user_id, cause)?;
-    tx.put(SESSIONS, &(user_id, session_id), session)?;
     Ok(user)
+}
+
+/// The account that a login challenge is about, if the password is still the one that the
+/// challenge was given for and the account active.
+pub(crate) fn challenged(tx: &mut Tx<'_>, challenge: Challenge) -> Result<User, Error> {
+    let user = tx.get(USERS, &challenge.user_id)?.filter(User::is_active);
+    let user = user.ok_or(Error::WrongChallenge)?;
+    let password = password(tx, user.id)?;
+    if password.is_none_or(|password| password.generation != challenge.generation) {
+        return Err(Error::WrongChallenge);
+    }
+    keep_room_for(tx, &user);
+    Ok(user)
+}
+
+/// Starts a session of an account that has logged in.
+pub(crate) fn begin_session(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    session_id: SessionId,
+    session: &Session,
+    cause: &AccountCause,
+) -> Result<(), Error> {
+    end_oldest_sessions(tx, user_id, cause)?;
+    Ok(tx.put(SESSIONS, &(user_id, session_id), session)?)
 }
 
 /// Ends the least recently used sessions until one more fits the limit.

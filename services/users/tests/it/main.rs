@@ -2,7 +2,7 @@
 //!
 //! `accounts` registers, changes and administers people, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
-//! guesses passwords, `email` changes addresses, `takeover` holds a stolen access token, `rights` exports and erases accounts, `control` is the operator, `keys`
+//! guesses passwords, `email` changes addresses, `takeover` holds a stolen access token, `second_factor` enrols, uses and loses factors, `rights` exports and erases accounts, `control` is the operator, `keys`
 //! rotates the signing keys, `events` follows the log as another service would, and
 //! `restart` compares the state before and after.
 
@@ -16,6 +16,7 @@ mod keys;
 mod passwords;
 mod restart;
 mod rights;
+mod second_factor;
 mod sessions;
 mod takeover;
 mod throttling;
