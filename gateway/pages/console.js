@@ -1,7 +1,7 @@
 // The console: the manual work of staff and admins, over the public API.
 // All text is inserted as text nodes, never as markup.
 import { MINOR_DIGITS } from "./currencies.js";
-import { call, command, forget, logIn, login, logOut } from "./session.js";
+import { call, command, forget, isProblem, logIn, login, logOut } from "./session.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -278,16 +278,20 @@ const VIEWS = {
 let shows = 0;
 // The user whose login the page shows.
 let shown = null;
+// What the password got where a second factor is asked for; `null` before and after.
+let challenge = null;
 
 async function show() {
   const turn = ++shows;
   const user = login()?.user;
   shown = user?.id ?? null;
-  $("login").hidden = Boolean(user);
+  $("login").hidden = true;
+  $("second-step").hidden = true;
   $("bar").hidden = !user;
   $("view").replaceChildren();
   document.title = "Log in · konbini";
-  if (!user) return;
+  if (!user) return showStep();
+  challenge = null;
   const isAdmin = user.roles.includes("admin");
   const open = Object.keys(VIEWS).filter((name) => isAdmin || !VIEWS[name].isForAdmins);
   const current = open.includes(location.hash.slice(1)) ? location.hash.slice(1) : open[0];
@@ -329,16 +333,37 @@ async function leave() {
 }
 
 $("leave").onclick = leave;
-$("login").onsubmit = async (event) => {
+
+// Sends a step of the login and shows the next one.
+async function submit(event) {
   event.preventDefault();
   const form = event.target;
+  const fields = Object.fromEntries(new FormData(form));
   say("");
   try {
-    await logIn(Object.fromEntries(new FormData(form)));
+    challenge = await logIn(challenge === null ? fields : { ...fields, challenge });
     form.reset();
   } catch (error) {
+    if (isProblem(error.response, "wrong-challenge")) challenge = null;
     complain(error.message);
   }
+  if (!login()) showStep();
+}
+
+// Shows the form of the step that the login is at.
+function showStep() {
+  $("login").hidden = challenge !== null;
+  $("second-step").hidden = challenge === null;
+  const form = challenge === null ? $("login") : $("second-step");
+  form.querySelector("input").focus();
+}
+
+$("login").onsubmit = submit;
+$("second-step").onsubmit = submit;
+$("restart").onclick = () => {
+  challenge = null;
+  say("");
+  showStep();
 };
 
 // A renewed login changes nothing that the page shows.

@@ -196,12 +196,21 @@ async function exclusively(work) {
 
 const isStaff = (user) => user.roles.some((role) => role === "staff" || role === "admin");
 
-// Logs in. The login of an account that may not use the console is ended again.
+// Whether a response is the problem of that name.
+export const isProblem = (response, name) => response?.content?.type === `/problems/${name}`;
+
+// Logs in with `{ email, password }`. Where a second factor is enrolled this returns a challenge,
+// and `{ challenge, code }` goes on. The login of an account that may not use the console is ended
+// again.
 export async function logIn(credentials) {
   const response = await send("POST", "/v1/sessions", credentials);
+  if (isProblem(response, "second-factor")) return response.content.challenge;
   if (!response.ok) throw new Refused(response);
   const pair = response.content;
-  if (isStaff(pair.user)) return keep(pair);
+  if (isStaff(pair.user)) {
+    keep(pair);
+    return null;
+  }
   const ended = await send("DELETE", "/v1/sessions/current", undefined, { token: pair.access_token });
   const rest = ended.ok ? "" : ` The login at the shop could not be ended: ${explain(ended)}`;
   throw new Error(`This account is a customer's; the console is for staff and admins.${rest}`);
