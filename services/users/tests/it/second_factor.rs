@@ -39,8 +39,10 @@ async fn enrol(person: &Person) -> Enrolled {
 }
 
 /// The challenge that a right password gets.
-async fn challenge(app: &TestService, email: &str) -> Value {
-    let asked = try_log_in(app, email, PASSWORD).await;
+async fn challenge(app: &TestService, from: &str, email: &str) -> Value {
+    let request = app.anonymous().request(Method::POST, "/v1/sessions");
+    let body = json!({ "email": email, "password": PASSWORD });
+    let asked = send(request.header("x-forwarded-for", from).json(&body)).await;
     refused(&asked, 401, "second-factor");
     asked.body["challenge"].clone()
 }
@@ -91,7 +93,7 @@ async fn a_login_asks_for_a_code_once_it_is_confirmed() {
     let wrong = try_log_in(&app, "ana@example.org", "wrong horse").await;
     refused(&wrong, 401, "wrong-credentials");
     assert_eq!(wrong.body["challenge"], json!(null));
-    let first = challenge(&app, "ana@example.org").await;
+    let first = challenge(&app, HOME, "ana@example.org").await;
     let next = json!(totp_code(&secret, 1));
     refused(
         &answer(&app, HOME, &first, &json!("000000")).await,
@@ -110,7 +112,7 @@ async fn a_login_asks_for_a_code_once_it_is_confirmed() {
     refused(&answer(&app, HOME, &first, &next).await, 401, "wrong-code");
 
     // Of two that race with one code, one wins.
-    let second = challenge(&app, "ana@example.org").await;
+    let second = challenge(&app, HOME, "ana@example.org").await;
     let (one, other) = tokio::join!(
         answer(&app, HOME, &first, &recovery[0]),
         answer(&app, HOME, &second, &recovery[0]),
@@ -128,45 +130,48 @@ async fn guesses_at_codes_are_bounded_and_lock_nobody_out() {
     let app = start().await;
     let ana = newcomer(&app, "ana@example.org").await;
     let Enrolled { recovery, .. } = enrol(&ana).await;
-    let home = challenge(&app, "ana@example.org").await;
+    let home = challenge(&app, HOME, "ana@example.org").await;
     assert_eq!(answer(&app, HOME, &home, &recovery[0]).await.status, 201);
 
     // Five wrong codes end a challenge, wherever they come from.
     let wrong = json!("000000");
-    let strange = challenge(&app, "ana@example.org").await;
+    let stranger = |place: u8| format!("198.51.100.{place}");
+    let fresh = async |from: &str| challenge(&app, from, "ana@example.org").await;
+    let shared = fresh(&stranger(0)).await;
     for place in 0..5 {
-        let tried = answer(&app, &format!("198.51.100.{place}"), &strange, &wrong).await;
+        let tried = answer(&app, &stranger(place), &shared, &wrong).await;
         refused(&tried, 401, "wrong-code");
     }
-    let ended = answer(&app, "198.51.100.5", &strange, &recovery[1]).await;
+    let ended = answer(&app, &stranger(5), &shared, &recovery[1]).await;
     refused(&ended, 401, "wrong-challenge");
 
     // The sixth from one address waits, and a right password forgives nothing.
-    let fresh = challenge(&app, "ana@example.org").await;
-    let other = challenge(&app, "ana@example.org").await;
+    let patient = stranger(9);
+    let (first, second) = (fresh(&patient).await, fresh(&patient).await);
     for _ in 0..5 {
-        let tried = answer(&app, "198.51.100.9", &fresh, &wrong).await;
+        let tried = answer(&app, &patient, &first, &wrong).await;
         refused(&tried, 401, "wrong-code");
     }
-    let tried = answer(&app, "198.51.100.9", &other, &recovery[1]).await;
+    let tried = answer(&app, &patient, &second, &recovery[1]).await;
     refused(&tried, 429, "too-many-attempts");
     // Twenty from unknown addresses are a day's.
     for place in 10..20 {
-        let fresh = challenge(&app, "ana@example.org").await;
-        let tried = answer(&app, &format!("198.51.100.{place}"), &fresh, &wrong).await;
-        assert_eq!(tried.status, 401, "{place}");
+        let from = stranger(place);
+        let tried = answer(&app, &from, &fresh(&from).await, &wrong).await;
+        refused(&tried, 401, "wrong-code");
     }
-    let fresh = challenge(&app, "ana@example.org").await;
-    let tried = answer(&app, "198.51.100.20", &fresh, &recovery[1]).await;
+    let last = stranger(20);
+    let tried = answer(&app, &last, &fresh(&last).await, &recovery[1]).await;
     refused(&tried, 429, "too-many-attempts");
     // The owner's address is not a stranger's.
-    assert_eq!(answer(&app, HOME, &fresh, &recovery[1]).await.status, 201);
+    let in_again = answer(&app, HOME, &fresh(HOME).await, &recovery[1]).await;
+    assert_eq!(in_again.status, 201, "{}", in_again.body);
 
     // A new password ends the challenges of the old one, and keeps the factor.
-    let fresh = challenge(&app, "ana@example.org").await;
+    let late = fresh(HOME).await;
     let change = json!({ "current_password": PASSWORD, "new_password": "a new password" });
     assert_eq!(ana.post("/v1/users/me/password", change).await.status, 204);
-    let late = answer(&app, HOME, &fresh, &recovery[2]).await;
+    let late = answer(&app, HOME, &late, &recovery[2]).await;
     refused(&late, 401, "wrong-challenge");
     let asked = try_log_in(&app, "ana@example.org", "a new password").await;
     refused(&asked, 401, "second-factor");
@@ -243,7 +248,7 @@ async fn where_it_is_required_a_login_without_one_only_enrols() {
     let me = root.get("/v1/users/me").await;
     assert_eq!((me.status, &me.body["roles"]), (200, &json!(["admin"])));
     let Enrolled { recovery, .. } = enrol(&root).await;
-    let asked = challenge(&app, "root@localhost").await;
+    let asked = challenge(&app, HOME, "root@localhost").await;
     let pair = answer(&app, HOME, &asked, &recovery[0]).await.body;
     // The next refresh has the rights.
     let body = json!({ "refresh_token": pair["refresh_token"] });
