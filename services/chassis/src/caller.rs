@@ -97,7 +97,7 @@ pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option
 /// # Errors
 /// 401 without a caller, 403 for other accounts.
 pub fn admin(caller: Option<Caller>) -> Result<Admin, Problem> {
-    let caller = caller.ok_or_else(Problem::unauthenticated)?;
+    let caller = with_roles(caller.ok_or_else(Problem::unauthenticated)?)?;
     if caller.is_admin() {
         Ok(Admin(caller))
     } else {
@@ -106,10 +106,14 @@ pub fn admin(caller: Option<Caller>) -> Result<Admin, Problem> {
 }
 
 async fn caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
-    let caller = any_caller(parts).await?;
-    match caller {
-        Some(caller) if caller.roles.is_empty() => Err(Problem::second_factor_required()),
-        caller => Ok(caller),
+    any_caller(parts).await?.map(with_roles).transpose()
+}
+
+/// Refuses the token of an account that must enrol a second factor first.
+fn with_roles(caller: Caller) -> Result<Caller, Problem> {
+    match caller.roles.is_empty() {
+        true => Err(Problem::second_factor_required()),
+        false => Ok(caller),
     }
 }
 
