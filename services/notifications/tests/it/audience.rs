@@ -46,7 +46,7 @@ async fn owners_are_notified() {
     ] {
         orders.publish("order", fact).await;
     }
-    let items = entries(&ann, 10).await;
+    let items = entries(&ann, 11).await;
     let of_orders = [
         "order.cancelled",
         "order.refunded",
