@@ -381,10 +381,9 @@ mod tests {
         budget: &Arc<SendBudget>,
         address: u8,
         share: &SendShare,
-        size: ResponseSize,
     ) -> Result<Arc<SendCharge>, u16> {
         let client = client([192, 0, 2, address]);
-        let charge = budget.settle(None, (&client, share), &size);
+        let charge = budget.settle(None, (&client, share), &READ);
         let charge = charge.map_err(|refused| refused.status().as_u16());
         charge.map(|charge| charge.expect("it is large"))
     }
@@ -392,13 +391,17 @@ mod tests {
     #[test]
     fn a_connection_an_address_and_all_have_their_shares() {
         let budget = Arc::new(SendBudget::new(8));
-        let charge = |address, share: &SendShare| charge(&budget, address, share, READ);
+        let charge = |address, share: &SendShare| charge(&budget, address, share);
         let share = budget.connection_share();
         let mut held = vec![charge(1, &share).unwrap()];
         assert_eq!(charge(1, &share).err(), Some(429), "the connection's");
         let write = ResponseSize { is_safe: false, ..READ };
-        let written = self::charge(&budget, 1, &share, write);
-        held.push(written.expect("a write is never refused"));
+        let written = budget.settle(None, (&client([192, 0, 2, 1]), &share), &write);
+        assert!(
+            matches!(written, Ok(None)),
+            "a write is never refused, and charged once it waits"
+        );
+        held.push(charge(1, &budget.connection_share()).unwrap());
         let refused = charge(1, &budget.connection_share());
         assert_eq!(refused.err(), Some(429), "the address's");
         assert!(!budget.is_scarce());
@@ -425,7 +428,7 @@ mod tests {
         let (client, share) = (client([192, 0, 2, 1]), budget.connection_share());
         let reserved = budget.reserve(&client, &share, ROUTE).await.unwrap();
         assert!(reserved.is_none(), "nothing is known yet");
-        let first = charge(&budget, 1, &share, READ).unwrap();
+        let first = charge(&budget, 1, &share).unwrap();
         let mut second = std::pin::pin!(budget.reserve(&client, &share, ROUTE));
         let now = futures::FutureExt::now_or_never(second.as_mut());
         assert!(now.is_none(), "it waits");

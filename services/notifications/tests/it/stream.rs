@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::Role;
 use model::{Fact, Id, Time};
 use reqwest::Method;
 use serde_json::Value;
@@ -172,7 +173,7 @@ async fn streams_end_with_the_service_and_resume_after_it() {
 async fn a_stream_ends_with_its_session() {
     let test = start().await;
     let (orders, users) = (test.other("orders"), test.other("users"));
-    let claims = testkit::claims(Id::new(), &[], model::now());
+    let claims = testkit::claims(Id::new(), &[Role::Customer], model::now());
     let token = test.issue(&claims);
     let ann = Person::new(test.address, Some(token), Some(claims.sub));
     let mut stream = Stream::open(&ann, None).await;

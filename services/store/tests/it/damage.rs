@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -18,6 +19,9 @@ use crate::{number_from_env, open};
 
 /// The number of damages; `KONBINI_DAMAGES` overrides it.
 const DAMAGES: u64 = 120;
+
+/// How long the folder of a store that was dropped may stay locked.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 const ROWS: Table<u64, String> = Table::new("rows");
 const COUNTS: Table<u64, u64> = Table::new("counts");
@@ -128,9 +132,14 @@ fn outcome(dir: &Path, rows: &Rows) -> Outcome {
 /// `None` if the database does not open at all.
 fn salvaged(dir: &Path, rows: &Rows) -> Option<usize> {
     let into = tempfile::tempdir().unwrap();
-    let salvaged = match salvage(dir, into.path(), &Options::default(), |_, _| ()) {
-        Err(Error::Damaged { .. }) => return None,
-        salvaged => salvaged.unwrap(),
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let salvaged = loop {
+        match salvage(dir, into.path(), &Options::default(), |_, _| ()) {
+            Err(Error::Damaged { .. }) => return None,
+            // The threads of a store that was dropped may still be ending.
+            Err(Error::Locked(_)) if Instant::now() < deadline => std::thread::yield_now(),
+            salvaged => break salvaged.unwrap(),
+        }
     };
     let store = open(into.path());
     assert_eq!(store.verify().unwrap(), Vec::<String>::new());
