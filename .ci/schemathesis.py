@@ -22,7 +22,8 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BINARY = os.environ.get("KONBINI_BINARY", str(ROOT / "target/debug/konbini"))
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+BINARY = os.environ.get("KONBINI_BINARY", str(TARGET / "debug/konbini"))
 PASSWORD = "a kettle and three lamps"
 READY_SECONDS = 120
 # The generated cases of a call, unless the time is given.
