@@ -76,13 +76,13 @@ def token(base, email):
     return call(f"{base}/v1/sessions", {"email": email, "password": PASSWORD})["access_token"]
 
 
-def test(base, name, headers, seconds):
+def test(base, name, headers, seconds, folder):
     print(f"\n-- {name}", flush=True)
     command = [str(pathlib.Path(sys.executable).parent / "schemathesis")]
     command += ["--config-file", str(ROOT / ".ci/schemathesis.toml"), "run", f"{base}/openapi.json"]
     command += ["--url", base, "--no-color"]
     if seconds:
-        command += ["--max-time", str(seconds), "--workers", "2"]
+        command += ["--max-time", str(seconds)]
     else:
         command += ["--generation-deterministic", "--max-examples", str(EXAMPLES)]
         command += ["--phases", "examples,coverage,fuzzing"]
@@ -92,7 +92,8 @@ def test(base, name, headers, seconds):
         command += ["--exclude-name", f"{method} {path}"]
     for header in headers:
         command += ["--header", header]
-    return subprocess.run(command, check=False).returncode
+    # It keeps its cases where it runs.
+    return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 def main():
@@ -110,10 +111,10 @@ def main():
             shop = subprocess.Popen(command, stdout=lines, stderr=lines)
         try:
             wait_until_ready(base, shop)
-            failed = [] if test(base, "anonymous", [], seconds) == 0 else ["anonymous"]
+            failed = [] if test(base, "anonymous", [], seconds, temporary) == 0 else ["anonymous"]
             for role in ["customer", "staff", "admin"]:
                 authorization = f"Authorization: Bearer {token(base, f'{role}@shop.example')}"
-                if test(base, role, [authorization], seconds) != 0:
+                if test(base, role, [authorization], seconds, temporary) != 0:
                     failed.append(role)
         finally:
             shop.send_signal(signal.SIGTERM)
