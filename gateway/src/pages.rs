@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 use crate::aggregate::{self, Unanswered, ask};
 use crate::body::{Body, json_page, page};
 use crate::routing::SERVICES;
+use crate::target::bare_host;
 use crate::upstream::Upstreams;
 
 /// Timeout of a service's readiness check.
@@ -199,10 +200,7 @@ fn is_this_host(authority: &str) -> bool {
         return false;
     };
     let host = authority.host();
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let ip = bare.unwrap_or(host).parse::<IpAddr>();
+    let ip = bare_host(host).parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }
 

@@ -108,6 +108,14 @@ pub(crate) fn is_authority(text: &str) -> bool {
             .is_ok_and(|it| !it.host().is_empty())
 }
 
+/// A host without the brackets of an IPv6 address (RFC 3986 §3.2.2).
+pub(crate) fn bare_host(host: &str) -> &str {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host)
+}
+
 /// The one form of a path; borrowed when it has that form already.
 pub(crate) fn clean(path: &str) -> Result<Cow<'_, str>, &'static str> {
     if !path.starts_with('/') {

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 
+use crate::target::bare_host;
+
 const CUSTOMARY: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The hops of a request, the client's side first; `None` for a hop without an address.
@@ -79,10 +81,7 @@ fn split(text: &str, at: char) -> Option<Vec<&str>> {
 /// The address of a node, which may have a port (RFC 7239 §6).
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let ip = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let ip = bare_host(text).parse::<IpAddr>().ok();
     let with_port = || {
         let address = text.parse::<SocketAddr>().ok();
         address.map(|address| address.ip())

@@ -16,6 +16,8 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
+use crate::target::bare_host;
+
 /// The ALPN protocol of a TLS-ALPN-01 validation (RFC 8737 §6.2).
 pub(super) const CHALLENGE: &[u8] = b"acme-tls/1";
 
@@ -43,10 +45,7 @@ impl Certificates {
         let Some(certified) = &*current else {
             return false;
         };
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let name = ServerName::try_from(bare.unwrap_or(host));
+        let name = ServerName::try_from(bare_host(host));
         let certificate = certified.end_entity_cert();
         let certificate = certificate.map(EndEntityCert::try_from);
         match (name, certificate) {

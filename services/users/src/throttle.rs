@@ -47,8 +47,8 @@ const PER_ADDRESS: Rule = Rule::Window { most: 300, span: HOUR };
 /// E-mail addresses that one address may claim.
 const CLAIMS: Rule = Rule::Window { most: 100, span: HOUR };
 
-/// Wrong codes of a second factor from unknown addresses, for one account. Whoever tries them
-/// knows the password: at three codes of a million that count, a year of guessing succeeds once
+/// Wrong codes of a second factor from unknown addresses, for one account. Their sender knows
+/// the password: at three codes of a million that count, a year of guessing succeeds once
 /// in 46 times.
 const FACTOR_GUESSES: Rule = Rule::Window { most: 20, span: HOUR.saturating_mul(24) };
 

@@ -1,7 +1,7 @@
 //! Validated fields of an account: format and length limits.
 //!
-//! What is chosen anew is checked more strictly than what is looked up or verified, so a new
-//! rule locks nobody out.
+//! A new address or password is checked more strictly than one that is looked up or verified,
+//! so that accounts from before a rule can still log in.
 //!
 //! **Invariant:** two spellings of an address, in another case or with the domain in another
 //! form (RFC 5891), have the same [`Email::key`]; two spellings of a password that are equal in
@@ -31,13 +31,15 @@ static COMMON_PASSWORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The same list [`folded`]; a rest shorter than this is no word.
+/// The common passwords, [`folded`], without those that are shorter than
+/// [`FOLDED_CHARS_MIN`] then.
 static FOLDED_PASSWORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     let folded = COMMON_PASSWORDS.iter().map(|password| folded(password));
     folded
         .filter(|rest| rest.chars().count() >= FOLDED_CHARS_MIN)
         .collect()
 });
+/// A shorter rest is part of many good passwords.
 const FOLDED_CHARS_MIN: usize = 4;
 
 /// Whether an account can log in.

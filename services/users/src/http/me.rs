@@ -72,7 +72,7 @@ pub(super) async fn change(
             .counters(&users.store, attempt, target, address)
     };
     let claim = counters(LoginAttempt::Claim, None, Some(caller.user_id))?;
-    // Counted for the mailbox that is written to, whoever asks and from where.
+    // The mailbox that is written to has one count for all accounts and addresses.
     let mails = counters(LoginAttempt::CodeRequest, Some(&email), None)?;
     claim.check(&users.store, now)?;
     let proof = users.reauthenticate(caller.clone(), proof, address);

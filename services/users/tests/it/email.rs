@@ -141,7 +141,7 @@ async fn a_change_can_be_undone_from_the_old_address() {
     let second = undo_mail(&app, &heard, 1).await.unwrap();
     assert_eq!(first.contact.email, "ana@example.org");
     assert_eq!(second.contact.email, "evil@example.org");
-    // A former address is kept for its account, so nobody can block the way back.
+    // A former address is reserved for its account, so that the change can be undone.
     let taken = request(&ben, "Ana@example.org").await;
     assert_eq!((taken.status, taken.problem()), (409, "email-taken"));
     let body = json!({ "email": "ana@example.org", "password": PASSWORD, "name": "Eve" });
@@ -188,7 +188,7 @@ async fn going_back_is_an_undo() {
     change(&app, &ana, "evil@example.org").await;
     change(&app, &ana, "worse@example.org").await;
     change(&app, &ana, "ana@example.org").await;
-    // Nobody who held the account in between can take it again.
+    // The links sent to the addresses in between have ended.
     for place in 0..3 {
         assert!(undo_mail(&app, &heard, place).await.is_none());
     }
