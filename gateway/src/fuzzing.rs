@@ -107,9 +107,10 @@ pub fn head(data: &[u8]) {
     assert_stripped(sent);
 }
 
-/// The headers of the first head, where every line is one.
+/// The headers of the first head, where every line that has ended is one.
 fn parsed(bytes: &[u8]) -> Option<HeaderMap> {
-    let lines = bytes.split(|byte| *byte == b'\n');
+    let end = bytes.iter().rposition(|byte| *byte == b'\n')?;
+    let lines = bytes[..end].split(|byte| *byte == b'\n');
     let mut headers = HeaderMap::new();
     for line in lines
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
