@@ -22,21 +22,19 @@ pub(crate) fn normalise(parts: &mut Parts, route: &Route) -> Result<(), Problem>
     let Some(query) = parts.uri.query().filter(|_| route.query.is_some()) else {
         return Ok(());
     };
-    let mut kept = Vec::new();
+    let mut is_normal = true;
     for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decoded(name);
+        let name = decoded(pair.split_once('=').map_or(pair, |(name, _)| name));
         if !name.is_empty() && !route.has_parameter(&name) {
             return Err(Problem::bad_request(unknown(&name, route)));
         }
-        if !name.is_empty() && !value.is_empty() {
-            kept.push(pair);
-        }
+        is_normal &= has_value(pair);
     }
-    let kept = kept.join("&");
-    if kept == query && !kept.is_empty() {
+    if is_normal {
         return Ok(());
     }
+    let kept: Vec<_> = query.split('&').filter(|pair| has_value(pair)).collect();
+    let kept = kept.join("&");
     let path = parts.uri.path();
     let target = match kept.as_str() {
         "" => path.to_owned(),
@@ -45,6 +43,11 @@ pub(crate) fn normalise(parts: &mut Parts, route: &Route) -> Result<(), Problem>
     let target = PathAndQuery::try_from(target);
     parts.uri = Uri::from(target.map_err(|error| Problem::bad_request(error.to_string()))?);
     Ok(())
+}
+
+/// Whether a pair has a name and a value.
+fn has_value(pair: &str) -> bool {
+    matches!(pair.split_once('='), Some((name, value)) if !name.is_empty() && !value.is_empty())
 }
 
 /// A name without its escapes.

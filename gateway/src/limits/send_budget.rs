@@ -167,6 +167,10 @@ impl SendBudget {
         response: &ResponseSize,
     ) -> Result<Option<Arc<SendCharge>>, Problem> {
         let ResponseSize { route, bytes, is_safe } = *response;
+        // A small response where no large one was expected: the usual case, which costs nothing.
+        if bytes <= SMALL_BYTES && reserved.is_none() {
+            return Ok(None);
+        }
         if is_safe && bytes > 0 {
             self.learn(route, bytes);
         }
