@@ -87,7 +87,8 @@ pub(crate) fn confirm(
 /// of the change may hold.
 ///
 /// This is the one place where what was made since the change goes: a pending change, codes,
-/// sessions and a second factor; API keys belong here as well.
+/// sessions and a second factor; API keys belong here as well. The author knew the password,
+/// so a code to choose another one is sent to the address.
 pub(crate) fn undo(
     tx: &mut Tx<'_>,
     codes: &Codes,
@@ -106,7 +107,11 @@ pub(crate) fn undo(
     let after = before.moved(undo.email, now);
     let after = factors::without_newer(tx, after, undo.since, now)?;
     tables::change(tx, &before, &after, cause)?;
-    tables::end_every_session(tx, user_id, None, RevocationReason::AccountChanged, cause)
+    tables::end_every_session(tx, user_id, None, RevocationReason::AccountChanged, cause)?;
+    match after.is_active() {
+        true => tables::request_code(tx, user_id, CodePurpose::PasswordReset, cause),
+        false => Ok(()),
+    }
 }
 
 impl Users {

@@ -177,6 +177,21 @@ async fn a_change_can_be_undone_from_the_old_address() {
     assert_eq!(undo(&app, &fourth.token).await.status, 204);
     let ana = holder(&app, &log_in(&app, "ana@example.org").await);
     assert_eq!(confirm(&ana, &typed).await.status, 401);
+
+    // Whoever changed the address knew the password, so the code for another one was sent.
+    let purpose = CodePurpose::PasswordReset;
+    let asked = CodeOf { user_id: user_id(&ana).await, purpose };
+    let reset = app.mesh.ask(&asked, TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(reset.contact.email, "ana@example.org");
+    let body = json!({
+        "email": "ana@example.org",
+        "code": reset.code,
+        "new_password": "two kettles and a lamp",
+    });
+    let path = "/v1/users/password-reset/confirm";
+    assert_eq!(app.anonymous().post(path, body).await.status, 204);
+    let former = try_log_in(&app, "ana@example.org", PASSWORD).await;
+    assert_eq!(former.status, 401);
     app.finish().await;
 }
 
