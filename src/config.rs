@@ -131,13 +131,15 @@ fn is_web_address(url: &str, _: &()) -> garde::Result {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
+    // Without a path, because the gateway's pages lie at the root.
     let is_address = |rest: &str| {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte);
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
         rest.bytes().all(is_part) && rest.starts_with(|c: char| c.is_alphanumeric() || c == '[')
     };
     ensure(
         rest.is_some_and(is_address),
-        "must be an address such as https://shop.example, without query and fragment",
+        "must be an address such as https://shop.example, without a path",
     )
 }
 
@@ -155,12 +157,13 @@ mod tests {
             unknown.starts_with("line 3: unknown field `cache`"),
             "{unknown}"
         );
-        let text = "[gateway.limits]\nconnections = 15\n[password]\nmemory_kib = 1024\niterations = 1\n[keys]\nrotate_days = 0";
+        let text = "[gateway.limits]\nconnections = 15\n[password]\nmemory_kib = 1024\niterations = 1\n[keys]\nrotate_days = 0\n[mail]\nserver = \"mail.example:587\"\nfrom = \"shop@example.org\"";
         assert_eq!(
             ShopConfig::parse(text).unwrap_err(),
             "gateway.limits.connections: lower than 16; \
              gateway.limits.streams: must be less than connections; \
              keys.rotate_days: lower than 1; \
+             mail.server: must be a host's name or address alone; its port is mail.port; \
              password.iterations: lower than 2; \
              password.memory_kib: lower than 19456"
         );
@@ -186,6 +189,7 @@ mod tests {
             "https://",
             "ftp://a.example",
             "https://a.example/#",
+            "https://a.example/shop",
         ] {
             let text = format!("public_url = \"{wrong}\"");
             let fault = ShopConfig::parse(&text).unwrap_err();

@@ -1,5 +1,6 @@
 //! `[mail]`: outbound mail over SMTP. Without a server, notifications reach inboxes only.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use garde::Validate;
@@ -17,6 +18,10 @@ const CREDENTIAL: &str = "smtp_password";
 #[garde(allow_unvalidated)]
 pub struct MailConfig {
     /// The host that takes the shop's mail; without one there is no mail.
+    #[garde(custom(|_, _| ensure(
+        self.server.as_deref().is_none_or(is_host),
+        "must be a host's name or address alone; its port is mail.port",
+    )))]
     pub server: Option<String>,
     /// Its port [default: 587, 465 or 25, by `security`].
     pub port: Option<u16>,
@@ -137,6 +142,12 @@ impl MailConfig {
     pub fn authority_pem(&self) -> Result<Option<String>, Error> {
         self.authority.as_deref().map(read).transpose()
     }
+}
+
+/// Whether a text is the name or the IP address of a host.
+fn is_host(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(is_part))
 }
 
 fn read(file: &Path) -> Result<String, Error> {

@@ -83,10 +83,7 @@ impl MailServer {
         id: &MailId,
         text: MailText,
     ) -> Result<Message, String> {
-        let address: Address = to
-            .email
-            .parse()
-            .map_err(|_| "mail cannot be sent to this address")?;
+        let address = address(&to.email).ok_or("mail cannot be sent to this address")?;
         let name = Some(to.name.clone()).filter(|name| !name.trim().is_empty());
         let message_id = format!("<{}@{}>", HEXLOWER.encode(id), self.from.email.domain());
         let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
@@ -113,6 +110,14 @@ impl MailServer {
             }),
         }
     }
+}
+
+/// An address as every mail server takes it: its domain in A-labels (RFC 5890 §2.3.2.1), which
+/// need no SMTPUTF8.
+fn address(email: &str) -> Option<Address> {
+    let (user, domain) = email.rsplit_once('@')?;
+    let domain = idna::domain_to_ascii(domain).ok()?;
+    Address::new(user, domain).ok()
 }
 
 fn tls(host: &str, settings: &MailConfig) -> Result<TlsParameters, Error> {
@@ -155,5 +160,22 @@ fn kind(error: &lettre::transport::smtp::Error) -> &'static str {
         "the server does not offer what is needed"
     } else {
         "the connection failed"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_sent_in_a_labels() {
+        for (email, sent) in [
+            ("ana@example.org", Some("ana@example.org")),
+            ("ana@b\u{fc}cher.example", Some("ana@xn--bcher-kva.example")),
+            ("ana", None),
+        ] {
+            let address = address(email).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), sent, "{email}");
+        }
     }
 }
