@@ -144,6 +144,8 @@ impl IndexFollower {
     fn follow(&self, mark: Option<Mark>) -> Result<(), Error> {
         let index = self.index.read().clone();
         let mut writer = index.writer()?;
+        // Searches see everything that was written before the start once they see this.
+        let goal = self.log.tail().seq;
         let (mut mark, held) = match mark {
             Some(mark) => (mark, mark.seq),
             None => match self.rebuild(&mut writer)? {
@@ -161,7 +163,11 @@ impl IndexFollower {
             let bulk = changed >= PRODUCTS_BULK;
             writer.set_load(if bulk { IndexLoad::Bulk } else { IndexLoad::Interactive });
             let (before, at) = committed;
-            let later = bulk && pending < PRODUCTS_PER_COMMIT && at.elapsed() < COMMIT_EVERY_BULK;
+            let catches_up = mark.seq >= goal && !self.caught_up.load(Ordering::Relaxed);
+            let later = bulk
+                && !catches_up
+                && pending < PRODUCTS_PER_COMMIT
+                && at.elapsed() < COMMIT_EVERY_BULK;
             if !later && (pending > 0 || mark.seq - before >= EVENTS_PER_CURSOR) {
                 if self.wait(self.log.settled()).transpose()?.is_none() {
                     return Ok(());
@@ -172,11 +178,13 @@ impl IndexFollower {
             }
             if pending == 0 {
                 self.lag.visible(mark.seq);
+                if mark.seq >= goal {
+                    self.caught_up.store(true, Ordering::Relaxed);
+                }
             }
             if self.log.tail().seq.saturating_sub(mark.seq) >= PRODUCTS_PER_COMMIT as u64 {
                 continue;
             }
-            self.caught_up.store(true, Ordering::Relaxed);
             let timeout = if pending > 0 { COMMIT_EVERY } else { WRITER_KEPT };
             let soon = tokio::time::timeout(timeout, self.log.beyond(mark.seq));
             match self.wait(soon) {
