@@ -149,7 +149,8 @@ pub(crate) fn value_of(mac: [u8; 16]) -> u64 {
     u64::from_be_bytes(*first) >> (u64::BITS - 5 * LENGTH)
 }
 
-/// Creates a new code for an account, replacing the previous one. Returns its expiry.
+/// Requests a code for an account: a new one, unless the previous one was requested less than
+/// half its life ago. Returns its expiry.
 pub(crate) fn request(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -159,8 +160,8 @@ pub(crate) fn request(
     put(tx, user_id, purpose, None, now)
 }
 
-/// Creates the code that changes an account's address to `address`, where it is sent to,
-/// replacing the previous one. Returns its expiry.
+/// Requests the code that changes an account's address to `address`, where it is sent to, as
+/// [`request`] does. Returns its expiry.
 pub(crate) fn request_change(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -188,9 +189,18 @@ fn put(
     address: Option<Email>,
     now: Time,
 ) -> Result<Time, store::Error> {
+    let key = (user_id, number(purpose));
+    // Whoever presses twice may type the code of either mail, and a stranger who requests codes
+    // for an account takes none from its owner.
+    let known = tx.get(CODES, &key)?.filter(|known| known.address == address);
+    if let Some(known) = known.filter(|known| known.is_live(now))
+        && now.after(LIFE / 2) <= known.until
+    {
+        return Ok(known.until);
+    }
     let until = now.after(LIFE);
     let requested = Requested { nonce: rand::random(), tries_left: TRIES, until, address };
-    tx.put(CODES, &(user_id, number(purpose)), &requested)?;
+    tx.put(CODES, &key, &requested)?;
     Ok(until)
 }
 
