@@ -192,7 +192,9 @@ fn put(
     let key = (user_id, number(purpose));
     // Whoever presses twice may type the code of either mail, and a stranger who requests codes
     // for an account takes none from its owner.
-    let known = tx.get(CODES, &key)?.filter(|known| known.address == address);
+    let known = tx
+        .get(CODES, &key)?
+        .filter(|known| known.address == address);
     if let Some(known) = known.filter(|known| known.is_live(now))
         && now.after(LIFE / 2) <= known.until
     {

@@ -106,7 +106,11 @@ async fn a_lost_password_is_reset_with_a_code() {
         "both mails have the same for a while"
     );
     for email in ["ben@example.org", "nobody"] {
-        assert_eq!(confirm_reset(&app, email, &first.code).await, 401, "{email}");
+        assert_eq!(
+            confirm_reset(&app, email, &first.code).await,
+            401,
+            "{email}"
+        );
     }
     assert_eq!(ana.get("/v1/users/me").await.status, 200);
     let typed = first.code.to_lowercase().replace('-', " ");
