@@ -359,6 +359,12 @@ async fn catalogue(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let delivery = json!({ "delta": 2, "reason": "a delivery" });
     calls.post(admin, &stock, delivery).await;
     calls.get(admin, &stock).await;
+    let count = json!({ "on_hand": 6, "reason": "counted" });
+    calls
+        .send(admin.request(Method::PUT, &stock).json(&count))
+        .await;
+    let rename = json!({ "from": "Kitchen", "to": "Home > Kitchen" });
+    calls.post(admin, "/v1/categories/rename", rename).await;
     kettle.as_object_mut().unwrap().remove("stock");
     kettle["title"] = "Enamel kettle, 1 l".into();
     let replace = admin.request(Method::PUT, &path);

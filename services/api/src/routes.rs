@@ -102,8 +102,12 @@ routes! {
     GET_STOCK = Route::get("/v1/products/{id}/stock", Products, Staff);
     /// Corrects a product's stock.
     ADJUST_STOCK = Route::post("/v1/products/{id}/stock", Products, Staff).idempotent();
+    /// Sets a product's stock.
+    SET_STOCK = Route::put("/v1/products/{id}/stock", Products, Staff);
     /// Lists categories.
     LIST_CATEGORIES = Route::get("/v1/categories", Products, Anyone);
+    /// Renames a category and all below it.
+    RENAME_CATEGORY = Route::post("/v1/categories/rename", Products, Staff);
 
     /// Lists orders.
     LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "status", "user_id"]);

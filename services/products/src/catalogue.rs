@@ -5,14 +5,23 @@
 //! in the same transaction.
 
 use ::store::{Read, Tx};
+use chassis::FieldError;
+use chassis::fields::BodyFault;
 use mesh::Cause;
 use model::{Fact, Id, ProductId};
 
+use serde_json::json;
+
+use crate::categories::renamed;
 use crate::domain::{Content, OpeningStock, Product, StockLevel};
 use crate::effects::Effects;
-use crate::submission::Submission;
+use crate::submission::{self, CategoryRename, Submission};
 use crate::tables::{self, CATEGORIES, PRODUCTS, SKUS};
 use crate::{Error, indexes, stock};
+
+/// The most products of a renamed category: they change in one transaction, of some 3 KiB
+/// each, and other changes of products wait for it.
+const RENAMED_MAX: usize = 10_000;
 
 /// Creates a product.
 ///
@@ -84,6 +93,57 @@ pub(crate) fn remove(
     stock::remove(tx, id)?;
     let fact = Fact::ProductDeleted { product_id: id };
     Ok(effects.append(tx, cause, id.to_string(), fact)?)
+}
+
+/// Renames a category and all below it, in every product. Returns the number of products.
+///
+/// # Errors
+/// [`Error::NotFound`] for a category without a product, [`Error::Invalid`] for a product whose
+/// new paths are beyond a limit, and for more than [`RENAMED_MAX`] products.
+pub(crate) fn rename_category(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    CategoryRename { from, to }: &CategoryRename,
+) -> Result<usize, Error> {
+    let products = indexes::in_category(tx, from, RENAMED_MAX)?;
+    let fault = |pointer: &str, detail| Error::Invalid(vec![FieldError::new(pointer, detail)]);
+    match products.len() {
+        0 => return Err(Error::NotFound),
+        1..=RENAMED_MAX => {}
+        _ => {
+            let detail = format!(
+                "has more than {RENAMED_MAX} products; rename the categories below it one by one"
+            );
+            return Err(fault("/from", detail));
+        }
+    }
+    for id in &products {
+        let (before, _) = tables::product(tx, *id)?;
+        let mut paths = Vec::new();
+        for path in &before.content.categories {
+            let path = renamed(path, from, to).unwrap_or_else(|| path.clone());
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        let patch = json!({ "categories": paths }).to_string();
+        let patched = submission::read_patch(&before.content, patch.as_bytes());
+        let patched = patched.map_err(|why| {
+            let why = match why {
+                BodyFault::Unreadable(why) => why,
+                BodyFault::Invalid(faults) => faults
+                    .into_iter()
+                    .map(|FieldError { pointer, detail }| format!("`{pointer}` {detail}"))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            };
+            let detail = format!("product `{}`: {why}", before.content.sku);
+            fault("/to", detail)
+        })?;
+        replace(tx, effects, cause, before, patched.content)?;
+    }
+    Ok(products.len())
 }
 
 /// The result of an imported line.

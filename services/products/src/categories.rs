@@ -1,4 +1,4 @@
-//! The category tree.
+//! Category paths: the tree of them, and renaming.
 //!
 //! **Invariant:** a category's children follow it in the order of their names.
 
@@ -44,6 +44,13 @@ pub(crate) fn tree(mut paths: Vec<(String, u64)>) -> Vec<Category> {
     roots
 }
 
+/// A path after the category `from` was renamed to `to`; `None` for one that is not in it.
+pub(crate) fn renamed(path: &str, from: &str, to: &str) -> Option<String> {
+    let below = path.strip_prefix(from)?;
+    let is_inside = below.is_empty() || below.starts_with(CATEGORY_SEPARATOR);
+    is_inside.then(|| format!("{to}{below}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +62,18 @@ mod tests {
         let names: Vec<_> = tree.iter().map(|root| root.name.as_str()).collect();
         assert_eq!(names, ["A", "Home", "Home Office"]);
         assert_eq!(tree[1].children[0].children[0].path, "Home > Art > Oil");
+    }
+
+    #[test]
+    fn a_rename_moves_all_below_and_nothing_beside() {
+        for (path, renamed_to) in [
+            ("Home", Some("House")),
+            ("Home > Art > Oil", Some("House > Art > Oil")),
+            ("Home Office", None),
+            ("Garden > Home", None),
+        ] {
+            let path = renamed(path, "Home", "House");
+            assert_eq!(path.as_deref(), renamed_to);
+        }
     }
 }

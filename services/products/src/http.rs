@@ -7,6 +7,7 @@
 
 mod bulk;
 mod catalogue;
+mod categories;
 mod lists;
 mod search;
 mod stock;
@@ -58,7 +59,9 @@ pub(crate) fn endpoints(catalogue: CatalogueState) -> ServiceRoutes {
         .on(&routes::DELETE_PRODUCT, catalogue::remove)
         .on(&routes::GET_STOCK, stock::levels)
         .on(&routes::ADJUST_STOCK, stock::adjust)
-        .on(&routes::LIST_CATEGORIES, lists::categories)
+        .on(&routes::SET_STOCK, stock::set)
+        .on(&routes::LIST_CATEGORIES, categories::list)
+        .on(&routes::RENAME_CATEGORY, categories::rename)
         .with_state(catalogue)
         .fast_path(ready)
 }

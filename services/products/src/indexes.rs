@@ -115,6 +115,28 @@ fn rows_of_content(content: &Content) -> BTreeSet<IndexRow> {
         .collect()
 }
 
+/// The products of a category and all below it, whatever their status; at most `count_max`
+/// and one more.
+pub(crate) fn in_category(
+    from: &impl Read,
+    path: &str,
+    count_max: usize,
+) -> Result<BTreeSet<ProductId>, store::Error> {
+    use PublicationStatus::{Archived, Draft, Published};
+    let mut products = BTreeSet::new();
+    for status in [Draft, Published, Archived] {
+        let key = index_key(status, ListFilter::Category(path));
+        for row in from.scan(BY_AGE.prefix(&key))? {
+            let ((_, id), ()) = row?;
+            products.insert(id);
+            if products.len() > count_max {
+                return Ok(products);
+            }
+        }
+    }
+    Ok(products)
+}
+
 /// Replaces the rows of the version before; rows that both versions have are not
 /// written again.
 pub(crate) fn update(

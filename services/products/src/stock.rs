@@ -124,6 +124,25 @@ pub(crate) fn adjust(
     Ok(after)
 }
 
+/// Sets the units on hand of a product. Where it has as many already, nothing is written.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Level`].
+pub(crate) fn set_level(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    product_id: ProductId,
+    on_hand: i64,
+    reason: &str,
+) -> Result<StockLevel, Error> {
+    let before = level(tx, product_id)?.ok_or(Error::NotFound)?;
+    match on_hand.saturating_sub(before.on_hand) {
+        0 => Ok(before),
+        delta => adjust(tx, effects, cause, product_id, delta, reason),
+    }
+}
+
 /// Reserves all lines of an order or none, and appends the outcome. An order that has a
 /// reservation keeps it; the outcome is appended again, since orders asks again only when it
 /// has lost the first.

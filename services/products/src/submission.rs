@@ -60,6 +60,13 @@ impl Submission {
     }
 }
 
+/// The body of a category's renaming: two category paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CategoryRename {
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
 /// Reads a whole product.
 ///
 /// # Errors

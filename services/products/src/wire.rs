@@ -73,6 +73,14 @@ pub(crate) struct StockAdjustment {
     pub(crate) reason: Option<String>,
 }
 
+/// The body that sets a stock level; both members are required.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StockSetting {
+    pub(crate) on_hand: Option<i64>,
+    pub(crate) reason: Option<String>,
+}
+
 /// A stock level.
 #[derive(Serialize)]
 pub(crate) struct StockLevelResponse {

@@ -1,4 +1,4 @@
-//! `GET /v1/products` and `/v1/categories`: lists, and the category tree.
+//! `GET /v1/products`: lists.
 //!
 //! **Invariant:** a page is one scan of an index, however large the catalogue.
 
@@ -17,7 +17,7 @@ use store::Key;
 use super::{CacheScope, CatalogueState, cached, query};
 use crate::domain::ProductId;
 use crate::indexes::{BY_AGE, BY_PRICE, BY_TITLE, Direction, IndexKey, IndexTable};
-use crate::{Error, categories as tree, indexes, tables};
+use crate::{Error, indexes};
 
 /// The parameters of a list. `limit` and `cursor` are read by the paging.
 #[derive(Deserialize)]
@@ -123,17 +123,4 @@ impl Serialize for ProductJson {
         let json: &RawValue = serde_json::from_slice(self.0.body()).map_err(S::Error::custom)?;
         json.serialize(serializer)
     }
-}
-
-#[derive(Serialize)]
-struct CategoriesResponse {
-    items: Vec<tree::Category>,
-}
-
-pub(super) async fn categories(State(app): State<CatalogueState>) -> Result<Response, Problem> {
-    let items = tree::tree(tables::categories(&app.store)?);
-    Ok(cached(
-        Json(CategoriesResponse { items }).into_response(),
-        CacheScope::Catalogue,
-    ))
 }

@@ -1,4 +1,4 @@
-//! `/v1/products/{id}/stock`: levels, movements, adjustments.
+//! `/v1/products/{id}/stock`: levels, movements, adjustments, counts.
 //!
 //! **Invariant:** an adjustment is idempotent: repeated with its key, it is made once.
 
@@ -15,7 +15,9 @@ use serde::Deserialize;
 use super::{CatalogueState, cause};
 use crate::domain::PIECES_MAX;
 use crate::tables::level;
-use crate::wire::{MovementResponse, StockAdjustment, StockLevelResponse, StockResponse};
+use crate::wire::{
+    MovementResponse, StockAdjustment, StockLevelResponse, StockResponse, StockSetting,
+};
 use crate::{Error, stock};
 
 /// Movements in a response.
@@ -50,34 +52,66 @@ pub(super) async fn reservations(
     Ok(Json(orders.take(ORDERS_MAX).collect::<Result<_, _>>()?))
 }
 
+/// The value of a required number and a reason, within their limits.
+fn checked(
+    (pointer, number): (&str, Option<i64>),
+    is_within: impl FnOnce(i64) -> Result<(), String>,
+    reason: Option<String>,
+) -> Result<(i64, String), Error> {
+    let mut faults = Vec::new();
+    let number = number.ok_or_else(|| "is required".to_owned());
+    let number = number.and_then(|number| is_within(number).map(|()| number));
+    let reason = reason.unwrap_or_default();
+    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        let detail = format!("is required, 1..{REASON_CHARS_MAX} characters");
+        faults.push(FieldError::new("/reason", detail));
+    }
+    match number {
+        Ok(number) if faults.is_empty() => Ok((number, reason)),
+        Ok(_) => Err(Error::Invalid(faults)),
+        Err(detail) => {
+            faults.insert(0, FieldError::new(pointer, detail));
+            Err(Error::Invalid(faults))
+        }
+    }
+}
+
 impl StockAdjustment {
     /// The delta and the reason, within their limits.
     fn validate(self) -> Result<(i64, String), Error> {
-        let mut faults = Vec::new();
-        let mut fault = |pointer: &str, detail: String| {
-            faults.push(FieldError::new(pointer, detail));
+        let is_within = |delta: i64| match delta.unsigned_abs() {
+            0 => Err("must not be 0".into()),
+            units if units <= PIECES_MAX.unsigned_abs() => Ok(()),
+            _ => Err(format!("must be -{PIECES_MAX}..{PIECES_MAX}")),
         };
-        match self.delta {
-            None => fault("/delta", "is required".into()),
-            Some(0) => fault("/delta", "must not be 0".into()),
-            Some(delta) if !(-PIECES_MAX..=PIECES_MAX).contains(&delta) => {
-                fault("/delta", format!("must be -{PIECES_MAX}..{PIECES_MAX}"));
-            }
-            Some(_) => {}
-        }
-        let reason = self.reason.unwrap_or_default();
-        let chars = reason.chars().count();
-        if reason.trim().is_empty() || chars > REASON_CHARS_MAX {
-            fault(
-                "/reason",
-                format!("is required, 1..{REASON_CHARS_MAX} characters"),
-            );
-        }
-        match self.delta {
-            Some(delta) if faults.is_empty() => Ok((delta, reason)),
-            _ => Err(Error::Invalid(faults)),
-        }
+        checked(("/delta", self.delta), is_within, self.reason)
     }
+}
+
+impl StockSetting {
+    /// The units on hand and the reason, within their limits.
+    fn validate(self) -> Result<(i64, String), Error> {
+        let is_within = |on_hand| match on_hand {
+            0..=PIECES_MAX => Ok(()),
+            _ => Err(format!("must be 0..{PIECES_MAX}")),
+        };
+        checked(("/on_hand", self.on_hand), is_within, self.reason)
+    }
+}
+
+pub(super) async fn set(
+    State(app): State<CatalogueState>,
+    Staff(caller): Staff,
+    Extension(request_id): Extension<RequestId>,
+    PathId(id): PathId<kinds::Product>,
+    Json(setting): Json<StockSetting>,
+) -> Result<Json<StockLevelResponse>, Problem> {
+    let (on_hand, reason) = setting.validate()?;
+    let (effects, cause) = (app.effects.clone(), cause(&caller, request_id));
+    let level = app
+        .store
+        .write(move |tx| stock::set_level(tx, &effects, &cause, id, on_hand, &reason));
+    Ok(Json(level.await?.into()))
 }
 
 pub(super) async fn adjust(

@@ -8,7 +8,7 @@ use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Money, PublicationStatus};
 use serde_json::value::RawValue;
 
-use super::{READ_ONLY, Submission};
+use super::{CategoryRename, READ_ONLY, Submission};
 use crate::domain::{CATEGORY_SEPARATOR, Content, PIECES_MAX, Rating};
 
 const SKU_CHARS_MAX: usize = 64;
@@ -92,6 +92,14 @@ impl ReadFields for Rating {
         let average = fields.required_value("average");
         let count = fields.required_value("count");
         Some(Self { average: average?, count: count? })
+    }
+}
+
+impl ReadFields for CategoryRename {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let from = fields.required("from", category);
+        let to = fields.required("to", category);
+        Some(Self { from: from?, to: to? })
     }
 }
 

@@ -248,6 +248,47 @@ async fn categories_count_published_products() {
     app.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_category_moves_with_all_below_it() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    for (sku, status, categories) in [
+        ("A1", "published", json!(["Home > Lamps > Desk", "Sale"])),
+        ("A2", "draft", json!(["Home"])),
+        ("A3", "archived", json!(["House > Lamps", "Home > Lamps"])),
+        ("A4", "published", json!(["Homeware"])),
+    ] {
+        let mut product = lamp(sku);
+        product["status"] = status.into();
+        product["categories"] = categories;
+        make(&staff, product).await;
+    }
+    let rename = async |from: &str, to: &str| {
+        let body = json!({ "from": from, "to": to });
+        staff.post("/v1/categories/rename", body).await
+    };
+    let moved = rename(" Home ", "House").await;
+    assert_eq!((moved.status, &moved.body["moved"]), (200, &json!(3)));
+    for (sku, categories) in [
+        ("A1", json!(["House > Lamps > Desk", "Sale"])),
+        ("A2", json!(["House"])),
+        ("A3", json!(["House > Lamps"])),
+        ("A4", json!(["Homeware"])),
+    ] {
+        let path = format!("/v1/products/by-sku/{sku}");
+        assert_eq!(staff.get(&path).await.body["categories"], categories);
+    }
+    assert_eq!(rename("Home", "House").await.status, 404);
+    // A path that one of its products cannot have moves none of them.
+    let far = ["A"; 9].join(" > ");
+    let refused = rename("House", &far).await;
+    let fault = &refused.body["errors"][0];
+    assert_eq!((refused.status, &fault["pointer"]), (422, &json!("/to")));
+    assert!(fault["detail"].as_str().unwrap().contains("A1"), "{fault}");
+    assert_eq!(all(&app, "category=House").await.len(), 1);
+    app.finish().await;
+}
+
 /// Read-your-writes under concurrency: a read by id or by SKU that starts after a change
 /// was acknowledged sees it, and the cache has the stored version.
 #[tokio::test(flavor = "multi_thread")]

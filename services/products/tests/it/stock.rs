@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{OtherService, Person, TestService, eventually, send};
 
-use crate::{lamp, make};
+use crate::{lamp, make, with};
 
 async fn levels(staff: &Person, path: &str) -> (i64, i64, i64) {
     let body = staff.get(&format!("{path}/stock")).await.body;
@@ -52,6 +52,22 @@ async fn staff_correct_stock() {
         .post(&stock, json!({"delta": -6, "reason": "lost"}))
         .await;
     assert_eq!((short.status, short.problem()), (409, "below-reserved"));
+    // A count is the level itself, however often it is sent.
+    let count = json!({"on_hand": 7, "reason": "counted"});
+    for _ in 0..2 {
+        let counted = with(&staff, Method::PUT, &stock, count.clone()).await;
+        assert_eq!((counted.status, &counted.body["on_hand"]), (200, &json!(7)));
+    }
+    let movements = staff.get(&stock).await.body["movements"].clone();
+    let reasons = movements.as_array().unwrap().iter();
+    let reasons: Vec<_> = reasons.map(|movement| &movement["reason"]).collect();
+    assert_eq!(reasons, ["counted", "delivery"]);
+    let wrong = with(&staff, Method::PUT, &stock, json!({"on_hand": -1})).await;
+    let pointers = wrong.body["errors"].as_array().unwrap().iter();
+    let pointers: Vec<_> = pointers.map(|fault| &fault["pointer"]).collect();
+    assert_eq!(pointers, ["/on_hand", "/reason"]);
+    let count = json!({"on_hand": 5, "reason": "counted again"});
+    assert_eq!(with(&staff, Method::PUT, &stock, count).await.status, 200);
     assert_eq!(app.customer().get(&stock).await.status, 403);
     let gone = format!("/v1/products/{}/stock", Id::<kinds::Product>::new());
     assert_eq!(staff.get(&gone).await.status, 404);
@@ -82,7 +98,10 @@ async fn staff_correct_stock() {
         .iter()
         .map(|movement| movement["delta"].as_i64().unwrap())
         .collect();
-    assert_eq!((moves, &shown["on_hand"]), (vec![9, -2, 5], &json!(12)));
+    assert_eq!(
+        (moves, &shown["on_hand"]),
+        (vec![9, -2, -2, 2, 5], &json!(12))
+    );
     assert_eq!(shown["movements"][0]["by"], staff.user_id().to_string());
     app.finish().await;
 }
