@@ -115,7 +115,7 @@ pub fn parse_fields<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Pars
         let inner = error.into_inner();
         let text = inner.to_string();
         if inner.is_data() && !text.starts_with("unknown field") {
-            ParseError::Field(FieldError::new(pointer, text))
+            ParseError::Field(FieldError::new(pointer, in_api_terms(&text)))
         } else {
             ParseError::Unreadable(text)
         }
@@ -124,6 +124,64 @@ pub fn parse_fields<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Pars
         .end()
         .map_err(|error| ParseError::Unreadable(error.to_string()))?;
     Ok(value)
+}
+
+/// A message of serde about a value, in the terms of the API. The pointer says where the value
+/// is, so the position in the text is left out.
+fn in_api_terms(message: &str) -> String {
+    let message = match message.rfind(" at line ") {
+        Some(position) => &message[..position],
+        None => message,
+    };
+    let mismatch = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))
+        .and_then(|mismatch| mismatch.rsplit_once(", expected "));
+    if let Some((found, expected)) = mismatch {
+        return format!("must be {}, not {}", api_type(expected), api_value(found));
+    }
+    let variant = message.strip_prefix("unknown variant ");
+    if let Some((found, expected)) = variant.and_then(|text| text.split_once(", expected ")) {
+        return format!("must be {expected}, not {found}");
+    }
+    if message.contains("untagged enum") {
+        return "has none of the forms that it may have".to_owned();
+    }
+    message.to_owned()
+}
+
+/// A Rust type as a type of JSON.
+fn api_type(expected: &str) -> &str {
+    match expected {
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a map" => "an object",
+        _ if expected.starts_with("struct ") => "an object",
+        _ if expected.starts_with("a sequence") || expected.starts_with("tuple") => "a list",
+        _ if expected.ends_with("string") => "a text",
+        _ => expected,
+    }
+}
+
+/// What serde calls the value that it found, as a value of JSON.
+fn api_value(found: &str) -> String {
+    for (kind, term) in [
+        ("string ", "the text "),
+        ("integer ", "the number "),
+        ("floating point ", "the number "),
+        ("boolean ", ""),
+    ] {
+        if let Some(value) = found.strip_prefix(kind) {
+            return format!("{term}{}", value.trim_matches('`'));
+        }
+    }
+    match found {
+        "map" => "an object".into(),
+        "sequence" => "a list".into(),
+        other => other.into(),
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -232,6 +290,43 @@ mod tests {
             panic!()
         };
         assert_eq!(error.pointer, "/price/amount");
+        assert_eq!(error.detail, "must be a whole number, not the text \"1\"");
         assert_eq!(parse::<Lamp>(b"[]").unwrap_err().status(), 422);
+    }
+
+    #[test]
+    fn faults_are_in_the_terms_of_the_api() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Status {
+            Draft,
+            Published,
+        }
+
+        fn detail<T: std::fmt::Debug + DeserializeOwned>(text: &str) -> String {
+            match parse_fields::<T>(text.as_bytes()) {
+                Err(ParseError::Field(error)) => error.detail,
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        for (detail, expected) in [
+            (
+                detail::<i64>("19.99"),
+                "must be a whole number, not the number 19.99",
+            ),
+            (
+                detail::<u32>("-1"),
+                "must be a whole number, 0 or more, not the number -1",
+            ),
+            (detail::<String>("{}"), "must be a text, not an object"),
+            (detail::<Vec<String>>("true"), "must be a list, not true"),
+            (detail::<bool>("null"), "must be true or false, not null"),
+            (
+                detail::<Status>("\"hidden\""),
+                "must be `draft` or `published`, not `hidden`",
+            ),
+        ] {
+            assert_eq!(detail, expected);
+        }
     }
 }
