@@ -4,10 +4,12 @@
 //! the socket may send any command. If the service is not running, the command starts it
 //! for its own duration, so that the same code of the service does the work in either case.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +20,7 @@ use hyper::{Method, Request, StatusCode, client};
 use hyper_util::rt::TokioIo;
 use mesh::{InProcessNetwork, Mesh};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
@@ -188,7 +191,8 @@ where
     let stream = UnixStream::connect(socket)
         .await
         .with_context(|| socket.display().to_string())?;
-    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream = TokioIo::new(AnswerFirst { stream, is_closed: false });
+    let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
     let connection = tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
@@ -202,4 +206,102 @@ where
     drop(sender);
     connection.abort();
     Ok((status, body))
+}
+
+/// A connection whose response counts, even if the service sent it and closed before it had
+/// read the whole request: what is written from then on is dropped. hyper would report the
+/// broken pipe in place of the response that waits to be read.
+struct AnswerFirst {
+    stream: UnixStream,
+    /// Whether the service reads nothing any more.
+    is_closed: bool,
+}
+
+impl AnswerFirst {
+    /// Takes a write to a closed connection for done.
+    fn written(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Err(error))
+                if matches!(
+                    error.kind(),
+                    ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                ) =>
+            {
+                self.is_closed = true;
+                Poll::Ready(Ok(bytes))
+            }
+            result => result,
+        }
+    }
+}
+
+impl AsyncRead for AnswerFirst {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for AnswerFirst {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(result, buf.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A refusal that is sent before the request was read is the response, however much of the
+    /// request is still to be written.
+    #[tokio::test]
+    async fn an_early_response_is_read() {
+        const REFUSAL: &[u8] =
+            b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let service = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(REFUSAL).await.unwrap();
+            }
+        });
+        for _ in 0..100 {
+            let piece = || Ok::<_, io::Error>(Frame::data(Bytes::from(vec![b'x'; 64 * 1024])));
+            let body = futures::stream::iter((0..16).map(move |_| piece()));
+            let response = stream(&socket, "/", "text/csv", StreamBody::new(body))
+                .await
+                .unwrap();
+            assert_eq!(response.status, StatusCode::BAD_REQUEST);
+        }
+        service.abort();
+    }
 }
