@@ -1,9 +1,9 @@
 //! `konbini products import`: a catalogue file, streamed into a shop.
 //!
-//! **Invariant:** an import is an upsert by SKU, so an interrupted import is completed by
-//! importing the file again.
+//! **Invariant:** importing a file again changes nothing, so an interrupted import is
+//! completed by importing the file again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -32,28 +32,44 @@ const SUMMARY: &[Column] = &[
 ];
 const FAILURES: &[Column] = &[("LINE", 8), ("FIELD", 20), ("ERROR", 0)];
 const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+/// A file whose format its content shows.
+const CONTENT_TYPE: &str = "application/octet-stream";
 /// The size of the chunks in which the file is read and sent.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Import a catalogue: creates products, and updates those whose SKU exists.
 ///
 /// FILE contains one JSON document per line (the format of `GET /v1/products/export`), or
-/// CSV: either the columns sku, title, price, currency, description, brand, categories,
-/// images, status, stock and attribute.NAME (several categories or images are separated by
-/// |), or a product export of Shopify. An invalid line fails alone and is reported.
+/// CSV: either the columns sku, title, price, currency, status, stock, brand, categories,
+/// images, rating.average, rating.count, description and attribute.NAME (several categories
+/// or images are separated by |), or a product export of Shopify or WooCommerce. A column that
+/// the file does not have leaves the products' own values alone; an empty cell clears them. An
+/// invalid line fails alone and is reported.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     #[command(flatten)]
     shop: ShopArgs,
     /// The catalogue file.
     file: PathBuf,
-    /// The format of the file [default: csv if its name ends in .csv, else ndjson].
+    /// The format of the file [default: by its content].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The currency of prices in a CSV without that column, such as EUR [default:
-    /// `import_currency` of the settings].
+    /// The encoding of a file that is not in UTF-8 and does not begin with a byte order mark.
+    #[arg(long, value_enum)]
+    encoding: Option<EncodingName>,
+    /// The currency of prices in a CSV without that column, such as EUR [default: the currency
+    /// of the product, or `import_currency` of the settings for a new one].
     #[arg(long, value_name = "CODE")]
     currency: Option<model::Currency>,
+    /// Which products may be written [default: upsert].
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// What the stock of a line does to a known product [default: initial].
+    #[arg(long, value_enum)]
+    stock: Option<Stock>,
+    /// Report what an import would do, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print a JSON document.
     #[arg(long)]
     json: bool,
@@ -65,20 +81,53 @@ enum Format {
     Csv,
 }
 
-impl Format {
-    fn of(file: &Path) -> Self {
-        let is_csv = file
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("csv"));
-        if is_csv { Self::Csv } else { Self::Ndjson }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EncodingName {
+    #[value(name = "windows-1252")]
+    Windows1252,
+    #[value(name = "shift_jis")]
+    ShiftJis,
+}
 
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Ndjson => "application/x-ndjson",
-            Self::Csv => "text/csv",
-        }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Create products and update known ones.
+    Upsert,
+    /// Create products only.
+    Create,
+    /// Update known products only.
+    Update,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stock {
+    /// Nothing: only a new product has it.
+    Initial,
+    /// It sets the level, not below what is reserved.
+    Set,
+}
+
+impl Import {
+    /// The path of the service's endpoint with its parameters.
+    fn path(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameter("format", self.format));
+        query.extend_pairs(parameter("encoding", self.encoding));
+        query.extend_pairs(parameter("mode", self.mode));
+        query.extend_pairs(parameter("stock", self.stock));
+        query.extend_pairs(
+            self.currency
+                .map(|currency| ("currency", currency.to_string())),
+        );
+        query.extend_pairs(self.dry_run.then_some(("dry_run", "true")));
+        format!("/control/import?{}", query.finish())
     }
+}
+
+/// A parameter by the name that its value has on the command line.
+fn parameter(name: &str, value: Option<impl ValueEnum>) -> Option<(&str, String)> {
+    let value = value?.to_possible_value()?;
+    Some((name, value.get_name().to_owned()))
 }
 
 /// Imports the file and prints the number of lines by outcome; fails if a line failed.
@@ -97,18 +146,21 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
         print_json(&summary)?;
     } else {
         report(&summary)?;
+        for note in notes(&summary) {
+            output::error_line!("{note}");
+        }
         // For people at a terminal; a pipe gets the figures only.
         if !bar.is_hidden() {
             output::error_line!("in {}", HumanDuration(started.elapsed()));
         }
     }
-    match summary["failed"].as_u64() {
-        Some(0) => Ok(()),
-        failed => bail!(
-            "{} lines of {} failed; the other lines were imported",
-            failed.unwrap_or_default(),
-            import.file.display()
-        ),
+    let count = |name: &str| summary[name].as_u64().unwrap_or_default();
+    let (read, failed, file) = (count("read"), count("failed"), import.file.display());
+    match failed {
+        0 => Ok(()),
+        _ if failed == read => bail!("all {failed} lines of {file} failed; nothing was imported"),
+        _ if import.dry_run => bail!("{failed} lines of {file} would fail"),
+        _ => bail!("{failed} lines of {file} failed; the other lines were imported"),
     }
 }
 
@@ -122,14 +174,9 @@ async fn send(import: &Import, folder: &Folder, bar: &ProgressBar) -> anyhow::Re
     let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES)
         .inspect_ok(move |chunk| moved.inc(chunk.len() as u64))
         .map_ok(Frame::data);
-    let format = import.format.unwrap_or_else(|| Format::of(&import.file));
-    let path = match import.currency {
-        Some(currency) => format!("/control/import?currency={currency}"),
-        None => "/control/import".to_owned(),
-    };
     let socket = folder.control_socket(ServiceName::Products.name());
     let body = StreamBody::new(chunks);
-    let response = control::stream(&socket, &path, format.content_type(), body).await?;
+    let response = control::stream(&socket, &import.path(), CONTENT_TYPE, body).await?;
     Ok(response.accepted()?.body)
 }
 
@@ -157,4 +204,35 @@ fn report(summary: &Value) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the import assumed and left alone, in words.
+fn notes(summary: &Value) -> Vec<String> {
+    let list = |name: &str| {
+        let items = summary[name].as_array().into_iter().flatten();
+        let items: Vec<_> = items.filter_map(Value::as_str).collect();
+        Some(items.join(", ")).filter(|items| !items.is_empty())
+    };
+    let mut notes = Vec::new();
+    if summary["dry_run"] == true {
+        notes.push("dry run: nothing was written".to_owned());
+    }
+    if let Some(currency) = summary["assumed_currency"].as_str() {
+        notes.push(format!(
+            "prices of new products are in {currency}; --currency names another"
+        ));
+    }
+    if let Some(columns) = list("ignored_columns") {
+        notes.push(format!("columns that were not read: {columns}"));
+    }
+    match summary["stock_ignored"].as_u64().unwrap_or_default() {
+        0 => {}
+        lines => notes.push(format!(
+            "the stock of {lines} known products was left alone; --stock=set sets it"
+        )),
+    }
+    if let Some(images) = list("images_ignored") {
+        notes.push(format!("pictures beyond the most of a product: {images}"));
+    }
+    notes
 }

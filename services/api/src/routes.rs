@@ -85,9 +85,9 @@ routes! {
     /// Completes a search term.
     SUGGEST = Route::get("/v1/products/suggest", Products, Anyone).query(&["q"]);
     /// Imports a catalogue.
-    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk().query(&["currency"]);
+    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk().query(&["currency", "mode", "stock", "dry_run", "encoding", "format"]);
     /// Exports the catalogue.
-    EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk();
+    EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk().query(&["format"]);
     /// Shows a product by its SKU.
     GET_PRODUCT_BY_SKU = Route::get("/v1/products/by-sku/{sku}", Products, Anyone);
     /// Shows a product.

@@ -25,5 +25,5 @@ pub use fact::{
 };
 pub use id::{EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
 pub use money::{Currency, Money, NotACurrency};
-pub use text::{ILLEGIBLE, is_legible};
+pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};
 pub use time::{Time, now};

@@ -40,6 +40,14 @@ impl Currency {
         })
     }
 
+    /// The sign that people write for it, such as `€`; some signs stand for several
+    /// currencies.
+    pub fn sign(self) -> Option<String> {
+        let sign = self.listed()?.symbol().to_string();
+        // The sign of no currency in particular.
+        (sign != "¤").then_some(sign)
+    }
+
     /// Every code that ISO 4217 lists, in use or not, in the order of the numeric codes.
     pub fn all() -> impl Iterator<Item = Self> {
         let listed = (0..1000).filter_map(iso_currency::Currency::from_numeric);

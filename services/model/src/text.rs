@@ -3,6 +3,10 @@
 //! **Invariant:** a legible text shows at least one character, and shows its characters in
 //! the order in which they are stored.
 
+use std::borrow::Cow;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
 /// Why a text that is not legible is refused.
 pub const ILLEGIBLE: &str =
     "must have a visible character, and no control or direction-changing one";
@@ -14,6 +18,23 @@ pub const ILLEGIBLE: &str =
 pub fn is_legible(text: &str) -> bool {
     let is_control = |c: char| c.is_control() || is_bidi_control(c);
     !text.contains(is_control) && text.chars().any(is_visible)
+}
+
+/// A text as it is stored: in the composed form (NFC) and without white space around it, so
+/// that texts which look equal are equal.
+pub fn normalised(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => Cow::Borrowed(text),
+        _ => Cow::Owned(text.nfc().collect()),
+    }
+}
+
+/// Whether every character leaves ink or is the plain blank: the rule for codes, which people
+/// compare by eye.
+pub fn is_visible_throughout(text: &str) -> bool {
+    text.chars()
+        .all(|c| c == ' ' || (is_visible(c) && !c.is_control() && !is_bidi_control(c)))
 }
 
 /// The controls of the bidirectional algorithm (UAX #9, `Bidi_Control`), which show a text in
@@ -51,6 +72,28 @@ fn is_visible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_look_equal_are_equal() {
+        for (text, stored) in [
+            (" Mori\u{a0}", "Mori"),
+            ("Cre\u{300}me bru\u{302}le\u{301}e", "Crème brûlée"),
+            ("two  blanks", "two  blanks"),
+            ("\u{ac00}\u{11a8}", "\u{ac01}"),
+        ] {
+            assert_eq!(normalised(text), stored);
+        }
+        for (code, is_visible) in [
+            ("DUP-7 b", true),
+            ("größe-7", true),
+            ("DUP\u{a0}7", false),
+            ("DUP-7\u{200b}", false),
+            ("DUP\t7", false),
+            ("DUP-7\u{fe0f}", false),
+        ] {
+            assert_eq!(is_visible_throughout(code), is_visible, "{code:?}");
+        }
+    }
 
     #[test]
     fn a_legible_text_shows_something_and_hides_nothing() {

@@ -1,4 +1,4 @@
-//! Changes of products: creating, replacing, removing, importing.
+//! Changes of products: creating, replacing, removing.
 //!
 //! **Invariant:** every change of a product goes through [`write`], which moves its row,
 //! its SKU, its index rows and the category counts together, and appends its event
@@ -127,8 +127,7 @@ pub(crate) fn rename_category(
                 paths.push(path);
             }
         }
-        let patch = json!({ "categories": paths }).to_string();
-        let patched = submission::read_patch(&before.content, patch.as_bytes());
+        let patched = submission::read_merged(&before.content, json!({ "categories": paths }));
         let patched = patched.map_err(|why| {
             let why = match why {
                 BodyFault::Unreadable(why) => why,
@@ -144,34 +143,6 @@ pub(crate) fn rename_category(
         replace(tx, effects, cause, before, patched.content)?;
     }
     Ok(products.len())
-}
-
-/// The result of an imported line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Upserted {
-    Created,
-    Updated,
-    Unchanged,
-}
-
-/// Creates the product of a SKU, or replaces the content of the existing one. Stock is
-/// set for a new product only: it has moved since the file was written.
-pub(crate) fn upsert(
-    tx: &mut Tx<'_>,
-    effects: &Effects,
-    cause: &Cause,
-    submission: Submission,
-) -> Result<Upserted, Error> {
-    let Some(id) = tables::id_of_sku(tx, &submission.content.sku)? else {
-        create(tx, effects, cause, submission)?;
-        return Ok(Upserted::Created);
-    };
-    let (before, _) = tables::product(tx, id)?;
-    if before.content == submission.content {
-        return Ok(Upserted::Unchanged);
-    }
-    replace(tx, effects, cause, before, submission.content)?;
-    Ok(Upserted::Updated)
 }
 
 /// A product before and after a change; `None` where it does not exist.

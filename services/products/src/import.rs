@@ -1,271 +1,239 @@
-//! Streaming import: NDJSON, konbini's own CSV, or a product CSV of Shopify.
+//! Streaming import: NDJSON, or CSV with the columns of konbini, Shopify or WooCommerce.
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `reader` | a body in pieces, parsed into lines |
+//! | `encoding` | the encoding of a body |
 //! | `ndjson` | a body split into lines of JSON |
-//! | `csv` | a body split into records, and konbini's own columns |
-//! | `draft` | a product from cells |
-//! | `shopify` | Shopify's columns: several records a product |
-//! | `html` | HTML to plain text |
+//! | `csv`, `records` | a body split into records, and whose columns they have |
+//! | `native` | konbini's own columns |
+//! | `shopify`, `woocommerce` | those of other shops: several records a product |
+//! | `columns`, `cells`, `price` | cells by the meaning of their columns, and as fields |
+//! | `html` | HTML as plain text |
+//! | `entry`, `line` | a parsed line, and what it does to the catalogue |
+//! | `summary` | the report |
 //!
 //! A file's size bounds time, never memory: records are parsed as they arrive, and a
 //! few transactions are in flight at once.
 //!
-//! **Invariants:** a bad line fails alone and is reported by its number; every counted
-//! line is durable; importing a file again changes nothing, so an interrupted one is
-//! simply sent again.
+//! **Invariants:** a line changes what it names and nothing else; a bad line fails alone and
+//! is reported by its number; every counted line is durable; importing a file again changes
+//! nothing, so an interrupted one is simply sent again.
 
+mod cells;
+mod columns;
 mod csv;
-mod draft;
+mod encoding;
+mod entry;
 mod html;
+mod line;
+mod native;
 mod ndjson;
+mod price;
+mod reader;
+mod records;
 mod shopify;
+mod summary;
+mod woocommerce;
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use ::store::Store;
+use ::store::{Read, Store};
 use api::IMPORT_BODY_BYTES_MAX;
 use bytes::Bytes;
 use chassis::fields::BodyFault;
 use chassis::{FieldError, Problem};
 use futures::{Stream, StreamExt, TryStreamExt};
 use mesh::Cause;
-use model::Currency;
-use serde::Serialize;
 
-use self::csv::Csv;
-use self::ndjson::LineSplitter;
+pub(crate) use self::columns::escape_part;
+pub(crate) use self::encoding::FileEncoding;
+pub(crate) use self::line::{ImportMode, ImportRules, StockRule};
+pub(crate) use self::native::{
+    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, VALUE_SEPARATOR,
+};
+pub(crate) use self::reader::Format;
+pub(crate) use self::summary::Summary;
+
+use self::entry::{Entry, Remainder, line_faults};
+use self::line::{LineEffect, ProductLine};
+use self::reader::Reader;
 use crate::Error;
-use crate::catalogue::{self, Upserted};
 use crate::effects::Effects;
-use crate::submission::Submission;
 
-/// A line or a record, in bytes. A product has at most 24 KiB; the rest is white
-/// space, escapes and HTML.
-const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// Entries of one transaction: enough to share its sync, few enough that requests
 /// in between do not wait for long.
 const BATCH_ENTRIES: usize = 128;
 /// Transactions queued at once.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// Lines reported with their errors; all are counted.
-const FAILURES_NAMED_MAX: usize = 100;
-/// Errors reported of one line.
-const ERRORS_PER_LINE_MAX: usize = 20;
+/// Products of one file. Their SKUs are remembered, as a hash each, so that a SKU that comes
+/// twice is noticed: this many are the most that a table of 2^21 slots (19 MiB) holds.
+const PRODUCTS_MAX: usize = 1_800_000;
 /// How long the client may send nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The format of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// One product a line, as JSON.
-    Ndjson,
-    /// Comma-separated values (RFC 4180) with a header; prices without a currency
-    /// of their own are in this one.
-    Csv(Currency),
-}
-
-/// The counts of an import, by outcome.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Summary {
-    read: u64,
-    created: u64,
-    updated: u64,
-    unchanged: u64,
-    failed: u64,
-    errors: Vec<LineErrors>,
-}
-
-/// A line that failed.
-#[derive(Debug, Serialize)]
-struct LineErrors {
-    line: u64,
-    errors: Vec<FieldError>,
-}
-
-impl Summary {
-    fn add(&mut self, other: Self) {
-        self.read += other.read;
-        self.created += other.created;
-        self.updated += other.updated;
-        self.unchanged += other.unchanged;
-        self.failed += other.failed;
-        let left = FAILURES_NAMED_MAX - self.errors.len();
-        self.errors.extend(other.errors.into_iter().take(left));
-    }
+/// How a body is imported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImportOptions {
+    pub(crate) format: Format,
+    /// `None`: by its byte order mark, or UTF-8.
+    pub(crate) encoding: Option<FileEncoding>,
+    pub(crate) rules: ImportRules,
+    /// Whether nothing is written.
+    pub(crate) dry_run: bool,
 }
 
 /// Imports a body.
 ///
 /// # Errors
-/// When the body is interrupted, idle or too large, when a CSV has an unknown header, or
+/// When the body is interrupted, idle or too large, when a CSV has a header without SKUs, or
 /// when the store fails. Lines before that are imported; importing the same file again
 /// completes it.
 pub(crate) async fn import<E>(
     store: &Store,
     effects: &Effects,
     cause: &Cause,
-    format: Format,
+    options: ImportOptions,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Summary, Error> {
+    let ImportOptions { format, encoding, rules, dry_run } = options;
     let intake = Intake {
         body: body.fuse(),
-        reader: Reader::new(format),
+        reader: Reader::new(format, encoding),
         entries: Vec::new(),
         bytes: 0,
         ended: false,
+        skus: SeenSkus::default(),
+        store: store.clone(),
+        rules,
     };
     let batches = futures::stream::try_unfold(intake, |mut intake: Intake<_>| async move {
         let batch = intake.batch().await?;
         Ok::<_, Error>((!batch.is_empty()).then_some((batch, intake)))
     });
-    // Committed in order, so that the last line of a SKU wins, and an interrupted body
-    // is reported after everything before it is durable.
-    let commit = |batch| async { commit(store, effects, cause, batch?).await };
+    // Committed in order, so that an interrupted body is reported after everything before it
+    // is durable.
+    let commit = |batch: Result<LineBatch, Error>| async move {
+        match batch? {
+            batch if dry_run => Ok(batch.foreseen()),
+            batch => batch.commit(store, effects, cause, rules).await,
+        }
+    };
     let mut outcomes = std::pin::pin!(batches.map(commit).buffered(BATCHES_IN_FLIGHT));
-    let mut summary = Summary::default();
+    let mut summary = Summary::new(dry_run);
     while let Some(outcome) = outcomes.try_next().await? {
         summary.add(outcome);
     }
     Ok(summary)
 }
 
-/// A parsed line with its number, counted from 1.
-#[derive(Debug)]
-struct Entry {
-    line: u64,
-    content: Result<Submission, Vec<FieldError>>,
+/// Lines of one transaction.
+#[derive(Default)]
+struct LineBatch {
+    lines: Vec<DecidedLine>,
+    /// With the first batch, the columns that are not read.
+    ignored_columns: Vec<String>,
 }
 
-impl Entry {
-    fn new(line: u64, content: Result<Submission, BodyFault>) -> Self {
-        let content = content.map_err(|fault| match fault {
-            BodyFault::Unreadable(why) => vec![FieldError::new("", why)],
-            BodyFault::Invalid(mut errors) => {
-                errors.truncate(ERRORS_PER_LINE_MAX);
-                errors
-            }
-        });
-        Self { line, content }
+/// A line that was decided by the rows as they were when it was read.
+struct DecidedLine {
+    number: u64,
+    decision: LineDecision,
+}
+
+impl LineBatch {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.ignored_columns.is_empty()
     }
 
-    fn too_long(line: u64) -> Self {
-        let why = format!("the line is longer than {RECORD_BYTES_MAX} bytes");
-        Self::new(line, Err(BodyFault::Unreadable(why)))
-    }
-}
-
-/// A line of a body, and its product or the faults of it.
-#[cfg(any(test, feature = "fuzzing"))]
-type ReadLine = (u64, Result<Submission, Vec<FieldError>>);
-
-/// The lines of a CSV body in these pieces, each with its content or faults; then how the
-/// body ended.
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn read_csv<'b>(
-    currency: Currency,
-    mut pieces: impl Iterator<Item = &'b [u8]>,
-) -> (Vec<ReadLine>, Result<(), BodyFault>) {
-    let (mut reader, mut entries) = (Reader::new(Format::Csv(currency)), Vec::new());
-    let fed = pieces.try_for_each(|piece| reader.feed(piece, &mut entries));
-    let ended = fed.and_then(|()| reader.end(&mut entries));
-    let lines = entries
-        .into_iter()
-        .map(|Entry { line, content }| (line, content));
-    (lines.collect(), ended)
-}
-
-async fn commit(
-    store: &Store,
-    effects: &Effects,
-    cause: &Cause,
-    entries: Vec<Entry>,
-) -> Result<Summary, Error> {
-    let (effects, cause) = (effects.clone(), cause.clone());
-    let write = store.write_when_free(move |tx| {
+    /// The summary of lines that are not written.
+    fn foreseen(self) -> Summary {
         let mut summary = Summary::default();
-        for Entry { line, content } in entries {
-            summary.read += 1;
-            match content {
-                Err(errors) => {
-                    summary.failed += 1;
-                    summary.errors.push(LineErrors { line, errors });
+        summary.ignore_columns(self.ignored_columns);
+        for DecidedLine { number, decision } in self.lines {
+            match decision {
+                Ok((line, effect)) => summary.count(&line, &effect),
+                Err(faults) => summary.fail(number, faults),
+            }
+        }
+        summary
+    }
+
+    async fn commit(
+        self,
+        store: &Store,
+        effects: &Effects,
+        cause: &Cause,
+        rules: ImportRules,
+    ) -> Result<Summary, Error> {
+        let (effects, cause) = (effects.clone(), cause.clone());
+        let write = store.write_when_free(move |tx| {
+            let mut summary = Summary::default();
+            summary.ignore_columns(self.ignored_columns);
+            for line in self.lines {
+                let number = line.number;
+                match line.current(rules, tx)? {
+                    Ok((line, effect)) => {
+                        summary.count(&line, &effect);
+                        effect.apply(tx, &effects, &cause)?;
+                    }
+                    Err(faults) => summary.fail(number, faults),
                 }
-                Ok(submission) => match catalogue::upsert(tx, &effects, &cause, submission)? {
-                    Upserted::Created => summary.created += 1,
-                    Upserted::Updated => summary.updated += 1,
-                    Upserted::Unchanged => summary.unchanged += 1,
-                },
             }
-        }
-        Ok(summary)
-    });
-    write.await
+            Ok(summary)
+        });
+        write.await
+    }
 }
 
-/// Spreadsheets begin a file in UTF-8 with this byte order mark; it is not part of the text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// A decision, or the faults of the line.
+type LineDecision = Result<(ProductLine, LineEffect), Vec<FieldError>>;
 
-/// Parses entries from the pieces of a body.
-struct Reader {
-    /// The first bytes, until they are known to be a byte order mark or none.
-    start: Option<Vec<u8>>,
-    parser: Parser,
-}
-
-enum Parser {
-    Ndjson(LineSplitter),
-    Csv(Box<Csv>),
-}
-
-impl Reader {
-    fn new(format: Format) -> Self {
-        let parser = match format {
-            Format::Ndjson => Parser::Ndjson(LineSplitter::default()),
-            Format::Csv(currency) => Parser::Csv(Box::new(Csv::new(currency))),
+impl DecidedLine {
+    /// The decision, made anew if the product was changed since the line was read.
+    fn current(self, rules: ImportRules, rows: &impl Read) -> Result<LineDecision, Error> {
+        let (line, effect) = match self.decision {
+            Ok(decided) => decided,
+            Err(faults) => return Ok(Err(faults)),
         };
-        Self { start: Some(Vec::new()), parser }
-    }
-
-    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
-        let Some(start) = &mut self.start else {
-            return self.parser.feed(piece, entries);
-        };
-        start.extend_from_slice(piece);
-        if start.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(start) {
-            return Ok(());
+        if effect.holds(&line, rows)? {
+            return Ok(Ok((line, effect)));
         }
-        let start = self.start.take().unwrap_or_default();
-        let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
-        self.parser.feed(text, entries)
-    }
-
-    /// Parses the rest at the end of the body.
-    fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
-        if let Some(start) = self.start.take() {
-            self.parser.feed(&start, entries)?;
-        }
-        match &mut self.parser {
-            Parser::Ndjson(lines) => {
-                lines.end(entries);
-                Ok(())
-            }
-            Parser::Csv(csv) => csv.end(entries),
-        }
+        let anew = faults_apart(LineEffect::of(&line, &rules, rows))?;
+        Ok(anew.map(|effect| (line, effect)))
     }
 }
 
-impl Parser {
-    fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
-        match self {
-            Self::Ndjson(lines) => {
-                lines.feed(piece, entries);
-                Ok(())
-            }
-            // To the CSV parser an empty piece is the end.
-            Self::Csv(_) if piece.is_empty() => Ok(()),
-            Self::Csv(csv) => csv.feed(piece, entries),
+/// The faults of a line apart from failures, which end the import.
+fn faults_apart<T>(decided: Result<T, Error>) -> Result<Result<T, Vec<FieldError>>, Error> {
+    match decided {
+        Ok(decided) => Ok(Ok(decided)),
+        Err(Error::Invalid(faults)) => Ok(Err(line_faults(BodyFault::Invalid(faults)))),
+        Err(Error::Unreadable(why)) => Ok(Err(line_faults(BodyFault::Unreadable(why)))),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The SKUs of a file so far, as hashes under a key that no file knows. Two of
+/// [`PRODUCTS_MAX`] are taken for one with odds of one in ten million.
+#[derive(Default)]
+struct SeenSkus {
+    key: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl SeenSkus {
+    /// Whether the SKU is a new one.
+    fn add(&mut self, sku: &str) -> Result<bool, Error> {
+        if self.hashes.len() >= PRODUCTS_MAX {
+            return Err(Problem::bad_request(format!(
+                "the file has more than {PRODUCTS_MAX} products; split it. The lines before were imported"
+            ))
+            .into());
         }
+        Ok(self.hashes.insert(self.key.hash_one(sku)))
     }
 }
 
@@ -277,25 +245,48 @@ struct Intake<S> {
     entries: Vec<Entry>,
     bytes: u64,
     ended: bool,
+    skus: SeenSkus,
+    store: Store,
+    rules: ImportRules,
 }
 
 impl<S, E> Intake<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    /// The next entries; none at the end.
-    async fn batch(&mut self) -> Result<Vec<Entry>, Error> {
+    /// The next lines, decided; none at the end.
+    async fn batch(&mut self) -> Result<LineBatch, Error> {
         while self.entries.len() < BATCH_ENTRIES && !self.ended {
             match self.piece().await? {
                 Some(piece) => self.reader.feed(&piece, &mut self.entries)?,
-                None => {
-                    self.ended = true;
-                    self.reader.end(&mut self.entries)?;
-                }
+                None => self.ended = true,
             }
         }
+        while self.entries.len() < BATCH_ENTRIES
+            && self.reader.end(&mut self.entries)? == Remainder::More
+        {}
         let count = self.entries.len().min(BATCH_ENTRIES);
-        Ok(self.entries.drain(..count).collect())
+        let entries: Vec<Entry> = self.entries.drain(..count).collect();
+        let lines = entries.into_iter().map(|entry| self.decide(entry));
+        let lines = lines.collect::<Result<_, _>>()?;
+        Ok(LineBatch { lines, ignored_columns: self.reader.take_ignored_columns() })
+    }
+
+    fn decide(&mut self, Entry { line: number, content }: Entry) -> Result<DecidedLine, Error> {
+        let line = match content {
+            Ok(line) => line,
+            Err(faults) => return Ok(DecidedLine { number, decision: Err(faults) }),
+        };
+        if !self.skus.add(&line.sku)? {
+            let why = format!(
+                "a line before has the SKU `{}` too; a SKU names one product",
+                line.sku
+            );
+            let faults = vec![FieldError::new("/sku", why)];
+            return Ok(DecidedLine { number, decision: Err(faults) });
+        }
+        let effect = faults_apart(LineEffect::of(&line, &self.rules, &self.store))?;
+        Ok(DecidedLine { number, decision: effect.map(|effect| (line, effect)) })
     }
 
     /// The body's next piece; `None` at its end.
@@ -313,4 +304,19 @@ where
         }
         Ok(Some(piece))
     }
+}
+
+/// The entries of a CSV body in these pieces; then how the body ended.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_csv<'b>(
+    mut pieces: impl Iterator<Item = &'b [u8]>,
+) -> (Vec<Entry>, Result<(), BodyFault>) {
+    let (mut reader, mut entries) = (Reader::new(Format::Csv, None), Vec::new());
+    let ended = pieces
+        .try_for_each(|piece| reader.feed(piece, &mut entries))
+        .and_then(|()| {
+            while reader.end(&mut entries)? == Remainder::More {}
+            Ok(())
+        });
+    (entries, ended)
 }

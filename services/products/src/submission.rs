@@ -11,6 +11,7 @@ use chassis::fields::{BodyFault, Fields};
 use chassis::json::parse_fields;
 use serde_json::Value;
 
+pub(crate) use self::reading::{IMAGES_MAX, sku};
 use crate::domain::Content;
 
 /// Of its content as compact JSON. With the record's own few fields this stays
@@ -84,7 +85,14 @@ pub(crate) fn read(text: &[u8]) -> Result<Submission, BodyFault> {
 pub(crate) fn read_patch(current: &Content, patch: &[u8]) -> Result<Submission, BodyFault> {
     // The merge drops a `null`, and with it the name of an unknown field.
     Fields::check_names::<Submission>(patch)?;
-    let patch: Value = parse_fields(patch)?;
+    read_merged(current, parse_fields(patch)?)
+}
+
+/// Reads a merge patch of `current` whose names are known.
+///
+/// # Errors
+/// See [`BodyFault`].
+pub(crate) fn read_merged(current: &Content, patch: Value) -> Result<Submission, BodyFault> {
     let mut merged = serde_json::to_value(current)
         .map_err(|error| BodyFault::Unreadable(format!("the present product: {error}")))?;
     merge(&mut merged, patch);

@@ -63,6 +63,7 @@ pub(super) async fn one_by_sku(
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let sku = model::normalised(&sku);
     let id = tables::id_of_sku(&app.store, &sku)?.ok_or(Error::NotFound)?;
     read(&app, caller.as_ref(), id, &headers)
 }

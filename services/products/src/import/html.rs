@@ -4,10 +4,55 @@
 
 /// Elements whose content is not rendered.
 const UNSEEN: [&str; 2] = ["script", "style"];
-/// Elements that begin or end a line.
-const LINES: [&str; 14] = [
-    "br", "p", "div", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6",
+/// Elements that begin or end a line, as a browser shows them: the blocks of HTML, and rows.
+const LINES: [&str; 44] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "caption",
+    "center",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "legend",
+    "li",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "pre",
+    "section",
+    "select",
+    "summary",
+    "table",
+    "tr",
+    "ul",
 ];
+/// Elements that stand beside one another in a line.
+const CELLS: [&str; 3] = ["td", "th", "button"];
 
 /// The text of an HTML fragment: without tags and comments, entities decoded,
 /// white space as a browser would show it, without empty lines.
@@ -40,6 +85,8 @@ pub(super) fn text(html: &str) -> String {
             .to_ascii_lowercase();
         if LINES.contains(&name.as_str()) {
             text.push('\n');
+        } else if CELLS.contains(&name.as_str()) {
+            text.push(' ');
         }
         if !closes && UNSEEN.contains(&name.as_str()) {
             rest = after_element(rest, &name);
@@ -114,6 +161,18 @@ mod tests {
             (
                 "<style>p { color: red }</style>seen<!-- not <b> -->.",
                 "seen.",
+            ),
+            (
+                "<table><tr><th>Size</th><th>Chest</th></tr><tr><td>S</td><td>92 cm</td></tr></table>",
+                "Size Chest\nS 92 cm",
+            ),
+            (
+                "<dl><dt>Colour</dt><dd>Red</dd></dl>A&nbsp;<b>bold</b>move<hr>End",
+                "Colour\nRed\nA boldmove\nEnd",
+            ),
+            (
+                "<select><option>One</option><option>Two</option></select><section>Care</section><section>Ship</section>",
+                "One\nTwo\nCare\nShip",
             ),
             ("cut <b", "cut <b"),
             ("<script>never ends", ""),

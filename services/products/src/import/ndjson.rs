@@ -3,11 +3,10 @@
 //! **Invariant:** at most [`RECORD_BYTES_MAX`] of a line are buffered; a longer one is
 //! reported by its number.
 
-use super::{Entry, RECORD_BYTES_MAX};
-use crate::submission::{self, Submission};
+use super::entry::{Entry, RECORD_BYTES_MAX};
+use super::line::ProductLine;
 
 /// The line splitter.
-#[derive(Default)]
 pub(super) struct LineSplitter {
     /// The beginning of an incomplete line.
     begun: Vec<u8>,
@@ -18,6 +17,11 @@ pub(super) struct LineSplitter {
 }
 
 impl LineSplitter {
+    /// A splitter of what follows that many lines.
+    pub(super) fn after(lines: u64) -> Self {
+        Self { begun: Vec::new(), too_long: false, ended: lines }
+    }
+
     pub(super) fn feed(&mut self, piece: &[u8], entries: &mut Vec<Entry>) {
         let mut parts = piece.split(|byte| *byte == b'\n').peekable();
         while let Some(part) = parts.next() {
@@ -50,10 +54,7 @@ impl LineSplitter {
         if std::mem::take(&mut self.too_long) || line.len() > RECORD_BYTES_MAX {
             entries.push(Entry::too_long(self.ended));
         } else if !line.trim_ascii().is_empty() {
-            entries.push(Entry::new(
-                self.ended,
-                submission::read(line).and_then(Submission::of_new),
-            ));
+            entries.push(Entry::new(self.ended, ProductLine::of_json(line)));
         }
     }
 }

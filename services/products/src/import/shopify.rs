@@ -1,32 +1,26 @@
 //! The columns of a Shopify product export, by the header it has had for years
 //! and by the one it has now.
 //!
-//! Rows of one handle are adjacent: the first has the product's texts, each with a price
-//! is a variant, and others add pictures. Each variant
-//! with a SKU becomes a product of its own, titled `Title – Option / Option`.
-//! Columns without a counterpart (tax codes, shipping, SEO, Google's) are ignored.
+//! Rows of one handle are a product (see `product`). Columns without a counterpart (tax codes,
+//! shipping, SEO, Google's) are ignored.
 //!
-//! **Invariant:** a product's rows are buffered until its last, at most
-//! [`VARIANTS_MAX`] of them and [`IMAGES_MAX`] pictures, so memory is bounded by
-//! the largest product.
+//! **Invariant:** rows of one handle may lie apart, because a sheet that was sorted has them
+//! so. Products wait for the end of the file, at most [`HELD_BYTES_MAX`] of them; the oldest
+//! is handed over to make room, and a later row of it counts by itself.
 
-use chassis::fields::BodyFault;
-use std::collections::HashMap;
+mod product;
 
-use model::Currency;
-use serde_json::Value;
+use std::collections::{HashMap, VecDeque};
 
-use super::Entry;
-use super::draft::ProductDraft;
-use super::html;
+use self::product::{Full, ShopifyProduct, VARIANTS_MAX};
+use super::columns::ColumnPlaces;
+use super::entry::{Entry, Remainder};
 
-/// As many as Shopify allows.
-const VARIANTS_MAX: usize = 2048;
-/// As many as a product may have.
-const IMAGES_MAX: usize = 20;
+/// Options of a variant.
 const OPTIONS: usize = 3;
-/// Shopify's option value of a product without variants.
-const NO_OPTION: &str = "Default Title";
+/// Text of products that wait. Shopify neither writes nor reads a file above 15 MB, so a
+/// whole one fits.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The cells that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,11 +41,12 @@ enum Cell {
     Quantity,
     Barcode,
     Image,
+    ImagePosition,
     VariantImage,
 }
 
 fn cell(name: &str) -> Option<Cell> {
-    Some(match name.trim().to_lowercase().as_str() {
+    Some(match name {
         "handle" | "url handle" => Cell::Handle,
         "title" => Cell::Title,
         "body (html)" | "description" => Cell::Body,
@@ -66,6 +61,7 @@ fn cell(name: &str) -> Option<Cell> {
         "variant inventory qty" | "inventory quantity" => Cell::Quantity,
         "variant barcode" | "barcode" => Cell::Barcode,
         "image src" | "product image url" => Cell::Image,
+        "image position" => Cell::ImagePosition,
         "variant image" | "variant image url" => Cell::VariantImage,
         option => {
             let (number, what) = option.strip_prefix("option")?.split_once(' ')?;
@@ -82,190 +78,81 @@ fn cell(name: &str) -> Option<Cell> {
 
 /// The parser of a Shopify file.
 pub(super) struct Shopify {
-    columns: HashMap<Cell, usize>,
-    currency: Currency,
-    product: Option<Product>,
-}
-
-/// The product of the rows of one handle so far.
-#[derive(Default)]
-struct Product {
-    handle: String,
-    title: String,
-    body: String,
-    vendor: String,
-    category: String,
-    tags: String,
-    status: &'static str,
-    options: [String; OPTIONS],
-    images: Vec<String>,
-    variants: Vec<Variant>,
-}
-
-struct Variant {
-    line: u64,
-    sku: String,
-    price: String,
-    quantity: String,
-    barcode: String,
-    image: String,
-    options: [String; OPTIONS],
-}
-
-/// A row by the meaning of its cells.
-struct Row<'r> {
-    columns: &'r HashMap<Cell, usize>,
-    cells: &'r [&'r str],
-}
-
-impl Row<'_> {
-    fn get(&self, cell: Cell) -> &str {
-        let column = self.columns.get(&cell);
-        let text = column.and_then(|column| self.cells.get(*column));
-        text.map_or("", |text| text.trim())
-    }
-
-    fn own(&self, cell: Cell) -> String {
-        self.get(cell).to_owned()
-    }
+    columns: ColumnPlaces<Cell>,
+    /// In the order of their first rows.
+    products: VecDeque<ShopifyProduct>,
+    /// The number of the product of each handle.
+    numbers: HashMap<String, u64>,
+    /// The number of the first product that waits.
+    first: u64,
+    held_bytes: usize,
 }
 
 impl Shopify {
-    /// A reader, if this is the header of such a file.
-    pub(super) fn recognise(header: &[&str], currency: Currency) -> Option<Self> {
-        let columns: HashMap<Cell, usize> = header
-            .iter()
-            .enumerate()
-            .filter_map(|(column, name)| Some((cell(name)?, column)))
-            .collect();
-        let is_shopify = columns.contains_key(&Cell::Handle) && columns.contains_key(&Cell::Title);
-        is_shopify.then_some(Self { columns, currency, product: None })
+    /// A parser, if this is the header of such a file.
+    pub(super) fn recognise(header: &[&str]) -> Option<Self> {
+        let columns = ColumnPlaces::of(header, cell);
+        let names = |name: &str| {
+            header
+                .iter()
+                .any(|column| column.trim().eq_ignore_ascii_case(name))
+        };
+        let is_shopify = columns.has(Cell::Handle) || names("variant sku");
+        is_shopify.then(|| Self {
+            columns,
+            products: VecDeque::new(),
+            numbers: HashMap::new(),
+            first: 0,
+            held_bytes: 0,
+        })
+    }
+
+    pub(super) fn ignored_columns(&mut self) -> &mut Vec<String> {
+        self.columns.ignored()
     }
 
     pub(super) fn take(&mut self, line: u64, cells: &[&str], entries: &mut Vec<Entry>) {
-        let columns = std::mem::take(&mut self.columns);
-        self.row(line, &Row { columns: &columns, cells }, entries);
-        self.columns = columns;
-    }
-
-    fn row(&mut self, line: u64, row: &Row<'_>, entries: &mut Vec<Entry>) {
-        let handle = row.get(Cell::Handle);
-        let before = self.product.as_ref();
-        if before.is_none_or(|product| product.handle != handle) {
-            self.end(entries);
-            self.product = Some(Product::begun_by(row));
-        }
-        let Some(product) = &mut self.product else {
+        let handle = self.columns.text(cells, Cell::Handle);
+        let place = self.place_of(handle);
+        let Some(product) = self.products.get_mut(place) else {
             return;
         };
-        let image = row.own(Cell::Image);
-        if !image.is_empty()
-            && product.images.len() < IMAGES_MAX
-            && !product.images.contains(&image)
-        {
-            product.images.push(image);
-        }
-        let sells = [Cell::Sku, Cell::Price, Cell::OptionValue(0)];
-        if sells.iter().all(|cell| row.get(*cell).is_empty()) {
-            return;
-        }
-        if product.variants.len() >= VARIANTS_MAX {
+        let before = product.bytes;
+        let full = product.add(line, &self.columns, cells);
+        self.held_bytes += product.bytes - before;
+        if let Err(Full) = full {
             let why = format!("the product has more than {VARIANTS_MAX} variants");
-            entries.push(Entry::new(line, Err(BodyFault::Unreadable(why))));
-            return;
+            entries.push(Entry::unreadable(line, why));
         }
-        product.variants.push(Variant {
-            line,
-            sku: row.own(Cell::Sku),
-            price: row.own(Cell::Price),
-            quantity: row.own(Cell::Quantity),
-            barcode: row.own(Cell::Barcode),
-            image: row.own(Cell::VariantImage),
-            options: std::array::from_fn(|at| row.own(Cell::OptionValue(at))),
-        });
-    }
-
-    /// Ends the last product.
-    pub(super) fn end(&mut self, entries: &mut Vec<Entry>) {
-        let Some(product) = self.product.take() else {
-            return;
-        };
-        for variant in &product.variants {
-            let draft = product.draft(variant, self.currency);
-            entries.push(Entry::new(variant.line, draft.read()));
-        }
-    }
-}
-
-impl Product {
-    fn begun_by(row: &Row<'_>) -> Self {
-        let status = match row.get(Cell::Status).to_lowercase().as_str() {
-            "archived" => "archived",
-            "active" | "" if !row.get(Cell::Published).eq_ignore_ascii_case("false") => "published",
-            _ => "draft",
-        };
-        let category = match row.get(Cell::Category) {
-            "" => row.get(Cell::Type),
-            category => category,
-        };
-        Self {
-            handle: row.own(Cell::Handle),
-            title: row.own(Cell::Title),
-            body: html::text(row.get(Cell::Body)),
-            vendor: row.own(Cell::Vendor),
-            category: category.to_owned(),
-            tags: row.own(Cell::Tags),
-            status,
-            options: std::array::from_fn(|at| row.own(Cell::OptionName(at))),
-            images: Vec::new(),
-            variants: Vec::new(),
+        while self.held_bytes > HELD_BYTES_MAX {
+            self.drain(entries);
         }
     }
 
-    fn draft(&self, variant: &Variant, currency: Currency) -> ProductDraft {
-        let mut draft = ProductDraft::new(currency);
-        let chosen = self
-            .options
-            .iter()
-            .zip(&variant.options)
-            .filter(|(_, value)| !value.is_empty() && *value != NO_OPTION);
-        let mut title = self.title.clone();
-        for (place, (name, value)) in chosen.enumerate() {
-            title += if place == 0 { " – " } else { " / " };
-            title += value;
-            if !name.is_empty() {
-                draft.attribute(name, value);
+    /// The place of the product of a handle. Rows without a handle are a product each.
+    fn place_of(&mut self, handle: &str) -> usize {
+        let number = self.numbers.get(handle).copied();
+        let place = number.and_then(|number| usize::try_from(number - self.first).ok());
+        place.unwrap_or_else(|| {
+            let place = self.products.len();
+            if !handle.is_empty() {
+                self.numbers
+                    .insert(handle.to_owned(), self.first + place as u64);
             }
-        }
-        // Validation reports them as missing.
-        for (name, text) in [("sku", &variant.sku), ("title", &title)] {
-            if !text.is_empty() {
-                draft.set(name, text.as_str().into());
-            }
-        }
-        draft.price = Some(variant.price.clone()).filter(|price| !price.is_empty());
-        draft.set("description", self.body.as_str().into());
-        draft.set("brand", self.vendor.as_str().into());
-        draft.set("status", self.status.into());
-        if !self.category.is_empty() {
-            draft.set("categories", Value::from(vec![self.category.as_str()]));
-        }
-        for (name, text) in [("tags", &self.tags), ("barcode", &variant.barcode)] {
-            if !text.is_empty() {
-                draft.attribute(name, text);
-            }
-        }
-        // A variant's own picture comes first.
-        let own = Some(&variant.image).filter(|image| !image.is_empty());
-        let others = self.images.iter().filter(|image| Some(*image) != own);
-        let images: Vec<&str> = own.into_iter().chain(others).map(String::as_str).collect();
-        draft.set("images", images.into_iter().take(IMAGES_MAX).collect());
-        match variant.quantity.as_str() {
-            "" => {}
-            // Oversold there; nothing to sell here.
-            below if below.starts_with('-') => draft.stock("0"),
-            pieces => draft.stock(pieces),
-        }
-        draft
+            self.products.push_back(ShopifyProduct::new(handle));
+            place
+        })
+    }
+
+    /// Hands over the oldest product.
+    pub(super) fn drain(&mut self, entries: &mut Vec<Entry>) -> Remainder {
+        let Some(product) = self.products.pop_front() else {
+            return Remainder::Nothing;
+        };
+        self.first += 1;
+        self.numbers.remove(&product.handle);
+        self.held_bytes -= product.bytes;
+        product.hand_over(&self.columns, entries);
+        Remainder::More
     }
 }

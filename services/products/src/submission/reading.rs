@@ -1,7 +1,9 @@
 //! Reading a product's fields and the limits of each.
 //!
-//! **Invariant:** a product that is read without a fault is within every limit below.
+//! **Invariants:** a product that is read without a fault is within every limit below; its
+//! texts are in the one form in which they are stored, so that two that look equal are equal.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chassis::fields::{Fields, ReadFields};
@@ -22,7 +24,7 @@ const CATEGORY_STEPS_MAX: usize = 10;
 const ATTRIBUTES_MAX: usize = 256;
 const ATTRIBUTE_NAME_CHARS_MAX: usize = 128;
 const ATTRIBUTE_VALUE_CHARS_MAX: usize = 8_000;
-const IMAGES_MAX: usize = 20;
+pub(crate) const IMAGES_MAX: usize = 20;
 const IMAGE_CHARS_MAX: usize = 500;
 /// Minor units.
 const PRICE_MAX: i64 = 1_000_000_000_000;
@@ -31,8 +33,8 @@ impl ReadFields for Submission {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let sku = fields.required("sku", sku);
         let title = fields.required("title", title);
-        let description = fields.optional("description", at_most::<DESCRIPTION_CHARS_MAX>);
-        let brand = fields.optional("brand", at_most::<BRAND_CHARS_MAX>);
+        let description = fields.optional("description", block::<DESCRIPTION_CHARS_MAX>);
+        let brand = fields.optional("brand", brand);
         let categories = categories(fields);
         fields.require("price");
         let price = fields.object("price").map(|Price(money)| money);
@@ -103,25 +105,40 @@ impl ReadFields for CategoryRename {
     }
 }
 
-/// A text of at most that many characters.
+/// A text of at most that many characters, in the form in which it is stored.
 fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+    let text = model::normalised(text);
     let chars = text.chars().count();
     if chars > CHARS_MAX {
         return Err(format!(
             "has {chars} characters; at most {CHARS_MAX} are allowed"
         ));
     }
-    Ok(text.to_owned())
+    Ok(text.into_owned())
 }
 
-fn sku(text: &str) -> Result<String, String> {
-    let sku = at_most::<SKU_CHARS_MAX>(text)?;
-    if sku.is_empty() || sku.contains(char::is_control) {
-        return Err("must be 1..64 characters, without control characters".into());
+/// A text of several lines, each ended by a line feed.
+fn block<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+    let text = at_most::<CHARS_MAX>(text)?;
+    if !text.contains('\r') {
+        return Ok(text);
     }
-    // No path has such a segment, so by-sku could not name it (RFC 3986 §3.3).
-    if matches!(sku.as_str(), "." | "..") {
-        return Err("must not be `.` or `..`".into());
+    Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// A SKU, in the form in which it is stored.
+///
+/// # Errors
+/// Why the text is none.
+pub(crate) fn sku(text: &str) -> Result<String, String> {
+    let sku = at_most::<SKU_CHARS_MAX>(text)?;
+    if !model::is_visible_throughout(&sku) {
+        return Err("must have no control or invisible characters".into());
+    }
+    // This also refuses `.` and `..`, which no path has as a segment (RFC 3986 §3.3), so
+    // that by-sku could not name them.
+    if !sku.contains(char::is_alphanumeric) {
+        return Err("must be 1..64 characters, with at least one letter or digit".into());
     }
     Ok(sku)
 }
@@ -132,6 +149,14 @@ fn title(text: &str) -> Result<String, String> {
         return Err(model::ILLEGIBLE.into());
     }
     Ok(title)
+}
+
+fn brand(text: &str) -> Result<String, String> {
+    let brand = at_most::<BRAND_CHARS_MAX>(text)?;
+    if !brand.is_empty() && !model::is_legible(&brand) {
+        return Err(model::ILLEGIBLE.into());
+    }
+    Ok(brand)
 }
 
 fn stock(pieces: i64) -> Result<i64, String> {
@@ -176,17 +201,23 @@ fn images(fields: &mut Fields<'_>) -> Vec<String> {
     images
 }
 
+/// An address of a picture. A blank in it is written as `%20`: spreadsheets and file names
+/// have them, addresses do not.
 fn image(address: &str) -> Result<String, String> {
-    let address = at_most::<IMAGE_CHARS_MAX>(address)?;
+    let address = at_most::<IMAGE_CHARS_MAX>(&model::normalised(address).replace(' ', "%20"))?;
     let is_address = ["https://", "http://", "/"]
         .iter()
         .any(|start| address.starts_with(start));
-    if !is_address || address.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if !is_address {
         return Err("must be an address that begins with https://, http:// or /".into());
+    }
+    if address.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("must be an address without white space or control characters".into());
     }
     Ok(address)
 }
 
+/// Attributes by name. An attribute without a value is left out.
 fn attributes(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     let Some(raw) = fields.raw("attributes") else {
         return BTreeMap::new();
@@ -205,6 +236,7 @@ fn attributes(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     }
     let mut attributes = BTreeMap::new();
     for (name, raw) in raw.into_iter().take(ATTRIBUTES_MAX) {
+        let name = model::normalised(&name);
         if !attribute_name_is_fine(&name) {
             let chars = name.chars().count();
             // The name itself may be as long as the body, so it is not repeated.
@@ -214,18 +246,32 @@ fn attributes(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
             fields.fault(pointer, why);
             continue;
         }
+        if raw.get() == "null" {
+            continue;
+        }
         let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-        let value = fields.parsed_at(&pointer, raw, at_most::<ATTRIBUTE_VALUE_CHARS_MAX>);
-        attributes.extend(value.map(|value| (name, value)));
+        let value = fields.parsed_at(&pointer, raw, block::<ATTRIBUTE_VALUE_CHARS_MAX>);
+        let value = value.filter(|value| !value.is_empty());
+        attributes.extend(value.map(|value| (name.into_owned(), value)));
     }
     attributes
 }
 
+/// Whether attributes are valid and in the form in which they are stored.
 fn attributes_are_fine(attributes: &BTreeMap<String, String>) -> bool {
     attributes.len() <= ATTRIBUTES_MAX
         && attributes.iter().all(|(name, value)| {
-            attribute_name_is_fine(name) && value.chars().count() <= ATTRIBUTE_VALUE_CHARS_MAX
+            attribute_name_is_fine(name)
+                && is_normalised(name)
+                && !value.is_empty()
+                && !value.contains('\r')
+                && is_normalised(value)
+                && value.chars().count() <= ATTRIBUTE_VALUE_CHARS_MAX
         })
+}
+
+fn is_normalised(text: &str) -> bool {
+    matches!(model::normalised(text), Cow::Borrowed(same) if same.len() == text.len())
 }
 
 fn attribute_name_is_fine(name: &str) -> bool {

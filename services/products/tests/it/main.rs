@@ -8,6 +8,8 @@
 mod catalogue;
 mod check;
 mod import;
+mod import_files;
+mod import_shops;
 mod search;
 mod stock;
 

@@ -1,0 +1,210 @@
+//! A product's changes from the cells of a table: fields collected, the price left as written
+//! until its currency is known.
+//!
+//! **Invariant:** a field that no column gives stays absent, so that it leaves the product's
+//! own value alone; an empty cell becomes `null`, which clears it.
+
+use chassis::FieldError;
+use chassis::fields::BodyFault;
+use model::Currency;
+use serde_json::{Map, Number, Value, json};
+
+use super::price;
+use crate::submission::{self, IMAGES_MAX};
+
+/// The fields of a product as cells give them.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct ProductCells {
+    fields: Map<String, Value>,
+    attributes: Map<String, Value>,
+    /// Fields of a product that does not exist yet, where the cells leave them out.
+    defaults: Map<String, Value>,
+    /// Decimal, as written.
+    price: Option<String>,
+    /// Named by the file.
+    currency: Option<Currency>,
+    /// Beyond the most that a product may have.
+    images_ignored: Vec<String>,
+    faults: Vec<FieldError>,
+}
+
+impl ProductCells {
+    /// Sets a text; an empty one clears the field.
+    pub(super) fn text(&mut self, name: &str, cell: &str) {
+        let value = if cell.is_empty() { Value::Null } else { cell.into() };
+        self.fields.insert(name.to_owned(), value);
+    }
+
+    /// Sets a text that no product can be without; an empty cell leaves it alone.
+    pub(super) fn required(&mut self, name: &str, cell: &str) {
+        if !cell.is_empty() {
+            self.fields.insert(name.to_owned(), cell.into());
+        }
+    }
+
+    /// Sets a text of a new product; a known one keeps its own.
+    pub(super) fn default_text(&mut self, name: &str, text: &str) {
+        self.defaults.insert(name.to_owned(), text.into());
+    }
+
+    /// Sets a list; an empty one clears the field.
+    pub(super) fn list(&mut self, name: &str, values: impl IntoIterator<Item = impl Into<Value>>) {
+        let values = values.into_iter().map(Into::into).collect();
+        self.fields.insert(name.to_owned(), Value::Array(values));
+    }
+
+    /// Sets the pictures, as many as a product may have.
+    pub(super) fn images(&mut self, mut images: Vec<String>) {
+        if images.len() > IMAGES_MAX {
+            self.images_ignored = images.split_off(IMAGES_MAX);
+        }
+        self.list("images", images);
+    }
+
+    /// Sets an attribute; an empty cell removes it.
+    pub(super) fn attribute(&mut self, name: &str, cell: &str) {
+        let value = if cell.is_empty() { Value::Null } else { cell.into() };
+        self.attributes.insert(name.to_owned(), value);
+    }
+
+    /// Sets the price; an empty cell leaves it alone, since no product can be without.
+    pub(super) fn price(&mut self, cell: &str) {
+        self.price = Some(cell.to_owned()).filter(|price| !price.is_empty());
+    }
+
+    /// Sets the currency of the price, in capitals or not.
+    pub(super) fn currency(&mut self, cell: &str) {
+        if cell.is_empty() {
+            return;
+        }
+        match cell.to_ascii_uppercase().parse() {
+            Ok(currency) => self.currency = Some(currency),
+            Err(error) => self.fault("/price/currency", format!("{cell:?}: {error}")),
+        }
+    }
+
+    /// Sets the stock. An empty cell leaves it alone: a level that is not known is not 0.
+    pub(super) fn stock(&mut self, cell: &str) {
+        if cell.is_empty() {
+            return;
+        }
+        // Programs that count in weights write units with decimals.
+        let units = match cell.split_once(['.', ',']) {
+            Some((units, zeros))
+                if zeros.bytes().all(|digit| digit == b'0') && zeros.len() != 3 =>
+            {
+                units
+            }
+            _ => cell,
+        };
+        match units.parse::<i64>() {
+            Ok(units) => {
+                self.fields.insert("stock".into(), units.into());
+            }
+            Err(_) => self.fault("/stock", format!("{cell:?} is no whole number")),
+        }
+    }
+
+    /// Sets a figure of the rating; both empty clear it.
+    pub(super) fn rating(&mut self, figure: &str, cell: &str) {
+        let number = match cell
+            .replace(',', ".")
+            .parse::<f64>()
+            .ok()
+            .and_then(Number::from_f64)
+        {
+            _ if cell.is_empty() => Value::Null,
+            Some(_) if figure == "count" && cell.parse::<u32>().is_ok() => {
+                json!(cell.parse::<u32>().unwrap_or_default())
+            }
+            Some(number) => Value::Number(number),
+            None => {
+                let pointer = format!("/rating/{figure}");
+                return self.fault(&pointer, format!("{cell:?} is no number"));
+            }
+        };
+        let rating = self.fields.entry("rating").or_insert(Value::Null);
+        if !number.is_null() && rating.is_null() {
+            *rating = json!({});
+        }
+        if let Value::Object(rating) = rating {
+            rating.insert(figure.to_owned(), number);
+        }
+    }
+
+    pub(super) fn fault(&mut self, pointer: &str, detail: String) {
+        self.faults.push(FieldError::new(pointer, detail));
+    }
+
+    /// The product's SKU, in the form in which it is stored.
+    ///
+    /// # Errors
+    /// Every fault of the cells, if there is none.
+    pub(super) fn sku(&self) -> Result<String, BodyFault> {
+        let sku = self.fields.get("sku").and_then(Value::as_str);
+        let why = match sku.map(submission::sku) {
+            Some(Ok(sku)) => return Ok(sku),
+            Some(Err(why)) => why,
+            None => "is required".into(),
+        };
+        let mut faults = vec![FieldError::new("/sku", why)];
+        faults.extend_from_slice(&self.faults);
+        Err(BodyFault::Invalid(faults))
+    }
+
+    /// The pictures that were left out.
+    pub(super) fn images_ignored(&self) -> &[String] {
+        &self.images_ignored
+    }
+
+    /// The currency that the file names for the price, by a cell of its own or in the price.
+    pub(super) fn currency_named(&self) -> Option<Currency> {
+        let in_price = || price::currency(self.price.as_deref()?);
+        self.currency.or_else(in_price)
+    }
+
+    /// Whether the cells give a price.
+    pub(super) fn has_price(&self) -> bool {
+        self.price.is_some()
+    }
+
+    /// The cells of a product that does not exist yet.
+    ///
+    /// # Errors
+    /// As for [`patch`](Self::patch).
+    pub(super) fn whole(&self, currency: Currency) -> Result<Value, BodyFault> {
+        let Value::Object(mut fields) = self.patch(currency)? else {
+            return Ok(Value::Null);
+        };
+        for (name, value) in &self.defaults {
+            fields.entry(name).or_insert_with(|| value.clone());
+        }
+        Ok(fields.into())
+    }
+
+    /// The cells as a merge patch, with the price in that currency.
+    ///
+    /// # Errors
+    /// Every cell that cannot be read.
+    pub(super) fn patch(&self, currency: Currency) -> Result<Value, BodyFault> {
+        let mut fields = self.fields.clone();
+        let mut faults = self.faults.clone();
+        if let Some(written) = &self.price {
+            match price::minor_units(written, currency) {
+                Ok(amount) => {
+                    let price = json!({ "amount": amount, "currency": currency.to_string() });
+                    fields.insert("price".into(), price);
+                }
+                Err(why) => faults.push(FieldError::new("/price/amount", why)),
+            }
+        }
+        if !self.attributes.is_empty() {
+            fields.insert("attributes".into(), self.attributes.clone().into());
+        }
+        if faults.is_empty() {
+            Ok(fields.into())
+        } else {
+            Err(BodyFault::Invalid(faults))
+        }
+    }
+}
