@@ -156,11 +156,18 @@ pub(crate) async fn import(import: Import) -> anyhow::Result<()> {
     }
     let count = |name: &str| summary[name].as_u64().unwrap_or_default();
     let (read, failed, file) = (count("read"), count("failed"), import.file.display());
+    let lines = if failed == 1 {
+        "1 line".to_owned()
+    } else {
+        format!("{failed} lines")
+    };
     match failed {
         0 => Ok(()),
-        _ if failed == read => bail!("all {failed} lines of {file} failed; nothing was imported"),
-        _ if import.dry_run => bail!("{failed} lines of {file} would fail"),
-        _ => bail!("{failed} lines of {file} failed; the other lines were imported"),
+        _ if failed == read => {
+            bail!("every line of {file} failed ({failed}); nothing was imported")
+        }
+        _ if import.dry_run => bail!("{lines} of {file} would fail"),
+        _ => bail!("{lines} of {file} failed; the other lines were imported"),
     }
 }
 
@@ -228,7 +235,7 @@ fn notes(summary: &Value) -> Vec<String> {
     match summary["stock_ignored"].as_u64().unwrap_or_default() {
         0 => {}
         lines => notes.push(format!(
-            "the stock of {lines} known products was left alone; --stock=set sets it"
+            "stock that was left alone because the product exists: {lines}; --stock=set sets it"
         )),
     }
     if let Some(images) = list("images_ignored") {

@@ -62,6 +62,9 @@ const FAULTS_MAX: usize = 100;
 /// The length to which the name of an unknown field is cut in a report.
 const NAME_CHARS_MAX: usize = 64;
 
+/// The fault of a required field that is absent.
+pub const REQUIRED: &str = "is required";
+
 /// A type that is read from the fields of a JSON object.
 pub trait ReadFields: Sized {
     /// Whether a request may come without a body, which then counts as `{}`.
@@ -274,7 +277,7 @@ impl<'a> Fields<'a> {
     pub fn require(&mut self, name: &str) {
         let member = self.members.0.get(name);
         if member.is_none_or(|raw| raw.get() == "null") {
-            self.fault(&format!("/{name}"), "is required");
+            self.fault(&format!("/{name}"), REQUIRED);
         }
     }
 

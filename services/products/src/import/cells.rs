@@ -163,6 +163,25 @@ impl ProductCells {
         self.currency.or_else(in_price)
     }
 
+    /// Refuses a currency without a price, unless it is that of the product: an amount in
+    /// another currency is another price.
+    ///
+    /// # Errors
+    /// The fault of the currency.
+    pub(super) fn require_price_unless(&self, present: Currency) -> Result<(), BodyFault> {
+        match self.currency {
+            Some(currency) if self.price.is_none() && currency != present => {
+                let why =
+                    format!("the price is in {present}; a change to {currency} needs a price");
+                Err(BodyFault::Invalid(vec![FieldError::new(
+                    "/price/currency",
+                    why,
+                )]))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the cells give a price.
     pub(super) fn has_price(&self) -> bool {
         self.price.is_some()

@@ -45,13 +45,7 @@ impl Csv {
     /// As [`feed`](Self::feed).
     pub(super) fn end(&mut self, entries: &mut Vec<Entry>) -> Result<(), BodyFault> {
         let Self { records, dialect } = self;
-        records.end(&mut |line, cells| take(dialect, line, cells, entries))?;
-        if self.dialect.is_none() {
-            return Err(BodyFault::Unreadable(
-                "the file is empty; it needs a header".into(),
-            ));
-        }
-        Ok(())
+        records.end(&mut |line, cells| take(dialect, line, cells, entries))
     }
 
     /// Hands over what waited for the end of the body, a part at a time.

@@ -146,6 +146,7 @@ impl ProductLine {
                 parse_fields(text)?
             }
             LinePatch::Cells(cells) => {
+                cells.require_price_unless(present.price.currency)?;
                 let currency = cells.currency_named().or(rules.currency);
                 cells.patch(currency.unwrap_or(present.price.currency))?
             }
@@ -158,6 +159,17 @@ impl ProductLine {
             }
         }
         submission::read_merged(present, patch)
+    }
+
+    /// The faults of a new product, which say that it is one: a known product may leave out
+    /// what a new one needs, and its SKU may be misspelt.
+    fn explained(&self, mut faults: Vec<FieldError>) -> Vec<FieldError> {
+        for fault in &mut faults {
+            if fault.detail == chassis::fields::REQUIRED {
+                fault.detail += &format!(", as no product has the SKU `{}` yet", self.sku);
+            }
+        }
+        faults
     }
 
     /// The currency of the price of a new product, where only the settings name one.
@@ -230,8 +242,12 @@ impl LineEffect {
             );
             return Err(invalid("/sku", why));
         }
+        let submission = line.whole(rules).map_err(|fault| match fault {
+            BodyFault::Invalid(faults) => Error::Invalid(line.explained(faults)),
+            unreadable => unreadable.into(),
+        })?;
         Ok(Self {
-            change: LineChange::Create(Box::new(line.whole(rules)?)),
+            change: LineChange::Create(Box::new(submission)),
             assumed_currency: line.assumed_currency(rules),
             ignores_stock: false,
         })

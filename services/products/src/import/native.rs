@@ -36,6 +36,9 @@ pub(crate) const ATTRIBUTES_COLUMN: &str = "attributes";
 /// The separator of several values in one cell.
 pub(crate) const VALUE_SEPARATOR: char = '|';
 
+/// The byte order mark of UTF-8, read as Windows-1252.
+const MISREAD_MARK: &str = "\u{ef}\u{bb}\u{bf}";
+
 /// The columns of a header.
 pub(super) struct NativeColumns {
     columns: Vec<Column>,
@@ -75,6 +78,14 @@ impl NativeColumns {
     /// # Errors
     /// When no column names products, or two are the same.
     pub(super) fn of(header: &[&str]) -> Result<Self, BodyFault> {
+        if header
+            .first()
+            .is_some_and(|name| name.starts_with(MISREAD_MARK))
+        {
+            return Err(BodyFault::Unreadable(
+                "a program opened this file in another encoding than UTF-8 and saved it, so its accented letters are lost; open the export as UTF-8 and edit it again".into(),
+            ));
+        }
         let (mut columns, mut ignored) = (Vec::new(), Vec::new());
         for name in header.iter().map(|name| name.trim()) {
             let column = Column::named(name);

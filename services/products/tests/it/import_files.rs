@@ -154,6 +154,13 @@ async fn a_line_of_json_changes_what_it_names() {
         ([2, 1, 0, 0, 1], vec![(2, "/title".into())])
     );
     assert_eq!(new["assumed_currency"], "EUR");
+    assert!(
+        new.to_string().contains("no product has the SKU `N-1` yet"),
+        "{new}"
+    );
+    // A currency alone makes no price.
+    let currencies = import_csv(&staff, "", "sku,currency\nPL-1,JPY\nPL-2,USD\n").await;
+    assert_eq!(failures(&currencies), [(2, "/price/currency".to_owned())]);
     app.finish().await;
 }
 
@@ -361,9 +368,13 @@ async fn what_cannot_be_read_is_named() {
         (b"\x1f\x8b\x08\x00rest", CSV, "gzip"),
         (b"[{\"sku\":\"A\"},\n", "application/x-ndjson", "JSON array"),
         (b"title,price\nA,1\n", CSV, "`sku`"),
+        (
+            "\u{ef}\u{bb}\u{bf}sku,title\nA,A\n".as_bytes(),
+            CSV,
+            "another encoding",
+        ),
         (b"sku,title,price,Title\nA,1,2,3\n", CSV, "twice"),
         (b"sku,na\xefme\nA,1\n", CSV, "not UTF-8"),
-        (b"", CSV, "header"),
         (b"sku,\"title\nA,1\n", CSV, "never closed"),
     ];
     for (file, kind, word) in refused {
