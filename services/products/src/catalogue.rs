@@ -9,7 +9,6 @@ use chassis::FieldError;
 use chassis::fields::BodyFault;
 use mesh::Cause;
 use model::{Fact, Id, ProductId};
-
 use serde_json::json;
 
 use crate::categories::renamed;
@@ -57,7 +56,7 @@ pub(crate) fn create(
 /// Replaces a product's content. Equal content writes nothing and appends no event.
 ///
 /// # Errors
-/// [`Error::SkuTaken`].
+/// [`Error::SkuTaken`], and [`Error::Invalid`] for a stock policy that the level does not allow.
 pub(crate) fn replace(
     tx: &mut Tx<'_>,
     effects: &Effects,
@@ -71,6 +70,7 @@ pub(crate) fn replace(
     let after = Product { content, updated_at: cause.at, ..before.clone() };
     let versions = Versions { before: Some(&before), after: Some(&after) };
     write(tx, effects, after.id, versions)?;
+    stock::set_policy(tx, after.id, after.content.stock_policy)?;
     let fact = Fact::ProductUpdated(after.listing());
     effects.append(tx, cause, after.id.to_string(), fact)?;
     Ok(after)

@@ -80,7 +80,8 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
         }
     }
     for row in from.scan(STOCK.all())? {
-        let (id, StockLevel { on_hand, reserved, .. }) = row?;
+        let (id, level) = row?;
+        let StockLevel { on_hand, reserved, .. } = level;
         finding.compare();
         let held = held.get(&id).copied().unwrap_or(0);
         if reserved != held {
@@ -88,14 +89,18 @@ fn stock(from: &impl Read) -> Result<Finding, ::store::Error> {
                 "{id}: {reserved} are reserved and orders hold {held}"
             ));
         }
-        if !(0..=on_hand).contains(&reserved) {
+        if !level.is_sound() {
             finding.fault(format!("{id}: {reserved} of {on_hand} are reserved"));
         }
     }
     for row in from.scan(PRODUCTS.all())? {
-        let (id, _) = row?;
-        if tables::level(from, id)?.is_none() {
-            finding.fault(format!("{id} has no level"));
+        let (id, product) = row?;
+        match tables::level(from, id)? {
+            None => finding.fault(format!("{id} has no level")),
+            Some(level) if level.policy != product.content.stock_policy => {
+                finding.fault(format!("{id} has a level of another stock policy"));
+            }
+            Some(_) => {}
         }
     }
     Ok(finding)

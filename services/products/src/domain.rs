@@ -41,6 +41,9 @@ pub(crate) struct Content {
     pub(crate) images: Vec<String>,
     /// Only a published product is public and can be sold.
     pub(crate) status: PublicationStatus,
+    /// Whether its stock limits its sale.
+    #[serde(default, skip_serializing_if = "StockPolicy::is_default")]
+    pub(crate) stock_policy: StockPolicy,
     /// The customers' rating, where the shop has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rating: Option<Rating>,
@@ -102,6 +105,7 @@ mod tests {
                 attributes: [("colour".to_owned(), "black".to_owned())].into(),
                 images: Vec::new(),
                 status: PublicationStatus::Draft,
+                stock_policy: StockPolicy::default(),
                 rating: None,
             },
             created_at: Time(1),

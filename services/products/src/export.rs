@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::table::Table;
 use crate::Error;
-use crate::domain::{Content, ProductId, StockLevel};
+use crate::domain::{Content, ProductId, StockLevel, StockPolicy};
 use crate::tables::{self, PRODUCTS};
 
 /// How long the client may read nothing.
@@ -38,6 +38,9 @@ struct Exported<'a> {
     #[serde(flatten)]
     content: &'a Content,
     stock: i64,
+    /// Where the content leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stock_policy: Option<StockPolicy>,
 }
 
 /// The writer of a format.
@@ -65,7 +68,12 @@ impl LineWriter {
     fn write(&self, page: &mut Vec<u8>, content: &Content, level: StockLevel) -> Result<(), Error> {
         match self {
             Self::Ndjson => {
-                let line = Exported { content, stock: level.on_hand };
+                let policy = content.stock_policy;
+                let line = Exported {
+                    content,
+                    stock: level.on_hand,
+                    stock_policy: policy.is_default().then_some(policy),
+                };
                 serde_json::to_writer(&mut *page, &line)
                     .map_err(|error| Error::Refused(Problem::internal(error)))?;
                 page.push(b'\n');

@@ -5,13 +5,14 @@
 //! [`set`], which appends the events that depend on it.
 
 use ::store::{Read, Tx};
+use chassis::FieldError;
 use mesh::Cause;
 use model::{Fact, ItemOrdered, OrderId, ProductId};
 
 use crate::Error;
 use crate::domain::{
     self, LevelChange, MOVEMENTS_KEPT, Movement, OpeningStock, Product, Reservation,
-    ReservationEnd, StockLevel,
+    ReservationEnd, StockLevel, StockPolicy,
 };
 use crate::effects::Effects;
 use crate::tables::{MOVEMENTS, PRODUCTS, RESERVATIONS, STOCK, level};
@@ -71,7 +72,8 @@ pub(crate) fn orders_with_reservation(
 /// Creates the level of a new product. `product.created` covers it, so that an imported
 /// line has one event and not two.
 pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<StockLevel, Error> {
-    let empty = StockLevel::default();
+    let policy = product.content.stock_policy;
+    let empty = StockLevel { policy, ..StockLevel::default() };
     let level = match &product.opening {
         None => empty,
         Some(opening) => empty.moved(opening.pieces).map_err(|fault| Error::Level {
@@ -82,6 +84,29 @@ pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<StockLevel, Err
     };
     tx.put(STOCK, &product.id, &level)?;
     Ok(level)
+}
+
+/// Makes the level of a product follow its policy.
+///
+/// # Errors
+/// [`Error::Invalid`] when it would be tracked and has more reserved than on hand.
+pub(crate) fn set_policy(
+    tx: &mut Tx<'_>,
+    product_id: ProductId,
+    policy: StockPolicy,
+) -> Result<(), Error> {
+    let before = level(tx, product_id)?.unwrap_or_default();
+    if before.policy == policy {
+        return Ok(());
+    }
+    let StockLevel { on_hand, reserved, .. } = before;
+    let after = before.under(policy).ok_or_else(|| {
+        let detail = format!(
+            "{reserved} units are reserved for orders and {on_hand} are on hand; correct the stock first"
+        );
+        Error::Invalid(vec![FieldError::new("/stock_policy", detail)])
+    })?;
+    Ok(tx.put(STOCK, &product_id, &after)?)
 }
 
 /// Removes a product's level and movements. Reservations of it remain; their release
@@ -160,6 +185,11 @@ pub(crate) fn reserve(
     let lines = domain::each_product_once(items);
     let fact = match domain::reserve(&lines, |id| level(tx, id))? {
         Ok(changes) => {
+            let is_held = |line: &ItemOrdered| {
+                let mut held = changes.iter().map(|change| change.product_id);
+                held.any(|id| id == line.product_id)
+            };
+            let lines = lines.iter().filter(|line| is_held(line)).copied().collect();
             for change in changes {
                 set_reserved(tx, effects, cause, change)?;
             }

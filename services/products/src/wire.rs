@@ -10,7 +10,7 @@ use ::search::FacetValue;
 use model::{Money, ProductId, PublicationStatus, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Content, Movement, Product, Rating, StockLevel};
+use crate::domain::{Content, Movement, Product, Rating, StockLevel, StockPolicy};
 
 /// A product.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,7 @@ pub(crate) struct ProductResponse<'a> {
     attributes: &'a BTreeMap<String, String>,
     images: &'a [String],
     status: PublicationStatus,
+    stock_policy: StockPolicy,
     available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     rating: Option<Rating>,
@@ -44,6 +45,7 @@ impl<'a> ProductResponse<'a> {
             attributes,
             images,
             status,
+            stock_policy,
             rating,
         } = &product.content;
         Self {
@@ -57,6 +59,7 @@ impl<'a> ProductResponse<'a> {
             attributes,
             images,
             status: *status,
+            stock_policy: *stock_policy,
             available: level.is_available(),
             rating: *rating,
             created_at: product.created_at,

@@ -1,8 +1,8 @@
 //! Stock levels: units on hand, units reserved, and the changes of both. Pure: present
 //! levels are parameters.
 //!
-//! **Invariants:** `0 <= reserved <= on_hand` for every level, so no unit is reserved
-//! twice; a reservation's units are released or shipped once, because ending a
+//! **Invariants:** `0 <= reserved`, and `reserved <= on_hand` for every level of a tracked
+//! product, so no unit is reserved twice; a reservation's units are released or shipped once, because ending a
 //! reservation removes it.
 
 use model::{ItemOrdered, Shortage, Time};
@@ -16,6 +16,26 @@ pub(crate) const PIECES_MAX: i64 = 1_000_000_000;
 /// Movements kept of a product's stock.
 pub(crate) const MOVEMENTS_KEPT: u64 = 100;
 
+/// Whether a product's stock limits its sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StockPolicy {
+    /// Only units on hand are sold.
+    #[default]
+    Tracked,
+    /// It is always sold, and orders reserve nothing of it: a service, a download.
+    Untracked,
+    /// It is sold beyond what is on hand, and delivered later.
+    Backorder,
+}
+
+impl StockPolicy {
+    /// Whether it is that of a product that names none.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Units of a product on hand, and of those the units reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct StockLevel {
@@ -25,6 +45,9 @@ pub(crate) struct StockLevel {
     pub(crate) reserved: i64,
     /// The number of movements so far; numbers the next one.
     pub(crate) movements: u64,
+    /// As its product's content has it, so that an order reads the level alone.
+    #[serde(default, skip_serializing_if = "StockPolicy::is_default")]
+    pub(crate) policy: StockPolicy,
 }
 
 impl store::Record for StockLevel {}
@@ -39,14 +62,32 @@ pub(crate) enum LevelFault {
 }
 
 impl StockLevel {
-    /// Units that can still be reserved.
+    /// Units on hand that are not reserved; below zero for a product that is sold beyond them.
     pub(crate) fn available(&self) -> i64 {
         self.on_hand - self.reserved
     }
 
     /// Whether at least one unit can be sold.
     pub(crate) fn is_available(&self) -> bool {
-        self.available() > 0
+        self.policy != StockPolicy::Tracked || self.available() > 0
+    }
+
+    /// Whether its numbers are ones that its policy allows.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.reserved >= 0 && (self.policy != StockPolicy::Tracked || self.available() >= 0)
+    }
+
+    /// The level under another policy; `None` for one that would be tracked and has more
+    /// reserved than on hand.
+    pub(crate) fn under(self, policy: StockPolicy) -> Option<Self> {
+        Some(Self { policy, ..self }).filter(Self::is_sound)
+    }
+
+    /// The level with so many more reserved; `None` where its policy does not allow it.
+    fn holding(self, quantity: u32) -> Option<Self> {
+        let reserved = self.reserved + i64::from(quantity);
+        let after = Self { reserved, ..self };
+        (after.is_sound() && reserved <= PIECES_MAX).then_some(after)
     }
 
     /// The level after `delta` units came or went.
@@ -55,13 +96,14 @@ impl StockLevel {
     /// See [`LevelFault`].
     pub(crate) fn moved(self, delta: i64) -> Result<Self, LevelFault> {
         let on_hand = self.on_hand.saturating_add(delta);
-        if on_hand < self.reserved {
-            return Err(LevelFault::BelowReserved);
-        }
-        if on_hand > PIECES_MAX {
+        if !(-PIECES_MAX..=PIECES_MAX).contains(&on_hand) && delta > 0 {
             return Err(LevelFault::TooMany);
         }
-        Ok(Self { on_hand, movements: self.movements + 1, ..self })
+        let after = Self { on_hand, movements: self.movements + 1, ..self };
+        if !after.is_sound() || on_hand < -PIECES_MAX {
+            return Err(LevelFault::BelowReserved);
+        }
+        Ok(after)
     }
 
     /// The level after the end of a reservation of `quantity`.
@@ -73,13 +115,18 @@ impl StockLevel {
                 on_hand: self.on_hand - i64::from(quantity),
                 reserved,
                 movements: self.movements + 1,
+                ..self
             },
         }
     }
 
-    /// Whether the change to `after` takes the available units below `low` (0: never).
+    /// Whether the change to `after` takes the available units below `low` (0: never), where
+    /// they are counted.
     pub(crate) fn runs_low(&self, after: &Self, low: i64) -> bool {
-        self.available() >= low && after.available() < low
+        low > 0
+            && self.policy != StockPolicy::Untracked
+            && self.available() >= low
+            && after.available() < low
     }
 }
 
@@ -111,7 +158,7 @@ pub(crate) struct OpeningStock {
 /// The units reserved for an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reservation {
-    /// Each product once.
+    /// Each product once, without those of which nothing is reserved.
     pub(crate) lines: Vec<ItemOrdered>,
     pub(crate) at: Time,
 }
@@ -135,7 +182,7 @@ pub(crate) struct LevelChange {
     pub(crate) after: StockLevel,
 }
 
-/// The level change of each line, or every line that is short.
+/// The level change of each line that reserves anything, or every line that is short.
 pub(crate) type ReserveOutcome = Result<Vec<LevelChange>, Vec<Shortage>>;
 
 /// Reserves every line, each of another product, or none. `level_of` returns a
@@ -151,13 +198,15 @@ pub(crate) fn reserve<E>(
     let mut shortages = Vec::new();
     for &ItemOrdered { product_id, quantity } in lines {
         let before = level_of(product_id)?.unwrap_or_default();
-        let available = before.available();
-        if i64::from(quantity) > available {
-            shortages.push(Shortage { product_id, requested: quantity, available });
-        } else {
-            let reserved = before.reserved + i64::from(quantity);
-            let after = StockLevel { reserved, ..before };
-            held.push(LevelChange { product_id, before, after });
+        if before.policy == StockPolicy::Untracked {
+            continue;
+        }
+        match before.holding(quantity) {
+            Some(after) => held.push(LevelChange { product_id, before, after }),
+            None => {
+                let available = before.available();
+                shortages.push(Shortage { product_id, requested: quantity, available });
+            }
         }
     }
     Ok(if shortages.is_empty() { Ok(held) } else { Err(shortages) })
@@ -210,7 +259,12 @@ mod tests {
 
     #[test]
     fn a_level_keeps_its_promises() {
-        let level = StockLevel { on_hand: 5, reserved: 3, movements: 1 };
+        let level = StockLevel {
+            on_hand: 5,
+            reserved: 3,
+            movements: 1,
+            ..StockLevel::default()
+        };
         assert_eq!(level.available(), 2);
         assert_eq!(level.moved(-2).unwrap().on_hand, 3);
         assert_eq!(level.moved(-3), Err(LevelFault::BelowReserved));
@@ -219,6 +273,31 @@ mod tests {
         let at = |on_hand| StockLevel { on_hand, ..StockLevel::default() };
         assert!(at(5).runs_low(&at(4), 5) && !at(4).runs_low(&at(3), 5));
         assert!(!at(6).runs_low(&at(5), 5) && !at(1).runs_low(&at(0), 0));
+    }
+
+    #[test]
+    fn a_policy_decides_what_is_sold_beyond_the_stock() {
+        let (download, chair) = (Id::new(), Id::new());
+        let level = |policy| StockLevel { on_hand: 1, policy, ..StockLevel::default() };
+        let level_of = |id| -> Result<_, Infallible> {
+            let policy = if id == chair {
+                StockPolicy::Backorder
+            } else {
+                StockPolicy::Untracked
+            };
+            Ok(Some(level(policy)))
+        };
+        let line = |product_id, quantity| ItemOrdered { product_id, quantity };
+        let Ok(held) = reserve(&[line(download, 5), line(chair, 3)], level_of);
+        let [chairs] = held.unwrap().try_into().unwrap();
+        assert_eq!((chairs.product_id, chairs.after.available()), (chair, -2));
+        assert!(chairs.after.is_available());
+        assert_eq!(chairs.after.moved(-2).unwrap().on_hand, -1);
+        assert_eq!(chairs.after.under(StockPolicy::Tracked), None);
+        let delivered = chairs.after.moved(2).unwrap();
+        let tracked = delivered.under(StockPolicy::Tracked).unwrap();
+        assert!(!tracked.is_available());
+        assert!(!level(StockPolicy::Untracked).runs_low(&tracked, 1));
     }
 
     #[test]

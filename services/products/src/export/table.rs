@@ -115,6 +115,7 @@ fn plain(name: &str, content: &Content, level: StockLevel) -> String {
         "currency" => content.price.currency.to_string(),
         "status" => text_of(&content.status),
         "stock" => level.on_hand.to_string(),
+        "stock_policy" => text_of(&content.stock_policy),
         "brand" => content.brand.clone(),
         "categories" => joined(&content.categories),
         "images" => joined(&content.images),

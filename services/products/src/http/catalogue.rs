@@ -114,7 +114,7 @@ impl FromRequestParts<CatalogueState> for ProductEdit {
 }
 
 impl ProductEdit {
-    /// Commits a change of the present version.
+    /// Commits a change of the present version. Returns the level after it.
     async fn commit<T: Send + 'static>(
         self,
         change: impl FnOnce(&mut Tx<'_>, &Effects, &Cause, Product, StockLevel) -> Result<T, Error>
@@ -127,7 +127,8 @@ impl ProductEdit {
             .write(move |tx| {
                 let (present, level) = tables::product(tx, id)?;
                 etag::require_match(&headers, &ProductResponse::new(&present, level))?;
-                Ok((change(tx, &effects, &cause, present, level)?, level))
+                let changed = change(tx, &effects, &cause, present, level)?;
+                Ok((changed, tables::level(tx, id)?.unwrap_or_default()))
             })
             .await
     }

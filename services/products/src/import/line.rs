@@ -9,7 +9,7 @@ use chassis::FieldError;
 use chassis::fields::{BodyFault, Fields};
 use chassis::json::parse_fields;
 use mesh::Cause;
-use model::{Currency, ProductId};
+use model::Currency;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -274,10 +274,11 @@ impl LineEffect {
             }
         }
         let on_hand = submission.stock.filter(|_| rules.stock == StockRule::Set);
-        if let Some(on_hand) = on_hand.filter(|on_hand| *on_hand < level.reserved) {
+        let after = StockLevel { on_hand: on_hand.unwrap_or(level.on_hand), ..level };
+        if !after.is_sound() || after.under(submission.content.stock_policy).is_none() {
             let why = format!(
-                "{on_hand} units are fewer than the {} that are reserved for orders",
-                level.reserved
+                "{} units are fewer than the {} that are reserved for orders",
+                after.on_hand, level.reserved
             );
             return Err(invalid("/stock", why));
         }
@@ -346,8 +347,7 @@ impl ProductUpdate {
         if self.moves_stock()
             && let Some(on_hand) = self.on_hand
         {
-            let (id, delta): (ProductId, i64) = (self.present.id, on_hand - self.level.on_hand);
-            stock::adjust(tx, effects, cause, id, delta, STOCK_REASON)?;
+            stock::set_level(tx, effects, cause, self.present.id, on_hand, STOCK_REASON)?;
         }
         if self.changes_content() {
             catalogue::replace(tx, effects, cause, self.present, self.content)?;

@@ -2,7 +2,7 @@
 //!
 //! `sku`, `title`, `price` (decimal, `19.99`), `currency`, `description`, `brand`,
 //! `categories` and `images` (several in one cell are separated by `|`), `status`, `stock`,
-//! `rating.average`, `rating.count`, and one `attribute.NAME` for each attribute; `attributes`
+//! `stock_policy`, `rating.average`, `rating.count`, and one `attribute.NAME` for each attribute; `attributes`
 //! has further ones as a JSON object.
 //!
 //! **Invariant:** the export writes these columns, and what it writes reads back equal.
@@ -15,13 +15,14 @@ use super::cells::ProductCells;
 use super::columns::parts;
 
 /// The columns that are named as they are.
-pub(crate) const PLAIN_COLUMNS: [&str; 12] = [
+pub(crate) const PLAIN_COLUMNS: [&str; 13] = [
     "sku",
     "title",
     "price",
     "currency",
     "status",
     "stock",
+    "stock_policy",
     "brand",
     "categories",
     "images",
@@ -136,7 +137,9 @@ impl NativeColumns {
                 Column::Plain("price") => product.price(cell),
                 Column::Plain("currency") => product.currency(cell),
                 Column::Plain("stock") => product.stock(cell),
-                Column::Plain("status") => product.text("status", &cell.to_lowercase()),
+                Column::Plain(name @ ("status" | "stock_policy")) => {
+                    product.text(name, &cell.to_lowercase());
+                }
                 Column::Plain("rating.average") => product.rating("average", cell),
                 Column::Plain("rating.count") => product.rating("count", cell),
                 Column::Plain("categories") => {

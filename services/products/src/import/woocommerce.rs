@@ -35,6 +35,8 @@ enum Cell {
     ShortDescription,
     Description,
     Stock,
+    InStock,
+    Backorders,
     Price,
     Categories,
     Tags,
@@ -56,6 +58,8 @@ fn cell(name: &str) -> Option<Cell> {
         "short description" => Cell::ShortDescription,
         "description" => Cell::Description,
         "stock" => Cell::Stock,
+        "in stock?" => Cell::InStock,
+        "backorders allowed?" => Cell::Backorders,
         "regular price" => Cell::Price,
         "categories" => Cell::Categories,
         "tags" => Cell::Tags,
@@ -259,7 +263,23 @@ impl Row<'_> {
             below if below.starts_with('-') => cells.stock("0"),
             units => cells.stock(units),
         }
+        if let Some(policy) = self.stock_policy() {
+            cells.text("stock_policy", policy);
+        }
         cells
+    }
+
+    /// The stock policy: what is in stock and has no number is not counted. `None` where no
+    /// column tells.
+    fn stock_policy(&self) -> Option<&'static str> {
+        let (stock, in_stock) = (self.cell(Cell::Stock), self.cell(Cell::InStock));
+        let backorders = self.cell(Cell::Backorders);
+        match (stock, in_stock, backorders) {
+            (_, None, None) => None,
+            (Some(""), Some("1"), _) => Some("untracked"),
+            (_, _, Some("1" | "notify")) => Some("backorder"),
+            _ => Some("tracked"),
+        }
     }
 
     fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -41,6 +41,7 @@ impl ReadFields for Submission {
         let attributes = attributes(fields);
         let images = images(fields);
         let status = fields.value("status").unwrap_or(PublicationStatus::Draft);
+        let stock_policy = fields.value("stock_policy").unwrap_or_default();
         let rating = fields.object("rating");
         let stock = fields.parsed("stock", stock);
         let read_only = READ_ONLY.into_iter();
@@ -56,6 +57,7 @@ impl ReadFields for Submission {
             attributes,
             images,
             status,
+            stock_policy,
             rating,
         };
         Some(Self { content, stock, read_only })

@@ -115,26 +115,22 @@ async fn a_shopify_export_without_skus_is_read() {
     let staff = app.staff();
     let mut file = "\u{feff}Title,URL handle,Description,Vendor,Type,Tags,Published on online store,Status,SKU,Option1 name,Option1 value,Price,Compare-at price,Inventory tracker,Inventory quantity,Continue selling when out of stock,Product image URL,Image position\n\
         Clay pot,clay-pot,<table><tr><td>Weight</td><td>2 kg</td></tr></table>,Holm,Pots,garden,TRUE,Active,,Size,Large,19.00,25.00,shopify,3,DENY,https://a.test/0.jpg,1\n\
-        ,clay-pot,,,,,,,,,Small / flat,9.00,,,0,CONTINUE,,\n".to_owned();
+        ,clay-pot,,,,,,,,,Small / flat,9.00,,,0,CONTINUE,,\n\
+        ,clay-pot,,,,,,,,,Made for you,29.00,,shopify,0,CONTINUE,,\n".to_owned();
     for number in (1..=25).rev() {
         file += &format!(
             ",clay-pot,,,,,,,,,,,,,,,https://a.test/{number}.jpg,{}\n",
             number + 1
         );
     }
-    for round in [[2, 2, 0, 0, 0], [2, 0, 0, 2, 0]] {
+    for round in [[3, 3, 0, 0, 0], [3, 0, 0, 3, 0]] {
         let summary = import_csv(&staff, "", &file).await;
         assert_eq!(counts(&summary), round, "{summary}");
-        let ignored = [
-            "Compare-at price",
-            "Inventory tracker",
-            "Continue selling when out of stock",
-        ];
-        assert_eq!(summary["ignored_columns"], json!(ignored));
+        assert_eq!(summary["ignored_columns"], json!(["Compare-at price"]));
         let images = summary["images_ignored"].as_array().unwrap();
         assert_eq!(
             (images.len(), &images[0]),
-            (12, &json!("https://a.test/20.jpg"))
+            (18, &json!("https://a.test/20.jpg"))
         );
     }
     let pot = product(&staff, "clay-pot-large").await;
@@ -147,6 +143,18 @@ async fn a_shopify_export_without_skus_is_read() {
         )
     );
     assert_eq!(pot["images"][19], "https://a.test/19.jpg");
+    for (sku, policy) in [
+        ("clay-pot-large", "tracked"),
+        ("clay-pot-small-flat", "untracked"),
+        ("clay-pot-made-for-you", "backorder"),
+    ] {
+        let pot = product(&staff, sku).await;
+        assert_eq!(
+            (&pot["stock_policy"], &pot["available"]),
+            (&json!(policy), &json!(true)),
+            "{sku}"
+        );
+    }
     assert_eq!(
         product(&staff, "clay-pot-small-flat").await["price"]["amount"],
         900
@@ -172,10 +180,10 @@ async fn a_product_export_of_woocommerce_is_read() {
         "{summary}"
     );
     assert_eq!(counts(&summary), [5, 3, 0, 0, 2]);
-    assert_eq!(
-        summary["ignored_columns"],
-        json!(["In stock?", "Sale price"])
-    );
+    assert_eq!(summary["ignored_columns"], json!(["Sale price"]));
+    for (sku, policy) in [("HOOD-B", "tracked"), ("GUIDE", "untracked")] {
+        assert_eq!(product(&staff, sku).await["stock_policy"], policy, "{sku}");
+    }
     let blue = product(&staff, "HOOD-B").await;
     let expected = json!({
         "title": "Harbour hoodie - Blue", "description": "Warm.", "brand": "Harbour",

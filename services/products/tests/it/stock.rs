@@ -148,6 +148,62 @@ async fn an_order_is_reserved_whole_or_not_at_all() {
     app.finish().await;
 }
 
+/// Services, downloads and goods made to order are sold whatever the stock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_policy_decides_what_is_sold_beyond_the_stock() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let orders = app.other("orders");
+    let mut events = StockEvents::by(&app).await;
+    let staff = app.staff();
+    let of_policy = |sku: &str, policy: &str| {
+        let mut product = lamp(sku);
+        product["stock_policy"] = policy.into();
+        product
+    };
+    let guide = make(&staff, of_policy("GUIDE", "untracked")).await;
+    let chair = make(&staff, of_policy("CHAIR", "backorder")).await;
+    for path in [&guide, &chair] {
+        assert_eq!(app.anonymous().get(path).await.body["available"], true);
+    }
+    let (first, second) = (
+        place(&orders, &[(&guide, 9), (&chair, 3)]).await,
+        place(&orders, &[(&guide, 1)]).await,
+    );
+    assert_eq!(events.of(first).await, Ok(()));
+    assert_eq!(events.of(second).await, Ok(()));
+    assert_eq!(levels(&staff, &guide).await, (0, 0, 0));
+    assert_eq!(levels(&staff, &chair).await, (0, 3, -3));
+
+    // Neither is tracked while more is ordered than there is; then its stock counts again.
+    let track = async || {
+        let change = json!({"stock_policy": "tracked"});
+        with(&staff, Method::PATCH, &chair, change).await
+    };
+    let refused = track().await;
+    let pointer = &refused.body["errors"][0]["pointer"];
+    assert_eq!((refused.status, pointer), (422, &json!("/stock_policy")));
+    let count = json!({"on_hand": 3, "reason": "made"});
+    with(&staff, Method::PUT, &format!("{chair}/stock"), count).await;
+    let tracked = track().await;
+    assert_eq!(
+        (tracked.status, &tracked.body["available"]),
+        (200, &json!(false))
+    );
+    let third = place(&orders, &[(&chair, 1)]).await;
+    assert_eq!(events.of(third).await, Err(vec![(id_of(&chair), 1, 0)]));
+
+    let (order_id, user_id) = (first, Id::new());
+    orders
+        .publish(&first.to_string(), Fact::OrderShipped { order_id, user_id })
+        .await;
+    eventually("the chairs are sent", async || {
+        levels(&staff, &chair).await == (0, 0, 0)
+    })
+    .await;
+    assert_eq!(levels(&staff, &guide).await, (0, 0, 0));
+    app.finish().await;
+}
+
 /// A reservation is released or shipped once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_ends_once() {

@@ -65,10 +65,12 @@ const PRODUCT_CELLS: [Cell; 8] = [
     Cell::Status,
 ];
 /// The cells of a variant.
-const VARIANT_CELLS: [Cell; 5] = [
+const VARIANT_CELLS: [Cell; 7] = [
     Cell::Sku,
     Cell::Price,
     Cell::Quantity,
+    Cell::Tracker,
+    Cell::Policy,
     Cell::Barcode,
     Cell::VariantImage,
 ];
@@ -197,6 +199,9 @@ impl ShopifyProduct {
             below if below.starts_with('-') => cells.stock("0"),
             pieces => cells.stock(pieces),
         }
+        if let Some(policy) = stock_policy(variant) {
+            cells.text("stock_policy", policy);
+        }
         cells
     }
 
@@ -251,6 +256,19 @@ fn kept(columns: &ColumnPlaces<Cell>, cells: &[&str], names: &[Cell]) -> Vec<(Ce
         .iter()
         .filter_map(|name| Some((*name, columns.cell(cells, *name)?.to_owned())));
     given.collect()
+}
+
+/// The stock policy of a variant: without a tracker its stock is not counted. `None` where no
+/// column tells.
+fn stock_policy(variant: &Variant) -> Option<&'static str> {
+    let tracker = text_of(&variant.texts, Cell::Tracker);
+    let policy = text_of(&variant.texts, Cell::Policy);
+    match (tracker, policy) {
+        (None, None) => None,
+        (Some(""), _) => Some("untracked"),
+        (_, Some(policy)) if policy.eq_ignore_ascii_case("continue") => Some("backorder"),
+        _ => Some("tracked"),
+    }
 }
 
 fn text_of(texts: &[(Cell, String)], cell: Cell) -> Option<&str> {
