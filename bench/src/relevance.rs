@@ -9,6 +9,8 @@
 //! **Invariant:** only queries with a relevant product are scored; for the others
 //! the measure is not defined.
 
+mod twins;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::twins::TwinsReport;
 use crate::client::ShopClient;
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
@@ -30,10 +33,12 @@ const LIMIT: &str = "100";
 
 /// Score a shop's search against judged queries, clean and misspelled.
 ///
-/// FOLDER holds `queries.jsonl`, `typo_queries.jsonl` and `judgements.tsv`; the
+/// FOLDER holds `queries.jsonl`, `judgements.tsv` and, maybe, `typo_queries.jsonl`; the
 /// shop holds the catalogue they were judged on, by SKU. Printed are NDCG@10 with
 /// gains of 2^grade - 1, the same with unjudged results taken out before the
-/// cut, and the share of the first ten results that was judged.
+/// cut, the share of the first ten results that was judged, the share of the relevant
+/// products (of at most ten) among the first ten, and how well the spellings of the
+/// catalogue's own words find one another.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The folder of queries and judgements.
@@ -86,6 +91,7 @@ struct Scored {
     ndcg: f64,
     judged_only_ndcg: f64,
     judged_share: f64,
+    recall: f64,
 }
 
 /// The means of a set of queries.
@@ -95,12 +101,14 @@ struct Means {
     ndcg: f64,
     judged_only_ndcg: f64,
     judged_share: f64,
+    recall: f64,
 }
 
 #[derive(Serialize)]
 struct RelevanceReport {
     clean: Means,
     misspelled: Means,
+    twins: TwinsReport,
     clean_queries: Vec<Scored>,
     misspelled_queries: Vec<Scored>,
 }
@@ -109,7 +117,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = ShopClient::new(args.url)?;
     let judgements = judgements(&args.data.join("judgements.tsv"))?;
     let clean: Vec<Query> = lines(&args.data.join("queries.jsonl"))?;
-    let misspelled: Vec<Misspelled> = lines(&args.data.join("typo_queries.jsonl"))?;
+    let misspelled = args.data.join("typo_queries.jsonl");
+    let misspelled: Vec<Misspelled> = if misspelled.exists() {
+        lines(&misspelled)?
+    } else {
+        Vec::new()
+    };
     let clean = clean.into_iter().map(|query| (query.query_id, query.query));
     let misspelled = misspelled
         .into_iter()
@@ -125,6 +138,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = RelevanceReport {
         clean: means(&clean_queries),
         misspelled: means(&misspelled_queries),
+        twins: twins::run(&client).await?,
         clean_queries,
         misspelled_queries,
     };
@@ -162,6 +176,7 @@ async fn score(
             ndcg: part(&mut found.iter().map(|grade| grade.unwrap_or(0))),
             judged_only_ndcg: part(&mut found.iter().flatten().copied()),
             judged_share: judged as f64 / first.len().max(1) as f64,
+            recall: recall(first, grades),
             corrected: results.corrected,
             query,
         });
@@ -179,6 +194,13 @@ fn gain(grades: &mut dyn Iterator<Item = u32>) -> f64 {
         .sum()
 }
 
+/// The share of the relevant products that are found, of at most as many as are counted.
+fn recall(found: &[Option<u32>], grades: &Grades) -> f64 {
+    let relevant = grades.values().filter(|grade| **grade > 0).count();
+    let found = found.iter().flatten().filter(|grade| **grade > 0).count();
+    found as f64 / relevant.clamp(1, DEPTH) as f64
+}
+
 /// The gain of the best order there is.
 fn ideal(grades: &Grades) -> f64 {
     let mut grades: Vec<u32> = grades.values().copied().collect();
@@ -194,6 +216,7 @@ fn means(scored: &[Scored]) -> Means {
         ndcg: mean(|scored| scored.ndcg),
         judged_only_ndcg: mean(|scored| scored.judged_only_ndcg),
         judged_share: mean(|scored| scored.judged_share),
+        recall: mean(|scored| scored.recall),
     }
 }
 
@@ -240,6 +263,9 @@ fn show(report: &RelevanceReport, verbose: bool) -> ReportTable {
             &report.misspelled_queries,
         ),
     ] {
+        if queries.is_empty() {
+            continue;
+        }
         table
             .section(title)
             .count("scored", means.queries as u64)
@@ -251,13 +277,14 @@ fn show(report: &RelevanceReport, verbose: bool) -> ReportTable {
             .row(
                 "judged share of the first 10",
                 format!("{:.3}", means.judged_share),
-            );
+            )
+            .row("recall@10", format!("{:.3}", means.recall));
         if verbose {
             let mut queries: Vec<&Scored> = queries.iter().collect();
             queries.sort_by(|one, other| one.ndcg.total_cmp(&other.ndcg));
             table.line("NDCG  judged only  share  query");
             for scored in queries {
-                let Scored { query, corrected, ndcg, judged_only_ndcg, judged_share } = scored;
+                let Scored { query, corrected, ndcg, judged_only_ndcg, judged_share, .. } = scored;
                 let corrected = corrected
                     .as_ref()
                     .map(|to| format!(" → {to}"))
@@ -268,6 +295,7 @@ fn show(report: &RelevanceReport, verbose: bool) -> ReportTable {
             }
         }
     }
+    twins::show(&report.twins, &mut table, verbose);
     table
 }
 
@@ -285,5 +313,6 @@ mod tests {
         assert!(gain(&mut [0, 3].into_iter()) < ideal(&grades));
         let late = std::iter::repeat_n(0, DEPTH).chain([3]);
         assert!(gain(&mut late.into_iter()).abs() < 1e-9);
+        assert!((recall(&[Some(3), Some(0), None], &grades) - 0.5).abs() < 1e-9);
     }
 }

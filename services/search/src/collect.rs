@@ -3,33 +3,16 @@
 //! **Invariant:** a facet is counted with every filter but its own. Everything that
 //! can be collected in one pass over the matches is.
 
-use tantivy::collector::sort_key::SortByStaticFastValue;
-use tantivy::collector::{Collector, Count, FilterCollector, TopDocs};
+use tantivy::collector::{Count, FilterCollector};
 use tantivy::query::{BooleanQuery, EnableScoring, Occur, Query};
-use tantivy::{DocAddress, Order, Score, Searcher, TERMINATED};
+use tantivy::{Searcher, TERMINATED};
 
+use crate::Error;
 use crate::facets::{Facet, FacetCollector, FacetValue, Filters};
 use crate::plan::QueryPlan;
+use crate::ranking::KindWeights;
 use crate::schema::column;
-use crate::{Error, ranking};
-
-/// The order of the matches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum SearchOrder {
-    /// By score.
-    #[default]
-    Relevance,
-    /// By price, lowest first.
-    Cheapest,
-    /// By price, highest first.
-    Dearest,
-    /// By creation.
-    Oldest,
-    /// By creation, latest first.
-    Newest,
-    /// By average rating, then by its count; unrated products come last.
-    BestRated,
-}
+use crate::top::{Hit, PageCollector, SearchOrder};
 
 /// A search.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +23,8 @@ pub struct SearchRequest {
     pub filters: Filters,
     /// The facets to count, each with the name to return it under.
     pub facets: Vec<(String, Facet)>,
+    /// Values returned of each facet, the most frequent ones.
+    pub facet_limit: usize,
     /// The order of the matches.
     pub order: SearchOrder,
     /// Matches on a page.
@@ -58,17 +43,22 @@ const ENOUGH: usize = 100;
 pub(crate) fn words_to_drop(
     searcher: &Searcher,
     plan: &QueryPlan,
-    order: SearchOrder,
+    request: &SearchRequest,
     found: usize,
 ) -> Result<usize, Error> {
-    let enough = if order == SearchOrder::Relevance { ENOUGH } else { 1 };
+    let SearchRequest { order, filters, .. } = request;
+    let enough = if *order == SearchOrder::Relevance { ENOUGH } else { 1 };
     if found >= enough {
         return Ok(0);
     }
     let (words, mut lacking) = (plan.words(), 0);
     for missing in [1, words / 2, words.saturating_sub(1)] {
-        let more = lacking + 1..words;
-        if more.contains(&missing) && !finds(searcher, plan.query(lacking).as_ref(), enough)? {
+        if !(lacking + 1..words).contains(&missing) {
+            continue;
+        }
+        // Without filters it is known already that too few have all words.
+        let is_known = lacking == 0 && filters.are_none();
+        if is_known || !finds(searcher, plan.query(lacking).as_ref(), enough)? {
             lacking = missing;
         }
     }
@@ -96,12 +86,9 @@ fn within(text: &dyn Query, filters: &Filters, without: Option<&Facet>) -> Boole
     BooleanQuery::new(clauses)
 }
 
-/// A page of matches, best first.
-pub(crate) type Top = Vec<(Score, DocAddress)>;
-
 /// The result of one query.
 pub(crate) struct Matches<'a> {
-    pub(crate) top: Top,
+    pub(crate) page: Vec<Hit>,
     pub(crate) total: usize,
     pub(crate) facets: Vec<(&'a Facet, Vec<FacetValue>)>,
 }
@@ -120,41 +107,32 @@ pub(crate) fn matches<'a>(
     let (own, others): (Vec<_>, Vec<_>) = asked.partition(|facet| request.filters.narrow(facet));
     let (prices, own): (Vec<_>, Vec<_>) =
         own.into_iter().partition(|facet| **facet == Facet::Price);
+    let counting = |facets| FacetCollector { facets, limit: request.facet_limit };
     let pass = Pass {
         searcher,
         query: within(text.as_ref(), &request.filters, None),
         filters: &request.filters,
-        inside: others.clone(),
-        outside: prices.clone(),
+        inside: counting(others.clone()),
+        outside: counting(prices.clone()),
     };
-    let top = TopDocs::with_limit(request.limit).and_offset(request.offset);
-    let by = |column, order| (SortByStaticFastValue::<i64>::for_field(column), order);
-    let (top, total, inside, outside) = match request.order {
-        SearchOrder::Relevance if plan.words() > 0 => {
-            pass.run(top.tweak_score(ranking::by_kind(&plan.terms.stems)))?
-        }
-        SearchOrder::Relevance | SearchOrder::Newest => {
-            unscored(pass.run(top.order_by(by(column::CREATED, Order::Desc)))?)
-        }
-        SearchOrder::Oldest => unscored(pass.run(top.order_by(by(column::CREATED, Order::Asc)))?),
-        SearchOrder::Cheapest => unscored(pass.run(top.order_by(by(column::PRICE, Order::Asc)))?),
-        SearchOrder::Dearest => unscored(pass.run(top.order_by(by(column::PRICE, Order::Desc)))?),
-        SearchOrder::BestRated => {
-            let rated = SortByStaticFastValue::<u64>::for_field(column::RATING);
-            let newest = by(column::CREATED, Order::Desc);
-            unscored(pass.run(top.order_by(((rated, Order::Desc), newest)))?)
-        }
+    let is_ranked = request.order == SearchOrder::Relevance && plan.words() > 0;
+    let page = PageCollector {
+        order: request.order,
+        weights: is_ranked.then(|| KindWeights::new(&plan.terms)),
+        offset: request.offset,
+        limit: request.limit,
     };
+    let (page, total, inside, outside) = pass.run(page)?;
     let mut facets: Vec<(&Facet, Vec<FacetValue>)> = others.into_iter().zip(inside).collect();
     facets.extend(prices.into_iter().zip(outside));
     for facet in own {
         let query = within(text.as_ref(), &request.filters, Some(facet));
-        let counting = FacetCollector(vec![facet]);
-        let priced = FilterCollector::new(column::PRICE.into(), request.filters.price(), counting);
+        let counted = counting(vec![facet]);
+        let priced = FilterCollector::new(column::PRICE.into(), request.filters.price(), counted);
         let counted = searcher.search(&query, &priced)?;
         facets.extend(counted.into_iter().map(|counted| (facet, counted)));
     }
-    Ok(Matches { top, total, facets })
+    Ok(Matches { page, total, facets })
 }
 
 /// One pass over the matches of a query.
@@ -163,26 +141,20 @@ struct Pass<'a> {
     query: BooleanQuery,
     filters: &'a Filters,
     /// Facets counted within the price filter…
-    inside: Vec<&'a Facet>,
+    inside: FacetCollector<'a>,
     /// …and without it.
-    outside: Vec<&'a Facet>,
+    outside: FacetCollector<'a>,
 }
 
-/// The ordered matches, their number, and the facets inside and outside.
-type Collected<T> = (T, usize, Vec<Vec<FacetValue>>, Vec<Vec<FacetValue>>);
+/// The page, the number of matches, and the facets inside and outside.
+type Collected = (Vec<Hit>, usize, Vec<Vec<FacetValue>>, Vec<Vec<FacetValue>>);
 
 impl Pass<'_> {
-    fn run<C: Collector>(self, top: C) -> Result<Collected<C::Fruit>, Error> {
-        let collected = (top, Count, FacetCollector(self.inside));
+    fn run(self, page: PageCollector) -> Result<Collected, Error> {
+        let collected = (page, Count, self.inside);
         let priced = FilterCollector::new(column::PRICE.into(), self.filters.price(), collected);
-        let all = (priced, FacetCollector(self.outside));
-        let ((top, total, inside), outside) = self.searcher.search(&self.query, &all)?;
-        Ok((top, total, inside, outside))
+        let all = (priced, self.outside);
+        let ((page, total, inside), outside) = self.searcher.search(&self.query, &all)?;
+        Ok((page, total, inside, outside))
     }
-}
-
-/// Matches in an order that does not depend on scores.
-fn unscored<K>((top, total, inside, outside): Collected<Vec<(K, DocAddress)>>) -> Collected<Top> {
-    let top = top.into_iter().map(|(_, address)| (0.0, address));
-    (top.collect(), total, inside, outside)
 }

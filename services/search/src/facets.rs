@@ -16,9 +16,6 @@ use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
 use crate::identity;
 use crate::schema::{NAME_END, SCHEMA, column};
 
-/// Values returned of one facet, the most frequent ones.
-const VALUES_MAX: usize = 100;
-
 /// A property that products are counted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Facet {
@@ -50,6 +47,22 @@ pub struct Filters {
 }
 
 impl Filters {
+    /// Whether there is no condition.
+    pub(crate) fn are_none(&self) -> bool {
+        let Self {
+            categories,
+            brands,
+            attributes,
+            price_min,
+            price_max,
+            available,
+        } = self;
+        categories.is_empty()
+            && brands.is_empty()
+            && attributes.is_empty()
+            && (*price_min, *price_max, *available) == (None, None, None)
+    }
+
     /// Whether there is a filter by this facet.
     pub(crate) fn narrow(&self, facet: &Facet) -> bool {
         match facet {
@@ -121,10 +134,17 @@ pub struct FacetValue {
     /// The highest, included.
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<i64>,
+    /// Set on the last value of a facet that has more of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 /// Counts the values of several facets in one pass over the matches of a query.
-pub(crate) struct FacetCollector<'a>(pub(crate) Vec<&'a Facet>);
+pub(crate) struct FacetCollector<'a> {
+    pub(crate) facets: Vec<&'a Facet>,
+    /// Values returned of each, the most frequent ones.
+    pub(crate) limit: usize,
+}
 
 /// The counters of one segment, one for each facet.
 pub(crate) struct SegmentCounts(Vec<SegmentCount>);
@@ -161,7 +181,10 @@ impl Collector for FacetCollector<'_> {
             Facet::Price => Ok(SegmentCount::Prices(SegmentPrices::open(segment)?)),
         };
         Ok(SegmentCounts(
-            self.0.iter().map(count).collect::<tantivy::Result<_>>()?,
+            self.facets
+                .iter()
+                .map(count)
+                .collect::<tantivy::Result<_>>()?,
         ))
     }
 
@@ -170,7 +193,7 @@ impl Collector for FacetCollector<'_> {
     }
 
     fn merge_fruits(&self, segments: Vec<Vec<Counts>>) -> tantivy::Result<Vec<Vec<FacetValue>>> {
-        let mut all: Vec<Option<Counts>> = self.0.iter().map(|_| None).collect();
+        let mut all: Vec<Option<Counts>> = self.facets.iter().map(|_| None).collect();
         for segment in segments {
             for (sum, counts) in all.iter_mut().zip(segment) {
                 match (sum, counts) {
@@ -188,7 +211,8 @@ impl Collector for FacetCollector<'_> {
                 }
             }
         }
-        Ok(all.into_iter().map(values).collect())
+        let values = all.into_iter().map(|counts| values(counts, self.limit));
+        Ok(values.collect())
     }
 }
 
@@ -215,18 +239,28 @@ impl SegmentCollector for SegmentCounts {
 
 /// The values of a facet in the order they are returned: the most frequent first, prices
 /// from the lowest.
-fn values(counts: Option<Counts>) -> Vec<FacetValue> {
+fn values(counts: Option<Counts>, limit: usize) -> Vec<FacetValue> {
     match counts {
         None => Vec::new(),
         Some(Counts::Prices(counts)) => prices(counts),
         Some(Counts::Words(counts)) => {
             let mut values: Vec<FacetValue> = counts
                 .into_iter()
-                .map(|(value, count)| FacetValue { value, count, min: None, max: None })
+                .map(|(value, count)| FacetValue {
+                    value,
+                    count,
+                    min: None,
+                    max: None,
+                    more: false,
+                })
                 .collect();
             values
                 .sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-            values.truncate(VALUES_MAX);
+            let is_cut = values.len() > limit;
+            values.truncate(limit);
+            if let Some(last) = values.last_mut() {
+                last.more = is_cut;
+            }
             values
         }
     }
@@ -331,7 +365,7 @@ fn prices(counts: Vec<u64>) -> Vec<FacetValue> {
             Some(max) => format!("{min}..{max}"),
             None => format!("{min}.."),
         };
-        FacetValue { value, count, min: Some(min), max }
+        FacetValue { value, count, min: Some(min), max, more: false }
     };
     let counts = counts.into_iter().enumerate();
     counts.filter(|(_, count)| *count > 0).map(band).collect()

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::plan::MatchedTerms;
+use crate::terms::IndexTerm;
 use crate::{analysis, stemmer};
 
 /// The length of the fragment that is cut from a longer text, in bytes.
@@ -15,58 +16,83 @@ const LEAD_BYTES: usize = 60;
 
 /// Marks the matches of one query.
 #[derive(Debug)]
-pub struct Highlighter(MatchedTerms);
+pub struct Highlighter {
+    terms: MatchedTerms,
+    /// The bytes that terms of the query begin with: a stem begins as its word does.
+    initials: [bool; 256],
+}
 
 impl Highlighter {
     pub(crate) fn new(terms: MatchedTerms) -> Self {
-        Self(terms)
+        let all = terms.stems.iter().chain(&terms.prefix);
+        let mut initials = [false; 256];
+        for first in all.filter_map(|term| term.bytes().next()) {
+            initials[usize::from(first)] = true;
+        }
+        Self { terms, initials }
     }
 
     /// The text, or a fragment of a long one, as HTML with its matches marked; `None`
     /// without a match.
     #[must_use]
     pub fn mark(&self, text: &str) -> Option<String> {
-        marked(text, &self.0)
+        let mut matches: Vec<Range<usize>> = Vec::new();
+        let mut stem = String::new();
+        analysis::terms(text, |term| {
+            // Later matches are outside the fragment.
+            let first = matches
+                .first()
+                .map_or(term.range.start, |first| first.start);
+            if term.range.start > first + FRAGMENT_BYTES {
+                return false;
+            }
+            if self.is_match(&term, &mut stem) {
+                add(&mut matches, term.range);
+            }
+            true
+        });
+        let first = matches.first()?.start;
+        let shown = fragment(text, first);
+        let mut out = String::new();
+        if shown.start > 0 {
+            out.push('…');
+        }
+        let mut at = shown.start;
+        for found in matches.iter().filter(|found| found.end <= shown.end) {
+            escape(&text[at..found.start], &mut out);
+            out.push_str("<em>");
+            escape(&text[found.clone()], &mut out);
+            out.push_str("</em>");
+            at = found.end;
+        }
+        escape(&text[at..shown.end], &mut out);
+        if shown.end < text.len() {
+            out.push('…');
+        }
+        Some(out)
     }
-}
 
-fn marked(text: &str, terms: &MatchedTerms) -> Option<String> {
-    let mut matches: Vec<Range<usize>> = Vec::new();
-    let mut stem = String::new();
-    analysis::tokens(text, |word, place| {
-        // Later matches are outside the fragment.
-        let first = matches.first().map_or(place.start, |first| first.start);
-        if place.start > first + FRAGMENT_BYTES {
+    /// Whether a term of the query stands here.
+    fn is_match(&self, term: &IndexTerm<'_>, stem: &mut String) -> bool {
+        let first = term.text.bytes().next();
+        if !first.is_some_and(|first| self.initials[usize::from(first)]) {
             return false;
         }
         stem.clear();
-        stem.push_str(word);
-        stemmer::cut(&mut stem);
-        let begun = terms.prefix.as_ref();
-        if terms.stems.contains(&stem) || begun.is_some_and(|begun| word.starts_with(begun)) {
-            matches.push(place);
-        }
-        true
-    });
-    let first = matches.first()?.start;
-    let shown = fragment(text, first);
-    let mut out = String::new();
-    if shown.start > 0 {
-        out.push('…');
+        stem.push_str(term.text);
+        stemmer::cut(stem);
+        let begun = self.terms.prefix.as_ref();
+        self.terms.stems.contains(stem) || begun.is_some_and(|begun| term.text.starts_with(begun))
     }
-    let mut at = shown.start;
-    for found in matches.iter().filter(|found| found.end <= shown.end) {
-        escape(&text[at..found.start], &mut out);
-        out.push_str("<em>");
-        escape(&text[found.clone()], &mut out);
-        out.push_str("</em>");
-        at = found.end;
+}
+
+/// Adds a match; those that overlap become one, as a compound and its parts do.
+fn add(matches: &mut Vec<Range<usize>>, found: Range<usize>) {
+    let mut merged = found;
+    while let Some(last) = matches.pop_if(|last| last.end > merged.start) {
+        merged = last.start.min(merged.start)..last.end.max(merged.end);
     }
-    escape(&text[at..shown.end], &mut out);
-    if shown.end < text.len() {
-        out.push('…');
-    }
-    Some(out)
+    matches.push(merged);
 }
 
 /// The range of the fragment, cut between words where possible.
@@ -110,7 +136,8 @@ mod tests {
             stems: [analysis::stem("lamps")].into(),
             prefix: Some("des".into()),
         };
-        let mark = |text: &str| marked(text, &terms);
+        let highlighter = Highlighter::new(terms);
+        let mark = |text: &str| highlighter.mark(text);
         assert_eq!(
             mark("Desk <b>Lamp</b> & more").unwrap(),
             "<em>Desk</em> &lt;b&gt;<em>Lamp</em>&lt;/b&gt; &amp; more"

@@ -4,11 +4,8 @@
 //! (RFC 9562 §5.7) it has 62 bits that are chosen at random: among a million
 //! products the odds that two share it are one in nine million.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use tantivy::columnar::Column;
-use tantivy::{DocAddress, DocId, Searcher, SegmentOrdinal, SegmentReader, Term};
+use tantivy::{DocId, SegmentReader, Term};
 use uuid::Uuid;
 
 use crate::ProductId;
@@ -42,27 +39,6 @@ impl SegmentIds {
     pub(crate) fn of(&self, document: DocId) -> Option<ProductId> {
         let (high, low) = (self.high.first(document)?, self.low.first(document)?);
         Some(ProductId::from_uuid(Uuid::from_u64_pair(high, low)))
-    }
-}
-
-/// Resolves documents of any segment to ids; each segment's columns are opened once.
-#[derive(Default)]
-pub(crate) struct Ids(HashMap<SegmentOrdinal, SegmentIds>);
-
-impl Ids {
-    pub(crate) fn of(
-        &mut self,
-        searcher: &Searcher,
-        document: DocAddress,
-    ) -> tantivy::Result<Option<ProductId>> {
-        let ids = match self.0.entry(document.segment_ord) {
-            Entry::Occupied(ids) => ids.into_mut(),
-            Entry::Vacant(none) => {
-                let segment = searcher.segment_reader(document.segment_ord);
-                none.insert(SegmentIds::open(segment)?)
-            }
-        };
-        Ok(ids.of(document.doc_id))
     }
 }
 

@@ -17,7 +17,6 @@ use tantivy::{IndexMeta, IndexReader, ReloadPolicy, Score};
 use crate::collect::{Matches, SearchRequest, matches, words_to_drop};
 use crate::fingerprint::{Fingerprint, fingerprints};
 use crate::highlight::Highlighter;
-use crate::identity::Ids;
 use crate::schema::{SCHEMA, VERSION};
 use crate::{DocumentWriter, Error, FacetValue, ProductId, Synonyms, analysis, query, suggest};
 
@@ -164,21 +163,17 @@ impl Index {
         let searcher = self.reader.searcher();
         let plan = query::plan(&searcher, synonyms, &request.text)?;
         let mut found = matches(&searcher, &plan, 0, request)?;
-        let missing = words_to_drop(&searcher, &plan, request.order, found.total)?;
+        let missing = words_to_drop(&searcher, &plan, request, found.total)?;
         if missing > 0 {
             found = matches(&searcher, &plan, missing, request)?;
         }
-        let Matches { top, total, facets: mut values } = found;
+        let Matches { page, total, facets: mut values } = found;
         let facets = request.facets.iter().filter_map(|(name, facet)| {
             let place = values.iter().position(|(counted, _)| *counted == facet)?;
             Some((name.clone(), values.swap_remove(place).1))
         });
         let facets = facets.collect();
-        let mut page = Vec::with_capacity(top.len());
-        let mut ids = Ids::default();
-        for (score, address) in top {
-            page.extend(ids.of(&searcher, address)?.map(|id| (id, score)));
-        }
+        let page = page.iter().map(|hit| (hit.id, hit.score())).collect();
         let corrected = plan.corrected.filter(|_| total > 0);
         let highlighter = Highlighter::new(plan.terms);
         Ok(SearchHits { total, page, facets, corrected, highlighter })

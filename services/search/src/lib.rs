@@ -6,16 +6,19 @@
 //! | `index` | the index on disk: open, create, search, complete |
 //! | `writer` | additions, deletions and commits, each commit with the caller's cursor |
 //! | `schema`, `mapping` | the index's fields, and a document's values for them |
-//! | `analysis`, `stemmer` | tokenisation, folding, stemming |
+//! | `analysis` | the analyzers of the index, the words of queries |
+//! | `tokenizer`, `terms`, `folding`, `stemmer` | words, what they are found by, their canonical form and stem |
 //! | `identity` | product ids and hashes as columns |
 //! | `fingerprint` | a short summary of each indexed version, for consistency checks |
 //! | `merge_policy` | which segments are merged, and when |
 //! | `kind` | head-noun extraction: what a product is and what it only mentions |
-//! | `query`, `plan` | from query text to a query plan |
+//! | `query`, `word`, `plan` | from query text to a query plan |
+//! | `lookup`, `compound` | which words the index has, and which end in one |
 //! | `vocabulary`, `spelling` | corrections and completions from the term dictionary |
+//! | `names` | the catalogue's own spellings |
 //! | `synonyms` | the shop owner's synonym rules |
-//! | `collect` | one page of matches, their number, and the facet counts |
-//! | `ranking` | the score by kind on top of BM25 |
+//! | `collect`, `top` | one page of matches, their number, and the facet counts |
+//! | `ranking`, `raised` | the score by kind on top of BM25, and by words found |
 //! | `facets` | filters and facet counts |
 //! | `suggest` | query completion |
 //! | `highlight` | matches marked in a text |
@@ -28,9 +31,11 @@
 
 mod analysis;
 mod collect;
+mod compound;
 mod document;
 mod facets;
 mod fingerprint;
+mod folding;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -38,17 +43,24 @@ mod highlight;
 mod identity;
 mod index;
 mod kind;
+mod lookup;
 mod mapping;
 mod merge_policy;
+mod names;
 mod plan;
 mod query;
+mod raised;
 mod ranking;
 mod schema;
 mod spelling;
 mod stemmer;
 mod suggest;
 mod synonyms;
+mod terms;
+mod tokenizer;
+mod top;
 mod vocabulary;
+mod word;
 mod writer;
 
 use std::io::{self, ErrorKind};
@@ -56,7 +68,7 @@ use std::io::{self, ErrorKind};
 use tantivy::TantivyError;
 use tantivy::directory::error::{LockError, OpenDirectoryError, OpenReadError, OpenWriteError};
 
-pub use self::collect::{SearchOrder, SearchRequest};
+pub use self::collect::SearchRequest;
 pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
 pub use self::facets::{Facet, FacetValue, Filters};
 pub use self::fingerprint::Fingerprint;
@@ -64,6 +76,7 @@ pub use self::highlight::Highlighter;
 pub use self::index::{Index, OpenError, SearchHits};
 pub use self::merge_policy::IndexLoad;
 pub use self::synonyms::Synonyms;
+pub use self::top::SearchOrder;
 pub use self::writer::DocumentWriter;
 
 /// A product's id.

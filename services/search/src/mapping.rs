@@ -5,10 +5,11 @@
 
 use tantivy::TantivyDocument;
 
-use crate::analysis::{WORD_BYTES_MAX, compact, words};
-use crate::document::{category_and_above, leaf};
+use crate::analysis::compact;
+use crate::document::category_and_above;
 use crate::schema::{NAME_END, SCHEMA};
-use crate::{Document, fingerprint, identity, kind};
+use crate::tokenizer::WORD_BYTES_MAX;
+use crate::{Document, compound, fingerprint, identity, kind, names};
 
 /// Longer attribute values are prose and no facet values.
 const FACET_VALUE_CHARS_MAX: usize = 200;
@@ -43,18 +44,19 @@ pub(crate) fn document(product: &Document<'_>) -> TantivyDocument {
         document.add_text(fields.text, text);
         document.add_text(fields.words, text);
     }
-    for word in words(product.title) {
-        document.add_text(fields.names, word);
+    for name in names::names(product) {
+        document.add_text(fields.names, name);
+    }
+    for ending in compound::endings(product) {
+        document.add_text(fields.endings, ending);
     }
     if !product.brand.is_empty() {
         document.add_text(fields.brand, product.brand);
-        document.add_text(fields.names, product.brand.to_lowercase());
     }
     let mut paths: Vec<&str> = Vec::new();
     for path in product.categories {
         document.add_text(fields.attributes, path);
         document.add_text(fields.words, path);
-        document.add_text(fields.names, leaf(path).to_lowercase());
         paths.extend(category_and_above(path));
     }
     paths.sort_unstable();

@@ -2,68 +2,57 @@
 //!
 //! A word matches as its stem in the product's texts and, with a lower boost, in its
 //! attributes; the exact word ranks before others of its stem. Alternatives (a synonym,
-//! two words written as one or one as two, a completion) replace the word's score and
-//! never add to it. Only a word that is not in the index is corrected.
+//! two words written as one or one as two, a completion, a compound) replace the word's
+//! score and never add to it. Only a word that is not in the index is corrected.
 //!
 //! **Invariant:** every word typed has one clause, so a match of all words is always
 //! distinguished from a match of fewer.
 
-use std::collections::BTreeSet;
-
-use tantivy::query::{BooleanQuery, EmptyQuery, Query, TermQuery};
-use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{Score, Searcher, Term};
+use tantivy::{Score, Searcher};
 
 use crate::Error;
 use crate::analysis::{compact, stem, words};
-use crate::plan::{Clause, MatchedTerms, QueryPlan, all_of, best_of, boosted};
-use crate::schema::{SCHEMA, SchemaFields};
-use crate::synonyms::{PHRASE_WORDS_MAX, Phrase, Synonyms};
-use crate::vocabulary::{self, Extent, Misspelling};
+use crate::lookup::Lookup;
+use crate::plan::{Clause, Matching, QueryPlan};
+use crate::synonyms::{PHRASE_WORDS_MAX, Synonyms};
+use crate::terms::ends_and_begins_with_digit;
+use crate::tokenizer::{FUNCTION_WORDS, is_unspaced};
+use crate::vocabulary::{self, Extent};
+use crate::word::WordParser;
 
 /// Words used; the rest of a longer query is ignored.
 const WORDS_MAX: usize = 16;
-/// Completions of one prefix.
-const COMPLETIONS_MAX: usize = 10;
-/// Letters from which a prefix is completed: of an unknown word, and of a known one.
-const PREFIX_CHARS_MIN: usize = 2;
-const KNOWN_PREFIX_CHARS_MIN: usize = 3;
-/// A word in so few documents may be misspelt in the catalogue…
-const RARE_DOCUMENTS_MAX: u64 = 2;
-/// …if the correction is this many times as frequent.
-const TIMES_AS_FREQUENT: u64 = 50;
-/// Letters of each part where a word is split in two.
-const PART_CHARS_MIN: usize = 3;
-
-/// The boost of a match by field.
-const TEXT: Score = 1.0;
-const ATTRIBUTE: Score = 0.15;
-const MODEL: Score = 1.0;
-const EXACT: Score = 0.1;
-/// The boost of an alternative.
+/// The boost of a synonym.
 const SYNONYM: Score = 0.9;
 /// Of each of two words that the text writes as one.
 const JOINED: Score = 0.5;
-const COMPLETED: Score = 0.05;
-const CORRECTED: Score = 0.5;
+/// Of words that are typed as one and stand apart.
+const APART: Score = 0.9;
 
-/// Function words, which need not match.
-const FUNCTION_WORDS: &[&str] = &[
-    "a", "an", "and", "for", "from", "in", "of", "on", "or", "the", "to", "with",
-];
-
-/// Parses a query text.
+/// Parses a query text. A corrected text is parsed again, so that it finds what it would
+/// find if it had been typed so.
 pub(crate) fn plan(
     searcher: &Searcher,
     synonyms: &Synonyms,
     text: &str,
 ) -> Result<QueryPlan, Error> {
-    let fields = &SCHEMA.1;
+    let typed = parse(searcher, synonyms, text)?;
+    let Some(corrected) = &typed.corrected else {
+        return Ok(typed);
+    };
+    let again = parse(searcher, synonyms, corrected)?;
+    if again.corrected.is_some() {
+        return Ok(typed);
+    }
+    Ok(QueryPlan { corrected: typed.corrected, ..again })
+}
+
+fn parse(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Result<QueryPlan, Error> {
     let chunks: Vec<Chunk<'_>> = text
         .split_whitespace()
-        .take(WORDS_MAX)
         .map(|typed| Chunk { typed, words: words(typed) })
         .filter(|chunk| !chunk.words.is_empty())
+        .take(WORDS_MAX)
         .collect();
     // A space at the end completes the last word.
     let last_extent = if text.ends_with(char::is_whitespace) {
@@ -71,17 +60,9 @@ pub(crate) fn plan(
     } else {
         Extent::Prefix
     };
-    let mut parser = QueryParser {
-        searcher,
-        fields,
-        words: chunks
-            .iter()
-            .flat_map(|chunk| chunk.words.iter().map(String::as_str))
-            .collect(),
-        terms: MatchedTerms::default(),
-        corrected: false,
-    };
-    let mut ways: Vec<Vec<Box<dyn Query>>> = Vec::new();
+    let all_words = chunks.iter().flat_map(|chunk| chunk.words.iter().cloned());
+    let mut parser = QueryParser { words: WordParser::new(searcher, all_words.collect()) };
+    let mut ways: Vec<Vec<Matching>> = Vec::new();
     ways.resize_with(chunks.len(), Vec::new);
     parser.joined(&chunks, &mut ways)?;
     parser.synonyms(synonyms, &chunks, &mut ways)?;
@@ -92,17 +73,22 @@ pub(crate) fn plan(
         } else {
             Extent::Whole
         };
-        let (query, spelling) = parser.chunk(chunk, extent, ways)?;
-        let rarity = vocabulary::rarity(searcher, fields.text, &chunk.words)?;
+        let (matching, spelling) = parser.chunk(chunk, extent, ways)?;
+        let rarity = parser.rarity(searcher, chunk)?;
         let needed = !FUNCTION_WORDS.contains(&chunk.words[0].as_str());
-        clauses.push(Clause { query, rarity, needed });
+        clauses.push(Clause { matching, rarity, needed });
         spelled.push(spelling);
+    }
+    if clauses.is_empty() && !text.trim().is_empty() {
+        // Signs alone are no word, and no reason to show everything.
+        clauses.push(Clause { matching: Matching::NOTHING, rarity: 0.0, needed: true });
     }
     if clauses.iter().all(|clause| !clause.needed) {
         clauses.iter_mut().for_each(|clause| clause.needed = true);
     }
-    let corrected = parser.corrected.then(|| spelled.join(" "));
-    Ok(QueryPlan { clauses, corrected, terms: parser.terms })
+    let WordParser { terms, is_corrected, .. } = parser.words;
+    let corrected = is_corrected.then(|| spelled.join(" "));
+    Ok(QueryPlan { clauses, corrected, terms })
 }
 
 /// The text between two spaces: a word, or words joined by marks such as `usb-c`,
@@ -112,56 +98,52 @@ struct Chunk<'a> {
     words: Vec<String>,
 }
 
-/// A query and its corrected spelling.
-type Spelled = (Box<dyn Query>, String);
-
 struct QueryParser<'a> {
-    searcher: &'a Searcher,
-    fields: &'a SchemaFields,
-    /// All words typed.
-    words: Vec<&'a str>,
-    terms: MatchedTerms,
-    corrected: bool,
+    words: WordParser<'a>,
 }
 
-impl<'a> QueryParser<'a> {
+impl QueryParser<'_> {
     /// Adjacent words that a product writes as one: `smart watch`, `mx 500`.
-    fn joined(
-        &mut self,
-        chunks: &[Chunk<'_>],
-        ways: &mut [Vec<Box<dyn Query>>],
-    ) -> Result<(), Error> {
+    fn joined(&mut self, chunks: &[Chunk<'_>], ways: &mut [Vec<Matching>]) -> Result<(), Error> {
         for (place, pair) in chunks.windows(2).enumerate() {
-            let joined = format!("{}{}", compact(pair[0].typed), compact(pair[1].typed));
-            if self.knows(&joined)? {
-                let query = self.as_typed(&joined)?;
+            let (first, second) = (compact(pair[0].typed), compact(pair[1].typed));
+            if ends_and_begins_with_digit(&first, &second) || is_unspaced(&first) {
+                continue;
+            }
+            let joined = first + &second;
+            if self.words.find(&joined)?.is_known() {
+                let matching = self.words.as_typed(&joined)?;
                 for ways in &mut ways[place..place + 2] {
-                    ways.push(boosted(query.box_clone(), JOINED));
+                    ways.push(matching.clone().boosted(JOINED));
                 }
             }
         }
         Ok(())
     }
 
-    /// The synonyms of these words.
+    /// The synonyms of these words. Rules are compared without marks, so that one of
+    /// `wi-fi` holds for `wifi` as well.
     fn synonyms(
         &mut self,
         synonyms: &Synonyms,
         chunks: &[Chunk<'_>],
-        ways: &mut [Vec<Box<dyn Query>>],
+        ways: &mut [Vec<Matching>],
     ) -> Result<(), Error> {
+        if synonyms.is_empty() {
+            return Ok(());
+        }
         let stems: Vec<String> = chunks
             .iter()
-            .map(|chunk| stem(&chunk.words.join("")))
+            .map(|chunk| stem(&chunk.words.concat()))
             .collect();
         for from in 0..stems.len() {
             for to in from + 1..=stems.len().min(from + PHRASE_WORDS_MAX) {
                 for phrase in synonyms.of(&stems[from..to]) {
-                    let query = self.phrase(phrase)?;
+                    let matching = self.words.phrase(phrase)?;
                     // Each word of the phrase carries its share of the boost.
                     let part = SYNONYM / (to - from) as Score;
                     for ways in &mut ways[from..to] {
-                        ways.push(boosted(query.box_clone(), part));
+                        ways.push(matching.clone().boosted(part));
                     }
                 }
             }
@@ -169,227 +151,68 @@ impl<'a> QueryParser<'a> {
         Ok(())
     }
 
-    fn phrase(&mut self, words: &Phrase) -> Result<Box<dyn Query>, Error> {
-        let queries = words
-            .iter()
-            .map(|word| self.as_typed(word))
-            .collect::<Result<_, _>>()?;
-        Ok(all_of(queries))
-    }
-
-    /// The query of a chunk and its alternatives, and its best spelling.
+    /// What a chunk matches, alternatives included, and its best spelling.
     fn chunk(
         &mut self,
         chunk: &Chunk<'_>,
         extent: Extent,
-        mut ways: Vec<Box<dyn Query>>,
-    ) -> Result<Spelled, Error> {
-        let whole = compact(chunk.typed);
+        mut ways: Vec<Matching>,
+    ) -> Result<(Matching, String), Error> {
+        let parser = &mut self.words;
         if let [word] = chunk.words.as_slice() {
-            return self.word(word, extent, ways);
+            let (matching, spelling) = parser.word(word, extent, ways)?;
+            let is_typed = spelling == *word;
+            return Ok((
+                matching,
+                if is_typed { chunk.typed.to_owned() } else { spelling },
+            ));
         }
-        let is_model = vocabulary::documents(self.searcher, self.fields.model, &whole)? > 0;
-        let (mut parts, mut spelled) = (Vec::new(), Vec::new());
-        for (place, part) in chunk.words.iter().enumerate() {
-            let extent = if place + 1 == chunk.words.len() {
-                extent
-            } else {
-                Extent::Whole
-            };
-            let (query, spelling) = if is_model {
-                (self.as_typed(part)?, part.clone())
-            } else {
-                self.word(part, extent, Vec::new())?
-            };
-            parts.push(query);
+        let joined = chunk.words.concat();
+        let whole = parser.find(&joined)?;
+        if whole.is_known() {
+            ways.push(parser.as_typed(&joined)?);
+        }
+        if extent == Extent::Prefix {
+            ways.extend(parser.completed(&joined, whole.is_known())?);
+        }
+        let parts = parser.pairs(&chunk.words)?;
+        let (mut apart, mut is_known) = (Vec::new(), true);
+        for part in &parts {
+            is_known &= is_unspaced(part) || parser.find(part)?.is_known();
+        }
+        if is_known || !ways.is_empty() {
+            for part in &parts {
+                apart.push(parser.exactly(part)?);
+            }
+            ways.push(Matching::All(apart).boosted(APART));
+            return Ok((Matching::Best(ways), chunk.typed.to_owned()));
+        }
+        if let Some(corrected) = parser.respelled(&joined, extent)? {
+            return Ok(corrected);
+        }
+        let mut spelled = Vec::new();
+        for (place, part) in parts.iter().enumerate() {
+            let is_last = place + 1 == parts.len();
+            let extent = if is_last { extent } else { Extent::Whole };
+            let (matching, spelling) = parser.word(part, extent, Vec::new())?;
+            apart.push(matching);
             spelled.push(spelling);
         }
-        let spelling = if spelled == chunk.words {
+        let spelling = if spelled == parts {
             chunk.typed.to_owned()
         } else {
             spelled.join(" ")
         };
-        ways.push(all_of(parts));
-        if is_model {
-            ways.push(self.term(self.fields.model, &whole, MODEL));
-        }
-        if extent == Extent::Prefix {
-            ways.extend(self.models_beginning(&whole)?);
-        }
-        Ok((best_of(ways), spelling))
+        Ok((Matching::All(apart), spelling))
     }
 
-    /// The query of a word as typed, completed or, if it is unknown, corrected; and its
-    /// best spelling.
-    fn word(
-        &mut self,
-        word: &str,
-        extent: Extent,
-        mut ways: Vec<Box<dyn Query>>,
-    ) -> Result<Spelled, Error> {
-        let known = self.knows(word)?;
-        if known {
-            ways.push(self.as_typed(word)?);
+    /// The rarity of a chunk's rarest word.
+    fn rarity(&mut self, searcher: &Searcher, chunk: &Chunk<'_>) -> Result<Score, Error> {
+        let mut rarity: Score = 0.0;
+        for word in &chunk.words {
+            let Lookup { text, .. } = self.words.find(word)?;
+            rarity = rarity.max(vocabulary::rarity(searcher, text));
         }
-        if extent == Extent::Prefix {
-            ways.extend(self.completed(word, known)?);
-        }
-        let mut spelling = word.to_owned();
-        if ways.is_empty() {
-            if let Some((query, meant)) = self.correction(word, extent)? {
-                (spelling, self.corrected) = (meant, true);
-                ways.push(query);
-            }
-        } else if known && let Some(meant) = self.frequent_correction(word)? {
-            ways.push(boosted(self.as_typed(&meant)?, CORRECTED));
-        }
-        Ok((best_of(ways), spelling))
-    }
-
-    /// The completions of a word.
-    fn completed(&mut self, word: &str, known: bool) -> Result<Vec<Box<dyn Query>>, Error> {
-        let chars_min = if known {
-            KNOWN_PREFIX_CHARS_MIN
-        } else {
-            PREFIX_CHARS_MIN
-        };
-        let mut ways = self.models_beginning(&compact(word))?;
-        if word.chars().count() < chars_min {
-            return Ok(ways);
-        }
-        let own = stem(word);
-        let full =
-            vocabulary::completions(self.searcher, self.fields.words, word, COMPLETIONS_MAX)?;
-        let stems: BTreeSet<String> = full
-            .iter()
-            .map(|(full, _)| stem(full))
-            .filter(|stem| *stem != own)
-            .collect();
-        if !full.is_empty() {
-            self.terms.prefix = Some(word.to_owned());
-        }
-        for stem in stems {
-            ways.push(self.term(self.fields.text, &stem, COMPLETED));
-            ways.push(self.term(self.fields.attributes, &stem, COMPLETED * ATTRIBUTE));
-            self.terms.stems.insert(stem);
-        }
-        Ok(ways)
-    }
-
-    /// The correction of an unknown word: a near word, or two words written as one.
-    fn correction(&mut self, word: &str, extent: Extent) -> Result<Option<Spelled>, Error> {
-        let tried: &[Extent] = match extent {
-            Extent::Whole => &[Extent::Whole],
-            Extent::Prefix => &[Extent::Whole, Extent::Prefix],
-        };
-        for extent in tried {
-            if let Some((meant, _)) = self.corrections(word, *extent)?.into_iter().next() {
-                return Ok(Some((self.as_typed(&meant)?, meant)));
-            }
-        }
-        if let Some(parts) = self.parts(word)? {
-            return Ok(Some((self.phrase(&parts)?, parts.join(" "))));
-        }
-        Ok(None)
-    }
-
-    /// The far more frequent word that a rare one may be a misspelling of.
-    fn frequent_correction(&self, word: &str) -> Result<Option<String>, Error> {
-        let documents = vocabulary::documents(self.searcher, self.fields.text, &stem(word))?;
-        if documents > RARE_DOCUMENTS_MAX {
-            return Ok(None);
-        }
-        let nearest = self.corrections(word, Extent::Whole)?.into_iter().next();
-        let frequent =
-            |(_, found): &(String, u32)| u64::from(*found) >= documents.max(1) * TIMES_AS_FREQUENT;
-        Ok(nearest.filter(frequent).map(|(meant, _)| meant))
-    }
-
-    fn corrections(&self, word: &str, extent: Extent) -> Result<Vec<(String, u32)>, Error> {
-        let beside: Vec<&str> = self
-            .words
-            .iter()
-            .copied()
-            .filter(|other| *other != word)
-            .collect();
-        let misspelling = Misspelling { word, extent, beside: &beside };
-        vocabulary::corrections(self.searcher, self.fields.words, &misspelling)
-    }
-
-    /// The split of a word in two that most products have both parts of.
-    fn parts(&self, word: &str) -> Result<Option<Phrase>, Error> {
-        let mut best: Option<(u32, Phrase)> = None;
-        for (cut, _) in word.char_indices() {
-            let (one, other) = word.split_at(cut);
-            if one.chars().count() < PART_CHARS_MIN || other.chars().count() < PART_CHARS_MIN {
-                continue;
-            }
-            let together = vocabulary::together(self.searcher, self.fields.words, one, other)?;
-            if together > best.as_ref().map_or(0, |(most, _)| *most) {
-                best = Some((together, vec![one.to_owned(), other.to_owned()]));
-            }
-        }
-        Ok(best.map(|(_, parts)| parts))
-    }
-
-    /// Whether any product has the word, or another one with its stem.
-    fn knows(&self, word: &str) -> Result<bool, Error> {
-        let SchemaFields { text, attributes, words, model, .. } = *self.fields;
-        let stem = stem(word);
-        for (field, word) in [
-            (words, word),
-            (text, &stem),
-            (attributes, &stem),
-            (model, word),
-        ] {
-            if vocabulary::documents(self.searcher, field, word)? > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// A word in every field.
-    fn as_typed(&mut self, word: &str) -> Result<Box<dyn Query>, Error> {
-        let SchemaFields { text, attributes, words, model, .. } = *self.fields;
-        let stem = stem(word);
-        let mut places = Vec::new();
-        for (field, word, boost) in [
-            (text, stem.as_str(), TEXT),
-            (attributes, &stem, ATTRIBUTE),
-            (words, word, EXACT),
-            (model, word, MODEL),
-        ] {
-            if vocabulary::documents(self.searcher, field, word)? > 0 {
-                places.push(self.term(field, word, boost));
-            }
-        }
-        self.terms.stems.insert(stem);
-        Ok(match places.len() {
-            0 => Box::new(EmptyQuery),
-            1 => places.remove(0),
-            _ => Box::new(BooleanQuery::union(places)),
-        })
-    }
-
-    fn models_beginning(&self, prefix: &str) -> Result<Vec<Box<dyn Query>>, Error> {
-        // A short prefix, or one of letters only, belongs to a word.
-        let likely = prefix.chars().count() > PREFIX_CHARS_MIN
-            && prefix.contains(|letter: char| letter.is_ascii_digit());
-        if !likely {
-            return Ok(Vec::new());
-        }
-        let field = self.fields.model;
-        let models = vocabulary::completions(self.searcher, field, prefix, COMPLETIONS_MAX)?;
-        let query = |(model, _): &(String, u32)| self.term(field, model, COMPLETED * MODEL);
-        Ok(models.iter().map(query).collect())
-    }
-
-    fn term(&self, field: Field, word: &str, boost: Score) -> Box<dyn Query> {
-        let term = Term::from_field_text(field, word);
-        boosted(
-            Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)),
-            boost,
-        )
+        Ok(rarity)
     }
 }

@@ -12,9 +12,10 @@ use tantivy::schema::{
 use crate::analysis::{PLAIN, STEMMED};
 
 /// The shape of the documents; written into every commit.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
-/// Between an attribute's name and its value. Names have no control characters.
+/// Between an attribute's name and its value, and between a name's canonical form and its
+/// spelling. Neither has control characters.
 pub(crate) const NAME_END: char = '\u{1f}';
 
 /// Names of the columns that facets and orders are read from.
@@ -48,8 +49,11 @@ pub(crate) struct SchemaFields {
     /// reason an exact word ranks before its stem.
     pub(crate) words: Field,
     /// The dictionary of suggestions: the words of titles; brands and the last steps of
-    /// categories, whole; in lower case.
+    /// categories, whole; see [`crate::names`].
     pub(crate) names: Field,
+    /// The long words of titles and categories, written backwards: the dictionary of
+    /// compounds, see [`crate::compound`].
+    pub(crate) endings: Field,
     /// SKU and model numbers, letters and digits only, kept whole.
     pub(crate) model: Field,
     /// Every category path, those above included.
@@ -99,6 +103,7 @@ pub(crate) static SCHEMA: LazyLock<(Schema, SchemaFields)> = LazyLock::new(|| {
         attributes: schema.add_text_field("attributes", stemmed()),
         words: schema.add_text_field("words", text(PLAIN, IndexRecordOption::Basic)),
         names: schema.add_text_field("names", whole.clone()),
+        endings: schema.add_text_field("endings", whole.clone()),
         model: schema.add_text_field("model", whole.clone()),
         category: schema.add_text_field(column::CATEGORY, facet()),
         brand: schema.add_text_field(column::BRAND, facet()),

@@ -1,10 +1,18 @@
-//! Weighted edit distance between two spellings.
+//! Spelling: the edits from one spelling to another, how unlikely they are, and common
+//! English words, which are spelled as they are meant.
 //!
 //! The optimal string alignment distance, in which frequent typing errors cost less
 //! than a whole edit: letters swapped or doubled, one vowel for another, and a
 //! neighbouring key.
 //!
+//! Most short words are one letter from another: without a list of words, a shop that sells
+//! benches and soup would answer `beach` and `soap` with them. The list is in
+//! `data/english_words.txt`, and searched where it lies in the binary.
+//!
 //! **Invariant:** equal spellings have distance zero, and only they do.
+
+/// One word a line, in the order of their bytes.
+const ENGLISH: &str = include_str!("../data/english_words.txt");
 
 /// The cost of each edit.
 const EDIT: f32 = 1.0;
@@ -40,6 +48,54 @@ pub(crate) fn distance(typed: &str, meant: &str) -> f32 {
         }
     }
     rows[a.len()][b.len()]
+}
+
+/// Whether this is a common English word, or the plural of one.
+pub(crate) fn is_english(word: &str) -> bool {
+    is_listed(word) || word.strip_suffix('s').is_some_and(is_listed)
+}
+
+fn is_listed(word: &str) -> bool {
+    let mut lines = ENGLISH;
+    while !lines.is_empty() {
+        let middle = lines.floor_char_boundary(lines.len() / 2);
+        let start = lines[..middle].rfind('\n').map_or(0, |end| end + 1);
+        let end = lines[start..]
+            .find('\n')
+            .map_or(lines.len(), |end| start + end);
+        match word.cmp(&lines[start..end]) {
+            std::cmp::Ordering::Equal => return true,
+            std::cmp::Ordering::Less => lines = &lines[..start],
+            std::cmp::Ordering::Greater => lines = &lines[lines.len().min(end + 1)..],
+        }
+    }
+    false
+}
+
+/// The number of edits from one spelling to another: letters inserted, deleted, replaced,
+/// or swapped with a neighbour. One that changes the first letter counts double.
+pub(crate) fn edits(typed: &str, meant: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (typed.chars().collect(), meant.chars().collect());
+    let mut rows = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            let mut least = if i + j == 0 { 0 } else { usize::MAX };
+            if i > 0 {
+                least = least.min(rows[i - 1][j] + 1);
+            }
+            if j > 0 {
+                least = least.min(rows[i][j - 1] + 1);
+            }
+            if i > 0 && j > 0 {
+                least = least.min(rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
+            }
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()] + usize::from(a.first() != b.first())
 }
 
 fn insertion(typed: &[char], i: usize, meant: &[char], j: usize) -> f32 {
@@ -102,5 +158,23 @@ mod tests {
         assert_eq!(distance("kamp", "lamp"), NEXT_KEY);
         assert_eq!(distance("damp", "lamp"), EDIT);
         assert!(distance("", "lamp") > 3.0);
+        for (typed, meant, count) in [
+            ("mosue", "mouse", 1),
+            ("vase", "base", 2),
+            ("omuse", "mouse", 2),
+            ("violin", "filling", 4),
+        ] {
+            assert_eq!(edits(typed, meant), count, "{typed} {meant}");
+        }
+    }
+
+    #[test]
+    fn words_are_found() {
+        assert!(ENGLISH.lines().is_sorted());
+        assert!(ENGLISH.lines().all(is_listed));
+        assert!(is_english("guitar") && is_english("violins"));
+        for other in ["", "gitar", "zzz", "aaaa", "smartwatch"] {
+            assert!(!is_english(other), "{other}");
+        }
     }
 }

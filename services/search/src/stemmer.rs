@@ -1,19 +1,24 @@
-//! A light English stemmer: plurals, `-ing`, `-ed`, and the vowel these leave.
+//! A light English stemmer: plurals, regular and not, `-ing`, `-ed`, and the vowel these
+//! leave.
 //!
 //! The usual stemmers go on to take `-er`, `-ation` and the like, which serves
 //! prose; in a shop a controller is no control and a printer no print.
 //!
-//! **Invariant:** a stem is a beginning of its word but for a final `i` in place
+//! **Invariant:** a stem is a beginning of the word's singular but for a final `i` in place
 //! of a `y`, and never empty.
-
-use tantivy::tokenizer::{Token, TokenFilter, TokenStream, Tokenizer};
 
 /// Shorter words are left alone; so are words with a digit in them.
 const CHARS_MIN: usize = 4;
 
 /// Cuts a word, in lower case, down to its stem.
 pub(crate) fn cut(word: &mut String) {
-    if word.len() < CHARS_MIN || !word.bytes().all(|letter| letter.is_ascii_lowercase()) {
+    if !word.bytes().all(|letter| letter.is_ascii_lowercase()) {
+        return;
+    }
+    if let Some(singular) = irregular(word) {
+        singular.clone_into(word);
+    }
+    if word.len() < CHARS_MIN {
         return;
     }
     cut_plural(word);
@@ -28,7 +33,48 @@ pub(crate) fn cut(word: &mut String) {
     }
 }
 
+/// Plurals in `-ves`, also as the end of a compound, and the end of their singulars.
+const VES_PLURALS: &[(&str, &str)] = &[
+    ("shelves", "f"),
+    ("knives", "fe"),
+    ("leaves", "f"),
+    ("scarves", "f"),
+    ("loaves", "f"),
+    ("halves", "f"),
+    ("calves", "f"),
+    ("hooves", "f"),
+    ("wolves", "f"),
+    ("thieves", "f"),
+    ("wives", "fe"),
+];
+
+/// The singular of a plural that no rule makes.
+fn irregular(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "mice" => "mouse",
+        "men" => "man",
+        "women" => "woman",
+        "children" => "child",
+        "feet" => "foot",
+        "teeth" => "tooth",
+        "geese" => "goose",
+        "elves" => "elf",
+        "lives" => "life",
+        "oxen" => "ox",
+        _ => return None,
+    })
+}
+
 fn cut_plural(word: &mut String) {
+    if word.ends_with("ves") {
+        let plurals = VES_PLURALS.iter();
+        let found = plurals.copied().find(|(plural, _)| word.ends_with(plural));
+        if let Some((_, end)) = found {
+            word.truncate(word.len() - "ves".len());
+            word.push_str(end);
+            return;
+        }
+    }
     let cut = if word.ends_with("ies") && word.len() > CHARS_MIN {
         word.truncate(word.len() - "ies".len());
         word.push('y');
@@ -76,49 +122,6 @@ fn vowels(word: &str) -> usize {
         .count()
 }
 
-/// Cuts the words of a text, after they are in lower case.
-#[derive(Clone)]
-pub(crate) struct Stemming;
-
-impl TokenFilter for Stemming {
-    type Tokenizer<T: Tokenizer> = Stemmed<T>;
-
-    fn transform<T: Tokenizer>(self, tokenizer: T) -> Stemmed<T> {
-        Stemmed(tokenizer)
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Stemmed<T>(T);
-
-impl<T: Tokenizer> Tokenizer for Stemmed<T> {
-    type TokenStream<'a> = Stems<T::TokenStream<'a>>;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> Self::TokenStream<'a> {
-        Stems(self.0.token_stream(text))
-    }
-}
-
-pub(crate) struct Stems<T>(T);
-
-impl<T: TokenStream> TokenStream for Stems<T> {
-    fn advance(&mut self) -> bool {
-        let more = self.0.advance();
-        if more {
-            cut(&mut self.0.token_mut().text);
-        }
-        more
-    }
-
-    fn token(&self) -> &Token {
-        self.0.token()
-    }
-
-    fn token_mut(&mut self) -> &mut Token {
-        self.0.token_mut()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +144,15 @@ mod tests {
             ("cables", "cable"),
             ("selling", "sell"),
             ("toys", "toy"),
+            ("bookshelves", "bookshelf"),
+            ("knives", "knife"),
+            ("gloves", "glove"),
+            ("olives", "olive"),
+            ("mice", "mouse"),
+            ("men", "man"),
+            ("women", "woman"),
+            ("children", "child"),
+            ("feet", "foot"),
         ] {
             assert_eq!(stem(one), stem(other), "{one} {other}");
         }

@@ -13,13 +13,13 @@
 
 use std::collections::HashMap;
 
-use crate::analysis::{self, stem};
+use crate::analysis::{compact, stem};
 
 /// Synonyms of one phrase, and words of each.
 const WAYS_MAX: usize = 32;
 pub(crate) const PHRASE_WORDS_MAX: usize = 4;
 
-/// A word or a few.
+/// A word or a few. A word with marks in it, such as `wi-fi`, is one without them.
 pub(crate) type Phrase = Vec<String>;
 
 /// The synonyms of each phrase. Keys are stems, values words as written.
@@ -93,7 +93,8 @@ impl Synonyms {
 
 fn phrases(text: &str) -> Result<Vec<Phrase>, String> {
     let phrases = text.split(',').map(|way| {
-        let words = analysis::words(way);
+        let words = way.split_whitespace().map(compact);
+        let words: Phrase = words.filter(|word| !word.is_empty()).collect();
         match words.len() {
             0 => Err("a word is missing before or after a comma or `=>`".to_owned()),
             1..=PHRASE_WORDS_MAX => Ok(words),
@@ -122,12 +123,13 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_faults_are_named() {
-        let text = "# tellies\nTV, television , telly # any\n\nlaptop bag => notebook case, sleeve\nalone\na, b,\na b c d e, f\n";
+        let text = "# tellies\nTV, television , telly # any\n\nlaptop bag => notebook case, sleeve\nalone\na, b,\na b c d e, f\nWi-Fi, WLAN\n";
         let (synonyms, faults) = Synonyms::parse(text);
         assert_eq!(of(&synonyms, "tv"), ["television", "telly"]);
         assert_eq!(of(&synonyms, "telly"), ["tv", "television"]);
         assert_eq!(of(&synonyms, "laptop bags"), ["notebook case", "sleeve"]);
         assert!(of(&synonyms, "sleeve").is_empty());
+        assert_eq!(of(&synonyms, "wifi"), ["wlan"]);
         let lines: Vec<usize> = faults.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [5, 6, 7], "{faults:?}");
     }

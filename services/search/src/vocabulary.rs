@@ -13,21 +13,23 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, Score, Searcher, TERMINATED, Term};
 
 use crate::Error;
-use crate::analysis::stem;
 use crate::spelling;
+use crate::tokenizer::is_unspaced;
 
 /// Letters below which a word is not corrected: every short word is near another.
 const TYPO_CHARS_MIN: usize = 4;
-/// Letters from which two edits are tried if nothing is near with one…
-const MAYBE_TWO_CHARS_MIN: usize = 5;
-/// …and from which two are tried at once.
+/// Letters from which a word may have two typos.
 const TWO_TYPOS_CHARS_MIN: usize = 8;
+/// Letters of a beginning that may have a typo: it is near the beginning of many words.
+const PREFIX_TYPO_CHARS_MIN: usize = 5;
 /// Letters a correction has at least.
 const MEANT_CHARS_MIN: usize = 3;
 /// Terms looked at for one prefix, so that "a" does not read a whole dictionary.
 const TERMS_SEEN_MAX: usize = 10_000;
 /// Corrections compared with the rest of the query, the likeliest first.
 const COMPARED_MAX: usize = 16;
+/// A correction in so few documents has to occur beside another word of the query.
+const RARE_DOCUMENTS_MAX: u32 = 5;
 /// Documents counted for words that occur together; a larger number changes nothing.
 const TOGETHER_MAX: u32 = 1_000;
 
@@ -41,15 +43,10 @@ pub(crate) fn documents(searcher: &Searcher, field: Field, word: &str) -> Result
     Ok(searcher.doc_freq(&Term::from_field_text(field, word))?)
 }
 
-/// The inverse document frequency of the rarest of several words, as BM25 has it.
-pub(crate) fn rarity(searcher: &Searcher, stems: Field, words: &[String]) -> Result<Score, Error> {
-    let all = searcher.num_docs() as Score;
-    let mut rarity: Score = 0.0;
-    for word in words {
-        let found = documents(searcher, stems, &stem(word))? as Score;
-        rarity = rarity.max((1.0 + (all - found + 0.5).max(0.0) / (found + 0.5)).ln());
-    }
-    Ok(rarity)
+/// The inverse document frequency of a term in `found` documents, as BM25 has it.
+pub(crate) fn rarity(searcher: &Searcher, found: u64) -> Score {
+    let (all, found) = (searcher.num_docs() as Score, found as Score);
+    (1.0 + (all - found + 0.5).max(0.0) / (found + 0.5)).ln()
 }
 
 /// The most frequent terms that begin with `prefix` and how many documents have
@@ -107,108 +104,162 @@ pub(crate) fn corrections(
     misspelling: &Misspelling<'_>,
 ) -> Result<Vec<(String, u32)>, Error> {
     let mut likely: Vec<(Score, String, u32)> = Vec::new();
-    for edits in edit_distances(misspelling.word) {
-        for (term, documents) in within(searcher, field, misspelling, *edits)? {
-            let score = likelihood(misspelling, &term, documents);
-            likely.push((score, term, documents));
-        }
-        if !likely.is_empty() {
-            break;
-        }
+    for (term, documents) in within(searcher, field, misspelling)? {
+        let score = likelihood(misspelling, &term, documents);
+        likely.push((score, term, documents));
     }
     let by_score = |(score, ..): &(Score, String, u32), (other, ..): &(Score, String, u32)| {
         other.total_cmp(score)
     };
     likely.sort_by(by_score);
     likely.truncate(COMPARED_MAX);
-    for (score, term, _) in &mut likely {
-        for beside in misspelling.beside {
-            let together = together(searcher, field, term, beside)?;
-            *score += (1.0 + together as Score).ln() / misspelling.beside.len() as Score;
+    let beside = Beside::known(searcher, field, misspelling.beside)?;
+    let mut compared = Vec::new();
+    for (score, term, documents) in likely {
+        if let Some(more) = beside.likelihood(&term, documents)? {
+            compared.push((score + more, term, documents));
         }
     }
-    likely.sort_by(by_score);
-    let terms = likely.into_iter();
+    compared.sort_by(by_score);
+    let terms = compared.into_iter();
     Ok(terms
         .map(|(_, term, documents)| (term, documents))
         .collect())
 }
 
-/// Terms within an edit distance.
+/// The other words of a query that the index has.
+struct Beside<'a> {
+    searcher: &'a Searcher,
+    field: Field,
+    words: Vec<&'a str>,
+}
+
+impl<'a> Beside<'a> {
+    fn known(searcher: &'a Searcher, field: Field, all: &[&'a str]) -> Result<Self, Error> {
+        let mut words = Vec::new();
+        for word in all {
+            if documents(searcher, field, word)? > 0 {
+                words.push(*word);
+            }
+        }
+        Ok(Self { searcher, field, words })
+    }
+
+    /// The log-likelihood that a term was meant beside these words; `None` if it is rare
+    /// and occurs with none of them.
+    fn likelihood(&self, term: &str, documents: u32) -> Result<Option<Score>, Error> {
+        let (mut score, mut found) = (0.0, 0);
+        for word in &self.words {
+            let together = together(self.searcher, (self.field, term), (self.field, word))?;
+            found += together;
+            score += (1.0 + together as Score).ln() / self.words.len() as Score;
+        }
+        let is_likely = found > 0 || documents > RARE_DOCUMENTS_MAX || self.words.is_empty();
+        Ok(is_likely.then_some(score))
+    }
+}
+
+/// Terms within the edit distance that a word allows.
 fn within(
     searcher: &Searcher,
     field: Field,
     misspelling: &Misspelling<'_>,
-    edits: u8,
 ) -> Result<Vec<(String, u32)>, Error> {
-    let term = Term::from_field_text(field, misspelling.word);
-    let near = if misspelling.extent == Extent::Prefix {
-        FuzzyTermQuery::new_prefix(term, edits, true)
-    } else {
-        FuzzyTermQuery::new(term, edits, true)
+    let Misspelling { word, extent, .. } = *misspelling;
+    let Some(edits) = edits_allowed(word, extent) else {
+        return Ok(Vec::new());
+    };
+    let term = Term::from_field_text(field, word);
+    let near = match extent {
+        Extent::Prefix => FuzzyTermQuery::new_prefix(term, edits, true),
+        Extent::Whole => FuzzyTermQuery::new(term, edits, true),
     };
     let automaton = near.automaton()?;
     let mut found = HashMap::new();
     for segment in searcher.segment_readers() {
         let index = segment.inverted_index(field)?;
-        let matching = index.terms().search(&automaton).into_stream();
-        let mut terms = matching.map_err(tantivy::TantivyError::from)?;
+        let mut matching = index.terms().search(&automaton);
+        // An edit of the first letter counts double, so one edit leaves it as it is.
+        if edits == 1
+            && let Some(first) = word.chars().next()
+        {
+            matching = matching.ge(first.to_string());
+            if let Some(next) = char::from_u32(u32::from(first) + 1) {
+                matching = matching.lt(next.to_string());
+            }
+        }
+        let mut terms = matching
+            .into_stream()
+            .map_err(tantivy::TantivyError::from)?;
         while terms.advance() {
             add(&mut found, terms.key(), terms.value().doc_freq);
         }
     }
-    let is_word = |term: &str| {
-        term != misspelling.word
+    let is_meant = |term: &str| {
+        term != word
             && term.chars().count() >= MEANT_CHARS_MIN
-            && term.chars().all(char::is_alphabetic)
+            && is_correctable(term)
+            && spelling::edits(word, beginning(misspelling, term)) <= usize::from(edits)
     };
     let terms = found.into_iter().filter_map(text);
-    Ok(terms.filter(|(term, _)| is_word(term)).collect())
+    Ok(terms.filter(|(term, _)| is_meant(term)).collect())
+}
+
+/// The part of a term that is compared with what is typed: the beginning of a word is
+/// compared with beginnings.
+fn beginning<'a>(misspelling: &Misspelling<'_>, term: &'a str) -> &'a str {
+    if misspelling.extent == Extent::Whole {
+        return term;
+    }
+    let typed = misspelling.word.chars().count();
+    let ends = term.char_indices().map(|(at, _)| at).chain([term.len()]);
+    let beginnings = ends
+        .skip(typed.saturating_sub(1))
+        .take(3)
+        .map(|end| &term[..end]);
+    let nearest = beginnings.min_by_key(|beginning| spelling::edits(misspelling.word, beginning));
+    nearest.unwrap_or(term)
 }
 
 /// The log-likelihood that a term was meant.
 fn likelihood(misspelling: &Misspelling<'_>, term: &str, documents: u32) -> Score {
-    let compared = if misspelling.extent == Extent::Prefix {
-        // A prefix is compared with prefixes.
-        let chars = misspelling.word.chars().count();
-        term.chars().take(chars).collect()
-    } else {
-        term.to_owned()
-    };
     let same_first = term.chars().next() == misspelling.word.chars().next();
     let first = if same_first { 0.0 } else { FIRST_LETTER };
-    (1.0 + documents as Score).ln() - EDIT * spelling::distance(misspelling.word, &compared) - first
+    let distance = spelling::distance(misspelling.word, beginning(misspelling, term));
+    (1.0 + documents as Score).ln() - EDIT * distance - first
 }
 
-/// The edit distances to try, one after another. A number is never corrected to another.
-fn edit_distances(word: &str) -> &'static [u8] {
-    match word.chars().count() {
-        _ if !word.chars().all(char::is_alphabetic) => &[],
-        chars if chars >= TWO_TYPOS_CHARS_MIN => &[2],
-        chars if chars >= MAYBE_TWO_CHARS_MIN => &[1, 2],
-        chars if chars >= TYPO_CHARS_MIN => &[1],
-        _ => &[],
-    }
+/// The edits that a misspelling of this length may have.
+fn edits_allowed(word: &str, extent: Extent) -> Option<u8> {
+    let shortest = match extent {
+        Extent::Whole => TYPO_CHARS_MIN,
+        Extent::Prefix => PREFIX_TYPO_CHARS_MIN,
+    };
+    let chars = word.chars().count();
+    let edits = if chars >= TWO_TYPOS_CHARS_MIN { 2 } else { 1 };
+    (chars >= shortest && is_correctable(word)).then_some(edits)
 }
 
-/// The number of documents with both words, up to [`TOGETHER_MAX`].
+/// Whether a word can be a misspelling, or be misspelt. A number is never corrected to
+/// another, and bigrams are no words.
+fn is_correctable(word: &str) -> bool {
+    word.chars().all(char::is_alphabetic) && !is_unspaced(word)
+}
+
+/// The number of documents with both terms, up to [`TOGETHER_MAX`].
 pub(crate) fn together(
     searcher: &Searcher,
-    field: Field,
-    one: &str,
-    other: &str,
+    one: (Field, &str),
+    other: (Field, &str),
 ) -> Result<u32, Error> {
     let mut count = 0;
     for segment in searcher.segment_readers() {
-        let index = segment.inverted_index(field)?;
-        let postings = |word| {
+        let postings = |(field, word): (Field, &str)| -> Result<_, Error> {
             let term = Term::from_field_text(field, word);
-            index.read_postings(&term, IndexRecordOption::Basic)
+            let index = segment.inverted_index(field)?;
+            Ok(index.read_postings(&term, IndexRecordOption::Basic)?)
         };
-        let io = tantivy::TantivyError::from;
-        let (Some(mut one), Some(mut other)) =
-            (postings(one).map_err(io)?, postings(other).map_err(io)?)
-        else {
+        let (Some(mut one), Some(mut other)) = (postings(one)?, postings(other)?) else {
             continue;
         };
         let mut document = one.doc();

@@ -27,6 +27,8 @@ const TEXT_CHARS_MAX: usize = 500;
 const REACH_MAX: usize = 10_000;
 /// Facets and parameters of one search.
 const FACETS_MAX: usize = 20;
+/// Values of a facet: the usual number, and the most that can be asked for.
+const FACET_VALUES: (usize, usize) = (100, 1_000);
 const VALUES_MAX: usize = 50;
 /// The usual size of what a search adds to a product; sizes a buffer.
 const ADDED_BYTES_USUAL: usize = 512;
@@ -120,7 +122,11 @@ fn join(out: &mut Vec<u8>, object: &[u8], added: &impl Serialize) -> Result<(), 
 
 /// Reads a search's parameters; a filter may come more than once.
 fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
-    let mut request = SearchRequest { limit: PAGE_ITEMS.0, ..SearchRequest::default() };
+    let mut request = SearchRequest {
+        limit: PAGE_ITEMS.0,
+        facet_limit: FACET_VALUES.0,
+        ..SearchRequest::default()
+    };
     let mut values = 0;
     for (name, value) in pairs {
         let filters = &mut request.filters;
@@ -135,7 +141,8 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
             "sort" => request.order = sort(&value)?,
             "limit" => request.limit = number(&name, &value)?,
             "offset" => request.offset = number(&name, &value)?,
-            "facets" => request.facets = facets(&value)?,
+            "facets" => request.facets.extend(facets(&value)?),
+            "facet_limit" => request.facet_limit = number(&name, &value)?,
             _ => match name.strip_prefix("attr.") {
                 Some(attribute) if !attribute.is_empty() => {
                     let attribute = attribute.to_owned();
@@ -156,6 +163,15 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
     if !(1..=PAGE_ITEMS.1).contains(&request.limit) {
         return Err(Problem::bad_request(
             "`limit` must be a number from 1 to 100",
+        ));
+    }
+    if request.facets.len() > FACETS_MAX {
+        let why = format!("a search has at most {FACETS_MAX} facets");
+        return Err(Problem::bad_request(why));
+    }
+    if !(1..=FACET_VALUES.1).contains(&request.facet_limit) {
+        return Err(Problem::bad_request(
+            "`facet_limit` must be a number from 1 to 1000",
         ));
     }
     if request.offset.saturating_add(request.limit) > REACH_MAX {
@@ -217,31 +233,31 @@ fn is_attribute(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(char::is_control)
 }
 
+/// Facets parted by commas, or one of an attribute with a comma in its name.
 fn facets(value: &str) -> Result<Vec<(String, Facet)>, Problem> {
     let names = value.split(',').map(str::trim);
-    let facets = names
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            let facet = match (name, name.strip_prefix("attr.")) {
-                ("category", _) => Facet::Category,
-                ("brand", _) => Facet::Brand,
-                ("price", _) => Facet::Price,
-                (_, Some(attribute)) if is_attribute(attribute) => {
-                    Facet::Attribute(attribute.to_owned())
-                }
-                _ => {
-                    let why = format!("there is no facet `{name}`; the facets are brand, category, price and attr.<name>");
-                    return Err(Problem::bad_request(why));
-                }
-            };
-            Ok((name.to_owned(), facet))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if facets.len() > FACETS_MAX {
-        let why = format!("a search has at most {FACETS_MAX} facets");
-        return Err(Problem::bad_request(why));
+    let names = names.filter(|name| !name.is_empty());
+    let facets: Result<Vec<_>, _> = names.map(facet).collect();
+    match facet(value.trim()) {
+        Ok(whole) if facets.is_err() => Ok(vec![whole]),
+        _ => facets,
     }
-    Ok(facets)
+}
+
+fn facet(name: &str) -> Result<(String, Facet), Problem> {
+    let facet = match (name, name.strip_prefix("attr.")) {
+        ("category", _) => Facet::Category,
+        ("brand", _) => Facet::Brand,
+        ("price", _) => Facet::Price,
+        (_, Some(attribute)) if is_attribute(attribute) => Facet::Attribute(attribute.to_owned()),
+        _ => {
+            let why = format!(
+                "there is no facet `{name}`; the facets are brand, category, price and attr.<name>"
+            );
+            return Err(Problem::bad_request(why));
+        }
+    };
+    Ok((name.to_owned(), facet))
 }
 
 pub(super) async fn suggest(

@@ -1,0 +1,205 @@
+//! The page collector: the best matches in an order that is the same each time.
+//!
+//! **Invariant:** matches of one key are ordered by their ids and never by their place in
+//! the index, which changes with every merge; so the pages of a search that is repeated
+//! neither repeat a product nor miss one.
+
+use tantivy::collector::{Collector, SegmentCollector};
+use tantivy::columnar::Column;
+use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
+
+use crate::ProductId;
+use crate::identity::SegmentIds;
+use crate::ranking::{KindWeights, SegmentKindWeights, WEIGHT_MAX};
+use crate::schema::column;
+
+/// The order of the matches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SearchOrder {
+    /// By score.
+    #[default]
+    Relevance,
+    /// By price, lowest first.
+    Cheapest,
+    /// By price, highest first.
+    Dearest,
+    /// By creation.
+    Oldest,
+    /// By creation, latest first.
+    Newest,
+    /// By average rating, then by its count; unrated products come last.
+    BestRated,
+}
+
+/// A match, ordered from the best to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Hit {
+    /// The lower, the better.
+    key: u128,
+    tie: u128,
+    score_bits: u32,
+    pub(crate) id: ProductId,
+}
+
+impl Hit {
+    pub(crate) fn score(&self) -> Score {
+        Score::from_bits(self.score_bits)
+    }
+}
+
+/// Collects the matches from `offset` on.
+pub(crate) struct PageCollector {
+    pub(crate) order: SearchOrder,
+    /// The weights of scores; without them matches are not ordered by score.
+    pub(crate) weights: Option<KindWeights>,
+    pub(crate) offset: usize,
+    pub(crate) limit: usize,
+}
+
+/// The values that a segment's matches are ordered by.
+enum SortColumns {
+    Score(SegmentKindWeights),
+    Price(Column<i64>),
+    Created(Column<i64>),
+    /// Where no product of the segment is rated, there is no column.
+    Rated(Option<Column<u64>>, Column<i64>),
+}
+
+/// The best matches of one segment.
+pub(crate) struct SegmentPage {
+    order: SearchOrder,
+    columns: SortColumns,
+    ids: SegmentIds,
+    kept: usize,
+    /// Twice as many as are kept, so that sorting is rare.
+    hits: Vec<Hit>,
+    /// The key of the last one kept, when there are enough.
+    last: u128,
+}
+
+impl Collector for PageCollector {
+    type Fruit = Vec<Hit>;
+    type Child = SegmentPage;
+
+    fn for_segment(
+        &self,
+        _: SegmentOrdinal,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<SegmentPage> {
+        let columns = segment.fast_fields();
+        let created = || columns.i64(column::CREATED);
+        let sorted_by = match (self.order, &self.weights) {
+            (SearchOrder::Relevance, Some(weights)) => SortColumns::Score(weights.of(segment)?),
+            (SearchOrder::Relevance | SearchOrder::Newest | SearchOrder::Oldest, _) => {
+                SortColumns::Created(created()?)
+            }
+            (SearchOrder::Cheapest | SearchOrder::Dearest, _) => {
+                SortColumns::Price(columns.i64(column::PRICE)?)
+            }
+            (SearchOrder::BestRated, _) => {
+                SortColumns::Rated(columns.column_opt(column::RATING)?, created()?)
+            }
+        };
+        Ok(SegmentPage {
+            order: self.order,
+            columns: sorted_by,
+            ids: SegmentIds::open(segment)?,
+            kept: self.offset + self.limit,
+            hits: Vec::new(),
+            last: u128::MAX,
+        })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        self.order == SearchOrder::Relevance && self.weights.is_some()
+    }
+
+    fn merge_fruits(&self, segments: Vec<Vec<Hit>>) -> tantivy::Result<Vec<Hit>> {
+        let mut hits = segments.concat();
+        hits.sort_unstable();
+        Ok(hits
+            .into_iter()
+            .skip(self.offset)
+            .take(self.limit)
+            .collect())
+    }
+}
+
+impl SegmentCollector for SegmentPage {
+    type Fruit = Vec<Hit>;
+
+    fn collect(&mut self, document: DocId, score: Score) {
+        let (key, score) = self.key(document, score);
+        if key > self.last {
+            return;
+        }
+        // Every document has an id.
+        let Some(id) = self.ids.of(document) else {
+            return;
+        };
+        let bits = id.uuid().as_u128();
+        let is_latest_first =
+            matches!(self.columns, SortColumns::Created(_)) && self.order != SearchOrder::Oldest;
+        let tie = if is_latest_first { !bits } else { bits };
+        self.hits
+            .push(Hit { key, tie, score_bits: score.to_bits(), id });
+        if self.hits.len() >= 2 * self.kept {
+            let (_, last, _) = self.hits.select_nth_unstable(self.kept - 1);
+            self.last = last.key;
+            self.hits.truncate(self.kept);
+        }
+    }
+
+    fn harvest(self) -> Vec<Hit> {
+        self.hits
+    }
+}
+
+impl SegmentPage {
+    /// The sort key of a document, and its score.
+    fn key(&self, document: DocId, score: Score) -> (u128, Score) {
+        let value = match &self.columns {
+            SortColumns::Score(weights) => {
+                // Reading the kind costs more than all else here.
+                let best = descending(u64::from(ordered_bits(score * WEIGHT_MAX)));
+                if best > self.last {
+                    return (best, score);
+                }
+                let score = score * weights.of(document);
+                return (descending(u64::from(ordered_bits(score))), score);
+            }
+            SortColumns::Price(prices) => prices.first(document).map(ordered),
+            SortColumns::Created(created) => created.first(document).map(ordered),
+            SortColumns::Rated(ratings, created) => {
+                let rating = ratings.as_ref().and_then(|ratings| ratings.first(document));
+                let rating = rating.map_or(0, |rating| rating + 1);
+                let created = created.first(document).map_or(0, ordered);
+                return (descending(rating) << 64 | descending(created), 0.0);
+            }
+        };
+        let value = value.unwrap_or(0);
+        let is_ascending = matches!(self.order, SearchOrder::Cheapest | SearchOrder::Oldest);
+        (
+            if is_ascending {
+                u128::from(value)
+            } else {
+                descending(value)
+            },
+            0.0,
+        )
+    }
+}
+
+/// A number that orders as a signed one does.
+fn ordered(value: i64) -> u64 {
+    value.cast_unsigned() ^ (1 << 63)
+}
+
+/// A number that orders as a score does; no score is negative.
+fn ordered_bits(score: Score) -> u32 {
+    score.max(0.0).to_bits()
+}
+
+fn descending(value: u64) -> u128 {
+    u128::from(!value)
+}

@@ -1,0 +1,84 @@
+//! The order of matches that are equal, and the pages of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use search::{Facet, Index, SearchOrder, SearchRequest, Synonyms};
+
+use crate::{ProductId, document};
+
+const PRODUCTS: usize = 300;
+const PAGE: usize = 50;
+
+/// All products are equal but for their ids. Between two pages some are indexed anew, as
+/// after a change, so that their places in the index change.
+#[test]
+fn pages_neither_repeat_nor_miss() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::create(&folder.path().join("index")).unwrap();
+    let mut writer = index.writer().unwrap();
+    let attributes = BTreeMap::new();
+    let ids: Vec<ProductId> = (0..PRODUCTS).map(|_| ProductId::new()).collect();
+    for id in &ids {
+        writer
+            .add(&document(*id, "sku", "Desk lamp", &attributes))
+            .unwrap();
+    }
+    writer.commit(&()).unwrap();
+    for (text, order) in [
+        ("", SearchOrder::Relevance),
+        ("", SearchOrder::Cheapest),
+        ("", SearchOrder::Newest),
+        ("", SearchOrder::BestRated),
+        ("lamp", SearchOrder::Relevance),
+    ] {
+        let mut seen = BTreeSet::new();
+        for (page, changed) in ids.chunks(PAGE).enumerate() {
+            let request = SearchRequest {
+                text: text.into(),
+                order,
+                limit: PAGE,
+                offset: page * PAGE,
+                ..SearchRequest::default()
+            };
+            let hits = index.search(&request, &Synonyms::default()).unwrap();
+            seen.extend(hits.page.iter().map(|(id, _)| *id));
+            for id in changed.iter().step_by(7) {
+                writer.delete(*id);
+                writer
+                    .add(&document(*id, "sku", "Desk lamp", &attributes))
+                    .unwrap();
+            }
+            writer.commit(&()).unwrap();
+        }
+        assert_eq!(seen.len(), PRODUCTS, "{text:?} {order:?}");
+    }
+}
+
+#[test]
+fn a_facet_says_that_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::create(&folder.path().join("index")).unwrap();
+    let mut writer = index.writer().unwrap();
+    for number in 0..5 {
+        let attributes = BTreeMap::from([("Size, EU".to_owned(), number.to_string())]);
+        writer
+            .add(&document(ProductId::new(), "sku", "Shoe", &attributes))
+            .unwrap();
+    }
+    writer.commit(&()).unwrap();
+    for (limit, values, more) in [(3, 3, true), (5, 5, false), (100, 5, false)] {
+        let size = Facet::Attribute("Size, EU".into());
+        let request = SearchRequest {
+            limit: 1,
+            facets: vec![("size".into(), size)],
+            facet_limit: limit,
+            ..SearchRequest::default()
+        };
+        let hits = index.search(&request, &Synonyms::default()).unwrap();
+        let shown = serde_json::to_value(&hits.facets["size"]).unwrap();
+        let shown = shown.as_array().unwrap();
+        assert_eq!(shown.len(), values);
+        let marked = shown.iter().filter(|value| value["more"] == true).count();
+        assert_eq!(marked, usize::from(more), "{shown:?}");
+    }
+}
