@@ -107,21 +107,19 @@ impl ProductCells {
 
     /// Sets a figure of the rating; both empty clear it.
     pub(super) fn rating(&mut self, figure: &str, cell: &str) {
-        let number = match cell
-            .replace(',', ".")
-            .parse::<f64>()
-            .ok()
-            .and_then(Number::from_f64)
-        {
-            _ if cell.is_empty() => Value::Null,
-            Some(_) if figure == "count" && cell.parse::<u32>().is_ok() => {
-                json!(cell.parse::<u32>().unwrap_or_default())
-            }
-            Some(number) => Value::Number(number),
-            None => {
-                let pointer = format!("/rating/{figure}");
-                return self.fault(&pointer, format!("{cell:?} is no number"));
-            }
+        let number = match figure {
+            _ if cell.is_empty() => Some(Value::Null),
+            "count" => cell.parse::<u32>().ok().map(Value::from),
+            _ => cell
+                .replace(',', ".")
+                .parse()
+                .ok()
+                .and_then(Number::from_f64)
+                .map(Value::from),
+        };
+        let Some(number) = number else {
+            let pointer = format!("/rating/{figure}");
+            return self.fault(&pointer, format!("{cell:?} is no such number"));
         };
         let rating = self.fields.entry("rating").or_insert(Value::Null);
         if !number.is_null() && rating.is_null() {

@@ -228,9 +228,14 @@ impl LineEffect {
         rules: &ImportRules,
         rows: &impl Read,
     ) -> Result<Self, Error> {
-        match tables::id_of_sku(rows, &line.sku)? {
-            Some(id) => Self::update(line, rules, tables::product(rows, id)?),
-            None => Self::create(line, rules),
+        let Some(id) = tables::id_of_sku(rows, &line.sku)? else {
+            return Self::create(line, rules);
+        };
+        match tables::product(rows, id) {
+            Ok(product) => Self::update(line, rules, product),
+            // Removed between the two reads; in a transaction they agree.
+            Err(Error::NotFound) => Self::create(line, rules),
+            Err(failure) => Err(failure),
         }
     }
 
