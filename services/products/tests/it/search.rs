@@ -219,6 +219,25 @@ async fn filters_narrow_and_facets_count() {
             .is_empty()
     );
 
+    // A cut facet says that there is more; facets repeat, and one may have a comma in its name.
+    let mut zebra = lamp("zebra");
+    zebra["attributes"] = json!({ "size, unrolled": "2 m" });
+    make(&app.staff(), zebra).await;
+    total(&app, "q=zebra", 1).await;
+    let cut = "facet_limit=2&facets=brand,category&facets=attr.size,+unrolled";
+    let cut = search(&app, cut).await;
+    for name in ["brand", "category"] {
+        let values = cut["facets"][name].as_array().unwrap();
+        assert_eq!(values.len(), 2, "{name}");
+        assert_eq!(
+            (&values[0]["more"], &values[1]["more"]),
+            (&Value::Null, &json!(true))
+        );
+    }
+    assert_eq!(
+        cut["facets"]["attr.size, unrolled"],
+        json!([{ "value": "2 m", "count": 1 }])
+    );
     app.finish().await;
 }
 
@@ -254,6 +273,8 @@ async fn results_are_sorted_paged_and_bounded() {
         "sort=name",
         "colour=red",
         "facets=colour",
+        "facet_limit=0",
+        "facet_limit=1001",
         "price_min=1.5",
         "available=maybe",
     ] {
