@@ -40,7 +40,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Import a catalogue: creates products, and updates those whose SKU exists.
 ///
 /// FILE contains one JSON document per line (the format of `GET /v1/products/export`), or
-/// CSV: either the columns sku, title, price, currency, status, stock, brand, categories,
+/// CSV: either the columns sku, title, price, currency, status, stock, stock_policy, brand, categories,
 /// images, rating.average, rating.count, description and attribute.NAME (several categories
 /// or images are separated by |), or a product export of Shopify or WooCommerce. A column that
 /// the file does not have leaves the products' own values alone; an empty cell clears them. An
