@@ -70,7 +70,10 @@ pub(crate) fn replace(
     let after = Product { content, updated_at: cause.at, ..before.clone() };
     let versions = Versions { before: Some(&before), after: Some(&after) };
     write(tx, effects, after.id, versions)?;
-    stock::set_policy(tx, after.id, after.content.stock_policy)?;
+    let policy = after.content.stock_policy;
+    if policy != before.content.stock_policy {
+        stock::set_policy(tx, after.id, policy)?;
+    }
     let fact = Fact::ProductUpdated(after.listing());
     effects.append(tx, cause, after.id.to_string(), fact)?;
     Ok(after)

@@ -86,19 +86,16 @@ pub(crate) fn open(tx: &mut Tx<'_>, product: &Product) -> Result<StockLevel, Err
     Ok(level)
 }
 
-/// Makes the level of a product follow its policy.
+/// Changes the policy of a product's level.
 ///
 /// # Errors
-/// [`Error::Invalid`] when it would be tracked and has more reserved than on hand.
+/// [`Error::NotFound`], and [`Error::Invalid`] when it would be tracked and has more reserved than on hand.
 pub(crate) fn set_policy(
     tx: &mut Tx<'_>,
     product_id: ProductId,
     policy: StockPolicy,
 ) -> Result<(), Error> {
-    let before = level(tx, product_id)?.unwrap_or_default();
-    if before.policy == policy {
-        return Ok(());
-    }
+    let before = level(tx, product_id)?.ok_or(Error::NotFound)?;
     let StockLevel { on_hand, reserved, .. } = before;
     let after = before.under(policy).ok_or_else(|| {
         let detail = format!(
