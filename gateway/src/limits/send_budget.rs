@@ -13,8 +13,9 @@
 //! A large response is charged before its service is asked, by the size that its route's
 //! responses had lately, and by its own once that is known. A small one over HTTP/2 costs
 //! nothing as long as its client takes it at once (`transfer`); over HTTP/1.1 a connection has
-//! one. The shares of one connection and one address leave most of the budget to others, and several addresses that fill more than half of it raise the pressure
-//! under which slow clients are cut (`progress_timeout`).
+//! one. The shares of one connection and one address leave most of the budget to others, and
+//! several addresses that fill more than half of it raise the pressure under which slow
+//! clients are cut (`progress_timeout`).
 //!
 //! The address share does not hold for this host, nor the connection share for a trusted
 //! proxy, whose connections carry many clients.

@@ -26,7 +26,7 @@ pub(crate) fn names(product: &Document<'_>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let title = product.title;
     analysis::terms(title, |term| {
-        // A part of a longer chain is no word: `fi-router`.
+        // Only a chain from its beginning is a name: `wi-fi-router`, not `fi-router`.
         let is_begun = title[..term.range.start].ends_with(is_joining);
         let is_name = match term.kind {
             TermKind::Word => true,

@@ -80,7 +80,7 @@ fn parse(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Result<QueryPl
         spelled.push(spelling);
     }
     if clauses.is_empty() && !text.trim().is_empty() {
-        // Signs alone are no word, and no reason to show everything.
+        // A text of signs only has no word to match, and an empty plan would match everything.
         clauses.push(Clause { matching: Matching::NOTHING, rarity: 0.0, needed: true });
     }
     if clauses.iter().all(|clause| !clause.needed) {

@@ -1,8 +1,8 @@
 //! Tokenizer: the words of a text.
 //!
 //! A word is a run of letters and digits. A decimal point or comma belongs to its number.
-//! Words of scripts without blanks (Chinese, Japanese, Korean, Thai and their neighbours)
-//! cannot be told apart by rules, so such a run counts as one word.
+//! Scripts without blanks between words (Chinese, Japanese, Korean, Thai and their neighbours)
+//! have no rule for where a word ends, so a run of their letters counts as one word.
 //!
 //! **Invariant:** words are in the order of the text, do not overlap, and are not empty.
 

@@ -190,8 +190,8 @@ fn put(
     now: Time,
 ) -> Result<Time, store::Error> {
     let key = (user_id, number(purpose));
-    // Whoever presses twice may type the code of either mail, and a stranger who requests codes
-    // for an account takes none from its owner.
+    // A repeated request sends the same code, so that the code of either mail is right, and a
+    // stranger's request does not invalidate the owner's code.
     let known = tx
         .get(CODES, &key)?
         .filter(|known| known.address == address);

@@ -1,7 +1,6 @@
 //! Columns of a table by their meaning, where a dialect has names of its own for them.
 //!
-//! **Invariant:** a column that is absent and a cell that is empty are told apart: the one
-//! leaves a field alone, the other clears it.
+//! **Invariant:** an absent column leaves a field unchanged, and an empty cell clears it.
 
 use std::collections::HashMap;
 use std::hash::Hash;

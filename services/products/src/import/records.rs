@@ -125,7 +125,7 @@ impl Records {
         take(self.begun, Err(UnreadableRecord::Unclosed))
     }
 
-    /// Finds the separator in the first line, and splits what is there.
+    /// Detects the separator in the first line, and parses the records buffered so far.
     fn begin(
         &mut self,
         take: &mut impl FnMut(u64, Cells<'_>) -> Result<(), BodyFault>,

@@ -178,7 +178,7 @@ async fn a_change_can_be_undone_from_the_old_address() {
     let ana = holder(&app, &log_in(&app, "ana@example.org").await);
     assert_eq!(confirm(&ana, &typed).await.status, 401);
 
-    // Whoever changed the address knew the password, so the code for another one was sent.
+    // The undo sends a code for a new password, since the author of the change knew the old one.
     let purpose = CodePurpose::PasswordReset;
     let asked = CodeOf { user_id: user_id(&ana).await, purpose };
     let reset = app.mesh.ask(&asked, TIMEOUT).await.unwrap().unwrap();
