@@ -130,7 +130,6 @@ impl Proxy {
         let (target, sound) = target_of(&mut parts, sound);
         let origin = parts.headers.get(ORIGIN).cloned();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
-        trace::continue_or_begin(&mut parts.headers, &id.0);
         let wanted = self.compressor.wanted(&mut parts.headers);
 
         let counted = self.limits.request(&visit.client, &mut visit.rates);
@@ -218,7 +217,8 @@ impl Proxy {
         let result = match admitted {
             Ok(Admitted::To(destination)) => {
                 let is_bodiless = body.is_end_stream();
-                let forward = |parts| self.forward(destination, visit, parts, body);
+                // Boxed, because a request that the cache answers needs no space for it.
+                let forward = |parts| Box::pin(self.forward(destination, visit, parts, body));
                 return self
                     .cache
                     .respond(destination, parts, is_bodiless, forward)
@@ -320,6 +320,7 @@ impl Proxy {
         let forwarded_for = visit.client.forwarded_for.clone();
         parts.headers.insert(FORWARDED_FOR, forwarded_for);
         if let Some(id) = &visit.id {
+            trace::continue_or_begin(&mut parts.headers, id.to_str().unwrap_or_default());
             parts.headers.insert(REQUEST_ID, id.clone());
         }
         // hyper's extensions belong to the client's connection.

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use data_encoding::HEXLOWER;
 
 /// `traceparent`.
 pub const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -35,7 +36,7 @@ pub fn continue_or_begin(headers: &mut HeaderMap, request_id: &str) {
     headers.remove(TRACE_STATE);
     let fresh = fresh_id();
     let trace = Some(request_id).filter(|id| is_id(id, 32));
-    let parent = format!("00-{}-{}-00", trace.unwrap_or(&fresh), &fresh[16..]);
+    let parent = ["00", trace.unwrap_or(&fresh), &fresh[16..], "00"].join("-");
     if let Ok(parent) = HeaderValue::try_from(parent) {
         headers.insert(TRACE_PARENT, parent);
     }
@@ -52,7 +53,8 @@ pub(crate) fn fresh_id() -> String {
     // Multiplication by an odd factor is a bijection.
     let spread = COUNT.fetch_add(1, Ordering::Relaxed);
     let spread = spread.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    format!("{:016x}{spread:016x}", *DRAWN)
+    let id = (u128::from(*DRAWN) << 64) | u128::from(spread);
+    HEXLOWER.encode(&id.to_be_bytes())
 }
 
 /// The trace's id in a `traceparent` (§3.2): `version-trace-parent-flags`; later versions
