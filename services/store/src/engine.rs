@@ -246,6 +246,12 @@ impl Engine {
             .collect()
     }
 
+    /// The number of rows by the stamp.
+    pub(crate) fn row_count(&self) -> u64 {
+        let stamp = self.stamp.lock();
+        stamp.tables.values().map(|digest| digest.rows).sum()
+    }
+
     /// Reads a table's rows and returns their digest.
     pub(crate) fn digest(&self, table: &str) -> Result<TableDigest, Error> {
         let mut digest = TableDigest::default();

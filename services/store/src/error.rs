@@ -51,6 +51,9 @@ pub enum Error {
         /// What is wrong with it, and what is missing.
         why: String,
     },
+    /// A snapshot's frames were taken too slowly, so some of its records are gone.
+    #[error("the copy fell behind what the store writes; begin it again")]
+    Behind,
     /// The closure panicked, and its writes were rolled back.
     #[error("a transaction panicked and was undone: {0}")]
     Panicked(String),

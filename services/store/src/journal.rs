@@ -26,12 +26,12 @@ use std::thread::JoinHandle;
 use self::recovery::{FILES, Recovered, recover};
 pub(crate) use self::salvage::{SalvagedRecords, salvage_records};
 use self::segment::{
-    ACKNOWLEDGED_AT, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, SegmentHead, acknowledged, encode,
-    length,
+    ACKNOWLEDGED_AT, RECORD_HEAD_BYTES, SEGMENT_HEAD_BYTES, SegmentHead, acknowledged,
 };
 use crate::Error;
 use crate::engine::Engine;
 use crate::overlay::Overlay;
+use crate::rows::{self, length};
 use crate::view::View;
 
 /// A segment above this size is rotated and its memtable checkpointed, in bytes. The
@@ -129,7 +129,10 @@ impl Journal {
         let record = &mut self.record;
         record.clear();
         record.resize(RECORD_HEAD_BYTES, 0);
-        encode(batch, record);
+        for (table, of_table) in &batch.tables {
+            let of_table = of_table.iter().map(|(key, value)| (key, value.as_ref()));
+            rows::encode(table, of_table, record);
+        }
         let length = length(record.len() - RECORD_HEAD_BYTES);
         record[4..8].copy_from_slice(&length.to_le_bytes());
         record[8..16].copy_from_slice(&self.generation.to_le_bytes());
@@ -170,6 +173,16 @@ impl Journal {
         let other = &self.files[1 - self.place()];
         let _ = other.write_all_at(&acknowledged(self.number), ACKNOWLEDGED_AT);
         Ok(())
+    }
+
+    /// The number of the last record.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The rows of the record that was prepared last.
+    pub(crate) fn rows(&self) -> &[u8] {
+        self.record.get(RECORD_HEAD_BYTES..).unwrap_or_default()
     }
 
     fn write(&self, record: &[u8]) -> io::Result<()> {

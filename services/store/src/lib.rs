@@ -16,6 +16,9 @@
 //! | `writer` | the writer thread: batch, journal, complete |
 //! | `journal` | the write-ahead journal, its checkpoints and its recovery |
 //! | `salvage` | what reads of a damaged store, in a new one |
+//! | `snapshot`, `taps` | a copy of a store that serves meanwhile |
+//! | `builder` | a new store from a copy, or from what was salvaged |
+//! | `rows` | the encoding of rows in records and snapshots |
 //! | `stamp` | how far the database has the journal |
 //! | `memtables`, `merge`, `view` | committed rows above the database, and both as one |
 //! | `disk_health` | failed reads and stalled writes, for readiness |
@@ -26,6 +29,7 @@
 //! **Invariant:** only `engine` names sled, so another ordered key-value engine could
 //! stand behind the same tables. This crate knows no event and no service.
 
+mod builder;
 mod disk_health;
 mod disk_reserve;
 mod engine;
@@ -38,20 +42,25 @@ mod options;
 mod overlay;
 mod read;
 mod record;
+mod rows;
 mod salvage;
+mod snapshot;
 mod stamp;
 mod store;
 mod table;
+mod taps;
 mod tx;
 mod view;
 mod writer;
 
+pub use builder::StoreBuilder;
 pub use error::Error;
 pub use key::{Key, Prefix};
 pub use options::Options;
 pub use read::Read;
 pub use record::{Record, decode, encode};
 pub use salvage::{Salvaged, SalvagedTable, salvage};
+pub use snapshot::{Frame, FrameKind, Snapshot};
 pub use store::Store;
 pub use table::{Span, Table};
 pub use tx::Tx;

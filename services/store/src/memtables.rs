@@ -9,7 +9,7 @@
 //! database has it, so a reader that looks at the memtables first and at the database
 //! afterwards misses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -46,6 +46,13 @@ impl Memtables {
             both.active.get(table).cloned(),
             both.immutable.get(table).cloned(),
         ]
+    }
+
+    /// The names of the tables with rows.
+    pub(crate) fn tables(&self) -> BTreeSet<String> {
+        let both = self.0.read();
+        let names = both.active.keys().chain(both.immutable.keys());
+        names.map(|name| (*name).to_owned()).collect()
     }
 
     /// Makes a batch visible to readers.

@@ -10,20 +10,16 @@
 
 mod copy;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
 
 use self::copy::Copy;
-use crate::engine::Engine;
+use crate::builder::StoreBuilder;
 use crate::journal::{SalvagedRecords, salvage_records};
-use crate::overlay::Rows;
-use crate::stamp::{Stamp, TableDigest};
+use crate::stamp::TableDigest;
 use crate::{Error, Options};
-
-/// The rows that are written to the new store at once, in bytes.
-const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What was salvaged and what was not.
 #[derive(Debug, Serialize)]
@@ -91,7 +87,7 @@ pub fn salvage(
         stamp.tables.values().map(|digest| digest.rows).sum::<u64>()
     });
     let records = salvage_records(copy.dir(), stamp.as_ref())?;
-    let mut saved = Saved::new(Engine::open(into, options)?, records.last);
+    let mut saved = StoreBuilder::create(into, options, records.last)?;
     let (mut tables, mut read) = (Vec::new(), 0);
     let mut names: BTreeSet<_> = damaged.tables().into_iter().collect();
     names.extend(
@@ -116,10 +112,9 @@ pub fn salvage(
             faults,
         });
     }
-    saved.write()?;
     let SalvagedRecords { rows, count, faults, .. } = records;
-    saved.rows = rows;
-    saved.write()?;
+    saved.add_tables(rows)?;
+    saved.finish()?;
     Ok(Salvaged {
         tables,
         rows_known: expected.is_some(),
@@ -127,36 +122,4 @@ pub fn salvage(
         journal_faults: faults,
         disk_faults: copy.unreadable().to_vec(),
     })
-}
-
-/// The new store, and the rows that are not written yet.
-struct Saved {
-    engine: Engine,
-    rows: BTreeMap<String, Rows>,
-    bytes: usize,
-    /// The number of the last record that the new store has.
-    last: u64,
-}
-
-impl Saved {
-    fn new(engine: Engine, last: u64) -> Self {
-        engine.adopt_stamp(Stamp::new());
-        Self { engine, rows: BTreeMap::new(), bytes: 0, last }
-    }
-
-    fn add(&mut self, table: &str, key: Vec<u8>, value: Vec<u8>) -> Result<(), Error> {
-        self.bytes += key.len() + value.len();
-        let rows = self.rows.entry(table.to_owned()).or_default();
-        rows.insert(key, Some(value));
-        if self.bytes < CHUNK_BYTES {
-            return Ok(());
-        }
-        self.write()
-    }
-
-    fn write(&mut self) -> Result<(), Error> {
-        self.bytes = 0;
-        let rows = std::mem::take(&mut self.rows);
-        self.engine.checkpoint(&rows, self.last)
-    }
 }

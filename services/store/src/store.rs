@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::memtables::Memtables;
 use crate::read::RawRow;
 use crate::table::Bounds;
+use crate::taps::Taps;
 use crate::view::View;
 use crate::writer::{self, Closure, Job, Writer};
 use crate::{Error, Options, Read, Tx};
@@ -22,7 +23,8 @@ use crate::{Error, Options, Read, Tx};
 /// gone, or sooner by [`close`](Self::close).
 #[derive(Clone)]
 pub struct Store {
-    view: Arc<View>,
+    pub(crate) view: Arc<View>,
+    pub(crate) taps: Arc<Taps>,
     jobs: flume::Sender<Job>,
     failed: watch::Receiver<Option<String>>,
     batches: watch::Receiver<u64>,
@@ -41,11 +43,13 @@ impl Store {
         let journal = Journal::open(dir, options.sync, &engine)?;
         remove_kept_database(engine.dir())?;
         let view = Arc::new(View { memtables: Memtables::default(), engine });
+        let taps = Arc::new(Taps::new(journal.number()));
         let (jobs, queue) = flume::bounded(options.queue_max);
         let (fail, failed) = watch::channel(None);
         let (batch, batches) = watch::channel(0);
         let writer = Writer {
             view: view.clone(),
+            taps: taps.clone(),
             journal,
             jobs: queue,
             failed: fail,
@@ -57,6 +61,7 @@ impl Store {
             .map_err(|error| Error::io(dir, "its writer", &error))?;
         Ok(Self {
             view,
+            taps,
             jobs,
             failed,
             batches,

@@ -1,5 +1,6 @@
 //! The committed state of a store: the memtables, and the database below them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::Error;
@@ -25,7 +26,7 @@ impl View {
 
     pub(crate) fn scan(
         &self,
-        table: &'static str,
+        table: &str,
         bounds: Bounds,
         newest_first: bool,
     ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
@@ -37,6 +38,13 @@ impl View {
             rows = merge(rows, scan, newest_first);
         }
         Ok(rows)
+    }
+
+    /// The names of the tables that have had rows.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        let mut names: BTreeSet<_> = self.memtables.tables();
+        names.extend(self.engine.tables());
+        names.into_iter().collect()
     }
 
     /// A checkpoint: moves the immutable memtable, which has the records up to `number`,

@@ -22,6 +22,7 @@ use crate::disk_reserve::DiskSpace;
 use crate::error::panic_text;
 use crate::journal::Journal;
 use crate::overlay::Overlay;
+use crate::taps::Taps;
 use crate::tx::{Hooks, Savepoint};
 use crate::view::View;
 use crate::{Error, Tx};
@@ -52,6 +53,7 @@ pub(crate) type Completion = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// The writer thread's state.
 pub(crate) struct Writer {
     pub(crate) view: Arc<View>,
+    pub(crate) taps: Arc<Taps>,
     pub(crate) journal: Journal,
     pub(crate) jobs: flume::Receiver<Job>,
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -61,13 +63,15 @@ pub(crate) struct Writer {
 impl Writer {
     /// Runs until it is closed, or every sender of jobs is gone.
     pub(crate) fn run(self) {
-        let Self { view, mut journal, jobs, failed, batches } = self;
+        let Self { view, taps, mut journal, jobs, failed, batches } = self;
         let served = catch_unwind(AssertUnwindSafe(|| {
             let mut flow = ControlFlow::Continue(());
             while flow.is_continue() {
                 flow = match jobs.recv() {
-                    Ok(Job::Run(first)) => serve(&view, &mut journal, &batches, first, &jobs)?,
-                    Ok(Job::Probe) => probe(&view, &mut journal)?,
+                    Ok(Job::Run(first)) => {
+                        serve(&view, &taps, &mut journal, &batches, first, &jobs)?
+                    }
+                    Ok(Job::Probe) => probe(&view, &taps, &mut journal)?,
                     Ok(Job::Close) | Err(_) => ControlFlow::Break(()),
                 };
             }
@@ -95,6 +99,7 @@ impl Writer {
 /// store cannot continue. Breaks if the store is to be closed after it.
 fn serve(
     view: &Arc<View>,
+    taps: &Taps,
     journal: &mut Journal,
     batches: &watch::Sender<u64>,
     first: Closure,
@@ -148,11 +153,12 @@ fn serve(
         if let Err(error) = journal.prepare(view, &overlay) {
             return refuse(completions, &error).map(|()| flow);
         }
+        taps.show(journal.number() + 1);
         view.memtables.apply(overlay);
     }
     hooks.visible.into_iter().for_each(|hook| hook());
     let outcome = match writes {
-        true => append(view, journal),
+        true => append(view, taps, journal),
         false => Ok(()),
     };
     if outcome.is_ok() {
@@ -185,18 +191,19 @@ fn has_room(tx: &Tx<'_>, before: &Savepoint, space: &mut Option<DiskSpace>) -> R
 }
 
 /// Appends the prepared record. A write that succeeds shows that the disk answers.
-fn append(view: &View, journal: &mut Journal) -> Result<(), String> {
+fn append(view: &View, taps: &Taps, journal: &mut Journal) -> Result<(), String> {
     let health = &view.engine.disk_health;
     let appended = health.writing(|| journal.append());
-    appended
-        .map(|()| health.note_write())
-        .map_err(|error| error.to_string())
+    appended.map_err(|error| error.to_string())?;
+    health.note_write();
+    taps.publish(journal.number(), journal.rows());
+    Ok(())
 }
 
 /// Journals an empty batch, unless the disk is full; fails when the disk does.
-fn probe(view: &Arc<View>, journal: &mut Journal) -> Result<ControlFlow<()>, String> {
+fn probe(view: &Arc<View>, taps: &Taps, journal: &mut Journal) -> Result<ControlFlow<()>, String> {
     match journal.prepare(view, &Overlay::default()) {
-        Ok(()) => append(view, journal)?,
+        Ok(()) => append(view, taps, journal)?,
         Err(error) => refuse(Vec::new(), &error)?,
     }
     Ok(ControlFlow::Continue(()))

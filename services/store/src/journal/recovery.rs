@@ -12,10 +12,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::segment::{Segment, decode};
+use super::segment::Segment;
 use crate::Error;
 use crate::engine::Engine;
 use crate::overlay::Rows;
+use crate::rows::decode;
 use crate::stamp::Stamp;
 
 /// The names of the segments' files; a segment lies in the one of its generation's parity.

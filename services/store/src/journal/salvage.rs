@@ -9,9 +9,10 @@ use std::io;
 use std::path::Path;
 
 use super::recovery::FILES;
-use super::segment::{Segment, decode};
+use super::segment::Segment;
 use crate::Error;
 use crate::overlay::Rows;
+use crate::rows::decode;
 use crate::stamp::Stamp;
 
 /// The rows of a damaged journal that a database does not have.

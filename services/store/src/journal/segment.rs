@@ -17,7 +17,7 @@
 //! | length of the rows | 4 |
 //! | generation | 8 |
 //! | number, consecutive over both segments | 8 |
-//! | rows: see [`encode`] | length |
+//! | rows: see [`rows`](crate::rows) | length |
 //!
 //! Segments of earlier versions had no head, and 8 more bytes in each record's; they are
 //! read once, when such a store is opened.
@@ -25,10 +25,7 @@
 //! **Invariant:** since one record is written at a time, only the last of a segment
 //! can be torn; one that others follow and that does not read is damage.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-
-use crate::overlay::{Overlay, Rows};
 
 /// The bytes before a segment's first record.
 pub(super) const SEGMENT_HEAD_BYTES: usize = 64;
@@ -43,9 +40,6 @@ const OLD_RECORD_HEAD_BYTES: usize = 32;
 pub(super) const ACKNOWLEDGED_AT: u64 = 32;
 
 const MAGIC: &[u8; 4] = b"kbj2";
-
-/// In place of a value's length, for a row that is removed.
-const REMOVED: u32 = u32::MAX;
 
 /// The head of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,55 +229,4 @@ impl Record {
 fn long_at(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(8)?)?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
-}
-
-/// Rows by table: the name's length (1 byte), the name, the number of rows (4);
-/// each row its key's length (2), the key, its value's length (4), the value.
-pub(super) fn encode(batch: &Overlay, out: &mut Vec<u8>) {
-    for (name, rows) in &batch.tables {
-        out.push(u8::try_from(name.len()).expect("table names are short words"));
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(&length(rows.len()).to_le_bytes());
-        for (key, value) in rows {
-            let bytes = u16::try_from(key.len()).expect("keys are capped far below");
-            out.extend_from_slice(&bytes.to_le_bytes());
-            out.extend_from_slice(key);
-            let bytes = value.as_ref().map_or(REMOVED, |value| length(value.len()));
-            out.extend_from_slice(&bytes.to_le_bytes());
-            out.extend_from_slice(value.as_deref().unwrap_or_default());
-        }
-    }
-}
-
-pub(super) fn length(of: usize) -> u32 {
-    u32::try_from(of).expect("values and batches are capped far below")
-}
-
-/// Puts the rows of a record over those of the records before it.
-pub(super) fn decode(mut bytes: &[u8], tables: &mut BTreeMap<String, Rows>) -> Option<()> {
-    while let Some((&name, rest)) = bytes.split_first() {
-        bytes = rest;
-        let name = String::from_utf8(take(&mut bytes, name.into())?.to_vec()).ok()?;
-        let rows = tables.entry(name).or_default();
-        for _ in 0..long(&mut bytes)? {
-            let length = u16::from_le_bytes(take(&mut bytes, 2)?.try_into().ok()?);
-            let key = take(&mut bytes, length.into())?.to_vec();
-            let value = match long(&mut bytes)? {
-                REMOVED => None,
-                length => Some(take(&mut bytes, usize::try_from(length).ok()?)?.to_vec()),
-            };
-            rows.insert(key, value);
-        }
-    }
-    Some(())
-}
-
-fn take<'b>(bytes: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
-    let (head, tail) = bytes.split_at_checked(count)?;
-    *bytes = tail;
-    Some(head)
-}
-
-fn long(bytes: &mut &[u8]) -> Option<u32> {
-    Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
 }

@@ -2,7 +2,7 @@
 //!
 //! `model` compares random transactions with an ordered map, `writer` makes the queue, the
 //! disk and the closures fail, `folder` opens folders left behind, `readers` reads during
-//! checkpoints, `caps` tests the size limits, `disk_reserve` a full disk, `kill` crashes
+//! checkpoints, `snapshot` copies a store under writes, `caps` tests the size limits, `disk_reserve` a full disk, `kill` crashes
 //! of a loaded process, and `damage` files that were damaged at rest.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
@@ -15,6 +15,7 @@ mod kill;
 mod model;
 mod overwrites;
 mod readers;
+mod snapshot;
 mod writer;
 
 use std::future::Future;

@@ -1,0 +1,268 @@
+//! Snapshots: a copy of a store that serves meanwhile.
+//!
+//! All tables are read in key order, without a lock, and every record that is journalled
+//! meanwhile is kept. Rows are whole values: the rows that were read, and over them the
+//! records in their order, are the store as it was after the last of these records.
+//!
+//! A snapshot is a sequence of frames:
+//!
+//! | frame | bytes, little-endian |
+//! | --- | --- |
+//! | checksum of everything after it (CRC-32) | 4 |
+//! | length of the rows | 4 |
+//! | kind, see [`FrameKind`] | 1 |
+//! | number | 8 |
+//! | rows: see [`rows`](crate::rows) | length |
+//!
+//! **Invariant:** a frame of kind `Scanned` comes only once every row that was read is
+//! durable, so a copy that ends at a record behind it has no part of a batch.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::rows::{self, length};
+use crate::taps::{TappedRecord, Taps};
+use crate::view::View;
+use crate::{Error, Store};
+
+/// The rows of a frame, in bytes; a frame has one row more than fits.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The bytes of a frame before its rows.
+const HEAD_BYTES: usize = 17;
+
+/// The largest rows of a frame, in bytes: a batch is far smaller, so more is damage.
+const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a frame holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// The beginning, with the number of the last record before it.
+    Begin,
+    /// About how many rows the store has.
+    Total,
+    /// Rows that were read.
+    Rows,
+    /// The end of the rows; records go on.
+    Scanned,
+    /// A record of the journal, by its number.
+    Record,
+}
+
+impl FrameKind {
+    const ALL: [Self; 5] = [
+        Self::Begin,
+        Self::Total,
+        Self::Rows,
+        Self::Scanned,
+        Self::Record,
+    ];
+
+    fn code(self) -> u8 {
+        let place = Self::ALL.iter().position(|kind| *kind == self);
+        place.map_or(0, |place| place as u8 + 1)
+    }
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// A piece of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// The number of the record, or of the rows.
+    pub number: u64,
+    /// The encoded rows.
+    pub(crate) rows: Vec<u8>,
+}
+
+impl Frame {
+    fn new(kind: FrameKind, number: u64, rows: Vec<u8>) -> Self {
+        Self { kind, number, rows }
+    }
+
+    /// The frame as it is sent and stored.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        bytes.reserve_exact(HEAD_BYTES - 4 + self.rows.len());
+        bytes.extend_from_slice(&length(self.rows.len()).to_le_bytes());
+        bytes.push(self.kind.code());
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&self.rows);
+        let checksum = crc32fast::hash(&bytes[4..]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Takes the first frame out of `bytes`; `None` if it is not there as a whole.
+    ///
+    /// # Errors
+    /// Why it does not read.
+    pub fn take(bytes: &mut Vec<u8>) -> Result<Option<Self>, String> {
+        let Some((head, rest)) = bytes.split_at_checked(HEAD_BYTES) else {
+            return Ok(None);
+        };
+        let number_at = |at: usize| head[at..at + 4].try_into().map(u32::from_le_bytes);
+        let (Ok(checksum), Ok(size)) = (number_at(0), number_at(4)) else {
+            return Ok(None);
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if size > ROWS_BYTES_MAX {
+            return Err(format!("a frame has {size} bytes"));
+        }
+        let Some(rows) = rest.get(..size) else {
+            return Ok(None);
+        };
+        let (end, rows) = (HEAD_BYTES + size, rows.to_vec());
+        if crc32fast::hash(&bytes[4..end]) != checksum {
+            return Err("a frame does not have its checksum".into());
+        }
+        let number = head[9..HEAD_BYTES].try_into().map(u64::from_le_bytes);
+        let (Some(kind), Ok(number)) = (FrameKind::of(head[8]), number) else {
+            return Err(format!("a frame is of the unknown kind {}", head[8]));
+        };
+        bytes.drain(..end);
+        Ok(Some(Self::new(kind, number, rows)))
+    }
+}
+
+/// A snapshot that is being taken.
+pub struct Snapshot {
+    view: Arc<View>,
+    taps: Arc<Taps>,
+    records: flume::Receiver<TappedRecord>,
+    scan: Scan,
+}
+
+/// How far the tables are read.
+enum Scan {
+    /// Nothing is read; this is the last record before the snapshot.
+    Begin(u64),
+    Total,
+    /// The tables that are left, the present one last, and the key that was read last.
+    Tables(Vec<String>, Option<Vec<u8>>),
+    /// Everything is read; readers may have seen rows up to this record.
+    Read(u64),
+    Over,
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: Arc<View>, taps: Arc<Taps>) -> Self {
+        let (before, records) = taps.add();
+        Self { view, taps, records, scan: Scan::Begin(before) }
+    }
+
+    /// The next frame: records as they are journalled, and between them the rows. After the
+    /// rows it goes on with records for as long as it is asked.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the store cannot be read; [`Error::Behind`] when the frames were
+    /// taken too slowly.
+    pub async fn next(&mut self) -> Result<Frame, Error> {
+        loop {
+            match self.records.try_recv() {
+                Ok(record) => return Ok(frame(record)),
+                Err(flume::TryRecvError::Disconnected) => return Err(Error::Behind),
+                Err(flume::TryRecvError::Empty) => {}
+            }
+            match std::mem::replace(&mut self.scan, Scan::Over) {
+                Scan::Begin(before) => {
+                    self.scan = Scan::Total;
+                    return Ok(Frame::new(FrameKind::Begin, before, Vec::new()));
+                }
+                Scan::Total => return self.total().await,
+                Scan::Tables(tables, after) => {
+                    if let Some(frame) = self.read(tables, after).await? {
+                        return Ok(frame);
+                    }
+                }
+                Scan::Read(visible) if self.taps.durable() >= visible => {
+                    return Ok(Frame::new(FrameKind::Scanned, 0, Vec::new()));
+                }
+                scan => {
+                    self.scan = scan;
+                    let record = self.records.recv_async().await;
+                    return record.map(frame).map_err(|_| Error::Behind);
+                }
+            }
+        }
+    }
+
+    async fn total(&mut self) -> Result<Frame, Error> {
+        let view = self.view.clone();
+        let known = spawn_blocking(move || (view.tables(), view.engine.row_count())).await;
+        let (mut tables, rows) = known.map_err(|panic| Error::Panicked(panic.to_string()))?;
+        tables.reverse();
+        self.scan = Scan::Tables(tables, None);
+        Ok(Frame::new(FrameKind::Total, rows, Vec::new()))
+    }
+
+    /// Reads the next rows; `None` at the end of a table.
+    async fn read(
+        &mut self,
+        mut tables: Vec<String>,
+        after: Option<Vec<u8>>,
+    ) -> Result<Option<Frame>, Error> {
+        let Some(table) = tables.last().cloned() else {
+            self.scan = Scan::Read(self.taps.visible());
+            return Ok(None);
+        };
+        let view = self.view.clone();
+        let read = spawn_blocking(move || chunk(&view, &table, after)).await;
+        let read = read.map_err(|panic| Error::Panicked(panic.to_string()))??;
+        let Some((frame, last)) = read else {
+            tables.pop();
+            self.scan = Scan::Tables(tables, None);
+            return Ok(None);
+        };
+        self.scan = Scan::Tables(tables, Some(last));
+        Ok(Some(frame))
+    }
+}
+
+fn frame(record: TappedRecord) -> Frame {
+    Frame::new(FrameKind::Record, record.number, record.rows)
+}
+
+/// The rows of a table after a key, as one frame, and the last of their keys.
+fn chunk(
+    view: &View,
+    table: &str,
+    after: Option<Vec<u8>>,
+) -> Result<Option<(Frame, Vec<u8>)>, Error> {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    for row in view.scan(table, (from, Bound::Unbounded), false)? {
+        let (key, value) = row?;
+        bytes += key.len() + value.len();
+        rows.push((key, value));
+        if bytes >= CHUNK_BYTES {
+            break;
+        }
+    }
+    let Some((last, _)) = rows.last() else {
+        return Ok(None);
+    };
+    let (last, number) = (last.clone(), rows.len() as u64);
+    let mut encoded = Vec::with_capacity(bytes + rows.len() * 6 + table.len() + 5);
+    let rows = rows.iter().map(|(key, value)| (key, Some(value)));
+    rows::encode(table, rows, &mut encoded);
+    Ok(Some((Frame::new(FrameKind::Rows, number, encoded), last)))
+}
+
+impl Store {
+    /// Begins a [snapshot](Snapshot).
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.view.clone(), self.taps.clone())
+    }
+
+    /// The number of the last durable record of the journal.
+    pub fn last_record(&self) -> u64 {
+        self.taps.durable()
+    }
+}
