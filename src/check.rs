@@ -38,45 +38,12 @@ pub(crate) struct Check {
 
 /// Checks every service that has data, and prints the findings.
 pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
-    let (folder, _) = check.shop.open("warn", None)?;
-    let mut report = serde_json::Map::new();
-    let mut faults = 0;
-    let mut positions = Vec::new();
-    for service in positions::with_data(&folder) {
-        let name = service.name();
-        let checked = control::with(service, &check.shop, async |folder: &Folder| {
-            let socket = folder.control_socket(name);
-            let response = control::ask(&socket, Method::GET, "/control/check").await?;
-            let findings = response.accepted()?.body;
-            Ok((findings, positions::positions(folder, service).await?))
-        });
-        let findings = match checked.await {
-            Ok((findings, own)) => {
-                positions.push((service, own));
-                findings
-            }
-            Err(error) => json!([damage(error)?]),
-        };
-        for finding in findings.as_array().into_iter().flatten() {
-            faults += finding["faults"].as_u64().unwrap_or_default();
-            if !check.json {
-                print_finding(name, finding);
-            }
-        }
-        report.insert(name.to_owned(), findings);
-    }
-    let mut across = vec![followers(&check.shop, &positions).await?];
-    let has = |service| positions.iter().any(|(known, _)| *known == service);
-    if has(ServiceName::Orders) && has(ServiceName::Products) {
-        across.push(stock(&check.shop).await?);
-    }
-    for finding in &across {
-        faults += finding["faults"].as_u64().unwrap_or_default();
+    let print = |service: &str, finding: &Value| {
         if !check.json {
-            print_finding("all", finding);
+            print_finding(service, finding);
         }
-    }
-    report.insert("all".to_owned(), json!(across));
+    };
+    let (faults, report) = findings(&check.shop, print).await?;
     if check.json {
         print_json(&json!({ "faults": faults, "services": report }))?;
     }
@@ -84,6 +51,52 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
         bail!("the data is inconsistent: {faults} differences");
     }
     Ok(())
+}
+
+/// The number of differences in a shop's data.
+pub(crate) async fn differences(shop: &ShopArgs) -> anyhow::Result<u64> {
+    Ok(findings(shop, |_, _| {}).await?.0)
+}
+
+/// All findings by service, and the number of faults in them; `each` is called as they come.
+async fn findings(
+    shop: &ShopArgs,
+    each: impl Fn(&str, &Value),
+) -> anyhow::Result<(u64, serde_json::Map<String, Value>)> {
+    let (folder, _) = shop.open("warn", None)?;
+    let mut report = serde_json::Map::new();
+    let mut faults = 0;
+    let mut note = |name: &str, findings: Value| {
+        for finding in findings.as_array().into_iter().flatten() {
+            faults += finding["faults"].as_u64().unwrap_or_default();
+            each(name, finding);
+        }
+        report.insert(name.to_owned(), findings);
+    };
+    let mut positions = Vec::new();
+    for service in positions::with_data(&folder) {
+        let name = service.name();
+        let checked = control::with(service, shop, async |folder: &Folder| {
+            let socket = folder.control_socket(name);
+            let response = control::ask(&socket, Method::GET, "/control/check").await?;
+            let findings = response.accepted()?.body;
+            Ok((findings, positions::positions(folder, service).await?))
+        });
+        match checked.await {
+            Ok((findings, own)) => {
+                positions.push((service, own));
+                note(name, findings);
+            }
+            Err(error) => note(name, json!([damage(error)?])),
+        }
+    }
+    let mut across = vec![followers(shop, &positions).await?];
+    let has = |service| positions.iter().any(|(known, _)| *known == service);
+    if has(ServiceName::Orders) && has(ServiceName::Products) {
+        across.push(stock(shop).await?);
+    }
+    note("all", json!(across));
+    Ok((faults, report))
 }
 
 /// The finding about a store that does not open because it is damaged.

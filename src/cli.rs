@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
-use crate::{check, keys, products, rollback, salvage, up, user};
+use crate::{backup, check, keys, products, rollback, salvage, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -61,6 +61,13 @@ enum Command {
         command: ProductsCommand,
     },
     Check(check::Check),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    /// List backups, and remove old ones.
+    Backups {
+        #[command(subcommand)]
+        command: BackupsCommand,
+    },
     AcceptRollback(rollback::AcceptRollback),
     Salvage(salvage::Salvage),
 }
@@ -82,6 +89,12 @@ enum UserCommand {
     Roles(user::Roles),
     /// Remove the second factor of an account whose owner has lost it; this ends its sessions.
     FactorReset(user::FactorReset),
+}
+
+#[derive(Debug, Subcommand)]
+enum BackupsCommand {
+    List(backup::ListBackups),
+    Prune(backup::Prune),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,6 +126,12 @@ impl Cli {
                 products::import(import).await
             }
             Command::Check(check) => check::check(check).await,
+            Command::Backup(backup) => backup::backup(backup).await,
+            Command::Restore(restore) => backup::restore(restore).await,
+            Command::Backups { command } => match command {
+                BackupsCommand::List(list) => backup::list(&list),
+                BackupsCommand::Prune(prune) => backup::prune(&prune),
+            },
             Command::AcceptRollback(accept) => rollback::accept(accept).await,
             Command::Salvage(salvage) => salvage::salvage(salvage).await,
         }

@@ -15,13 +15,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use chassis::Folder;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes};
-use hyper::{Method, Request, StatusCode, client};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, client};
 use hyper_util::rt::TokioIo;
 use mesh::{InProcessNetwork, Mesh};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::service_name::ServiceName;
@@ -82,7 +83,7 @@ pub(crate) async fn with<T>(
 }
 
 /// Whether the error means that no process serves the socket.
-fn is_at_rest(error: &anyhow::Error) -> bool {
+pub(crate) fn is_at_rest(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
@@ -177,6 +178,27 @@ fn json((status, body): (StatusCode, Bytes)) -> ControlResponse {
     ControlResponse { status, body }
 }
 
+/// A response that is read as it arrives.
+pub(crate) struct ControlStream {
+    pub(crate) body: Incoming,
+    /// Drives the connection for as long as the body is read.
+    _connection: AbortOnDrop,
+}
+
+/// Asks for a response that is read as it arrives.
+pub(crate) async fn open_stream(socket: &Path, path: &str) -> anyhow::Result<ControlStream> {
+    let nothing = Full::new(Bytes::new());
+    let (response, connection) =
+        begin(socket, Method::GET, path, "application/json", nothing).await?;
+    let (status, body) = (response.status(), response.into_body());
+    if !status.is_success() {
+        let body = body.collect().await?.to_bytes();
+        json((status, body)).accepted()?;
+        bail!("{}: the service responded with {status}", socket.display());
+    }
+    Ok(ControlStream { body, _connection: connection })
+}
+
 async fn exchange<B>(
     socket: &Path,
     method: Method,
@@ -188,24 +210,48 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let (response, _connection) = begin(socket, method, path, content_type, body).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+/// Sends a request; returns its response with the task of the connection.
+async fn begin<B>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: B,
+) -> anyhow::Result<(Response<Incoming>, AbortOnDrop)>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let stream = UnixStream::connect(socket)
         .await
         .with_context(|| socket.display().to_string())?;
     let stream = TokioIo::new(AnswerFirst { stream, is_closed: false });
     let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
-    let connection = tokio::spawn(connection);
+    let connection = AbortOnDrop(tokio::spawn(async move {
+        // A failure shows in the response.
+        let _ = connection.await;
+    }));
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "control")
         .header("content-type", content_type)
         .body(body)?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    drop(sender);
-    connection.abort();
-    Ok((status, body))
+    Ok((sender.send_request(request).await?, connection))
+}
+
+/// A task that ends when this is dropped.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A connection whose response counts, even if the service sent it and closed before it had

@@ -4,6 +4,7 @@
 //! `up` runs all services in one process, `run` one of them.
 
 mod allocator;
+mod backup;
 mod check;
 mod cli;
 mod config;

@@ -29,7 +29,7 @@ impl std::fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// The arguments that every command has.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ShopArgs {
     /// The shop's data folder [default: data]
     #[arg(long, env = "KONBINI_DATA", value_name = "DIR")]
@@ -51,8 +51,17 @@ enum Format {
 }
 
 impl ShopArgs {
+    /// The arguments for the shop in a folder, with the usual logs.
+    pub(crate) fn of_folder(data: &Path) -> Self {
+        Self {
+            data: Some(data.to_owned()),
+            log_format: Format::Auto,
+            log: None,
+        }
+    }
+
     /// The data folder.
-    fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         self.data.as_deref().unwrap_or(Path::new(DATA))
     }
 
@@ -82,7 +91,8 @@ impl ShopArgs {
         configured(Folder::open_or_create(self.data())?, listen)
     }
 
-    fn start_logging(&self, level: &str) {
+    /// Logs from `level` on unless configured.
+    pub(crate) fn start_logging(&self, level: &str) {
         let human = match self.log_format {
             Format::Auto => std::io::stderr().is_terminal(),
             Format::Human => true,

@@ -84,6 +84,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 use cache::ResponseCache;
 use proxy::Proxy;
+use serde_json::json;
 use upstream::Upstreams;
 use workers::Workers;
 
@@ -99,6 +100,9 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
         let gateway = Proxy::new(&ctx, &config, upstreams, cache);
+        let folder = ctx.folder.clone();
+        let backup = move || json!(chassis::backup_state::read(&folder));
+        ctx.status.report("backup", backup);
         let workers = Workers::start().map_err(|why| {
             chassis::Error::Service(format!("the worker threads cannot be started: {why}"))
         })?;

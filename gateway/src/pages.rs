@@ -14,7 +14,7 @@ use chassis::context::Context;
 use chassis::http::metrics_page;
 use chassis::problem::NO_STORE;
 use chassis::status::ServiceStatus;
-use chassis::{Problem, Trust};
+use chassis::{Folder, Problem, Trust, backup_state};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use http::header::{CACHE_CONTROL, HOST};
@@ -57,7 +57,10 @@ static HANDLERS: [(&Route, Handler); 7] = [
         &routes::GET_READYZ,
         Handler::Made(|request| readyz(request).boxed()),
     ),
-    (&routes::GET_METRICS, Handler::Fixed(metrics)),
+    (
+        &routes::GET_METRICS,
+        Handler::Made(|request| async move { Ok(metrics(request.pages)) }.boxed()),
+    ),
     (
         &routes::GET_STATUS,
         Handler::Made(|PageRequest { pages, parts, .. }| {
@@ -84,6 +87,8 @@ pub(crate) struct Pages {
     health: Health,
     status: ServiceStatus,
     upstreams: Upstreams,
+    folder: Folder,
+    last_backup: metrics::Gauge,
 }
 
 impl Pages {
@@ -93,6 +98,8 @@ impl Pages {
             health: ctx.health.clone(),
             status: ctx.status.clone(),
             upstreams,
+            folder: ctx.folder.clone(),
+            last_backup: metrics::gauge!("konbini_backup_last_success_seconds"),
         }
     }
 
@@ -204,8 +211,12 @@ fn is_this_host(authority: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The process's metrics.
-fn metrics() -> Response<Body> {
+/// The process's metrics, and when the last backup succeeded: seconds since 1970, 0 without
+/// one.
+fn metrics(pages: &Pages) -> Response<Body> {
+    let succeeded = backup_state::read(&pages.folder).succeeded_at;
+    let seconds = succeeded.map_or(0.0, |at| at.0 as f64 / 1_000.0);
+    pages.last_backup.set(seconds);
     let mut response = page(metrics_page());
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response

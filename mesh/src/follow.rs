@@ -22,7 +22,7 @@ use crate::apply::{
     Applied, EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter, rewind,
 };
 use crate::cursor::{self, FollowerId};
-use crate::following::Command;
+use crate::following::{Command, HOLD_MAX, HoldRequest};
 use crate::protocol::{Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, pack, unpack};
 use crate::{
     Event, FollowerState, Following, Mark, Mesh, OnRefusal, Recorded, Refusal, Subscription,
@@ -187,6 +187,11 @@ impl Run {
                 }
                 Command::Discard(seq, done) => {
                     let _ = done.send(self.discard(seq).await);
+                }
+                Command::Hold(HoldRequest { held, released }) => {
+                    if held.send(()).is_ok() {
+                        let _ = tokio::time::timeout(HOLD_MAX, released).await;
+                    }
                 }
             }
         }

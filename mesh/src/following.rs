@@ -43,6 +43,29 @@ pub(crate) enum Command {
     CatchUp(oneshot::Sender<bool>),
     Retry(u64, oneshot::Sender<Result<(), Refusal>>),
     Discard(u64, oneshot::Sender<Result<(), Refusal>>),
+    Hold(HoldRequest),
+}
+
+/// A request to apply nothing until it is released.
+pub(crate) struct HoldRequest {
+    /// Answered once nothing more is applied.
+    pub(crate) held: oneshot::Sender<()>,
+    /// Resolves when it is released.
+    pub(crate) released: oneshot::Receiver<()>,
+}
+
+/// The longest that a follower is held, for a copy of several services of one moment. What
+/// the shop promises within seconds, such as the answer to an order, must still be kept.
+pub const HOLD_MAX: Duration = Duration::from_secs(2);
+
+/// A follower that applies nothing. It goes on when this is dropped, and after [`HOLD_MAX`].
+pub struct Hold(oneshot::Sender<()>);
+
+impl Hold {
+    /// Ends it. Returns whether it lasted until now.
+    pub fn release(self) -> bool {
+        self.0.send(()).is_ok()
+    }
 }
 
 /// A running follower.
@@ -96,6 +119,18 @@ impl Following {
             return false;
         }
         matches!(tokio::time::timeout(timeout, answer).await, Ok(Ok(true)))
+    }
+
+    /// Holds the follower: it applies nothing more until the hold ends, so its cursor stays
+    /// where it is. `None` if it did not answer within [`HOLD_MAX`], for example because it
+    /// catches up with many events.
+    pub async fn hold(&self) -> Option<Hold> {
+        let (held, answer) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        let request = HoldRequest { held, released };
+        self.commands.try_send(Command::Hold(request)).ok()?;
+        let answered = tokio::time::timeout(HOLD_MAX, answer).await;
+        matches!(answered, Ok(Ok(()))).then_some(Hold(release))
     }
 
     /// The dead letters, oldest first, at most `count_max`.

@@ -52,7 +52,7 @@ pub use endpoints::{EndpointsError, MutualTls, ZenohEndpoints, check_socket_path
 pub use epochs::lost_events;
 pub use event::{Event, Hash, Mark, Recorded};
 pub use follow::Follower;
-pub use following::{FollowerState, Following};
+pub use following::{FollowerState, Following, HOLD_MAX, Hold};
 pub use in_process::{InProcessNetwork, LinkFaults};
 pub use listen::{Listener, Update};
 pub use log::{Cause, Draft, Log};

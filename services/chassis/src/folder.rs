@@ -5,6 +5,8 @@
 //! DATA/konbini.toml         settings, optional
 //! DATA/templates/           templates of mails, optional
 //! DATA/keys/KID.secret      private keys, mode 0600
+//! DATA/QUIET                while it exists, no mail and no webhook is delivered
+//! DATA/backup.json          how the last backup ended (see `backup_state`)
 //! DATA/mesh/SERVICE.sock    the mesh's sockets, folder mode 0700
 //! DATA/SERVICE/             the service's store and other files
 //! DATA/SERVICE/NAME.secret  random bytes of that service, mode 0600
@@ -26,6 +28,8 @@ use crate::Error;
 use crate::token::KeyPair;
 
 const MARKER: &str = "SHOP";
+/// The file whose presence keeps a shop from delivering mails and webhooks.
+pub const QUIET: &str = "QUIET";
 /// The settings' file in the data folder.
 const CONFIG_FILE: &str = "konbini.toml";
 const FORMAT: u32 = 1;
@@ -106,6 +110,16 @@ impl Folder {
         Self::read(path)
     }
 
+    /// Makes a shop of a folder that has the data of one without its marker: with a new root
+    /// key and a new name on the mesh.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be written.
+    pub fn adopt(path: &Path) -> Result<Self, Error> {
+        make_shop(path).map_err(|why| Error::File { path: path.to_owned(), why })?;
+        Self::read(path)
+    }
+
     fn read(path: &Path) -> Result<Self, Error> {
         let failed = |why: io::Error| Error::File { path: path.to_owned(), why };
         let path = path.canonicalize().map_err(failed)?;
@@ -162,6 +176,12 @@ impl Folder {
         self.path.join(service).join("control.sock")
     }
 
+    /// Whether the shop delivers no mail and no webhook, because it is a copy that is only
+    /// looked at.
+    pub fn is_quiet(&self) -> bool {
+        self.path.join(QUIET).exists()
+    }
+
     /// The path of the templates of mails.
     pub fn templates(&self) -> PathBuf {
         self.path.join("templates")
@@ -198,8 +218,15 @@ fn make_private(path: &Path) -> io::Result<()> {
 fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let ours = [MARKER, CONFIG_FILE, "keys", "templates", "lost+found"]
-            .contains(&name.as_str())
+        let ours = [
+            MARKER,
+            CONFIG_FILE,
+            QUIET,
+            "keys",
+            "templates",
+            "lost+found",
+        ]
+        .contains(&name.as_str())
             || name.starts_with(".shop-");
         if !ours {
             return Ok(Some(name));

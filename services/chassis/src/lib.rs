@@ -20,12 +20,14 @@
 //! | `outbound` | the HTTP client for hosts on the internet |
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events` |
 //! | `check`, `positions` | consistency checks within a service, and across services |
+//! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `steady_clock` | the time for deadlines, which does not believe every jump |
 //! | `telemetry` | logs and metrics |
 //!
 //! **Invariant:** this crate knows no product and no order.
 
 pub mod accept_language;
+pub mod backup_state;
 pub mod cache_tags;
 pub mod caller;
 pub mod check;
@@ -53,6 +55,7 @@ pub mod problem;
 pub mod request_id;
 mod routes;
 pub mod run;
+mod snapshot;
 pub mod status;
 mod steady_clock;
 pub mod telemetry;

@@ -29,6 +29,7 @@ use crate::limits::DRAIN_TIMEOUT;
 use crate::status::ServiceStatus;
 use crate::{
     Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency, positions,
+    snapshot,
 };
 
 /// A write to the disk that takes longer makes a service not ready. A memory card that
@@ -117,7 +118,8 @@ pub async fn run(
     let control = control
         .unwrap_or_default()
         .merge(context.checks.router())
-        .merge(positions::router(context.status.clone()));
+        .merge(positions::router(context.status.clone()))
+        .merge(snapshot::router(&context));
     let socket = context.folder.control_socket(name);
     let control_listener = control_listener(&socket)?;
     let (trust, health) = (context.trust.clone(), context.health.clone());

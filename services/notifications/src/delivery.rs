@@ -81,9 +81,16 @@ pub(crate) trait Delivery: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Spawns the worker of a queue; `wake_up` announces new rows.
+/// Spawns the worker of a queue; `wake_up` announces new rows. While the shop is
+/// [quiet](chassis::Folder::is_quiet) nothing is sent, and everything stays queued.
 pub(crate) fn spawn<D: Delivery>(ctx: &Context, delivery: D, wake_up: Arc<Notify>) {
-    let worker = run(Arc::new(delivery), wake_up);
+    let folder = ctx.folder.clone();
+    let worker = async move {
+        while folder.is_quiet() {
+            tokio::time::sleep(SCAN_EVERY).await;
+        }
+        run(Arc::new(delivery), wake_up).await;
+    };
     ctx.tasks
         .spawn(ctx.stop.clone().run_until_cancelled_owned(worker));
 }

@@ -54,6 +54,12 @@ use tokio::sync::Notify;
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
+        if ctx.folder.is_quiet() {
+            tracing::warn!(
+                "no mail and no webhook is delivered until the file {} is removed",
+                ctx.folder.path().join(chassis::folder::QUIET).display()
+            );
+        }
         let settings = &config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings, config.public_url);
         let contacts = contacts::Contacts::new(ctx.mesh.clone());

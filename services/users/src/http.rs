@@ -68,6 +68,7 @@ pub(crate) fn control(users: Shared) -> Router {
             post(control::add).patch(control::change).get(control::list),
         )
         .route("/control/users/factor-reset", post(control::reset_factor))
+        .route("/control/sessions/end", post(control::end_sessions))
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)

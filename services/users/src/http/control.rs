@@ -80,3 +80,10 @@ pub(super) async fn list(
 ) -> Result<Json<Page<User>>, Problem> {
     accounts::page(&users, &paging, filter)
 }
+
+/// `POST /control/sessions/end`: ends the sessions of all accounts, after a restore. Their
+/// access tokens end with the keys that signed them.
+pub(super) async fn end_sessions(State(users): State<Shared>) -> Result<StatusCode, Problem> {
+    while users.store.write(tables::delete_sessions).await? > 0 {}
+    Ok(StatusCode::NO_CONTENT)
+}

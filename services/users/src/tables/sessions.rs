@@ -16,6 +16,24 @@ use crate::tokens::Generation;
 #[cfg(test)]
 mod tests;
 
+/// The most sessions that are deleted in one transaction.
+const DELETED_AT_ONCE: usize = 1_000;
+
+/// Deletes sessions of any account without an event, for a shop whose signing keys were all
+/// replaced, so that no access token is left; returns how many.
+pub(crate) fn delete_sessions(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    let some: Result<Vec<_>, _> = tx
+        .scan(SESSIONS.all())?
+        .take(DELETED_AT_ONCE)
+        .map(|row| row.map(|(key, _)| key))
+        .collect();
+    let some = some?;
+    for key in &some {
+        tx.delete(SESSIONS, key)?;
+    }
+    Ok(some.len())
+}
+
 /// The account of a verified password, if the password is still current and the account
 /// active.
 pub(crate) fn confirm_login(

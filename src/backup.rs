@@ -1,0 +1,247 @@
+//! `konbini backup`: a consistent copy of all services, running or at rest.
+//!
+//! Each service sends its rows while it serves, and the records that it journals meanwhile.
+//! When every service has sent its rows, all followers are held for a moment, and each copy
+//! ends at the record that was the service's last then. So a copied service never knows more
+//! of another than that one's copy has.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `source` | the stream of one service, and its files |
+//! | `archive` | the folder of a backup: names, manifest, checksums |
+//! | `restore` | `konbini restore` |
+//! | `rotation` | `konbini backups list` and `prune` |
+//!
+//! **Invariants:** a backup has its name only once it is complete and durable. It is readable
+//! to its owner alone.
+
+mod archive;
+mod restore;
+mod rotation;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use chassis::Folder;
+use clap::Args;
+use futures::future;
+use hyper::Method;
+use indicatif::{HumanBytes, HumanDuration, ProgressBar};
+use owo_colors::OwoColorize;
+use serde_json::json;
+
+use self::archive::{Archive, Manifest};
+use self::source::Source;
+use crate::control;
+use crate::output;
+use crate::positions;
+use crate::service_name::ServiceName;
+use crate::shop::{ShopArgs, check_owner};
+use crate::table::print_json;
+
+pub(crate) use self::restore::{Restore, restore};
+pub(crate) use self::rotation::{ListBackups, Prune, list, prune};
+
+const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
+
+/// How often the followers are held until all of them were at one moment, and the pause
+/// between: a follower that catches up does not answer before it has.
+const CUTS_MAX: usize = 20;
+const CUT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Back up a shop, running or at rest, into a new folder below DEST.
+///
+/// The copy is of one moment across all services, checksummed and compressed, and has the
+/// settings and templates with it. The secret keys are in it only with --keys: keep a copy of
+/// them elsewhere (see the README). `konbini restore` makes a shop of it again.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The folder of the backups; made if it is absent.
+    dest: PathBuf,
+    /// Copy the secret keys too; whoever reads this backup can then sign tokens.
+    #[arg(long)]
+    keys: bool,
+    /// Restore the backup into a temporary folder and check it.
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    shop: ShopArgs,
+    /// Print a JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a backup and prints where it is.
+pub(crate) async fn backup(backup: Backup) -> anyhow::Result<()> {
+    let (folder, _) = backup.shop.open("warn", None)?;
+    let begun = Instant::now();
+    let outcome = make(&backup, &folder).await;
+    note_outcome(&folder, &outcome);
+    let (path, manifest) = outcome?;
+    if backup.verify {
+        restore::verify(&path)
+            .await
+            .with_context(|| format!("{}: the backup does not stand the check", path.display()))?;
+    }
+    let rows: u64 = manifest.services.values().map(|part| part.rows).sum();
+    if backup.json {
+        return print_json(&json!({
+            "path": path,
+            "bytes": manifest.bytes,
+            "rows": rows,
+            "held_ms": manifest.held_ms,
+            "verified": backup.verify,
+            "services": manifest.services,
+        }));
+    }
+    output::line!(
+        "{} {}: {rows} rows, {} in {}{}",
+        "backed up".green(),
+        path.display(),
+        HumanBytes(manifest.bytes),
+        HumanDuration(begun.elapsed()),
+        if backup.verify { ", restored and checked" } else { "" }
+    );
+    if !backup.keys {
+        output::line!(
+            "  without the secret keys; keep a copy of {}/keys elsewhere",
+            folder.path().display()
+        );
+    }
+    Ok(())
+}
+
+async fn make(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Manifest)> {
+    let services: Vec<_> = positions::with_data(folder).collect();
+    if services.is_empty() {
+        bail!("{}: there is no data to back up", folder.path().display());
+    }
+    let archive = Archive::begin(&backup.dest)?;
+    let bar = output::progress_bar(BAR, "copying", 0);
+    let made = fill(&archive, folder, &backup.shop, &services, &bar).await;
+    bar.finish_and_clear();
+    let made = async {
+        let mut manifest = made?;
+        archive.copy_files(folder, backup.keys, &mut manifest)?;
+        archive.finish(&mut manifest).map(|path| (path, manifest))
+    };
+    let made = made.await;
+    if made.is_err() {
+        archive.discard();
+    }
+    made
+}
+
+/// Copies the services: those that run together, and each of those at rest by itself.
+async fn fill(
+    archive: &Archive,
+    folder: &Folder,
+    shop: &ShopArgs,
+    services: &[ServiceName],
+    bar: &ProgressBar,
+) -> anyhow::Result<Manifest> {
+    let mut manifest = Manifest::new(folder);
+    let (mut running, mut resting) = (Vec::new(), Vec::new());
+    for &service in services {
+        match Source::open(folder, service, archive, bar).await {
+            Ok(source) => running.push(source),
+            Err(error) if control::is_at_rest(&error) => resting.push(service),
+            Err(error) => return Err(error),
+        }
+    }
+    let held = copy(folder, running, &mut manifest).await?;
+    manifest.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+    if !resting.is_empty() {
+        check_owner(folder)?;
+    }
+    for service in resting {
+        let copied = control::with(service, shop, async |folder: &Folder| {
+            let mut alone = Manifest::new(folder);
+            let source = Source::open(folder, service, archive, bar).await?;
+            copy(folder, vec![source], &mut alone).await?;
+            Ok(alone.services)
+        });
+        manifest.services.extend(copied.await?);
+    }
+    Ok(manifest)
+}
+
+/// Copies services up to one moment; returns for how long their followers were held.
+async fn copy(
+    folder: &Folder,
+    mut sources: Vec<Source>,
+    manifest: &mut Manifest,
+) -> anyhow::Result<Duration> {
+    source::read_all(&mut sources).await?;
+    let mut cuts = 0;
+    let (ends, held) = loop {
+        if let Some(cut) = cut(folder, &sources).await? {
+            break cut;
+        }
+        cuts += 1;
+        if cuts == CUTS_MAX {
+            bail!(
+                "the services do not come to rest together: a follower catches up, or one of them is stopped; see `konbini check`"
+            );
+        }
+        source::read_for(&mut sources, CUT_PAUSE).await?;
+    };
+    let finished = sources
+        .into_iter()
+        .zip(ends)
+        .map(|(source, end)| source.finish(end));
+    for part in future::try_join_all(finished).await? {
+        let (service, part) = part;
+        manifest.services.insert(service.name().to_owned(), part);
+    }
+    Ok(held)
+}
+
+/// Where the copy of a service ends.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+struct End {
+    held: bool,
+    record: u64,
+    log: u64,
+}
+
+/// Holds all followers for a moment and notes the end of each service; `None` if not all of
+/// them were held at once.
+async fn cut(folder: &Folder, sources: &[Source]) -> anyhow::Result<Option<(Vec<End>, Duration)>> {
+    let begun = Instant::now();
+    let post = async |source: &Source, path: &'static str| {
+        let socket = folder.control_socket(source.service().name());
+        control::ask(&socket, Method::POST, path).await
+    };
+    let held = future::try_join_all(
+        sources
+            .iter()
+            .map(|source| post(source, "/control/following/hold")),
+    )
+    .await;
+    let released = future::try_join_all(sources.iter().map(async |source| {
+        let response = post(source, "/control/following/release")
+            .await?
+            .accepted()?;
+        Ok::<End, anyhow::Error>(serde_json::from_value(response.body)?)
+    }));
+    let ends = released.await?;
+    let is_held = held?.iter().all(|response| response.status.is_success());
+    let is_held = is_held && ends.iter().all(|end| end.held);
+    Ok(is_held.then_some((ends, begun.elapsed())))
+}
+
+/// Keeps the outcome in the data folder, for the metrics and the status.
+fn note_outcome(folder: &Folder, outcome: &anyhow::Result<(PathBuf, Manifest)>) {
+    let error = outcome.as_ref().err().map(|error| format!("{error:#}"));
+    if let Err(error) = chassis::backup_state::note(folder, model::now(), error) {
+        output::error_line!("the outcome of the backup was not noted: {error}");
+    }
+}
+
+/// The service's own folder in a backup or a shop.
+fn of_service(folder: &Path, service: ServiceName) -> PathBuf {
+    folder.join(service.name())
+}

@@ -1,0 +1,437 @@
+//! The folder of a backup.
+//!
+//! ```text
+//! DEST/konbini-20261130T104500Z/
+//!   SHA256SUMS              checksums of all other files, for `sha256sum --check`
+//!   manifest.json           what is in it, see `Manifest`
+//!   SHOP, konbini.toml, synonyms.txt, templates/
+//!   SERVICE/rows.zst        the rows of the service (see `store::Frame`)
+//!   SERVICE/records.zst     the records that go over them
+//!   users/erasures          the accounts that were erased
+//!   keys/, SERVICE/*.secret only with --keys
+//! ```
+//!
+//! While it is made, the folder has a name with a dot before and `.partial` behind.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use chassis::Folder;
+use data_encoding::HEXLOWER;
+use mesh::store::Frame;
+use model::Time;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::service_name::ServiceName;
+
+/// The format of backups that this program writes; it reads no newer one.
+const FORMAT: u32 = 1;
+
+const SUMS: &str = "SHA256SUMS";
+const MANIFEST: &str = "manifest.json";
+const PREFIX: &str = "konbini-";
+const PARTIAL: &str = ".partial";
+const COMPRESSED: &str = ".zst";
+/// The files of a shop that are copied as they are.
+const SHOP_FILES: [&str; 4] = ["SHOP", "konbini.toml", "synonyms.txt", "users/erasures"];
+const SECRET: &str = ".secret";
+
+/// zstd's own default: a catalogue shrinks to a quarter at more than a hundred MB a second.
+const LEVEL: i32 = 3;
+
+/// How much of a file is read at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// What is in a backup.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    /// The version of konbini that made it.
+    konbini: String,
+    /// The shop's name on the mesh.
+    shop: String,
+    /// When it was begun.
+    pub(super) created_at: Time,
+    /// For how long the followers of running services were held, in milliseconds.
+    pub(super) held_ms: u64,
+    /// Whether the secret keys are in it.
+    pub(super) has_keys: bool,
+    /// The size of all files.
+    pub(super) bytes: u64,
+    pub(super) services: BTreeMap<String, Part>,
+}
+
+/// The copy of one service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// The number of rows that were read.
+    pub(super) rows: u64,
+    /// The number of records that go over them.
+    pub(super) records: u64,
+    /// The number of the last record that the copy has.
+    pub(super) end: u64,
+    /// The number of the last event of its log.
+    pub(super) log: u64,
+    /// The size of both files.
+    pub(super) bytes: u64,
+}
+
+impl Manifest {
+    pub(super) fn new(folder: &Folder) -> Self {
+        Self {
+            format: FORMAT,
+            konbini: env!("CARGO_PKG_VERSION").to_owned(),
+            shop: folder.shop().to_owned(),
+            created_at: model::now(),
+            held_ms: 0,
+            has_keys: false,
+            bytes: 0,
+            services: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the manifest of a backup.
+    pub(super) fn read(backup: &Path) -> anyhow::Result<Self> {
+        let file = backup.join(MANIFEST);
+        let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{}: it is damaged", file.display()))?;
+        if manifest.format > FORMAT {
+            bail!(
+                "{}: it has format {} and this program reads up to {FORMAT}; use konbini {} or newer",
+                file.display(),
+                manifest.format,
+                manifest.konbini
+            );
+        }
+        Ok(manifest)
+    }
+}
+
+/// A backup that is being made.
+pub(super) struct Archive {
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl Archive {
+    /// Makes the folder for a new backup in `dest`.
+    pub(super) fn begin(dest: &Path) -> anyhow::Result<Self> {
+        let failed = || dest.display().to_string();
+        fs::create_dir_all(dest).with_context(failed)?;
+        let name = name_at(model::now());
+        let (partial, path) = (dest.join(format!(".{name}{PARTIAL}")), dest.join(&name));
+        if path.exists() {
+            bail!("{}: this backup exists already", path.display());
+        }
+        make_folder(&partial).with_context(|| {
+            format!(
+                "{}: another backup is being made, or one was cut off (then remove this folder)",
+                partial.display()
+            )
+        })?;
+        Ok(Self { partial, path })
+    }
+
+    /// The folder while it is made.
+    pub(super) fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Copies the files beside the stores: after them, so that the list of erasures has every
+    /// account that the store of users has erased.
+    pub(super) fn copy_files(
+        &self,
+        folder: &Folder,
+        keys: bool,
+        manifest: &mut Manifest,
+    ) -> anyhow::Result<()> {
+        let data = folder.path();
+        for name in SHOP_FILES {
+            self.copy(data, Path::new(name))?;
+        }
+        for name in files_below(&data.join("templates"))? {
+            self.copy(data, &Path::new("templates").join(name))?;
+        }
+        if !keys {
+            return Ok(());
+        }
+        manifest.has_keys = true;
+        for parent in ServiceName::ALL
+            .map(ServiceName::name)
+            .into_iter()
+            .chain(["keys"])
+        {
+            for name in files_below(&data.join(parent))? {
+                if name.to_string_lossy().ends_with(SECRET) {
+                    self.copy(data, &Path::new(parent).join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file of the shop, if it is there.
+    fn copy(&self, data: &Path, name: &Path) -> anyhow::Result<()> {
+        let (from, to) = (data.join(name), self.partial.join(name));
+        copy_file(&from, &to).with_context(|| from.display().to_string())
+    }
+
+    /// Completes the backup and gives it its name.
+    pub(super) fn finish(&self, manifest: &mut Manifest) -> anyhow::Result<PathBuf> {
+        let mut sums = String::new();
+        for name in files_below(&self.partial)? {
+            let file = self.partial.join(&name);
+            manifest.bytes += file.metadata()?.len();
+            sums += &line(&checksum(&file, |_| {})?, &name);
+        }
+        let written = serde_json::to_vec_pretty(manifest)?;
+        write_new(&self.partial.join(MANIFEST), &written)?;
+        sums += &line(
+            &HEXLOWER.encode(&Sha256::digest(&written)),
+            Path::new(MANIFEST),
+        );
+        write_new(&self.partial.join(SUMS), sums.as_bytes())?;
+        sync_folders(&self.partial)?;
+        fs::rename(&self.partial, &self.path)?;
+        sync_folder(self.path.parent().unwrap_or(Path::new(".")))?;
+        Ok(self.path.clone())
+    }
+
+    /// Removes what there is of it.
+    pub(super) fn discard(&self) {
+        // What cannot be removed is named when the next backup begins.
+        let _ = fs::remove_dir_all(&self.partial);
+    }
+}
+
+/// The name of a backup that was begun at a time.
+fn name_at(at: Time) -> String {
+    let text = at.to_string();
+    let digits = text
+        .split('.')
+        .next()
+        .unwrap_or(&text)
+        .replace(['-', ':'], "");
+    format!("{PREFIX}{}Z", digits.trim_end_matches('Z'))
+}
+
+/// The complete backups in a folder, oldest first.
+pub(super) fn backups_in(dest: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dest).with_context(|| dest.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(PREFIX) && path.join(MANIFEST).exists() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a folder is a backup.
+pub(super) fn is_backup(path: &Path) -> bool {
+    path.join(MANIFEST).exists() && path.join(SUMS).exists()
+}
+
+/// The size of the files that [`verify_sums`] reads.
+pub(super) fn bytes_of(backup: &Path) -> anyhow::Result<u64> {
+    let sizes = files_below(backup)?
+        .into_iter()
+        .map(|name| Ok(backup.join(name).metadata()?.len()));
+    sizes.sum()
+}
+
+/// Compares all files with their checksums; `progress` is called with the bytes read.
+pub(super) fn verify_sums(backup: &Path, progress: impl Fn(u64)) -> anyhow::Result<()> {
+    let file = backup.join(SUMS);
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let mut expected = BTreeMap::new();
+    for line in text.lines() {
+        let (sum, name) = line
+            .split_once("  ")
+            .with_context(|| format!("{}: it is damaged", file.display()))?;
+        expected.insert(PathBuf::from(name), sum);
+    }
+    for name in files_below(backup)? {
+        let path = backup.join(&name);
+        let known = expected.remove(&name);
+        if name != Path::new(SUMS) && known != Some(&checksum(&path, &progress)?) {
+            bail!(
+                "{}: it is not as it was written; use another backup",
+                path.display()
+            );
+        }
+    }
+    match expected.into_keys().next() {
+        Some(missing) => bail!(
+            "{}: it is missing; use another backup",
+            backup.join(missing).display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// One of the files of a service, being written.
+pub(super) struct FramesFile(Option<zstd::Encoder<'static, File>>);
+
+impl FramesFile {
+    /// Makes `DIR/NAME.zst`.
+    pub(super) fn create(dir: &Path, name: &str) -> anyhow::Result<Self> {
+        if !dir.exists() {
+            make_folder(dir)?;
+        }
+        let mut encoder = zstd::Encoder::new(new_file(&frames_path(dir, name))?, LEVEL)?;
+        encoder.include_checksum(true)?;
+        Ok(Self(Some(encoder)))
+    }
+
+    /// Appends a frame.
+    pub(super) fn write(&mut self, frame: &Frame) -> anyhow::Result<()> {
+        let encoder = self.0.as_mut().context("the file is finished")?;
+        Ok(encoder.write_all(&frame.encode())?)
+    }
+
+    /// Makes the file durable and returns its size.
+    pub(super) fn finish(&mut self) -> anyhow::Result<u64> {
+        let encoder = self.0.take().context("the file is finished")?;
+        let file = encoder.finish()?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    }
+}
+
+/// Reads the frames of `DIR/NAME.zst` in their order.
+pub(super) fn read_frames(
+    dir: &Path,
+    name: &str,
+    mut each: impl FnMut(&Frame) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let path = frames_path(dir, name);
+    let failed = || path.display().to_string();
+    let mut decoder = zstd::Decoder::new(File::open(&path).with_context(failed)?)?;
+    let (mut arrived, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    loop {
+        while let Some(frame) =
+            Frame::take(&mut arrived).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?
+        {
+            each(&frame)?;
+        }
+        match decoder.read(&mut piece).with_context(failed)? {
+            0 if arrived.is_empty() => return Ok(()),
+            0 => bail!("{}: it ends within a frame", path.display()),
+            count => arrived.extend_from_slice(&piece[..count]),
+        }
+    }
+}
+
+fn frames_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}{COMPRESSED}"))
+}
+
+/// Copies a file to a new one with its content durable; an absent one is no error.
+pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut content = match File::open(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    if let Some(dir) = to.parent().filter(|dir| !dir.exists()) {
+        make_folder(dir)?;
+    }
+    let mut copy = new_file(to)?;
+    io::copy(&mut content, &mut copy)?;
+    copy.sync_all()
+}
+
+/// The relative paths of all files below a folder, in order; none if it is absent.
+pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(below) = open.pop() {
+        let entries = match fs::read_dir(folder.join(&below)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = below.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                open.push(name);
+            } else {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Makes a folder and those above it, for its owner alone.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    if let Some(above) = path
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty() && !above.exists())
+    {
+        make_folder(above)?;
+    }
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = new_file(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes the entries of a folder and of those below it durable.
+pub(super) fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(folder)
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(folder)?.sync_all()
+}
+
+/// The SHA-256 (FIPS 180-4) of a file, hexadecimal.
+fn checksum(path: &Path, progress: impl Fn(u64)) -> anyhow::Result<String> {
+    let failed = || path.display().to_string();
+    let mut file = BufReader::new(File::open(path).with_context(failed)?);
+    let (mut sum, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+    loop {
+        let count = file.read(&mut piece).with_context(failed)?;
+        if count == 0 {
+            return Ok(HEXLOWER.encode(&sum.finalize()));
+        }
+        sum.update(&piece[..count]);
+        progress(count as u64);
+    }
+}
+
+fn line(sum: &str, name: &Path) -> String {
+    format!("{sum}  {}\n", name.display())
+}

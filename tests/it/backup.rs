@@ -1,0 +1,292 @@
+//! `konbini backup` and `konbini restore`: a copy that was made while the shop sold has every
+//! order that was acknowledged before, agrees with itself, and sells on.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use testkit::eventually;
+use testkit::shop::{Form, Shop};
+
+use crate::people::{PASSWORD, Person, lamp, pieces};
+use crate::rollback::run;
+use crate::world::{closed, konbini, open};
+
+/// Backs up a shop into `dest` and returns the backup's folder.
+async fn back_up(shop: &Shop, dest: &Path, more: &[&str]) -> PathBuf {
+    let mut command = konbini(&["backup", "--json"]);
+    command.arg(dest).args(more).arg("--data").arg(shop.data());
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    made["path"].as_str().unwrap().into()
+}
+
+/// Runs `konbini restore`; its exit code, and all that it printed.
+fn restore(from: &Path, into: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = konbini(&["restore"]);
+    command.arg(from).args(more).arg("--data").arg(into);
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// A shop made of a backup.
+fn restored(from: &Path, more: &[&str]) -> Shop {
+    let shop = closed();
+    let (code, said) = restore(from, &shop.data(), more);
+    assert_eq!(code, Some(0), "{said}");
+    shop
+}
+
+/// Orders one piece after the other until told to stop; the keys of those that were confirmed
+/// are noted when the response has come.
+fn buy(
+    mori: Person,
+    product: String,
+    stop: Arc<AtomicBool>,
+) -> (Arc<Mutex<Vec<String>>>, tokio::task::JoinHandle<()>) {
+    let confirmed = Arc::new(Mutex::new(Vec::new()));
+    let noted = confirmed.clone();
+    let buying = tokio::spawn(async move {
+        for number in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let order = mori
+                .order_surely(&format!("order-{number}"), &pieces(&product, 1))
+                .await;
+            assert_eq!(order.body["status"], "confirmed", "{order:?}");
+            noted
+                .lock()
+                .unwrap()
+                .push(order.body["id"].as_str().unwrap().to_owned());
+        }
+    });
+    (confirmed, buying)
+}
+
+async fn sells_on_from_backups(form: Form) {
+    let shop = open(form).await;
+    let admin = Person::admin(&shop).await;
+    let product = admin
+        .sell(&[lamp("LAMP-1", "Lamp", 100_000)])
+        .await
+        .remove(0);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut buyers = Vec::new();
+    for name in ["mori", "ana"] {
+        let person = Person::register(&shop, &format!("{name}@konbini.example")).await;
+        buyers.push(buy(person, product.clone(), stop.clone()));
+    }
+    let dest = tempfile::tempdir().unwrap();
+    let mut backups = Vec::new();
+    for number in 0..3 {
+        let folder = dest.path().join(number.to_string());
+        let before: Vec<String> = buyers
+            .iter()
+            .flat_map(|(ids, _)| ids.lock().unwrap().clone())
+            .collect();
+        let path = back_up(&shop, &folder, &["--verify"]).await;
+        backups.push((path, before));
+        // Sales between two backups, so that their contents differ.
+        let count = || {
+            buyers
+                .iter()
+                .map(|(ids, _)| ids.lock().unwrap().len())
+                .sum::<usize>()
+        };
+        let sold = count();
+        eventually("more is sold", || async { count() > sold + 5 }).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (_, buying) in buyers {
+        buying.await.unwrap();
+    }
+    assert!(
+        backups
+            .iter()
+            .all(|(path, _)| path.join("SHA256SUMS").exists())
+    );
+    for (path, before) in &backups {
+        let mut copy = restored(path, &[]);
+        let (code, said) = run(&copy, &["check"]);
+        assert_eq!(code, Some(0), "{said}");
+        copy.open(form).unwrap();
+        copy.ready().await.unwrap();
+        let admin = Person::stranger(&copy)
+            .log_in("admin@konbini.example")
+            .await;
+        let orders = admin.all("/v1/orders?all=true").await;
+        let ids: Vec<_> = orders
+            .iter()
+            .map(|order| order["id"].as_str().unwrap())
+            .collect();
+        for id in before {
+            assert!(
+                ids.contains(&id.as_str()),
+                "{id} is missing of {}",
+                before.len()
+            );
+        }
+        let level = admin
+            .get(&format!("/v1/products/{product}/stock"))
+            .await
+            .body;
+        let open = orders.iter().filter(|order| order["status"] == "confirmed");
+        assert_eq!(level["reserved"], json!(open.count()), "{level}");
+        let mori = Person::stranger(&copy).log_in("mori@konbini.example").await;
+        let next = mori.order_surely("after", &pieces(&product, 1)).await;
+        assert_eq!(next.body["status"], "confirmed", "{next:?}");
+        copy.terminate_all().await.unwrap();
+        let (code, said) = run(&copy, &["check"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_of_one_selling_process_are_whole_shops() {
+    sells_on_from_backups(Form::Up).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_of_five_selling_processes_are_whole_shops() {
+    sells_on_from_backups(Form::Run).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_come_back_does_not() {
+    let mut shop = open(Form::Up).await;
+    let admin = Person::admin(&shop).await;
+    let product = admin.sell(&[lamp("LAMP-1", "Lamp", 9)]).await.remove(0);
+    let stranger = Person::stranger(&shop);
+    Person::register(&shop, "erased@konbini.example").await;
+    let login = json!({ "email": "erased@konbini.example", "password": PASSWORD });
+    let session = stranger.post("/v1/sessions", login.clone()).await.body;
+    std::fs::create_dir(shop.data().join("templates")).unwrap();
+    std::fs::write(shop.data().join("templates/note.txt"), "kept").unwrap();
+    let dest = tempfile::tempdir().unwrap();
+    let with_keys = back_up(&shop, dest.path(), &["--keys"]).await;
+
+    let erased = Person::stranger(&shop)
+        .log_in("erased@konbini.example")
+        .await;
+    let me = erased
+        .request(reqwest::Method::DELETE, "/v1/users/me")
+        .json(&json!({ "password": PASSWORD }));
+    assert_eq!(me.send().await.unwrap().status(), 204);
+    shop.terminate_all().await.unwrap();
+    // At rest, one second later: a backup is named by its second.
+    eventually("the next second", || async {
+        !dest.path().join(name_now()).exists()
+    })
+    .await;
+    let at_rest = back_up(&shop, dest.path(), &["--verify"]).await;
+    assert_ne!(with_keys, at_rest);
+
+    let (code, said) = run_on(&["backups", "list"], dest.path());
+    assert!(code == Some(0) && said.lines().count() == 2, "{said}");
+
+    let mut copy = restored(&with_keys, &["--quiet-start"]);
+    assert_eq!(
+        std::fs::read(copy.data().join("templates/note.txt")).unwrap(),
+        b"kept"
+    );
+    copy.open(Form::Up).unwrap();
+    copy.ready().await.unwrap();
+    let stranger = Person::stranger(&copy);
+    // The token, the session, and the account that was erased after the backup.
+    let refreshed = stranger
+        .post(
+            "/v1/sessions/refresh",
+            json!({ "refresh_token": session["refresh_token"] }),
+        )
+        .await;
+    assert_eq!(refreshed.status, 401, "{refreshed:?}");
+    let old = stranger
+        .request(reqwest::Method::GET, "/v1/users/me")
+        .bearer_auth(session["access_token"].as_str().unwrap());
+    assert_eq!(old.send().await.unwrap().status(), 401);
+    assert_eq!(stranger.post("/v1/sessions", login).await.status, 401);
+    assert!(copy.output().contains("QUIET"), "{}", copy.output());
+    let admin = Person::stranger(&copy)
+        .log_in("admin@konbini.example")
+        .await;
+    assert_eq!(
+        admin
+            .get(&format!("/v1/products/{product}/stock"))
+            .await
+            .body["on_hand"],
+        9
+    );
+    copy.terminate_all().await.unwrap();
+}
+
+/// The name of a backup that was begun now.
+fn name_now() -> String {
+    let now = model::now().to_string();
+    let second = now.split('.').next().unwrap().replace(['-', ':'], "");
+    format!("konbini-{second}Z")
+}
+
+fn run_on(args: &[&str], dest: &Path) -> (Option<i32>, String) {
+    let output = konbini(args).arg(dest).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_not_whole_is_refused_and_nothing_is_written() {
+    let shop = open(Form::Up).await;
+    Person::admin(&shop)
+        .await
+        .sell(&[lamp("LAMP-1", "Lamp", 9)])
+        .await;
+    let dest = tempfile::tempdir().unwrap();
+    let backup = back_up(&shop, dest.path(), &[]).await;
+    let into = tempfile::tempdir().unwrap();
+    let data = into.path().join("data");
+
+    let (code, said) = restore(dest.path(), &data, &[]);
+    assert!(code == Some(1) && said.contains("the newest is"), "{said}");
+    let (code, said) = restore(into.path(), &data, &[]);
+    assert!(
+        code == Some(1) && said.contains("it is not a backup"),
+        "{said}"
+    );
+    let (code, said) = restore(&backup, &shop.data(), &[]);
+    assert!(code == Some(1) && said.contains("it has content"), "{said}");
+
+    let rows = backup.join("products/rows.zst");
+    let whole = std::fs::read(&rows).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for (content, expected) in [
+        (Some(flipped), "it is not as it was written"),
+        (
+            Some(whole[..whole.len() - 9].to_vec()),
+            "it is not as it was written",
+        ),
+        (None, "it is missing"),
+    ] {
+        match content {
+            Some(content) => std::fs::write(&rows, content).unwrap(),
+            None => std::fs::remove_file(&rows).unwrap(),
+        }
+        let (code, said) = restore(&backup, &data, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("products/rows.zst") && said.contains(expected),
+            "{said}"
+        );
+        assert!(!data.exists(), "{said}");
+    }
+    std::fs::write(&rows, whole).unwrap();
+    // What an interrupted restore left is no obstacle.
+    std::fs::create_dir_all(data.join(".restoring/users")).unwrap();
+    let (code, said) = restore(&backup, &data, &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
