@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
-use crate::{backup, check, keys, products, rollback, salvage, up, user};
+use crate::{backup, check, generate, keys, products, rollback, salvage, up, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -70,6 +70,8 @@ enum Command {
     },
     AcceptRollback(rollback::AcceptRollback),
     Salvage(salvage::Salvage),
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,6 +136,7 @@ impl Cli {
             },
             Command::AcceptRollback(accept) => rollback::accept(accept).await,
             Command::Salvage(salvage) => salvage::salvage(salvage).await,
+            Command::Generate(to) => generate::generate(&to, Self::command()),
         }
     }
 }

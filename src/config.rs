@@ -11,13 +11,13 @@ use chassis::{Error, Open, opener};
 use garde::Validate;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
 use orders::config::{OrdersConfig, PaymentsConfig};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use users::config::{KeysConfig, PasswordConfig, UsersConfig};
 
 use crate::service_name::ServiceName;
 
 /// The settings of a shop.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Validate)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShopConfig {
     /// The address of the shop on the web, such as `https://shop.example`, that links in mail
@@ -145,6 +145,10 @@ fn is_web_address(url: &str, _: &()) -> garde::Result {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -166,6 +170,53 @@ mod tests {
              mail.server: must be a host's name or address alone; its port is mail.port; \
              password.iterations: lower than 2; \
              password.memory_kib: lower than 19456"
+        );
+    }
+
+    /// Each setting by its path, `section.name`, and its value.
+    fn settings(of: impl Serialize) -> BTreeMap<String, Value> {
+        fn collect(path: &str, value: Value, into: &mut BTreeMap<String, Value>) {
+            match value {
+                Value::Object(members) => {
+                    for (name, value) in members {
+                        let path = [path, &name].join(".");
+                        collect(path.trim_start_matches('.'), value, into);
+                    }
+                }
+                value => drop(into.insert(path.into(), value)),
+            }
+        }
+        let mut all = BTreeMap::new();
+        collect("", serde_json::to_value(of).unwrap(), &mut all);
+        all
+    }
+
+    #[test]
+    fn the_commented_file_has_every_setting_with_its_default() {
+        let shipped = crate::generate::SETTINGS;
+        assert_eq!(ShopConfig::parse(shipped).unwrap(), ShopConfig::default());
+        let is_setting = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase());
+        let uncommented: Vec<&str> = shipped
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|rest| is_setting(rest))
+                    .unwrap_or(line)
+            })
+            .collect();
+        let uncommented = uncommented.join("\n");
+        ShopConfig::parse(&uncommented).unwrap();
+        let in_file = settings(toml::from_str::<toml::Table>(&uncommented).unwrap());
+        let defaults = settings(ShopConfig::default());
+        let names = |of: &BTreeMap<String, Value>| of.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&in_file), names(&defaults));
+        let wrong: Vec<_> = defaults
+            .iter()
+            .filter(|(name, default)| !default.is_null() && in_file[*name] != **default)
+            .collect();
+        assert!(
+            wrong.is_empty(),
+            "packaging/konbini.toml differs from the defaults {wrong:?}"
         );
     }
 

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod control;
 mod demo;
+mod generate;
 mod keys;
 mod output;
 mod positions;

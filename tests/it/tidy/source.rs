@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub(super) type Place = String;
 
 /// Constructors, and methods of other crates that take a `bool`.
-const FOREIGN_CALLS: [&str; 29] = [
+const FOREIGN_CALLS: [&str; 30] = [
     "Ok",
     "Err",
     "Some",
@@ -37,6 +37,7 @@ const FOREIGN_CALLS: [&str; 29] = [
     "FuzzyTermQuery::new_prefix",
     "flatten_event",
     "retry_canceled_requests",
+    "disable_help_subcommand",
 ];
 
 /// A Rust file.
