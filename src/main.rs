@@ -21,6 +21,7 @@ mod salvage;
 mod service_name;
 mod services;
 mod shop;
+mod systemd;
 mod table;
 mod up;
 mod user;

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use chassis::config::MeshConfig;
 use chassis::run::Started;
-use chassis::{Folder, ProcessContext};
+use chassis::{Folder, ProcessContext, Supervision};
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ShopConfig;
 use crate::service_name::ServiceName;
+use crate::systemd;
 
 /// How often a service is polled until it is ready.
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -28,6 +29,7 @@ const GATEWAY_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub(crate) struct Running {
     services: JoinSet<Result<(), chassis::Error>>,
     started: Vec<Started>,
+    supervision: Supervision,
     stop: CancellationToken,
 }
 
@@ -41,7 +43,12 @@ impl Running {
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
         let process = ProcessContext::new(folder.clone(), config.common(), mesh.clone());
-        let mut running = Self { services: JoinSet::new(), started: Vec::new(), stop };
+        let mut running = Self {
+            services: JoinSet::new(),
+            started: Vec::new(),
+            supervision: process.supervision.clone(),
+            stop,
+        };
         let mut waiting = Vec::new();
         let (closed, behind) = (CancellationToken::new(), CancellationToken::new());
         for &name in names {
@@ -89,6 +96,11 @@ impl Running {
         self.started.last().map(|one| one.address)
     }
 
+    /// The interface to the supervisor of this process.
+    pub(crate) fn supervision(&self) -> &Supervision {
+        &self.supervision
+    }
+
     /// Waits until every service is ready, or a stop is requested.
     pub(crate) async fn ready(&mut self) -> Result<(), chassis::Error> {
         while self
@@ -110,7 +122,7 @@ impl Running {
     /// Runs until a stop is requested or a service fails, then drains all services.
     pub(crate) async fn until_stopped(mut self) -> Result<(), chassis::Error> {
         let first = self.services.join_next().await.map_or(Ok(()), flatten);
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        systemd::stopping();
         first.and(self.end().await)
     }
 
@@ -135,20 +147,20 @@ fn flatten(
     })
 }
 
-/// A token that SIGINT or SIGTERM cancels, from the first moment on. SIGHUP, which ends a
-/// process that does not handle it, has no effect beyond a log line, except that a gateway
-/// with certificate files reads them again.
-pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+/// The signals of a process that serves.
+pub(crate) struct Signals {
+    /// Cancelled by SIGINT and SIGTERM.
+    pub(crate) stop: CancellationToken,
+    /// SIGHUP, which reloads. It would end a process that does not handle it, so it is handled
+    /// from the first moment on; one that comes early waits until the process serves.
+    pub(crate) hangup: Signal,
+}
+
+/// Handles the signals, from the first moment on.
+pub(crate) fn handle_signals() -> anyhow::Result<Signals> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::info!(
-                "SIGHUP: settings are read at the start only; certificates are read again"
-            );
-        }
-    });
+    let hangup = signal(SignalKind::hangup())?;
     let stop = CancellationToken::new();
     let requested = stop.clone();
     tokio::spawn(async move {
@@ -160,7 +172,7 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         requested.cancel();
         tracing::info!("stopping");
     });
-    Ok(stop)
+    Ok(Signals { stop, hangup })
 }
 
 /// The mesh that this process has joined.

@@ -10,8 +10,9 @@ use owo_colors::OwoColorize;
 use crate::demo::{self, Plan};
 use crate::output;
 use crate::service_name::ServiceName;
-use crate::services::{Running, join, stop_on_signal};
+use crate::services::{Running, Signals, handle_signals, join};
 use crate::shop::{ShopArgs, check_owner};
+use crate::systemd;
 
 /// Runs the shop until a stop is requested.
 pub(crate) async fn up(
@@ -20,7 +21,7 @@ pub(crate) async fn up(
     demo: bool,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
-    let stop = stop_on_signal()?;
+    let Signals { stop, hangup } = handle_signals()?;
     let (folder, mut config) = shop.open_or_create("info", listen)?;
     check_owner(&folder)?;
     let joined = join(ZenohEndpoints::alone(), &config, &folder).await?;
@@ -40,7 +41,7 @@ pub(crate) async fn up(
     }
     running.ready().await?;
     if !stop.is_cancelled() {
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        systemd::ready(running.supervision(), hangup);
         greet(&running, scheme, &folder, started);
         output::line!("{}", demo.message(&folder).trim_end());
     }
@@ -78,7 +79,7 @@ pub(crate) async fn run(
     shop: &ShopArgs,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let stop = stop_on_signal()?;
+    let Signals { stop, hangup } = handle_signals()?;
     let (folder, config) = shop.open("info", listen)?;
     check_owner(&folder)?;
     let sockets = folder.data_dir("mesh")?;
@@ -88,7 +89,7 @@ pub(crate) async fn run(
     let running = Running::start(&[service], &folder, &config, &joined.mesh, stop).await?;
     // Ready means that the service listens. Whether it has caught up is for /readyz: under
     // systemd the services would otherwise wait for one another.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    systemd::ready(running.supervision(), hangup);
     let outcome = running.until_stopped().await;
     joined.leave().await;
     Ok(outcome?)

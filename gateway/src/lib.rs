@@ -106,6 +106,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let workers = Workers::start().map_err(|why| {
             chassis::Error::Service(format!("the worker threads cannot be started: {why}"))
         })?;
+        workers.supervise(&ctx.supervision);
         let redirect = sockets.redirect;
         let server: Server = Box::new(move |listener, stop| {
             let gateway = Arc::new(gateway);

@@ -58,8 +58,9 @@ impl Tls {
             acme::manage(ctx, settings.acme.clone(), &certificates, &provider)?;
         } else if let Some((certificate, key)) = settings.tls.files() {
             let files = Files { certificate, key };
-            let mut watch = files.watch(certificates.clone(), provider.clone())?;
-            let stop = ctx.stop.clone();
+            let watch = Arc::new(files.watch(certificates.clone(), provider.clone())?);
+            let (stop, at_once) = (ctx.stop.clone(), watch.clone());
+            ctx.supervision.on_reload(move || at_once.reload());
             ctx.tasks.spawn(async move {
                 tokio::select! { () = watch.run() => {}, () = stop.cancelled() => {} }
             });

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
+use chassis::Supervision;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -52,6 +53,20 @@ impl Workers {
             .map(Worker::start)
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+
+    /// Registers each worker with the supervisor: it makes progress when it runs a task.
+    pub(crate) fn supervise(&self, supervision: &Supervision) {
+        for (number, worker) in self.0.iter().enumerate() {
+            let Some(runtime) = &worker.runtime else {
+                continue;
+            };
+            let handle = runtime.handle().clone();
+            supervision.add_part(format!("worker {number} of the gateway"), move || {
+                let task = handle.spawn(async {});
+                async move { drop(task.await) }
+            });
+        }
     }
 
     /// Assigns a connection to the worker with the fewest.

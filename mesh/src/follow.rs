@@ -101,9 +101,10 @@ impl Follower {
             cursor::read(&self.store, &id).map_err(|error| TransportError(error.to_string()))?;
         let (commands, inbox) = flume::bounded(COMMANDS_MAX);
         let (state, seen) = watch::channel(FollowerState::Waiting { cursor });
+        let (step, steps) = watch::channel(());
         let (source, store) = (self.source, self.store.clone());
-        let following = Following { source, id: id.clone(), store, commands, state: seen };
-        let run = Run { follower: self, id, cursor, epoch: None, state };
+        let following = Following { source, id: id.clone(), store, commands, state: seen, steps };
+        let run = Run { follower: self, id, cursor, epoch: None, state, step };
         tasks.spawn(async move {
             stop.run_until_cancelled(run.run(announcements, inbox))
                 .await;
@@ -119,6 +120,8 @@ struct Run {
     /// The epoch of the event at the cursor, if it is known.
     epoch: Option<u64>,
     state: watch::Sender<FollowerState>,
+    /// Notified after each step, for [`Following::progress`].
+    step: watch::Sender<()>,
 }
 
 impl Run {
@@ -144,6 +147,7 @@ impl Run {
                     None => (pause, (pause * 2).min(BACKOFF.1)),
                 };
             }
+            self.step.send_replace(());
         }
     }
 
@@ -193,6 +197,7 @@ impl Run {
                         let _ = tokio::time::timeout(HOLD_MAX, released).await;
                     }
                 }
+                Command::Wake => {}
             }
         }
         catching_up.retain(|done| !done.is_closed());
@@ -226,6 +231,7 @@ impl Run {
                     self.set_following(tail);
                     self.apply(events).await;
                     self.set_following(tail);
+                    self.step.send_replace(());
                     if self.cursor.seq >= tail.seq {
                         return Some(true);
                     }

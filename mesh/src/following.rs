@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Retry(u64, oneshot::Sender<Result<(), Refusal>>),
     Discard(u64, oneshot::Sender<Result<(), Refusal>>),
     Hold(HoldRequest),
+    /// Does nothing, so that an idle follower makes a step.
+    Wake,
 }
 
 /// A request to apply nothing until it is released.
@@ -76,6 +78,7 @@ pub struct Following {
     pub(crate) store: Store,
     pub(crate) commands: flume::Sender<Command>,
     pub(crate) state: watch::Receiver<FollowerState>,
+    pub(crate) steps: watch::Receiver<()>,
 }
 
 impl Following {
@@ -131,6 +134,18 @@ impl Following {
         self.commands.try_send(Command::Hold(request)).ok()?;
         let answered = tokio::time::timeout(HOLD_MAX, answer).await;
         matches!(answered, Ok(Ok(()))).then_some(Hold(release))
+    }
+
+    /// Resolves once the follower has made a step since the call, such as a page applied or
+    /// a command done; never while it is stuck or after it has ended: for a watchdog.
+    pub async fn progress(&self) {
+        let mut steps = self.steps.clone();
+        steps.mark_unchanged();
+        // A full queue means that there are steps to make.
+        let _ = self.commands.try_send(Command::Wake);
+        if steps.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The dead letters, oldest first, at most `count_max`.

@@ -20,6 +20,7 @@ mod responses;
 mod restart;
 mod rollback;
 mod signals;
+mod supervision;
 mod takeover;
 mod tidy;
 mod unread;

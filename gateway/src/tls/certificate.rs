@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chassis::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use parking_lot::Mutex;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -126,10 +126,7 @@ impl Files {
     ) -> Result<Watch, Error> {
         let seen = self.state();
         certificates.set(self.read(&provider)?);
-        let hangup = signal(SignalKind::hangup()).map_err(|error| {
-            Error::Service(format!("no handler for SIGHUP can be installed: {error}"))
-        })?;
-        Ok(Watch { files: self, seen, certificates, provider, hangup })
+        Ok(Watch { files: self, seen: Mutex::new(seen), certificates, provider })
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
@@ -151,34 +148,33 @@ impl Files {
     }
 }
 
-/// Reloads files that have changed: checks them periodically, and at once on SIGHUP.
+/// Reloads files that have changed: checks them periodically, and when the process reloads.
 pub(super) struct Watch {
     files: Files,
-    seen: State,
+    seen: Mutex<State>,
     certificates: Arc<Certificates>,
     provider: Arc<CryptoProvider>,
-    hangup: Signal,
 }
 
 impl Watch {
     /// Watches until it is dropped.
-    pub(super) async fn run(&mut self) {
+    pub(super) async fn run(&self) {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(CHECK_EVERY) => {}
-                _ = self.hangup.recv() => {}
-            }
+            tokio::time::sleep(CHECK_EVERY).await;
             self.reload();
         }
     }
 
-    fn reload(&mut self) {
+    /// Reads the files if they have changed.
+    pub(super) fn reload(&self) {
+        // Held until the certificate is in use: a second caller returns after that, too.
+        let mut seen = self.seen.lock();
         let state = self.files.state();
-        if state == self.seen {
+        if state == *seen {
             return;
         }
         // Each new state is tried once; files that are half written change again.
-        self.seen = state;
+        *seen = state;
         match self.files.read(&self.provider) {
             Ok(certified) => {
                 self.certificates.set(certified);

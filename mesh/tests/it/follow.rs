@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
-use mesh::store::{self, Read, Record, Table, Tx, VALUE_BYTES_MAX};
+use futures::FutureExt;
+use mesh::store::{self, Options, Read, Record, Store, Table, Tx, VALUE_BYTES_MAX};
 use mesh::{
     DeadLetter, Event, Follower, FollowerState, InProcessNetwork, Mark, Mesh, OnRefusal, Recorded,
     Refusal,
@@ -15,6 +16,8 @@ use mesh::{
 use model::{Fact, Time};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::node::{FollowerNode, SOURCE, SourceNode, copy, draft};
 use crate::{scratch, soon, until};
@@ -225,6 +228,22 @@ async fn a_refused_event_becomes_a_dead_letter_and_its_key_waits_behind_it() {
         shop.retry(5).await.is_err(),
         "there is no dead letter any more"
     );
+}
+
+#[tokio::test]
+async fn an_idle_follower_makes_progress_and_one_that_has_ended_none() {
+    let root = scratch();
+    let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), "shop");
+    let store = Store::open(root.path(), &Options::default()).unwrap();
+    let follower = Follower::new("test", SOURCE, store, mesh, |_, _| Ok(()));
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let following = follower.start(&tasks, stop.clone()).await.unwrap();
+    following.progress().await;
+    following.progress().await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(following.progress().now_or_never(), None);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use crate::check::Checks;
 use crate::health::Health;
 use crate::in_process::LocalServices;
 use crate::status::ServiceStatus;
-use crate::{Error, Folder, ServiceRoutes, Trust};
+use crate::{Error, Folder, ServiceRoutes, Supervision, Trust};
 
 /// The parts of a service that the chassis opens for it.
 pub struct Context {
@@ -58,6 +58,8 @@ pub struct Context {
     pub checks: Checks,
     /// The body of `GET /v1/status`.
     pub status: ServiceStatus,
+    /// The interface to the supervisor of the process.
+    pub supervision: Supervision,
 }
 
 impl Context {
@@ -94,7 +96,14 @@ impl Context {
     pub(crate) async fn start(&self, follower: Follower) -> Result<Following, Error> {
         let following = follower.start(&self.tasks, self.stop.clone()).await?;
         self.status.follows(following.clone());
-        let (source, seen) = (following.source(), following.clone());
+        let follower = following.clone();
+        let (name, source) = (following.name(), following.source());
+        let part = format!("the follower {name} of {source} in {}", self.name);
+        self.supervision.add_part(part, move || {
+            let follower = follower.clone();
+            async move { follower.progress().await }
+        });
+        let seen = following.clone();
         self.health.add(move || match seen.state() {
             FollowerState::Stopped { why } => Some(why),
             state if state.is_caught_up() => None,

@@ -21,6 +21,7 @@
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events` |
 //! | `check`, `positions` | consistency checks within a service, and across services |
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
+//! | `supervision` | progress and reloading, for a supervisor such as systemd |
 //! | `steady_clock` | the time for deadlines, which does not believe every jump |
 //! | `telemetry` | logs and metrics |
 //!
@@ -58,6 +59,7 @@ pub mod run;
 mod snapshot;
 pub mod status;
 mod steady_clock;
+mod supervision;
 pub mod telemetry;
 pub mod token;
 pub mod trace;
@@ -75,5 +77,6 @@ pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
 pub use run::{Open, Opening, ProcessContext, opener, run};
 pub use steady_clock::SteadyClock;
+pub use supervision::Supervision;
 pub use token::Role;
 pub use trust::Trust;

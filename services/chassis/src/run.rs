@@ -28,8 +28,8 @@ use crate::in_process::{LocalServices, Registration};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::status::ServiceStatus;
 use crate::{
-    Config, Context, Error, Folder, OpenedService, ServiceRoutes, Trust, idempotency, positions,
-    snapshot,
+    Config, Context, Error, Folder, OpenedService, ServiceRoutes, Supervision, Trust, idempotency,
+    positions, snapshot,
 };
 
 /// A write to the disk that takes longer makes a service not ready. A memory card that
@@ -73,6 +73,8 @@ pub struct ProcessContext {
     pub mesh: Mesh,
     /// The in-process transport.
     pub local: LocalServices,
+    /// The interface to the supervisor of the process.
+    pub supervision: Supervision,
 }
 
 impl ProcessContext {
@@ -83,6 +85,7 @@ impl ProcessContext {
             config: config.into(),
             mesh,
             local: LocalServices::default(),
+            supervision: Supervision::default(),
         }
     }
 }
@@ -195,7 +198,7 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registrat
 
 /// Opens the parts of every service and starts its background tasks.
 async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context, Error> {
-    let ProcessContext { folder, config, mesh, local } = process;
+    let ProcessContext { folder, config, mesh, local, supervision } = process;
     let data_dir = folder.data_dir(name)?;
     let options = store::Options {
         cache_bytes: config.store.cache_mib * 1024 * 1024,
@@ -215,6 +218,11 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     tasks.spawn(stop.clone().run_until_cancelled_owned(expiry));
     let health = Health::default();
     watch_disk(&store, &health, &tasks, stop.clone());
+    let writer = store.clone();
+    supervision.add_part(format!("the writer of {name}"), move || {
+        let writer = writer.clone();
+        async move { writer.progress().await }
+    });
     let status = ServiceStatus::new(name, log.clone(), health.clone(), &data_dir);
     let checks = Checks::default();
     checks.add_store(store.clone());
@@ -236,6 +244,7 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
         health,
         checks,
         status,
+        supervision,
     };
     follow_trust(&context).await?;
     Ok(context)

@@ -1,7 +1,8 @@
 //! Tests of the promises of every service, over HTTP on a minimal one.
 //!
 //! `refusals` and `resources` test the HTTP contract, `tokens` authorisation, `folder` and
-//! `life` the start and end of a process, `status` its status, events and dead letters.
+//! `life` the start and end of a process, `supervision` its progress, `status` its status,
+//! events and dead letters.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -11,6 +12,7 @@ mod refusals;
 mod resources;
 mod shelf;
 mod status;
+mod supervision;
 mod tokens;
 
 use reqwest::Method;
