@@ -1,4 +1,4 @@
-//! What packages install beside the binary: man pages and shell completions.
+//! What packages install beside the binary: man pages, shell completions and units.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,4 +95,32 @@ fn every_command_has_a_man_page_and_every_shell_its_completions() {
     }
     assert!(settings.contains("\\&[gateway.limits]") && settings.contains("#rotate_days = 90"));
     assert!(!main.contains("generate"), "the command is for packages");
+}
+
+/// The settings of one section of a unit, in the order of the file.
+fn section<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = unit.lines().skip_while(|line| *line != name).skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+#[test]
+fn the_units_of_one_process_and_of_five_have_the_same_settings() {
+    let one = include_str!("../../systemd/konbini.service");
+    let five = include_str!("../../systemd/konbini@.service");
+    // The command and its share of the memory are what they are for.
+    let shared = |unit| -> Vec<&str> {
+        let lines = section(unit, "[Service]").into_iter();
+        lines
+            .filter(|line| !line.starts_with("ExecStart=") && !line.starts_with("MemoryHigh="))
+            .collect()
+    };
+    assert!(shared(one).len() > 40);
+    assert_eq!(shared(one), shared(five));
+    let one = include_str!("../../systemd/konbini.socket");
+    let five = include_str!("../../systemd/konbini@gateway.socket");
+    assert!(section(one, "[Socket]").len() > 3);
+    assert_eq!(section(one, "[Socket]"), section(five, "[Socket]"));
 }
