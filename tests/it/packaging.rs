@@ -124,3 +124,24 @@ fn the_units_of_one_process_and_of_five_have_the_same_settings() {
     assert!(section(one, "[Socket]").len() > 3);
     assert_eq!(section(one, "[Socket]"), section(five, "[Socket]"));
 }
+
+#[test]
+fn a_package_and_the_installation_by_script_have_every_unit() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let script = std::fs::read_to_string(root.join("packaging/install.sh")).unwrap();
+    for unit in files(&root.join("systemd"))
+        .into_keys()
+        .filter(|file| !file.ends_with(".md"))
+    {
+        if unit.starts_with("tests/") {
+            continue;
+        }
+        assert!(
+            package.contains(&format!("[\"systemd/{unit}\", ")),
+            "{unit}"
+        );
+        let name = unit.rsplit('/').next().unwrap();
+        assert!(script.contains(name), "{unit}");
+    }
+}
