@@ -111,20 +111,13 @@ async fn a_new_certificate_is_used_for_new_connections() {
     );
     body(answer).await;
 
-    let hang_up = || {
-        let this = rustix::process::getpid();
-        rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
-    };
     // The new key without its certificate, as when files are copied one by one.
     std::fs::write(folder.path().join("key.pem"), &second.key).unwrap();
-    hang_up();
+    test.supervision.reload();
     assert_eq!(shown(&connect(&test, &trusted, &[]).await), first.der);
     second.write(folder.path());
-    eventually("the new certificate is in use", || async {
-        hang_up();
-        shown(&connect(&test, &trusted, &[]).await) == second.der
-    })
-    .await;
+    test.supervision.reload();
+    assert_eq!(shown(&connect(&test, &trusted, &[]).await), second.der);
 
     early.ready().await.expect("the open connection stays");
     let answer = early.send_request(livez()).await.unwrap();

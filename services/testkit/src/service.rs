@@ -12,7 +12,9 @@ use std::time::Duration;
 use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::run::Started;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KeyPair, Succession};
-use chassis::{Config, Context, Error, Folder, Open, Opening, ProcessContext, Role, opener};
+use chassis::{
+    Config, Context, Error, Folder, Open, Opening, ProcessContext, Role, Supervision, opener,
+};
 use mesh::{Cause, Draft, InProcessNetwork, Log, Mesh, Source};
 use model::{Fact, Id, Time, kinds};
 use store::Store;
@@ -32,6 +34,8 @@ pub struct TestService {
     pub mesh: Mesh,
     /// The data folder.
     pub folder: Folder,
+    /// The interface to the supervisor of its process, as which a test acts.
+    pub supervision: Supervision,
     keys: KeyPair,
     name: &'static str,
     open: Open,
@@ -144,6 +148,7 @@ impl TestService {
             keys,
             name,
             open: opener(open, config),
+            supervision: Supervision::default(),
             stop: CancellationToken::new(),
             running: None,
             others: Vec::new(),
@@ -165,6 +170,7 @@ impl TestService {
         let stop = self.stop.clone();
         let config = Config::default();
         let process = ProcessContext::new(self.folder.clone(), config, self.mesh.clone());
+        self.supervision = process.supervision.clone();
         let (name, open) = (self.name, self.open.clone());
         self.running = Some(tokio::spawn(async move {
             let on_start = move |service: Started| {

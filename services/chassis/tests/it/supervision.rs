@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use chassis::{Context, Opening, Supervision};
+use chassis::{Context, Opening};
 use store::Store;
 use testkit::{TestService, eventually};
 
@@ -13,22 +13,22 @@ use super::shelf;
 /// The interval of heartbeats, and the wait for parts that are expected to be stuck.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-static SERVICE: OnceLock<(Store, Supervision)> = OnceLock::new();
+static STORE: OnceLock<Store> = OnceLock::new();
 
 fn open(ctx: Context, _: ()) -> Opening {
-    let _ = SERVICE.set((ctx.store.clone(), ctx.supervision.clone()));
+    let _ = STORE.set(ctx.store.clone());
     shelf::open(ctx, ())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_no_heartbeat_while_the_writer_is_stuck() {
     let test = TestService::start(shelf::NAME, open, &[]).await;
-    let (store, supervision) = SERVICE.get().unwrap();
+    let supervision = &test.supervision;
     let mut idle = supervision.round();
     while !idle.stalled(INTERVAL).await.is_empty() {}
 
     let ((began, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    let writing = store.clone();
+    let writing = STORE.get().unwrap().clone();
     let stuck = tokio::spawn(async move {
         let blocking = writing.write(move |_| {
             began.send(()).unwrap();
