@@ -10,7 +10,7 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
 
 use crate::folding::fold;
 use crate::stemmer;
-use crate::terms::{self, Buffers, IndexTerm};
+use crate::terms::{self, Buffers, IndexTerm, Initials};
 use crate::tokenizer::{WORD_BYTES_MAX, Word, words as split};
 
 /// The analyzer of unstemmed words.
@@ -46,7 +46,7 @@ impl Tokenizer for FieldTokenizer {
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Terms<'a> {
         let mut count = 0;
         let tokens = &mut self.tokens;
-        terms::terms(text, &mut self.buffers, |term| {
+        terms::terms(text, &Initials::ALL, &mut self.buffers, |term| {
             if count == tokens.len() {
                 tokens.push(Token::default());
             }
@@ -100,7 +100,16 @@ thread_local! {
 
 /// Calls `seen` with each term of a text, not stemmed, until it returns `false`.
 pub(crate) fn terms(text: &str, seen: impl FnMut(IndexTerm<'_>) -> bool) {
-    BUFFERS.with_borrow_mut(|buffers| terms::terms(text, buffers, seen));
+    terms_beginning(text, &Initials::ALL, seen);
+}
+
+/// The same with each term that begins so; others may be left out.
+pub(crate) fn terms_beginning(
+    text: &str,
+    initials: &Initials,
+    seen: impl FnMut(IndexTerm<'_>) -> bool,
+) {
+    BUFFERS.with_borrow_mut(|buffers| terms::terms(text, initials, buffers, seen));
 }
 
 /// Calls `seen` with each word of a text, folded and not stemmed.

@@ -74,7 +74,7 @@ pub(crate) fn compounds(
         return Ok(Vec::new());
     }
     let found = lookups.find(word)?;
-    if found.text >= DOCUMENTS_MAX {
+    if found.text.documents >= DOCUMENTS_MAX {
         return Ok(Vec::new());
     }
     let is_known = found.is_known();

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use serde::Serialize;
-use tantivy::collector::{Collector, SegmentCollector};
-use tantivy::columnar::{Column, StrColumn};
-use tantivy::query::{BooleanQuery, ConstScoreQuery, Occur, Query, TermQuery};
+use tantivy::columnar::StrColumn;
+use tantivy::query::{BooleanQuery, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
+use tantivy::{DocId, Searcher, SegmentReader, Term};
 
-use crate::identity;
+use crate::postings::Match;
 use crate::schema::{NAME_END, SCHEMA, column};
+use crate::{Error, identity};
 
 /// A property that products are counted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +73,15 @@ impl Filters {
         }
     }
 
-    /// The predicate on prices. It is applied to each match, which costs less than a
-    /// clause and lets the same pass count the products it excludes.
-    pub(crate) fn price(&self) -> impl Fn(i64) -> bool + Copy + Send + Sync + 'static {
-        let low = self.price_min.unwrap_or(i64::MIN);
-        let high = self.price_max.unwrap_or(i64::MAX);
-        move |price| (low..=high).contains(&price)
+    /// Whether a price is within the filter by price. It is read of each match, which costs
+    /// less than looking up the prices, and the products that it excludes are counted, too.
+    pub(crate) fn has_price(&self, price: i64) -> bool {
+        self.price_min.is_none_or(|min| price >= min)
+            && self.price_max.is_none_or(|max| price <= max)
     }
 
-    /// The filters other than the price as clauses with a score of zero, without the
-    /// filter by `without`.
-    pub(crate) fn clauses(&self, without: Option<&Facet>) -> Vec<(Occur, Box<dyn Query>)> {
+    /// The filters other than the price and the one by `without`.
+    pub(crate) fn queries(&self, without: Option<&Facet>) -> Vec<Box<dyn Query>> {
         let fields = &SCHEMA.1;
         let mut all: Vec<Box<dyn Query>> = Vec::new();
         if !self.categories.is_empty() && without != Some(&Facet::Category) {
@@ -105,11 +103,7 @@ impl Filters {
             let term = Term::from_field_bool(fields.available, available);
             all.push(Box::new(TermQuery::new(term, IndexRecordOption::Basic)));
         }
-        all.into_iter()
-            .map(|query| -> (Occur, Box<dyn Query>) {
-                (Occur::Must, Box::new(ConstScoreQuery::new(query, 0.0)))
-            })
-            .collect()
+        all
     }
 }
 
@@ -139,155 +133,69 @@ pub struct FacetValue {
     more: bool,
 }
 
-/// Counts the values of several facets in one pass over the matches of a query.
-pub(crate) struct FacetCollector<'a> {
-    pub(crate) facets: Vec<&'a Facet>,
-    /// Values returned of each, the most frequent ones.
-    pub(crate) limit: usize,
-}
-
-/// The counters of one segment, one for each facet.
-pub(crate) struct SegmentCounts(Vec<SegmentCount>);
-
-enum SegmentCount {
-    Words(SegmentWords),
-    Prices(SegmentPrices),
-}
-
-/// The number of products with each value.
-pub(crate) enum Counts {
-    Words(HashMap<String, u64>),
-    Prices(Vec<u64>),
-}
-
-impl Collector for FacetCollector<'_> {
-    type Fruit = Vec<Vec<FacetValue>>;
-    type Child = SegmentCounts;
-
-    fn for_segment(
-        &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentCounts> {
-        let words = |column, prefix| {
-            Ok(SegmentCount::Words(SegmentWords::open(
-                segment, column, prefix,
-            )?))
-        };
-        let count = |facet: &&Facet| match facet {
-            Facet::Category => words(column::CATEGORY, String::new()),
-            Facet::Brand => words(column::BRAND, String::new()),
-            Facet::Attribute(name) => words(column::ATTRIBUTE, format!("{name}{NAME_END}")),
-            Facet::Price => Ok(SegmentCount::Prices(SegmentPrices::open(segment)?)),
-        };
-        Ok(SegmentCounts(
-            self.facets
-                .iter()
-                .map(count)
-                .collect::<tantivy::Result<_>>()?,
-        ))
-    }
-
-    fn requires_scoring(&self) -> bool {
-        false
-    }
-
-    fn merge_fruits(&self, segments: Vec<Vec<Counts>>) -> tantivy::Result<Vec<Vec<FacetValue>>> {
-        let mut all: Vec<Option<Counts>> = self.facets.iter().map(|_| None).collect();
-        for segment in segments {
-            for (sum, counts) in all.iter_mut().zip(segment) {
-                match (sum, counts) {
-                    (Some(Counts::Words(sum)), Counts::Words(counts)) => {
-                        for (word, count) in counts {
-                            *sum.entry(word).or_default() += count;
-                        }
-                    }
-                    (Some(Counts::Prices(sum)), Counts::Prices(counts)) => {
-                        for (sum, count) in sum.iter_mut().zip(counts) {
-                            *sum += count;
-                        }
-                    }
-                    (sum, counts) => *sum = Some(counts),
-                }
+/// Counts the values of a facet among the matches of each segment.
+pub(crate) fn count(
+    searcher: &Searcher,
+    facet: &Facet,
+    found: &[Vec<Match>],
+    limit: usize,
+) -> Result<Vec<FacetValue>, Error> {
+    let segments = || searcher.segment_readers().iter().zip(found);
+    let (name, prefix) = match facet {
+        Facet::Category => (column::CATEGORY, String::new()),
+        Facet::Brand => (column::BRAND, String::new()),
+        Facet::Attribute(name) => (column::ATTRIBUTE, format!("{name}{NAME_END}")),
+        Facet::Price => {
+            let mut counts = vec![0; BAND_ENDS.len() + 1];
+            for (segment, found) in segments() {
+                count_prices(segment, found, &mut counts)?;
             }
+            return Ok(price_bands(counts));
         }
-        let values = all.into_iter().map(|counts| values(counts, self.limit));
-        Ok(values.collect())
+    };
+    let mut counts = HashMap::new();
+    for (segment, found) in segments() {
+        let mut words = SegmentWords::open(segment, name, &prefix)?;
+        found.iter().for_each(|found| words.count(found.document));
+        words.add_to(&mut counts);
     }
+    Ok(most_frequent(counts, limit))
 }
 
-impl SegmentCollector for SegmentCounts {
-    type Fruit = Vec<Counts>;
-
-    fn collect(&mut self, document: DocId, _: Score) {
-        for count in &mut self.0 {
-            match count {
-                SegmentCount::Words(words) => words.count(document),
-                SegmentCount::Prices(prices) => prices.count(document),
-            }
-        }
+/// The values of a facet in the order they are returned: the most frequent first.
+fn most_frequent(counts: HashMap<String, u64>, limit: usize) -> Vec<FacetValue> {
+    let value = |(value, count)| FacetValue { value, count, min: None, max: None, more: false };
+    let mut values: Vec<FacetValue> = counts.into_iter().map(value).collect();
+    values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+    let is_cut = values.len() > limit;
+    values.truncate(limit);
+    if let Some(last) = values.last_mut() {
+        last.more = is_cut;
     }
-
-    fn harvest(self) -> Vec<Counts> {
-        let harvest = |count| match count {
-            SegmentCount::Words(words) => Counts::Words(words.named()),
-            SegmentCount::Prices(prices) => Counts::Prices(prices.counts),
-        };
-        self.0.into_iter().map(harvest).collect()
-    }
-}
-
-/// The values of a facet in the order they are returned: the most frequent first, prices
-/// from the lowest.
-fn values(counts: Option<Counts>, limit: usize) -> Vec<FacetValue> {
-    match counts {
-        None => Vec::new(),
-        Some(Counts::Prices(counts)) => prices(counts),
-        Some(Counts::Words(counts)) => {
-            let mut values: Vec<FacetValue> = counts
-                .into_iter()
-                .map(|(value, count)| FacetValue {
-                    value,
-                    count,
-                    min: None,
-                    max: None,
-                    more: false,
-                })
-                .collect();
-            values
-                .sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-            let is_cut = values.len() > limit;
-            values.truncate(limit);
-            if let Some(last) = values.last_mut() {
-                last.more = is_cut;
-            }
-            values
-        }
-    }
+    values
 }
 
 /// Counts the words of a column that begin with a prefix, without it.
-struct SegmentWords {
+struct SegmentWords<'a> {
     column: Option<StrColumn>,
-    prefix: String,
+    prefix: &'a str,
     /// The ordinal of the first word that is counted.
     first: u64,
     /// By ordinal, from `first`.
     counts: Vec<u32>,
 }
 
-impl SegmentWords {
-    fn open(segment: &SegmentReader, name: &str, prefix: String) -> tantivy::Result<Self> {
+impl<'a> SegmentWords<'a> {
+    fn open(segment: &SegmentReader, name: &str, prefix: &'a str) -> Result<Self, Error> {
         let column = segment.fast_fields().str(name)?;
         let counted = match &column {
             None => 0..0,
             Some(column) if prefix.is_empty() => 0..column.num_terms() as u64,
             Some(column) => {
                 let end = prefix.replace(NAME_END, "\u{20}");
-                let (low, high) = column.dictionary().term_bounds_to_ord(
-                    Bound::Included(prefix.as_str()),
-                    Bound::Excluded(end.as_str()),
-                )?;
+                let (low, high) = column
+                    .dictionary()
+                    .term_bounds_to_ord(Bound::Included(prefix), Bound::Excluded(end.as_str()))?;
                 let at = |bound, open| match bound {
                     Bound::Included(ord) | Bound::Excluded(ord) => ord,
                     Bound::Unbounded => open,
@@ -311,20 +219,18 @@ impl SegmentWords {
         }
     }
 
-    fn named(self) -> HashMap<String, u64> {
+    fn add_to(self, sum: &mut HashMap<String, u64>) {
         let (Some(column), mut word) = (self.column, String::new()) else {
-            return HashMap::new();
+            return;
         };
-        let mut named = HashMap::new();
         let counted = self.counts.into_iter().zip(self.first..);
         for (count, ord) in counted.filter(|(count, _)| *count > 0) {
             // An unreadable word costs one facet value and not the search.
             if column.ord_to_str(ord, &mut word).is_ok_and(|found| found) {
-                let name = word.strip_prefix(&self.prefix).unwrap_or(&word);
-                named.insert(name.to_owned(), u64::from(count));
+                let name = word.strip_prefix(self.prefix).unwrap_or(&word);
+                *sum.entry(name.to_owned()).or_default() += u64::from(count);
             }
         }
-        named
     }
 }
 
@@ -336,28 +242,19 @@ static BAND_ENDS: std::sync::LazyLock<Vec<i64>> = std::sync::LazyLock::new(|| {
 });
 
 /// Counts prices by band.
-struct SegmentPrices {
-    column: Column<i64>,
-    /// By band.
-    counts: Vec<u64>,
-}
-
-impl SegmentPrices {
-    fn open(segment: &SegmentReader) -> tantivy::Result<Self> {
-        let column = segment.fast_fields().i64(column::PRICE)?;
-        Ok(Self { column, counts: vec![0; BAND_ENDS.len() + 1] })
+fn count_prices(segment: &SegmentReader, found: &[Match], counts: &mut [u64]) -> Result<(), Error> {
+    let prices = segment.fast_fields().i64(column::PRICE)?;
+    for price in found
+        .iter()
+        .filter_map(|found| prices.first(found.document))
+    {
+        counts[BAND_ENDS.partition_point(|end| *end <= price)] += 1;
     }
-
-    fn count(&mut self, document: DocId) {
-        if let Some(price) = self.column.first(document) {
-            let band = BAND_ENDS.partition_point(|end| *end <= price);
-            self.counts[band] += 1;
-        }
-    }
+    Ok(())
 }
 
 /// Price bands from the lowest, each with bounds to filter by.
-fn prices(counts: Vec<u64>) -> Vec<FacetValue> {
+fn price_bands(counts: Vec<u64>) -> Vec<FacetValue> {
     let band = |(band, count): (usize, u64)| {
         let min = band.checked_sub(1).map_or(0, |before| BAND_ENDS[before]);
         let max = BAND_ENDS.get(band).map(|end| end - 1);

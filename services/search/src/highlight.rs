@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::plan::MatchedTerms;
-use crate::terms::IndexTerm;
+use crate::terms::{IndexTerm, Initials};
 use crate::{analysis, stemmer};
 
 /// The length of the fragment that is cut from a longer text, in bytes.
@@ -18,17 +18,13 @@ const LEAD_BYTES: usize = 60;
 #[derive(Debug)]
 pub struct Highlighter {
     terms: MatchedTerms,
-    /// The bytes that terms of the query begin with: a stem begins as its word does.
-    initials: [bool; 256],
+    /// Of the terms of the query: a stem begins as its word does.
+    initials: Initials,
 }
 
 impl Highlighter {
     pub(crate) fn new(terms: MatchedTerms) -> Self {
-        let all = terms.stems.iter().chain(&terms.prefix);
-        let mut initials = [false; 256];
-        for first in all.filter_map(|term| term.bytes().next()) {
-            initials[usize::from(first)] = true;
-        }
+        let initials = Initials::of(terms.stems.iter().chain(&terms.prefix));
         Self { terms, initials }
     }
 
@@ -38,7 +34,7 @@ impl Highlighter {
     pub fn mark(&self, text: &str) -> Option<String> {
         let mut matches: Vec<Range<usize>> = Vec::new();
         let mut stem = String::new();
-        analysis::terms(text, |term| {
+        analysis::terms_beginning(text, &self.initials, |term| {
             // Later matches are outside the fragment.
             let first = matches
                 .first()
@@ -53,7 +49,7 @@ impl Highlighter {
         });
         let first = matches.first()?.start;
         let shown = fragment(text, first);
-        let mut out = String::new();
+        let mut out = String::with_capacity(2 * shown.len());
         if shown.start > 0 {
             out.push('…');
         }
@@ -75,7 +71,7 @@ impl Highlighter {
     /// Whether a term of the query stands here.
     fn is_match(&self, term: &IndexTerm<'_>, stem: &mut String) -> bool {
         let first = term.text.bytes().next();
-        if !first.is_some_and(|first| self.initials[usize::from(first)]) {
+        if !first.is_some_and(|first| self.initials.has(first)) {
             return false;
         }
         stem.clear();
@@ -115,15 +111,18 @@ fn fragment(text: &str, first: usize) -> Range<usize> {
 }
 
 fn escape(text: &str, out: &mut String) {
-    for letter in text.chars() {
-        match letter {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            _ => out.push(letter),
-        }
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '>', '&', '"']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'&' => "&amp;",
+            _ => "&quot;",
+        });
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

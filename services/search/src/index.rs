@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tantivy::index::IndexSettings;
 use tantivy::{IndexMeta, IndexReader, ReloadPolicy, Score};
 
-use crate::collect::{Matches, SearchRequest, matches, words_to_drop};
+use crate::collect::{Matches, SearchRequest, matches};
 use crate::fingerprint::{Fingerprint, fingerprints};
 use crate::highlight::Highlighter;
 use crate::schema::{SCHEMA, VERSION};
@@ -162,17 +162,7 @@ impl Index {
     ) -> Result<SearchHits, Error> {
         let searcher = self.reader.searcher();
         let plan = query::plan(&searcher, synonyms, &request.text)?;
-        let mut found = matches(&searcher, &plan, 0, request)?;
-        let missing = words_to_drop(&searcher, &plan, request, found.total)?;
-        if missing > 0 {
-            found = matches(&searcher, &plan, missing, request)?;
-        }
-        let Matches { page, total, facets: mut values } = found;
-        let facets = request.facets.iter().filter_map(|(name, facet)| {
-            let place = values.iter().position(|(counted, _)| *counted == facet)?;
-            Some((name.clone(), values.swap_remove(place).1))
-        });
-        let facets = facets.collect();
+        let Matches { page, total, facets } = matches(&searcher, &plan, request)?;
         let page = page.iter().map(|hit| (hit.id, hit.score())).collect();
         let corrected = plan.corrected.filter(|_| total > 0);
         let highlighter = Highlighter::new(plan.terms);

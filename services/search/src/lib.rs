@@ -14,11 +14,12 @@
 //! | `kind` | head-noun extraction: what a product is and what it only mentions |
 //! | `query`, `word`, `plan` | from query text to a query plan |
 //! | `lookup`, `compound` | which words the index has, and which end in one |
+//! | `postings` | the documents that match a plan, with their scores |
 //! | `vocabulary`, `spelling` | corrections and completions from the term dictionary |
 //! | `names` | the catalogue's own spellings |
 //! | `synonyms` | the shop owner's synonym rules |
 //! | `collect`, `top` | one page of matches, their number, and the facet counts |
-//! | `ranking`, `raised` | the score by kind on top of BM25, and by words found |
+//! | `ranking` | the score by kind on top of BM25 |
 //! | `facets` | filters and facet counts |
 //! | `suggest` | query completion |
 //! | `highlight` | matches marked in a text |
@@ -48,8 +49,8 @@ mod mapping;
 mod merge_policy;
 mod names;
 mod plan;
+mod postings;
 mod query;
-mod raised;
 mod ranking;
 mod schema;
 mod spelling;

@@ -1,40 +1,70 @@
-//! Lookups: how many documents have a word, by field.
+//! Lookups: terms of the index, and how many documents have a word, by field.
 //!
 //! **Invariant:** each word of a query is looked up once.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use tantivy::Searcher;
+use tantivy::postings::TermInfo;
+use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
+use tantivy::schema::Field;
+use tantivy::{Score, Searcher, Term};
 
 use crate::Error;
 use crate::analysis::stem;
+use crate::plan::Matching;
 use crate::schema::{SCHEMA, SchemaFields};
-use crate::vocabulary::documents;
 
-/// The number of documents with a word, by field.
-#[derive(Debug, Clone, Copy, Default)]
+/// A term of the index, and where its postings lie.
+#[derive(Debug)]
+pub(crate) struct IndexedTerm {
+    pub(crate) field: Field,
+    /// By segment.
+    pub(crate) infos: Vec<Option<TermInfo>>,
+    /// The number of documents with the term. Some of them may be deleted.
+    pub(crate) documents: u64,
+}
+
+impl IndexedTerm {
+    pub(crate) fn find(searcher: &Searcher, field: Field, text: &str) -> Result<Rc<Self>, Error> {
+        let term = Term::from_field_text(field, text);
+        let (mut infos, mut documents) = (Vec::new(), 0);
+        for segment in searcher.segment_readers() {
+            let info = segment.inverted_index(field)?.get_term_info(&term)?;
+            documents += info.as_ref().map_or(0, |info| u64::from(info.doc_freq));
+            infos.push(info);
+        }
+        Ok(Rc::new(Self { field, infos, documents }))
+    }
+}
+
+/// A word's terms, by field.
+#[derive(Debug)]
 pub(crate) struct Lookup {
-    /// With a word of its stem in the texts…
-    pub(crate) text: u64,
+    /// Its stem in the texts…
+    pub(crate) text: Rc<IndexedTerm>,
     /// …and in the attributes.
-    pub(crate) attributes: u64,
-    /// With this word itself in a text.
-    pub(crate) words: u64,
-    /// With this model number.
-    pub(crate) model: u64,
+    pub(crate) attributes: Rc<IndexedTerm>,
+    /// The word itself in a text.
+    pub(crate) words: Rc<IndexedTerm>,
+    /// The word as a model number.
+    pub(crate) model: Rc<IndexedTerm>,
 }
 
 impl Lookup {
     /// Whether any product has the word, or another one with its stem.
-    pub(crate) fn is_known(self) -> bool {
-        self.text + self.attributes + self.words + self.model > 0
+    pub(crate) fn is_known(&self) -> bool {
+        let Self { text, attributes, words, model } = self;
+        [text, attributes, words, model]
+            .iter()
+            .any(|term| term.documents > 0)
     }
 }
 
 /// The words of one query that were looked up.
 pub(crate) struct Lookups<'a> {
     pub(crate) searcher: &'a Searcher,
-    found: HashMap<String, Lookup>,
+    found: HashMap<String, Rc<Lookup>>,
 }
 
 impl<'a> Lookups<'a> {
@@ -42,20 +72,39 @@ impl<'a> Lookups<'a> {
         Self { searcher, found: HashMap::new() }
     }
 
-    pub(crate) fn find(&mut self, word: &str) -> Result<Lookup, Error> {
+    pub(crate) fn find(&mut self, word: &str) -> Result<Rc<Lookup>, Error> {
         if let Some(found) = self.found.get(word) {
-            return Ok(*found);
+            return Ok(Rc::clone(found));
         }
         let SchemaFields { text, attributes, words, model, .. } = SCHEMA.1;
         let stem = stem(word);
-        let count = |field, term: &str| documents(self.searcher, field, term);
-        let found = Lookup {
-            text: count(text, &stem)?,
-            attributes: count(attributes, &stem)?,
-            words: count(words, word)?,
-            model: count(model, word)?,
-        };
-        self.found.insert(word.to_owned(), found);
+        let find = |field, term: &str| IndexedTerm::find(self.searcher, field, term);
+        let found = Rc::new(Lookup {
+            text: find(text, &stem)?,
+            attributes: find(attributes, &stem)?,
+            words: find(words, word)?,
+            model: find(model, word)?,
+        });
+        self.found.insert(word.to_owned(), Rc::clone(&found));
         Ok(found)
+    }
+
+    /// What a term matches.
+    pub(crate) fn matching(
+        &self,
+        field: Field,
+        text: &str,
+        boost: Score,
+    ) -> Result<Matching, Error> {
+        self.scored(IndexedTerm::find(self.searcher, field, text)?, boost)
+    }
+
+    /// What a term matches that was looked up.
+    pub(crate) fn scored(&self, term: Rc<IndexedTerm>, boost: Score) -> Result<Matching, Error> {
+        let documents = self.searcher.total_num_docs()?;
+        let tokens = self.searcher.total_num_tokens(term.field)?;
+        let length = tokens as Score / documents as Score;
+        let weight = Bm25Weight::for_one_term_without_explain(term.documents, documents, length);
+        Ok(Matching::Term { term, weight: weight.boost_by(boost) })
     }
 }

@@ -12,7 +12,6 @@ use tantivy::{Score, Searcher};
 
 use crate::Error;
 use crate::analysis::{compact, stem, words};
-use crate::lookup::Lookup;
 use crate::plan::{Clause, Matching, QueryPlan};
 use crate::synonyms::{PHRASE_WORDS_MAX, Synonyms};
 use crate::terms::ends_and_begins_with_digit;
@@ -210,8 +209,8 @@ impl QueryParser<'_> {
     fn rarity(&mut self, searcher: &Searcher, chunk: &Chunk<'_>) -> Result<Score, Error> {
         let mut rarity: Score = 0.0;
         for word in &chunk.words {
-            let Lookup { text, .. } = self.words.find(word)?;
-            rarity = rarity.max(vocabulary::rarity(searcher, text));
+            let documents = self.words.find(word)?.text.documents;
+            rarity = rarity.max(vocabulary::rarity(searcher, documents));
         }
         Ok(rarity)
     }

@@ -53,6 +53,34 @@ pub(crate) struct IndexTerm<'a> {
     pub(crate) kind: TermKind,
 }
 
+/// The letters that the terms looked for begin with, folded. A term begins as its first word
+/// does, so most words of a text need not be folded for a few terms to be found in it.
+#[derive(Debug)]
+pub(crate) struct Initials([bool; 256]);
+
+impl Initials {
+    pub(crate) const ALL: Self = Self([true; 256]);
+
+    pub(crate) fn of<'a>(terms: impl Iterator<Item = &'a String>) -> Self {
+        let mut initials = [false; 256];
+        for first in terms.filter_map(|term| term.bytes().next()) {
+            initials[usize::from(first)] = true;
+        }
+        Self(initials)
+    }
+
+    /// Whether a word of a text may begin a term. Only letters of ASCII are folded by byte.
+    fn begin(&self, word: &str) -> bool {
+        let first = word.bytes().next().unwrap_or_default();
+        !first.is_ascii() || self.has(first.to_ascii_lowercase())
+    }
+
+    /// Whether a term that begins with this byte is looked for.
+    pub(crate) fn has(&self, first: u8) -> bool {
+        self.0[usize::from(first)]
+    }
+}
+
 /// Buffers of [`terms`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers {
@@ -72,28 +100,47 @@ struct Chain {
     joins: bool,
 }
 
-/// Calls `seen` with each term of a text until it returns `false`.
+impl Chain {
+    fn begun(start: usize) -> Self {
+        Self { start, words: 1, joins: true }
+    }
+
+    /// Whether the words are one: as many as a word has, and no mark goes on from there.
+    fn is_word(&self, rest: &str) -> bool {
+        (3..=CHAIN_WORDS_MAX).contains(&self.words) && self.joins && !rest.starts_with(is_joining)
+    }
+}
+
+/// Calls `seen` with each term of a text that begins so, until it returns `false`. Other
+/// terms may be left out.
 pub(crate) fn terms(
     text: &str,
+    initials: &Initials,
     buffers: &mut Buffers,
     mut seen: impl FnMut(IndexTerm<'_>) -> bool,
 ) {
     let Buffers { word, previous, joined, chain, gram } = buffers;
     let (mut before, mut chained) = (0..0, Chain::default());
+    let mut is_begun = false;
     previous.clear();
     for Word { range, before: gap, is_unspaced } in words(text) {
         word.clear();
         if is_unspaced {
-            if !grams(
-                &text[range.clone()],
-                range.start,
-                [&mut *word, &mut *gram],
-                &mut seen,
-            ) {
+            let run = &text[range.clone()];
+            if !grams(run, range.start, [&mut *word, &mut *gram], &mut seen) {
                 return;
             }
             previous.clear();
             chained.words = 0;
+            continue;
+        }
+        let begins = initials.begin(&text[range.clone()]);
+        let goes_on = is_begun || matches!(gap, Gap::Mark(_)) && chained.joins;
+        is_begun = begins;
+        if !begins && !goes_on {
+            previous.clear();
+            chained = Chain { joins: false, ..Chain::begun(range.start) };
+            before = range;
             continue;
         }
         fold(&text[range.clone()], word);
@@ -115,12 +162,8 @@ pub(crate) fn terms(
             joined.clear();
             joined.push_str(previous);
             joined.push_str(word);
-            if !see(
-                joined,
-                &(before.start..range.end),
-                TermKind::Joined,
-                &mut seen,
-            ) {
+            let both = before.start..range.end;
+            if !see(joined, &both, TermKind::Joined, &mut seen) {
                 return;
             }
         }
@@ -129,16 +172,13 @@ pub(crate) fn terms(
             chained.words += 1;
             chain.push_str(word);
             let whole = chained.start..range.end;
-            let is_last = !text[range.end..].starts_with(is_joining);
-            if (3..=CHAIN_WORDS_MAX).contains(&chained.words)
-                && chained.joins
-                && is_last
+            if chained.is_word(&text[range.end..])
                 && !see(chain, &whole, TermKind::Joined, &mut seen)
             {
                 return;
             }
         } else {
-            chained = Chain { start: range.start, words: 1, joins: true };
+            chained = Chain::begun(range.start);
             chain.clear();
             chain.push_str(word);
         }
@@ -256,12 +296,32 @@ mod tests {
 
     fn all(text: &str) -> Vec<String> {
         let mut all = Vec::new();
-        terms(text, &mut Buffers::default(), |term| {
+        terms(text, &Initials::ALL, &mut Buffers::default(), |term| {
             all.push(term.text.to_owned());
             assert!(text.get(term.range).is_some_and(|place| !place.is_empty()));
             true
         });
         all
+    }
+
+    #[test]
+    fn terms_that_begin_otherwise_are_all_that_is_left_out() {
+        let text =
+            "Big-T-Shirt with T-Shirt-Logo 3-in-1, USB C 16 GB Écru top-up x-t-shirt-logo 長財布";
+        for initial in ["t", "b", "1", "u", "e", "g", "x"] {
+            let initials = Initials::of([initial.to_owned()].iter());
+            let mut found = Vec::new();
+            terms(text, &initials, &mut Buffers::default(), |term| {
+                found.extend(term.text.starts_with(initial).then(|| term.text.to_owned()));
+                true
+            });
+            let mut expected = all(text);
+            expected.retain(|term| term.starts_with(initial));
+            assert!(
+                !expected.is_empty() && found == expected,
+                "{initial}: {found:?}"
+            );
+        }
     }
 
     #[test]

@@ -59,25 +59,25 @@ impl Iterator for Words<'_> {
     type Item = Word;
 
     fn next(&mut self) -> Option<Word> {
-        let (start, first) = self.text[self.at..]
-            .char_indices()
-            .map(|(at, letter)| (self.at + at, class(letter)))
-            .find(|(_, class)| !matches!(class, Class::Gap | Class::Silent))?;
+        let bytes = self.text.as_bytes();
+        let mut start = self.at;
+        let first = loop {
+            match self.class(start)? {
+                (Class::Gap | Class::Silent, length) => start += length,
+                (class, _) => break class,
+            }
+        };
         let is_unspaced = first == Class::Unspaced;
         let mut end = start;
-        let bytes = self.text.as_bytes();
         loop {
             while !is_unspaced && bytes.get(end).is_some_and(u8::is_ascii_alphabetic) {
                 end += 1;
             }
-            let Some(letter) = self.text[end..].chars().next() else {
-                break;
-            };
-            match class(letter) {
-                Class::Silent => end += letter.len_utf8(),
-                Class::Unspaced if is_unspaced => end += letter.len_utf8(),
-                Class::Letter if !is_unspaced => end += letter.len_utf8(),
-                Class::Digit if !is_unspaced => end = self.number_end(end),
+            match self.class(end) {
+                Some((Class::Silent, length)) => end += length,
+                Some((Class::Unspaced, length)) if is_unspaced => end += length,
+                Some((Class::Letter, length)) if !is_unspaced => end += length,
+                Some((Class::Digit, _)) if !is_unspaced => end = self.number_end(end),
                 _ => break,
             }
         }
@@ -92,6 +92,17 @@ impl Iterator for Words<'_> {
 }
 
 impl Words<'_> {
+    /// The class of a character, and its bytes.
+    #[inline]
+    fn class(&self, at: usize) -> Option<(Class, usize)> {
+        let byte = *self.text.as_bytes().get(at)?;
+        if byte.is_ascii() {
+            return Some((ascii_class(byte), 1));
+        }
+        let letter = self.text[at..].chars().next()?;
+        Some((class(letter), letter.len_utf8()))
+    }
+
     /// The end of the number that begins at a digit. A point, or a comma that is clearly
     /// a decimal one or parts thousands, belongs to it.
     fn number_end(&mut self, start: usize) -> usize {
@@ -130,11 +141,16 @@ enum Class {
     Gap,
 }
 
+fn ascii_class(letter: u8) -> Class {
+    match letter {
+        b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+        b'0'..=b'9' => Class::Digit,
+        _ => Class::Gap,
+    }
+}
+
 fn class(letter: char) -> Class {
     match letter {
-        'a'..='z' | 'A'..='Z' => Class::Letter,
-        '0'..='9' => Class::Digit,
-        _ if letter.is_ascii() => Class::Gap,
         _ if is_mark(letter) || is_invisible(letter) => Class::Silent,
         _ if !letter.is_alphanumeric() => Class::Gap,
         _ if is_of_unspaced_script(letter) => Class::Unspaced,
@@ -195,6 +211,9 @@ pub(crate) fn is_joining(mark: char) -> bool {
 }
 
 fn gap(between: &str) -> Gap {
+    if between == " " {
+        return Gap::Blank;
+    }
     let mut letters = between.chars();
     match (letters.next(), letters.next()) {
         (Some(mark), None) if is_joining(mark) => Gap::Mark(mark),

@@ -1,17 +1,17 @@
-//! The page collector: the best matches in an order that is the same each time.
+//! A page: the best matches in an order that is the same each time.
 //!
 //! **Invariant:** matches of one key are ordered by their ids and never by their place in
 //! the index, which changes with every merge; so the pages of a search that is repeated
 //! neither repeat a product nor miss one.
 
-use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
+use tantivy::{DocId, Score, Searcher, SegmentReader};
 
-use crate::ProductId;
 use crate::identity::SegmentIds;
+use crate::postings::Match;
 use crate::ranking::{KindWeights, SegmentKindWeights, WEIGHT_MAX};
 use crate::schema::column;
+use crate::{Error, ProductId};
 
 /// The order of the matches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl Hit {
     }
 }
 
-/// Collects the matches from `offset` on.
-pub(crate) struct PageCollector {
+/// The matches from `offset` on.
+pub(crate) struct PageRequest {
     pub(crate) order: SearchOrder,
     /// The weights of scores; without them matches are not ordered by score.
     pub(crate) weights: Option<KindWeights>,
@@ -66,7 +66,7 @@ enum SortColumns {
 }
 
 /// The best matches of one segment.
-pub(crate) struct SegmentPage {
+struct SegmentPage {
     order: SearchOrder,
     columns: SortColumns,
     ids: SegmentIds,
@@ -77,15 +77,32 @@ pub(crate) struct SegmentPage {
     last: u128,
 }
 
-impl Collector for PageCollector {
-    type Fruit = Vec<Hit>;
-    type Child = SegmentPage;
-
-    fn for_segment(
+impl PageRequest {
+    /// The page of the matches of each segment.
+    pub(crate) fn collect(
         &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentPage> {
+        searcher: &Searcher,
+        found: &[Vec<Match>],
+    ) -> Result<Vec<Hit>, Error> {
+        let mut hits = Vec::new();
+        for (segment, found) in searcher.segment_readers().iter().zip(found) {
+            let mut page = self.of(segment)?;
+            let mut found = found.clone();
+            if self.weights.is_some() && found.len() > 2 * page.kept {
+                // With the best ones first, most others are passed over at once.
+                found.select_nth_unstable_by(2 * page.kept, |one, other| {
+                    other.score.total_cmp(&one.score)
+                });
+            }
+            found.iter().for_each(|found| page.add(found));
+            hits.append(&mut page.hits);
+        }
+        hits.sort_unstable();
+        let page = hits.into_iter().skip(self.offset).take(self.limit);
+        Ok(page.collect())
+    }
+
+    fn of(&self, segment: &SegmentReader) -> Result<SegmentPage, Error> {
         let columns = segment.fast_fields();
         let created = || columns.i64(column::CREATED);
         let sorted_by = match (self.order, &self.weights) {
@@ -109,26 +126,10 @@ impl Collector for PageCollector {
             last: u128::MAX,
         })
     }
-
-    fn requires_scoring(&self) -> bool {
-        self.order == SearchOrder::Relevance && self.weights.is_some()
-    }
-
-    fn merge_fruits(&self, segments: Vec<Vec<Hit>>) -> tantivy::Result<Vec<Hit>> {
-        let mut hits = segments.concat();
-        hits.sort_unstable();
-        Ok(hits
-            .into_iter()
-            .skip(self.offset)
-            .take(self.limit)
-            .collect())
-    }
 }
 
-impl SegmentCollector for SegmentPage {
-    type Fruit = Vec<Hit>;
-
-    fn collect(&mut self, document: DocId, score: Score) {
+impl SegmentPage {
+    fn add(&mut self, &Match { document, score }: &Match) {
         let (key, score) = self.key(document, score);
         if key > self.last {
             return;
@@ -150,12 +151,6 @@ impl SegmentCollector for SegmentPage {
         }
     }
 
-    fn harvest(self) -> Vec<Hit> {
-        self.hits
-    }
-}
-
-impl SegmentPage {
     /// The sort key of a document, and its score.
     fn key(&self, document: DocId, score: Score) -> (u128, Score) {
         let value = match &self.columns {

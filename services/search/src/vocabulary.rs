@@ -57,7 +57,7 @@ pub(crate) fn completions(
     prefix: &str,
     count: usize,
 ) -> Result<Vec<(String, u32)>, Error> {
-    let mut found: HashMap<Vec<u8>, u32> = HashMap::new();
+    let mut found: Vec<(Vec<u8>, u32)> = Vec::new();
     for segment in searcher.segment_readers() {
         let index = segment.inverted_index(field)?;
         let range = index.terms().range().ge(prefix);
@@ -67,16 +67,20 @@ pub(crate) fn completions(
             if !terms.key().starts_with(prefix.as_bytes()) {
                 break;
             }
-            add(&mut found, terms.key(), terms.value().doc_freq);
+            found.push((terms.key().to_vec(), terms.value().doc_freq));
             seen += 1;
         }
     }
-    let mut terms: Vec<(Vec<u8>, u32)> = found.into_iter().collect();
-    let by_frequency =
-        |(term, documents): &(Vec<u8>, u32)| (std::cmp::Reverse(*documents), term.clone());
-    terms.sort_unstable_by_key(by_frequency);
-    terms.truncate(count);
-    Ok(terms.into_iter().filter_map(text).collect())
+    // A term of several segments is there as often. Those of one segment are in order.
+    found.sort();
+    found.dedup_by(|(term, documents), (before, sum)| {
+        let is_same = term == before;
+        *sum += if is_same { *documents } else { 0 };
+        is_same
+    });
+    found.sort_by_key(|(_, documents)| std::cmp::Reverse(*documents));
+    found.truncate(count);
+    Ok(found.into_iter().filter_map(text).collect())
 }
 
 /// How much of a word is typed.
@@ -170,29 +174,38 @@ fn within(
         return Ok(Vec::new());
     };
     let term = Term::from_field_text(field, word);
-    let near = match extent {
-        Extent::Prefix => FuzzyTermQuery::new_prefix(term, edits, true),
-        Extent::Whole => FuzzyTermQuery::new(term, edits, true),
-    };
-    let automaton = near.automaton()?;
     let mut found = HashMap::new();
-    for segment in searcher.segment_readers() {
-        let index = segment.inverted_index(field)?;
-        let mut matching = index.terms().search(&automaton);
-        // An edit of the first letter counts double, so one edit leaves it as it is.
-        if edits == 1
-            && let Some(first) = word.chars().next()
-        {
-            matching = matching.ge(first.to_string());
-            if let Some(next) = char::from_u32(u32::from(first) + 1) {
-                matching = matching.lt(next.to_string());
-            }
+    let first = word.chars().next().unwrap_or_default();
+    // An edit of the first letter counts double.
+    for (edits, keeps_first) in [(edits, true), (edits - 1, false)] {
+        if edits == 0 {
+            continue;
         }
-        let mut terms = matching
-            .into_stream()
-            .map_err(tantivy::TantivyError::from)?;
-        while terms.advance() {
-            add(&mut found, terms.key(), terms.value().doc_freq);
+        let near = match extent {
+            Extent::Prefix => FuzzyTermQuery::new_prefix(term.clone(), edits, true),
+            Extent::Whole => FuzzyTermQuery::new(term.clone(), edits, true),
+        };
+        let automaton = near.automaton()?;
+        for segment in searcher.segment_readers() {
+            let index = segment.inverted_index(field)?;
+            let mut matching = index.terms().search(&automaton);
+            if keeps_first {
+                matching = matching.ge(first.to_string());
+                if let Some(next) = char::from_u32(u32::from(first) + 1) {
+                    matching = matching.lt(next.to_string());
+                }
+            }
+            let mut terms = matching
+                .into_stream()
+                .map_err(tantivy::TantivyError::from)?;
+            while terms.advance() {
+                let is_first_kept = terms
+                    .key()
+                    .starts_with(first.encode_utf8(&mut [0; 4]).as_bytes());
+                if is_first_kept == keeps_first {
+                    add(&mut found, terms.key(), terms.value().doc_freq);
+                }
+            }
         }
     }
     let is_meant = |term: &str| {

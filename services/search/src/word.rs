@@ -4,8 +4,8 @@
 //! within the edits that [`vocabulary`] allows.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
-use tantivy::schema::Field;
 use tantivy::{Score, Searcher};
 
 use crate::Error;
@@ -80,7 +80,7 @@ impl<'a> WordParser<'a> {
     }
 
     /// How many documents have a word.
-    pub(crate) fn find(&mut self, word: &str) -> Result<Lookup, Error> {
+    pub(crate) fn find(&mut self, word: &str) -> Result<Rc<Lookup>, Error> {
         self.lookups.find(word)
     }
 
@@ -115,19 +115,17 @@ impl<'a> WordParser<'a> {
 
     /// A word in every field.
     pub(crate) fn as_typed(&mut self, word: &str) -> Result<Matching, Error> {
-        let SchemaFields { text, attributes, words, model, .. } = *self.fields;
         let found = self.find(word)?;
-        let stem = stem(word);
         let places = [
-            (text, stem.as_str(), found.text, TEXT),
-            (attributes, &stem, found.attributes, ATTRIBUTE),
-            (words, word, found.words, EXACT),
-            (model, word, found.model, MODEL),
+            (&found.text, TEXT),
+            (&found.attributes, ATTRIBUTE),
+            (&found.words, EXACT),
+            (&found.model, MODEL),
         ];
-        let found = places.iter().filter(|(.., documents, _)| *documents > 0);
-        let places = found.map(|(field, word, _, boost)| term(*field, word, *boost));
-        let matching = Matching::Any(places.collect());
-        self.terms.stems.insert(stem);
+        let known = places.into_iter().filter(|(term, _)| term.documents > 0);
+        let places = known.map(|(term, boost)| self.lookups.scored(Rc::clone(term), boost));
+        let matching = Matching::Any(places.collect::<Result<_, _>>()?);
+        self.terms.stems.insert(stem(word));
         Ok(matching)
     }
 
@@ -189,9 +187,10 @@ impl<'a> WordParser<'a> {
             self.terms.prefix = Some(word.to_owned());
         }
         for stem in stems {
-            ways.push(term(text, &stem, COMPLETED));
+            ways.push(self.lookups.matching(text, &stem, COMPLETED)?);
             if !is_known {
-                ways.push(term(attributes, &stem, COMPLETED * ATTRIBUTE));
+                let boost = COMPLETED * ATTRIBUTE;
+                ways.push(self.lookups.matching(attributes, &stem, boost)?);
             }
             self.terms.stems.insert(stem);
         }
@@ -249,7 +248,7 @@ impl<'a> WordParser<'a> {
 
     /// The far more frequent word that a rare one may be a misspelling of.
     fn frequent_correction(&mut self, word: &str) -> Result<Option<String>, Error> {
-        let documents = self.find(word)?.text;
+        let documents = self.find(word)?.text.documents;
         if documents > RARE_DOCUMENTS_MAX {
             return Ok(None);
         }
@@ -352,15 +351,15 @@ impl<'a> WordParser<'a> {
 
     /// A character or bigram, if any product has it.
     fn gram(&mut self, gram: &str, boost: Score) -> Result<Option<Matching>, Error> {
-        let SchemaFields { text, attributes, .. } = *self.fields;
         let found = self.find(gram)?;
         if !found.is_known() {
             return Ok(None);
         }
         self.terms.stems.insert(gram.to_owned());
+        let scored = |term, by| self.lookups.scored(Rc::clone(term), boost * by);
         Ok(Some(Matching::Any(vec![
-            term(text, gram, boost * TEXT),
-            term(attributes, gram, boost * ATTRIBUTE),
+            scored(&found.text, TEXT)?,
+            scored(&found.attributes, ATTRIBUTE)?,
         ])))
     }
 
@@ -374,12 +373,8 @@ impl<'a> WordParser<'a> {
         let field = self.fields.model;
         let models = vocabulary::completions(self.searcher(), field, prefix, COMPLETIONS_MAX)?;
         let models = models.iter();
-        Ok(models
-            .map(|(model, _)| term(field, model, COMPLETED * MODEL))
-            .collect())
+        models
+            .map(|(model, _)| self.lookups.matching(field, model, COMPLETED * MODEL))
+            .collect()
     }
-}
-
-fn term(field: Field, text: &str, boost: Score) -> Matching {
-    Matching::Term { field, text: text.to_owned(), boost }
 }
