@@ -146,7 +146,7 @@ async fn found(client: &ShopClient, query: &str, ids: &HashSet<&str>) -> anyhow:
 fn twins(titles: &[String]) -> Vec<Twins> {
     let (mut hyphened, mut measured) = (BTreeMap::new(), BTreeMap::new());
     for (product, title) in titles.iter().enumerate() {
-        let chunks: Vec<&str> = title.split(|letter: char| !is_part(letter)).collect();
+        let chunks = chunks(title);
         for (place, chunk) in chunks.iter().enumerate() {
             if let Some((one, other)) = chunk.split_once('-')
                 && is_word(one)
@@ -159,7 +159,8 @@ fn twins(titles: &[String]) -> Vec<Twins> {
                 );
             }
             let next = chunks.get(place + 1).copied().unwrap_or_default();
-            let digits = chunk.bytes().take_while(u8::is_ascii_digit).count();
+            let is_of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b',');
+            let digits = chunk.bytes().take_while(is_of_number).count();
             let (number, unit) = chunk.split_at(digits);
             let unit = if unit.is_empty() { next } else { unit };
             if digits > 0 && is_word(unit) && unit.len() <= UNIT_CHARS_MAX {
@@ -199,8 +200,20 @@ fn most_frequent(all: BTreeMap<String, Twins>) -> Vec<Twins> {
     all
 }
 
-fn is_part(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '-'
+/// The words and numbers of a title, with their hyphens and decimal points.
+fn chunks(title: &str) -> Vec<&str> {
+    let digit_at = |at: usize| title.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let mut start = 0;
+    let mut chunks = Vec::new();
+    for (at, letter) in title.char_indices().chain([(title.len(), ' ')]) {
+        let is_decimal =
+            matches!(letter, '.' | ',') && at > 0 && digit_at(at - 1) && digit_at(at + 1);
+        if !letter.is_alphanumeric() && letter != '-' && !is_decimal {
+            chunks.push(&title[start..at]);
+            start = at + letter.len_utf8();
+        }
+    }
+    chunks
 }
 
 fn is_word(text: &str) -> bool {
@@ -227,7 +240,13 @@ mod tests {
 
     #[test]
     fn twins_are_made_from_titles() {
-        let titles = ["Wi-Fi router", "WiFi card 16GB", "Drive 16 GB", "Lone-word"];
+        let titles = [
+            "Wi-Fi router",
+            "WiFi card 16GB",
+            "Drive 16 GB",
+            "Link 1.16 GB",
+            "Lone-word",
+        ];
         let titles: Vec<String> = titles.iter().map(|title| title.to_lowercase()).collect();
         let found: Vec<(Vec<String>, Vec<usize>)> = twins(&titles)
             .into_iter()
