@@ -12,7 +12,7 @@
 //! | `fingerprint` | a short summary of each indexed version, for consistency checks |
 //! | `merge_policy` | which segments are merged, and when |
 //! | `kind` | head-noun extraction: what a product is and what it only mentions |
-//! | `query`, `word`, `plan` | from query text to a query plan |
+//! | `query`, `word`, `unspaced`, `plan` | from query text to a query plan |
 //! | `lookup`, `compound` | which words the index has, and which end in one |
 //! | `postings` | the documents that match a plan, with their scores |
 //! | `vocabulary`, `spelling` | corrections and completions from the term dictionary |
@@ -60,6 +60,7 @@ mod synonyms;
 mod terms;
 mod tokenizer;
 mod top;
+mod unspaced;
 mod vocabulary;
 mod word;
 mod writer;

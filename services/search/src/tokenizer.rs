@@ -191,6 +191,12 @@ pub(crate) fn is_word_alone(character: &str) -> bool {
     first.is_some_and(|letter| matches!(letter.script(), Script::Han | Script::Hangul))
 }
 
+/// Whether a folded character is of kana.
+pub(crate) fn is_kana(character: &str) -> bool {
+    let first = character.chars().next();
+    first.is_some_and(|letter| letter == 'ー' || letter.script() == Script::Hiragana)
+}
+
 /// Whether a word is of a script whose letters are sounds, and without blanks.
 pub(crate) fn is_alphabetic_script(word: &str) -> bool {
     let first = word.chars().next();

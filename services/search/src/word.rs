@@ -11,7 +11,6 @@ use tantivy::{Score, Searcher};
 use crate::Error;
 use crate::analysis::{compact, runs, stem};
 use crate::compound;
-use crate::folding::folded;
 use crate::lookup::{Lookup, Lookups};
 use crate::names;
 use crate::plan::{MatchedTerms, Matching};
@@ -19,11 +18,11 @@ use crate::schema::{SCHEMA, SchemaFields};
 use crate::spelling;
 use crate::synonyms::Phrase;
 use crate::terms::ends_and_begins_with_digit;
-use crate::tokenizer::{self, is_unspaced, is_word_alone};
+use crate::tokenizer::is_unspaced;
 use crate::vocabulary::{self, Extent, Misspelling};
 
 /// Completions of one prefix.
-const COMPLETIONS_MAX: usize = 10;
+pub(crate) const COMPLETIONS_MAX: usize = 10;
 /// Letters from which a prefix is completed: of an unknown word, and of a known one.
 const PREFIX_CHARS_MIN: usize = 2;
 const KNOWN_PREFIX_CHARS_MIN: usize = 3;
@@ -35,28 +34,24 @@ const TIMES_AS_FREQUENT: u64 = 50;
 const PART_CHARS_MIN: usize = 3;
 /// The same where the word is English: a kitten is no kit of ten.
 const ENGLISH_PART_CHARS_MIN: usize = 4;
-/// Characters used of a run without blanks.
-const CHARACTERS_MAX: usize = 32;
 
 /// The boost of a match by field.
-const TEXT: Score = 1.0;
-const ATTRIBUTE: Score = 0.15;
+pub(crate) const TEXT: Score = 1.0;
+pub(crate) const ATTRIBUTE: Score = 0.15;
 const MODEL: Score = 1.0;
 const EXACT: Score = 0.1;
 /// The boost of an alternative.
 const COMPLETED: Score = 0.05;
 const CORRECTED: Score = 0.5;
 const COMPOUND: Score = 0.1;
-/// Of a character alone, beside bigrams.
-const CHARACTER: Score = 0.3;
 
 /// What a word matches, and its best spelling.
 pub(crate) type Spelled = (Matching, String);
 
 /// Parses the words of one query.
 pub(crate) struct WordParser<'a> {
-    lookups: Lookups<'a>,
-    fields: &'static SchemaFields,
+    pub(crate) lookups: Lookups<'a>,
+    pub(crate) fields: &'static SchemaFields,
     /// All words typed.
     typed: Vec<String>,
     pub(crate) terms: MatchedTerms,
@@ -75,7 +70,7 @@ impl<'a> WordParser<'a> {
         }
     }
 
-    fn searcher(&self) -> &'a Searcher {
+    pub(crate) fn searcher(&self) -> &'a Searcher {
         self.lookups.searcher
     }
 
@@ -286,81 +281,6 @@ impl<'a> WordParser<'a> {
             }
         }
         Ok(best.map(|(_, parts)| parts))
-    }
-
-    /// A run of a script without blanks: each of its characters in a bigram of the text.
-    ///
-    /// A bigram across two words of the run need not be in the text, so one may lack
-    /// between two that are there. A first or last character that is a word alone may
-    /// stand anywhere: 革財布 finds 本革長財布. Alphabets have too few letters for that,
-    /// so of theirs all bigrams are needed.
-    fn unspaced(&mut self, run: &str) -> Result<Matching, Error> {
-        let characters: Vec<String> = tokenizer::characters(run)
-            .map(|character| folded(&run[character]))
-            .take(CHARACTERS_MAX)
-            .collect();
-        let [first, .., _] = characters.as_slice() else {
-            return self.character(&characters.concat());
-        };
-        let is_alphabet = tokenizer::is_alphabetic_script(first);
-        let mut bigrams = Vec::new();
-        for pair in characters.windows(2) {
-            bigrams.push(self.gram(&pair.concat(), TEXT)?);
-        }
-        let last = characters.len() - 1;
-        let mut all = Vec::new();
-        for (place, character) in characters.iter().enumerate() {
-            let before = place
-                .checked_sub(1)
-                .and_then(|before| bigrams[before].clone());
-            let after = bigrams.get(place).cloned().flatten();
-            let mut ways: Vec<Matching> = if is_alphabet {
-                match (before, after) {
-                    (Some(before), _) if place == last => vec![before],
-                    (_, Some(after)) => vec![after],
-                    _ => return Ok(Matching::NOTHING),
-                }
-            } else {
-                before.into_iter().chain(after).collect()
-            };
-            let is_outer = place == 0 || place == last;
-            if is_outer && characters.len() > 2 && is_word_alone(character) {
-                ways.extend(self.gram(character, CHARACTER)?);
-            }
-            if ways.is_empty() {
-                return Ok(Matching::NOTHING);
-            }
-            all.push(Matching::Best(ways));
-        }
-        Ok(Matching::All(all))
-    }
-
-    /// A single character: alone, or as the beginning of bigrams.
-    fn character(&mut self, character: &str) -> Result<Matching, Error> {
-        if let Some(alone) = self.gram(character, TEXT)? {
-            return Ok(alone);
-        }
-        let words = self.fields.words;
-        let bigrams = vocabulary::completions(self.searcher(), words, character, COMPLETIONS_MAX)?;
-        let mut ways = Vec::new();
-        for (bigram, _) in bigrams {
-            ways.extend(self.gram(&bigram, TEXT)?);
-        }
-        Ok(Matching::Best(ways))
-    }
-
-    /// A character or bigram, if any product has it.
-    fn gram(&mut self, gram: &str, boost: Score) -> Result<Option<Matching>, Error> {
-        let found = self.find(gram)?;
-        if !found.is_known() {
-            return Ok(None);
-        }
-        self.terms.stems.insert(gram.to_owned());
-        let scored = |term, by| self.lookups.scored(Rc::clone(term), boost * by);
-        Ok(Some(Matching::Any(vec![
-            scored(&found.text, TEXT)?,
-            scored(&found.attributes, ATTRIBUTE)?,
-        ])))
     }
 
     fn models_beginning(&self, prefix: &str) -> Result<Vec<Matching>, Error> {

@@ -90,9 +90,11 @@ fn another_word_of_the_same_characters_is_not_found() {
         ("shoes", "Damenschuhe"),
         ("dress", "Adjustable dress"),
     ]);
-    for typed in ["テーブル", "布財", "table"] {
+    for typed in ["テーブル", "ブルケー", "布財", "table"] {
         assert_eq!(shop.find(typed), [] as [&str; 0], "{typed}");
     }
+    assert_eq!(shop.find("ケーブル"), ["cable"]);
+    assert_eq!(shop.find("革財布"), ["purse"]);
     assert_eq!(shop.find("lampe"), ["lamp"]);
     assert_eq!(shop.search("lampe").corrected, None);
 }
