@@ -112,10 +112,13 @@ pub(crate) fn terms_beginning(
     BUFFERS.with_borrow_mut(|buffers| terms::terms(text, initials, buffers, seen));
 }
 
-/// Calls `seen` with each word of a text, folded and not stemmed.
-pub(crate) fn each_word(text: &str, mut seen: impl FnMut(&str)) {
+/// Calls `seen` with each word of a text that begins so, folded and not stemmed.
+pub(crate) fn each_word(text: &str, initials: &Initials, mut seen: impl FnMut(&str)) {
     let mut word = String::new();
     for Word { range, is_unspaced, .. } in split(text) {
+        if !initials.begin(&text[range.clone()]) {
+            continue;
+        }
         word.clear();
         fold(&text[range], &mut word);
         if is_unspaced || word.len() <= WORD_BYTES_MAX {
@@ -127,7 +130,7 @@ pub(crate) fn each_word(text: &str, mut seen: impl FnMut(&str)) {
 /// The words of a text, folded and not stemmed.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    each_word(text, |word| words.push(word.to_owned()));
+    each_word(text, &Initials::ALL, |word| words.push(word.to_owned()));
     words
 }
 

@@ -64,6 +64,9 @@ pub(crate) fn folded(word: &str) -> String {
 
 /// A word in the spelling in which it is shown: as it is written, in lower case.
 pub(crate) fn spelled(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
     let visible = word.chars().filter(|letter| !is_invisible(*letter)).nfc();
     // The lower case of this letter alone is two characters.
     let dotted = visible.map(|letter| if letter == 'İ' { 'i' } else { letter });

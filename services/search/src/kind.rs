@@ -10,10 +10,9 @@
 //! **Invariant:** the rules contain no vocabulary of any trade, only the words and
 //! marks that divide a title.
 
-use std::collections::HashSet;
-
 use crate::analysis::{each_word, stem, words};
 use crate::document::leaf;
+use crate::terms::Initials;
 use crate::{Document, identity};
 
 /// Words that end a title's first phrase; modifiers follow.
@@ -154,11 +153,17 @@ fn first_phrase(product: &Document<'_>) -> Option<Phrase> {
 }
 
 /// The words of the title that are words of an attribute as well.
-fn words_of_attributes(product: &Document<'_>) -> HashSet<String> {
-    let mut others: HashSet<String> = words(product.title).into_iter().collect();
-    let mut found = HashSet::new();
+fn words_of_attributes(product: &Document<'_>) -> Vec<String> {
+    let mut others = words(product.title);
+    others.sort_unstable();
+    others.dedup();
+    let initials = Initials::of(others.iter());
+    let mut found = Vec::new();
     for value in product.attributes.values() {
-        each_word(value, |word| found.extend(others.take(word)));
+        each_word(value, &initials, |word| {
+            let place = others.iter().position(|other| other == word);
+            found.extend(place.map(|place| others.swap_remove(place)));
+        });
     }
     found
 }

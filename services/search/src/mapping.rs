@@ -66,7 +66,9 @@ pub(crate) fn document(product: &Document<'_>) -> TantivyDocument {
     }
     for (name, value) in product.attributes {
         if value.chars().count() <= FACET_VALUE_CHARS_MAX {
-            let pair = format!("{name}{NAME_END}{value}");
+            let mut pair = name.clone();
+            pair.push(NAME_END);
+            pair.push_str(value);
             document.add_u64(fields.attribute_hash, identity::pair(&pair));
             document.add_text(fields.attribute, pair);
         }

@@ -38,8 +38,10 @@ pub(crate) fn names(product: &Document<'_>) -> BTreeSet<String> {
         }
         true
     });
-    for word in words(title).iter().filter(|word| is_unspaced(word)) {
-        names.extend(endings_of_run(word));
+    if !title.is_ascii() {
+        for word in words(title).iter().filter(|word| is_unspaced(word)) {
+            names.extend(endings_of_run(word));
+        }
     }
     let categories = product.categories.iter().map(|path| leaf(path));
     for whole in categories.chain([product.brand]) {

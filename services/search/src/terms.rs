@@ -70,7 +70,7 @@ impl Initials {
     }
 
     /// Whether a word of a text may begin a term. Only letters of ASCII are folded by byte.
-    fn begin(&self, word: &str) -> bool {
+    pub(crate) fn begin(&self, word: &str) -> bool {
         let first = word.bytes().next().unwrap_or_default();
         !first.is_ascii() || self.has(first.to_ascii_lowercase())
     }

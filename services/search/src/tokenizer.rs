@@ -99,6 +99,12 @@ impl Words<'_> {
         if byte.is_ascii() {
             return Some((ascii_class(byte), 1));
         }
+        self.wide_class(at)
+    }
+
+    /// The same of a character that is not ASCII, which is rare in most texts.
+    #[inline(never)]
+    fn wide_class(&self, at: usize) -> Option<(Class, usize)> {
         let letter = self.text[at..].chars().next()?;
         Some((class(letter), letter.len_utf8()))
     }
