@@ -1,42 +1,18 @@
-//! Lookups: terms of the index, and how many documents have a word, by field.
+//! Lookups: the terms of a word, by field, and how many documents have them.
 //!
 //! **Invariant:** each word of a query is looked up once.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tantivy::postings::TermInfo;
 use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
 use tantivy::schema::Field;
-use tantivy::{Score, Searcher, Term};
+use tantivy::{Score, Searcher};
 
 use crate::Error;
 use crate::analysis::stem;
-use crate::plan::Matching;
+use crate::plan::{IndexedTerm, Matching};
 use crate::schema::{SCHEMA, SchemaFields};
-
-/// A term of the index, and where its postings lie.
-#[derive(Debug)]
-pub(crate) struct IndexedTerm {
-    pub(crate) field: Field,
-    /// By segment.
-    pub(crate) infos: Vec<Option<TermInfo>>,
-    /// The number of documents with the term. Some of them may be deleted.
-    pub(crate) documents: u64,
-}
-
-impl IndexedTerm {
-    pub(crate) fn find(searcher: &Searcher, field: Field, text: &str) -> Result<Rc<Self>, Error> {
-        let term = Term::from_field_text(field, text);
-        let (mut infos, mut documents) = (Vec::new(), 0);
-        for segment in searcher.segment_readers() {
-            let info = segment.inverted_index(field)?.get_term_info(&term)?;
-            documents += info.as_ref().map_or(0, |info| u64::from(info.doc_freq));
-            infos.push(info);
-        }
-        Ok(Rc::new(Self { field, infos, documents }))
-    }
-}
 
 /// A word's terms, by field.
 #[derive(Debug)]

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use tantivy::Score;
+use tantivy::postings::TermInfo;
 use tantivy::query::Bm25Weight;
+use tantivy::schema::Field;
+use tantivy::{Score, Searcher, Term};
 
-use crate::lookup::IndexedTerm;
+use crate::Error;
 
 /// A query, ready to be run.
 pub(crate) struct QueryPlan {
@@ -45,6 +47,29 @@ pub(crate) struct MatchedTerms {
     pub(crate) stems: BTreeSet<String>,
     /// The beginning of a word that was still being typed.
     pub(crate) prefix: Option<String>,
+}
+
+/// A term of the index, and where its postings lie.
+#[derive(Debug)]
+pub(crate) struct IndexedTerm {
+    pub(crate) field: Field,
+    /// By segment.
+    pub(crate) infos: Vec<Option<TermInfo>>,
+    /// The number of documents with the term. Some of them may be deleted.
+    pub(crate) documents: u64,
+}
+
+impl IndexedTerm {
+    pub(crate) fn find(searcher: &Searcher, field: Field, text: &str) -> Result<Rc<Self>, Error> {
+        let term = Term::from_field_text(field, text);
+        let (mut infos, mut documents) = (Vec::new(), 0);
+        for segment in searcher.segment_readers() {
+            let info = segment.inverted_index(field)?.get_term_info(&term)?;
+            documents += info.as_ref().map_or(0, |info| u64::from(info.doc_freq));
+            infos.push(info);
+        }
+        Ok(Rc::new(Self { field, infos, documents }))
+    }
 }
 
 /// What a document has to have, and the score it has for it.

@@ -6,14 +6,16 @@
 //!
 //! **Invariant:** a list is in the order of the documents, and has each at most once.
 
+use std::iter::Peekable;
+use std::slice;
+
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::query::Bm25Weight;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, Score, SegmentReader};
 
 use crate::Error;
-use crate::lookup::IndexedTerm;
-use crate::plan::{Clause, Matching, QueryPlan};
+use crate::plan::{Clause, IndexedTerm, Matching, QueryPlan};
 
 /// Documents merged at once: their scores fit into a processor's first cache.
 const WINDOW: usize = 1024;
@@ -77,7 +79,11 @@ impl<'a> SegmentMatches<'a> {
             } else {
                 self.list(place)?
             };
-            add(&mut found, list, *needed);
+            if *needed {
+                intersect(&mut found, list);
+            } else {
+                raise(&mut found, list);
+            }
         }
         Ok(found)
     }
@@ -132,7 +138,7 @@ impl<'a> SegmentMatches<'a> {
             Matching::All(parts) => {
                 let mut lists = all(parts)?.into_iter();
                 let mut found = lists.next().unwrap_or_default();
-                lists.for_each(|list| add(&mut found, &list, true));
+                lists.for_each(|list| intersect(&mut found, &list));
                 found
             }
         })
@@ -186,22 +192,29 @@ impl<'a> SegmentMatches<'a> {
     }
 }
 
-/// Adds the scores of a list to those found; keeps only what is in both, if it must be.
-fn add(found: &mut Vec<Match>, list: &[Match], needed: bool) {
-    let mut others = list.iter().peekable();
+/// Keeps the documents that are in a list, too, and adds its scores.
+fn intersect(found: &mut Vec<Match>, list: &[Match]) {
+    let mut list = list.iter().peekable();
     found.retain_mut(|found| {
-        while others
-            .next_if(|other| other.document < found.document)
-            .is_some()
-        {}
-        match others.peek() {
-            Some(other) if other.document == found.document => {
-                found.score += other.score;
-                true
-            }
-            _ => !needed,
-        }
+        let score = score_of(found.document, &mut list);
+        found.score += score.unwrap_or_default();
+        score.is_some()
     });
+}
+
+/// Adds the scores of a list to those of its documents that were found.
+fn raise(found: &mut [Match], list: &[Match]) {
+    let mut list = list.iter().peekable();
+    for found in found {
+        found.score += score_of(found.document, &mut list).unwrap_or_default();
+    }
+}
+
+/// The score that the rest of a list has for a document; what is before it is read.
+fn score_of(document: DocId, list: &mut Peekable<slice::Iter<'_, Match>>) -> Option<Score> {
+    while list.next_if(|next| next.document < document).is_some() {}
+    let next = list.next_if(|next| next.document == document);
+    next.map(|next| next.score)
 }
 
 /// The documents of all lists.
