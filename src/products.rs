@@ -41,8 +41,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 ///
 /// FILE contains one JSON document per line (the format of `GET /v1/products/export`), or
 /// CSV: either the columns sku, title, price, currency, status, stock, stock_policy, brand, categories,
-/// images, rating.average, rating.count, description and attribute.NAME (several categories
-/// or images are separated by |), or a product export of Shopify or WooCommerce. A column that
+/// tags, images, rating.average, rating.count, description and attribute.NAME (several tags
+/// are separated by commas, several categories or images by |), or a product export of Shopify or WooCommerce. A column that
 /// the file does not have leaves the products' own values alone; an empty cell clears them. An
 /// invalid line fails alone and is reported.
 #[derive(Debug, Args)]
@@ -238,8 +238,16 @@ fn notes(summary: &Value) -> Vec<String> {
             "stock that was left alone because the product exists: {lines}; --stock=set sets it"
         )),
     }
-    if let Some(images) = list("images_ignored") {
-        notes.push(format!("pictures beyond the most of a product: {images}"));
+    for (name, what) in [
+        ("images_ignored", "pictures beyond the most of a product"),
+        (
+            "tags_ignored",
+            "tags that are too many or too long for a product",
+        ),
+    ] {
+        if let Some(ignored) = list(name) {
+            notes.push(format!("{what}: {ignored}"));
+        }
     }
     notes
 }

@@ -81,7 +81,7 @@ routes! {
     /// Creates a product.
     CREATE_PRODUCT = Route::post("/v1/products", Products, Staff);
     /// Searches the catalogue.
-    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone).query(&["q", "category", "brand", "price_min", "price_max", "available", "sort", "limit", "offset", "facets", "facet_limit", "attr.*"]);
+    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone).query(&["q", "category", "brand", "tags", "price_min", "price_max", "available", "sort", "limit", "offset", "facets", "facet_limit", "attr.*"]);
     /// Completes a search term.
     SUGGEST = Route::get("/v1/products/suggest", Products, Anyone).query(&["q"]);
     /// Imports a catalogue.

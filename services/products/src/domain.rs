@@ -33,6 +33,9 @@ pub(crate) struct Content {
     pub(crate) brand: String,
     /// Paths such as `Home > Lighting > Lamps`, at most 20.
     pub(crate) categories: Vec<String>,
+    /// Words that staff file products under, at most 50 of at most 100 characters, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<String>,
     /// Of one unit.
     pub(crate) price: Money,
     /// Name to value, at most 256.
@@ -101,6 +104,7 @@ mod tests {
                 description: String::new(),
                 brand: "Mori".into(),
                 categories: vec!["Home".into()],
+                tags: Vec::new(),
                 price: Money { amount: 1999, currency: "EUR".parse().unwrap() },
                 attributes: [("colour".to_owned(), "black".to_owned())].into(),
                 images: Vec::new(),

@@ -38,9 +38,12 @@ struct Exported<'a> {
     #[serde(flatten)]
     content: &'a Content,
     stock: i64,
-    /// Where the content leaves it out.
+    /// Where the content leaves it out, as the next: a member that is not there would leave the
+    /// product's own value alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     stock_policy: Option<StockPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<[String; 0]>,
 }
 
 /// The writer of a format.
@@ -73,6 +76,7 @@ impl LineWriter {
                     content,
                     stock: level.on_hand,
                     stock_policy: policy.is_default().then_some(policy),
+                    tags: content.tags.is_empty().then_some([]),
                 };
                 serde_json::to_writer(&mut *page, &line)
                     .map_err(|error| Error::Refused(Problem::internal(error)))?;

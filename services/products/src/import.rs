@@ -52,7 +52,7 @@ pub(crate) use self::columns::escape_part;
 pub(crate) use self::encoding::FileEncoding;
 pub(crate) use self::line::{ImportMode, ImportRules, StockRule};
 pub(crate) use self::native::{
-    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, VALUE_SEPARATOR,
+    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR,
 };
 pub(crate) use self::reader::Format;
 pub(crate) use self::summary::Summary;

@@ -157,6 +157,7 @@ pub(crate) fn document(product: &Product, level: StockLevel) -> Document<'_> {
         description: &content.description,
         brand: &content.brand,
         categories: &content.categories,
+        tags: &content.tags,
         attributes: &content.attributes,
         price: content.price.amount,
         available: level.is_available(),

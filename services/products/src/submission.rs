@@ -11,7 +11,7 @@ use chassis::fields::{BodyFault, Fields};
 use chassis::json::parse_fields;
 use serde_json::Value;
 
-pub(crate) use self::reading::{IMAGES_MAX, sku};
+pub(crate) use self::reading::{IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX, sku};
 use crate::domain::Content;
 
 /// Of its content as compact JSON. With the record's own few fields this stays
@@ -159,7 +159,7 @@ mod tests {
     fn every_field_at_fault_is_named() {
         let wrong = json!({
             "title": "x".repeat(301), "description": 5, "brand": "b".repeat(201),
-            "categories": ["Home >", 7, "Home>Lamps"], "price": { "amount": 19.99, "currency": "euro" },
+            "categories": ["Home >", 7, "Home>Lamps"], "tags": ["", "a", "\u{202e}", "t".repeat(101)], "price": { "amount": 19.99, "currency": "euro" },
             "attributes": { "a/b": 1, "": "x", "c": "y".repeat(8001) },
             "images": ["javascript:alert(1)"], "status": "hidden", "stock": -1,
             "rating": { "average": 5.5 }
@@ -173,6 +173,9 @@ mod tests {
                 "/brand",
                 "/categories/0",
                 "/categories/1",
+                "/tags/0",
+                "/tags/2",
+                "/tags/3",
                 "/price/amount",
                 "/price/currency",
                 "/attributes",

@@ -25,6 +25,8 @@ pub struct Document<'a> {
     pub brand: &'a str,
     /// Paths of steps parted by [`CATEGORY_SEPARATOR`].
     pub categories: &'a [String],
+    /// Searched, and counted each by itself.
+    pub tags: &'a [String],
     /// Name to value.
     pub attributes: &'a BTreeMap<String, String>,
     /// Minor units.

@@ -23,6 +23,8 @@ pub enum Facet {
     Category,
     /// Brands.
     Brand,
+    /// Tags.
+    Tag,
     /// Price bands.
     Price,
     /// An attribute of this name.
@@ -36,6 +38,8 @@ pub struct Filters {
     pub categories: Vec<String>,
     /// Brands.
     pub brands: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
     /// Values by attribute name.
     pub attributes: BTreeMap<String, Vec<String>>,
     /// In minor units, included.
@@ -52,6 +56,7 @@ impl Filters {
         let Self {
             categories,
             brands,
+            tags,
             attributes,
             price_min,
             price_max,
@@ -59,6 +64,7 @@ impl Filters {
         } = self;
         categories.is_empty()
             && brands.is_empty()
+            && tags.is_empty()
             && attributes.is_empty()
             && (*price_min, *price_max, *available) == (None, None, None)
     }
@@ -68,6 +74,7 @@ impl Filters {
         match facet {
             Facet::Category => !self.categories.is_empty(),
             Facet::Brand => !self.brands.is_empty(),
+            Facet::Tag => !self.tags.is_empty(),
             Facet::Price => (self.price_min, self.price_max) != (None, None),
             Facet::Attribute(name) => self.attributes.contains_key(name),
         }
@@ -84,11 +91,14 @@ impl Filters {
     pub(crate) fn queries(&self, without: Option<&Facet>) -> Vec<Box<dyn Query>> {
         let fields = &SCHEMA.1;
         let mut all: Vec<Box<dyn Query>> = Vec::new();
-        if !self.categories.is_empty() && without != Some(&Facet::Category) {
-            all.push(any_of(texts(fields.category, &self.categories)));
-        }
-        if !self.brands.is_empty() && without != Some(&Facet::Brand) {
-            all.push(any_of(texts(fields.brand, &self.brands)));
+        for (facet, field, values) in [
+            (Facet::Category, fields.category, &self.categories),
+            (Facet::Brand, fields.brand, &self.brands),
+            (Facet::Tag, fields.tag, &self.tags),
+        ] {
+            if !values.is_empty() && without != Some(&facet) {
+                all.push(any_of(texts(field, values)));
+            }
         }
         for (name, values) in &self.attributes {
             if without != Some(&Facet::Attribute(name.clone())) {
@@ -144,6 +154,7 @@ pub(crate) fn count(
     let (name, prefix) = match facet {
         Facet::Category => (column::CATEGORY, String::new()),
         Facet::Brand => (column::BRAND, String::new()),
+        Facet::Tag => (column::TAG, String::new()),
         Facet::Attribute(name) => (column::ATTRIBUTE, format!("{name}{NAME_END}")),
         Facet::Price => {
             let mut counts = vec![0; BAND_ENDS.len() + 1];

@@ -44,8 +44,10 @@ pub(crate) fn stamp(document: &Document<'_>) -> u64 {
     for text in [sku, title, description, brand] {
         add(text);
     }
-    for path in document.categories {
-        add(path);
+    for list in [document.categories, document.tags] {
+        list.iter().for_each(|text| add(text));
+        // The list's end, which is no category and no tag.
+        add("\u{1f}");
     }
     for (name, value) in document.attributes {
         add(name);

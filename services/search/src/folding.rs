@@ -55,8 +55,8 @@ pub(crate) fn fold(word: &str, out: &mut String) {
     }
 }
 
-/// The canonical form of a word.
-pub(crate) fn folded(word: &str) -> String {
+/// The canonical form of a word or a short text, in which its spellings are equal.
+pub fn folded(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     fold(word, &mut out);
     out

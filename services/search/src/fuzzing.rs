@@ -34,6 +34,7 @@ static CATALOGUE: LazyLock<(Index, Synonyms)> = LazyLock::new(|| {
             description: "Comes in a box with a cable.",
             brand: "Acme",
             categories: &["Home > Lighting".to_owned()],
+            tags: &["sale".to_owned()],
             attributes: &BTreeMap::from([("Colour".to_owned(), "red".to_owned())]),
             price: 100 * number,
             available: true,

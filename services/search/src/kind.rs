@@ -195,6 +195,7 @@ mod tests {
             description: "",
             brand: "Acme",
             categories: &categories,
+            tags: &[],
             attributes: &attributes,
             price: 1,
             available: true,

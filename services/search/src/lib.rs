@@ -74,6 +74,7 @@ pub use self::collect::SearchRequest;
 pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
 pub use self::facets::{Facet, FacetValue, Filters};
 pub use self::fingerprint::Fingerprint;
+pub use self::folding::folded;
 pub use self::highlight::Highlighter;
 pub use self::index::{Index, OpenError, SearchHits};
 pub use self::merge_policy::IndexLoad;

@@ -64,6 +64,11 @@ pub(crate) fn document(product: &Document<'_>) -> TantivyDocument {
     for path in paths {
         document.add_text(fields.category, path);
     }
+    for tag in product.tags {
+        document.add_text(fields.tag, tag);
+        document.add_text(fields.attributes, tag);
+        document.add_text(fields.words, tag);
+    }
     for (name, value) in product.attributes {
         if value.chars().count() <= FACET_VALUE_CHARS_MAX {
             let mut pair = name.clone();

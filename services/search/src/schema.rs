@@ -12,7 +12,7 @@ use tantivy::schema::{
 use crate::analysis::{PLAIN, STEMMED};
 
 /// The shape of the documents; written into every commit.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 
 /// Between an attribute's name and its value, and between a name's canonical form and its
 /// spelling. Neither has control characters.
@@ -22,6 +22,7 @@ pub(crate) const NAME_END: char = '\u{1f}';
 pub(crate) mod column {
     pub(crate) const CATEGORY: &str = "category";
     pub(crate) const BRAND: &str = "brand";
+    pub(crate) const TAG: &str = "tag";
     pub(crate) const ATTRIBUTE: &str = "attribute";
     pub(crate) const PRICE: &str = "price";
     pub(crate) const CREATED: &str = "created";
@@ -43,7 +44,7 @@ pub(crate) struct SchemaFields {
     /// Title, description and brand, stemmed: the main field of matching and ranking. One field, so that a word is as rare as it is in the catalogue and a
     /// long text is long wherever it stands.
     pub(crate) text: Field,
-    /// Attributes and categories, likewise.
+    /// Attributes, categories and tags, likewise.
     pub(crate) attributes: Field,
     /// Every unstemmed word: the dictionary of corrections and completions, and the
     /// reason an exact word ranks before its stem.
@@ -59,6 +60,7 @@ pub(crate) struct SchemaFields {
     /// Every category path, those above included.
     pub(crate) category: Field,
     pub(crate) brand: Field,
+    pub(crate) tag: Field,
     /// Name, [`NAME_END`], value: to be counted by.
     pub(crate) attribute: Field,
     /// Their hashes: to be filtered by. The texts are long and most stand in few
@@ -107,6 +109,7 @@ pub(crate) static SCHEMA: LazyLock<(Schema, SchemaFields)> = LazyLock::new(|| {
         model: schema.add_text_field("model", whole.clone()),
         category: schema.add_text_field(column::CATEGORY, facet()),
         brand: schema.add_text_field(column::BRAND, facet()),
+        tag: schema.add_text_field(column::TAG, facet()),
         attribute: schema.add_text_field(column::ATTRIBUTE, counted),
         attribute_hash: schema.add_u64_field("attribute_hash", found()),
         price: schema.add_i64_field(column::PRICE, number()),

@@ -11,7 +11,7 @@ use model::Money;
 use crate::Error;
 use crate::domain::{Content, StockLevel};
 use crate::import::{
-    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, VALUE_SEPARATOR, escape_part,
+    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR, escape_part,
 };
 use crate::tables::PRODUCTS;
 
@@ -117,8 +117,9 @@ fn plain(name: &str, content: &Content, level: StockLevel) -> String {
         "stock" => level.on_hand.to_string(),
         "stock_policy" => text_of(&content.stock_policy),
         "brand" => content.brand.clone(),
-        "categories" => joined(&content.categories),
-        "images" => joined(&content.images),
+        "categories" => joined(&content.categories, VALUE_SEPARATOR),
+        "tags" => joined(&content.tags, TAG_SEPARATOR),
+        "images" => joined(&content.images, VALUE_SEPARATOR),
         "rating.average" => content
             .rating
             .map_or_else(String::new, |rating| text_of(&rating.average)),
@@ -138,12 +139,12 @@ fn text_of(value: &impl serde::Serialize) -> String {
     }
 }
 
-fn joined(values: &[String]) -> String {
+fn joined(values: &[String], separator: char) -> String {
     let parts: Vec<_> = values
         .iter()
-        .map(|value| escape_part(value, VALUE_SEPARATOR))
+        .map(|value| escape_part(value, separator))
         .collect();
-    parts.join(&VALUE_SEPARATOR.to_string())
+    parts.join(&separator.to_string())
 }
 
 /// An amount with the decimal digits of its currency, `19.99`.
@@ -224,18 +225,20 @@ mod tests {
         let lists = (
             prop::collection::vec(line(), 0..4),
             prop::collection::vec(line(), 0..3),
+            prop::collection::vec(line(), 0..4),
         );
         let attributes = prop::collection::btree_map("[a-c=|,\"]{1,3}", lines(), 0..5);
         let rating = prop::option::of((0..501_u32, any::<u32>()));
         let status = prop::sample::select(vec!["draft", "published", "archived"]);
         let texts = (line(), line(), line(), lines());
         (texts, currency, 0..2_000_000_i64, lists, attributes, status, rating).prop_map(
-            |((sku, title, brand, description), currency, amount, (categories, images), attributes, status, rating)| {
+            |((sku, title, brand, description), currency, amount, (categories, images, tags), attributes, status, rating)| {
                 let images: Vec<_> = images.iter().map(|path| format!("https://a.test/{path}")).collect();
                 let mut product = json!({
                     "sku": format!("S{sku}"), "title": format!("T{title}"), "brand": brand,
                     "description": description, "images": images,
                     "categories": categories.iter().map(|name| format!("C{name}")).collect::<Vec<_>>(),
+                    "tags": tags.iter().map(|tag| format!("t{tag}")).collect::<Vec<_>>(),
                     "price": { "amount": amount, "currency": currency },
                     "attributes": attributes, "status": status,
                 });

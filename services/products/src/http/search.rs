@@ -134,7 +134,8 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
             "q" => request.text = text(value)?,
             "category" if !value.is_empty() => filters.categories.push(value),
             "brand" if !value.is_empty() => filters.brands.push(value),
-            "category" | "brand" => continue,
+            "tags" if !value.is_empty() => filters.tags.push(value),
+            "category" | "brand" | "tags" => continue,
             "price_min" => filters.price_min = Some(price(&name, &value)?),
             "price_max" => filters.price_max = Some(price(&name, &value)?),
             "available" => filters.available = Some(flag(&value)?),
@@ -248,11 +249,12 @@ fn facet(name: &str) -> Result<(String, Facet), Problem> {
     let facet = match (name, name.strip_prefix("attr.")) {
         ("category", _) => Facet::Category,
         ("brand", _) => Facet::Brand,
+        ("tags", _) => Facet::Tag,
         ("price", _) => Facet::Price,
         (_, Some(attribute)) if is_attribute(attribute) => Facet::Attribute(attribute.to_owned()),
         _ => {
             let why = format!(
-                "there is no facet `{name}`; the facets are brand, category, price and attr.<name>"
+                "there is no facet `{name}`; the facets are brand, category, tags, price and attr.<name>"
             );
             return Err(Problem::bad_request(why));
         }

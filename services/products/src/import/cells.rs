@@ -10,7 +10,7 @@ use model::Currency;
 use serde_json::{Map, Number, Value, json};
 
 use super::price;
-use crate::submission::{self, IMAGES_MAX};
+use crate::submission::{self, IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX};
 
 /// The fields of a product as cells give them.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -23,9 +23,16 @@ pub(crate) struct ProductCells {
     price: Option<String>,
     /// Named by the file.
     currency: Option<Currency>,
-    /// Beyond the most that a product may have.
-    images_ignored: Vec<String>,
+    omissions: Omissions,
     faults: Vec<FieldError>,
+}
+
+/// What a product of a table has beyond the bounds of a product. Other shops allow more, and a
+/// product without a part of it is of more use than none.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Omissions {
+    pub(super) images: Vec<String>,
+    pub(super) tags: Vec<String>,
 }
 
 impl ProductCells {
@@ -56,9 +63,20 @@ impl ProductCells {
     /// Sets the pictures, as many as a product may have.
     pub(super) fn images(&mut self, mut images: Vec<String>) {
         if images.len() > IMAGES_MAX {
-            self.images_ignored = images.split_off(IMAGES_MAX);
+            self.omissions.images = images.split_off(IMAGES_MAX);
         }
         self.list("images", images);
+    }
+
+    /// Sets the tags, as many and as long as a product may have.
+    pub(super) fn tags(&mut self, tags: Vec<String>) {
+        let fits = |tag: &String| tag.chars().count() <= TAG_CHARS_MAX;
+        let (mut kept, mut left): (Vec<_>, Vec<_>) = tags.into_iter().partition(fits);
+        if kept.len() > TAGS_MAX {
+            left.extend(kept.split_off(TAGS_MAX));
+        }
+        self.omissions.tags = left;
+        self.list("tags", kept);
     }
 
     /// Sets an attribute; an empty cell removes it.
@@ -150,9 +168,8 @@ impl ProductCells {
         Err(BodyFault::Invalid(faults))
     }
 
-    /// The pictures that were left out.
-    pub(super) fn images_ignored(&self) -> &[String] {
-        &self.images_ignored
+    pub(super) fn omissions(&self) -> &Omissions {
+        &self.omissions
     }
 
     /// The currency that the file names for the price, by a cell of its own or in the price.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 
-use super::cells::ProductCells;
+use super::cells::{Omissions, ProductCells};
 use crate::domain::{Content, Product, StockLevel};
 use crate::effects::Effects;
 use crate::submission::{self, Submission};
@@ -107,11 +107,11 @@ impl ProductLine {
         Ok(Self { sku: cells.sku()?, patch: LinePatch::Cells(Box::new(cells)) })
     }
 
-    /// The pictures that the line has beyond the most of a product.
-    pub(super) fn images_ignored(&self) -> &[String] {
+    /// What the line has beyond the bounds of a product; JSON has nothing, and fails instead.
+    pub(super) fn omissions(&self) -> Option<&Omissions> {
         match &self.patch {
-            LinePatch::Json(_) => &[],
-            LinePatch::Cells(cells) => cells.images_ignored(),
+            LinePatch::Json(_) => None,
+            LinePatch::Cells(cells) => Some(cells.omissions()),
         }
     }
 

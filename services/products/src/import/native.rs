@@ -1,8 +1,8 @@
 //! konbini's own columns, in any order.
 //!
 //! `sku`, `title`, `price` (decimal, `19.99`), `currency`, `description`, `brand`,
-//! `categories` and `images` (several in one cell are separated by `|`), `status`, `stock`,
-//! `stock_policy`, `rating.average`, `rating.count`, and one `attribute.NAME` for each attribute; `attributes`
+//! `categories` and `images` (several in one cell are separated by `|`), `tags` (by commas; a
+//! backslash makes a separator part of a value), `status`, `stock`, `stock_policy`, `rating.average`, `rating.count`, and one `attribute.NAME` for each attribute; `attributes`
 //! has further ones as a JSON object.
 //!
 //! **Invariant:** the export writes these columns, and what it writes reads back equal.
@@ -15,7 +15,7 @@ use super::cells::ProductCells;
 use super::columns::parts;
 
 /// The columns that are named as they are.
-pub(crate) const PLAIN_COLUMNS: [&str; 13] = [
+pub(crate) const PLAIN_COLUMNS: [&str; 14] = [
     "sku",
     "title",
     "price",
@@ -25,6 +25,7 @@ pub(crate) const PLAIN_COLUMNS: [&str; 13] = [
     "stock_policy",
     "brand",
     "categories",
+    "tags",
     "images",
     "rating.average",
     "rating.count",
@@ -36,6 +37,8 @@ pub(crate) const ATTRIBUTE_PREFIX: &str = "attribute.";
 pub(crate) const ATTRIBUTES_COLUMN: &str = "attributes";
 /// The separator of several values in one cell.
 pub(crate) const VALUE_SEPARATOR: char = '|';
+/// The separator of tags, which people write with commas, as other shops do.
+pub(crate) const TAG_SEPARATOR: char = ',';
 
 /// The byte order mark of UTF-8, read as Windows-1252.
 const MISREAD_MARK: &str = "\u{ef}\u{bb}\u{bf}";
@@ -145,6 +148,7 @@ impl NativeColumns {
                 Column::Plain("categories") => {
                     product.list("categories", parts(cell, VALUE_SEPARATOR));
                 }
+                Column::Plain("tags") => product.tags(parts(cell, TAG_SEPARATOR)),
                 Column::Plain("images") => product.images(images(cell)),
                 Column::Plain(name) => product.text(name, cell),
             }

@@ -6,11 +6,12 @@ use chassis::FieldError;
 use model::Currency;
 use serde::Serialize;
 
+use super::cells::Omissions;
 use super::line::{LineEffect, LineOutcome, ProductLine};
 
 /// Lines reported with their errors; all are counted.
 const FAILURES_NAMED_MAX: usize = 100;
-/// Columns and pictures named.
+/// Columns, pictures and tags named.
 const IGNORED_NAMED_MAX: usize = 100;
 /// The length to which a column's name is cut.
 const COLUMN_CHARS_MAX: usize = 64;
@@ -33,6 +34,8 @@ pub(crate) struct Summary {
     stock_ignored: u64,
     /// Pictures beyond the most of a product.
     images_ignored: Vec<String>,
+    /// Tags beyond the most of a product, or too long for one.
+    tags_ignored: Vec<String>,
     errors: Vec<LineErrors>,
 }
 
@@ -59,9 +62,10 @@ impl Summary {
         }
         self.assumed_currency = self.assumed_currency.or(effect.assumed_currency);
         self.stock_ignored += u64::from(effect.ignores_stock);
-        let left = IGNORED_NAMED_MAX.saturating_sub(self.images_ignored.len());
-        let images = line.images_ignored().iter().take(left);
-        self.images_ignored.extend(images.cloned());
+        if let Some(Omissions { images, tags }) = line.omissions() {
+            name(&mut self.images_ignored, images.iter().cloned());
+            name(&mut self.tags_ignored, tags.iter().cloned());
+        }
     }
 
     /// Counts a line that failed.
@@ -91,10 +95,15 @@ impl Summary {
         // They come with the first lines.
         self.ignored_columns.extend(later.ignored_columns);
         self.stock_ignored += later.stock_ignored;
-        let left = IGNORED_NAMED_MAX - self.images_ignored.len();
-        self.images_ignored
-            .extend(later.images_ignored.into_iter().take(left));
+        name(&mut self.images_ignored, later.images_ignored);
+        name(&mut self.tags_ignored, later.tags_ignored);
         let left = FAILURES_NAMED_MAX - self.errors.len();
         self.errors.extend(later.errors.into_iter().take(left));
     }
+}
+
+/// Names what was ignored, as long as there are few.
+fn name(named: &mut Vec<String>, ignored: impl IntoIterator<Item = String>) {
+    let left = IGNORED_NAMED_MAX.saturating_sub(named.len());
+    named.extend(ignored.into_iter().take(left));
 }

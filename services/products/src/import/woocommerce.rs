@@ -248,10 +248,11 @@ impl Row<'_> {
             let is_published = published == "1" && parent.is_none_or(|parent| parent == "1");
             cells.text("status", if is_published { "published" } else { "draft" });
         }
-        for (name, cell) in [("tags", Cell::Tags), ("barcode", Cell::Barcode)] {
-            if let Some(text) = self.cell(cell) {
-                cells.attribute(name, text);
-            }
+        if let Some(tags) = self.cell(Cell::Tags) {
+            cells.tags(parts(tags, VALUE_SEPARATOR));
+        }
+        if let Some(barcode) = self.cell(Cell::Barcode) {
+            cells.attribute("barcode", barcode);
         }
         for (name, value) in self.attributes() {
             cells.attribute(name, value);

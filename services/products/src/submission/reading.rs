@@ -4,7 +4,7 @@
 //! texts are in the one form in which they are stored, so that two that look equal are equal.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Money, PublicationStatus};
@@ -21,6 +21,8 @@ const CATEGORIES_MAX: usize = 20;
 const CATEGORY_CHARS_MAX: usize = 200;
 /// Every step has its own rows in the lists, so a path cannot be all steps.
 const CATEGORY_STEPS_MAX: usize = 10;
+pub(crate) const TAGS_MAX: usize = 50;
+pub(crate) const TAG_CHARS_MAX: usize = 100;
 const ATTRIBUTES_MAX: usize = 256;
 const ATTRIBUTE_NAME_CHARS_MAX: usize = 128;
 const ATTRIBUTE_VALUE_CHARS_MAX: usize = 8_000;
@@ -36,6 +38,7 @@ impl ReadFields for Submission {
         let description = fields.optional("description", block::<DESCRIPTION_CHARS_MAX>);
         let brand = fields.optional("brand", brand);
         let categories = categories(fields);
+        let tags = tags(fields);
         fields.require("price");
         let price = fields.object("price").map(|Price(money)| money);
         let attributes = attributes(fields);
@@ -53,6 +56,7 @@ impl ReadFields for Submission {
             description: description.unwrap_or_default(),
             brand: brand.unwrap_or_default(),
             categories,
+            tags,
             price: price?,
             attributes,
             images,
@@ -193,6 +197,25 @@ fn category(path: &str) -> Result<String, String> {
         return Err(format!("each name {}", model::ILLEGIBLE));
     }
     Ok(steps.join(CATEGORY_SEPARATOR))
+}
+
+/// Tags in the order given. Of tags that differ only in case, accents or width the first is
+/// kept: in a filter they would be two.
+fn tags(fields: &mut Fields<'_>) -> Vec<String> {
+    let (mut tags, mut known) = (Vec::new(), HashSet::new());
+    for (pointer, raw) in fields.list("tags", TAGS_MAX) {
+        let tag = fields.parsed_at(&pointer, raw, tag);
+        tags.extend(tag.filter(|tag| known.insert(::search::folded(tag))));
+    }
+    tags
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    let tag = at_most::<TAG_CHARS_MAX>(text)?;
+    if !model::is_legible(&tag) {
+        return Err(model::ILLEGIBLE.into());
+    }
+    Ok(tag)
 }
 
 fn images(fields: &mut Fields<'_>) -> Vec<String> {

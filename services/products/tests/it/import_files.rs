@@ -512,6 +512,10 @@ async fn an_export_as_csv_is_what_import_takes() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     assert_eq!(import(&staff, CATALOGUE).await.body["created"], 200);
+    let tags = r#"sku,tags
+ELE-0001,"3\, 4 or 5, warm"
+"#;
+    assert_eq!(counts(&import_csv(&staff, "", tags).await)[2], 1);
     let export = async |app: &TestService, query: &str| {
         let request = app
             .staff()

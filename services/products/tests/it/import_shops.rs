@@ -26,9 +26,9 @@ async fn a_product_export_of_shopify_is_read() {
     let lamp = product(&staff, "OAK-N").await;
     let expected = json!({
         "title": "Oak Lamp – Natural / S", "description": "Made of \"oak\".\nDimmable",
-        "brand": "Mori", "categories": ["Home & Garden > Lighting > Lamps"],
+        "brand": "Mori", "categories": ["Home & Garden > Lighting > Lamps"], "tags": ["warm", "wood"],
         "price": { "amount": 1999, "currency": "USD" }, "status": "published", "available": true,
-        "attributes": { "Colour": "Natural", "Size": "S", "tags": "warm, wood" },
+        "attributes": { "Colour": "Natural", "Size": "S" },
         "images": ["https://cdn.example/n.jpg", "https://cdn.example/1.jpg",
             "https://cdn.example/2.jpg", "https://cdn.example/3.jpg"],
     });
@@ -167,7 +167,7 @@ async fn a_product_export_of_woocommerce_is_read() {
     let app = TestService::start("products", products::open, &["orders"]).await;
     let staff = app.staff();
     let file = "ID,Type,SKU,Name,Published,\"Short description\",Description,\"In stock?\",Stock,\"Sale price\",\"Regular price\",Categories,Tags,Images,Parent,Brands,\"Attribute 1 name\",\"Attribute 1 value(s)\"\n\
-        12,variable,HOOD,Harbour hoodie,1,,<p>Warm.</p>,1,,,,\"Clothing > Hoodies\\, Sale, New\",soft,\"https://a.test/h.jpg, https://a.test/i.jpg\",,Harbour,Colour,\"Blue, Green\"\n\
+        12,variable,HOOD,Harbour hoodie,1,,<p>Warm.</p>,1,,,,\"Clothing > Hoodies\\, Sale, New\",\"soft, Soft, warm\\, dry\",\"https://a.test/h.jpg, https://a.test/i.jpg\",,Harbour,Colour,\"Blue, Green\"\n\
         13,variation,HOOD-B,Harbour hoodie - Blue,1,,,1,5,35,45,,,,HOOD,,Colour,Blue\n\
         14,variation,,Harbour hoodie,1,,,1,,,45,,,https://a.test/g.jpg,id:12,,Colour,Green\n\
         15,\"simple, virtual\",GUIDE,Care guide,-1,Short.,,1,,,\"4,00\",Books,,,,,,\n\
@@ -188,7 +188,8 @@ async fn a_product_export_of_woocommerce_is_read() {
     let expected = json!({
         "title": "Harbour hoodie - Blue", "description": "Warm.", "brand": "Harbour",
         "categories": ["Clothing > Hoodies, Sale", "New"], "status": "published", "available": true,
-        "price": { "amount": 4500, "currency": "EUR" }, "attributes": { "Colour": "Blue", "tags": "soft" },
+        "price": { "amount": 4500, "currency": "EUR" }, "attributes": { "Colour": "Blue" },
+        "tags": ["soft", "warm, dry"],
         "images": ["https://a.test/h.jpg", "https://a.test/i.jpg"],
     });
     for (name, value) in expected.as_object().unwrap() {

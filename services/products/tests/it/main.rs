@@ -12,6 +12,7 @@ mod import_files;
 mod import_shops;
 mod search;
 mod stock;
+mod tags;
 
 use reqwest::Method;
 use serde_json::{Value, json};

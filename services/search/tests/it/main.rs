@@ -70,6 +70,7 @@ fn document<'a>(
         description: "",
         brand: "",
         categories: &[],
+        tags: &[],
         attributes,
         price: 100,
         available: true,

@@ -13,10 +13,11 @@ use blake2::{Blake2b, Digest};
 
 use super::{Cell, OPTIONS};
 use crate::import::cells::ProductCells;
-use crate::import::columns::ColumnPlaces;
+use crate::import::columns::{ColumnPlaces, parts};
 use crate::import::entry::Entry;
 use crate::import::html;
 use crate::import::line::ProductLine;
+use crate::import::native::TAG_SEPARATOR;
 
 /// As many as Shopify allows.
 pub(super) const VARIANTS_MAX: usize = 2048;
@@ -183,14 +184,11 @@ impl ShopifyProduct {
         }
         self.category(&mut cells);
         self.status(&mut cells);
-        let attributes = [
-            ("tags", self.text(Cell::Tags)),
-            ("barcode", text_of(&variant.texts, Cell::Barcode)),
-        ];
-        for (name, text) in attributes {
-            if let Some(text) = text {
-                cells.attribute(name, text);
-            }
+        if let Some(tags) = self.text(Cell::Tags) {
+            cells.tags(parts(tags, TAG_SEPARATOR));
+        }
+        if let Some(barcode) = text_of(&variant.texts, Cell::Barcode) {
+            cells.attribute("barcode", barcode);
         }
         self.images(variant, columns, &mut cells);
         cells.price(text_of(&variant.texts, Cell::Price).unwrap_or_default());
