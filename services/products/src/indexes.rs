@@ -28,15 +28,14 @@ pub(crate) type IndexTable<P> = Table<(IndexKey, P), ()>;
 pub(crate) const BY_AGE: IndexTable<ProductId> = Table::new("shelf_by_age");
 /// In order of price in minor units.
 pub(crate) const BY_PRICE: IndexTable<(i64, ProductId)> = Table::new("shelf_by_price");
-/// In order of the beginning of the title in lower case.
-pub(crate) const BY_TITLE: IndexTable<(String, ProductId)> = Table::new("shelf_by_title");
+
+/// In order of title, by its sort key. Keys of another version of the collation do not compare
+/// with these, so each version has a table of its own, see `title_order`.
+pub(crate) const BY_TITLE: IndexTable<(Vec<u8>, ProductId)> = Table::new("shelf_by_title_2");
 
 /// BLAKE2b-64 of a status, and a category or brand. The texts may be longer than a key,
 /// and every byte is written once for each product and order.
 pub(crate) type IndexKey = [u8; 8];
-
-/// The characters of a title that order a list.
-const TITLE_CHARS_SORTED: usize = 64;
 
 /// The condition of a list beside its status.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +87,8 @@ pub(crate) fn list(
 struct IndexRow {
     key: IndexKey,
     price: i64,
-    title: String,
+    /// Its sort key.
+    title: Vec<u8>,
 }
 
 fn rows_of_content(content: &Content) -> BTreeSet<IndexRow> {
@@ -98,12 +98,7 @@ fn rows_of_content(content: &Content) -> BTreeSet<IndexRow> {
         .flat_map(|path| category_and_above(path))
         .map(ListFilter::Category);
     let brand = Some(content.brand.as_str()).filter(|brand| !brand.is_empty());
-    let title: String = content
-        .title
-        .to_lowercase()
-        .chars()
-        .take(TITLE_CHARS_SORTED)
-        .collect();
+    let title = ::search::title_sort_key(&content.title);
     std::iter::once(ListFilter::All)
         .chain(categories)
         .chain(brand.map(ListFilter::Brand))
@@ -158,6 +153,14 @@ pub(crate) fn update(
         tx.put(BY_AGE, &(*key, id), &())?;
         tx.put(BY_PRICE, &(*key, (*price, id)), &())?;
         tx.put(BY_TITLE, &(*key, (title.clone(), id)), &())?;
+    }
+    Ok(())
+}
+
+/// Writes a product's rows in order of title.
+pub(crate) fn put_titles(tx: &mut Tx<'_>, product: &Product) -> Result<(), store::Error> {
+    for IndexRow { key, title, .. } in rows_of_content(&product.content) {
+        tx.put(BY_TITLE, &(key, (title, product.id)), &())?;
     }
     Ok(())
 }

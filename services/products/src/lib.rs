@@ -10,6 +10,7 @@
 //! | `submission` | parsing and validation of a product's JSON |
 //! | `cache` | the read-through cache of responses |
 //! | `indexes` | secondary indexes: the rows behind each list and its orders |
+//! | `title_order` | their order by title, built for what an earlier version stored |
 //! | `index` | the full-text index, which follows this service's own log |
 //! | `categories` | the category tree |
 //! | `import`, `export` | whole catalogues in and out, streamed |
@@ -48,6 +49,7 @@ mod indexes;
 mod stock;
 mod submission;
 mod tables;
+mod title_order;
 mod wire;
 
 pub use config::Config;
@@ -66,6 +68,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let cache = ProductCache::new(config.cache_mib * 1024 * 1024);
         let kept = cache.clone();
         ctx.status.report("cache", move || kept.figure());
+        let built = title_order::build(&ctx.store).await;
+        built.map_err(|error| chassis::Error::Service(error.to_string()))?;
         let index = CatalogueIndex::start(&ctx)?;
         check::add(&ctx, &index);
         let effects = Effects {

@@ -8,7 +8,7 @@
 //! | `stock` | product → its level |
 //! | `stock_movements` | product, number → a movement, the last hundred except the first of all, which is the product's opening |
 //! | `reservations` | order → its reservation, until it is released or shipped |
-//! | `shelf_by_age`, `…_price`, `…_title` | see `indexes` |
+//! | `shelf_by_age`, `…_price`, `…_title_2` | see `indexes` |
 //!
 //! **Invariant:** table names and record field names are a stored format; they stay.
 

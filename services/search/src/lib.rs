@@ -16,6 +16,7 @@
 //! | `lookup`, `compound` | which words the index has, and which end in one |
 //! | `postings` | the documents that match a plan, with their scores |
 //! | `vocabulary`, `spelling` | corrections and completions from the term dictionary |
+//! | `collation` | the order of titles |
 //! | `names` | the catalogue's own spellings |
 //! | `synonyms` | the shop owner's synonym rules |
 //! | `collect`, `top` | one page of matches, their number, and the facet counts |
@@ -31,6 +32,7 @@
 //! never claims to contain more than it does.
 
 mod analysis;
+mod collation;
 mod collect;
 mod compound;
 mod document;
@@ -70,6 +72,7 @@ use std::io::{self, ErrorKind};
 use tantivy::TantivyError;
 use tantivy::directory::error::{LockError, OpenDirectoryError, OpenReadError, OpenWriteError};
 
+pub use self::collation::title_sort_key;
 pub use self::collect::SearchRequest;
 pub use self::document::{CATEGORY_SEPARATOR, Document, category_and_above};
 pub use self::facets::{Facet, FacetValue, Filters};

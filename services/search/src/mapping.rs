@@ -6,6 +6,7 @@
 use tantivy::TantivyDocument;
 
 use crate::analysis::compact;
+use crate::collation::title_sort_key;
 use crate::document::category_and_above;
 use crate::schema::{NAME_END, SCHEMA};
 use crate::tokenizer::WORD_BYTES_MAX;
@@ -92,6 +93,7 @@ pub(crate) fn document(product: &Document<'_>) -> TantivyDocument {
     }
     document.add_i64(fields.price, product.price);
     document.add_bool(fields.available, product.available);
+    document.add_bytes(fields.title_order, &title_sort_key(product.title));
     document.add_i64(fields.created, product.created);
     if let Some(rating) = product.rating {
         document.add_u64(fields.rating, rating);

@@ -6,13 +6,14 @@
 use std::sync::LazyLock;
 
 use tantivy::schema::{
-    FAST, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
+    BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing,
+    TextOptions,
 };
 
 use crate::analysis::{PLAIN, STEMMED};
 
 /// The shape of the documents; written into every commit.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 
 /// Between an attribute's name and its value, and between a name's canonical form and its
 /// spelling. Neither has control characters.
@@ -25,6 +26,7 @@ pub(crate) mod column {
     pub(crate) const TAG: &str = "tag";
     pub(crate) const ATTRIBUTE: &str = "attribute";
     pub(crate) const PRICE: &str = "price";
+    pub(crate) const TITLE: &str = "title_order";
     pub(crate) const CREATED: &str = "created";
     pub(crate) const KIND: &str = "kind";
     pub(crate) const RATING: &str = "rating";
@@ -69,6 +71,8 @@ pub(crate) struct SchemaFields {
     /// Minor units.
     pub(crate) price: Field,
     pub(crate) available: Field,
+    /// The sort key of the title, see [`crate::collation`].
+    pub(crate) title_order: Field,
     /// Milliseconds since 1970.
     pub(crate) created: Field,
     /// The product's kind and its modifiers, see [`crate::kind`].
@@ -114,6 +118,7 @@ pub(crate) static SCHEMA: LazyLock<(Schema, SchemaFields)> = LazyLock::new(|| {
         attribute_hash: schema.add_u64_field("attribute_hash", found()),
         price: schema.add_i64_field(column::PRICE, number()),
         available: schema.add_bool_field("available", found()),
+        title_order: schema.add_bytes_field(column::TITLE, BytesOptions::default().set_fast()),
         created: schema.add_i64_field(column::CREATED, number()),
         kind: schema.add_u64_field(column::KIND, FAST),
         rating: schema.add_u64_field(column::RATING, FAST),

@@ -4,7 +4,9 @@
 //! the index, which changes with every merge; so the pages of a search that is repeated
 //! neither repeat a product nor miss one.
 
-use tantivy::columnar::Column;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tantivy::columnar::{BytesColumn, Column};
 use tantivy::{DocId, Score, Searcher, SegmentReader};
 
 use crate::identity::SegmentIds;
@@ -27,6 +29,8 @@ pub enum SearchOrder {
     Oldest,
     /// By creation, latest first.
     Newest,
+    /// By title, as people sort names.
+    Title,
     /// By average rating, then by its count; unrated products come last.
     BestRated,
 }
@@ -61,6 +65,8 @@ enum SortColumns {
     Score(SegmentKindWeights),
     Price(Column<i64>),
     Created(Column<i64>),
+    /// Sort keys, by ordinals of the segment.
+    Title(Option<BytesColumn>),
     /// Where no product of the segment is rated, there is no column.
     Rated(Option<Column<u64>>, Column<i64>),
 }
@@ -84,7 +90,7 @@ impl PageRequest {
         searcher: &Searcher,
         found: &[Vec<Match>],
     ) -> Result<Vec<Hit>, Error> {
-        let mut hits = Vec::new();
+        let mut segments = Vec::new();
         for (segment, found) in searcher.segment_readers().iter().zip(found) {
             let mut page = self.of(segment)?;
             let mut found = found.clone();
@@ -95,8 +101,9 @@ impl PageRequest {
                 });
             }
             found.iter().for_each(|found| page.add(found));
-            hits.append(&mut page.hits);
+            segments.push(page.into_hits());
         }
+        let mut hits = merged(&segments);
         hits.sort_unstable();
         let page = hits.into_iter().skip(self.offset).take(self.limit);
         Ok(page.collect())
@@ -113,6 +120,7 @@ impl PageRequest {
             (SearchOrder::Cheapest | SearchOrder::Dearest, _) => {
                 SortColumns::Price(columns.i64(column::PRICE)?)
             }
+            (SearchOrder::Title, _) => SortColumns::Title(columns.bytes(column::TITLE)?),
             (SearchOrder::BestRated, _) => {
                 SortColumns::Rated(columns.column_opt(column::RATING)?, created()?)
             }
@@ -128,7 +136,46 @@ impl PageRequest {
     }
 }
 
+/// The best matches of a segment.
+struct SegmentHits {
+    hits: Vec<Hit>,
+    /// In the order of titles, the sort keys that the keys of the hits stand for.
+    titles: BTreeMap<u128, Vec<u8>>,
+}
+
+/// The matches of all segments. Where their keys are ordinals of a segment, they become ranks
+/// among the titles of all.
+fn merged(segments: &[SegmentHits]) -> Vec<Hit> {
+    let titles = segments.iter().flat_map(|segment| segment.titles.values());
+    let titles: BTreeSet<_> = titles.collect();
+    let ranks: &BTreeMap<_, u128> = &titles.into_iter().zip(0..).collect();
+    let ranked = segments.iter().flat_map(|SegmentHits { hits, titles }| {
+        hits.iter().map(move |hit| {
+            let rank = titles.get(&hit.key).and_then(|title| ranks.get(title));
+            Hit { key: rank.copied().unwrap_or(hit.key), ..*hit }
+        })
+    });
+    ranked.collect()
+}
+
 impl SegmentPage {
+    fn into_hits(mut self) -> SegmentHits {
+        let SortColumns::Title(Some(sort_keys)) = &self.columns else {
+            return SegmentHits { hits: self.hits, titles: BTreeMap::new() };
+        };
+        self.hits.sort_unstable();
+        self.hits.truncate(self.kept);
+        let titles = self.hits.iter().filter_map(|hit| {
+            let mut title = Vec::new();
+            let ordinal = u64::try_from(hit.key).ok()?;
+            // An unreadable one costs one hit its place and not the search.
+            let found = sort_keys.ord_to_bytes(ordinal, &mut title).ok()?;
+            found.then_some((hit.key, title))
+        });
+        let titles = titles.collect();
+        SegmentHits { hits: self.hits, titles }
+    }
+
     fn add(&mut self, &Match { document, score }: &Match) {
         let (key, score) = self.key(document, score);
         if key > self.last {
@@ -165,6 +212,11 @@ impl SegmentPage {
             }
             SortColumns::Price(prices) => prices.first(document).map(ordered),
             SortColumns::Created(created) => created.first(document).map(ordered),
+            SortColumns::Title(sort_keys) => {
+                let ordinals = sort_keys.as_ref().map(BytesColumn::ords);
+                let ordinal = ordinals.and_then(|ordinals| ordinals.first(document));
+                return (u128::from(ordinal.unwrap_or(u64::MAX)), 0.0);
+            }
             SortColumns::Rated(ratings, created) => {
                 let rating = ratings.as_ref().and_then(|ratings| ratings.first(document));
                 let rating = rating.map_or(0, |rating| rating + 1);

@@ -82,31 +82,46 @@ impl Key for i64 {
     }
 }
 
-/// A zero byte is escaped as `00 FF` and the text ends with `00 00`, so that
+/// A zero byte is escaped as `00 FF` and the bytes end with `00 00`, so that
 /// "a" sorts before "ab" even when another field follows.
-impl Key for String {
+impl Key for Vec<u8> {
     fn write_to(&self, out: &mut Vec<u8>) {
-        for byte in self.bytes() {
-            out.push(byte);
-            if byte == 0 {
-                out.push(0xFF);
-            }
-        }
-        out.extend_from_slice(&[0, 0]);
+        write_escaped(self, out);
     }
 
     fn read_from(bytes: &mut &[u8]) -> Option<Self> {
-        let mut text = Vec::new();
+        let mut unescaped = Self::new();
         loop {
             match take(bytes, 1)?[0] {
                 0 => match take(bytes, 1)?[0] {
-                    0 => return String::from_utf8(text).ok(),
-                    0xFF => text.push(0),
+                    0 => return Some(unescaped),
+                    0xFF => unescaped.push(0),
                     _ => return None,
                 },
-                byte => text.push(byte),
+                byte => unescaped.push(byte),
             }
         }
+    }
+}
+
+fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xFF);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// As its bytes.
+impl Key for String {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        write_escaped(self.as_bytes(), out);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        Self::from_utf8(Key::read_from(bytes)?).ok()
     }
 }
 
@@ -165,6 +180,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn bytes_keep_their_order_and_round_trip(a: (Vec<u8>, u16), b: (Vec<u8>, u16)) {
+            let (left, right) = (a.encode(), b.encode());
+            prop_assert_eq!(a.cmp(&b), left.cmp(&right));
+            prop_assert_eq!(<(Vec<u8>, u16)>::decode(&left), Some(a));
+        }
+
         #[test]
         fn keys_keep_their_order_and_round_trip(a: (String, i64, u16), b: (String, i64, u16)) {
             let (left, right) = (a.encode(), b.encode());

@@ -222,9 +222,10 @@ fn sort(value: &str) -> Result<SearchOrder, Problem> {
         "-price" => Ok(SearchOrder::Dearest),
         "created_at" => Ok(SearchOrder::Oldest),
         "-created_at" => Ok(SearchOrder::Newest),
+        "title" => Ok(SearchOrder::Title),
         "rating" => Ok(SearchOrder::BestRated),
         _ => Err(Problem::bad_request(
-            "`sort` must be one of relevance, price, -price, created_at, -created_at, rating",
+            "`sort` must be one of relevance, price, -price, created_at, -created_at, title, rating",
         )),
     }
 }

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{TestService, send};
+use testkit::{TestService, eventually, send};
 
 use crate::{CATALOGUE, import, lamp, make, with};
 
@@ -206,6 +206,42 @@ async fn lists_are_filtered_and_sorted() {
         "brand=Lumorra&category=Home%20%3E%20Lighting&sort=-price",
     )
     .await;
+/// Accents and case after letters, digits by their number, equal titles by age; a page ends
+/// anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn titles_are_in_the_order_of_names() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    let titles = [
+        "Apfel",
+        "Äpfel",
+        "Apfelsaft",
+        "éclair",
+        "Éclair",
+        "kabel 1",
+        "Kabel 2",
+        "Kabel 2",
+        "Kabel 10",
+        "Zange",
+        "чайник",
+    ];
+    for (number, title) in titles.iter().enumerate().rev() {
+        let mut product = lamp(&format!("S{number}"));
+        product["title"] = (*title).into();
+        make(&staff, product).await;
+    }
+    let sorted = all(&app, "sort=title").await;
+    let shown: Vec<_> = sorted.iter().map(|product| &product["title"]).collect();
+    assert_eq!(shown, titles);
+    assert_eq!(skus(&sorted)[6..8], ["S7", "S6"]);
+    eventually("a search has the same order", async || {
+        let found = app.anonymous().get("/v1/products/search?sort=title").await;
+        skus(found.body["items"].as_array().unwrap()) == skus(&sorted)
+    })
+    .await;
+    app.finish().await;
+}
+
     let prices: Vec<_> = dearest
         .iter()
         .map(|item| item["price"]["amount"].as_i64().unwrap())

@@ -28,6 +28,7 @@ fn pages_neither_repeat_nor_miss() {
         ("", SearchOrder::Relevance),
         ("", SearchOrder::Cheapest),
         ("", SearchOrder::Newest),
+        ("", SearchOrder::Title),
         ("", SearchOrder::BestRated),
         ("lamp", SearchOrder::Relevance),
     ] {
@@ -51,6 +52,48 @@ fn pages_neither_repeat_nor_miss() {
             writer.commit(&()).unwrap();
         }
         assert_eq!(seen.len(), PRODUCTS, "{text:?} {order:?}");
+    }
+}
+
+/// Titles of several segments, each with ordinals of its own.
+#[test]
+fn titles_are_sorted_as_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::create(&folder.path().join("index")).unwrap();
+    let mut writer = index.writer().unwrap();
+    let attributes = BTreeMap::new();
+    let titles = [
+        "Apfel",
+        "Äpfel",
+        "Apfelsaft",
+        "kabel 1",
+        "Kabel 2",
+        "Kabel 2",
+        "Kabel 10",
+        "Zange",
+    ];
+    let ids: Vec<ProductId> = titles.iter().map(|_| ProductId::new()).collect();
+    for start in 0..3 {
+        for place in (start..titles.len()).step_by(3).rev() {
+            let product = document(ids[place], "sku", titles[place], &attributes);
+            writer.add(&product).unwrap();
+        }
+        writer.commit(&()).unwrap();
+    }
+    for (offset, limit) in [(0, 8), (0, 3), (3, 3), (6, 3)] {
+        let request = SearchRequest {
+            order: SearchOrder::Title,
+            offset,
+            limit,
+            ..SearchRequest::default()
+        };
+        let hits = index.search(&request, &Synonyms::default()).unwrap();
+        let found: Vec<_> = hits.page.iter().map(|(id, _)| *id).collect();
+        assert_eq!(
+            found,
+            ids[offset..ids.len().min(offset + limit)],
+            "{offset}"
+        );
     }
 }
 
