@@ -1,10 +1,13 @@
-//! The query of a request: its names are those of the route's row, and an empty parameter is
-//! an absent one.
+//! The query of a request: its names are those of the route's row, its values are texts as
+//! they are stored, and an empty parameter is an absent one.
 //!
-//! A misspelt filter that is ignored returns everything, so an unknown name is refused. Rows
-//! of the route table name the parameters, so every service refuses alike.
+//! A misspelt filter that is ignored returns everything, so an unknown name is refused; and a
+//! filter in another form than the texts that it is compared with returns nothing, so values
+//! are normalised as fields are. Rows of the route table name the parameters, so every service
+//! reads alike.
 //!
-//! **Invariant:** what the cache and the services read has no unknown and no empty parameter.
+//! **Invariant:** what the cache and the services read has no unknown and no empty parameter,
+//! and two spellings of a value are one.
 
 use std::borrow::Cow;
 
@@ -14,7 +17,10 @@ use http::Uri;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
-/// Leaves the parameters that have a value in the request's query.
+/// What a person types: a blank at its end says that the last word is whole.
+const TYPED: &str = "q";
+
+/// Leaves the parameters that have a value in the request's query, each in its normal form.
 ///
 /// # Errors
 /// 400 for a name that the row does not have.
@@ -22,18 +28,17 @@ pub(crate) fn normalise(parts: &mut Parts, route: &Route) -> Result<(), Problem>
     let Some(query) = parts.uri.query().filter(|_| route.query.is_some()) else {
         return Ok(());
     };
-    let mut is_normal = true;
     for pair in query.split('&') {
         let name = decoded(pair.split_once('=').map_or(pair, |(name, _)| name));
         if !name.is_empty() && !route.has_parameter(&name) {
             return Err(Problem::bad_request(unknown(&name, route)));
         }
-        is_normal &= has_value(pair);
     }
-    if is_normal {
+    let is_normal = |pair| matches!(normal(pair), Some(Cow::Borrowed(_)));
+    if query.split('&').all(is_normal) {
         return Ok(());
     }
-    let kept: Vec<_> = query.split('&').filter(|pair| has_value(pair)).collect();
+    let kept: Vec<_> = query.split('&').filter_map(normal).collect();
     let kept = kept.join("&");
     let path = parts.uri.path();
     let target = match kept.as_str() {
@@ -45,18 +50,33 @@ pub(crate) fn normalise(parts: &mut Parts, route: &Route) -> Result<(), Problem>
     Ok(())
 }
 
-/// Whether a pair has a name and a value.
-fn has_value(pair: &str) -> bool {
-    matches!(pair.split_once('='), Some((name, value)) if !name.is_empty() && !value.is_empty())
+/// A pair in its normal form; `None` for one without a name or a value.
+fn normal(pair: &str) -> Option<Cow<'_, str>> {
+    let (name, value) = pair.split_once('=')?;
+    if name.is_empty() || value.is_empty() {
+        return None;
+    }
+    let text = decoded(value);
+    let normal = model::normalised(&text);
+    if *normal == *text || decoded(name) == TYPED {
+        return Some(Cow::Borrowed(pair));
+    }
+    let escaped = form_urlencoded::byte_serialize(normal.as_bytes());
+    let pair = escaped.fold(format!("{name}="), |pair, part| pair + part);
+    (!normal.is_empty()).then_some(Cow::Owned(pair))
 }
 
-/// A name without its escapes.
-fn decoded(name: &str) -> Cow<'_, str> {
-    if !name.contains(['%', '+']) {
-        return Cow::Borrowed(name);
+/// A name or a value without its escapes.
+fn decoded(escaped: &str) -> Cow<'_, str> {
+    if !escaped.contains(['%', '+']) {
+        return Cow::Borrowed(escaped);
     }
-    let mut pairs = form_urlencoded::parse(name.as_bytes());
-    pairs.next().map_or(Cow::Borrowed(""), |(name, _)| name)
+    // As the value of a pair, in which an equals sign is a sign like others.
+    let pair = format!("={escaped}");
+    let value = form_urlencoded::parse(pair.as_bytes()).next();
+    value.map_or(Cow::Borrowed(""), |(_, value)| {
+        Cow::Owned(value.into_owned())
+    })
 }
 
 fn unknown(name: &str, route: &Route) -> String {
@@ -108,6 +128,17 @@ mod tests {
                 &SEARCH_PRODUCTS,
                 "/s?attr.Colour+of=red&q=%20",
                 Some("/s?attr.Colour+of=red&q=%20"),
+            ),
+            // Texts as they are stored; one that is one already is not escaped anew.
+            (
+                &SEARCH_PRODUCTS,
+                "/s?brand=+Mori%C2%A0&tags=cafe%CC%81+%3d=a%20b&q=lamp%20&limit=%203",
+                Some("/s?brand=Mori&tags=caf%C3%A9+%3D%3Da+b&q=lamp%20&limit=3"),
+            ),
+            (
+                &SEARCH_PRODUCTS,
+                "/s?category=A%20%3e%20B&attr.a=b=c%20d&tags=%FF&brand=%20",
+                Some("/s?category=A%20%3e%20B&attr.a=b=c%20d&tags=%FF"),
             ),
             (&SEARCH_PRODUCTS, "/s?attribute=red", None),
             (

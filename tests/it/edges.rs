@@ -4,6 +4,7 @@
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use testkit::eventually;
 use testkit::shop::{Form, Shop};
 
 use crate::people::{Person, lamp, pieces};
@@ -78,6 +79,7 @@ async fn programs_of_others_meet_the_contract() {
         }
     }
     misspelt(&admin).await;
+    filters(&admin, &ids[0]).await;
     round_trip(&admin, &ids[0]).await;
     long_names(&shop, &admin).await;
 }
@@ -116,6 +118,40 @@ async fn misspelt(admin: &Person) {
             "{}: {answer:?}",
             route.name()
         );
+    }
+}
+
+/// The value of a filter is read as the field is that it is compared with.
+async fn filters(admin: &Person, id: &str) {
+    let texts = json!({
+        "brand": " Cafe\u{301} Mori", "categories": ["Home>Lamps "], "tags": ["E\u{301}tude"],
+        "attributes": { "Gro\u{308}ße": "39 " },
+    });
+    let path = format!("/v1/products/{id}");
+    let patched = send(admin.request(Method::PATCH, &path).json(&texts)).await;
+    assert_eq!(patched.status, 200, "{patched:?}");
+    let me = admin.get("/v1/users/me").await.body;
+    let (email, user) = (me["email"].as_str().unwrap(), me["id"].as_str().unwrap());
+    for query in [
+        "/v1/products?brand=Cafe%CC%81+Mori+",
+        "/v1/products?category=Home%3ELamps",
+        "/v1/products?category=+Home&limit=%2020",
+        "/v1/products?status=published%20&brand=%20",
+        "/v1/products/search?brand=+Cafe%CC%81%20Mori&category=Home+%3E%3ELamps&category=Home%3ELamps",
+        "/v1/products/search?tags=+E%CC%81tude",
+        "/v1/products/search?attr.+Gro%CC%88%C3%9Fe+=%2039",
+        &format!("/v1/users?email=%20{email}%20"),
+        &format!("/v1/orders?status=+confirmed&user_id=+{user}&limit=1"),
+        "/v1/notifications?unread=+true&limit=1",
+        "/v1/events?source=orders&kind=+order.placed&limit=1",
+    ] {
+        // A change is searched within a second.
+        let found = async || {
+            let answer = admin.get(query).await;
+            assert_eq!(answer.status, 200, "{query}: {answer:?}");
+            answer.body["items"].as_array().unwrap().len() == 1
+        };
+        eventually(&format!("{query} finds one"), found).await;
     }
 }
 

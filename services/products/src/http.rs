@@ -31,6 +31,7 @@ use crate::cache::ProductCache;
 use crate::domain::ProductId;
 use crate::effects::Effects;
 use crate::index::CatalogueIndex;
+use crate::submission;
 
 /// The state of the handlers.
 #[derive(Clone)]
@@ -108,6 +109,11 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let Query(query) =
         Query::try_from_uri(uri).map_err(|error| Problem::bad_request(error.body_text()))?;
     Ok(query)
+}
+
+/// A category to filter by, written as the field is. What is no path is no product's.
+fn category_filter(text: String) -> String {
+    submission::category(&text).unwrap_or(text)
 }
 
 /// The cache tag of everything that depends on the whole catalogue.

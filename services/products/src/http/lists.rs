@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use store::Key;
 
-use super::{CacheScope, CatalogueState, cached, query};
+use super::{CacheScope, CatalogueState, cached, category_filter, query};
 use crate::domain::ProductId;
 use crate::indexes::{BY_AGE, BY_PRICE, BY_TITLE, Direction, IndexKey, IndexTable};
 use crate::{Error, indexes};
@@ -63,9 +63,10 @@ pub(super) async fn list(
         Some(caller) if !caller.is_staff() => return Err(Problem::forbidden("staff")),
         Some(_) => {}
     }
-    let category = query.category.as_deref().filter(|text| !text.is_empty());
+    let category = query.category.filter(|text| !text.is_empty());
+    let category = category.map(category_filter);
     let brand = query.brand.as_deref().filter(|text| !text.is_empty());
-    let keys = indexes::list(status, category, brand);
+    let keys = indexes::list(status, category.as_deref(), brand);
     let page = match query.sort.unwrap_or_default() {
         Sort::Oldest => app.page(&paging, keys, BY_AGE, Direction::Ascending, |id| *id)?,
         Sort::Newest => app.page(&paging, keys, BY_AGE, Direction::Descending, |id| *id)?,

@@ -16,7 +16,7 @@ use chassis::limits::PAGE_ITEMS;
 use chassis::{Json, Problem};
 use serde::Serialize;
 
-use super::{CacheScope, CatalogueState, cached, query};
+use super::{CacheScope, CatalogueState, cached, category_filter, query};
 use crate::Error;
 use crate::cache::{ProductCache, Visibility};
 use crate::wire::{HighlightedTexts, SearchItem, SearchSummary, SuggestQuery, SuggestResponse};
@@ -132,7 +132,7 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
         let filters = &mut request.filters;
         match name.as_str() {
             "q" => request.text = text(value)?,
-            "category" if !value.is_empty() => filters.categories.push(value),
+            "category" if !value.is_empty() => filters.categories.push(category_filter(value)),
             "brand" if !value.is_empty() => filters.brands.push(value),
             "tags" if !value.is_empty() => filters.tags.push(value),
             "category" | "brand" | "tags" => continue,
@@ -146,7 +146,7 @@ fn request(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
             "facet_limit" => request.facet_limit = number(&name, &value)?,
             _ => match name.strip_prefix("attr.") {
                 Some(attribute) if !attribute.is_empty() => {
-                    let attribute = attribute.to_owned();
+                    let attribute = model::normalised(attribute).into_owned();
                     filters.attributes.entry(attribute).or_default().push(value);
                 }
                 _ => {
@@ -252,7 +252,9 @@ fn facet(name: &str) -> Result<(String, Facet), Problem> {
         ("brand", _) => Facet::Brand,
         ("tags", _) => Facet::Tag,
         ("price", _) => Facet::Price,
-        (_, Some(attribute)) if is_attribute(attribute) => Facet::Attribute(attribute.to_owned()),
+        (_, Some(attribute)) if is_attribute(attribute) => {
+            Facet::Attribute(model::normalised(attribute).into_owned())
+        }
         _ => {
             let why = format!(
                 "there is no facet `{name}`; the facets are brand, category, tags, price and attr.<name>"

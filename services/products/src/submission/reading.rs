@@ -185,7 +185,11 @@ fn categories(fields: &mut Fields<'_>) -> Vec<String> {
     categories
 }
 
-fn category(path: &str) -> Result<String, String> {
+/// A category path, its steps separated as it is stored.
+///
+/// # Errors
+/// Why the text is none.
+pub(crate) fn category(path: &str) -> Result<String, String> {
     let path = at_most::<CATEGORY_CHARS_MAX>(path)?;
     let steps: Vec<&str> = path.split('>').map(str::trim).collect();
     if steps.iter().any(|step| step.is_empty()) || steps.len() > CATEGORY_STEPS_MAX {

@@ -199,16 +199,16 @@ fn folded(lower: &str) -> &str {
     lower.trim_end_matches(|c: char| !c.is_alphabetic())
 }
 
-/// Validates a display name.
+/// Validates a display name, in the form in which texts are stored.
 pub(crate) fn name(text: &str) -> Result<String, &'static str> {
-    let text = text.trim();
-    if !(1..=NAME_CHARS_MAX).contains(&text.chars().count()) {
+    let name = model::normalised(text);
+    if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
         return Err("must have 1..100 characters");
     }
-    if !model::is_legible(text) {
+    if !model::is_legible(&name) {
         return Err(model::ILLEGIBLE);
     }
-    Ok(text.to_owned())
+    Ok(name.into_owned())
 }
 
 /// Normalises roles: sorted, without duplicates.
@@ -284,6 +284,21 @@ mod tests {
         ] {
             assert!(Email::choose(bad).is_err(), "{bad}");
             assert!(Email::parse(bad).is_ok(), "{bad} may have an account");
+        }
+    }
+
+    #[test]
+    fn names_that_look_equal_are_equal() {
+        for (typed, stored) in [
+            (" Ana Lima\u{a0}", "Ana Lima"),
+            ("Jose\u{301}", "José"),
+            ("\u{212b}sa", "Åsa"),
+            (&"e\u{301}".repeat(100), &"é".repeat(100)),
+        ] {
+            assert_eq!(name(typed).unwrap(), stored);
+        }
+        for bad in ["", "\u{200b}", "\u{202e}anA", "A\nna", &"é".repeat(101)] {
+            assert!(name(bad).is_err(), "{bad:?}");
         }
     }
 
