@@ -244,6 +244,10 @@ fn notes(summary: &Value) -> Vec<String> {
             "tags_ignored",
             "tags that are too many or too long for a product",
         ),
+        (
+            "descriptions_cut",
+            "products whose description was too long and lost its end",
+        ),
     ] {
         if let Some(ignored) = list(name) {
             notes.push(format!("{what}: {ignored}"));

@@ -11,7 +11,9 @@ use chassis::fields::{BodyFault, Fields};
 use chassis::json::parse_fields;
 use serde_json::Value;
 
-pub(crate) use self::reading::{IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX, category, sku};
+pub(crate) use self::reading::{
+    DESCRIPTION_CHARS_MAX, IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX, category, sku,
+};
 use crate::domain::Content;
 
 /// Of its content as compact JSON. With the record's own few fields this stays

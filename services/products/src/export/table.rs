@@ -1,6 +1,7 @@
 //! The catalogue as CSV, in konbini's own columns.
 //!
-//! **Invariant:** every product has every column, so a cell that is empty clears on import
+//! **Invariants:** a spreadsheet that opens and saves the file changes no text (see
+//! `import::text_formula`); every product has every column, so a cell that is empty clears on import
 //! only what is empty already.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,13 +12,16 @@ use model::Money;
 use crate::Error;
 use crate::domain::{Content, StockLevel};
 use crate::import::{
-    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR, escape_part,
+    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR,
+    escape_part, formula_of,
 };
 use crate::tables::PRODUCTS;
 
 /// Attributes with a column of their own, in the order in which products have them first. An
 /// import takes 1,024 columns, and a person fewer; the rest stand together in one cell.
 const ATTRIBUTE_COLUMNS_MAX: usize = 500;
+/// The columns of figures, which people compute with.
+const FIGURES: [&str; 4] = ["price", "stock", "rating.average", "rating.count"];
 /// By this mark spreadsheets recognise UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -86,10 +90,15 @@ impl Table {
     pub(super) fn write(&self, page: &mut Vec<u8>, content: &Content, level: StockLevel) {
         let mut cells = RowWriter { row: page, is_first: true };
         for name in PLAIN_COLUMNS {
-            cells.cell(&plain(name, content, level));
+            let cell = plain(name, content, level);
+            if FIGURES.contains(&name) {
+                cells.cell(&cell);
+            } else {
+                cells.text(&cell);
+            }
         }
         for name in &self.attributes {
-            cells.cell(content.attributes.get(name).map_or("", String::as_str));
+            cells.text(content.attributes.get(name).map_or("", String::as_str));
         }
         if self.has_others {
             let others = content.attributes.iter();
@@ -179,6 +188,14 @@ impl RowWriter<'_> {
         self.row.push(b'"');
     }
 
+    /// A text, which stays as it is in a spreadsheet.
+    fn text(&mut self, text: &str) {
+        match formula_of(text) {
+            Some(formula) => self.cell(&formula),
+            None => self.cell(text),
+        }
+    }
+
     fn end(self) {
         self.row.extend_from_slice(b"\r\n");
     }
@@ -227,7 +244,9 @@ mod tests {
             prop::collection::vec(line(), 0..3),
             prop::collection::vec(line(), 0..4),
         );
-        let attributes = prop::collection::btree_map("[a-c=|,\"]{1,3}", lines(), 0..5);
+        let figures = prop::sample::select(vec!["007", "=1+1", "3+", "=\"x\"", "Jan 5", "1E5"]);
+        let values = prop_oneof![lines(), figures.prop_map(str::to_owned)];
+        let attributes = prop::collection::btree_map("[a-c=|,\"]{1,3}", values, 0..5);
         let rating = prop::option::of((0..501_u32, any::<u32>()));
         let status = prop::sample::select(vec!["draft", "published", "archived"]);
         let texts = (line(), line(), line(), lines());

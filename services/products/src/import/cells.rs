@@ -10,7 +10,11 @@ use model::Currency;
 use serde_json::{Map, Number, Value, json};
 
 use super::price;
-use crate::submission::{self, IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX};
+use crate::submission::{self, DESCRIPTION_CHARS_MAX, IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX};
+
+/// The length to which a description of too many characters is cut, in bytes: characters of
+/// three bytes would leave no room for the rest of a product.
+const DESCRIPTION_CUT_BYTES: usize = 16 * 1024;
 
 /// The fields of a product as cells give them.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -33,6 +37,8 @@ pub(crate) struct ProductCells {
 pub(crate) struct Omissions {
     pub(super) images: Vec<String>,
     pub(super) tags: Vec<String>,
+    /// Whether the end of the description was left out.
+    pub(super) is_description_cut: bool,
 }
 
 impl ProductCells {
@@ -52,6 +58,17 @@ impl ProductCells {
     /// Sets a text of a new product; a known one keeps its own.
     pub(super) fn default_text(&mut self, name: &str, text: &str) {
         self.defaults.insert(name.to_owned(), text.into());
+    }
+
+    /// Sets the description, as long as that of a product may be.
+    pub(super) fn description(&mut self, cell: &str) {
+        match beginning(&model::normalised(cell)) {
+            None => self.text("description", cell),
+            Some(beginning) => {
+                self.omissions.is_description_cut = true;
+                self.text("description", &beginning);
+            }
+        }
     }
 
     /// Sets a list; an empty one clears the field.
@@ -241,4 +258,16 @@ impl ProductCells {
             Err(BodyFault::Invalid(faults))
         }
     }
+}
+
+/// The beginning of a description that is too long, up to the end of a word.
+fn beginning(text: &str) -> Option<String> {
+    text.char_indices().nth(DESCRIPTION_CHARS_MAX)?;
+    // With room for the mark behind it.
+    let (end, _) = text.char_indices().nth(DESCRIPTION_CHARS_MAX - 1)?;
+    let end = text.floor_char_boundary(end.min(DESCRIPTION_CUT_BYTES));
+    let word_end = text[..end].rfind(char::is_whitespace);
+    // A text without blanks is cut anywhere.
+    let end = word_end.filter(|at| *at > end / 2).unwrap_or(end);
+    Some(format!("{}…", text[..end].trim_end()))
 }

@@ -10,6 +10,7 @@ use super::line::ProductLine;
 use super::native::NativeColumns;
 use super::records::{COLUMNS_MAX, Cells, Records, UnreadableRecord};
 use super::shopify::Shopify;
+use super::text_formula;
 use super::woocommerce::WooCommerce;
 
 /// The parser of a CSV body.
@@ -87,6 +88,13 @@ fn take(
             return Ok(());
         }
     };
+    let texts = cells.iter().enumerate();
+    let texts = texts.filter_map(|(place, cell)| Some((place, text_formula::text_of(cell)?)));
+    let texts: Vec<(usize, String)> = texts.collect();
+    let mut cells: Vec<&str> = cells;
+    for (place, text) in &texts {
+        cells[*place] = text;
+    }
     // Spreadsheets write rows of separators below a table.
     if cells.iter().all(|cell| cell.trim().is_empty()) {
         return Ok(());

@@ -149,6 +149,7 @@ impl NativeColumns {
                     product.list("categories", parts(cell, VALUE_SEPARATOR));
                 }
                 Column::Plain("tags") => product.tags(parts(cell, TAG_SEPARATOR)),
+                Column::Plain("description") => product.description(cell),
                 Column::Plain("images") => product.images(images(cell)),
                 Column::Plain(name) => product.text(name, cell),
             }

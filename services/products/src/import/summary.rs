@@ -11,7 +11,7 @@ use super::line::{LineEffect, LineOutcome, ProductLine};
 
 /// Lines reported with their errors; all are counted.
 const FAILURES_NAMED_MAX: usize = 100;
-/// Columns, pictures and tags named.
+/// Columns, pictures, tags and products named.
 const IGNORED_NAMED_MAX: usize = 100;
 /// The length to which a column's name is cut.
 const COLUMN_CHARS_MAX: usize = 64;
@@ -36,6 +36,8 @@ pub(crate) struct Summary {
     images_ignored: Vec<String>,
     /// Tags beyond the most of a product, or too long for one.
     tags_ignored: Vec<String>,
+    /// SKUs of products whose description was too long, and lost its end.
+    descriptions_cut: Vec<String>,
     errors: Vec<LineErrors>,
 }
 
@@ -62,7 +64,9 @@ impl Summary {
         }
         self.assumed_currency = self.assumed_currency.or(effect.assumed_currency);
         self.stock_ignored += u64::from(effect.ignores_stock);
-        if let Some(Omissions { images, tags }) = line.omissions() {
+        if let Some(Omissions { images, tags, is_description_cut }) = line.omissions() {
+            let cut = is_description_cut.then(|| line.sku.clone());
+            name(&mut self.descriptions_cut, cut);
             name(&mut self.images_ignored, images.iter().cloned());
             name(&mut self.tags_ignored, tags.iter().cloned());
         }
@@ -97,6 +101,7 @@ impl Summary {
         self.stock_ignored += later.stock_ignored;
         name(&mut self.images_ignored, later.images_ignored);
         name(&mut self.tags_ignored, later.tags_ignored);
+        name(&mut self.descriptions_cut, later.descriptions_cut);
         let left = FAILURES_NAMED_MAX - self.errors.len();
         self.errors.extend(later.errors.into_iter().take(left));
     }

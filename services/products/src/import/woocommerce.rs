@@ -1,4 +1,4 @@
-//! The columns of a WooCommerce product export, by their English names.
+//! The columns of a WooCommerce product export, by their names in several languages (`header`).
 //!
 //! A row is a product; rows of type `variation` belong to the row of type `variable` that
 //! `Parent` names, by SKU or as `id:NUMBER`. A variable product is not sold itself: it gives
@@ -8,9 +8,12 @@
 //! **Invariant:** a variable product stands above its variations, as WooCommerce writes them,
 //! and at most [`HELD_BYTES_MAX`] of them are held.
 
+mod header;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::header::{ATTRIBUTES, Cell, cell};
 use super::cells::ProductCells;
 use super::columns::{ColumnPlaces, parts};
 use super::entry::Entry;
@@ -21,67 +24,8 @@ use super::line::ProductLine;
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The separator of several values in one cell.
 const VALUE_SEPARATOR: char = ',';
-/// Attributes of a product.
-const ATTRIBUTES: usize = 64;
-
-/// The cells that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Cell {
-    Id,
-    Type,
-    Sku,
-    Name,
-    Published,
-    ShortDescription,
-    Description,
-    Stock,
-    InStock,
-    Backorders,
-    Price,
-    Categories,
-    Tags,
-    Images,
-    Parent,
-    Brands,
-    Barcode,
-    AttributeName(usize),
-    AttributeValue(usize),
-}
-
-fn cell(name: &str) -> Option<Cell> {
-    Some(match name {
-        "id" => Cell::Id,
-        "type" => Cell::Type,
-        "sku" => Cell::Sku,
-        "name" => Cell::Name,
-        "published" => Cell::Published,
-        "short description" => Cell::ShortDescription,
-        "description" => Cell::Description,
-        "stock" => Cell::Stock,
-        "in stock?" => Cell::InStock,
-        "backorders allowed?" => Cell::Backorders,
-        "regular price" => Cell::Price,
-        "categories" => Cell::Categories,
-        "tags" => Cell::Tags,
-        "images" => Cell::Images,
-        "parent" => Cell::Parent,
-        "brands" => Cell::Brands,
-        "gtin, upc, ean, or isbn" => Cell::Barcode,
-        attribute => {
-            let (number, what) = attribute.strip_prefix("attribute ")?.split_once(' ')?;
-            let number = number
-                .parse::<usize>()
-                .ok()
-                .filter(|number| (1..=ATTRIBUTES).contains(number))?;
-            match what {
-                "name" => Cell::AttributeName(number),
-                "value(s)" => Cell::AttributeValue(number),
-                _ => return None,
-            }
-        }
-    })
-}
-
+/// What WooCommerce writes an apostrophe before, so that no spreadsheet computes it.
+const COMPUTED: [char; 4] = ['=', '+', '-', '@'];
 /// The cells of a variable product that its variations share.
 const SHARED: [Cell; 8] = [
     Cell::Name,
@@ -196,6 +140,13 @@ impl WooCommerce {
     }
 }
 
+/// A text without the apostrophe that WooCommerce writes before it.
+fn uncomputed(text: &str) -> &str {
+    let rest = text.strip_prefix('\'');
+    rest.filter(|rest| rest.starts_with(COMPUTED))
+        .unwrap_or(text)
+}
+
 /// A parent as it is named in a row, in the form in which it is held.
 fn parent_name(name: &str) -> String {
     match name.split_once(':') {
@@ -225,11 +176,11 @@ impl Row<'_> {
         match (self.own(Cell::Sku), self.own(Cell::Id)) {
             ("", "") => {}
             ("", id) => cells.required("sku", &format!("woo-{id}")),
-            (sku, _) => cells.required("sku", sku),
+            (sku, _) => cells.required("sku", uncomputed(sku)),
         }
-        cells.required("title", &self.title());
+        cells.required("title", uncomputed(&self.title()));
         if let Some(description) = self.description() {
-            cells.text("description", &html::text(description));
+            cells.description(&html::text(uncomputed(description)));
         }
         if let Some(brands) = self.cell(Cell::Brands) {
             let brand = parts(brands, VALUE_SEPARATOR).into_iter().next();
@@ -255,7 +206,7 @@ impl Row<'_> {
             cells.attribute("barcode", barcode);
         }
         for (name, value) in self.attributes() {
-            cells.attribute(name, value);
+            cells.attribute(name, uncomputed(value));
         }
         cells.price(self.own(Cell::Price));
         match self.own(Cell::Stock) {

@@ -15,7 +15,7 @@ use crate::domain::{CATEGORY_SEPARATOR, Content, PIECES_MAX, Rating};
 
 const SKU_CHARS_MAX: usize = 64;
 const TITLE_CHARS_MAX: usize = 300;
-const DESCRIPTION_CHARS_MAX: usize = 8_000;
+pub(crate) const DESCRIPTION_CHARS_MAX: usize = 8_000;
 const BRAND_CHARS_MAX: usize = 200;
 const CATEGORIES_MAX: usize = 20;
 const CATEGORY_CHARS_MAX: usize = 200;

@@ -215,3 +215,110 @@ async fn a_product_export_of_woocommerce_is_read() {
     assert_eq!(counts(&import_csv(&staff, "", file).await), [5, 0, 0, 3, 2]);
     app.finish().await;
 }
+
+/// Exports of sites in other languages, each with a product of two variations.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_woocommerce_export_is_read_in_the_language_of_its_site() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    for (language, header, ignored) in [
+        (
+            "de",
+            "ID,Typ,Artikelnummer,\"GTIN, UPC, EAN oder ISBN\",Name,Veröffentlicht,Kurzbeschreibung,Beschreibung,Vorrätig?,Bestand,\"Lieferrückstände erlaubt?\",Angebotspreis,\"Regulärer Preis\",Kategorien,Schlagwörter,Bilder,\"Übergeordnetes Produkt\",Marken,\"Attribut 1 Name\",\"Attribut 1 Wert(e)\"",
+            "Angebotspreis",
+        ),
+        (
+            "fr",
+            "ID,Type,UGS,\"GTIN, UPC, EAN ou ISBN\",Nom,Publié,\"Description courte\",Description,\"En stock\u{a0}?\",Stock,\"Autoriser les commandes de produits en rupture\u{a0}?\",\"Tarif promo\",\"Tarif régulier\",Catégories,Étiquettes,Images,Parent,Marques,\"Nom de l’attribut 1\",\"Valeur(s) de l’attribut 1 \"",
+            "Tarif promo",
+        ),
+        (
+            "es",
+            "ID,Tipo,SKU,\"GTIN, UPC, EAN o ISBN\",Nombre,Publicado,\"Descripción corta\",Descripción,¿Existencias?,Inventario,\"¿Permitir reservas de productos agotados?\",\"Precio rebajado\",\"Precio normal\",Categorías,Etiquetas,Imágenes,Superior,Marcas,\"Nombre del atributo 1\",\"Valor(es) del atributo 1\"",
+            "Precio rebajado",
+        ),
+    ] {
+        let file = format!(
+            "\u{feff}{header}\n\
+            1,variable,{language},,Chair,1,Short.,<p>Long.</p>,1,,0,,,Home > Chairs,\"wood, oak\",https://a.test/c.jpg,,Mori,Colour,\"Red, Blue\"\n\
+            2,variation,{language}-r,0884420588030,Chair,1,,,1,3,0,45,\"59,90\",,,,{language},,Colour,Red\n\
+            3,variation,{language}-b,,Chair,1,,,1,0,notify,,60,,,,id:1,,Colour,Blue\n"
+        );
+        let summary = import_csv(&staff, "", &file).await;
+        assert_eq!(counts(&summary), [2, 2, 0, 0, 0], "{language}: {summary}");
+        assert_eq!(summary["ignored_columns"], json!([ignored]));
+        let red = product(&staff, &format!("{language}-r")).await;
+        let expected = json!({
+            "title": "Chair – Red", "description": "Long.", "brand": "Mori", "status": "published",
+            "categories": ["Home > Chairs"], "tags": ["wood", "oak"], "images": ["https://a.test/c.jpg"],
+            "price": { "amount": 5990, "currency": "EUR" }, "stock_policy": "tracked", "available": true,
+            "attributes": { "Colour": "Red", "barcode": "0884420588030" },
+        });
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(&red[name], value, "{language}: {name}");
+        }
+        let blue = product(&staff, &format!("{language}-b")).await;
+        assert_eq!(blue["stock_policy"], "backorder", "{language}");
+    }
+    // WooCommerce protects spreadsheets with an apostrophe, which is no part of the text.
+    let file = "ID,SKU,Name,Regular price,Description,Attribute 1 name,Attribute 1 value(s)\n\
+        1,M,'-20 °C mitten,9,'+5 pockets,Size,'tis\n";
+    assert_eq!(counts(&import_csv(&staff, "", file).await)[1], 1);
+    let mitten = product(&staff, "M").await;
+    assert_eq!(
+        (
+            &mitten["title"],
+            &mitten["description"],
+            &mitten["attributes"]["Size"]
+        ),
+        (
+            &json!("-20 °C mitten"),
+            &json!("+5 pockets"),
+            &json!("'tis")
+        )
+    );
+    app.finish().await;
+}
+
+/// A description that is too long loses its end, and the summary says of which products.
+#[tokio::test(flavor = "multi_thread")]
+async fn descriptions_are_cut_to_what_a_product_may_have() {
+    let app = TestService::start("products", products::open, &["orders"]).await;
+    let staff = app.staff();
+    let prose = "Warm and soft. ".repeat(800);
+    let (japanese, whole) = ("あたたかい手袋。".repeat(1_500), "x".repeat(8_000));
+    for (number, text, kept) in [
+        (1, format!("<p>{prose}</p>"), 7_990..=8_000),
+        (2, japanese, 5_000..=5_462),
+        (3, format!("<b>{whole}</b>"), 8_000..=8_000),
+    ] {
+        let files = [
+            format!("Handle,Title,Body (HTML),Variant SKU,Variant Price\nx,X,{text},S{number},5\n"),
+            format!("ID,SKU,Name,Regular price,Description\n1,W{number},X,5,{text}\n"),
+        ];
+        for (file, sku) in files
+            .iter()
+            .zip([format!("S{number}"), format!("W{number}")])
+        {
+            let cut = if number == 3 { json!([]) } else { json!([sku]) };
+            for outcome in [[1, 1, 0, 0, 0], [1, 0, 0, 1, 0]] {
+                let summary = import_csv(&staff, "", file).await;
+                assert_eq!(counts(&summary), outcome, "{sku}: {summary}");
+                assert_eq!(summary["descriptions_cut"], cut);
+            }
+            let shown = product(&staff, &sku).await["description"].clone();
+            let shown = shown.as_str().unwrap();
+            assert!(
+                kept.contains(&shown.chars().count()),
+                "{sku}: {}",
+                shown.chars().count()
+            );
+            assert_eq!(shown.ends_with('…'), number != 3);
+        }
+    }
+    // A whole document of JSON has no end to lose: it fails, and says why.
+    let line = json!({ "sku": "J", "title": "J", "price": { "amount": 1, "currency": "EUR" }, "description": prose });
+    let failed = crate::import(&staff, line.to_string()).await.body;
+    assert_eq!(failures(&failed), [(1, "/description".to_owned())]);
+    app.finish().await;
+}

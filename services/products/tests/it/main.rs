@@ -11,6 +11,7 @@ mod import;
 mod import_files;
 mod import_shops;
 mod search;
+mod spreadsheet;
 mod stock;
 mod tags;
 

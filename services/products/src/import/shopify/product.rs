@@ -177,7 +177,7 @@ impl ShopifyProduct {
             cells.required("title", &format!("{title}{parts}"));
         }
         if let Some(body) = self.text(Cell::Body) {
-            cells.text("description", &html::text(body));
+            cells.description(&html::text(body));
         }
         if let Some(vendor) = self.text(Cell::Vendor) {
             cells.text("brand", vendor);
