@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `source` | the stream of one service, and its files |
 //! | `archive` | the folder of a backup: names, manifest, checksums |
+//! | `frames`, `files` | its files of frames, and files that are durable |
 //! | `restore` | `konbini restore` |
 //! | `rotation` | `konbini backups list` and `prune` |
 //!
@@ -16,6 +17,8 @@
 //! to its owner alone.
 
 mod archive;
+mod files;
+mod frames;
 mod restore;
 mod rotation;
 mod source;
@@ -46,6 +49,9 @@ pub(crate) use self::rotation::{ListBackups, Prune, list, prune};
 
 const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
 
+/// A restored shop without its keys complains of them; what fails is the command's error.
+const LOG_LEVEL: &str = "off";
+
 /// How often the followers are held until all of them were at one moment, and the pause
 /// between: a follower that catches up does not answer before it has.
 const CUTS_MAX: usize = 20;
@@ -75,7 +81,7 @@ pub(crate) struct Backup {
 
 /// Makes a backup and prints where it is.
 pub(crate) async fn backup(backup: Backup) -> anyhow::Result<()> {
-    let (folder, _) = backup.shop.open("warn", None)?;
+    let (folder, _) = backup.shop.open(LOG_LEVEL, None)?;
     let begun = Instant::now();
     let outcome = make(&backup, &folder).await;
     note_outcome(&folder, &outcome);

@@ -4,6 +4,8 @@
 //! service is asked over its control socket; a stopped one is started for the check, alone,
 //! so that nothing else changes meanwhile.
 
+use std::cell::RefCell;
+
 use anyhow::bail;
 use chassis::Folder;
 use clap::Args;
@@ -53,9 +55,19 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number of differences in a shop's data.
-pub(crate) async fn differences(shop: &ShopArgs) -> anyhow::Result<u64> {
-    Ok(findings(shop, |_, _| {}).await?.0)
+/// Descriptions of the differences in a shop's data.
+pub(crate) async fn differences(shop: &ShopArgs) -> anyhow::Result<Vec<String>> {
+    let different = RefCell::new(Vec::new());
+    let note = |service: &str, finding: &Value| {
+        let what = finding["what"].as_str().unwrap_or_default();
+        let examples = finding["examples"].as_array().into_iter().flatten();
+        let examples = examples.filter_map(Value::as_str);
+        different
+            .borrow_mut()
+            .extend(examples.map(|example| format!("{service}: {what}: {example}")));
+    };
+    findings(shop, note).await?;
+    Ok(different.into_inner())
 }
 
 /// All findings by service, and the number of faults in them; `each` is called as they come.

@@ -14,19 +14,20 @@
 //! While it is made, the folder has a name with a dot before and `.partial` behind.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use chassis::Folder;
 use data_encoding::HEXLOWER;
-use mesh::store::Frame;
 use model::Time;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::files::{
+    PIECE_BYTES, copy_file, files_below, make_folder, sync_folder, sync_folders, write_new,
+};
 use crate::service_name::ServiceName;
 
 /// The format of backups that this program writes; it reads no newer one.
@@ -36,16 +37,9 @@ const SUMS: &str = "SHA256SUMS";
 const MANIFEST: &str = "manifest.json";
 const PREFIX: &str = "konbini-";
 const PARTIAL: &str = ".partial";
-const COMPRESSED: &str = ".zst";
 /// The files of a shop that are copied as they are.
 const SHOP_FILES: [&str; 4] = ["SHOP", "konbini.toml", "synonyms.txt", "users/erasures"];
 const SECRET: &str = ".secret";
-
-/// zstd's own default: a catalogue shrinks to a quarter at more than a hundred MB a second.
-const LEVEL: i32 = 3;
-
-/// How much of a file is read at once.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// What is in a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -276,145 +270,6 @@ pub(super) fn verify_sums(backup: &Path, progress: impl Fn(u64)) -> anyhow::Resu
         ),
         None => Ok(()),
     }
-}
-
-/// One of the files of a service, being written.
-pub(super) struct FramesFile(Option<zstd::Encoder<'static, File>>);
-
-impl FramesFile {
-    /// Makes `DIR/NAME.zst`.
-    pub(super) fn create(dir: &Path, name: &str) -> anyhow::Result<Self> {
-        if !dir.exists() {
-            make_folder(dir)?;
-        }
-        let mut encoder = zstd::Encoder::new(new_file(&frames_path(dir, name))?, LEVEL)?;
-        encoder.include_checksum(true)?;
-        Ok(Self(Some(encoder)))
-    }
-
-    /// Appends a frame.
-    pub(super) fn write(&mut self, frame: &Frame) -> anyhow::Result<()> {
-        let encoder = self.0.as_mut().context("the file is finished")?;
-        Ok(encoder.write_all(&frame.encode())?)
-    }
-
-    /// Makes the file durable and returns its size.
-    pub(super) fn finish(&mut self) -> anyhow::Result<u64> {
-        let encoder = self.0.take().context("the file is finished")?;
-        let file = encoder.finish()?;
-        file.sync_all()?;
-        Ok(file.metadata()?.len())
-    }
-}
-
-/// Reads the frames of `DIR/NAME.zst` in their order.
-pub(super) fn read_frames(
-    dir: &Path,
-    name: &str,
-    mut each: impl FnMut(&Frame) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let path = frames_path(dir, name);
-    let failed = || path.display().to_string();
-    let mut decoder = zstd::Decoder::new(File::open(&path).with_context(failed)?)?;
-    let (mut arrived, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
-    loop {
-        while let Some(frame) =
-            Frame::take(&mut arrived).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?
-        {
-            each(&frame)?;
-        }
-        match decoder.read(&mut piece).with_context(failed)? {
-            0 if arrived.is_empty() => return Ok(()),
-            0 => bail!("{}: it ends within a frame", path.display()),
-            count => arrived.extend_from_slice(&piece[..count]),
-        }
-    }
-}
-
-fn frames_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}{COMPRESSED}"))
-}
-
-/// Copies a file to a new one with its content durable; an absent one is no error.
-pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut content = match File::open(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    if let Some(dir) = to.parent().filter(|dir| !dir.exists()) {
-        make_folder(dir)?;
-    }
-    let mut copy = new_file(to)?;
-    io::copy(&mut content, &mut copy)?;
-    copy.sync_all()
-}
-
-/// The relative paths of all files below a folder, in order; none if it is absent.
-pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(below) = open.pop() {
-        let entries = match fs::read_dir(folder.join(&below)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = below.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                open.push(name);
-            } else {
-                found.push(name);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Makes a folder and those above it, for its owner alone.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    if let Some(above) = path
-        .parent()
-        .filter(|above| !above.as_os_str().is_empty() && !above.exists())
-    {
-        make_folder(above)?;
-    }
-    DirBuilder::new().mode(0o700).create(path)
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = new_file(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Makes the entries of a folder and of those below it durable.
-pub(super) fn sync_folders(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_folders(&entry.path())?;
-        }
-    }
-    sync_folder(folder)
-}
-
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    File::open(folder)?.sync_all()
 }
 
 /// The SHA-256 (FIPS 180-4) of a file, hexadecimal.

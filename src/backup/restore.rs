@@ -17,7 +17,9 @@ use mesh::store::{Options, StoreBuilder};
 use owo_colors::OwoColorize;
 use serde_json::json;
 
+use super::LOG_LEVEL;
 use super::archive::{self, Manifest, Part};
+use super::{files, frames};
 use crate::check;
 use crate::control;
 use crate::output;
@@ -63,7 +65,7 @@ pub(crate) struct Restore {
 
 /// Restores the backup and prints what there is.
 pub(crate) async fn restore(restore: Restore) -> anyhow::Result<()> {
-    restore.shop.start_logging("warn");
+    restore.shop.start_logging(LOG_LEVEL);
     let (source, data) = (&restore.source, restore.shop.data());
     let manifest = verified(source)?;
     refuse_content(data)?;
@@ -117,15 +119,14 @@ pub(super) async fn verify(source: &Path) -> anyhow::Result<()> {
     let manifest = verified(source)?;
     let outcome = async {
         make(&restore, &manifest).await?;
+        end_sessions(&shop).await?;
         check::differences(&shop).await
     };
     let outcome = outcome.await;
     fs::remove_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
-    match outcome? {
-        0 => Ok(()),
-        some => bail!(
-            "the data is inconsistent: {some} differences; `konbini check` on a restored copy names them"
-        ),
+    match outcome?.as_slice() {
+        [] => Ok(()),
+        different => bail!("it is inconsistent: {}", different.join("; ")),
     }
 }
 
@@ -176,7 +177,7 @@ fn refuse_content(data: &Path) -> anyhow::Result<()> {
 async fn make(restore: &Restore, manifest: &Manifest) -> anyhow::Result<usize> {
     let (source, data) = (restore.source.clone(), restore.shop.data().to_owned());
     let unfinished = data.join(UNFINISHED);
-    archive::make_folder(&unfinished).with_context(|| data.display().to_string())?;
+    files::make_folder(&unfinished).with_context(|| data.display().to_string())?;
     let rows = manifest
         .services
         .values()
@@ -213,10 +214,10 @@ fn build(
         super::of_service(from, service),
         super::of_service(into, service),
     );
-    archive::make_folder(&into)?;
+    files::make_folder(&into)?;
     let mut builder = StoreBuilder::create(&into.join("store"), &Options::default(), part.end)?;
     for (file, is_record) in [("rows", false), ("records", true)] {
-        archive::read_frames(&from, file, |frame| {
+        frames::read_frames(&from, file, |frame| {
             bar.inc(if is_record { 1 } else { frame.number });
             Ok(builder.apply(frame)?)
         })?;
@@ -235,24 +236,24 @@ fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Re
     let mut names: Vec<_> = ["konbini.toml", "synonyms.txt"].map(PathBuf::from).into();
     // The marker names the root key: without its secret, a new shop has to be made.
     names.extend(keys.is_some().then(|| PathBuf::from("SHOP")));
-    let templates = archive::files_below(&source.join("templates"))?;
+    let templates = files::files_below(&source.join("templates"))?;
     names.extend(
         templates
             .into_iter()
             .map(|name| Path::new("templates").join(name)),
     );
     for service in ServiceName::ALL.iter().filter(|_| manifest.has_keys) {
-        let secrets = archive::files_below(&super::of_service(source, *service))?.into_iter();
+        let secrets = files::files_below(&super::of_service(source, *service))?.into_iter();
         let secrets = secrets.filter(|name| name.extension().is_some_and(|end| end == "secret"));
         names.extend(secrets.map(|name| Path::new(service.name()).join(name)));
     }
     for name in &names {
-        archive::copy_file(&source.join(name), &into.join(name))
+        files::copy_file(&source.join(name), &into.join(name))
             .with_context(|| name.display().to_string())?;
     }
     if let Some(keys) = keys {
-        for name in archive::files_below(&keys)? {
-            archive::copy_file(&keys.join(&name), &into.join("keys").join(&name))?;
+        for name in files::files_below(&keys)? {
+            files::copy_file(&keys.join(&name), &into.join("keys").join(&name))?;
         }
     }
     if restore.quiet_start {
@@ -296,7 +297,7 @@ fn erasures(restore: &Restore) -> anyhow::Result<BTreeSet<String>> {
 /// Moves what was made into the data folder, the shop's marker last: until then no command
 /// takes it for a shop.
 fn put_in_place(unfinished: &Path, data: &Path) -> anyhow::Result<()> {
-    archive::sync_folders(unfinished)?;
+    files::sync_folders(unfinished)?;
     let mut names = Vec::new();
     for entry in fs::read_dir(unfinished)? {
         names.push(entry?.file_name());
@@ -306,7 +307,7 @@ fn put_in_place(unfinished: &Path, data: &Path) -> anyhow::Result<()> {
         fs::rename(unfinished.join(&name), data.join(&name))?;
     }
     fs::remove_dir(unfinished)?;
-    archive::sync_folder(data)?;
+    files::sync_folder(data)?;
     if !Folder::holds_shop(data) {
         Folder::adopt(data)?;
     }

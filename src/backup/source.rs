@@ -13,7 +13,8 @@ use indicatif::ProgressBar;
 use mesh::store::{Frame, FrameKind};
 use tokio_util::sync::CancellationToken;
 
-use super::archive::{Archive, FramesFile, Part};
+use super::archive::{Archive, Part};
+use super::frames::FramesFile;
 use super::{End, of_service};
 use crate::control::{self, ControlStream};
 use crate::service_name::ServiceName;

@@ -176,7 +176,7 @@ async fn what_must_not_come_back_does_not() {
         .await;
     let me = erased
         .request(reqwest::Method::DELETE, "/v1/users/me")
-        .json(&json!({ "password": PASSWORD }));
+        .json(&json!({ "current_password": PASSWORD }));
     assert_eq!(me.send().await.unwrap().status(), 204);
     shop.terminate_all().await.unwrap();
     // At rest, one second later: a backup is named by its second.

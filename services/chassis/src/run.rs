@@ -168,6 +168,7 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registrat
     let service = context.name;
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     context.draining.cancel();
+    context.supervision.clear();
     let answered = async {
         let near = near.map(Registration::drain);
         futures::join!(serving, futures::future::OptionFuture::from(near))

@@ -68,6 +68,12 @@ impl Supervision {
         reloads.iter().for_each(|reload| reload());
     }
 
+    /// Drops all parts and reloads, because the process ends: they hold what it is made of,
+    /// such as stores, which are released only without them.
+    pub(crate) fn clear(&self) {
+        *self.0.lock() = Registered::default();
+    }
+
     /// Probes every part.
     pub fn round(&self) -> Round {
         let parts = self.0.lock().parts.clone();

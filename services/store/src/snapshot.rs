@@ -237,7 +237,8 @@ fn chunk(
 ) -> Result<Option<(Frame, Vec<u8>)>, Error> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    for row in view.scan(table, (from, Bound::Unbounded), false)? {
+    let newest_first = false;
+    for row in view.scan(table, (from, Bound::Unbounded), newest_first)? {
         let (key, value) = row?;
         bytes += key.len() + value.len();
         rows.push((key, value));
