@@ -120,7 +120,7 @@ async fn sells_on_from_backups(form: Form) {
         let admin = Person::stranger(&copy)
             .log_in("admin@konbini.example")
             .await;
-        let orders = admin.all("/v1/orders?all=true").await;
+        let orders = admin.all("/v1/orders").await;
         let ids: Vec<_> = orders
             .iter()
             .map(|order| order["id"].as_str().unwrap())
