@@ -133,7 +133,7 @@ impl Archive {
     }
 
     /// The folder while it is made.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         &self.partial
     }
 

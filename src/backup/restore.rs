@@ -33,6 +33,9 @@ const RESTORE_BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len}
 /// Where a shop is made in the data folder until it is complete.
 const UNFINISHED: &str = ".restoring";
 
+/// The settings. Those of the data folder stay: a package puts a link there.
+const SETTINGS: &str = "konbini.toml";
+
 /// The list of erased accounts, in a backup and in a shop.
 const ERASURES: &str = "users/erasures";
 
@@ -152,7 +155,7 @@ fn verified(source: &Path) -> anyhow::Result<Manifest> {
     verified.map(|()| manifest)
 }
 
-/// Refuses a data folder that is not empty. What an interrupted restore left is removed.
+/// Refuses a data folder that has more than settings. What an interrupted restore left is removed.
 fn refuse_content(data: &Path) -> anyhow::Result<()> {
     let entries = match fs::read_dir(data) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -162,7 +165,7 @@ fn refuse_content(data: &Path) -> anyhow::Result<()> {
         let name = entry?.file_name();
         if name == UNFINISHED {
             fs::remove_dir_all(data.join(name))?;
-        } else if name != "lost+found" {
+        } else if name != "lost+found" && name != SETTINGS {
             bail!(
                 "{}: it has content (`{}`); choose an empty folder with --data, or move this one away",
                 data.display(),
@@ -233,7 +236,7 @@ fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Re
         (None, true) => Some(source.join("keys")),
         (None, false) => None,
     };
-    let mut names: Vec<_> = ["konbini.toml", "synonyms.txt"].map(PathBuf::from).into();
+    let mut names: Vec<_> = [SETTINGS, "synonyms.txt"].map(PathBuf::from).into();
     // The marker names the root key: without its secret, a new shop has to be made.
     names.extend(keys.is_some().then(|| PathBuf::from("SHOP")));
     let templates = files::files_below(&source.join("templates"))?;
@@ -304,6 +307,10 @@ fn put_in_place(unfinished: &Path, data: &Path) -> anyhow::Result<()> {
     }
     names.sort_by_key(|name| name == "SHOP");
     for name in names {
+        if name == SETTINGS && data.join(SETTINGS).symlink_metadata().is_ok() {
+            fs::remove_file(unfinished.join(&name))?;
+            continue;
+        }
         fs::rename(unfinished.join(&name), data.join(&name))?;
     }
     fs::remove_dir(unfinished)?;

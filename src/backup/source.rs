@@ -50,7 +50,7 @@ impl Source {
     ) -> anyhow::Result<Self> {
         let socket = folder.control_socket(service.name());
         let stream = control::open_stream(&socket, "/control/snapshot").await?;
-        let dir = of_service(archive.path(), service);
+        let dir = of_service(archive.folder(), service);
         Ok(Self {
             service,
             stream,

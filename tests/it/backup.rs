@@ -1,6 +1,7 @@
 //! `konbini backup` and `konbini restore`: a copy that was made while the shop sold has every
 //! order that was acknowledged before, agrees with itself, and sells on.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,39 +113,41 @@ async fn sells_on_from_backups(form: Form) {
             .all(|(path, _)| path.join("SHA256SUMS").exists())
     );
     for (path, before) in &backups {
-        let mut copy = restored(path, &[]);
-        let (code, said) = run(&copy, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        copy.open(form).unwrap();
-        copy.ready().await.unwrap();
-        let admin = Person::stranger(&copy)
-            .log_in("admin@konbini.example")
-            .await;
-        let orders = admin.all("/v1/orders").await;
-        let ids: Vec<_> = orders
-            .iter()
-            .map(|order| order["id"].as_str().unwrap())
-            .collect();
-        for id in before {
-            assert!(
-                ids.contains(&id.as_str()),
-                "{id} is missing of {}",
-                before.len()
-            );
-        }
-        let level = admin
-            .get(&format!("/v1/products/{product}/stock"))
-            .await
-            .body;
-        let open = orders.iter().filter(|order| order["status"] == "confirmed");
-        assert_eq!(level["reserved"], json!(open.count()), "{level}");
-        let mori = Person::stranger(&copy).log_in("mori@konbini.example").await;
-        let next = mori.order_surely("after", &pieces(&product, 1)).await;
-        assert_eq!(next.body["status"], "confirmed", "{next:?}");
-        copy.terminate_all().await.unwrap();
-        let (code, said) = run(&copy, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
+        sells_on(restored(path, &[]), form, &product, before).await;
     }
+}
+
+/// The copy agrees with itself, has the orders that were acknowledged before, and sells.
+async fn sells_on(mut copy: Shop, form: Form, product: &str, before: &[String]) {
+    let agrees = |copy: &Shop| {
+        let (code, said) = run(copy, &["check"]);
+        assert_eq!(code, Some(0), "{said}");
+    };
+    agrees(&copy);
+    copy.open(form).unwrap();
+    copy.ready().await.unwrap();
+    let admin = Person::stranger(&copy)
+        .log_in("admin@konbini.example")
+        .await;
+    let orders = admin.all("/v1/orders").await;
+    let ids = orders.iter().map(|order| order["id"].as_str().unwrap());
+    let ids: BTreeSet<_> = ids.collect();
+    for id in before {
+        assert!(ids.contains(id.as_str()), "{id} of {}", before.len());
+    }
+    let stock = format!("/v1/products/{product}/stock");
+    // Orders that were pending in the copy are confirmed by and by.
+    let every_order_has_its_stock = || async {
+        let reserved = admin.get(&stock).await.body["reserved"].clone();
+        let orders = admin.all("/v1/orders?status=confirmed").await;
+        reserved == json!(orders.len()) && orders.len() == ids.len()
+    };
+    eventually("every order has its stock", every_order_has_its_stock).await;
+    let mori = Person::stranger(&copy).log_in("mori@konbini.example").await;
+    let next = mori.order_surely("after", &pieces(product, 1)).await;
+    assert_eq!(next.body["status"], "confirmed", "{next:?}");
+    copy.terminate_all().await.unwrap();
+    agrees(&copy);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,8 +56,11 @@ const NAMES: &[(Cell, &[&str])] = &[
     (Cell::Barcode, &["gtin, upc, ean, or isbn", "gtin, upc, ean oder isbn", "gtin, upc, ean ou isbn", "gtin, upc, ean o isbn"]),
 ];
 
-/// What stands around the number of an attribute, and whose name it is.
-const ATTRIBUTE_NAMES: [(&str, &str, fn(usize) -> Cell); 8] = [
+/// What stands before and behind the number of an attribute, and the cell of that number.
+type AttributeName = (&'static str, &'static str, fn(usize) -> Cell);
+
+/// The names of columns with a part of an attribute.
+const ATTRIBUTE_NAMES: [AttributeName; 8] = [
     ("attribute ", " name", Cell::AttributeName),
     ("attribute ", " value(s)", Cell::AttributeValue),
     ("attribut ", " name", Cell::AttributeName),
