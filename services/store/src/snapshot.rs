@@ -137,6 +137,8 @@ pub struct Snapshot {
     taps: Arc<Taps>,
     records: flume::Receiver<TappedRecord>,
     scan: Scan,
+    /// Whether rows are next: records and rows take turns, so that neither waits for long.
+    rows_next: bool,
 }
 
 /// How far the tables are read.
@@ -154,7 +156,13 @@ enum Scan {
 impl Snapshot {
     pub(crate) fn new(view: Arc<View>, taps: Arc<Taps>) -> Self {
         let (before, records) = taps.add();
-        Self { view, taps, records, scan: Scan::Begin(before) }
+        Self {
+            view,
+            taps,
+            records,
+            scan: Scan::Begin(before),
+            rows_next: true,
+        }
     }
 
     /// The next frame: records as they are journalled, and between them the rows. After the
@@ -165,10 +173,23 @@ impl Snapshot {
     /// taken too slowly.
     pub async fn next(&mut self) -> Result<Frame, Error> {
         loop {
-            match self.records.try_recv() {
-                Ok(record) => return Ok(frame(record)),
-                Err(flume::TryRecvError::Disconnected) => return Err(Error::Behind),
-                Err(flume::TryRecvError::Empty) => {}
+            let is_read = match self.scan {
+                Scan::Read(visible) if self.taps.durable() >= visible => {
+                    self.scan = Scan::Over;
+                    return Ok(Frame::new(FrameKind::Scanned, 0, Vec::new()));
+                }
+                Scan::Read(_) | Scan::Over => true,
+                _ => false,
+            };
+            if is_read || !std::mem::take(&mut self.rows_next) {
+                match self.records.try_recv() {
+                    Ok(record) => {
+                        self.rows_next = true;
+                        return Ok(frame(record));
+                    }
+                    Err(flume::TryRecvError::Disconnected) => return Err(Error::Behind),
+                    Err(flume::TryRecvError::Empty) => {}
+                }
             }
             match std::mem::replace(&mut self.scan, Scan::Over) {
                 Scan::Begin(before) => {
@@ -180,9 +201,6 @@ impl Snapshot {
                     if let Some(frame) = self.read(tables, after).await? {
                         return Ok(frame);
                     }
-                }
-                Scan::Read(visible) if self.taps.durable() >= visible => {
-                    return Ok(Frame::new(FrameKind::Scanned, 0, Vec::new()));
                 }
                 scan => {
                     self.scan = scan;

