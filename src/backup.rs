@@ -35,19 +35,17 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar};
 use owo_colors::OwoColorize;
 use serde_json::json;
 
-use self::archive::{Archive, Manifest};
+use self::archive::{Archive, Manifest, Part};
 use self::source::Source;
 use crate::control;
 use crate::output;
 use crate::positions;
 use crate::service_name::ServiceName;
-use crate::shop::{ShopArgs, check_owner};
+use crate::shop::ShopArgs;
 use crate::table::print_json;
 
 pub(crate) use self::restore::{Restore, restore};
 pub(crate) use self::rotation::{ListBackups, Prune, list, prune};
-
-const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
 
 /// A restored shop without its keys complains of them; what fails is the command's error.
 const LOG_LEVEL: &str = "off";
@@ -66,7 +64,7 @@ const CUT_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Backup {
     /// The folder of the backups; made if it is absent.
     dest: PathBuf,
-    /// Copy the secret keys too; whoever reads this backup can then sign tokens.
+    /// Copy the secret keys, too: a reader of the backup can then sign tokens.
     #[arg(long)]
     keys: bool,
     /// Restore the backup into a temporary folder and check it.
@@ -83,14 +81,9 @@ pub(crate) struct Backup {
 pub(crate) async fn backup(backup: Backup) -> anyhow::Result<()> {
     let (folder, _) = backup.shop.open(LOG_LEVEL, None)?;
     let begun = Instant::now();
-    let outcome = make(&backup, &folder).await;
+    let outcome = make_and_verify(&backup, &folder).await;
     note_outcome(&folder, &outcome);
     let (path, manifest) = outcome?;
-    if backup.verify {
-        restore::verify(&path)
-            .await
-            .with_context(|| format!("{}: the backup does not stand the check", path.display()))?;
-    }
     let rows: u64 = manifest.services.values().map(|part| part.rows).sum();
     if backup.json {
         return print_json(&json!({
@@ -119,25 +112,41 @@ pub(crate) async fn backup(backup: Backup) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn make_and_verify(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Manifest)> {
+    let (path, manifest) = make(backup, folder).await?;
+    if backup.verify {
+        let verified = restore::verify(&path).await;
+        verified.with_context(|| format!("{}: the backup fails its check", path.display()))?;
+    }
+    Ok((path, manifest))
+}
+
 async fn make(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Manifest)> {
     let services: Vec<_> = positions::with_data(folder).collect();
     if services.is_empty() {
         bail!("{}: there is no data to back up", folder.path().display());
     }
-    let archive = Archive::begin(&backup.dest)?;
-    let bar = output::progress_bar(BAR, "copying", 0);
-    let made = fill(&archive, folder, &backup.shop, &services, &bar).await;
+    let mut manifest = Manifest::new(folder);
+    let archive = Archive::begin(&backup.dest, manifest.created_at)?;
+    let bar = output::progress_bar(output::ROWS_BAR, "copying", 0);
+    let filled = fill(
+        &archive,
+        folder,
+        &backup.shop,
+        &services,
+        &mut manifest,
+        &bar,
+    )
+    .await;
     bar.finish_and_clear();
-    let made = async {
-        let mut manifest = made?;
+    let made = filled.and_then(|()| {
         archive.copy_files(folder, backup.keys, &mut manifest)?;
-        archive.finish(&mut manifest).map(|path| (path, manifest))
-    };
-    let made = made.await;
+        archive.finish(&mut manifest)
+    });
     if made.is_err() {
         archive.discard();
     }
-    made
+    Ok((made?, manifest))
 }
 
 /// Copies the services: those that run together, and each of those at rest by itself.
@@ -146,9 +155,9 @@ async fn fill(
     folder: &Folder,
     shop: &ShopArgs,
     services: &[ServiceName],
+    manifest: &mut Manifest,
     bar: &ProgressBar,
-) -> anyhow::Result<Manifest> {
-    let mut manifest = Manifest::new(folder);
+) -> anyhow::Result<()> {
     let (mut running, mut resting) = (Vec::new(), Vec::new());
     for &service in services {
         match Source::open(folder, service, archive, bar).await {
@@ -157,52 +166,36 @@ async fn fill(
             Err(error) => return Err(error),
         }
     }
-    let held = copy(folder, running, &mut manifest).await?;
+    let (parts, held) = copy(folder, running).await?;
+    manifest.add(parts);
     manifest.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
-    if !resting.is_empty() {
-        check_owner(folder)?;
-    }
     for service in resting {
         let copied = control::with(service, shop, async |folder: &Folder| {
-            let mut alone = Manifest::new(folder);
             let source = Source::open(folder, service, archive, bar).await?;
-            copy(folder, vec![source], &mut alone).await?;
-            Ok(alone.services)
+            copy(folder, vec![source]).await
         });
-        manifest.services.extend(copied.await?);
+        manifest.add(copied.await?.0);
     }
-    Ok(manifest)
+    Ok(())
 }
 
-/// Copies services up to one moment; returns for how long their followers were held.
+/// Copies services up to one moment; returns for how long their followers were held, too.
 async fn copy(
     folder: &Folder,
     mut sources: Vec<Source>,
-    manifest: &mut Manifest,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<(Vec<(ServiceName, Part)>, Duration)> {
     source::read_all(&mut sources).await?;
-    let mut cuts = 0;
-    let (ends, held) = loop {
-        if let Some(cut) = cut(folder, &sources).await? {
-            break cut;
-        }
-        cuts += 1;
-        if cuts == CUTS_MAX {
-            bail!(
-                "the services do not come to rest together: a follower catches up, or one of them is stopped; see `konbini check`"
-            );
+    for _ in 0..CUTS_MAX {
+        if let Some((ends, held)) = cut(folder, &sources).await? {
+            let finished = sources.into_iter().zip(ends);
+            let finished = finished.map(|(source, end)| source.finish(end));
+            return Ok((future::try_join_all(finished).await?, held));
         }
         source::read_for(&mut sources, CUT_PAUSE).await?;
-    };
-    let finished = sources
-        .into_iter()
-        .zip(ends)
-        .map(|(source, end)| source.finish(end));
-    for part in future::try_join_all(finished).await? {
-        let (service, part) = part;
-        manifest.services.insert(service.name().to_owned(), part);
     }
-    Ok(held)
+    bail!(
+        "the services do not come to rest together: a follower catches up, or one of them is stopped; see `konbini check`"
+    );
 }
 
 /// Where the copy of a service ends.

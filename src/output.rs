@@ -23,6 +23,10 @@ macro_rules! error_line {
     }};
 }
 
+/// The template of a bar that counts rows.
+pub(crate) const ROWS_BAR: &str =
+    "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
+
 /// The interval at which a progress bar is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 

@@ -21,8 +21,6 @@ use crate::service_name::ServiceName;
 use crate::shop::{ShopArgs, check_owner};
 use crate::table::print_json;
 
-const BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
-
 /// Go on with what reads of a service whose data is damaged, when there is no copy of it.
 ///
 /// The service must not be running. All of its rows that read are written to a new store, and
@@ -58,7 +56,7 @@ pub(crate) async fn salvage(salvage: Salvage) -> anyhow::Result<()> {
         );
     }
     remove(&unfinished)?;
-    let bar = output::progress_bar(BAR, "reading", 0);
+    let bar = output::progress_bar(output::ROWS_BAR, "reading", 0);
     let (from, into, moved) = (store.clone(), unfinished.clone(), bar.clone());
     let salvaged = tokio::task::spawn_blocking(move || {
         mesh::salvage(

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -37,9 +37,15 @@ const SUMS: &str = "SHA256SUMS";
 const MANIFEST: &str = "manifest.json";
 const PREFIX: &str = "konbini-";
 const PARTIAL: &str = ".partial";
-/// The files of a shop that are copied as they are.
-const SHOP_FILES: [&str; 4] = ["SHOP", "konbini.toml", "synonyms.txt", "users/erasures"];
-const SECRET: &str = ".secret";
+
+/// The files of a shop, by their names in a backup and in the data folder.
+pub(super) const MARKER: &str = "SHOP";
+pub(super) const SETTINGS: &str = "konbini.toml";
+pub(super) const SYNONYMS: &str = "synonyms.txt";
+pub(super) const ERASURES: &str = "users/erasures";
+const TEMPLATES: &str = "templates";
+const KEYS: &str = "keys";
+const SECRET: &str = "secret";
 
 /// What is in a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +95,13 @@ impl Manifest {
         }
     }
 
+    /// Adds the copies of services.
+    pub(super) fn add(&mut self, parts: Vec<(ServiceName, Part)>) {
+        let parts = parts.into_iter();
+        self.services
+            .extend(parts.map(|(service, part)| (service.name().to_owned(), part)));
+    }
+
     /// Reads the manifest of a backup.
     pub(super) fn read(backup: &Path) -> anyhow::Result<Self> {
         let file = backup.join(MANIFEST);
@@ -115,10 +128,10 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Makes the folder for a new backup in `dest`.
-    pub(super) fn begin(dest: &Path) -> anyhow::Result<Self> {
+    pub(super) fn begin(dest: &Path, at: Time) -> anyhow::Result<Self> {
         let failed = || dest.display().to_string();
         fs::create_dir_all(dest).with_context(failed)?;
-        let name = name_at(model::now());
+        let name = name_at(at);
         let (partial, path) = (dest.join(format!(".{name}{PARTIAL}")), dest.join(&name));
         if path.exists() {
             bail!("{}: this backup exists already", path.display());
@@ -146,28 +159,15 @@ impl Archive {
         manifest: &mut Manifest,
     ) -> anyhow::Result<()> {
         let data = folder.path();
-        for name in SHOP_FILES {
-            self.copy(data, Path::new(name))?;
+        let mut names: Vec<_> = [MARKER, SETTINGS, SYNONYMS, ERASURES]
+            .map(PathBuf::from)
+            .into();
+        names.extend(templates_in(data)?);
+        if keys {
+            names.extend(secrets_in(data)?);
+            manifest.has_keys = true;
         }
-        for name in files_below(&data.join("templates"))? {
-            self.copy(data, &Path::new("templates").join(name))?;
-        }
-        if !keys {
-            return Ok(());
-        }
-        manifest.has_keys = true;
-        for parent in ServiceName::ALL
-            .map(ServiceName::name)
-            .into_iter()
-            .chain(["keys"])
-        {
-            for name in files_below(&data.join(parent))? {
-                if name.to_string_lossy().ends_with(SECRET) {
-                    self.copy(data, &Path::new(parent).join(name))?;
-                }
-            }
-        }
-        Ok(())
+        names.iter().try_for_each(|name| self.copy(data, name))
     }
 
     /// Copies a file of the shop, if it is there.
@@ -202,6 +202,28 @@ impl Archive {
         // What cannot be removed is named when the next backup begins.
         let _ = fs::remove_dir_all(&self.partial);
     }
+}
+
+/// The templates of mails in a shop's folder or a backup, relative to it.
+pub(super) fn templates_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let names = files_below(&folder.join(TEMPLATES))?.into_iter();
+    Ok(names.map(|name| Path::new(TEMPLATES).join(name)).collect())
+}
+
+/// The secret keys in a shop's folder or a copy of it, relative to it: those that sign, and
+/// those of each service.
+pub(super) fn secrets_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut secrets = Vec::new();
+    for parent in ServiceName::ALL
+        .map(ServiceName::name)
+        .into_iter()
+        .chain([KEYS])
+    {
+        let names = files_below(&folder.join(parent))?.into_iter();
+        let names = names.filter(|name| name.extension().is_some_and(|end| end == SECRET));
+        secrets.extend(names.map(|name| Path::new(parent).join(name)));
+    }
+    Ok(secrets)
 }
 
 /// The name of a backup that was begun at a time.

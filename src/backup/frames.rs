@@ -2,7 +2,7 @@
 //! compressed with zstd (RFC 8878). Each frame has its own checksum.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -16,7 +16,7 @@ const COMPRESSED: &str = ".zst";
 const LEVEL: i32 = 3;
 
 /// One of the files of a service, being written.
-pub(super) struct FramesFile(Option<zstd::Encoder<'static, File>>);
+pub(super) struct FramesFile(zstd::Encoder<'static, File>);
 
 impl FramesFile {
     /// Makes `DIR/NAME.zst`.
@@ -25,19 +25,17 @@ impl FramesFile {
             make_folder(dir)?;
         }
         let encoder = zstd::Encoder::new(new_file(&frames_path(dir, name))?, LEVEL)?;
-        Ok(Self(Some(encoder)))
+        Ok(Self(encoder))
     }
 
     /// Appends a frame.
-    pub(super) fn write(&mut self, frame: &Frame) -> anyhow::Result<()> {
-        let encoder = self.0.as_mut().context("the file is finished")?;
-        Ok(encoder.write_all(&frame.encode())?)
+    pub(super) fn write(&mut self, frame: &Frame) -> io::Result<()> {
+        self.0.write_all(frame.as_bytes())
     }
 
     /// Makes the file durable and returns its size.
-    pub(super) fn finish(&mut self) -> anyhow::Result<u64> {
-        let encoder = self.0.take().context("the file is finished")?;
-        let file = encoder.finish()?;
+    pub(super) fn finish(self) -> io::Result<u64> {
+        let file = self.0.finish()?;
         file.sync_all()?;
         Ok(file.metadata()?.len())
     }

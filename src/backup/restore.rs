@@ -13,12 +13,12 @@ use chassis::Folder;
 use clap::Args;
 use hyper::Method;
 use indicatif::ProgressBar;
-use mesh::store::{Options, StoreBuilder};
+use mesh::store::{FrameKind, Options, StoreBuilder};
 use owo_colors::OwoColorize;
 use serde_json::json;
 
 use super::LOG_LEVEL;
-use super::archive::{self, Manifest, Part};
+use super::archive::{self, ERASURES, MARKER, Manifest, Part, SETTINGS, SYNONYMS};
 use super::{files, frames};
 use crate::check;
 use crate::control;
@@ -28,16 +28,9 @@ use crate::shop::ShopArgs;
 use crate::table::print_json;
 
 const VERIFY_BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} ETA {eta}";
-const RESTORE_BAR: &str = "{prefix} {wide_bar:.cyan/dim} {human_pos}/{human_len} rows ETA {eta}";
 
 /// Where a shop is made in the data folder until it is complete.
 const UNFINISHED: &str = ".restoring";
-
-/// The settings. Those of the data folder stay: a package puts a link there.
-const SETTINGS: &str = "konbini.toml";
-
-/// The list of erased accounts, in a backup and in a shop.
-const ERASURES: &str = "users/erasures";
 
 /// Make a shop of a backup, in an absent or empty data folder.
 ///
@@ -50,8 +43,9 @@ pub(crate) struct Restore {
     source: PathBuf,
     #[command(flatten)]
     shop: ShopArgs,
-    /// A folder with the shop's secret keys, for a backup without them. Without any, new keys
-    /// are made: everybody logs in again, and second factors have to be enrolled anew.
+    /// A folder with a copy of the shop's secret keys, laid out as the data folder is: keys/ and
+    /// SERVICE/*.secret. Without any, new keys are made: everybody logs in again, and second
+    /// factors have to be enrolled anew.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     /// A newer list of erased accounts: the file users/erasures of the lost data folder.
@@ -155,7 +149,8 @@ fn verified(source: &Path) -> anyhow::Result<Manifest> {
     verified.map(|()| manifest)
 }
 
-/// Refuses a data folder that has more than settings. What an interrupted restore left is removed.
+/// Refuses a data folder that has more than settings. What an interrupted restore left is
+/// removed.
 fn refuse_content(data: &Path) -> anyhow::Result<()> {
     let entries = match fs::read_dir(data) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -186,7 +181,7 @@ async fn make(restore: &Restore, manifest: &Manifest) -> anyhow::Result<usize> {
         .values()
         .map(|part| part.rows + part.records)
         .sum();
-    let bar = output::progress_bar(RESTORE_BAR, "restoring", rows);
+    let bar = output::progress_bar(output::ROWS_BAR, "restoring", rows);
     let parts: Vec<_> = ServiceName::ALL
         .iter()
         .filter_map(|service| Some((*service, manifest.services.get(service.name())?.clone())))
@@ -219,9 +214,13 @@ fn build(
     );
     files::make_folder(&into)?;
     let mut builder = StoreBuilder::create(&into.join("store"), &Options::default(), part.end)?;
-    for (file, is_record) in [("rows", false), ("records", true)] {
+    for file in ["rows", "records"] {
         frames::read_frames(&from, file, |frame| {
-            bar.inc(if is_record { 1 } else { frame.number });
+            bar.inc(if frame.kind == FrameKind::Record {
+                1
+            } else {
+                frame.number
+            });
             Ok(builder.apply(frame)?)
         })?;
     }
@@ -231,34 +230,18 @@ fn build(
 /// Copies the files beside the stores; returns how many accounts are on the list of erasures.
 fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Result<usize> {
     let source = &restore.source;
-    let keys = match (&restore.keys, manifest.has_keys) {
-        (Some(keys), _) => Some(keys.clone()),
-        (None, true) => Some(source.join("keys")),
-        (None, false) => None,
-    };
-    let mut names: Vec<_> = [SETTINGS, "synonyms.txt"].map(PathBuf::from).into();
-    // The marker names the root key: without its secret, a new shop has to be made.
-    names.extend(keys.is_some().then(|| PathBuf::from("SHOP")));
-    let templates = files::files_below(&source.join("templates"))?;
-    names.extend(
-        templates
-            .into_iter()
-            .map(|name| Path::new("templates").join(name)),
-    );
-    for service in ServiceName::ALL.iter().filter(|_| manifest.has_keys) {
-        let secrets = files::files_below(&super::of_service(source, *service))?.into_iter();
-        let secrets = secrets.filter(|name| name.extension().is_some_and(|end| end == "secret"));
-        names.extend(secrets.map(|name| Path::new(service.name()).join(name)));
-    }
-    for name in &names {
-        files::copy_file(&source.join(name), &into.join(name))
-            .with_context(|| name.display().to_string())?;
-    }
-    if let Some(keys) = keys {
-        for name in files::files_below(&keys)? {
-            files::copy_file(&keys.join(&name), &into.join("keys").join(&name))?;
+    let in_backup = manifest.has_keys.then_some(source);
+    if let Some(keys) = restore.keys.as_ref().or(in_backup) {
+        let secrets = archive::secrets_in(keys)?;
+        if secrets.is_empty() {
+            bail!("{}: there are no secret keys in it", keys.display());
         }
+        copy_named(keys, into, &secrets)?;
+        // The marker names the root key: without its secret, a new shop has to be made.
+        copy_named(source, into, &[MARKER.into()])?;
     }
+    copy_named(source, into, &[SETTINGS, SYNONYMS].map(PathBuf::from))?;
+    copy_named(source, into, &archive::templates_in(source)?)?;
     if restore.quiet_start {
         fs::write(
             into.join(chassis::folder::QUIET),
@@ -271,6 +254,15 @@ fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Re
         fs::write(into.join(ERASURES), lines.join("\n") + "\n")?;
     }
     Ok(erasures.len())
+}
+
+/// Copies files of one folder into another, under the same names.
+fn copy_named(from: &Path, into: &Path, names: &[PathBuf]) -> anyhow::Result<()> {
+    for name in names {
+        let file = from.join(name);
+        files::copy_file(&file, &into.join(name)).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// The lines of all lists of erasures that are known: of this backup, of those beside it, and
@@ -305,8 +297,9 @@ fn put_in_place(unfinished: &Path, data: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(unfinished)? {
         names.push(entry?.file_name());
     }
-    names.sort_by_key(|name| name == "SHOP");
+    names.sort_by_key(|name| name == MARKER);
     for name in names {
+        // Settings that are there stay: a package puts a link there.
         if name == SETTINGS && data.join(SETTINGS).symlink_metadata().is_ok() {
             fs::remove_file(unfinished.join(&name))?;
             continue;

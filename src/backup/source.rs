@@ -75,10 +75,15 @@ impl Source {
         while self.last < end.record {
             self.expect().await?;
         }
-        let bytes = self.rows.finish()? + self.records.finish()?;
-        let (rows, records) = (self.row_count, self.record_count);
-        let part = Part { rows, records, end: end.record, log: end.log, bytes };
-        Ok((self.service, part))
+        let Self { service, rows, records, row_count, record_count, .. } = self;
+        let part = Part {
+            rows: row_count,
+            records: record_count,
+            end: end.record,
+            log: end.log,
+            bytes: rows.finish()? + records.finish()?,
+        };
+        Ok((service, part))
     }
 
     /// Reads on until `over`.
@@ -109,18 +114,12 @@ impl Source {
             if let Some(frame) = taken.map_err(|why| anyhow::anyhow!("{name}: {why}"))? {
                 return self.keep(&frame);
             }
-            match self
-                .stream
-                .body
-                .frame()
-                .await
-                .transpose()
-                .with_context(|| format!("{name} ended"))?
-            {
-                Some(piece) => self.arrived.extend(piece.into_data().iter().flatten()),
-                None => bail!(
-                    "{name} was stopped, or the copy fell behind what it writes; begin it again"
-                ),
+            let piece = self.stream.body.frame().await.transpose();
+            let Some(piece) = piece.with_context(|| format!("{name} ended"))? else {
+                bail!("{name} was stopped, or the copy fell behind what it writes; begin it again");
+            };
+            if let Ok(data) = piece.into_data() {
+                self.arrived.extend_from_slice(&data);
             }
         }
     }

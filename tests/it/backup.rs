@@ -43,8 +43,8 @@ fn restored(from: &Path, more: &[&str]) -> Shop {
     shop
 }
 
-/// Orders one piece after the other until told to stop; the keys of those that were confirmed
-/// are noted when the response has come.
+/// A customer who orders piece after piece until `stop`. The list has the id of each order
+/// whose confirmation has arrived.
 fn buy(
     mori: Person,
     product: String,
@@ -193,6 +193,7 @@ async fn what_must_not_come_back_does_not() {
     let (code, said) = run_on(&["backups", "list"], dest.path());
     assert!(code == Some(0) && said.lines().count() == 2, "{said}");
 
+    kept_keys_make_the_same_shop(&shop, &at_rest, dest.path());
     let mut copy = restored(&with_keys, &["--quiet-start"]);
     assert_eq!(
         std::fs::read(copy.data().join("templates/note.txt")).unwrap(),
@@ -226,6 +227,21 @@ async fn what_must_not_come_back_does_not() {
         9
     );
     copy.terminate_all().await.unwrap();
+}
+
+/// Keys are taken from a copy that is laid out as the data folder is, and not from elsewhere.
+fn kept_keys_make_the_same_shop(shop: &Shop, backup: &Path, without_keys: &Path) {
+    let keys = |folder: &Path| ["--keys".to_owned(), folder.display().to_string()];
+    let [option, folder] = keys(&shop.data());
+    let same = restored(backup, &[&option, &folder]);
+    for name in ["SHOP", "users/factors.secret"] {
+        let kept = std::fs::read(shop.data().join(name)).unwrap();
+        let copied = std::fs::read(same.data().join(name)).unwrap();
+        assert_eq!(copied, kept, "{name}");
+    }
+    let [option, folder] = keys(without_keys);
+    let (code, said) = restore(backup, &same.data().join("new"), &[&option, &folder]);
+    assert!(code == Some(1) && said.contains("no secret keys"), "{said}");
 }
 
 /// The name of a backup that was begun now.

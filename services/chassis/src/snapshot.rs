@@ -64,7 +64,7 @@ pub(crate) fn router(context: &Context) -> Router {
 async fn snapshot(State(source): State<Source>) -> Response {
     let frames = stream::try_unfold(source.store.snapshot(), async |mut snapshot| {
         let frame = snapshot.next().await?;
-        Ok::<_, store::Error>(Some((frame.encode(), snapshot)))
+        Ok::<_, store::Error>(Some((frame.into_bytes(), snapshot)))
     });
     let frames = frames
         .inspect_err(|error| tracing::warn!(%error, "a snapshot ended early"))

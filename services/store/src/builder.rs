@@ -52,8 +52,8 @@ impl StoreBuilder {
         if !matches!(frame.kind, FrameKind::Rows | FrameKind::Record) {
             return Ok(());
         }
-        self.bytes += frame.rows.len();
-        rows::decode(&frame.rows, &mut self.rows).ok_or_else(|| Error::Damaged {
+        self.bytes += frame.rows().len();
+        rows::decode(frame.rows(), &mut self.rows).ok_or_else(|| Error::Damaged {
             file: self.dir.clone(),
             why: format!("the rows of frame {} do not read", frame.number),
         })?;

@@ -60,6 +60,7 @@ fn take<'b>(bytes: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
     Some(head)
 }
 
-fn long(bytes: &mut &[u8]) -> Option<u32> {
+/// Takes a number of 4 bytes.
+pub(crate) fn long(bytes: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
 }

@@ -40,7 +40,7 @@ const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
     /// The beginning, with the number of the last record before it.
-    Begin,
+    Begin = 1,
     /// About how many rows the store has.
     Total,
     /// Rows that were read.
@@ -60,13 +60,8 @@ impl FrameKind {
         Self::Record,
     ];
 
-    fn code(self) -> u8 {
-        let place = Self::ALL.iter().position(|kind| *kind == self);
-        place.map_or(0, |place| place as u8 + 1)
-    }
-
     fn of(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == code)
     }
 }
 
@@ -77,26 +72,36 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The number of the record, or of the rows.
     pub number: u64,
-    /// The encoded rows.
-    pub(crate) rows: Vec<u8>,
+    /// The frame as it is sent and stored.
+    bytes: Vec<u8>,
 }
 
 impl Frame {
-    fn new(kind: FrameKind, number: u64, rows: Vec<u8>) -> Self {
-        Self { kind, number, rows }
+    fn new(kind: FrameKind, number: u64, rows: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + rows.len());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&length(rows.len()).to_le_bytes());
+        bytes.push(kind as u8);
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(rows);
+        let checksum = crc32fast::hash(&bytes[4..]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        Self { kind, number, bytes }
     }
 
     /// The frame as it is sent and stored.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![0; 4];
-        bytes.reserve_exact(HEAD_BYTES - 4 + self.rows.len());
-        bytes.extend_from_slice(&length(self.rows.len()).to_le_bytes());
-        bytes.push(self.kind.code());
-        bytes.extend_from_slice(&self.number.to_le_bytes());
-        bytes.extend_from_slice(&self.rows);
-        let checksum = crc32fast::hash(&bytes[4..]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        bytes
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The frame as it is sent and stored.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The encoded rows.
+    pub(crate) fn rows(&self) -> &[u8] {
+        &self.bytes[HEAD_BYTES..]
     }
 
     /// Takes the first frame out of `bytes`; `None` if it is not there as a whole.
@@ -104,31 +109,35 @@ impl Frame {
     /// # Errors
     /// Why it does not read.
     pub fn take(bytes: &mut Vec<u8>) -> Result<Option<Self>, String> {
-        let Some((head, rest)) = bytes.split_at_checked(HEAD_BYTES) else {
+        let Some((checksum, length, code, number)) = head(bytes) else {
             return Ok(None);
         };
-        let number_at = |at: usize| head[at..at + 4].try_into().map(u32::from_le_bytes);
-        let (Ok(checksum), Ok(size)) = (number_at(0), number_at(4)) else {
-            return Ok(None);
-        };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size > ROWS_BYTES_MAX {
-            return Err(format!("a frame has {size} bytes"));
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > ROWS_BYTES_MAX {
+            return Err(format!("a frame has {length} bytes"));
         }
-        let Some(rows) = rest.get(..size) else {
+        let end = HEAD_BYTES + length;
+        if bytes.len() < end {
             return Ok(None);
-        };
-        let (end, rows) = (HEAD_BYTES + size, rows.to_vec());
+        }
         if crc32fast::hash(&bytes[4..end]) != checksum {
             return Err("a frame does not have its checksum".into());
         }
-        let number = head[9..HEAD_BYTES].try_into().map(u64::from_le_bytes);
-        let (Some(kind), Ok(number)) = (FrameKind::of(head[8]), number) else {
-            return Err(format!("a frame is of the unknown kind {}", head[8]));
+        let Some(kind) = FrameKind::of(code) else {
+            return Err(format!("a frame is of the unknown kind {code}"));
         };
-        bytes.drain(..end);
-        Ok(Some(Self::new(kind, number, rows)))
+        let rest = bytes.split_off(end);
+        let bytes = std::mem::replace(bytes, rest);
+        Ok(Some(Self { kind, number, bytes }))
     }
+}
+
+/// The checksum, the length of the rows, the kind and the number of a frame.
+fn head(mut bytes: &[u8]) -> Option<(u32, u32, u8, u64)> {
+    let (checksum, length) = (rows::long(&mut bytes)?, rows::long(&mut bytes)?);
+    let (code, number) = bytes.split_first()?;
+    let number = number.first_chunk().copied().map(u64::from_le_bytes)?;
+    Some((checksum, length, *code, number))
 }
 
 /// A snapshot that is being taken.
@@ -176,7 +185,7 @@ impl Snapshot {
             let is_read = match self.scan {
                 Scan::Read(visible) if self.taps.durable() >= visible => {
                     self.scan = Scan::Over;
-                    return Ok(Frame::new(FrameKind::Scanned, 0, Vec::new()));
+                    return Ok(Frame::new(FrameKind::Scanned, 0, &[]));
                 }
                 Scan::Read(_) | Scan::Over => true,
                 _ => false,
@@ -194,7 +203,7 @@ impl Snapshot {
             match std::mem::replace(&mut self.scan, Scan::Over) {
                 Scan::Begin(before) => {
                     self.scan = Scan::Total;
-                    return Ok(Frame::new(FrameKind::Begin, before, Vec::new()));
+                    return Ok(Frame::new(FrameKind::Begin, before, &[]));
                 }
                 Scan::Total => return self.total().await,
                 Scan::Tables(tables, after) => {
@@ -217,7 +226,7 @@ impl Snapshot {
         let (mut tables, rows) = known.map_err(|panic| Error::Panicked(panic.to_string()))?;
         tables.reverse();
         self.scan = Scan::Tables(tables, None);
-        Ok(Frame::new(FrameKind::Total, rows, Vec::new()))
+        Ok(Frame::new(FrameKind::Total, rows, &[]))
     }
 
     /// Reads the next rows; `None` at the end of a table.
@@ -244,7 +253,7 @@ impl Snapshot {
 }
 
 fn frame(record: TappedRecord) -> Frame {
-    Frame::new(FrameKind::Record, record.number, record.rows)
+    Frame::new(FrameKind::Record, record.number, &record.rows)
 }
 
 /// The rows of a table after a key, as one frame, and the last of their keys.
@@ -271,7 +280,7 @@ fn chunk(
     let mut encoded = Vec::with_capacity(bytes + rows.len() * 6 + table.len() + 5);
     let rows = rows.iter().map(|(key, value)| (key, Some(value)));
     rows::encode(table, rows, &mut encoded);
-    Ok(Some((Frame::new(FrameKind::Rows, number, encoded), last)))
+    Ok(Some((Frame::new(FrameKind::Rows, number, &encoded), last)))
 }
 
 impl Store {

@@ -161,7 +161,7 @@ fn a_frame_is_read_whole_or_refused() {
             snapshot.next().await.unwrap(),
         ]
     });
-    let sent: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
+    let sent: Vec<u8> = frames.iter().flat_map(Frame::as_bytes).copied().collect();
     let mut arrived = Vec::new();
     let mut taken = Vec::new();
     for byte in &sent {
