@@ -79,7 +79,7 @@ fn parse(searcher: &Searcher, synonyms: &Synonyms, text: &str) -> Result<QueryPl
         spelled.push(spelling);
     }
     if clauses.is_empty() && !text.trim().is_empty() {
-        // A text of signs only has no word to match, and an empty plan would match everything.
+        // An empty plan matches everything, and a text of signs has no words.
         clauses.push(Clause { matching: Matching::NOTHING, rarity: 0.0, needed: true });
     }
     if clauses.iter().all(|clause| !clause.needed) {
