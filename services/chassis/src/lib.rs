@@ -76,7 +76,7 @@ pub use json::Json;
 pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
 pub use run::{Open, Opening, ProcessContext, opener, run};
-pub use steady_clock::SteadyClock;
+pub use steady_clock::{SteadyClock, is_clock_set};
 pub use supervision::Supervision;
 pub use token::Role;
 pub use trust::Trust;

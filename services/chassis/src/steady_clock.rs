@@ -19,6 +19,21 @@ const JUMP_MIN: Duration = Duration::from_secs(60);
 /// wrong clock by hand, or for a time server to correct it.
 const BELIEVED_AFTER: Duration = Duration::from_secs(5 * 60);
 
+/// When this program was built, which no right clock is before: `SOURCE_DATE_EPOCH` of the
+/// build in seconds (<https://reproducible-builds.org/specs/source-date-epoch>), or else the
+/// month of the release.
+fn built_at() -> Time {
+    const RELEASE: i64 = 1_793_491_200;
+    let given = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
+    Time(given.unwrap_or(RELEASE).saturating_mul(1_000))
+}
+
+/// Whether a wall clock can be right. One of a host without a battery is not until it has
+/// reached a time server.
+pub fn is_clock_set(wall: Time) -> bool {
+    wall >= built_at()
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct SteadyClock {
@@ -65,6 +80,16 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
     const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_clock_before_the_build_is_not_right() {
+        assert!(is_clock_set(model::now()));
+        assert!(
+            !is_clock_set(Time(0)),
+            "the clock of a host without a battery"
+        );
+        assert!(!is_clock_set(Time(built_at().0 - 1)));
+    }
 
     /// Readings as (elapsed on the monotonic clock, wall clock, expected), from zero.
     fn assert_reads(readings: &[(Duration, Duration, Duration)]) {

@@ -54,6 +54,9 @@ pub(crate) enum Error {
     /// Too many attempts; the next is allowed after this wait.
     #[error("too many tries, {0:?} to wait")]
     Throttled(Duration),
+    /// The clock is before the build of this program, so a token would end at a wrong time.
+    #[error("the clock is not set")]
+    ClockNotSet,
     /// The change would leave the shop without an active admin.
     #[error("the last admin")]
     LastAdmin,
@@ -138,6 +141,7 @@ impl From<Error> for Problem {
                 "the token is incomplete, was used before, or is older than seven days; ask the shop for help",
             ),
             Error::Throttled(wait) => throttled(wait),
+            Error::ClockNotSet => clock_not_set(),
             Error::LastAdmin => Self::conflict(
                 "last-admin",
                 "this is the last active admin of the shop; give another account the role `admin` first",
@@ -175,6 +179,20 @@ fn second_factor(challenge: String) -> Problem {
 fn wrong_proof_code() -> Problem {
     let detail = format!("{FACTOR_CODE}; nothing was changed");
     Problem::new(StatusCode::FORBIDDEN, "wrong-code", WRONG_CODE, detail)
+}
+
+fn clock_not_set() -> Problem {
+    let now = model::now();
+    let detail = format!(
+        "the clock of the shop's host says {now}, which is before this program was built; it is set once the host has reached a time server, then try again"
+    );
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "clock-not-set",
+        "The clock is not set",
+        detail,
+    )
+    .header(RETRY_AFTER, "10")
 }
 
 fn throttled(wait: Duration) -> Problem {

@@ -11,7 +11,7 @@ use chassis::fields::ParsedBody;
 use chassis::json::{PathId, PathIds};
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{Admin, AnyCaller, Caller, Json, Problem};
+use chassis::{Admin, AnyCaller, Caller, Json, Problem, is_clock_set};
 use model::{Id, RevocationReason, SessionId, Time, UserId, kinds};
 use store::{Read, Tx};
 
@@ -40,6 +40,7 @@ pub(super) async fn log_in(
     headers: HeaderMap,
     ParsedBody(login): ParsedBody<LogIn>,
 ) -> Result<Response, Problem> {
+    require_clock()?;
     let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
     let user_agent = user_agent.map(ToOwned::to_owned);
     let language = super::language(&headers);
@@ -51,6 +52,15 @@ pub(super) async fn log_in(
         LogIn::SecondFactor { challenge, code } => by_code(&users, &challenge, code, origin).await,
     };
     Ok(begun?)
+}
+
+/// A token of a clock that is not set would have ended, or would never end, once it is.
+fn require_clock() -> Result<(), Error> {
+    if is_clock_set(model::now()) {
+        Ok(())
+    } else {
+        Err(Error::ClockNotSet)
+    }
 }
 
 /// The first step of a login, and the only one without a second factor.
@@ -157,6 +167,7 @@ pub(super) async fn refresh(
     address: ClientAddress,
     ParsedBody(RefreshBody { refresh_token }): ParsedBody<RefreshBody>,
 ) -> Result<Response, Problem> {
+    require_clock()?;
     let presented = users
         .tokens
         .read(&refresh_token)
