@@ -1,5 +1,6 @@
 //! Logs and metrics of a process: `tracing` to standard error, and a Prometheus recorder.
 
+mod journal;
 mod lines;
 
 use std::io::{self, IsTerminal};

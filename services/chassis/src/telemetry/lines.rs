@@ -1,5 +1,5 @@
 //! The writer of log lines: a bounded queue to a thread of its own, which writes them to
-//! standard error, and drops and counts those that it cannot write.
+//! standard error, or to journald as fields, and drops and counts those that it cannot write.
 //!
 //! Standard error may be a pipe whose reader is gone or stuck, a file on a full disk, or
 //! journald while it is stopped. None of them may stop a service, nor keep it from ending.
@@ -14,6 +14,8 @@ use rustix::fs::fstat;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::journal::Journal;
+
 /// The capacity of the queue, in lines of about 250 bytes.
 const LINES_MAX: usize = 4096;
 
@@ -21,7 +23,8 @@ const LINES_MAX: usize = 4096;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum Job {
-    Line(Vec<u8>),
+    /// A line with its priority (syslog(3)).
+    Line(Vec<u8>, Option<u8>),
     /// Answers once all earlier lines have been written.
     Flush(SyncSender<()>),
 }
@@ -30,8 +33,6 @@ enum Job {
 #[derive(Clone)]
 pub(super) struct LogLines {
     jobs: SyncSender<Job>,
-    /// Whether each line begins with its priority, as journald reads it (sd-daemon(3)).
-    with_priority: bool,
 }
 
 impl LogLines {
@@ -39,8 +40,8 @@ impl LogLines {
     pub(super) fn stderr() -> Self {
         let (jobs, queue) = sync_channel(LINES_MAX);
         let thread = std::thread::Builder::new().name("log".into());
-        let _ = thread.spawn(move || write_out(&queue));
-        Self { jobs, with_priority: is_journal() }
+        let _ = thread.spawn(move || write_out(&queue, &Output::find()));
+        Self { jobs }
     }
 
     /// Waits until the queued lines are written, but not for ever.
@@ -52,18 +53,46 @@ impl LogLines {
     }
 
     fn line(&self, priority: Option<u8>) -> LogLine<'_> {
-        LogLine {
-            lines: self,
-            priority: priority.filter(|_| self.with_priority),
+        LogLine { lines: self, priority }
+    }
+}
+
+/// Where the lines go.
+enum Output {
+    Stderr,
+    /// Standard error is journald's. What the journal does not take goes there, with the
+    /// priority before it (sd-daemon(3)).
+    Journal(Option<Journal>),
+}
+
+impl Output {
+    fn find() -> Self {
+        if is_journal() {
+            Self::Journal(Journal::connect())
+        } else {
+            Self::Stderr
+        }
+    }
+
+    fn write(&self, line: &[u8], priority: Option<u8>) -> io::Result<()> {
+        match (self, priority) {
+            (Self::Journal(Some(journal)), Some(priority)) if journal.send(line, priority) => {
+                Ok(())
+            }
+            (Self::Journal(_), Some(priority)) => {
+                let line = [format!("<{priority}>").as_bytes(), line].concat();
+                io::stderr().write_all(&line)
+            }
+            _ => io::stderr().write_all(line),
         }
     }
 }
 
-fn write_out(queue: &Receiver<Job>) {
+fn write_out(queue: &Receiver<Job>, output: &Output) {
     while let Ok(job) = queue.recv() {
         match job {
-            Job::Line(line) => {
-                if io::stderr().write_all(&line).is_err() {
+            Job::Line(line, priority) => {
+                if output.write(&line, priority).is_err() {
                     count_dropped();
                 }
             }
@@ -121,12 +150,8 @@ pub(super) struct LogLine<'a> {
 impl Write for LogLine<'_> {
     /// Queues a whole line, or drops it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut queued = Vec::with_capacity(line.len() + 3);
-        if let Some(priority) = self.priority {
-            queued.extend_from_slice(format!("<{priority}>").as_bytes());
-        }
-        queued.extend_from_slice(line);
-        if self.lines.jobs.try_send(Job::Line(queued)).is_err() {
+        let job = Job::Line(line.to_owned(), self.priority);
+        if self.lines.jobs.try_send(job).is_err() {
             count_dropped();
         }
         Ok(line.len())
@@ -144,15 +169,15 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_does_not_wait() {
         let (jobs, queue) = sync_channel(1);
-        let lines = LogLines { jobs, with_priority: true };
+        let lines = LogLines { jobs };
         for line in [b"one", b"two"] {
             assert_eq!(lines.line(Some(4)).write(line).unwrap(), 3);
         }
         lines.flush();
-        let Ok(Job::Line(line)) = queue.recv() else {
+        let Ok(Job::Line(line, Some(4))) = queue.recv() else {
             panic!("no line");
         };
-        assert_eq!(line, b"<4>one");
+        assert_eq!(line, b"one");
         assert!(queue.try_recv().is_err(), "the second was dropped");
     }
 }
