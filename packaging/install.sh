@@ -55,9 +55,10 @@ fi
 
 is_new=yes
 [ -e "$units/konbini.target" ] && is_new=no
-put 0644 systemd/konbini.target systemd/konbini.socket systemd/konbini@gateway.socket "$units"
+put 0644 systemd/konbini.target systemd/konbini.socket systemd/konbini@gateway.socket \
+    systemd/konbini-backup.timer "$units"
 put 0644 systemd/konbini@gateway.service.d/socket.conf "$units/konbini@gateway.service.d"
-for unit in konbini.service konbini@.service; do
+for unit in konbini.service konbini@.service konbini-backup.service; do
     sed "s|/usr/bin/konbini|$prefix/bin/konbini|" "systemd/$unit" >"$units/$unit"
     chmod 0644 "$units/$unit"
 done
@@ -75,7 +76,7 @@ systemctl daemon-reload
 if [ "$is_new" = yes ]; then
     # Later an absent shop is a disk that is not mounted.
     [ -e "$data/SHOP" ] || runuser -u konbini -- "$prefix/bin/konbini" init --data "$data"
-    systemctl enable --now konbini.target
+    systemctl enable --now konbini.target konbini-backup.timer
     echo "the shop is at http://127.0.0.1:8080, its console at /_/. Make the first admin:"
     echo "  runuser -u konbini -- $prefix/bin/konbini user add --data $data --email you@example.com --role admin"
 else

@@ -14,12 +14,13 @@ fi
 if [ -d /run/systemd/system ] && [ -e "$units/konbini.target" ]; then
     # The sockets first: a waiting client would start the gateway again.
     systemctl disable --quiet --now konbini@gateway.socket konbini.socket konbini.target \
-        konbini.service
+        konbini.service konbini-backup.timer
     systemctl stop konbini@gateway.service konbini@users.service konbini@products.service \
         konbini@orders.service konbini@notifications.service
 fi
 rm -f "$units/konbini.target" "$units/konbini.socket" "$units/konbini.service" \
     "$units/konbini@.service" "$units/konbini@gateway.socket" \
+    "$units/konbini-backup.service" "$units/konbini-backup.timer" \
     "$units/konbini@gateway.service.d/socket.conf" \
     /etc/sysusers.d/konbini.conf /etc/tmpfiles.d/konbini.conf
 # An owner's drop-ins stay, and with them their folders.
@@ -35,5 +36,6 @@ rm -f "$prefix/bin/konbini" "$prefix"/share/man/man1/konbini.1 \
     "$prefix/share/bash-completion/completions/konbini"
 rm -rf "$prefix/share/doc/konbini" "$prefix/share/konbini"
 
-echo "konbini is uninstalled. Kept, if they were there: the shop in /var/lib/konbini, /etc/konbini,"
-echo "and the user konbini. To delete them for good: rm -r /var/lib/konbini /etc/konbini; userdel konbini"
+echo "konbini is uninstalled. Kept, if they were there: the shop in /var/lib/konbini, its backups in"
+echo "/var/backups/konbini, /etc/konbini, and the user konbini. To delete them for good:"
+echo "rm -r /var/lib/konbini /var/backups/konbini /etc/konbini; userdel konbini"

@@ -1,91 +1,20 @@
 #!/usr/bin/env bash
 # Boots Debian with the package installed, and walks from the first admin to an order; kills
-# each service, hangs one until the watchdog restarts it, reloads, reboots, upgrades, changes
-# over to one process and back, removes, installs again, and purges; then the same shortly
-# with the tarball.
+# each service, hangs one until the watchdog restarts it, reloads, backs up and restores,
+# reboots, upgrades, changes over to one process and back, removes, installs again, and
+# purges; then the same shortly with the tarball.
 #
 #     sudo systemd/tests/boot.sh dist/*.deb dist/*.tar.gz
 #
-# Needs systemd-container, jq and mmdebstrap. ROOT names the archive of Debian's root, which is
-# made if it is absent, of the release SUITE and by packages of MIRROR. The guest has a network
-# of its own, and only loopback in it.
+# guest.sh says what it needs.
 set -euo pipefail
 
 package=$(realpath "${1:?the .deb}")
 tarball=$(realpath "${2:?the tarball}")
-suite=${SUITE:-bookworm}
-tar=${ROOT:-/var/tmp/konbini-boot-$suite.tar}
-work=$(mktemp -d /var/tmp/konbini-boot.XXXXXX)
-root=$work/root
-leader=
+# shellcheck source=systemd/tests/guest.sh
+. "$(dirname "$0")/guest.sh"
 services=(users products orders notifications gateway)
-
-step() { printf '== %s\n' "$*"; }
-
-fail() {
-    printf 'FAILED: %s\n' "$*" >&2
-    [[ -z $leader ]] || guest journalctl --no-pager --lines 40 || true
-    exit 1
-}
-
-guest() { nsenter --target "$leader" --all -- "$@"; }
-
-# until_true WHAT SECONDS COMMAND...
-until_true() {
-    local what=$1 end=$((SECONDS + $2))
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || fail "not in time: $what"
-        sleep 0.2
-    done
-}
-
-boot() {
-    # nspawn needs a terminal; bpf is what IPAddressDeny= is enforced by. Later versions of
-    # systemd boot on a host with the first generation of control groups only if told to.
-    setsid script --quiet --return --flush --command "systemd-nspawn --quiet --register=no --keep-unit \
-        --private-network --capability=all --system-call-filter=bpf --directory=$root --boot \
-        systemd.unit=multi-user.target SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1" "$work/console" >/dev/null 2>&1 </dev/null &
-    terminal=$!
-    until_true "the guest has a first process" 30 find_leader
-    leader=$(find_leader)
-    until_true "the guest has booted" 120 guest systemctl is-active multi-user.target
-}
-
-find_leader() {
-    local nspawn
-    nspawn=$(pgrep --parent "$terminal" --full systemd-nspawn | head -n 1)
-    pgrep --parent "${nspawn:?}" | head -n 1 | grep .
-}
-
-halt() {
-    guest systemctl poweroff
-    wait "$terminal" || true
-    leader=
-}
-
-clean_up() {
-    [[ -z $leader ]] || halt || true
-    rm -rf --one-file-system "$work"
-    # nspawn leaves its two control groups behind, empty.
-    rmdir /sys/fs/cgroup/{systemd,unified}/{payload,supervisor} 2>/dev/null || true
-}
-trap clean_up EXIT
-
-is_ready() { guest curl --silent --fail http://127.0.0.1:8080/readyz; }
-as_konbini() { guest runuser -u konbini -- konbini "$@" --data /var/lib/konbini; }
-restarts() { guest systemctl show --property NRestarts --value "$1"; }
-has_restarted() { (($(restarts "$1") > $2)); }
-pid_of() { guest systemctl show --property MainPID --value "$1"; }
-
-# http METHOD PATH TOKEN BODY: the body of a response that must be a success.
-http() {
-    guest curl --silent --show-error --fail-with-body --request "$1" "http://127.0.0.1:8080$2" \
-        --header 'Content-Type: application/json' ${3:+--header "Authorization: Bearer $3"} \
-        --header "Idempotency-Key: $RANDOM-$RANDOM" ${4:+--data "$4"} || fail "$1 $2"
-}
-
-log_in() { http POST /v1/sessions "" "$(jq -nc '{email: $ARGS.positional[0], password: $ARGS.positional[1]}' --args "$@")" | jq -r .access_token; }
+order=
 
 hang() {
     local unit=$1 before
@@ -99,13 +28,7 @@ hang() {
 
 order_is_there() { [[ $(http GET "/v1/orders/$order" "$token" | jq -r .status) == confirmed ]]; }
 
-if ! [[ -e $tar ]]; then
-    step "a root of Debian"
-    mmdebstrap --mode=root --variant=minbase --include=systemd,systemd-sysv,dbus,curl,procps \
-        "$suite" "$tar" ${MIRROR:+"$MIRROR"}
-fi
-mkdir "$root"
-tar --extract --file "$tar" --directory "$root" --exclude './dev/*'
+make_root
 cp "$package" "$root/root/konbini.deb"
 mkdir "$root/root/konbini"
 tar --extract --file "$tarball" --directory "$root/root/konbini" --strip-components 1
@@ -123,15 +46,8 @@ printf '%s, Type=%s\n' "$(guest systemctl --version | head -n 1)" \
 guest systemctl is-enabled konbini.target konbini@gateway.socket || fail "not enabled"
 
 step "from the first admin to an order"
-admin=$(as_konbini user add --email admin@shop.example --role admin --json)
-token=$(log_in admin@shop.example "$(jq -r .password <<<"$admin")")
-printf 'sku,title,price,currency,status,stock\nkettle,A kettle,19.90,EUR,published,5\n' |
-    guest tee /tmp/catalogue.csv >/dev/null
-as_konbini products import /tmp/catalogue.csv || fail "import"
-product=$(http GET /v1/products | jq -r '.items[0].id')
-http POST /v1/users "" '{"email":"mori@shop.example","name":"Mori","password":"a kettle and three lamps"}' >/dev/null
-token=$(log_in mori@shop.example "a kettle and three lamps")
-order=$(http POST /v1/orders "$token" "{\"items\":[{\"product_id\":\"$product\",\"quantity\":1}]}" | jq -r .id)
+sell 5
+order=$(place_order)
 order_is_there || fail "the order is not confirmed"
 
 for service in "${services[@]}"; do
@@ -154,6 +70,21 @@ sleep 12
 guest systemctl reload "${services[@]/#/konbini@}" || fail "reload"
 [[ $(counts) == "$before" ]] || fail "an idle service was restarted"
 is_ready >/dev/null || fail "not ready after the reload"
+
+step "a backup by its unit, and the shop out of it"
+guest systemctl is-enabled konbini-backup.timer || fail "no backup every night"
+guest systemctl start konbini-backup || fail "konbini-backup"
+backup=$(guest find /var/backups/konbini -mindepth 1 -maxdepth 1 -name 'konbini-*')
+place_order >/dev/null
+guest systemctl stop konbini.target konbini@gateway.socket
+guest mkdir /root/lost
+guest find /var/lib/konbini -mindepth 1 -maxdepth 1 -not -name konbini.toml -exec mv -t /root/lost {} +
+as_konbini restore "$backup" || fail "restore"
+guest systemctl start konbini.target
+until_true "ready out of the backup" 60 is_ready
+token=$(log_in mori@shop.example "a kettle and three lamps")
+order_is_there || fail "the order is lost"
+[[ $(http GET "/v1/products/$product" | jq .available) == true ]] || fail "there are four pieces"
 
 step "reboot"
 halt
