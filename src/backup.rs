@@ -23,6 +23,7 @@ mod restore;
 mod rotation;
 mod source;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ use crate::control;
 use crate::output;
 use crate::positions;
 use crate::service_name::ServiceName;
-use crate::shop::ShopArgs;
+use crate::shop::{ShopArgs, check_owner};
 use crate::table::print_json;
 
 pub(crate) use self::restore::{Restore, restore};
@@ -122,25 +123,40 @@ async fn make_and_verify(backup: &Backup, folder: &Folder) -> anyhow::Result<(Pa
 }
 
 async fn make(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Manifest)> {
+    let Some(_lock) = ShopLock::try_take(folder)? else {
+        bail!(
+            "{}: another backup of this shop is being made; wait for its end",
+            folder.path().display()
+        );
+    };
+    make_locked(&backup.dest, backup.keys, folder).await
+}
+
+/// Backs up a shop at rest whose format is older, with its keys: they lie in the same folder.
+/// The caller has the lock.
+pub(crate) async fn before_upgrade(folder: &Folder, dest: &Path) -> anyhow::Result<PathBuf> {
+    let made = make_locked(dest, true, folder).await;
+    Ok(made
+        .context("the backup before the upgrade (or `konbini upgrade --no-backup`)")?
+        .0)
+}
+
+async fn make_locked(
+    dest: &Path,
+    keys: bool,
+    folder: &Folder,
+) -> anyhow::Result<(PathBuf, Manifest)> {
     let services: Vec<_> = positions::with_data(folder).collect();
     if services.is_empty() {
         bail!("{}: there is no data to back up", folder.path().display());
     }
     let mut manifest = Manifest::new(folder);
-    let archive = Archive::begin(&backup.dest, manifest.created_at)?;
+    let archive = Archive::begin(dest, manifest.created_at)?;
     let bar = output::progress_bar(output::ROWS_BAR, "copying", 0);
-    let filled = fill(
-        &archive,
-        folder,
-        &backup.shop,
-        &services,
-        &mut manifest,
-        &bar,
-    )
-    .await;
+    let filled = fill(&archive, folder, &services, &mut manifest, &bar).await;
     bar.finish_and_clear();
     let made = filled.and_then(|()| {
-        archive.copy_files(folder, backup.keys, &mut manifest)?;
+        archive.copy_files(folder, keys, &mut manifest)?;
         archive.finish(&mut manifest)
     });
     if made.is_err() {
@@ -149,11 +165,28 @@ async fn make(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Mani
     Ok((made?, manifest))
 }
 
+/// The lock on a shop against a second backup at the same time, and against a backup during
+/// an upgrade: each would release the followers that the other holds.
+pub(crate) struct ShopLock(#[expect(dead_code, reason = "held")] File);
+
+impl ShopLock {
+    /// Takes the lock; `None` if another process has it.
+    pub(crate) fn try_take(folder: &Folder) -> anyhow::Result<Option<Self>> {
+        let path = folder.path().join(archive::MARKER);
+        let failed = || path.display().to_string();
+        let marker = File::open(&path).with_context(failed)?;
+        match marker.try_lock() {
+            Ok(()) => Ok(Some(Self(marker))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(failed),
+        }
+    }
+}
+
 /// Copies the services: those that run together, and each of those at rest by itself.
 async fn fill(
     archive: &Archive,
     folder: &Folder,
-    shop: &ShopArgs,
     services: &[ServiceName],
     manifest: &mut Manifest,
     bar: &ProgressBar,
@@ -169,12 +202,12 @@ async fn fill(
     let (parts, held) = copy(folder, running).await?;
     manifest.add(parts);
     manifest.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+    if !resting.is_empty() {
+        check_owner(folder)?;
+    }
     for service in resting {
-        let copied = control::with(service, shop, async |folder: &Folder| {
-            let source = Source::open(folder, service, archive, bar).await?;
-            copy(folder, vec![source]).await
-        });
-        manifest.add(copied.await?.0);
+        let copied = source::copy_resting(folder, service, archive, bar).await?;
+        manifest.add(vec![copied]);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::ShopArgs;
-use crate::{backup, check, generate, keys, products, rollback, salvage, up, user};
+use crate::{backup, check, generate, keys, products, rollback, salvage, up, upgrade, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -68,6 +68,7 @@ enum Command {
         #[command(subcommand)]
         command: BackupsCommand,
     },
+    Upgrade(upgrade::Upgrade),
     AcceptRollback(rollback::AcceptRollback),
     Salvage(salvage::Salvage),
     #[command(hide = true)]
@@ -108,6 +109,11 @@ enum KeysCommand {
 }
 
 impl Cli {
+    /// Whether the command is long work beside a shop that serves.
+    pub(crate) fn is_background(&self) -> bool {
+        matches!(self.command, Command::Backup(_))
+    }
+
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init { shop } => up::init(&shop),
@@ -134,6 +140,7 @@ impl Cli {
                 BackupsCommand::List(list) => backup::list(&list),
                 BackupsCommand::Prune(prune) => backup::prune(&prune),
             },
+            Command::Upgrade(upgrade) => upgrade::upgrade(upgrade).await,
             Command::AcceptRollback(accept) => rollback::accept(accept).await,
             Command::Salvage(salvage) => salvage::salvage(salvage).await,
             Command::Generate(to) => generate::generate(&to, Self::command()),

@@ -74,6 +74,8 @@ pub(crate) async fn with<T>(
         outcome => return outcome,
     }
     check_owner(&folder)?;
+    // The command's work is all that is to happen.
+    let folder = folder.quiet();
     let mesh = Mesh::new(Arc::new(InProcessNetwork::reliable()), folder.shop());
     let stop = CancellationToken::new();
     let mut running = Running::start(&[service], &folder, &config, &mesh, stop).await?;

@@ -24,17 +24,26 @@ mod shop;
 mod systemd;
 mod table;
 mod up;
+mod upgrade;
 mod user;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use owo_colors::OwoColorize;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+
+/// By how much the priority of work in the background is lowered (nice(2)): as far as it goes.
+const BACKGROUND: i32 = 19;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     raise_descriptor_limit();
+    if cli.is_background() {
+        // The shop goes first. Threads have the priority of the one that starts them, so this
+        // comes before the runtime; without it the command is only less polite.
+        let _ = nice(BACKGROUND);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,10 +6,14 @@ use std::time::Duration;
 use chassis::Supervision;
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Heartbeats in one interval of the watchdog. One that is late, because a disk stalls for
 /// seconds, must not end the process.
 const HEARTBEATS: u32 = 4;
+
+/// How much more time to start is asked for at once.
+const EXTENSION: Duration = Duration::from_secs(60);
 
 /// Says that the process serves; from then on heartbeats are sent, and SIGHUP reloads.
 pub(crate) fn ready(supervision: &Supervision, hangup: Signal) {
@@ -18,6 +22,18 @@ pub(crate) fn ready(supervision: &Supervision, hangup: Signal) {
     if let Some(interval) = sd_notify::watchdog_enabled() {
         tokio::spawn(heartbeat(supervision.clone(), interval / HEARTBEATS));
     }
+}
+
+/// Asks for more time to start, until it is dropped: a large shop is backed up before an
+/// upgrade.
+pub(crate) fn still_starting() -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async {
+        loop {
+            let more = EXTENSION.as_micros().try_into().unwrap_or(u32::MAX);
+            send(&[NotifyState::ExtendTimeoutUsec(more)]);
+            tokio::time::sleep(EXTENSION / 2).await;
+        }
+    }))
 }
 
 /// Says that the process drains and ends.

@@ -13,6 +13,7 @@ use crate::service_name::ServiceName;
 use crate::services::{Running, Signals, handle_signals, join};
 use crate::shop::{ShopArgs, check_owner};
 use crate::systemd;
+use crate::upgrade;
 
 /// Runs the shop until a stop is requested.
 pub(crate) async fn up(
@@ -22,6 +23,7 @@ pub(crate) async fn up(
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let Signals { stop, hangup } = handle_signals()?;
+    upgrade::at_start(shop).await?;
     let (folder, mut config) = shop.open_or_create("info", listen)?;
     check_owner(&folder)?;
     let joined = join(ZenohEndpoints::alone(), &config, &folder).await?;
@@ -80,6 +82,7 @@ pub(crate) async fn run(
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
     let Signals { stop, hangup } = handle_signals()?;
+    upgrade::at_start(shop).await?;
     let (folder, config) = shop.open("info", listen)?;
     check_owner(&folder)?;
     let sockets = folder.data_dir("mesh")?;

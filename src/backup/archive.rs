@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chassis::Folder;
@@ -26,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::files::{
-    PIECE_BYTES, copy_file, files_below, make_folder, sync_folder, sync_folders, write_new,
+    PIECE_BYTES, copy_file, ensure_room, files_below, make_folder, sync_folder, sync_folders,
+    write_new,
 };
 use crate::service_name::ServiceName;
 
@@ -37,6 +39,9 @@ const SUMS: &str = "SHA256SUMS";
 const MANIFEST: &str = "manifest.json";
 const PREFIX: &str = "konbini-";
 const PARTIAL: &str = ".partial";
+
+/// No backup takes longer.
+const PARTIAL_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The files of a shop, by their names in a backup and in the data folder.
 pub(super) const MARKER: &str = "SHOP";
@@ -136,12 +141,8 @@ impl Archive {
         if path.exists() {
             bail!("{}: this backup exists already", path.display());
         }
-        make_folder(&partial).with_context(|| {
-            format!(
-                "{}: another backup is being made, or one was cut off (then remove this folder)",
-                partial.display()
-            )
-        })?;
+        make_folder(&partial).with_context(|| partial.display().to_string())?;
+        ensure_room(&partial)?;
         Ok(Self { partial, path })
     }
 
@@ -245,6 +246,23 @@ pub(super) fn backups_in(dest: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(PREFIX) && path.join(MANIFEST).exists() {
             found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What backups that were cut off have left in a folder, untouched for [`PARTIAL_AGE`].
+pub(super) fn cut_off_in(dest: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dest).with_context(|| dest.display().to_string())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_partial = name.starts_with(&format!(".{PREFIX}")) && name.ends_with(PARTIAL);
+        // A clock that went back makes it young again.
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if is_partial && age > PARTIAL_AGE {
+            found.push(entry.path());
         }
     }
     found.sort();

@@ -5,8 +5,29 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, bail};
+use indicatif::HumanBytes;
+use mesh::store::Options;
+
+/// The space that a copy leaves free on its disk, in bytes: a shop on the same disk needs
+/// 64 MiB to accept orders.
+const FREE_BYTES_MIN: u64 = 128 * 1024 * 1024;
+
 /// How much of a file is read at once.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
+
+/// Fails if there is no room to go on copying to the disk of a folder.
+pub(super) fn ensure_room(folder: &Path) -> anyhow::Result<()> {
+    let free = (Options::default().free_bytes)(folder);
+    if free.with_context(|| folder.display().to_string())? < FREE_BYTES_MIN {
+        bail!(
+            "{}: less than {} are free on its disk; make room there, or choose another one",
+            folder.display(),
+            HumanBytes(FREE_BYTES_MIN)
+        );
+    }
+    Ok(())
+}
 
 /// Copies a file to a new one with its content durable; an absent one is no error.
 pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {

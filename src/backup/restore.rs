@@ -143,6 +143,8 @@ fn verified(source: &Path) -> anyhow::Result<Manifest> {
         }
     }
     let manifest = Manifest::read(source)?;
+    // A newer format is refused.
+    Folder::open_outdated(source)?;
     let bar = output::progress_bar(VERIFY_BAR, "verifying", archive::bytes_of(source)?);
     let verified = archive::verify_sums(source, |bytes| bar.inc(bytes));
     bar.finish_and_clear();
@@ -216,6 +218,7 @@ fn build(
     let mut builder = StoreBuilder::create(&into.join("store"), &Options::default(), part.end)?;
     for file in ["rows", "records"] {
         frames::read_frames(&from, file, |frame| {
+            files::ensure_room(&into)?;
             bar.inc(if frame.kind == FrameKind::Record {
                 1
             } else {
@@ -239,6 +242,10 @@ fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Re
         copy_named(keys, into, &secrets)?;
         // The marker names the root key: without its secret, a new shop has to be made.
         copy_named(source, into, &[MARKER.into()])?;
+        // The rows of an older format were read as this program does, so it is this format.
+        if let Some(older) = Folder::open_outdated(into)? {
+            older.upgrade(None)?;
+        }
     }
     copy_named(source, into, &[SETTINGS, SYNONYMS].map(PathBuf::from))?;
     copy_named(source, into, &archive::templates_in(source)?)?;

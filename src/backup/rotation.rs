@@ -35,7 +35,8 @@ pub(crate) struct ListBackups {
 
 /// Remove old backups: of each day only the last is kept, for the last days.
 ///
-/// The newest backup is always kept, whatever its age.
+/// The newest backup is always kept, whatever its age. What a backup that was cut off has left
+/// is removed a day later.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// The folder of the backups.
@@ -95,11 +96,16 @@ pub(crate) fn prune(prune: &Prune) -> anyhow::Result<()> {
         let day = Manifest::read(&path)?.created_at.to_string();
         dated.push((day.get(..10).unwrap_or_default().to_owned(), path));
     }
-    let removed = too_old(&dated, prune.days);
+    let too_old = too_old(&dated, prune.days);
+    let kept = dated.len() - too_old.len();
+    let cut_off = archive::cut_off_in(&prune.dest)?;
+    let removed: Vec<_> = too_old
+        .into_iter()
+        .chain(cut_off.iter().map(PathBuf::as_path))
+        .collect();
     for path in removed.iter().filter(|_| !prune.dry_run) {
         std::fs::remove_dir_all(path).with_context(|| path.display().to_string())?;
     }
-    let kept = dated.len() - removed.len();
     if prune.json {
         return print_json(&json!({ "removed": removed, "kept": kept, "dry_run": prune.dry_run }));
     }

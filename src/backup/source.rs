@@ -1,6 +1,8 @@
-//! The stream of one service's snapshot, and the two files that it is kept in: the rows that
-//! were read, and the records that go over them.
+//! The snapshot of one service, and the two files that it is kept in: the rows that were read,
+//! and the records that go over them. A running service sends its snapshot; that of a service
+//! at rest is taken from its store, and nothing of the service runs meanwhile.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,12 +12,13 @@ use chassis::Folder;
 use futures::future;
 use http_body_util::BodyExt;
 use indicatif::ProgressBar;
-use mesh::store::{Frame, FrameKind};
+use mesh::Log;
+use mesh::store::{Frame, FrameKind, Options, Snapshot, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Part};
 use super::frames::FramesFile;
-use super::{End, of_service};
+use super::{End, files, of_service};
 use crate::control::{self, ControlStream};
 use crate::service_name::ServiceName;
 
@@ -23,12 +26,45 @@ use crate::service_name::ServiceName;
 /// stall for some seconds.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where the frames of a service come from.
+enum Frames {
+    /// A running service, with the bytes that arrived and are not a whole frame yet.
+    Running {
+        stream: ControlStream,
+        arrived: Vec<u8>,
+    },
+    /// The store of a service at rest.
+    Resting(Snapshot),
+}
+
+impl Frames {
+    /// The next frame of the service `name`. Cancel safe for a running one.
+    async fn next(&mut self, name: &str) -> anyhow::Result<Frame> {
+        let (stream, arrived) = match self {
+            Self::Running { stream, arrived } => (stream, arrived),
+            Self::Resting(snapshot) => return Ok(snapshot.next().await?),
+        };
+        loop {
+            let taken = Frame::take(arrived);
+            if let Some(frame) = taken.map_err(|why| anyhow::anyhow!("{name}: {why}"))? {
+                return Ok(frame);
+            }
+            let piece = stream.body.frame().await.transpose();
+            let Some(piece) = piece.with_context(|| format!("{name} ended"))? else {
+                bail!("{name} was stopped, or the copy fell behind what it writes; begin it again");
+            };
+            if let Ok(data) = piece.into_data() {
+                arrived.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
 /// A service that is being copied.
 pub(super) struct Source {
     service: ServiceName,
-    stream: ControlStream,
-    /// Bytes that arrived and are not a whole frame yet.
-    arrived: Vec<u8>,
+    frames: Frames,
+    dir: PathBuf,
     rows: FramesFile,
     records: FramesFile,
     row_count: u64,
@@ -50,13 +86,23 @@ impl Source {
     ) -> anyhow::Result<Self> {
         let socket = folder.control_socket(service.name());
         let stream = control::open_stream(&socket, "/control/snapshot").await?;
+        let frames = Frames::Running { stream, arrived: Vec::new() };
+        Self::new(service, frames, archive, bar)
+    }
+
+    fn new(
+        service: ServiceName,
+        frames: Frames,
+        archive: &Archive,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Self> {
         let dir = of_service(archive.folder(), service);
         Ok(Self {
             service,
-            stream,
-            arrived: Vec::new(),
+            frames,
             rows: FramesFile::create(&dir, "rows")?,
             records: FramesFile::create(&dir, "records")?,
+            dir,
             row_count: 0,
             record_count: 0,
             is_scanned: false,
@@ -106,25 +152,14 @@ impl Source {
         step.with_context(|| format!("{name} sent nothing for {seconds} s"))?
     }
 
-    /// Takes the next frame. Cancel safe.
+    /// Takes the next frame. Cancel safe for a running service.
     async fn step(&mut self) -> anyhow::Result<()> {
-        let name = self.service.name();
-        loop {
-            let taken = Frame::take(&mut self.arrived);
-            if let Some(frame) = taken.map_err(|why| anyhow::anyhow!("{name}: {why}"))? {
-                return self.keep(&frame);
-            }
-            let piece = self.stream.body.frame().await.transpose();
-            let Some(piece) = piece.with_context(|| format!("{name} ended"))? else {
-                bail!("{name} was stopped, or the copy fell behind what it writes; begin it again");
-            };
-            if let Ok(data) = piece.into_data() {
-                self.arrived.extend_from_slice(&data);
-            }
-        }
+        let frame = self.frames.next(self.service.name()).await?;
+        self.keep(&frame)
     }
 
     fn keep(&mut self, frame: &Frame) -> anyhow::Result<()> {
+        files::ensure_room(&self.dir)?;
         match frame.kind {
             FrameKind::Begin => self.last = frame.number,
             FrameKind::Total => self.bar.inc_length(frame.number),
@@ -142,6 +177,32 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// Copies a service at rest.
+pub(super) async fn copy_resting(
+    folder: &Folder,
+    service: ServiceName,
+    archive: &Archive,
+    bar: &ProgressBar,
+) -> anyhow::Result<(ServiceName, Part)> {
+    let dir = of_service(folder.path(), service).join("store");
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, &Options::default()));
+    let store = opened.await??;
+    let log = Log::open(store.clone(), service.name(), model::now()).await?;
+    let end = End { held: true, record: store.last_record(), log: log.tail().seq };
+    let mut source = Source::new(
+        service,
+        Frames::Resting(store.snapshot().without_pauses()),
+        archive,
+        bar,
+    )?;
+    while !source.is_scanned {
+        source.expect().await?;
+    }
+    let copied = source.finish(end).await;
+    tokio::task::spawn_blocking(move || store.close()).await?;
+    copied
 }
 
 /// Reads on until every service has sent its rows. Those that have sent theirs go on with

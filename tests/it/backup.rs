@@ -2,9 +2,11 @@
 //! order that was acknowledged before, agrees with itself, and sells on.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use testkit::eventually;
@@ -190,8 +192,10 @@ async fn what_must_not_come_back_does_not() {
     let at_rest = back_up(&shop, dest.path(), &["--verify"]).await;
     assert_ne!(with_keys, at_rest);
 
+    one_at_a_time(&shop, dest.path());
     let (code, said) = run_on(&["backups", "list"], dest.path());
     assert!(code == Some(0) && said.lines().count() == 2, "{said}");
+    what_is_cut_off_is_pruned();
 
     kept_keys_make_the_same_shop(&shop, &at_rest, dest.path());
     let mut copy = restored(&with_keys, &["--quiet-start"]);
@@ -227,6 +231,43 @@ async fn what_must_not_come_back_does_not() {
         9
     );
     copy.terminate_all().await.unwrap();
+}
+
+/// A second backup is refused while one is being made.
+fn one_at_a_time(shop: &Shop, dest: &Path) {
+    let marker = File::open(shop.data().join("SHOP")).unwrap();
+    marker.lock().unwrap();
+    let mut second = konbini(&["backup"]);
+    let second = second.arg(dest).arg("--data").arg(shop.data()).output();
+    let second = second.unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another backup of this shop"), "{said}");
+}
+
+/// What a cut off backup has left is removed, and not what is being made.
+fn what_is_cut_off_is_pruned() {
+    let dest = tempfile::tempdir().unwrap();
+    let now = Duration::from_millis(model::now().0.try_into().unwrap());
+    let now = SystemTime::UNIX_EPOCH + now;
+    let partial = |name: &str, age: Duration| {
+        let path = dest.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let folder = File::open(&path).unwrap();
+        folder.set_modified(now - age).unwrap();
+        path
+    };
+    let hour = Duration::from_secs(3600);
+    let cut_off = partial(".konbini-20200101T000000Z.partial", 25 * hour);
+    let being_made = partial(".konbini-20200101T000001Z.partial", hour);
+    for (more, is_removed) in [(&["--dry-run"][..], false), (&[], true)] {
+        let args = [&["backups", "prune"], more].concat();
+        let (code, said) = run_on(&args, dest.path());
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&*cut_off.to_string_lossy()), "{said}");
+        assert_eq!(cut_off.exists(), !is_removed, "{said}");
+        assert!(being_made.exists(), "{said}");
+    }
 }
 
 /// Keys are taken from a copy that is laid out as the data folder is, and not from elsewhere.

@@ -24,6 +24,7 @@ mod supervision;
 mod takeover;
 mod tidy;
 mod unread;
+mod upgrade;
 mod walk;
 mod world;
 

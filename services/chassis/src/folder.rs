@@ -15,6 +15,7 @@
 //! **Invariant:** a folder with other content and no marker is never written to. The marker
 //! is created atomically, by one of the processes that start at once on an empty folder.
 
+mod marker;
 mod secrets;
 
 use std::fs::{self, File, OpenOptions};
@@ -22,17 +23,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use self::marker::{MARKER, Marker};
 use crate::Error;
 use crate::token::KeyPair;
 
-const MARKER: &str = "SHOP";
+pub use self::marker::FORMAT;
+
 /// The file whose presence keeps a shop from delivering mails and webhooks.
 pub const QUIET: &str = "QUIET";
 /// The settings' file in the data folder.
 const CONFIG_FILE: &str = "konbini.toml";
-const FORMAT: u32 = 1;
 
 /// A shop's data folder.
 #[derive(Debug, Clone)]
@@ -40,13 +40,7 @@ pub struct Folder {
     path: PathBuf,
     marker: Marker,
     credentials: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Marker {
-    format: u32,
-    shop: String,
-    root_key: String,
+    is_quiet: bool,
 }
 
 const CHOOSE: &str =
@@ -120,30 +114,63 @@ impl Folder {
         Self::read(path)
     }
 
+    /// Opens a shop's folder that has an older format; `None` if there is no shop, or if it has
+    /// the present one.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when it has a newer one, [`Error::File`] when it cannot be read.
+    pub fn open_outdated(path: &Path) -> Result<Option<Self>, Error> {
+        if !Self::holds_shop(path) {
+            return Ok(None);
+        }
+        let folder = Self::read_any(path)?;
+        Ok(Some(folder).filter(|folder| folder.format() < FORMAT))
+    }
+
+    /// Gives the present format to a folder whose data has it. `backup` is the backup of
+    /// before, which an older program names.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the marker cannot be written.
+    pub fn upgrade(self, backup: Option<&Path>) -> Result<(), Error> {
+        let upgraded = self.marker.upgrade(&self.path, backup);
+        upgraded.map_err(|why| Error::File { path: self.path.join(MARKER), why })
+    }
+
+    /// The format of the data.
+    pub fn format(&self) -> u32 {
+        self.marker.format
+    }
+
     fn read(path: &Path) -> Result<Self, Error> {
+        let folder = Self::read_any(path)?;
+        folder.marker.require_format(&folder.path)?;
+        Ok(folder)
+    }
+
+    /// Reads a folder of the present or an older format.
+    fn read_any(path: &Path) -> Result<Self, Error> {
         let failed = |why: io::Error| Error::File { path: path.to_owned(), why };
         let path = path.canonicalize().map_err(failed)?;
-        let file = path.join(MARKER);
-        let text = fs::read(&file).map_err(|why| Error::File { path: file.clone(), why })?;
-        let refused = |why: String| Error::Folder { path: file.clone(), why };
-        let marker: Marker = serde_json::from_slice(&text).map_err(|error| {
-            refused(format!(
-                "the file is damaged ({error}); restore it from a copy"
-            ))
-        })?;
-        if marker.format != FORMAT {
-            return Err(refused(format!(
-                "it has format {} and this program reads {FORMAT}; use the konbini that wrote it",
-                marker.format
-            )));
-        }
-        Ok(Self { path, marker, credentials: secrets::credentials() })
+        let marker = Marker::read(&path)?;
+        Ok(Self {
+            path,
+            marker,
+            credentials: secrets::credentials(),
+            is_quiet: false,
+        })
     }
 
     /// Overrides the folder of credentials, by default `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub fn with_credentials(self, folder: &Path) -> Self {
         Self { credentials: Some(folder.to_owned()), ..self }
+    }
+
+    /// Lets this process deliver no mail and no webhook.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
     }
 
     /// Whether there is a shop in a folder.
@@ -176,9 +203,14 @@ impl Folder {
         self.path.join(service).join("control.sock")
     }
 
-    /// Whether the shop delivers no mail and no webhook, because it is a copy that is only
-    /// looked at.
+    /// Whether no mail and no webhook is delivered: in a copy that is only looked at, and
+    /// while a command runs a service for itself.
     pub fn is_quiet(&self) -> bool {
+        self.is_quiet || self.is_quiet_copy()
+    }
+
+    /// Whether the shop is a copy that is only looked at.
+    pub fn is_quiet_copy(&self) -> bool {
         self.path.join(QUIET).exists()
     }
 
@@ -240,17 +272,10 @@ fn make_shop(path: &Path) -> io::Result<()> {
     let keys = path.join("keys");
     make_private(&keys)?;
     secrets::write_key(&keys, &root)?;
-    let marker = Marker {
-        format: FORMAT,
-        shop: model::Id::<model::kinds::Session>::new()
-            .uuid()
-            .simple()
-            .to_string(),
-        root_key: root.public_text(),
-    };
-    let text = serde_json::to_string_pretty(&marker).map_err(io::Error::other)?;
+    let name = model::Id::<model::kinds::Session>::new();
+    let marker = Marker::new(name.uuid().simple().to_string(), root.public_text());
     let draft = path.join(format!(".shop-{}", marker.shop));
-    write_new(&draft, text.as_bytes())?;
+    write_new(&draft, marker.text()?.as_bytes())?;
     // A rename would overwrite another process's marker; a link fails instead.
     let linked = fs::hard_link(&draft, path.join(MARKER));
     fs::remove_file(&draft)?;

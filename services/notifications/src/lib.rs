@@ -54,7 +54,7 @@ use tokio::sync::Notify;
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
-        if ctx.folder.is_quiet() {
+        if ctx.folder.is_quiet_copy() {
             tracing::warn!(
                 "no mail and no webhook is delivered until the file {} is removed",
                 ctx.folder.path().join(chassis::folder::QUIET).display()

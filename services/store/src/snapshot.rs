@@ -19,6 +19,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 
@@ -29,6 +30,10 @@ use crate::{Error, Store};
 
 /// The rows of a frame, in bytes; a frame has one row more than fits.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The pause after each reading of rows, as a multiple of its time: beside requests a copy takes a third of a
+/// core from the requests of a small host, and not all of one.
+const PAUSE: u32 = 2;
 
 /// The bytes of a frame before its rows.
 const HEAD_BYTES: usize = 17;
@@ -146,6 +151,8 @@ pub struct Snapshot {
     taps: Arc<Taps>,
     records: flume::Receiver<TappedRecord>,
     scan: Scan,
+    /// The pause after each reading of rows, as a multiple of its time.
+    pause: u32,
     /// Whether rows are next: records and rows take turns, so that neither waits for long.
     rows_next: bool,
 }
@@ -170,8 +177,15 @@ impl Snapshot {
             taps,
             records,
             scan: Scan::Begin(before),
+            pause: PAUSE,
             rows_next: true,
         }
+    }
+
+    /// The same without pauses, for a store that nobody else reads.
+    #[must_use]
+    pub fn without_pauses(self) -> Self {
+        Self { pause: 0, ..self }
     }
 
     /// The next frame: records as they are journalled, and between them the rows. After the
@@ -239,9 +253,10 @@ impl Snapshot {
             self.scan = Scan::Read(self.taps.visible());
             return Ok(None);
         };
-        let view = self.view.clone();
+        let (view, begun) = (self.view.clone(), Instant::now());
         let read = spawn_blocking(move || chunk(&view, &table, after)).await;
         let read = read.map_err(|panic| Error::Panicked(panic.to_string()))??;
+        tokio::time::sleep(begun.elapsed() * self.pause).await;
         let Some((frame, last)) = read else {
             tables.pop();
             self.scan = Scan::Tables(tables, None);

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
+use chassis::folder::FORMAT;
 use chassis::{Error, Folder};
 
 fn refusal(path: &Path) -> String {
@@ -83,12 +84,20 @@ fn a_damaged_marker_is_refused_and_not_replaced() {
     Folder::open_or_create(&path).unwrap();
     let marker = path.join("SHOP");
     let sound = fs::read_to_string(&marker).unwrap();
-    let newer = sound.replace("\"format\": 1", "\"format\": 2");
+    let format = |format: u32| {
+        let present = format!("\"format\": {FORMAT}");
+        sound.replace(&present, &format!("\"format\": {format}"))
+    };
+    let (older, newer) = (format(FORMAT - 1), format(FORMAT + 1));
+    let newer_with_backup = newer.replace("\"konbini\"", "\"backup\": \"/b/k\", \"konbini\"");
     for (damaged, told) in [
         ("", "damaged"),
         ("{}", "damaged"),
         (&sound[..sound.len() / 2], "damaged"),
-        (&newer, "format 2"),
+        (&older, "`konbini upgrade`"),
+        (&newer, "reads up to"),
+        (&newer, "or newer"),
+        (&newer_with_backup, "`konbini restore /b/k`"),
     ] {
         fs::write(&marker, damaged).unwrap();
         let why = refusal(&path);
