@@ -123,19 +123,24 @@ async fn make_and_verify(backup: &Backup, folder: &Folder) -> anyhow::Result<(Pa
 }
 
 async fn make(backup: &Backup, folder: &Folder) -> anyhow::Result<(PathBuf, Manifest)> {
+    let keys = if backup.keys {
+        SecretKeys::Copied
+    } else {
+        SecretKeys::LeftOut
+    };
     let Some(_lock) = ShopLock::try_take(folder)? else {
         bail!(
             "{}: another backup of this shop is being made; wait for its end",
             folder.path().display()
         );
     };
-    make_locked(&backup.dest, backup.keys, folder).await
+    make_locked(&backup.dest, keys, folder).await
 }
 
 /// Backs up a shop at rest whose format is older, with its keys: they lie in the same folder.
 /// The caller has the lock.
 pub(crate) async fn before_upgrade(folder: &Folder, dest: &Path) -> anyhow::Result<PathBuf> {
-    let made = make_locked(dest, true, folder).await;
+    let made = make_locked(dest, SecretKeys::Copied, folder).await;
     Ok(made
         .context("the backup before the upgrade (or `konbini upgrade --no-backup`)")?
         .0)
@@ -143,7 +148,7 @@ pub(crate) async fn before_upgrade(folder: &Folder, dest: &Path) -> anyhow::Resu
 
 async fn make_locked(
     dest: &Path,
-    keys: bool,
+    keys: SecretKeys,
     folder: &Folder,
 ) -> anyhow::Result<(PathBuf, Manifest)> {
     let services: Vec<_> = positions::with_data(folder).collect();
@@ -163,6 +168,13 @@ async fn make_locked(
         archive.discard();
     }
     Ok((made?, manifest))
+}
+
+/// Whether a backup has the secret keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SecretKeys {
+    Copied,
+    LeftOut,
 }
 
 /// The lock on a shop against a second backup at the same time, and against a backup during

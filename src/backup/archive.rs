@@ -26,6 +26,7 @@ use model::Time;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::SecretKeys;
 use super::files::{
     PIECE_BYTES, copy_file, ensure_room, files_below, make_folder, sync_folder, sync_folders,
     write_new,
@@ -156,7 +157,7 @@ impl Archive {
     pub(super) fn copy_files(
         &self,
         folder: &Folder,
-        keys: bool,
+        keys: SecretKeys,
         manifest: &mut Manifest,
     ) -> anyhow::Result<()> {
         let data = folder.path();
@@ -164,7 +165,7 @@ impl Archive {
             .map(PathBuf::from)
             .into();
         names.extend(templates_in(data)?);
-        if keys {
+        if keys == SecretKeys::Copied {
             names.extend(secrets_in(data)?);
             manifest.has_keys = true;
         }

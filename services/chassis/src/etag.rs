@@ -12,6 +12,8 @@
 //! assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
 //! ```
 
+use std::sync::{Arc, OnceLock};
+
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -40,11 +42,11 @@ pub fn respond<T: Serialize>(request: &HeaderMap, resource: &T) -> Response {
 }
 
 /// A representation with its tag, ready to be sent any number of times. Cheap to
-/// clone.
+/// clone. The tag is made when it is first asked for.
 #[derive(Debug, Clone)]
 pub struct Tagged {
     body: Bytes,
-    tag: HeaderValue,
+    tag: Arc<OnceLock<HeaderValue>>,
 }
 
 impl Tagged {
@@ -54,10 +56,19 @@ impl Tagged {
     /// 500 when it has none.
     pub fn new<T: Serialize>(resource: &T) -> Result<Self, Problem> {
         let body = serde_json::to_vec(resource).map_err(Problem::internal)?;
-        let tag = HeaderValue::try_from(of(&body)).map_err(Problem::internal)?;
+        Ok(Self::of_json(body))
+    }
+
+    /// The resource that this JSON represents.
+    pub fn of_json(json: Vec<u8>) -> Self {
         // A vector that grew is up to half empty, and a cache would hold all of it.
-        let body = body.into_boxed_slice().into();
-        Ok(Self { body, tag })
+        Self { body: json.into_boxed_slice().into(), tag: Arc::default() }
+    }
+
+    /// The strong tag, quotes included.
+    fn tag(&self) -> &HeaderValue {
+        let tag = || HeaderValue::try_from(of(&self.body)).expect("base 64 is visible ASCII");
+        self.tag.get_or_init(tag)
     }
 
     /// The representation: JSON.
@@ -77,8 +88,8 @@ impl Tagged {
 
     /// The response: the representation, or 304 when the client has it.
     pub fn respond(self, request: &HeaderMap) -> Response {
-        let known = self.tag.to_str();
-        let known = known.is_ok_and(|tag| is_known(request, tag));
+        let tag = self.tag().clone();
+        let known = tag.to_str().is_ok_and(|tag| is_known(request, tag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -87,7 +98,7 @@ impl Tagged {
             response.headers_mut().insert(CONTENT_TYPE, json);
             response
         };
-        response.headers_mut().insert(ETAG, self.tag);
+        response.headers_mut().insert(ETAG, tag);
         response
     }
 }

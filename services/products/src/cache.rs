@@ -11,11 +11,11 @@ use ::store::{Store, Tx};
 use chassis::etag::Tagged;
 use chassis::status::CacheHits;
 use chassis::versions::{Stripe, Version, Versions};
+use model::PublicationStatus;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::domain::ProductId;
-use crate::wire::ProductResponse;
 use crate::{Error, tables};
 
 /// The overhead of an entry: key, pointers, the cache's bookkeeping.
@@ -89,9 +89,9 @@ impl ProductCache {
         }
         self.0.hits.miss();
         let since = self.0.versions.now();
-        let (product, level) = tables::product(from, id)?;
-        let tagged = Tagged::new(&ProductResponse::new(&product, level))?;
-        if !product.is_published() {
+        let (row, level) = tables::product_row(from, id)?;
+        let tagged = Tagged::of_json(row.response(level));
+        if row.status != PublicationStatus::Published {
             return Ok((tagged, Visibility::Staff));
         }
         self.0.entries.insert(id, (tagged.clone(), since));

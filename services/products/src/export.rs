@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::table::Table;
 use crate::Error;
-use crate::domain::{Content, ProductId, StockLevel, StockPolicy};
+use crate::domain::{Content, ProductId, StockLevel};
 use crate::tables::{self, PRODUCTS};
 
 /// How long the client may read nothing.
@@ -38,12 +38,6 @@ struct Exported<'a> {
     #[serde(flatten)]
     content: &'a Content,
     stock: i64,
-    /// Where the content leaves it out, as the next: a member that is not there would leave the
-    /// product's own value alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stock_policy: Option<StockPolicy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<[String; 0]>,
 }
 
 /// The writer of a format.
@@ -71,13 +65,7 @@ impl LineWriter {
     fn write(&self, page: &mut Vec<u8>, content: &Content, level: StockLevel) -> Result<(), Error> {
         match self {
             Self::Ndjson => {
-                let policy = content.stock_policy;
-                let line = Exported {
-                    content,
-                    stock: level.on_hand,
-                    stock_policy: policy.is_default().then_some(policy),
-                    tags: content.tags.is_empty().then_some([]),
-                };
+                let line = Exported { content, stock: level.on_hand };
                 serde_json::to_writer(&mut *page, &line)
                     .map_err(|error| Error::Refused(Problem::internal(error)))?;
                 page.push(b'\n');

@@ -12,6 +12,8 @@
 //!
 //! **Invariant:** table names and record field names are a stored format; they stay.
 
+mod rows;
+
 use std::collections::BTreeSet;
 
 use ::store::{Read, Table};
@@ -20,7 +22,11 @@ use model::{OrderId, ProductId};
 use crate::domain::{Movement, Product, Reservation, StockLevel, category_and_above};
 use crate::{Error, indexes};
 
+pub(crate) use self::rows::ProductRow;
+
 pub(crate) const PRODUCTS: Table<ProductId, Product> = Table::new("products");
+/// The same table, to show products.
+const SHOWN: Table<ProductId, ProductRow> = Table::new("products");
 pub(crate) const SKUS: Table<String, ProductId> = Table::new("skus");
 pub(crate) const CATEGORIES: Table<String, u64> = Table::new("categories");
 pub(crate) const STOCK: Table<ProductId, StockLevel> = Table::new("stock");
@@ -31,6 +37,15 @@ pub(crate) const RESERVATIONS: Table<OrderId, Reservation> = Table::new("reserva
 pub(crate) fn product(from: &impl Read, id: ProductId) -> Result<(Product, StockLevel), Error> {
     let product = from.get(PRODUCTS, &id)?.ok_or(Error::NotFound)?;
     Ok((product, level(from, id)?.unwrap_or_default()))
+}
+
+/// A product's row with its level; [`Error::NotFound`] when there is none.
+pub(crate) fn product_row(
+    from: &impl Read,
+    id: ProductId,
+) -> Result<(ProductRow, StockLevel), Error> {
+    let row = from.get(SHOWN, &id)?.ok_or(Error::NotFound)?;
+    Ok((row, level(from, id)?.unwrap_or_default()))
 }
 
 /// A product's stock level; `None` for a product that is gone.

@@ -7,64 +7,28 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ::search::FacetValue;
-use model::{Money, ProductId, PublicationStatus, Time};
+use model::{ProductId, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Content, Movement, Product, Rating, StockLevel, StockPolicy};
+use crate::domain::{Content, Movement, Product, StockLevel};
 
-/// A product.
+/// A product. [`ProductRow`](crate::tables::ProductRow) makes the same bytes of a row.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProductResponse<'a> {
     id: ProductId,
-    sku: &'a str,
-    title: &'a str,
-    description: &'a str,
-    brand: &'a str,
-    categories: &'a [String],
-    tags: &'a [String],
-    price: Money,
-    attributes: &'a BTreeMap<String, String>,
-    images: &'a [String],
-    status: PublicationStatus,
-    stock_policy: StockPolicy,
+    #[serde(flatten)]
+    content: &'a Content,
     available: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rating: Option<Rating>,
     created_at: Time,
     updated_at: Time,
 }
 
 impl<'a> ProductResponse<'a> {
     pub(crate) fn new(product: &'a Product, level: StockLevel) -> Self {
-        let Content {
-            sku,
-            title,
-            description,
-            brand,
-            categories,
-            tags,
-            price,
-            attributes,
-            images,
-            status,
-            stock_policy,
-            rating,
-        } = &product.content;
         Self {
             id: product.id,
-            sku,
-            title,
-            description,
-            brand,
-            categories,
-            tags,
-            price: *price,
-            attributes,
-            images,
-            status: *status,
-            stock_policy: *stock_policy,
+            content: &product.content,
             available: level.is_available(),
-            rating: *rating,
             created_at: product.created_at,
             updated_at: product.updated_at,
         }
@@ -147,14 +111,48 @@ pub(crate) struct SearchItem {
 }
 
 /// The texts of a product's response that are highlighted.
-#[derive(Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct HighlightedTexts<'a> {
-    #[serde(borrow)]
     pub(crate) title: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) description: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) brand: Cow<'a, str>,
+}
+
+impl<'a> HighlightedTexts<'a> {
+    /// Reads them from a product's response. They are its first members after other texts, so
+    /// that the rest, which is most of it, is not read.
+    pub(crate) fn read(response: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let (mut texts, mut rest) = (Self::default(), response);
+        loop {
+            let name = next_text(&mut rest)?;
+            let text = next_text(&mut rest)?;
+            match &*name {
+                "title" => texts.title = text,
+                "description" => texts.description = text,
+                "brand" => {
+                    texts.brand = text;
+                    return Ok(texts);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The text behind the next mark: a brace, a comma or a colon.
+fn next_text<'a>(json: &mut &'a [u8]) -> Result<Cow<'a, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    let begun = json.get(1..).unwrap_or_default();
+    let mut texts = serde_json::Deserializer::from_slice(begun).into_iter::<Text<'a>>();
+    match texts.next() {
+        Some(text) => {
+            let text = text?.0;
+            *json = &begun[texts.byte_offset()..];
+            Ok(text)
+        }
+        None => Err(serde::de::Error::custom("a text is missing")),
+    }
 }
 
 /// The parameters of a query completion.

@@ -100,7 +100,7 @@ fn highlights(
     product: &[u8],
     highlighter: &Highlighter,
 ) -> Result<BTreeMap<&'static str, String>, Problem> {
-    let texts: HighlightedTexts<'_> = serde_json::from_slice(product).map_err(Problem::internal)?;
+    let texts = HighlightedTexts::read(product).map_err(Problem::internal)?;
     let texts = [
         ("title", &texts.title),
         ("description", &texts.description),
