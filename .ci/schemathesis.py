@@ -24,6 +24,8 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BINARY = os.environ.get("KONBINI_BINARY", str(TARGET / "debug/konbini"))
+# A variable that is no setting would be refused.
+ENVIRONMENT = {name: text for name, text in os.environ.items() if not name.startswith("KONBINI_")}
 PASSWORD = "a kettle and three lamps"
 READY_SECONDS = 120
 # The generated cases of a call, unless the time is given.
@@ -108,7 +110,7 @@ def main():
         command = [BINARY, "up", "--demo", "--data", folder, "--listen", base.removeprefix("http://")]
         log = pathlib.Path(temporary) / "log"
         with log.open("w") as lines:
-            shop = subprocess.Popen(command, stdout=lines, stderr=lines)
+            shop = subprocess.Popen(command, stdout=lines, stderr=lines, env=ENVIRONMENT)
         try:
             wait_until_ready(base, shop)
             failed = [] if test(base, "anonymous", [], seconds, temporary) == 0 else ["anonymous"]

@@ -1,12 +1,10 @@
 //! The command line.
 
-use std::net::SocketAddr;
-
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::service_name::ServiceName;
-use crate::shop::ShopArgs;
-use crate::{backup, check, generate, keys, products, rollback, salvage, up, upgrade, user};
+use crate::shop::{ServeArgs, ShopArgs};
+use crate::{backup, check, generate, keys, products, rollback, salvage, settings, up, upgrade, user};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -27,10 +25,7 @@ enum Command {
     /// data folder.
     Up {
         #[command(flatten)]
-        shop: ShopArgs,
-        /// The address of the shop, ADDRESS:PORT [default: `gateway.listen` of the settings].
-        #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
-        listen: Option<SocketAddr>,
+        serve: ServeArgs,
         /// Fill a new shop with a small catalogue and a customer, to try it out.
         #[arg(long)]
         demo: bool,
@@ -40,10 +35,7 @@ enum Command {
         /// The service to run.
         service: ServiceName,
         #[command(flatten)]
-        shop: ShopArgs,
-        /// The address of the gateway, ADDRESS:PORT [default: `gateway.listen` of the settings].
-        #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
-        listen: Option<SocketAddr>,
+        serve: ServeArgs,
     },
     /// Manage accounts, on the host of the shop.
     User {
@@ -61,6 +53,11 @@ enum Command {
         command: ProductsCommand,
     },
     Check(check::Check),
+    /// Show and check the settings.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// List backups, and remove old ones.
@@ -73,6 +70,12 @@ enum Command {
     Salvage(salvage::Salvage),
     #[command(hide = true)]
     Generate(generate::Generate),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    Print(settings::PrintConfig),
+    Check(settings::CheckConfig),
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,8 +120,8 @@ impl Cli {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init { shop } => up::init(&shop),
-            Command::Up { shop, listen, demo } => up::up(&shop, listen, demo).await,
-            Command::Run { service, shop, listen } => up::run(service, &shop, listen).await,
+            Command::Up { serve, demo } => up::up(&serve, demo).await,
+            Command::Run { service, serve } => up::run(service, &serve).await,
             Command::User { command } => match command {
                 UserCommand::Add(add) => user::add(add).await,
                 UserCommand::Passwd(passwd) => user::passwd(passwd).await,
@@ -133,6 +136,10 @@ impl Cli {
             Command::Products { command: ProductsCommand::Import(import) } => {
                 products::import(import).await
             }
+            Command::Config { command } => match command {
+                ConfigCommand::Print(print) => settings::print(&print),
+                ConfigCommand::Check(check) => settings::check(&check),
+            },
             Command::Check(check) => check::check(check).await,
             Command::Backup(backup) => backup::backup(backup).await,
             Command::Restore(restore) => backup::restore(restore).await,

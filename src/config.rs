@@ -1,20 +1,37 @@
-//! `konbini.toml`: the sections of all services, composed into one file.
+//! The settings of a shop: the sections of all services, composed into one file.
 //!
-//! The file is read and checked wholly before anything is opened. Every setting has a default
-//! that is right for one small host. **Invariant:** unknown names are refused, so that a
-//! misspelt setting is never ignored; all settings outside their range are reported at once.
+//! They come from the file `konbini.toml`, from variables of the environment and from the
+//! command line, and are read and checked wholly before anything is opened. Every setting has
+//! a default that is right for one small host. **Invariant:** unknown names are refused, so
+//! that a misspelt setting is never ignored; all faults are reported at once.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `layers` | the layers and their order |
+//! | `setting` | the value that a layer gives one setting, its origin, and its faults |
+//! | `names` | the names of all settings |
+//! | `file`, `environment` | the layers of the file and of the environment |
 
-use std::path::Path;
+mod environment;
+mod file;
+mod layers;
+mod names;
+mod setting;
 
 use chassis::config::{MeshConfig, StoreConfig, ensure};
-use chassis::{Error, Open, opener};
+use chassis::{Folder, Open, opener};
 use garde::Validate;
+use mesh::ZenohEndpoints;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
 use orders::config::{OrdersConfig, PaymentsConfig};
 use serde::{Deserialize, Serialize};
 use users::config::{KeysConfig, PasswordConfig, UsersConfig};
 
 use crate::service_name::ServiceName;
+
+pub(crate) use layers::{LayeredSettings, SettingSources};
+pub(crate) use names::variable;
+pub(crate) use setting::{SettingFault, SettingOrigin};
 
 /// The settings of a shop.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate)]
@@ -51,30 +68,34 @@ pub(crate) struct ShopConfig {
 }
 
 impl ShopConfig {
-    /// Reads the file; without one, the defaults.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the file, the line or the setting, and the allowed values.
-    pub(crate) fn read(file: &Path) -> Result<Self, Error> {
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::Config(format!("{}: {error}", file.display()))),
+    /// The faults of the files that settings name, and of templates; each with the setting
+    /// that it is about, empty for none.
+    pub(crate) fn faults_of_files(&self, folder: &Folder) -> Vec<(&'static str, String)> {
+        let mut faults = notifications::faults_of_files(folder, &self.mail);
+        let mut check = |setting, checked: Result<(), String>| {
+            faults.extend(checked.err().map(|why| (setting, why)));
         };
-        Self::parse(&text).map_err(|why| Error::Config(format!("{}: {why}", file.display())))
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            format!("line {line}: {}", error.message())
-        })?;
-        config
-            .validate()
-            .map_err(|report| report.to_string().trim_end().replace('\n', "; "))?;
-        Ok(config)
+        let certificate = gateway::certificate(folder, &self.gateway);
+        check("gateway.tls.certificate", text_of(certificate.map(drop)));
+        let secrets = self.payments.all_secrets();
+        check("payments.secrets_files", text_of(secrets.map(drop)));
+        let MeshConfig { listen, connect, .. } = &self.mesh;
+        let mutual = self.mesh.mutual_tls();
+        let endpoints = ZenohEndpoints::alone().and_beyond(listen, connect, mutual);
+        check("mesh.listen", text_of(endpoints.map(drop)));
+        let named = [
+            ("mesh.authority", &self.mesh.authority),
+            ("mesh.certificate", &self.mesh.certificate),
+            ("mesh.private_key", &self.mesh.private_key),
+        ];
+        for (setting, file) in named {
+            if let Some(file) = file
+                && let Err(error) = std::fs::File::open(file)
+            {
+                check(setting, Err(format!("{}: {error}", file.display())));
+            }
+        }
+        faults
     }
 
     /// The settings that every service has.
@@ -127,6 +148,10 @@ impl ShopConfig {
     }
 }
 
+fn text_of<T, E: ToString>(outcome: Result<T, E>) -> Result<T, String> {
+    outcome.map_err(|error| error.to_string())
+}
+
 fn is_web_address(url: &str, _: &()) -> garde::Result {
     let rest = url
         .strip_prefix("https://")
@@ -151,50 +176,119 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_empty_file_gives_the_defaults_and_every_fault_is_reported() {
-        assert_eq!(ShopConfig::parse("").unwrap(), ShopConfig::default());
-        let config = ShopConfig::parse("[gateway]\nlisten = \"0.0.0.0:80\"").unwrap();
-        assert_eq!(config.gateway.listen.port(), 80);
-        let unknown = ShopConfig::parse("[store]\n\ncache = 3").unwrap_err();
-        assert!(
-            unknown.starts_with("line 3: unknown field `cache`"),
-            "{unknown}"
-        );
-        let text = "[gateway.limits]\nconnections = 15\n[password]\nmemory_kib = 1024\niterations = 1\n[keys]\nrotate_days = 0\n[mail]\nserver = \"mail.example:587\"\nfrom = \"shop@example.org\"";
-        assert_eq!(
-            ShopConfig::parse(text).unwrap_err(),
-            "gateway.limits.connections: lower than 16; \
-             gateway.limits.streams: must be less than connections; \
-             keys.rotate_days: lower than 1; \
-             mail.server: must be a host's name or address alone; its port is mail.port; \
-             password.iterations: lower than 2; \
-             password.memory_kib: lower than 19456"
-        );
+    /// The settings of a file and of variables, or all faults.
+    fn read(file: &str, variables: &[(&str, &str)]) -> Result<LayeredSettings, Vec<String>> {
+        let variables = variables
+            .iter()
+            .map(|(name, text)| (name.into(), text.into()));
+        let sources = SettingSources {
+            file: file.into(),
+            variables: variables.collect(),
+            arguments: vec!["KONBINI_DATA".into()],
+            listen: None,
+        };
+        let faults = |faults: Vec<SettingFault>| faults.iter().map(ToString::to_string).collect();
+        sources.read().map_err(faults)
     }
 
-    /// Each setting by its path, `section.name`, and its value.
-    fn settings(of: impl Serialize) -> BTreeMap<String, Value> {
-        fn collect(path: &str, value: Value, into: &mut BTreeMap<String, Value>) {
-            match value {
-                Value::Object(members) => {
-                    for (name, value) in members {
-                        let path = [path, &name].join(".");
-                        collect(path.trim_start_matches('.'), value, into);
-                    }
-                }
-                value => drop(into.insert(path.into(), value)),
-            }
+    fn parsed(file: &str) -> ShopConfig {
+        read(file, &[]).unwrap().config
+    }
+
+    #[test]
+    fn every_fault_is_reported_with_its_place() {
+        assert_eq!(parsed(""), ShopConfig::default());
+        let with_bom = parsed("\u{feff}[gateway]\r\nlisten = \"0.0.0.0:80\"\r\n");
+        assert_eq!(with_bom.gateway.listen.port(), 80);
+        let file = "publik_url = 1\n[gateway.limits]\nconnections = 15\nstreams = \"many\"\n\
+            [password]\nmemory_kib = 1024\n[mail]\nserver = \"mail.example:587\"\n\
+            from = \"shop@example.org\"\npassword = \"x\"\n[stores]\ncache_mib = 1\n\
+            [payments]\nsecrets = \"whsec_abc\"\n[keys]\nrotate_days = 3 4\nrotate = 1\n";
+        let variables = [
+            ("KONBINI_DATA", "elsewhere"),
+            ("KONBINI_GATEWAY_LISTN", "127.0.0.1:80"),
+            ("KONBINI_KEYS_ROTATE_DAYS", "0"),
+            ("KONBINI_STORE_CACHE_MIB", "lots"),
+            ("PATH", "/bin"),
+        ];
+        let faults = read(file, &variables).unwrap_err();
+        let expected = [
+            "line 1: publik_url: there is no such setting; did you mean `public_url`?",
+            "line 3: gateway.limits.connections: lower than 16",
+            "line 4: gateway.limits.streams: invalid type: string \"many\", expected u32",
+            "line 6: password.memory_kib: lower than 19456",
+            "line 8: mail.server: must be a host's name or address alone; its port is mail.port",
+            "line 10: mail.password: there is no such setting; did you mean `mail.password_file`?",
+            "line 11: stores: there is no such setting; did you mean `store`?",
+            "line 14: payments.secrets: invalid type: string \"(a secret)\", expected a sequence",
+            "line 16: string values must be quoted, expected literal string",
+            "line 17: keys.rotate: there is no such setting; did you mean `keys.rotate_days`?",
+            "KONBINI_GATEWAY_LISTN: there is no such setting; did you mean KONBINI_GATEWAY_LISTEN?",
+            "KONBINI_KEYS_ROTATE_DAYS: lower than 1",
+            "KONBINI_STORE_CACHE_MIB: invalid type: string \"lots\", expected u64",
+        ];
+        assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn a_variable_stands_over_the_file_and_has_the_type_of_its_setting() {
+        let file = "[gateway]\nlisten = \"127.0.0.1:1\"\n\n[gateway.limits]\nwrite_ms = 20000\nhead_ms = 20000\n\
+            [mail]\npatience_ms = 500\n";
+        let secret = format!("whsec_{}", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let settings = read(
+            file,
+            &[
+                ("KONBINI_GATEWAY_LIMITS_WRITE_MS", "30000"),
+                ("KONBINI_GATEWAY_LISTEN", "127.0.0.1:2"),
+                (
+                    "KONBINI_GATEWAY_TRUSTED_PROXIES",
+                    "10.0.0.0/8, 192.168.0.0/16",
+                ),
+                ("KONBINI_GATEWAY_CORS_ORIGINS", "https://a.example"),
+                ("KONBINI_GATEWAY_COMPRESSION", "false"),
+                ("KONBINI_NOTIFICATIONS_SHOP", "24"),
+                ("KONBINI_ORDERS_UNPAID_EXPIRE_MINUTES", "60"),
+                ("KONBINI_PAYMENTS_SECRETS", &secret),
+                ("KONBINI_PRODUCTS_LOW_STOCK", "7"),
+            ],
+        )
+        .unwrap();
+        let changed: Vec<String> = settings
+            .rows()
+            .filter(|(_, _, origin)| *origin != SettingOrigin::Default)
+            .map(|(name, value, origin)| format!("{name} = {value} {origin:?}"))
+            .collect();
+        let expected = [
+            "gateway.compression = false Variable(\"KONBINI_GATEWAY_COMPRESSION\")",
+            "gateway.cors.origins = [\"https://a.example\"] Variable(\"KONBINI_GATEWAY_CORS_ORIGINS\")",
+            "gateway.limits.head_ms = 20000 Line(6)",
+            "gateway.limits.write_ms = 30000 Variable(\"KONBINI_GATEWAY_LIMITS_WRITE_MS\")",
+            "gateway.listen = \"127.0.0.1:2\" Variable(\"KONBINI_GATEWAY_LISTEN\")",
+            "gateway.trusted_proxies = [\"10.0.0.0/8\",\"192.168.0.0/16\"] Variable(\"KONBINI_GATEWAY_TRUSTED_PROXIES\")",
+            "mail.timeout_ms = 500 Line(8)",
+            "notifications.shop = \"24\" Variable(\"KONBINI_NOTIFICATIONS_SHOP\")",
+            "orders.unpaid_expire_minutes = 60 Variable(\"KONBINI_ORDERS_UNPAID_EXPIRE_MINUTES\")",
+            "payments.secrets = [\"(a secret)\"] Variable(\"KONBINI_PAYMENTS_SECRETS\")",
+            "products.low_stock = 7 Variable(\"KONBINI_PRODUCTS_LOW_STOCK\")",
+        ];
+        assert_eq!(changed, expected);
+    }
+
+    #[test]
+    fn every_setting_has_a_variable_of_its_own() {
+        let names = names::flattened(ShopConfig::default());
+        let variables: std::collections::BTreeSet<_> =
+            names.keys().map(|name| variable(name)).collect();
+        assert_eq!(variables.len(), names.len());
+        for taken in crate::shop::argument_variables() {
+            assert!(!variables.contains(&taken), "{taken}");
         }
-        let mut all = BTreeMap::new();
-        collect("", serde_json::to_value(of).unwrap(), &mut all);
-        all
     }
 
     #[test]
     fn the_commented_file_has_every_setting_with_its_default() {
         let shipped = crate::generate::SETTINGS;
-        assert_eq!(ShopConfig::parse(shipped).unwrap(), ShopConfig::default());
+        assert_eq!(parsed(shipped), ShopConfig::default());
         let is_setting = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase());
         let uncommented: Vec<&str> = shipped
             .lines()
@@ -205,9 +299,9 @@ mod tests {
             })
             .collect();
         let uncommented = uncommented.join("\n");
-        ShopConfig::parse(&uncommented).unwrap();
-        let in_file = settings(toml::from_str::<toml::Table>(&uncommented).unwrap());
-        let defaults = settings(ShopConfig::default());
+        parsed(&uncommented);
+        let in_file = names::flattened(toml::from_str::<toml::Table>(&uncommented).unwrap());
+        let defaults = names::flattened(ShopConfig::default());
         let names = |of: &BTreeMap<String, Value>| of.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&in_file), names(&defaults));
         let wrong: Vec<_> = defaults
@@ -233,7 +327,7 @@ mod tests {
                 "https://a.example",
             ),
         ] {
-            assert_eq!(ShopConfig::parse(text).unwrap().public_url(), url);
+            assert_eq!(parsed(text).public_url(), url);
         }
         for wrong in [
             "shop.example",
@@ -243,10 +337,10 @@ mod tests {
             "https://a.example/shop",
         ] {
             let text = format!("public_url = \"{wrong}\"");
-            let fault = ShopConfig::parse(&text).unwrap_err();
+            let faults = read(&text, &[]).unwrap_err();
             assert!(
-                fault.starts_with("public_url: must be an address"),
-                "{fault}"
+                faults[0].starts_with("line 1: public_url: must be an address"),
+                "{faults:?}"
             );
         }
     }

@@ -20,6 +20,7 @@ mod rollback;
 mod salvage;
 mod service_name;
 mod services;
+mod settings;
 mod shop;
 mod systemd;
 mod table;

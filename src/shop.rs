@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use chassis::Folder;
 use chassis::telemetry::LogFormat;
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 use rustix::process::geteuid;
 
-use crate::config::ShopConfig;
+use crate::config::{SettingFault, SettingOrigin, SettingSources, ShopConfig};
 use crate::service_name::ServiceName;
 
 /// The data folder of a command that names none.
@@ -50,6 +50,36 @@ enum Format {
     Json,
 }
 
+/// The arguments of commands that run services, or are about their settings.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) shop: ShopArgs,
+    /// The address that the gateway listens at, ADDRESS:PORT [default: `gateway.listen` of
+    /// the settings].
+    #[arg(long, env = "KONBINI_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// The variables that arguments can be given by, which are no settings.
+pub(crate) fn argument_variables() -> Vec<String> {
+    let command = ServeArgs::augment_args(clap::Command::new("konbini"));
+    let variables = command.get_arguments().filter_map(Arg::get_env);
+    variables
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+impl ServeArgs {
+    /// Every layer of the settings of a shop.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn sources(&self, folder: &Folder) -> Result<SettingSources, chassis::Error> {
+        sources(folder, self.listen)
+    }
+}
+
 impl ShopArgs {
     /// The arguments for the shop in a folder, with the usual logs.
     pub(crate) fn of_folder(data: &Path) -> Self {
@@ -70,6 +100,13 @@ impl ShopArgs {
         self.data.is_some()
     }
 
+    /// Opens the shop's data folder, whatever its settings are. Logs from `level` on unless
+    /// configured.
+    pub(crate) fn folder(&self, level: &str) -> Result<Folder, chassis::Error> {
+        self.start_logging(level);
+        Folder::open(self.data())
+    }
+
     /// Opens the shop's data folder and reads its settings; the command line has precedence.
     /// Logs from `level` on unless configured.
     pub(crate) fn open(
@@ -77,8 +114,7 @@ impl ShopArgs {
         level: &str,
         listen: Option<SocketAddr>,
     ) -> Result<(Folder, ShopConfig), chassis::Error> {
-        self.start_logging(level);
-        configured(Folder::open(self.data())?, listen)
+        configured(self.folder(level)?, listen)
     }
 
     /// As [`open`](Self::open), and makes a shop if the folder is absent or empty.
@@ -134,11 +170,37 @@ fn configured(
     for service in ServiceName::ALL {
         mesh::check_socket_path(&folder.control_socket(service.name()))?;
     }
-    let mut config = ShopConfig::read(&folder.config_file())?;
-    if let Some(listen) = listen {
-        config.gateway.listen = listen;
+    let read = sources(&folder, listen)?.read();
+    let settings = read.map_err(|faults| refused(&folder, &faults))?;
+    Ok((folder, settings.config))
+}
+
+/// The error of a command that cannot go on with the settings.
+pub(crate) fn refused(folder: &Folder, faults: &[SettingFault]) -> chassis::Error {
+    let file = folder.config_file();
+    let faults = faults.iter().map(|fault| fault_in(&file, fault));
+    chassis::Error::Config(faults.collect::<Vec<_>>().join("; "))
+}
+
+fn sources(folder: &Folder, listen: Option<SocketAddr>) -> Result<SettingSources, chassis::Error> {
+    let sources = SettingSources {
+        variables: std::env::vars_os().collect(),
+        arguments: argument_variables(),
+        listen,
+        ..SettingSources::default()
+    };
+    let file = folder.config_file();
+    sources
+        .with_file(&file)
+        .map_err(|error| chassis::Error::Config(format!("{}: {error}", file.display())))
+}
+
+/// A fault of the settings, with the file that its line is in.
+pub(crate) fn fault_in(file: &Path, fault: &SettingFault) -> String {
+    match fault.origin {
+        SettingOrigin::Line(_) => format!("{}: {fault}", file.display()),
+        _ => fault.to_string(),
     }
-    Ok((folder, config))
 }
 
 #[cfg(test)]

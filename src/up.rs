@@ -1,6 +1,5 @@
 //! `konbini up`: the whole shop in one process.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use chassis::Folder;
@@ -11,20 +10,16 @@ use crate::demo::{self, Plan};
 use crate::output;
 use crate::service_name::ServiceName;
 use crate::services::{Running, Signals, handle_signals, join};
-use crate::shop::{ShopArgs, check_owner};
+use crate::shop::{ServeArgs, ShopArgs, check_owner};
 use crate::systemd;
 use crate::upgrade;
 
 /// Runs the shop until a stop is requested.
-pub(crate) async fn up(
-    shop: &ShopArgs,
-    listen: Option<SocketAddr>,
-    demo: bool,
-) -> anyhow::Result<()> {
+pub(crate) async fn up(serve: &ServeArgs, demo: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let Signals { stop, hangup } = handle_signals()?;
-    upgrade::at_start(shop).await?;
-    let (folder, mut config) = shop.open_or_create("info", listen)?;
+    upgrade::at_start(&serve.shop).await?;
+    let (folder, mut config) = serve.shop.open_or_create("info", serve.listen)?;
     check_owner(&folder)?;
     let joined = join(ZenohEndpoints::alone(), &config, &folder).await?;
     let demo = if demo { demo::plan(&folder)? } else { Plan::Leave };
@@ -76,14 +71,10 @@ pub(crate) fn init(shop: &ShopArgs) -> anyhow::Result<()> {
 
 /// `konbini run SERVICE`: runs one service in this process until it is stopped. The order
 /// in which the services start does not matter.
-pub(crate) async fn run(
-    service: ServiceName,
-    shop: &ShopArgs,
-    listen: Option<SocketAddr>,
-) -> anyhow::Result<()> {
+pub(crate) async fn run(service: ServiceName, serve: &ServeArgs) -> anyhow::Result<()> {
     let Signals { stop, hangup } = handle_signals()?;
-    upgrade::at_start(shop).await?;
-    let (folder, config) = shop.open("info", listen)?;
+    upgrade::at_start(&serve.shop).await?;
+    let (folder, config) = serve.shop.open("info", serve.listen)?;
     check_owner(&folder)?;
     let sockets = folder.data_dir("mesh")?;
     let here = ZenohEndpoints::on_this_host(&sockets, Some(service.name()), &service.before())

@@ -78,6 +78,7 @@ mod workers;
 pub use config::Config;
 
 pub use error::Error;
+pub use tls::{CertificateSummary, certificate};
 
 /// Any error of which only the text matters.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -14,7 +14,7 @@ use crate::config::Config;
 use std::io;
 use std::sync::Arc;
 
-use chassis::{Context, Error};
+use chassis::{Context, Error, Folder};
 use http::HeaderValue;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+pub use self::certificate::CertificateSummary;
 pub(crate) use self::certificate::Certificates;
 use self::certificate::{CHALLENGE, Files};
 
@@ -95,6 +96,30 @@ impl Tls {
         let is_challenge = stream.get_ref().1.alpn_protocol() == Some(CHALLENGE);
         Ok((!is_challenge).then_some(stream))
     }
+}
+
+/// The certificate of the public address, as far as it is known at rest; `None` without TLS,
+/// and while ACME has issued none.
+///
+/// # Errors
+/// [`Error::Config`] when the certificate's files cannot be read or do not match, and
+/// [`Error::Folder`] when what ACME issued cannot be read.
+pub fn certificate(
+    folder: &Folder,
+    settings: &Config,
+) -> Result<Option<CertificateSummary>, Error> {
+    let der = if settings.acme.is_on() {
+        acme::issued(folder, &settings.acme)?
+    } else if let Some((certificate, key)) = settings.tls.files() {
+        let certified = Files { certificate, key }.read(&ring::default_provider())?;
+        certified.cert.into_iter().next()
+    } else {
+        None
+    };
+    let summary = der.map(|der| CertificateSummary::of(&der));
+    summary
+        .transpose()
+        .map_err(|why| Error::Config(format!("the certificate cannot be read: {why}")))
 }
 
 /// The protocol that the handshake negotiated.

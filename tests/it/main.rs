@@ -19,6 +19,7 @@ mod people;
 mod responses;
 mod restart;
 mod rollback;
+mod settings;
 mod signals;
 mod supervision;
 mod takeover;

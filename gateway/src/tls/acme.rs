@@ -109,6 +109,39 @@ pub(super) fn manage(
     Ok(())
 }
 
+/// The stored state, if it belongs to this authority.
+fn stored(folder: &Folder, settings: &AcmeConfig) -> Result<Option<StoredState>, Error> {
+    let Some(text) = folder.kept_secret("gateway", SECRET)? else {
+        return Ok(None);
+    };
+    // The error of a parser could show a part of a key.
+    let stored: StoredState = serde_json::from_str(&text).map_err(|_| {
+        let file = folder.path().join("gateway").join("acme.secret");
+        let why =
+            "the file is damaged; move it away, and the gateway registers a new account".into();
+        Error::Folder { path: file, why }
+    })?;
+    Ok(Some(stored).filter(|stored| stored.directory == settings.directory))
+}
+
+/// The certificate that was issued for the settings, if there is one.
+///
+/// # Errors
+/// [`Error::Config`] when the authority's root certificate cannot be read, and
+/// [`Error::Folder`] when the stored state cannot.
+pub(super) fn issued(
+    folder: &Folder,
+    settings: &AcmeConfig,
+) -> Result<Option<CertificateDer<'static>>, Error> {
+    AuthorityClient::new(settings)?;
+    let issued = stored(folder, settings)?.and_then(|stored| stored.issued);
+    let issued = issued.filter(|issued| issued.domains == settings.domains);
+    let parsed = issued.map(|issued| CertificateDer::from_pem_slice(issued.chain.as_bytes()));
+    parsed
+        .transpose()
+        .map_err(|error| Error::Service(error.to_string()))
+}
+
 struct CertificateManager {
     settings: AcmeConfig,
     folder: Folder,
@@ -193,19 +226,8 @@ impl CertificateManager {
         Ok(account)
     }
 
-    /// The stored state, if it belongs to this authority.
     fn stored(&self) -> Result<Option<StoredState>, Error> {
-        let Some(text) = self.folder.kept_secret("gateway", SECRET)? else {
-            return Ok(None);
-        };
-        // The error of a parser could show a part of a key.
-        let stored: StoredState = serde_json::from_str(&text).map_err(|_| {
-            let file = self.folder.path().join("gateway").join("acme.secret");
-            let why =
-                "the file is damaged; move it away, and the gateway registers a new account".into();
-            Error::Folder { path: file, why }
-        })?;
-        Ok(Some(stored).filter(|stored| stored.directory == self.settings.directory))
+        stored(&self.folder, &self.settings)
     }
 
     fn save(&self, stored: &StoredState) -> Result<(), String> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chassis::Error;
+use model::Time;
 use parking_lot::Mutex;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -15,6 +16,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
 use crate::target::bare_host;
 
@@ -104,6 +107,34 @@ pub(super) fn certified(
         .map_err(|error| format!("the certificate and its key cannot be used: {error}"))
 }
 
+/// A certificate, as far as people look after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSummary {
+    /// The host names that it is for.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub until: Time,
+}
+
+impl CertificateSummary {
+    /// Reads a certificate in DER.
+    pub(super) fn of(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) = parse_x509_certificate(der).map_err(|error| error.to_string())?;
+        let names = parsed.subject_alternative_name();
+        let names = names.map_err(|error| error.to_string())?;
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        let names = names.filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
+        let until = parsed.validity().not_after.timestamp();
+        Ok(Self {
+            names: names.collect(),
+            until: Time(until.saturating_mul(1_000)),
+        })
+    }
+}
+
 /// A certificate's files.
 pub(super) struct Files {
     pub(super) certificate: PathBuf,
@@ -129,7 +160,7 @@ impl Files {
         Ok(Watch { files: self, seen: Mutex::new(seen), certificates, provider })
     }
 
-    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+    pub(super) fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
         let Self { certificate, key } = self;
         let read = |file: &Path| {
             fs::read(file).map_err(|error| Error::Config(format!("{}: {error}", file.display())))

@@ -46,10 +46,22 @@ mod wire;
 
 pub use config::Config;
 
+use config::MailConfig;
+
 use std::sync::Arc;
 
-use chassis::{Context, Opening};
+use chassis::{Context, Folder, Opening};
 use tokio::sync::Notify;
+
+/// The faults of what the settings lead to: the mail server's password and certificate, and
+/// the owner's templates. Each with the setting that it is about, empty for none.
+pub fn faults_of_files(folder: &Folder, mail: &MailConfig) -> Vec<(&'static str, String)> {
+    let mail = mail::check(mail).err();
+    let mail = mail.map(|error| ("mail.server", error.to_string()));
+    let templates = text::template_faults(&folder.templates());
+    let templates = templates.into_iter().map(|fault| ("", fault));
+    mail.into_iter().chain(templates).collect()
+}
 
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {

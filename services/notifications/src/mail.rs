@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::worker::start;
 
+use self::smtp::MailServer;
 use crate::delivery::Backoff;
 use crate::domain::Topic;
 
@@ -37,6 +38,14 @@ const CODE_PAUSE_FIRST: Duration = Duration::from_secs(2);
 
 /// (priority, due, mail) → the mail.
 const MAIL: Table<(u16, Time, MailId), OutboundMail> = Table::new("mail");
+
+/// Checks the settings of the mail server and the files that they name.
+///
+/// # Errors
+/// [`chassis::Error::Config`] naming the setting or the file at fault.
+pub(crate) fn check(settings: &MailConfig) -> Result<(), chassis::Error> {
+    MailServer::open(settings).map(drop)
+}
 
 /// Hash of the event and the recipient, so that it is the same however often the event is
 /// handled.

@@ -14,6 +14,7 @@
 mod templates;
 
 use crate::config::InboxConfig;
+use std::path::Path;
 use std::sync::Arc;
 
 use mesh::Contact;
@@ -55,6 +56,19 @@ pub(crate) struct MailText {
     pub(crate) text: String,
     /// The HTML part.
     pub(crate) html: String,
+}
+
+/// The faults of the owner's templates in a folder, each with its file and line.
+pub(crate) fn template_faults(folder: &Path) -> Vec<String> {
+    let faults = templates::faults(folder).into_iter();
+    let described = faults.map(|fault| {
+        let (file, why) = (fault.file.display(), fault.why);
+        match fault.line {
+            Some(line) => format!("{file}: line {line}: {why}"),
+            None => format!("{file}: {why}"),
+        }
+    });
+    described.collect()
 }
 
 /// All templates. Cheap to clone.

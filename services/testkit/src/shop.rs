@@ -32,14 +32,6 @@ const BACKLOG: u32 = 4096;
 const END_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const LOG_LINES_SHOWN: usize = 15;
 
-/// Settings that a shop under test must not inherit from its environment.
-const ENVIRONMENT: [&str; 4] = [
-    "KONBINI_DATA",
-    "KONBINI_LISTEN",
-    "KONBINI_LOG",
-    "KONBINI_LOG_FORMAT",
-];
-
 /// Hands its standard input over as the one listening socket (sd_listen_fds(3)).
 const WITH_SOCKET: &str = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null"#;
 
@@ -79,6 +71,8 @@ pub struct Shop {
     address: SocketAddr,
     /// The gateway's listening socket, if it is held here.
     socket: Option<TcpListener>,
+    /// Variables that its processes get.
+    variables: Vec<(&'static str, String)>,
 }
 
 struct Process {
@@ -126,7 +120,14 @@ impl Shop {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         // The paths of Unix sockets have at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("kb").tempdir()?;
-        Ok(Self { processes: Vec::new(), folder, binary, address, socket: None })
+        Ok(Self {
+            processes: Vec::new(),
+            folder,
+            binary,
+            address,
+            socket: None,
+            variables: Vec::new(),
+        })
     }
 
     /// Holds the gateway's listening socket from now on and hands it over at each start,
@@ -150,6 +151,11 @@ impl Shop {
     pub fn configure(&self, settings: &str) -> anyhow::Result<()> {
         std::fs::write(self.data().join("konbini.toml"), settings)?;
         Ok(())
+    }
+
+    /// Gives a variable to every process that is started from now on.
+    pub fn set_variable(&mut self, name: &'static str, text: &str) {
+        self.variables.push((name, text.to_owned()));
     }
 
     /// Adds or changes an account at the command line, in a closed shop or an open one, and
@@ -392,6 +398,7 @@ impl Shop {
     fn konbini(&self, arguments: &[&str]) -> Command {
         let mut command = command(&self.binary);
         command.args(arguments).arg("--data").arg(self.data());
+        command.envs(self.variables.iter().map(|(name, text)| (name, text)));
         command
     }
 }
@@ -399,7 +406,8 @@ impl Shop {
 /// A program without the settings that this process may have in its environment.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in ENVIRONMENT {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("KONBINI_")) {
         command.env_remove(name);
     }
     command
@@ -411,5 +419,7 @@ fn handed_over(command: &Command) -> Command {
     let mut shell = self::command("sh");
     shell.args(["-c", WITH_SOCKET, "sh"]);
     shell.arg(command.get_program()).args(command.get_args());
+    let variables = command.get_envs();
+    shell.envs(variables.filter_map(|(name, text)| Some((name, text?))));
     shell
 }

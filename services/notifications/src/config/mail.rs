@@ -48,7 +48,6 @@ pub struct MailConfig {
     #[garde(range(min = 1, max = 1_000))]
     pub per_second_max: u32,
     /// Timeout of one mail, in milliseconds, 100..=300,000.
-    #[serde(alias = "patience_ms")]
     #[garde(range(min = 100, max = 300_000))]
     pub timeout_ms: u64,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each

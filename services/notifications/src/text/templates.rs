@@ -107,33 +107,9 @@ impl CustomTemplates {
     }
 
     fn load(&self, files: &[FileStamp]) -> LoadedTemplates {
-        let mut templates = environment(&self.shop);
-        for (file, _, bytes) in files {
-            let Some(name) = name(&self.folder, file) else {
-                continue;
-            };
-            let known = BUILT_IN.iter().any(|(path, _)| {
-                path.split_once('/').map(|(_, file)| file)
-                    == name.split_once('/').map(|(_, file)| file)
-            });
-            if !known {
-                tracing::warn!(file = %file.display(), "no message uses a template of this name");
-                continue;
-            }
-            if *bytes > FILE_BYTES_MAX {
-                tracing::error!(file = %file.display(), "this template is not used: it has more than {FILE_BYTES_MAX} bytes");
-                continue;
-            }
-            let source = match fs::read_to_string(file) {
-                Ok(source) => source,
-                Err(error) => {
-                    tracing::error!(file = %file.display(), %error, "this template is not used");
-                    continue;
-                }
-            };
-            if let Err(fault) = templates.add_template_owned(name, source) {
-                log(file, &fault);
-            }
+        let (templates, faults) = compile(&self.folder, &self.shop, files);
+        for TemplateFault { file, line, why } in faults {
+            tracing::error!(file = %file.display(), line, why, "this template is not used");
         }
         LoadedTemplates {
             folder: self.folder.clone(),
@@ -141,6 +117,56 @@ impl CustomTemplates {
             logged: Mutex::default(),
         }
     }
+}
+
+/// Why a custom template is not used.
+pub(super) struct TemplateFault {
+    pub(super) file: PathBuf,
+    pub(super) line: Option<usize>,
+    pub(super) why: String,
+}
+
+/// The faults of the custom templates in a folder.
+pub(super) fn faults(folder: &Path) -> Vec<TemplateFault> {
+    compile(folder, "", &files(folder)).1
+}
+
+/// Compiles custom templates, and says why others are not used.
+fn compile(
+    folder: &Path,
+    shop: &str,
+    files: &[FileStamp],
+) -> (Environment<'static>, Vec<TemplateFault>) {
+    let (mut templates, mut faults) = (environment(shop), Vec::new());
+    for (file, _, bytes) in files {
+        let Some(name) = name(folder, file) else {
+            continue;
+        };
+        let mut refuse = |line, why: String| {
+            let file = file.clone();
+            faults.push(TemplateFault { file, line, why });
+        };
+        let known = BUILT_IN.iter().any(|(path, _)| {
+            path.split_once('/').map(|(_, file)| file) == name.split_once('/').map(|(_, file)| file)
+        });
+        if !known {
+            refuse(None, "no message uses a template of this name".into());
+            continue;
+        }
+        if *bytes > FILE_BYTES_MAX {
+            refuse(None, format!("it has more than {FILE_BYTES_MAX} bytes"));
+            continue;
+        }
+        match fs::read_to_string(file) {
+            Err(error) => refuse(None, error.to_string()),
+            Ok(source) => {
+                if let Err(fault) = templates.add_template_owned(name, source) {
+                    refuse(fault.line(), fault.to_string());
+                }
+            }
+        }
+    }
+    (templates, faults)
 }
 
 impl LoadedTemplates {
