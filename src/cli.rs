@@ -4,7 +4,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::service_name::ServiceName;
 use crate::shop::{ServeArgs, ShopArgs};
-use crate::{backup, check, generate, keys, products, rollback, salvage, settings, up, upgrade, user};
+use crate::{
+    backup, check, events, generate, keys, products, rollback, salvage, settings, status, up, upgrade, user,
+};
 
 /// A whole e-commerce backend for one small host.
 #[derive(Debug, Parser)]
@@ -52,11 +54,17 @@ enum Command {
         #[command(subcommand)]
         command: ProductsCommand,
     },
+    Status(status::PrintStatus),
     Check(check::Check),
     /// Show and check the settings.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Look at the events that services record.
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -76,6 +84,11 @@ enum Command {
 enum ConfigCommand {
     Print(settings::PrintConfig),
     Check(settings::CheckConfig),
+}
+
+#[derive(Debug, Subcommand)]
+enum EventsCommand {
+    Tail(events::TailEvents),
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,10 +149,12 @@ impl Cli {
             Command::Products { command: ProductsCommand::Import(import) } => {
                 products::import(import).await
             }
+            Command::Status(print) => status::print(print).await,
             Command::Config { command } => match command {
                 ConfigCommand::Print(print) => settings::print(&print),
                 ConfigCommand::Check(check) => settings::check(&check),
             },
+            Command::Events { command: EventsCommand::Tail(tail) } => events::tail(tail).await,
             Command::Check(check) => check::check(check).await,
             Command::Backup(backup) => backup::backup(backup).await,
             Command::Restore(restore) => backup::restore(restore).await,

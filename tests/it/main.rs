@@ -14,6 +14,7 @@ mod full;
 mod kill;
 mod mail_sink;
 mod operating;
+mod operator;
 mod packaging;
 mod people;
 mod responses;

@@ -18,7 +18,7 @@
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
-//! | `health`, `status` | readiness, `/v1/status` and `/v1/events` |
+//! | `health`, `status` | readiness, `/v1/status` and `/v1/events`, also on the control socket |
 //! | `check`, `positions` | consistency checks within a service, and across services |
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `supervision` | progress and reloading, for a supervisor such as systemd |

@@ -26,7 +26,7 @@ use crate::check::Checks;
 use crate::health::Health;
 use crate::in_process::{LocalServices, Registration};
 use crate::limits::DRAIN_TIMEOUT;
-use crate::status::ServiceStatus;
+use crate::status::{self, ServiceStatus};
 use crate::{
     Config, Context, Error, Folder, OpenedService, ServiceRoutes, Supervision, Trust, idempotency,
     positions, snapshot,
@@ -122,6 +122,7 @@ pub async fn run(
         .unwrap_or_default()
         .merge(context.checks.router())
         .merge(positions::router(context.status.clone()))
+        .merge(status::control::router(&context))
         .merge(snapshot::router(&context));
     let socket = context.folder.control_socket(name);
     let control_listener = control_listener(&socket)?;

@@ -1,5 +1,6 @@
 //! The status of a service, for admins: readiness, log, followers and own figures; its
 //! events (`status/events.rs`) and its dead letters (`status/dead_letters.rs`).
+//! The control socket has the first two for the operator (`status/control.rs`).
 //!
 //! Every service responds to `/v1/status` and `/v1/events…` for itself, and the gateway
 //! merges the responses of all.
@@ -7,6 +8,7 @@
 //! **Invariant:** a status is computed at the moment of the request, and no event above
 //! the log's durable tail is listed.
 
+pub(crate) mod control;
 mod dead_letters;
 mod events;
 mod hits;

@@ -16,7 +16,7 @@ use crate::page::{self, Page, Paging};
 use crate::{Admin, Json, Problem};
 
 /// The events read for one page.
-const SCANNED_MAX: usize = 10_000;
+pub(super) const SCANNED_MAX: usize = 10_000;
 
 /// The query of a list of events.
 #[derive(Debug, Deserialize)]
@@ -34,8 +34,8 @@ pub(super) struct EventResponse {
     epoch: u64,
     seq: u64,
     key: String,
-    kind: String,
-    at: Time,
+    pub(super) kind: String,
+    pub(super) at: Time,
     trace: Option<String>,
     by: Option<String>,
     data: Value,
@@ -101,7 +101,7 @@ fn place(own: &str, after: &str) -> Result<u64, Problem> {
     seq.parse().map_err(|_| bad())
 }
 
-fn collect(
+pub(super) fn collect(
     rows: impl Iterator<Item = Result<Recorded, store::Error>>,
     kind: Option<&str>,
     limit: usize,
