@@ -55,6 +55,12 @@ pub(crate) async fn check(check: Check) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// All findings of a shop, as a document.
+pub(crate) async fn report(shop: &ShopArgs) -> anyhow::Result<Value> {
+    let (faults, report) = findings(shop, |_, _| {}).await?;
+    Ok(json!({ "faults": faults, "services": report }))
+}
+
 /// Descriptions of the differences in a shop's data.
 pub(crate) async fn differences(shop: &ShopArgs) -> anyhow::Result<Vec<String>> {
     let different = RefCell::new(Vec::new());

@@ -5,7 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::service_name::ServiceName;
 use crate::shop::{ServeArgs, ShopArgs};
 use crate::{
-    backup, check, events, generate, keys, products, rollback, salvage, settings, status, up, upgrade, user,
+    backup, bundle, check, doctor, events, generate, keys, products, rollback, salvage, settings,
+    status, up, upgrade, user,
 };
 
 /// A whole e-commerce backend for one small host.
@@ -55,6 +56,7 @@ enum Command {
         command: ProductsCommand,
     },
     Status(status::PrintStatus),
+    Doctor(doctor::Doctor),
     Check(check::Check),
     /// Show and check the settings.
     Config {
@@ -66,6 +68,7 @@ enum Command {
         #[command(subcommand)]
         command: EventsCommand,
     },
+    SupportBundle(bundle::SupportBundle),
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// List backups, and remove old ones.
@@ -150,12 +153,14 @@ impl Cli {
                 products::import(import).await
             }
             Command::Status(print) => status::print(print).await,
+            Command::Doctor(doctor) => doctor::doctor(doctor).await,
             Command::Config { command } => match command {
                 ConfigCommand::Print(print) => settings::print(&print),
                 ConfigCommand::Check(check) => settings::check(&check),
             },
             Command::Events { command: EventsCommand::Tail(tail) } => events::tail(tail).await,
             Command::Check(check) => check::check(check).await,
+            Command::SupportBundle(bundle) => bundle::write(bundle).await,
             Command::Backup(backup) => backup::backup(backup).await,
             Command::Restore(restore) => backup::restore(restore).await,
             Command::Backups { command } => match command {

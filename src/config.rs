@@ -18,6 +18,8 @@ mod layers;
 mod names;
 mod setting;
 
+use std::net::IpAddr;
+
 use chassis::config::{MeshConfig, StoreConfig, ensure};
 use chassis::{Folder, Open, opener};
 use garde::Validate;
@@ -68,6 +70,20 @@ pub(crate) struct ShopConfig {
 }
 
 impl ShopConfig {
+    /// The host in the shop's address on the web, if it is a name.
+    pub(crate) fn public_host(&self) -> Option<String> {
+        let url = self.public_url.as_deref();
+        let authority = url.and_then(|url| url.split("://").nth(1));
+        let authority = authority.map(|rest| rest.trim_end_matches('/'));
+        let host = match authority {
+            Some(authority) if authority.starts_with('[') => return None,
+            Some(authority) => authority.split(':').next().unwrap_or_default(),
+            None => self.gateway.acme.domains.first()?,
+        };
+        let is_name = host.parse::<IpAddr>().is_err();
+        is_name.then(|| host.to_owned())
+    }
+
     /// The faults of the files that settings name, and of templates; each with the setting
     /// that it is about, empty for none.
     pub(crate) fn faults_of_files(&self, folder: &Folder) -> Vec<(&'static str, String)> {

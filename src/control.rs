@@ -126,6 +126,13 @@ pub(crate) async fn post(
     send(socket, Method::POST, path, content_type, body.into()).await
 }
 
+/// Asks for a text.
+pub(crate) async fn text(socket: &Path, path: &str) -> anyhow::Result<String> {
+    let nothing = Full::new(Bytes::new());
+    let (_, body) = exchange(socket, Method::GET, path, "text/plain", nothing).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
 /// Sends a command without a timeout, for example a check of all data.
 pub(crate) async fn ask(
     socket: &Path,

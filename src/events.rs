@@ -189,6 +189,17 @@ async fn place(folder: &Folder, id: &str) -> anyhow::Result<(ServiceName, u64, i
     Ok((service, seq, at.0))
 }
 
+/// The last `count` events of all services before their starts, oldest first.
+pub(crate) async fn last(folder: &Folder, count: u64) -> anyhow::Result<Vec<Value>> {
+    let starts = sources().map(async |service| {
+        let tail = tail_of(folder, service).await?;
+        Ok::<_, anyhow::Error>(tail.map(|tail| (service, Start::After(tail))))
+    });
+    let starts: anyhow::Result<Vec<_>> = join_all(starts).await.into_iter().collect();
+    let starts: Vec<_> = starts?.into_iter().flatten().collect();
+    newest(folder, &starts, None, count).await
+}
+
 async fn newest(
     folder: &Folder,
     starts: &[(ServiceName, Start)],

@@ -5,11 +5,13 @@
 
 mod allocator;
 mod backup;
+mod bundle;
 mod check;
 mod cli;
 mod config;
 mod control;
 mod demo;
+mod doctor;
 mod events;
 mod generate;
 mod keys;

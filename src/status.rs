@@ -71,6 +71,13 @@ impl ShopStatus {
         json!({ "faults": self.faults(), "services": services, "backup": self.backup })
     }
 
+    /// Whether any service responded.
+    pub(crate) fn is_running(&self) -> bool {
+        self.services
+            .iter()
+            .any(|(_, body)| body["state"] != "absent")
+    }
+
     /// What is not well.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

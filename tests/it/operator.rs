@@ -1,6 +1,9 @@
-//! Commands for the operator: status and the live events.
+//! Commands for the operator: status, doctor, the live events, and the support bundle.
 
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
@@ -8,8 +11,8 @@ use serde_json::{Value, json};
 use testkit::TIMEOUT;
 use testkit::shop::{Form, SERVICES, Shop};
 
-use crate::people::{Person, lamp, pieces};
-use crate::world::{konbini, open};
+use crate::people::{PASSWORD, Person, lamp, pieces};
+use crate::world::{closed, konbini, open};
 
 /// The exit code, standard output and standard error of a command on a shop.
 fn run(shop: &Shop, words: &[&str]) -> (Option<i32>, String, String) {
@@ -179,4 +182,163 @@ async fn events_are_shown_as_they_happen() {
     );
     let (code, _, said) = run(&shop, &["events", "tail", "--since", "x"]);
     assert_eq!(code, Some(2), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_what_is_wrong_with_a_host() {
+    let shop = closed();
+    shop.init().unwrap();
+    let closed_port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = format!(
+        "public_url = \"https://shop.invalid\"\n[gateway]\nlisten = \"{}\"\n\
+         [mail]\nserver = \"127.0.0.1\"\nport = {closed_port}\nsecurity = \"none\"\nfrom = \"shop@konbini.example\"\n",
+        taken.local_addr().unwrap()
+    );
+    shop.configure(&settings).unwrap();
+    let keys = std::fs::read_dir(shop.data().join("keys")).unwrap();
+    let key = keys.map(|entry| entry.unwrap().path()).next().unwrap();
+    let readable =
+        |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    readable(0o644);
+    let (code, text, said) = run(&shop, &["doctor", "--json"]);
+    assert_eq!(code, Some(1), "{said}");
+    let found = document(&text);
+    let verdicts: BTreeMap<_, _> = found["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["check"].as_str().unwrap(),
+                one["verdict"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert!(verdicts.len() >= 14, "{verdicts:?}");
+    for check in ["ports", "mail", "secrets"] {
+        assert_eq!(verdicts[check], "problem", "{found}");
+    }
+    assert_eq!(
+        (verdicts["settings"], verdicts["backups"]),
+        ("ok", "warning"),
+        "{found}"
+    );
+    readable(0o600);
+    shop.configure("[stor]\n").unwrap();
+    let (_, text, _) = run(&shop, &["doctor"]);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("problem settings: "))
+        .unwrap();
+    assert!(
+        line.contains("line 1: stor") && line.contains("konbini config check"),
+        "{line}"
+    );
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("ok      secrets: ")),
+        "{text}"
+    );
+}
+
+const EMAIL: &str = "yolanda@konbini.example";
+const NAME: &str = "Yolanda Quispe";
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Registers a person who orders a product; returns what is theirs: address, name, password,
+/// id and tokens.
+async fn play(shop: &Shop, product: &str) -> Vec<String> {
+    let stranger = Person::stranger(shop);
+    let account = json!({ "email": EMAIL, "name": NAME, "password": PASSWORD });
+    let user = stranger.post("/v1/users", account).await.body;
+    let login = json!({ "email": EMAIL, "password": PASSWORD });
+    let pair = stranger.post("/v1/sessions", login).await.body;
+    let buyer = stranger.log_in(EMAIL).await;
+    let placed = buyer.post("/v1/orders", pieces(product, 1)).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
+    let mut theirs = [EMAIL, NAME, PASSWORD].map(str::to_owned).to_vec();
+    for (document, name) in [
+        (&user, "id"),
+        (&pair, "access_token"),
+        (&pair, "refresh_token"),
+    ] {
+        theirs.push(document[name].as_str().unwrap().to_owned());
+    }
+    theirs
+}
+
+/// The secrets in the shop's folder.
+fn secrets(shop: &Shop) -> Vec<String> {
+    let folders = ["keys", "users"].map(|folder| shop.data().join(folder));
+    let entries = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = entries.map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|kind| kind == "secret"));
+    let texts = files.map(|path| std::fs::read_to_string(path).unwrap().trim().to_owned());
+    texts.chain([SECRET.to_owned()]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_support_bundle_has_nothing_of_a_person() {
+    let mut shop = closed();
+    shop.init().unwrap();
+    let settings = format!("[payments]\nsecrets = [\"{SECRET}\"]\n");
+    shop.configure(&settings).unwrap();
+    shop.open(Form::Up).unwrap();
+    shop.ready().await.unwrap();
+    let admin = Person::admin(&shop).await;
+    let ids = admin.sell(&[lamp("LAMP-1", "Brass desk lamp", 9)]).await;
+    let theirs = play(&shop, &ids[0]).await;
+    // Tables are counted when they are checkpointed, for example at the end.
+    shop.terminate_all().await.unwrap();
+    shop.open(Form::Up).unwrap();
+    shop.ready().await.unwrap();
+
+    let file = shop.data().with_file_name("bundle.tar.zst");
+    let words = ["support-bundle", "--check", file.to_str().unwrap()];
+    let (code, listed, said) = run(&shop, &words);
+    assert_eq!(code, Some(0), "{said}");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let packed = std::fs::File::open(&file).unwrap();
+    let mut text = String::new();
+    let mut unpacked = zstd::Decoder::new(packed).unwrap();
+    unpacked.read_to_string(&mut text).unwrap();
+    for part in [
+        "README",
+        "versions",
+        "config.jsonl",
+        "status.json",
+        "doctor.json",
+        "check.json",
+        "metrics",
+        "journal",
+        "files",
+        "tables.json",
+        "events.jsonl",
+    ] {
+        let name = format!("konbini-support/{part}");
+        assert!(text.contains(&name) && listed.contains(part), "{listed}");
+    }
+    for present in [
+        "order.placed",
+        &ids[0],
+        "konbini_http_request_seconds",
+        "\"users_by_email\": 2",
+        "gateway.limits.write_ms",
+    ] {
+        assert!(text.contains(present), "{present}");
+    }
+    let secrets = secrets(&shop);
+    assert!(secrets.len() > 4, "{}", secrets.len());
+    for secret in theirs.iter().chain(&secrets) {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    shop.terminate_all().await.unwrap();
 }

@@ -63,6 +63,14 @@ pub fn faults_of_files(folder: &Folder, mail: &MailConfig) -> Vec<(&'static str,
     mail.into_iter().chain(templates).collect()
 }
 
+/// Connects to the mail server as for a mail, logs in if the shop does, and sends none.
+///
+/// # Errors
+/// Why no mail could be sent.
+pub async fn probe_mail_server(mail: &MailConfig) -> Result<(), String> {
+    mail::probe(mail).await
+}
+
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {

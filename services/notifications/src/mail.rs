@@ -47,6 +47,18 @@ pub(crate) fn check(settings: &MailConfig) -> Result<(), chassis::Error> {
     MailServer::open(settings).map(drop)
 }
 
+/// Connects to the mail server, if there is one, and sends no mail.
+///
+/// # Errors
+/// Why no mail could be sent.
+pub(crate) async fn probe(settings: &MailConfig) -> Result<(), String> {
+    let server = MailServer::open(settings).map_err(|error| error.to_string())?;
+    match server {
+        Some(server) => server.probe().await,
+        None => Ok(()),
+    }
+}
+
 /// Hash of the event and the recipient, so that it is the same however often the event is
 /// handled.
 pub(crate) type MailId = [u8; 16];

@@ -252,6 +252,15 @@ impl Engine {
         stamp.tables.values().map(|digest| digest.rows).sum()
     }
 
+    /// The number of rows of each table by the stamp.
+    pub(crate) fn row_counts(&self) -> BTreeMap<String, u64> {
+        let stamp = self.stamp.lock();
+        let tables = stamp.tables.iter();
+        tables
+            .map(|(name, digest)| (name.clone(), digest.rows))
+            .collect()
+    }
+
     /// Reads a table's rows and returns their digest.
     pub(crate) fn digest(&self, table: &str) -> Result<TableDigest, Error> {
         let mut digest = TableDigest::default();

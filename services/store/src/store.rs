@@ -1,5 +1,6 @@
 //! A service's handle to its database folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -135,6 +136,12 @@ impl Store {
     /// The store's folder, absolute.
     pub fn dir(&self) -> &Path {
         self.view.engine.dir()
+    }
+
+    /// The number of rows of each table at the last checkpoint. Rows that were written since
+    /// lie in the journal and are not counted.
+    pub fn row_counts(&self) -> BTreeMap<String, u64> {
+        self.view.engine.row_counts()
     }
 
     /// Reads the whole database and returns its faults: tables whose rows are not those

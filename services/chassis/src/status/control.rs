@@ -4,6 +4,7 @@
 //! | route | response |
 //! | --- | --- |
 //! | `GET /control/status` | [`StatusBody`](super::StatusBody) |
+//! | `GET /control/tables` | the number of rows of each table at the last checkpoint |
 //! | `GET /control/events?limit=&after=&kind=` | the newest events, newest first; with `after`, the next ones |
 //! | `GET /control/events/follow?after=&since=&kind=` | one event per line, as they become durable, until one side closes |
 //!
@@ -18,6 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use mesh::Log;
 use model::Time;
 use serde::Deserialize;
+use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceStatus;
@@ -31,6 +33,7 @@ const NEWEST_MAX: usize = 1_000;
 #[derive(Clone)]
 struct ControlState {
     status: ServiceStatus,
+    store: Store,
     stop: CancellationToken,
 }
 
@@ -38,12 +41,14 @@ struct ControlState {
 pub(crate) fn router(context: &Context) -> Router {
     let shared = ControlState {
         status: context.status.clone(),
+        store: context.store.clone(),
         stop: context.draining.clone(),
     };
     Router::new()
         .route("/control/status", get(status_now))
         .route("/control/events", get(list))
         .route("/control/events/follow", get(follow))
+        .route("/control/tables", get(tables))
         .with_state(shared)
 }
 
@@ -52,6 +57,10 @@ async fn status_now(
 ) -> Result<Response, Problem> {
     let body = blocking(move || status.now()).await?;
     Ok(Json(body).into_response())
+}
+
+async fn tables(State(ControlState { store, .. }): State<ControlState>) -> Response {
+    Json(store.row_counts()).into_response()
 }
 
 #[derive(Deserialize)]
