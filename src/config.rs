@@ -18,7 +18,7 @@ mod layers;
 mod names;
 mod setting;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use chassis::config::{MeshConfig, StoreConfig, ensure};
 use chassis::{Folder, Open, opener};
@@ -120,8 +120,20 @@ impl ShopConfig {
         chassis::Config { store, mesh }
     }
 
-    /// The address of the shop on the web, without a slash at its end. A warning tells if
-    /// links in mail would lead to this host only.
+    /// The address of the shop on the web, without a slash at its end; that of a gateway which
+    /// listens at `listen`, unless the settings name one.
+    pub(crate) fn web_address(&self, listen: SocketAddr) -> String {
+        let gateway = &self.gateway;
+        match (&self.public_url, gateway.acme.domains.first()) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(domain)) => format!("https://{domain}"),
+            (None, None) if gateway.is_secure() => format!("https://{listen}"),
+            (None, None) => format!("http://{listen}"),
+        }
+    }
+
+    /// The address of the shop on the web, for links in mail. A warning says if they would
+    /// lead to this host only.
     fn public_url(&self) -> String {
         let gateway = &self.gateway;
         let is_known = self.public_url.is_some() || !gateway.acme.domains.is_empty();
@@ -131,12 +143,7 @@ impl ShopConfig {
                 "links in mail lead to the address that the gateway listens at; set public_url to the shop's address on the web"
             );
         }
-        match (&self.public_url, gateway.acme.domains.first()) {
-            (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Some(domain)) => format!("https://{domain}"),
-            (None, None) if gateway.is_secure() => format!("https://{}", gateway.listen),
-            (None, None) => format!("http://{}", gateway.listen),
-        }
+        self.web_address(gateway.listen)
     }
 
     /// The entry point of a service, with its settings.

@@ -1,7 +1,7 @@
 // The console: the manual work of staff and admins, over the public API.
 // All text is inserted as text nodes, never as markup.
 import { MINOR_DIGITS } from "./currencies.js";
-import { call, command, forget, isProblem, logIn, login, logOut } from "./session.js";
+import { call, command, explain, forget, isProblem, logIn, login, logOut, send } from "./session.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -287,8 +287,13 @@ async function show() {
   shown = user?.id ?? null;
   $("login").hidden = true;
   $("second-step").hidden = true;
-  $("bar").hidden = !user;
+  $("set-up").hidden = !setUpToken();
+  $("bar").hidden = !user || Boolean(setUpToken());
   $("view").replaceChildren();
+  if (setUpToken()) {
+    document.title = "Set up · konbini";
+    return $("set-up").querySelector("input").focus();
+  }
   document.title = "Log in · konbini";
   if (!user) return showStep();
   challenge = null;
@@ -349,6 +354,33 @@ async function submit(event) {
   }
   if (!login()) showStep();
 }
+
+// The token of a set-up link. It is in the fragment, which browsers send to no server.
+const setUpToken = () => (location.hash.startsWith("#setup=") ? location.hash.slice("#setup=".length) : null);
+
+// Makes the first admin and logs in as that.
+async function setUp(event) {
+  event.preventDefault();
+  const form = event.target;
+  const account = Object.fromEntries(new FormData(form));
+  say("");
+  const response = await send("POST", "/v1/setup", { ...account, token: setUpToken() });
+  if (!response.ok) {
+    complain(explain(response));
+    if (!isProblem(response, "set-up")) return;
+  }
+  // The link does nothing any more, so its token stays in no history.
+  history.replaceState(null, "", location.pathname);
+  form.reset();
+  try {
+    if (response.ok) challenge = await logIn({ email: account.email, password: account.password });
+  } catch (error) {
+    complain(`The admin was made. ${error.message}`);
+  }
+  show();
+}
+
+$("set-up").onsubmit = setUp;
 
 // Shows the form of the step that the login is at.
 function showStep() {

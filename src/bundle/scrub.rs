@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// What begins a part of a text that is removed up to its end, and what stands there instead.
-const PREFIXES: [(&str, &str); 8] = [
+const PREFIXES: [(&str, &str); 9] = [
     ("user_", "(user)"),
     ("session_", "(session)"),
     ("v4.public.", "(token)"),
@@ -15,6 +15,7 @@ const PREFIXES: [(&str, &str); 8] = [
     ("whsec_", "(secret)"),
     ("refresh_", "(token)"),
     ("challenge_", "(token)"),
+    ("#setup=", "(token)"),
 ];
 
 /// The text without e-mail addresses, IP addresses of others, tokens, keys, and ids of people.
@@ -96,6 +97,10 @@ mod tests {
             ),
             (&format!("user_{id}/orders"), "(user)"),
             (&format!("order_{id}"), &format!("order_{id}")),
+            (
+                &format!("http://shop/_/#setup={id}"),
+                "http://shop/_/(token)",
+            ),
             (&format!("Bearer v4.public.{id}"), "Bearer (token)"),
             (&format!("whsec_{id}"), "(secret)"),
             ("\"client\":\"203.0.113.9\"", "\"client\":\"(ip)\""),

@@ -21,6 +21,7 @@ mod responses;
 mod restart;
 mod rollback;
 mod settings;
+mod setup;
 mod signals;
 mod supervision;
 mod takeover;

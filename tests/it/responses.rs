@@ -249,6 +249,9 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let rename = me.request(Method::PATCH, "/v1/users/me");
     calls.send(rename.json(&json!({ "name": "Mori O." }))).await;
     calls.get(&me, "/v1/users/me/export").await;
+    let first =
+        json!({ "token": "none", "email": "b@konbini.example", "password": PASSWORD, "name": "B" });
+    calls.post(anyone, "/v1/setup", first).await;
     let code = json!({ "code": "00000000" });
     calls.post(&me, "/v1/users/me/email/confirm", code).await;
     let token = json!({ "token": "undo_none" });

@@ -17,6 +17,8 @@ macro_rules! routes {
 routes! {
     /// Registers an account.
     REGISTER = Route::post("/v1/users", Users, ProvenByBody);
+    /// Makes the first admin, by the link that the start of the shop prints.
+    SET_UP = Route::post("/v1/setup", Users, ProvenByBody);
     /// Lists accounts.
     LIST_USERS = Route::get("/v1/users", Users, Admin).query(&["limit", "cursor", "email"]);
     /// Shows an account.

@@ -51,6 +51,12 @@ pub(crate) enum Error {
     /// The token that undoes a change of address is wrong, used or expired.
     #[error("wrong undo token")]
     WrongUndoToken,
+    /// The token of the set-up link is wrong or expired.
+    #[error("wrong set-up token")]
+    WrongSetUpToken,
+    /// The shop has an admin, so it is set up.
+    #[error("there is an admin")]
+    HasAdmin,
     /// Too many attempts; the next is allowed after this wait.
     #[error("too many tries, {0:?} to wait")]
     Throttled(Duration),
@@ -135,11 +141,9 @@ impl From<Error> for Problem {
                 "no-second-factor",
                 "the account has no second factor, or its secret was not confirmed within an hour; POST /v1/users/me/totp makes one",
             ),
-            Error::WrongUndoToken => unauthorized(
-                "wrong-undo-token",
-                "The link is not valid",
-                "the token is incomplete, was used before, or is older than seven days; ask the shop for help",
-            ),
+            Error::WrongUndoToken => wrong_link("wrong-undo-token", UNDO_TOKEN),
+            Error::WrongSetUpToken => wrong_link("wrong-setup-token", SET_UP_TOKEN),
+            Error::HasAdmin => Self::conflict("set-up", SET_UP),
             Error::Throttled(wait) => throttled(wait),
             Error::ClockNotSet => clock_not_set(),
             Error::LastAdmin => Self::conflict(
@@ -166,6 +170,16 @@ impl From<Error> for Problem {
 
 const WRONG_CODE: &str = "The code is not valid";
 const FACTOR_CODE: &str = "the code is not the one that the authenticator app shows now, or was used before; wait for the app's next code, or use a recovery code";
+
+const UNDO_TOKEN: &str =
+    "the token is incomplete, was used before, or is older than seven days; ask the shop for help";
+const SET_UP_TOKEN: &str = "the token is incomplete, is older than 30 minutes, or is of an earlier start of the shop; start the shop again for a new link, or run `konbini user add --role admin` on its host";
+const SET_UP: &str = "the shop has an admin already, so the link is not valid any more; log in, or let an admin give you the role";
+
+/// The problem of a token that a link had.
+fn wrong_link(code: &'static str, detail: &str) -> Problem {
+    unauthorized(code, "The link is not valid", detail)
+}
 
 fn second_factor(challenge: String) -> Problem {
     unauthorized(

@@ -11,6 +11,7 @@ mod me;
 mod reauthentication;
 mod second_factor;
 mod sessions;
+mod setup;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
     Routes::new()
         .on(&routes::GET_KEYS, keys::document)
         .on(&routes::REGISTER, accounts::register)
+        .on(&routes::SET_UP, setup::set_up)
         .on(&routes::LIST_USERS, accounts::list)
         .on(&routes::GET_USER, accounts::one)
         .on(&routes::PATCH_USER, accounts::administer)
@@ -68,6 +70,7 @@ pub(crate) fn control(users: Shared) -> Router {
             post(control::add).patch(control::change).get(control::list),
         )
         .route("/control/users/factor-reset", post(control::reset_factor))
+        .route("/control/setup-link", post(setup::link))
         .route("/control/sessions/end", post(control::end_sessions))
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))

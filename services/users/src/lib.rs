@@ -10,6 +10,7 @@
 //! | `challenges` | what a right password gives where a second factor is enrolled |
 //! | `email_changes` | changes of address: request, confirmation, undo |
 //! | `erasure` | the list of erased accounts, beside the store |
+//! | `setup` | the link with which the first admin is made |
 //! | `mac` | message authentication codes with a secret of this service |
 //! | `keys` | the signing keys and their rotation |
 //! | `tokens` | access tokens and refresh tokens |
@@ -48,6 +49,7 @@ mod keys;
 mod mac;
 mod password;
 mod queries;
+mod setup;
 mod tables;
 mod throttle;
 mod tokens;
@@ -72,6 +74,7 @@ use crate::error::Error;
 use crate::factors::Factors;
 use crate::mac::MacKey;
 use crate::password::{Hasher, Verified};
+use crate::setup::SetUpLinks;
 use crate::tables::{AccountCause, PendingReset};
 use crate::throttle::{AttemptCounters, Throttle};
 use crate::tokens::Tokens;
@@ -96,6 +99,7 @@ pub fn open(context: Context, config: Config) -> Opening {
             challenge_key: MacKey::open(&context, mac::FACTORS)?,
             require_second_factor: config.users.require_second_factor,
             throttle: Throttle::open(&context)?,
+            set_up_links: SetUpLinks::new(),
             erasures: Erasures::in_folder(&context.data_dir),
             tasks: context.tasks.clone(),
             hasher,
@@ -123,6 +127,7 @@ pub(crate) struct Users {
     /// The roles whose accounts need a second factor.
     require_second_factor: Vec<Role>,
     throttle: Throttle,
+    set_up_links: SetUpLinks,
     erasures: Erasures,
     hasher: Hasher,
     /// Work that goes on after a response.

@@ -92,6 +92,11 @@ impl MacKey {
             .chain_update(content)
     }
 
+    /// A key that only the memory of this process has.
+    pub(crate) fn random() -> Self {
+        Self(rand::random())
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests(byte: u8) -> Self {
         Self([byte; 32])

@@ -31,6 +31,20 @@ impl ReadFields for NewUser {
     }
 }
 
+/// `POST /v1/setup`: the token of the link beside the fields of a new account.
+pub(crate) struct SetUpBody {
+    pub(crate) token: String,
+    pub(crate) account: NewUser,
+}
+
+impl ReadFields for SetUpBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let token = fields.required_value("token");
+        let account = NewUser::read(fields);
+        Some(Self { token: token?, account: account? })
+    }
+}
+
 /// `POST /v1/sessions`: `{email, password}`, or `{challenge, code}` as soon as one of these two
 /// is there.
 impl ReadFields for LogIn {
@@ -245,6 +259,13 @@ pub(crate) struct MyAccountResponse<'a> {
     /// The address that counts once its code is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pending_email: Option<Email>,
+}
+
+/// The token of a set-up link, and when it ends.
+#[derive(Serialize)]
+pub(crate) struct SetUpLinkResponse {
+    pub(crate) token: String,
+    pub(crate) until: Time,
 }
 
 /// The recovery codes of a second factor, shown once.

@@ -1,6 +1,6 @@
 //! Transactions on accounts: each change is written with its event.
 
-use chassis::{Caller, FieldError};
+use chassis::{Caller, FieldError, Role};
 use model::{CodePurpose, Fact, RevocationReason, SessionId, Time, UserField, UserId};
 use store::{Read, Tx};
 
@@ -77,6 +77,30 @@ pub(crate) fn register(
     tx.put(PASSWORDS, &user.id, &StoredPassword { hash, generation: 0 })?;
     let fact = Fact::UserRegistered { user_id: user.id, staff: user.is_staff() };
     Ok(cause.append(tx, user.id.to_string(), fact)?)
+}
+
+/// Creates the first admin of the shop.
+pub(crate) fn set_up(
+    tx: &mut Tx<'_>,
+    user: &User,
+    hash: String,
+    cause: &AccountCause,
+) -> Result<(), Error> {
+    match has_admin(tx)? {
+        true => Err(Error::HasAdmin),
+        false => register(tx, user, hash, cause),
+    }
+}
+
+/// Whether any account is an admin's, active or not. Scans in order of creation: admins are
+/// usually the oldest accounts, and without any there are few.
+pub(crate) fn has_admin(read: &impl Read) -> Result<bool, store::Error> {
+    for row in read.scan(USERS.all())? {
+        if row?.1.roles.contains(&Role::Admin) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Stores the language of the account's owner, if the client named one.
