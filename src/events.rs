@@ -5,7 +5,9 @@
 //! followed on from its last event that was shown, so none is missing or shown twice.
 
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,6 +19,8 @@ use http_body_util::BodyExt;
 use hyper::Method;
 use model::{Fact, Time};
 use serde_json::Value;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::control;
@@ -99,10 +103,26 @@ pub(crate) async fn tail(tail: TailEvents) -> anyhow::Result<()> {
 }
 
 async fn print(table: &mut OutputTable, events: &mut Receiver<Value>) -> anyhow::Result<()> {
-    while let Some(event) = events.recv().await {
+    let mut is_unread = pin!(unread());
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = &mut is_unread => None,
+        };
+        let Some(event) = event else { return Ok(()) };
         table.row(&event, row)?;
     }
-    Ok(())
+}
+
+/// Resolves once the reader of standard output has closed its pipe, so that this ends although
+/// no event comes; never for a file.
+async fn unread() {
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    // Unchecked, because this one is only watched, and writes to the other go on to block.
+    match output.and_then(pipe::Sender::from_owned_fd_unchecked) {
+        Ok(output) => drop(output.ready(Interest::ERROR).await),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 fn row(event: &Value) -> Vec<String> {

@@ -167,7 +167,6 @@ async fn events_are_shown_as_they_happen() {
     let mut stdout = BufReader::new(closed.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     drop(stdout);
-    order().await;
     let ended = closed.wait_with_output().unwrap();
     assert!(
         ended.status.success() && ended.stderr.is_empty(),
