@@ -19,6 +19,7 @@ mod names;
 mod setting;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use chassis::config::{MeshConfig, StoreConfig, ensure};
 use chassis::{Folder, Open, opener};
@@ -82,6 +83,20 @@ impl ShopConfig {
         };
         let is_name = host.parse::<IpAddr>().is_err();
         is_name.then(|| host.to_owned())
+    }
+
+    /// The files with secrets that settings name, and the file of the settings if it has some.
+    pub(crate) fn secret_files<'a>(&'a self, settings: &'a Path) -> Vec<&'a Path> {
+        let named = [
+            &self.gateway.tls.key,
+            &self.mail.password_file,
+            &self.mesh.private_key,
+        ];
+        let named = named.into_iter().flatten().map(PathBuf::as_path);
+        let payments = self.payments.secrets_files.iter().map(PathBuf::as_path);
+        let has_some = !self.payments.secrets.is_empty();
+        let settings = has_some.then_some(settings).into_iter();
+        named.chain(payments).chain(settings).collect()
     }
 
     /// The faults of the files that settings name, and of templates; each with the setting

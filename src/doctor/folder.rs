@@ -15,6 +15,9 @@ use super::{Patient, Remark};
 /// A backup older than this is too old.
 const BACKUP_AGE_MAX: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
+/// Entries of a data folder that may belong to others: the owner's files, and a file system's.
+const OF_OTHERS: [&str; 4] = ["konbini.toml", "synonyms.txt", "templates", "lost+found"];
+
 /// Files and folders that others than the owner can read.
 const OTHERS: u32 = 0o077;
 
@@ -30,6 +33,8 @@ pub(super) fn owners(patient: &Patient) -> Vec<Remark> {
     };
     let mut files = Vec::new();
     collect(data, &mut files);
+    let of_others = OF_OTHERS.map(|name| data.join(name));
+    files.retain(|(path, _)| !of_others.iter().any(|other| path.starts_with(other)));
     let owned = files
         .iter()
         .map(|(path, meta)| (path.as_path(), meta.uid()));
@@ -93,11 +98,10 @@ pub(super) fn secrets(patient: &Patient) -> Vec<Remark> {
     let mut files = Vec::new();
     collect(patient.folder.path(), &mut files);
     files.retain(|(path, _)| path.extension().is_some_and(|kind| kind == "secret"));
-    let config = &patient.config;
-    let named = [&config.mail.password_file, &config.gateway.tls.key];
-    for path in named.into_iter().flatten() {
+    let settings = patient.folder.config_file();
+    for path in patient.config.secret_files(&settings) {
         if let Ok(meta) = fs::metadata(path) {
-            files.push((path.clone(), meta));
+            files.push((path.to_owned(), meta));
         }
     }
     let modes = files
