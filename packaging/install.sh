@@ -79,6 +79,7 @@ if [ "$is_new" = yes ]; then
     systemctl enable --now konbini.target konbini-backup.timer
     echo "the shop is at http://127.0.0.1:8080, its console at /_/. Make the first admin:"
     echo "  runuser -u konbini -- $prefix/bin/konbini user add --data $data --email you@example.com --role admin"
+    echo "or by the link that this shows, for 30 minutes: journalctl -u konbini@users -g setup="
 else
     # What runs, and nothing else: the target's five, or the one.
     systemctl try-restart konbini@users.service konbini@products.service konbini@orders.service \

@@ -174,3 +174,24 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The variable of an argument that the settings do not know of would be refused as one of
+    /// a misspelt setting.
+    #[test]
+    fn the_variable_of_every_argument_is_known() {
+        fn collect(command: &clap::Command, into: &mut Vec<String>) {
+            let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+            into.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+            command.get_subcommands().for_each(|one| collect(one, into));
+        }
+        let (known, mut variables) = (crate::shop::argument_variables(), Vec::new());
+        collect(&Cli::command(), &mut variables);
+        assert!(variables.len() > 4, "{variables:?}");
+        variables.retain(|name| !known.contains(name));
+        assert!(variables.is_empty(), "{variables:?}");
+    }
+}
