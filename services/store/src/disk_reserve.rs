@@ -122,7 +122,8 @@ impl DiskReserve {
         Error::Full(self.dir.clone())
     }
 
-    fn free(&self) -> Result<u64, Error> {
+    /// The free space of the disk, in bytes.
+    pub(crate) fn free(&self) -> Result<u64, Error> {
         (self.free_bytes)(&self.dir).map_err(|error| self.failed(&error))
     }
 }

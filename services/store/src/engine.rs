@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -62,6 +63,9 @@ const STAMP_KEY: &[u8] = b"stamp";
 
 /// The trees that every database has: sled's own, and the stamp's.
 const DEFAULT_TREES: [&[u8]; 2] = [b"__sled__default", STAMP_TABLE.as_bytes()];
+
+/// How long a count of rows waits for a checkpoint. A scrape must not take longer.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a table is read for its digest while checkpoints may change it.
 const READS_BESIDE_WRITES: usize = 3;
@@ -244,6 +248,15 @@ impl Engine {
         names
             .map(|name| String::from_utf8_lossy(&name).into_owned())
             .collect()
+    }
+
+    /// Calls `read` with the number of a table's rows while no checkpoint changes them.
+    /// `None` if one goes on for longer than [`COUNT_TIMEOUT`].
+    pub(crate) fn with_row_count<T>(&self, table: &str, read: impl FnOnce(u64) -> T) -> Option<T> {
+        let stamp = self.stamp.try_lock_for(COUNT_TIMEOUT)?;
+        Some(read(
+            stamp.tables.get(table).map_or(0, |digest| digest.rows),
+        ))
     }
 
     /// The number of rows by the stamp.

@@ -56,7 +56,7 @@ mod writer;
 pub use builder::StoreBuilder;
 pub use error::Error;
 pub use key::{Key, Prefix};
-pub use options::Options;
+pub use options::{Options, WriterMetrics};
 pub use read::Read;
 pub use record::{Record, decode, encode};
 pub use salvage::{Salvaged, SalvagedTable, salvage};

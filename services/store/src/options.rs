@@ -1,4 +1,4 @@
-//! [`Options`]: the cache, the queue and the disk a store is opened with.
+//! [`Options`]: the cache, the queue, the disk and the metrics a store is opened with.
 //!
 //! A service sets the first two from its configuration. The two functions replace the
 //! disk in tests, which count the syncs, let them fail, or fill the disk.
@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+
+use metrics::{Counter, Histogram};
 
 use crate::disk_reserve;
 
@@ -24,6 +26,34 @@ pub struct Options {
     /// The free bytes on the disk of the store's folder: `statvfs`, outside of
     /// tests.
     pub free_bytes: fn(&Path) -> io::Result<u64>,
+    /// Where the writer counts its work.
+    pub metrics: WriterMetrics,
+}
+
+/// The metrics of a store's writer, each recorded once a batch. Their names and labels are
+/// the caller's.
+#[derive(Debug, Clone)]
+pub struct WriterMetrics {
+    /// Batches that are durable.
+    pub batches: Counter,
+    /// Transactions in them, refused ones included: over the batches, their size.
+    pub transactions: Counter,
+    /// Rows in them, deletions included.
+    pub rows: Counter,
+    /// How long the write of a batch to the journal took, its sync included, in seconds.
+    pub sync_seconds: Histogram,
+}
+
+impl Default for WriterMetrics {
+    /// Records nothing.
+    fn default() -> Self {
+        Self {
+            batches: Counter::noop(),
+            transactions: Counter::noop(),
+            rows: Counter::noop(),
+            sync_seconds: Histogram::noop(),
+        }
+    }
 }
 
 impl Default for Options {
@@ -35,6 +65,7 @@ impl Default for Options {
             queue_max: 1024,
             sync: File::sync_data,
             free_bytes: disk_reserve::free_bytes,
+            metrics: WriterMetrics::default(),
         }
     }
 }

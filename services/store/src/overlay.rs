@@ -65,6 +65,11 @@ impl Overlay {
         self.bytes
     }
 
+    /// The number of rows written, deletions included.
+    pub(crate) fn rows(&self) -> usize {
+        self.tables.values().map(BTreeMap::len).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.tables.values().all(BTreeMap::is_empty)
     }

@@ -14,7 +14,7 @@ use crate::engine::{Engine, remove_kept_database};
 use crate::journal::Journal;
 use crate::memtables::Memtables;
 use crate::read::RawRow;
-use crate::table::Bounds;
+use crate::table::{Bounds, Table};
 use crate::taps::Taps;
 use crate::view::View;
 use crate::writer::{self, Closure, Job, Writer};
@@ -55,6 +55,7 @@ impl Store {
             jobs: queue,
             failed: fail,
             batches: batch,
+            metrics: options.metrics.clone(),
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
@@ -131,6 +132,24 @@ impl Store {
     /// [`Error::Io`] when the folder cannot be read.
     pub fn disk_bytes(&self) -> Result<u64, Error> {
         self.view.engine.disk_bytes()
+    }
+
+    /// The free space on the store's disk, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk does not say.
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        self.view.engine.disk_reserve.free()
+    }
+
+    /// The number of a table's committed rows, from the count that checkpoints keep and the
+    /// rows above it; no table is scanned. `None` while a checkpoint changes that count and
+    /// goes on for longer than a second. Blocks for that long.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a row cannot be read.
+    pub fn row_count<K, V>(&self, table: Table<K, V>) -> Result<Option<u64>, Error> {
+        self.view.row_count(table.name)
     }
 
     /// The store's folder, absolute.

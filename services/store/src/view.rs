@@ -40,6 +40,27 @@ impl View {
         Ok(rows)
     }
 
+    /// The number of a table's rows; `None` if a checkpoint does not end in time.
+    pub(crate) fn row_count(&self, table: &'static str) -> Result<Option<u64>, Error> {
+        let counted = self.engine.with_row_count(table, |below| {
+            let mut count = below;
+            let [active, immutable] = self.memtables.rows(table);
+            let is_newer =
+                |key: &Vec<u8>| active.as_ref().is_some_and(|rows| rows.contains_key(key));
+            let newest = active.iter().flat_map(|rows| rows.iter());
+            let older = immutable.iter().flat_map(|rows| rows.iter());
+            for (key, value) in newest.chain(older.filter(|(key, _)| !is_newer(key))) {
+                match (self.engine.get(table, key)?.is_some(), value.is_some()) {
+                    (false, true) => count += 1,
+                    (true, false) => count = count.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            Ok::<_, Error>(count)
+        });
+        counted.transpose()
+    }
+
     /// The names of the tables that have had rows.
     pub(crate) fn tables(&self) -> Vec<String> {
         let mut names: BTreeSet<_> = self.memtables.tables();

@@ -15,6 +15,7 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ use crate::overlay::Overlay;
 use crate::taps::Taps;
 use crate::tx::{Hooks, Savepoint};
 use crate::view::View;
-use crate::{Error, Tx};
+use crate::{Error, Tx, WriterMetrics};
 
 /// The most closures in one commit. More would make the first of them wait for the last,
 /// and the cost of a sync is amortised well before this.
@@ -58,20 +59,21 @@ pub(crate) struct Writer {
     pub(crate) jobs: flume::Receiver<Job>,
     pub(crate) failed: watch::Sender<Option<String>>,
     pub(crate) batches: watch::Sender<u64>,
+    pub(crate) metrics: WriterMetrics,
 }
 
 impl Writer {
     /// Runs until it is closed, or every sender of jobs is gone.
     pub(crate) fn run(self) {
-        let Self { view, taps, mut journal, jobs, failed, batches } = self;
+        let Self { view, taps, mut journal, jobs, failed, batches, metrics } = self;
         let served = catch_unwind(AssertUnwindSafe(|| {
             let mut flow = ControlFlow::Continue(());
             while flow.is_continue() {
                 flow = match jobs.recv() {
                     Ok(Job::Run(first)) => {
-                        serve(&view, &taps, &mut journal, &batches, first, &jobs)?
+                        serve(&view, &taps, &mut journal, &metrics, &batches, first, &jobs)?
                     }
-                    Ok(Job::Probe) => probe(&view, &taps, &mut journal)?,
+                    Ok(Job::Probe) => probe(&view, &taps, &mut journal, &metrics)?,
                     Ok(Job::Close) | Err(_) => ControlFlow::Break(()),
                 };
             }
@@ -101,6 +103,7 @@ fn serve(
     view: &Arc<View>,
     taps: &Taps,
     journal: &mut Journal,
+    metrics: &WriterMetrics,
     batches: &watch::Sender<u64>,
     first: Closure,
     jobs: &flume::Receiver<Job>,
@@ -149,6 +152,7 @@ fn serve(
     }
     // A batch without writes needs no sync: those before it already had theirs.
     let writes = !overlay.is_empty();
+    let rows = overlay.rows() as u64;
     if writes {
         if let Err(error) = journal.prepare(view, &overlay) {
             return refuse(completions, &error).map(|()| flow);
@@ -158,9 +162,13 @@ fn serve(
     }
     hooks.visible.into_iter().for_each(|hook| hook());
     let outcome = match writes {
-        true => append(view, taps, journal),
+        true => append(view, taps, journal, metrics),
         false => Ok(()),
     };
+    if writes && outcome.is_ok() {
+        metrics.transactions.increment(completions.len() as u64);
+        metrics.rows.increment(rows);
+    }
     if outcome.is_ok() {
         hooks.durable.into_iter().for_each(|hook| hook());
         batches.send_modify(|count| *count += 1);
@@ -191,19 +199,31 @@ fn has_room(tx: &Tx<'_>, before: &Savepoint, space: &mut Option<DiskSpace>) -> R
 }
 
 /// Appends the prepared record. A write that succeeds shows that the disk answers.
-fn append(view: &View, taps: &Taps, journal: &mut Journal) -> Result<(), String> {
-    let health = &view.engine.disk_health;
+fn append(
+    view: &View,
+    taps: &Taps,
+    journal: &mut Journal,
+    metrics: &WriterMetrics,
+) -> Result<(), String> {
+    let (health, begun) = (&view.engine.disk_health, Instant::now());
     let appended = health.writing(|| journal.append());
     appended.map_err(|error| error.to_string())?;
     health.note_write();
+    metrics.sync_seconds.record(begun.elapsed());
+    metrics.batches.increment(1);
     taps.publish(journal.number(), journal.rows());
     Ok(())
 }
 
 /// Journals an empty batch, unless the disk is full; fails when the disk does.
-fn probe(view: &Arc<View>, taps: &Taps, journal: &mut Journal) -> Result<ControlFlow<()>, String> {
+fn probe(
+    view: &Arc<View>,
+    taps: &Taps,
+    journal: &mut Journal,
+    metrics: &WriterMetrics,
+) -> Result<ControlFlow<()>, String> {
     match journal.prepare(view, &Overlay::default()) {
-        Ok(()) => append(view, taps, journal)?,
+        Ok(()) => append(view, taps, journal, metrics)?,
         Err(error) => refuse(Vec::new(), &error)?,
     }
     Ok(ControlFlow::Continue(()))

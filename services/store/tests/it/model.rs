@@ -254,6 +254,7 @@ async fn walk(batches: Vec<Vec<Closure>>, last_scans: Vec<Scan>) {
     for scan in &last_scans {
         assert_eq!(scan.of(&store).unwrap(), scan.expected(&tables), "{scan:?}");
     }
+    assert_counts(&store, &tables);
     store.close();
 
     let store = crate::open(dir.path());
@@ -264,6 +265,21 @@ async fn walk(batches: Vec<Vec<Closure>>, last_scans: Vec<Scan>) {
             .collect::<Result<_, _>>()
             .unwrap();
         assert_eq!(stored, *rows);
+    }
+    assert_counts(&store, &tables);
+    // A deletion above the database is counted against the row below it, an absent one is not.
+    for (table, rows) in TABLES.into_iter().zip(&mut tables) {
+        let gone = rows.pop_first().map_or_else(Key::default, |(key, _)| key);
+        let deleted = store.write(move |tx| tx.delete(table, &gone));
+        deleted.await.unwrap();
+    }
+    assert_counts(&store, &tables);
+}
+
+fn assert_counts(store: &Store, tables: &[Rows; 2]) {
+    for (table, rows) in TABLES.into_iter().zip(tables) {
+        let counted = store.row_count(table).unwrap();
+        assert_eq!(counted, Some(rows.len() as u64));
     }
 }
 

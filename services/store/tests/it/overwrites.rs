@@ -49,6 +49,12 @@ async fn overwritten_rows_do_not_grow_the_file() {
             write(&store, keys, &mut random).await;
         }
         sizes.push(store.disk_bytes().unwrap() / 1024);
+        // Whatever lies in memtables and in a checkpoint at this moment.
+        let counted = store.row_count(ROWS).unwrap();
+        assert!(
+            counted.is_none_or(|rows| rows == HOT_ROWS + COLD_ROWS),
+            "{counted:?}"
+        );
         println!(
             "{} overwrites: {} KiB",
             overwrites / 10 * tenth,
