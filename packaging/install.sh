@@ -46,6 +46,9 @@ mkdir -p "$prefix/share/bash-completion/completions"
 install -m 0644 completions/konbini.bash "$prefix/share/bash-completion/completions/konbini"
 put 0644 konbini.toml README.md CHANGELOG.md LICENSE-* "$prefix/share/doc/konbini"
 put 0755 uninstall.sh "$prefix/share/konbini"
+for file in alerts.yml dashboard.json prometheus.yml; do
+    put 0644 "systemd/monitoring/$file" "$prefix/share/konbini/monitoring"
+done
 
 if ! [ -d /run/systemd/system ]; then
     echo "konbini is installed as $prefix/bin/konbini; systemd does not run here, so start it yourself:"

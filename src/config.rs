@@ -21,7 +21,7 @@ mod setting;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use chassis::config::{MeshConfig, StoreConfig, ensure};
+use chassis::config::{BackupConfig, MeshConfig, StoreConfig, ensure};
 use chassis::{Folder, Open, opener};
 use garde::Validate;
 use mesh::ZenohEndpoints;
@@ -56,6 +56,8 @@ pub(crate) struct ShopConfig {
     keys: KeysConfig,
     #[garde(skip)]
     pub(crate) mesh: MeshConfig,
+    #[garde(dive)]
+    backup: BackupConfig,
     #[garde(dive)]
     products: products::Config,
     #[garde(dive)]
@@ -131,8 +133,8 @@ impl ShopConfig {
 
     /// The settings that every service has.
     pub(crate) fn common(&self) -> chassis::Config {
-        let Self { store, mesh, .. } = self.clone();
-        chassis::Config { store, mesh }
+        let Self { store, mesh, backup, .. } = self.clone();
+        chassis::Config { store, mesh, backup }
     }
 
     /// The address of the shop on the web, without a slash at its end; that of a gateway which

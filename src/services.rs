@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chassis::config::MeshConfig;
 use chassis::run::Started;
+use chassis::telemetry::process_collector;
 use chassis::{Folder, ProcessContext, Supervision};
 use mesh::{InProcessNetwork, Mesh, ZenohEndpoints, ZenohTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +26,9 @@ const READY_POLL: Duration = Duration::from_millis(5);
 /// the 10 s in which a process ends.
 const GATEWAY_DRAIN_TIMEOUT: Duration = Duration::from_millis(1_500);
 
+/// The label of a process's own metrics if it runs more than one service.
+const ALL: &str = "all";
+
 /// Services of this process, running.
 pub(crate) struct Running {
     services: JoinSet<Result<(), chassis::Error>>,
@@ -43,6 +47,8 @@ impl Running {
         stop: CancellationToken,
     ) -> Result<Self, chassis::Error> {
         let process = ProcessContext::new(folder.clone(), config.common(), mesh.clone());
+        let label = if let [name] = names { name.name() } else { ALL };
+        process.collectors.add(process_collector(label));
         let mut running = Self {
             services: JoinSet::new(),
             started: Vec::new(),

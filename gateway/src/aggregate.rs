@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::Timeout;
+use bytes::Bytes;
 use chassis::Problem;
 use chassis::page::cursor;
 use chassis::status::ServiceStatus;
@@ -250,6 +251,18 @@ pub(crate) async fn ask(
     credentials: Option<&HeaderValue>,
     timeout: Duration,
 ) -> Result<Value, Unanswered> {
+    let body = fetch(upstreams, service, target, credentials, timeout).await?;
+    Ok(serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// The body of such a response, whatever its form.
+pub(crate) async fn fetch(
+    upstreams: &Upstreams,
+    service: &'static str,
+    target: &str,
+    credentials: Option<&HeaderValue>,
+    timeout: Duration,
+) -> Result<Bytes, Unanswered> {
     let absent = |why: String| Unanswered::Absent(why);
     let mut request = Request::new(RequestBody::empty());
     *request.uri_mut() = Uri::try_from(target).map_err(|error| absent(error.to_string()))?;
@@ -268,10 +281,10 @@ pub(crate) async fn ask(
     let late = |_| absent(format!("no response within {} s", timeout.as_secs()));
     let body = tokio::time::timeout(timeout, body).await.map_err(late)?;
     let body = body.map_err(|error| absent(error.to_string()))?.to_bytes();
-    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status == StatusCode::OK {
-        return Ok(said);
+        return Ok(body);
     }
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let detail = said["detail"].as_str().map(str::to_owned);
     let why = detail.unwrap_or_else(|| format!("it responded with {status}"));
     Err(Unanswered::Refused(status, why))

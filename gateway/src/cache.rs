@@ -167,10 +167,10 @@ impl CacheState {
             versions: Versions::default(),
             coalescing: Coalescing::default(),
             observed: invalidation::Observed::new(None),
-            hits: CacheHits::new("konbini_gateway_cache"),
-            coalesced: metrics::counter!("konbini_gateway_cache_coalesced_total"),
-            emptied: metrics::counter!("konbini_gateway_cache_emptied_total"),
-            bytes: metrics::gauge!("konbini_gateway_cache_bytes"),
+            hits: CacheHits::new("gateway", "konbini_gateway_cache"),
+            coalesced: metrics::counter!("konbini_gateway_cache_coalesced_total", "service" => "gateway"),
+            emptied: metrics::counter!("konbini_gateway_cache_emptied_total", "service" => "gateway"),
+            bytes: metrics::gauge!("konbini_gateway_cache_bytes", "service" => "gateway"),
         }
     }
 

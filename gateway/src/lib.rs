@@ -27,7 +27,8 @@
 //! | `request_body`, `body` | bodies in both directions, bounded and streamed |
 //! | `upstream` | instances of services, load balancing and connection pools |
 //! | `pages`, `aggregate` | the gateway's pages: health, API, console, and the whole shop |
-//! | `metrics`, `error` | metrics, and errors as problem documents |
+//! | `scrape` | the metrics of the whole shop |
+//! | `metrics`, `error` | the gateway's own metrics, and errors as problem documents |
 //!
 //! The gateway writes no events and stores nothing but the keys and revocations that every
 //! service follows.
@@ -39,8 +40,8 @@
 
 use std::sync::Arc;
 
-use chassis::Opening;
 use chassis::context::{Context, OpenedService, Server};
+use chassis::{Opening, backup_state};
 
 mod access;
 mod aggregate;
@@ -66,6 +67,7 @@ mod proxy;
 mod query;
 mod request_body;
 mod routing;
+mod scrape;
 mod server;
 mod shed;
 mod target;
@@ -89,6 +91,24 @@ use serde_json::json;
 use upstream::Upstreams;
 use workers::Workers;
 
+/// Shows the state of backups in the status and the metrics, and warns of a fault.
+fn watch_backups(ctx: &Context) {
+    let (shown, folder) = (ctx.folder.clone(), ctx.folder.clone());
+    ctx.status
+        .report("backup", move || json!(backup_state::read(&shown)));
+    let expected = ctx.config.backup.clone();
+    ctx.collectors
+        .add(metrics::backup_collector(&ctx.folder, &expected));
+    ctx.health.warn(move || {
+        let state = backup_state::read(&folder);
+        let fault = state.fault(&expected, model::now())?;
+        Some(match state.error {
+            Some(error) => format!("{fault}: {error}"),
+            None => fault.to_string(),
+        })
+    });
+}
+
 /// Opens the gateway at the configured address or an inherited socket.
 ///
 /// # Errors
@@ -101,9 +121,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
         let gateway = Proxy::new(&ctx, &config, upstreams, cache);
-        let folder = ctx.folder.clone();
-        let backup = move || json!(chassis::backup_state::read(&folder));
-        ctx.status.report("backup", backup);
+        watch_backups(&ctx);
         let workers = Workers::start().map_err(|why| {
             chassis::Error::Service(format!("the worker threads cannot be started: {why}"))
         })?;

@@ -1,4 +1,5 @@
-//! Request metrics: counts and latencies by route and status, and by service and outcome.
+//! The gateway's own metrics: requests by route and status, and by service and outcome; and
+//! the age of backups.
 //!
 //! No request looks a counter up by its labels: each route holds its counters by status,
 //! which are registered when the status first occurs.
@@ -10,8 +11,10 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use chassis::config::BackupConfig;
+use chassis::{Folder, backup_state};
 use http::StatusCode;
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 /// The statuses that services and the gateway respond with, the usual ones first.
 const STATUSES: [u16; 34] = [
@@ -65,7 +68,11 @@ impl Meter {
             let status = STATUSES
                 .get(index)
                 .map_or("other".to_owned(), ToString::to_string);
-            let labels = [("route", self.route.to_owned()), ("status", status)];
+            let labels = [
+                ("service", "gateway".to_owned()),
+                ("route", self.route.to_owned()),
+                ("status", status),
+            ];
             (
                 counter!("konbini_gateway_requests_total", &labels),
                 histogram!("konbini_gateway_request_seconds", &labels),
@@ -79,7 +86,31 @@ impl Meter {
 /// Counts a request that was refused unparsed, so that it has no route.
 pub(crate) fn refused_unread(status: StatusCode) {
     let status = status.as_u16().to_string();
-    counter!("konbini_gateway_requests_total", "route" => "none", "status" => status).increment(1);
+    counter!(
+        "konbini_gateway_requests_total",
+        "service" => "gateway", "route" => "none", "status" => status
+    )
+    .increment(1);
+}
+
+/// A collector of the state of backups: when the last one succeeded, in seconds since 1970,
+/// or 0 without one; whether the last attempt failed; and the age in seconds from which on
+/// one is overdue, or 0 if none is expected.
+pub(crate) fn backup_collector(
+    folder: &Folder,
+    expected: &BackupConfig,
+) -> impl Fn() + Send + Sync + 'static {
+    let folder = folder.clone();
+    let age_max = expected.age_max().map_or(0.0, |age| age.as_secs_f64());
+    move || {
+        let state = backup_state::read(&folder);
+        let set = |name: &'static str, value: f64| gauge!(name, "service" => "gateway").set(value);
+        let seconds = state.succeeded_at.map_or(0.0, |at| at.0 as f64 / 1_000.0);
+        set("konbini_backup_last_success_seconds", seconds);
+        let failed = f64::from(u8::from(state.failed_at.is_some()));
+        set("konbini_backup_failed", failed);
+        set("konbini_backup_expected_seconds", age_max);
+    }
 }
 
 /// The metrics of one service as an upstream.

@@ -11,21 +11,20 @@ use api::{Access, Route, routes};
 use chassis::Health;
 use chassis::caller::{admin, identify};
 use chassis::context::Context;
-use chassis::http::metrics_page;
-use chassis::problem::NO_STORE;
 use chassis::status::ServiceStatus;
-use chassis::{Folder, Problem, Trust, backup_state};
+use chassis::{Collectors, Problem, Trust};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use http::header::{CACHE_CONTROL, HOST};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::aggregate::{self, Unanswered, ask};
-use crate::body::{Body, json_page, page};
+use crate::body::{Body, json_page};
 use crate::routing::SERVICES;
+use crate::scrape::scrape;
 use crate::target::bare_host;
 use crate::upstream::Upstreams;
 
@@ -59,7 +58,9 @@ static HANDLERS: [(&Route, Handler); 7] = [
     ),
     (
         &routes::GET_METRICS,
-        Handler::Made(|request| async move { Ok(metrics(request.pages)) }.boxed()),
+        Handler::Made(|PageRequest { pages, .. }| {
+            scrape(&pages.collectors, &pages.upstreams).boxed()
+        }),
     ),
     (
         &routes::GET_STATUS,
@@ -87,8 +88,7 @@ pub(crate) struct Pages {
     health: Health,
     status: ServiceStatus,
     upstreams: Upstreams,
-    folder: Folder,
-    last_backup: metrics::Gauge,
+    collectors: Collectors,
 }
 
 impl Pages {
@@ -98,8 +98,7 @@ impl Pages {
             health: ctx.health.clone(),
             status: ctx.status.clone(),
             upstreams,
-            folder: ctx.folder.clone(),
-            last_backup: metrics::gauge!("konbini_backup_last_success_seconds"),
+            collectors: ctx.collectors.clone(),
         }
     }
 
@@ -209,17 +208,6 @@ fn is_this_host(authority: &str) -> bool {
     let host = authority.host();
     let ip = bare_host(host).parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The process's metrics, and when the last backup succeeded: seconds since 1970, 0 without
-/// one.
-fn metrics(pages: &Pages) -> Response<Body> {
-    let succeeded = backup_state::read(&pages.folder).succeeded_at;
-    let seconds = succeeded.map_or(0.0, |at| at.0 as f64 / 1_000.0);
-    pages.last_backup.set(seconds);
-    let mut response = page(metrics_page());
-    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
-    response
 }
 
 #[cfg(test)]

@@ -58,7 +58,8 @@ pub(crate) async fn serve(
         limits.clone(),
         gateway.cors().of_unread(),
     ));
-    let refused = metrics::counter!("konbini_gateway_connections_refused_total");
+    let refused =
+        metrics::counter!("konbini_gateway_connections_refused_total", "service" => "gateway");
     let mut connections = JoinSet::new();
     if let (Some(redirect), Some(certificates), Ok(secure)) =
         (redirect, certificates, listener.local_addr())

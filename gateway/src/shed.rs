@@ -77,7 +77,8 @@ impl Shed {
         let share = self.in_flight_max / 8 * Priority::of(destination, parts) as u32;
         if self.working[service].load(Ordering::Relaxed) >= share {
             let route = destination.route.path;
-            metrics::counter!("konbini_gateway_shed_total", "route" => route).increment(1);
+            metrics::counter!("konbini_gateway_shed_total", "service" => "gateway", "route" => route)
+                .increment(1);
             return Err(Problem::busy());
         }
         Ok(Flight(Arc::new(Work {

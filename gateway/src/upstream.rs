@@ -44,6 +44,7 @@ mod wait;
 
 pub(crate) use body::ServiceBody;
 pub(crate) use choice::Instances;
+pub(crate) use instance::ServiceProcess;
 pub(crate) use wait::Wait;
 
 use budget::Budget;
@@ -119,6 +120,13 @@ impl Upstreams {
                 instance.pool.close_idle();
             }
         }
+    }
+
+    /// Where a service runs, if it is there.
+    pub(crate) fn process_of(&self, service: &str) -> Option<ServiceProcess> {
+        let known = self.0.iter().find(|known| known.name == service)?;
+        let instance = known.choose(Instances::Newest, None)?;
+        Some(instance.process())
     }
 
     /// Sends a request and waits for the response's head.

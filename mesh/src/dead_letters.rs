@@ -6,7 +6,7 @@
 
 use model::Time;
 use serde::{Deserialize, Serialize};
-use store::{Read, Table, Tx};
+use store::{Read, Store, Table, Tx};
 
 use crate::Recorded;
 use crate::cursor::FollowerId;
@@ -30,6 +30,15 @@ pub struct DeadLetter {
 }
 
 impl store::Record for DeadLetter {}
+
+/// The number of dead letters of all followers of a store; `None` if it cannot be had within
+/// a second. Blocks for that long.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn dead_letter_count(store: &Store) -> Result<Option<u64>, store::Error> {
+    store.row_count(DEAD_LETTERS)
+}
 
 /// Whether a follower has any dead letters.
 pub(crate) fn any(from: &impl Read, follower: &FollowerId) -> Result<bool, store::Error> {

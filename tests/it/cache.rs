@@ -90,7 +90,9 @@ async fn hits(shop: &Shop) -> u64 {
     let page = page.text().await.unwrap();
     let mut lines = page.lines();
     lines
-        .find_map(|line| line.strip_prefix("konbini_gateway_cache_hits_total "))
+        .find_map(|line| {
+            line.strip_prefix("konbini_gateway_cache_hits_total{service=\"gateway\"} ")
+        })
         .map_or(0, |hits| hits.parse().unwrap())
 }
 

@@ -13,6 +13,7 @@ mod edges;
 mod full;
 mod kill;
 mod mail_sink;
+mod monitoring;
 mod operating;
 mod operator;
 mod packaging;

@@ -109,12 +109,13 @@ async fn stock(shop: &Shop) -> String {
 async fn metric(shop: &Shop, name: &str) -> f64 {
     let page = reqwest::get(shop.url("/metrics")).await.unwrap();
     let page = page.text().await.unwrap();
-    let value = page.lines().find_map(|line| line.strip_prefix(name));
+    let name = format!("{name}{{service=\"gateway\"}} ");
+    let value = page.lines().find_map(|line| line.strip_prefix(&name));
     value.map_or(0.0, |value| value.trim().parse().unwrap())
 }
 
 async fn sending(shop: &Shop) -> f64 {
-    metric(shop, "konbini_gateway_sending_bytes ").await
+    metric(shop, "konbini_gateway_sending_bytes").await
 }
 
 /// Checks the bound and that another client is served.
@@ -186,7 +187,7 @@ async fn unread_streams_are_reset_after_write_ms() {
         sending(&shop).await == 0.0
     })
     .await;
-    let stalled = metric(&shop, "konbini_gateway_sending_stalled_total ").await;
+    let stalled = metric(&shop, "konbini_gateway_sending_stalled_total").await;
     assert!(stalled >= 1.0, "{stalled} streams stalled");
     shop.terminate_all().await.unwrap();
 }

@@ -104,9 +104,11 @@ impl SendBudget {
             expected: Target::labels()
                 .map(|route| (route, AtomicU64::new(0)))
                 .collect(),
-            sending: Mutex::new(metrics::gauge!("konbini_gateway_sending_bytes")),
-            refused: metrics::counter!("konbini_gateway_sending_refused_total"),
-            stalled: metrics::counter!("konbini_gateway_sending_stalled_total"),
+            sending: Mutex::new(
+                metrics::gauge!("konbini_gateway_sending_bytes", "service" => "gateway"),
+            ),
+            refused: metrics::counter!("konbini_gateway_sending_refused_total", "service" => "gateway"),
+            stalled: metrics::counter!("konbini_gateway_sending_stalled_total", "service" => "gateway"),
         }
     }
 

@@ -36,8 +36,16 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Uses `certified` for handshakes from now on.
+    /// Uses `certified` for handshakes from now on. The metrics have its end, in seconds
+    /// since 1970.
     pub(super) fn set(&self, certified: CertifiedKey) {
+        let leaf = certified.cert.first();
+        let parsed = leaf.and_then(|leaf| parse_x509_certificate(leaf).ok());
+        if let Some((_, parsed)) = parsed {
+            let expiry = parsed.validity().not_after.timestamp();
+            metrics::gauge!("konbini_certificate_expiry_seconds", "service" => "gateway")
+                .set(expiry as f64);
+        }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Some(Arc::new(certified));
     }

@@ -35,6 +35,14 @@ pub(super) enum Connect {
     New,
 }
 
+/// Where a service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceProcess {
+    /// Beside the gateway, in its process.
+    This,
+    Other,
+}
+
 /// Requests in flight at one instance, each with a connection of its own.
 const IN_FLIGHT_MAX: usize = 8192;
 
@@ -95,6 +103,14 @@ impl UpstreamInstance {
     /// Whether it is the discovered one.
     pub(super) fn is(&self, seen: &mesh::Instance) -> bool {
         self.id == seen.id && self.address == seen.address
+    }
+
+    /// Where it runs.
+    pub(super) fn process(&self) -> ServiceProcess {
+        match self.in_process {
+            Some(_) => ServiceProcess::This,
+            None => ServiceProcess::Other,
+        }
     }
 
     /// The number of requests whose response has not ended.

@@ -272,8 +272,9 @@ async fn the_gateway_serves_its_own_pages() {
     let metrics = anonymous.request(Method::GET, "/metrics").send().await;
     let text = metrics.unwrap().text().await.unwrap();
     for (route, status) in [("/livez", 200), ("none", 400)] {
-        let counted =
-            format!(r#"konbini_gateway_requests_total{{route="{route}",status="{status}"}}"#);
+        let counted = format!(
+            r#"konbini_gateway_requests_total{{service="gateway",route="{route}",status="{status}"}}"#
+        );
         assert!(text.contains(&counted), "{text}");
     }
     let asked = r#"konbini_gateway_upstream_seconds_count{service="orders",outcome="answered"}"#;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chassis::telemetry::LogFormat;
 use gateway::Config;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
@@ -90,6 +91,7 @@ async fn body(answer: Response<Incoming>) -> Bytes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_used_for_new_connections() {
+    chassis::telemetry::start(LogFormat::Human, "warn");
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (make(), make());
     first.write(folder.path());
@@ -100,10 +102,11 @@ async fn a_new_certificate_is_used_for_new_connections() {
     assert_eq!(shown(&early), first.der);
     let (mut early, connection) = http1::handshake(TokioIo::new(early)).await.unwrap();
     tokio::spawn(connection);
-    let livez = || {
-        let request = Request::get("/livez").header("host", NAME);
+    let get = |path: &str, host: &str| {
+        let request = Request::get(path).header("host", host);
         request.body(Empty::<Bytes>::new()).unwrap()
     };
+    let livez = || get("/livez", NAME);
     let answer = early.send_request(livez()).await.unwrap();
     assert_eq!(
         answer.headers()["strict-transport-security"],
@@ -122,6 +125,16 @@ async fn a_new_certificate_is_used_for_new_connections() {
     early.ready().await.expect("the open connection stays");
     let answer = early.send_request(livez()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+    body(answer).await;
+    let metrics = early
+        .send_request(get("/metrics", "localhost"))
+        .await
+        .unwrap();
+    let metrics = String::from_utf8(body(metrics).await.to_vec()).unwrap();
+    let name = "konbini_certificate_expiry_seconds{service=\"gateway\"} ";
+    let expiry = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let expiry: f64 = expiry.expect("it is shown").parse().unwrap();
+    assert!(expiry > model::now().0 as f64 / 1_000.0, "{expiry}");
     test.finish().await;
 }
 

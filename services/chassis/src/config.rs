@@ -1,10 +1,11 @@
-//! The settings that every service has: `[store]` and `[mesh]`.
+//! The settings that every service has: `[store]`, `[mesh]` and `[backup]`.
 //!
 //! Each service owns the sections about its own domain; the binary composes the file. The
 //! helpers here are theirs too.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[mesh]`
     pub mesh: MeshConfig,
+    /// `[backup]`
+    pub backup: BackupConfig,
 }
 
 /// `[store]`
@@ -30,6 +33,24 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { cache_mib: 4 }
+    }
+}
+
+/// `[backup]`: what is expected of the command that makes backups.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupConfig {
+    /// The age in hours from which on the last backup is overdue, 1..=8,760; without it, none
+    /// is expected. Somewhat more than the interval of backups, which take their time.
+    #[garde(range(min = 1, max = 8_760))]
+    pub expected_hours: Option<u32>,
+}
+
+impl BackupConfig {
+    /// The age from which on the last backup is overdue.
+    pub fn age_max(&self) -> Option<Duration> {
+        let hours = u64::from(self.expected_hours?);
+        Some(Duration::from_secs(hours * 60 * 60))
     }
 }
 

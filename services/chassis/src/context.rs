@@ -23,9 +23,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::Checks;
 use crate::health::Health;
+use crate::http::Probes;
 use crate::in_process::LocalServices;
 use crate::status::ServiceStatus;
-use crate::{Error, Folder, ServiceRoutes, Supervision, Trust};
+use crate::{Collectors, Config, Error, Folder, ServiceRoutes, Supervision, Trust};
 
 /// The parts of a service that the chassis opens for it.
 pub struct Context {
@@ -58,6 +59,10 @@ pub struct Context {
     pub checks: Checks,
     /// The body of `GET /v1/status`.
     pub status: ServiceStatus,
+    /// The figures that are computed when metrics are scraped.
+    pub collectors: Collectors,
+    /// The settings that every service has.
+    pub config: Arc<Config>,
     /// The interface to the supervisor of the process.
     pub supervision: Supervision,
 }
@@ -109,7 +114,25 @@ impl Context {
             state if state.is_caught_up() => None,
             _ => Some(format!("not caught up with {source}")),
         });
+        let letters = following.clone();
+        self.health.warn(move || match letters.dead_letters(1) {
+            Ok(letters) if letters.is_empty() => None,
+            Ok(_) => Some(format!(
+                "events of {source} are dead letters: retry or discard them"
+            )),
+            Err(error) => Some(format!(
+                "the dead letters of {source} cannot be read: {error}"
+            )),
+        });
         Ok(following)
+    }
+
+    /// The state of the pages for monitoring.
+    pub(crate) fn probes(&self) -> Probes {
+        Probes {
+            health: self.health.clone(),
+            collectors: self.collectors.clone(),
+        }
     }
 
     /// A service that serves `routes` on a free loopback port.
@@ -120,8 +143,7 @@ impl Context {
     pub fn serve(self, routes: impl Into<ServiceRoutes>) -> OpenedService {
         let routes = routes.into().merge(self.status.routes());
         routes.assert_complete(self.name);
-        let (trust, health) = (self.trust.clone(), self.health.clone());
-        let router = crate::http::wrap(self.name, routes, trust, health);
+        let router = crate::http::wrap(self.name, routes, self.trust.clone(), self.probes());
         let near = Some(router.clone());
         let server: Server =
             Box::new(move |listener, stop| Box::pin(serve_router(listener, router, stop)));

@@ -29,22 +29,29 @@ use crate::idempotency::InFlight;
 use crate::problem::NO_STORE;
 use crate::request_id::{REQUEST_ID, RequestId, request_id};
 use crate::routes::FastPath;
-use crate::{Json, Problem, ServiceRoutes, Trust};
+use crate::{Collectors, Json, Problem, ServiceRoutes, Trust, telemetry};
+
+/// The state of the pages for monitoring. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Probes {
+    pub(crate) health: Health,
+    pub(crate) collectors: Collectors,
+}
 
 /// A service's routes within the layers of every service.
 pub(crate) fn wrap(
     name: &'static str,
     routes: ServiceRoutes,
     trust: Trust,
-    health: Health,
+    probes: Probes,
 ) -> Router {
     let ServiceRoutes { timed, bulk, fast_path, .. } = routes;
     let layer = Arc::new(Finish { service: name, fast_path, routes: RwLock::default() });
     let pages = Router::new()
         .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(|| async { metrics_page() }))
-        .with_state(health);
+        .route("/metrics", get(metrics))
+        .with_state(probes);
     timed
         .merge(pages)
         .layer(TimeoutLayer::with_status_code(
@@ -138,10 +145,11 @@ pub fn complete(mut response: Response, id: &RequestId) -> Response {
     response
 }
 
-async fn readyz(State(health): State<Health>) -> Response {
+async fn readyz(State(Probes { health, .. }): State<Probes>) -> Response {
     let missing = health.missing();
     if missing.is_empty() {
-        return Json(json!({ "status": "ok" })).into_response();
+        let warnings = health.warnings();
+        return Json(json!({ "status": "ok", "warnings": warnings })).into_response();
     }
     let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, missing.join("; "));
     Problem::new(status, "not-ready", "Not ready yet", detail)
@@ -149,8 +157,16 @@ async fn readyz(State(health): State<Health>) -> Response {
         .into_response()
 }
 
-/// Prometheus text of this process.
-pub fn metrics_page() -> Response {
+async fn metrics(State(Probes { collectors, .. }): State<Probes>) -> Response {
+    let scraped = tokio::task::spawn_blocking(move || telemetry::scrape(&collectors)).await;
+    match scraped {
+        Ok(text) => metrics_page(text),
+        Err(panic) => Problem::internal(panic).into_response(),
+    }
+}
+
+/// A response with metrics as Prometheus text.
+pub fn metrics_page(text: String) -> Response {
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, crate::telemetry::render()).into_response()
+    (kind, text).into_response()
 }

@@ -78,5 +78,6 @@ pub use routes::{Routes, ServiceRoutes};
 pub use run::{Open, Opening, ProcessContext, opener, run};
 pub use steady_clock::{SteadyClock, is_clock_set};
 pub use supervision::Supervision;
+pub use telemetry::Collectors;
 pub use token::Role;
 pub use trust::Trust;

@@ -26,15 +26,19 @@ use crate::check::Checks;
 use crate::health::Health;
 use crate::in_process::{LocalServices, Registration};
 use crate::limits::DRAIN_TIMEOUT;
-use crate::status::{self, ServiceStatus};
+use crate::status::{self, ServiceStatus, collector};
 use crate::{
-    Config, Context, Error, Folder, OpenedService, ServiceRoutes, Supervision, Trust, idempotency,
-    positions, snapshot,
+    Collectors, Config, Context, Error, Folder, OpenedService, ServiceRoutes, Supervision, Trust,
+    idempotency, positions, snapshot,
 };
 
 /// A write to the disk that takes longer makes a service not ready. A memory card that
 /// collects garbage takes up to a few seconds.
 const DISK_STALL_MAX: Duration = Duration::from_secs(10);
+
+/// Less free space on the disk than this, in bytes, is a warning: four times that at which
+/// writes are refused, so that somebody has time to look.
+const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The interval at which a store is probed whose disk failed to read.
 const DISK_PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,6 +77,8 @@ pub struct ProcessContext {
     pub mesh: Mesh,
     /// The in-process transport.
     pub local: LocalServices,
+    /// The figures that are computed when metrics are scraped.
+    pub collectors: Collectors,
     /// The interface to the supervisor of the process.
     pub supervision: Supervision,
 }
@@ -85,6 +91,7 @@ impl ProcessContext {
             config: config.into(),
             mesh,
             local: LocalServices::default(),
+            collectors: Collectors::default(),
             supervision: Supervision::default(),
         }
     }
@@ -126,10 +133,14 @@ pub async fn run(
         .merge(snapshot::router(&context));
     let socket = context.folder.control_socket(name);
     let control_listener = control_listener(&socket)?;
-    let (trust, health) = (context.trust.clone(), context.health.clone());
+    let (trust, health, probes) = (
+        context.trust.clone(),
+        context.health.clone(),
+        context.probes(),
+    );
     // Imports and consistency checks come through here and may take minutes.
     let control = ServiceRoutes::untimed(control);
-    let control = crate::http::wrap(name, control, trust, health);
+    let control = crate::http::wrap(name, control, trust, probes);
     context.tasks.spawn(serve_control(
         control_listener,
         control,
@@ -139,7 +150,7 @@ pub async fn run(
     let near = near.map(|router| local.register(instance.id.clone(), router));
     let presence = Presence::declare(&mesh, &instance).await?;
     tracing::info!(service = name, %address, "listening");
-    started(Started { address, health: context.health.clone() });
+    started(Started { address, health });
 
     let failure = tokio::select! {
         () = stop.cancelled() => None,
@@ -170,6 +181,7 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registrat
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     context.draining.cancel();
     context.supervision.clear();
+    context.collectors.clear();
     let answered = async {
         let near = near.map(Registration::drain);
         futures::join!(serving, futures::future::OptionFuture::from(near))
@@ -200,10 +212,11 @@ async fn drain(context: Context, serving: JoinHandle<()>, near: Option<Registrat
 
 /// Opens the parts of every service and starts its background tasks.
 async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context, Error> {
-    let ProcessContext { folder, config, mesh, local, supervision } = process;
+    let ProcessContext { folder, config, mesh, local, collectors, supervision } = process;
     let data_dir = folder.data_dir(name)?;
     let options = store::Options {
         cache_bytes: config.store.cache_mib * 1024 * 1024,
+        metrics: collector::writer_metrics(name),
         ..store::Options::default()
     };
     let path = data_dir.join("store");
@@ -226,6 +239,8 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
         async move { writer.progress().await }
     });
     let status = ServiceStatus::new(name, log.clone(), health.clone(), &data_dir);
+    let (collected, queue) = (status.clone(), store.clone());
+    collectors.add(move || collector::collect(&collected, &queue));
     let checks = Checks::default();
     checks.add_store(store.clone());
     checks.add_log(log.clone());
@@ -246,6 +261,8 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
         health,
         checks,
         status,
+        collectors,
+        config,
         supervision,
     };
     follow_trust(&context).await?;
@@ -269,6 +286,12 @@ fn watch_disk(store: &Store, health: &Health, tasks: &TaskTracker, stop: Cancell
         }
         let full = "the disk is nearly full: writes are refused, reads go on";
         matches!(seen.is_disk_full(), Ok(true)).then(|| full.to_owned())
+    });
+    let disk = store.clone();
+    health.warn(move || {
+        let free = disk.free_bytes().ok()?;
+        let low = "the disk is filling up";
+        (free < DISK_LOW_BYTES).then(|| format!("{low}: {} MiB are free", free / 1024 / 1024))
     });
     let store = store.clone();
     tasks.spawn(stop.run_until_cancelled_owned(async move {

@@ -1,6 +1,7 @@
 //! The status of a service, for admins: readiness, log, followers and own figures; its
-//! events (`status/events.rs`) and its dead letters (`status/dead_letters.rs`).
-//! The control socket has the first two for the operator (`status/control.rs`).
+//! events (`status/events.rs`), its dead letters (`status/dead_letters.rs`) and its metrics
+//! (`status/collector.rs`). The control socket has status and events for the operator
+//! (`status/control.rs`).
 //!
 //! Every service responds to `/v1/status` and `/v1/events…` for itself, and the gateway
 //! merges the responses of all.
@@ -8,6 +9,7 @@
 //! **Invariant:** a status is computed at the moment of the request, and no event above
 //! the log's durable tail is listed.
 
+pub(crate) mod collector;
 pub(crate) mod control;
 mod dead_letters;
 mod events;
@@ -57,6 +59,7 @@ pub struct StatusBody {
     version: &'static str,
     state: &'static str,
     missing: Vec<String>,
+    warnings: Vec<String>,
     started_at: Time,
     uptime_seconds: u64,
     log: LogEnd,
@@ -135,6 +138,7 @@ impl ServiceStatus {
             version: env!("CARGO_PKG_VERSION"),
             state: if missing.is_empty() { "ready" } else { "not-ready" },
             missing,
+            warnings: inner.health.warnings(),
             started_at: inner.started_at,
             uptime_seconds: inner.started.elapsed().as_secs(),
             log: LogEnd { tail: inner.log.tail().seq },

@@ -1,7 +1,12 @@
 //! Logs and metrics of a process: `tracing` to standard error, and a Prometheus recorder.
+//!
+//! Every sample has the label `service`, so that the pages of all processes of a shop can be
+//! merged.
 
+mod collectors;
 mod journal;
 mod lines;
+mod process;
 
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
@@ -12,7 +17,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+pub use self::collectors::Collectors;
 use self::lines::LogLines;
+pub use self::process::process_collector;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +125,17 @@ fn keep_up(handle: PrometheusHandle) {
     }
 }
 
-/// The metrics as Prometheus text; empty before [`start`].
-pub fn render() -> String {
-    METRICS
-        .get()
-        .map(PrometheusHandle::render)
-        .unwrap_or_default()
+/// The metrics as Prometheus text, after a call of every collector; empty before [`start`].
+/// Blocks.
+pub fn scrape(collectors: &Collectors) -> String {
+    collectors.collect();
+    let text = METRICS.get().map(PrometheusHandle::render);
+    // The recorder's counters are whole numbers, so this one is a gauge to it.
+    text.unwrap_or_default().replacen(
+        "# TYPE process_cpu_seconds_total gauge",
+        "# TYPE process_cpu_seconds_total counter",
+        1,
+    )
 }
 
 #[cfg(test)]

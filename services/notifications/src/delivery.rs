@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ::store::{Error as StoreError, Key, Prefix, Read, Record, Store, Table};
 use chassis::Context;
+use metrics::{Counter, counter, gauge};
 use model::Time;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
@@ -65,6 +66,9 @@ pub(crate) trait Delivery: Send + Sync + 'static {
     /// The rows in the queue.
     const QUEUE: Table<DueKey<Self>, Self::Row>;
 
+    /// The names of its metrics.
+    const METRICS: QueueMetrics;
+
     /// Most deliveries in flight, in all and per partition.
     const IN_FLIGHT_MAX: usize;
     const PARTITION_IN_FLIGHT_MAX: usize;
@@ -79,6 +83,32 @@ pub(crate) trait Delivery: Send + Sync + 'static {
         self: Arc<Self>,
         key: DueKey<Self>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The names of a queue's metrics.
+pub(crate) struct QueueMetrics {
+    /// A gauge: the rows in the queue.
+    pub(crate) waiting: &'static str,
+    /// A counter: the deliveries that will not be attempted again.
+    pub(crate) given_up: &'static str,
+}
+
+/// Measures a queue: its rows are counted at each scrape, by the store's own count.
+pub(crate) fn measure<D: Delivery>(ctx: &Context) {
+    // Registered at zero.
+    let _ = given_up::<D>();
+    let (service, store) = (ctx.name, ctx.store.clone());
+    ctx.collectors.add(move || {
+        // A count that cannot be had leaves the last value.
+        if let Ok(Some(rows)) = store.row_count(D::QUEUE) {
+            gauge!(D::METRICS.waiting, "service" => service).set(rows as f64);
+        }
+    });
+}
+
+/// The counter of a queue's deliveries that were given up.
+pub(crate) fn given_up<D: Delivery>() -> Counter {
+    counter!(D::METRICS.given_up, "service" => "notifications")
 }
 
 /// Spawns the worker of a queue; `wake_up` announces new rows. While the shop is

@@ -187,6 +187,7 @@ pub(crate) struct DeliveryAttempt {
 }
 
 impl DeliveryAttempt {
+    /// Whether the receiver took it.
     fn is_success(&self) -> bool {
         self.status
             .is_some_and(|status| (200..300).contains(&status))

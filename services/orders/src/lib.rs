@@ -24,12 +24,14 @@
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `lists` | the order ids of a list, from the indexes |
 //! | `rollback` | orders and stock that disagree after a rollback |
+//! | `counters` | metrics: orders by what happened to them, money by currency |
 //! | `waiters` | requests that wait for an event about their order |
 //! | `expiry` | background work: unpaid orders, erasure of users |
 //! | `http`, `follow`, `error` | as in every service |
 
 mod commands;
 pub mod config;
+mod counters;
 mod domain;
 mod error;
 mod expiry;
@@ -72,6 +74,7 @@ pub(crate) struct OrdersState {
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
+        counters::register();
         let secrets = config.payments.all_secrets()?;
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();

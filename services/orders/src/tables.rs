@@ -31,10 +31,10 @@ use self::rows::{
     LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, ROW_LINES_BYTES_MAX,
     StatusChangeRow, fitting,
 };
-use crate::Error;
 use crate::domain::{
     Actor, Order, OrderCause, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, StatusChange,
 };
+use crate::{Error, counters};
 
 pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
 const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
@@ -154,7 +154,7 @@ pub(crate) fn append_history(
     Ok(())
 }
 
-/// Appends an event about an order to the log.
+/// Appends an event about an order to the log, and counts it.
 pub(crate) fn append_event(
     tx: &mut Tx<'_>,
     log: &Log,
@@ -167,6 +167,7 @@ pub(crate) fn append_event(
         Actor::Products | Actor::Expiry | Actor::Payments => None,
     };
     let trace = Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone());
+    counters::count(tx, order, &fact);
     let draft = Draft {
         key: order.id.to_string(),
         fact,

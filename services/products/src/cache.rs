@@ -60,7 +60,7 @@ impl ProductCache {
         Self(Arc::new(Inner {
             entries: Cache::with_weighter(entries_usual, bytes_max, Weight),
             versions: Versions::default(),
-            hits: CacheHits::new("konbini_products_cache"),
+            hits: CacheHits::new("products", "konbini_products_cache"),
         }))
     }
 

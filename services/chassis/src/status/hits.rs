@@ -22,10 +22,10 @@ impl Count {
 }
 
 impl CacheHits {
-    /// Counters with the metrics `NAME_hits_total` and `NAME_misses_total`.
-    pub fn new(name: &str) -> Self {
+    /// Counters with the metrics `NAME_hits_total` and `NAME_misses_total` of a service.
+    pub fn new(service: &'static str, name: &str) -> Self {
         let count = |what: &str| {
-            let counter = metrics::counter!(format!("{name}_{what}_total"));
+            let counter = metrics::counter!(format!("{name}_{what}_total"), "service" => service);
             Count(counter, AtomicU64::new(0))
         };
         Self { hits: count("hits"), misses: count("misses") }

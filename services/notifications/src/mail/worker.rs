@@ -15,7 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::smtp::{MailServer, Retry, SmtpFailure};
 use super::{MAIL, MailContent, MailId, OutboundMail, Outbox};
 use crate::contacts::Contacts;
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::Topic;
 use crate::notify::Notifier;
 use crate::text::{MailText, Texts};
@@ -56,6 +56,7 @@ pub(crate) fn start(
     let outbox = notifier.outbox.clone();
     let settings = outbox.settings.clone();
     let server = MailServer::open(&settings)?;
+    delivery::measure::<MailWorker>(ctx);
     match (&server, settings.print_codes) {
         (Some(_), _) => {}
         (None, true) => tracing::warn!(
@@ -90,6 +91,10 @@ impl Delivery for MailWorker {
     type DeliveryId = MailId;
     type Row = OutboundMail;
     const QUEUE: Table<(u16, Time, MailId), OutboundMail> = MAIL;
+    const METRICS: QueueMetrics = QueueMetrics {
+        waiting: "konbini_mail_queue",
+        given_up: "konbini_mail_given_up_total",
+    };
     const IN_FLIGHT_MAX: usize = 4;
     const PARTITION_IN_FLIGHT_MAX: usize = 4;
 
@@ -187,6 +192,7 @@ impl MailWorker {
                 Some(next) => tracing::warn!(kind, failed, %next, why, "sending a mail failed"),
                 None => {
                     tracing::error!(kind, failed, why, "a mail is given up");
+                    delivery::given_up::<Self>().increment(1);
                     let (user_id, about) = (mail.user_id, kind.to_owned());
                     given_up = Some(Topic::MailFailed { user_id, about, code });
                 }

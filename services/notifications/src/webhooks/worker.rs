@@ -20,7 +20,7 @@ use super::{
     DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
     request,
 };
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::Topic;
 use crate::error::Error;
 use crate::notify::Notifier;
@@ -41,6 +41,7 @@ pub(crate) fn start(
 ) -> Result<(), chassis::Error> {
     let client = request::client(&settings)?;
     let store = ctx.store.clone();
+    delivery::measure::<WebhookWorker>(ctx);
     let worker = WebhookWorker { store, settings, client, notifier };
     delivery::spawn(ctx, worker, wake_up);
     Ok(())
@@ -51,6 +52,10 @@ impl Delivery for WebhookWorker {
     type DeliveryId = MessageId;
     type Row = ();
     const QUEUE: Table<(WebhookId, Time, MessageId), ()> = DUE;
+    const METRICS: QueueMetrics = QueueMetrics {
+        waiting: "konbini_webhook_queue",
+        given_up: "konbini_webhook_given_up_total",
+    };
     /// Every webhook has its share, so a slow one delays no other.
     const IN_FLIGHT_MAX: usize = Self::PARTITION_IN_FLIGHT_MAX * WEBHOOKS_MAX;
     const PARTITION_IN_FLIGHT_MAX: usize = 4;
@@ -132,8 +137,13 @@ impl WebhookWorker {
                 tracing::error!(webhook = %webhook_id, "a webhook failed for so long that it is disabled");
                 notifier.notify_staff(tx, &Topic::WebhookDisabled { webhook_id }, attempt.at)?;
             }
+            let is_success = attempt.is_success();
             let note = |message: &mut WebhookMessage| message.note(attempt, &backoff, jitter);
-            tables::change_message(tx, webhook_id, id, note).map(|_| ())
+            let message = tables::change_message(tx, webhook_id, id, note)?;
+            if message.due.is_none() && !is_success {
+                tx.on_durable(|| delivery::given_up::<Self>().increment(1));
+            }
+            Ok(())
         });
         match written.await {
             Err(Error::Store(error)) => Err(error),
