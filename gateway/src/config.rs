@@ -3,6 +3,7 @@
 mod acme;
 mod cors;
 mod limits;
+mod monitoring;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::acme::AcmeConfig;
 pub use self::cors::CorsConfig;
 pub use self::limits::LimitsConfig;
+pub use self::monitoring::{MonitoringConfig, PingUrl};
 pub use self::tls::TlsConfig;
 
 /// `[gateway]`
@@ -56,6 +58,9 @@ pub struct Config {
     /// The response cache.
     #[garde(dive)]
     pub cache: CacheConfig,
+    /// The dead man's switch.
+    #[garde(dive)]
+    pub monitoring: MonitoringConfig,
 }
 
 impl Default for Config {
@@ -70,6 +75,7 @@ impl Default for Config {
             cors: CorsConfig::default(),
             compression: true,
             cache: CacheConfig::default(),
+            monitoring: MonitoringConfig::default(),
         }
     }
 }

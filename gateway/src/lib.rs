@@ -27,7 +27,7 @@
 //! | `request_body`, `body` | bodies in both directions, bounded and streamed |
 //! | `upstream` | instances of services, load balancing and connection pools |
 //! | `pages`, `aggregate` | the gateway's pages: health, API, console, and the whole shop |
-//! | `scrape` | the metrics of the whole shop |
+//! | `readiness`, `scrape`, `monitoring` | readiness and metrics of the whole shop, and the dead man's switch |
 //! | `metrics`, `error` | the gateway's own metrics, and errors as problem documents |
 //!
 //! The gateway writes no events and stores nothing but the keys and revocations that every
@@ -61,10 +61,12 @@ mod limits;
 mod listen;
 mod methods;
 mod metrics;
+mod monitoring;
 mod pages;
 mod progress_timeout;
 mod proxy;
 mod query;
+mod readiness;
 mod request_body;
 mod routing;
 mod scrape;
@@ -120,6 +122,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let tls = tls::Tls::open(&ctx, &config)?;
         let upstreams = Upstreams::watch(&ctx).await?;
         let cache = ResponseCache::open(&ctx, config.cache.bytes()).await?;
+        monitoring::start(&ctx, &config.monitoring, &upstreams)?;
         let gateway = Proxy::new(&ctx, &config, upstreams, cache);
         watch_backups(&ctx);
         let workers = Workers::start().map_err(|why| {

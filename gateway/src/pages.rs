@@ -5,7 +5,6 @@ mod files;
 mod home;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use api::{Access, Route, routes};
 use chassis::Health;
@@ -14,22 +13,19 @@ use chassis::context::Context;
 use chassis::status::ServiceStatus;
 use chassis::{Collectors, Problem, Trust};
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use http::{HeaderValue, Response};
+use serde_json::json;
 
-use crate::aggregate::{self, Unanswered, ask};
+use crate::aggregate;
 use crate::body::{Body, json_page};
-use crate::routing::SERVICES;
+use crate::readiness::Readiness;
 use crate::scrape::scrape;
 use crate::target::bare_host;
 use crate::upstream::Upstreams;
-
-/// Timeout of a service's readiness check.
-const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A request for a page.
 struct PageRequest<'a> {
@@ -54,7 +50,10 @@ static HANDLERS: [(&Route, Handler); 7] = [
     (&routes::GET_LIVEZ, Handler::Fixed(livez)),
     (
         &routes::GET_READYZ,
-        Handler::Made(|request| readyz(request).boxed()),
+        Handler::Made(|PageRequest { pages, .. }| {
+            let survey = Readiness::survey(&pages.health, &pages.upstreams);
+            async move { survey.await.into_response() }.boxed()
+        }),
     ),
     (
         &routes::GET_METRICS,
@@ -139,40 +138,6 @@ fn livez() -> Response<Body> {
     json_page(&json!({ "status": "ok" }))
 }
 
-/// 200 when every service is alive and ready, else 503 with the reason of each.
-async fn readyz(request: PageRequest<'_>) -> Result<Response<Body>, Problem> {
-    let Pages { health, upstreams, .. } = request.pages;
-    let asked = SERVICES.map(|service| async move {
-        let response = ask(upstreams, service, "/readyz", None, READY_TIMEOUT).await;
-        (
-            service,
-            response.map(|_| ()).map_err(Unanswered::into_reason),
-        )
-    });
-    let mut all = join_all(asked).await;
-    let own = health.missing();
-    all.push((
-        "gateway",
-        if own.is_empty() { Ok(()) } else { Err(own.join("; ")) },
-    ));
-    let services: Map<String, Value> = all
-        .iter()
-        .map(|(name, said)| {
-            let said = said.as_ref().map_or_else(String::as_str, |()| "ok");
-            ((*name).to_owned(), said.into())
-        })
-        .collect();
-    let missing: Vec<String> = all
-        .iter()
-        .filter_map(|(name, said)| said.as_ref().err().map(|why| format!("{name}: {why}")))
-        .collect();
-    if missing.is_empty() {
-        return Ok(json_page(&json!({ "status": "ok", "services": services })));
-    }
-    let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, missing.join("; "));
-    Err(Problem::new(status, "not-ready", "Not ready yet", detail).member("services", services))
-}
-
 /// Whether a program sends a request from this host, and not a proxy, or a web site by a
 /// browser here: its script sends `Origin`, or is of a site whose name was made to lead here
 /// (DNS rebinding).
@@ -214,6 +179,7 @@ fn is_this_host(authority: &str) -> bool {
 mod tests {
     use super::*;
     use api::Service;
+    use serde_json::Value;
 
     #[test]
     fn every_page_has_a_handler() {

@@ -1,15 +1,23 @@
-//! Monitoring of a shop: one page with the metrics of every service, and the dashboard and the
-//! alerts that use them.
+//! Monitoring of a shop: one page with the metrics of every service, the dashboard and the
+//! alerts that use them, and the pings of a dead man's switch.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use reqwest::header::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
+use testkit::eventually;
 use testkit::shop::{Form, SERVICES, Shop};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 use crate::people::{Person, lamp, pieces};
-use crate::world::open;
+use crate::world::{closed, open};
+
+/// A part of the path of the ping, which no log may have.
+const SECRET: &str = "4f1c9a";
 
 /// A metric that needs more than an order: tested beside TLS, in the gateway.
 const ELSEWHERE: &str = "konbini_certificate_expiry_seconds";
@@ -166,4 +174,98 @@ fn is_used_rightly(page: &HashMap<String, f64>) {
         let unknown: Vec<_> = names.difference(&shown).collect();
         assert!(unknown.is_empty(), "{file}: {unknown:?}");
     }
+}
+
+/// A service that waits for pings.
+struct PingListener {
+    url: String,
+    count: Arc<AtomicUsize>,
+    /// The status that it responds with.
+    status: Arc<AtomicU16>,
+}
+
+impl PingListener {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/{SECRET}", listener.local_addr().unwrap());
+        let (count, status) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU16::new(200)));
+        let (counted, says) = (count.clone(), status.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                stream.read_line(&mut line).await.unwrap();
+                assert_eq!(line, format!("GET /{SECRET} HTTP/1.1\r\n"));
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.unwrap();
+                }
+                let status = says.load(Ordering::SeqCst);
+                counted.fetch_add(1, Ordering::SeqCst);
+                let response = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(response.as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, count, status }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    async fn pings(&self, more_than: usize) {
+        eventually("pings arrive", || async { self.count() > more_than }).await;
+    }
+}
+
+async fn state(admin: &Person) -> Value {
+    admin.get("/v1/status").await.body["services"]["gateway"]["monitoring"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_say_that_all_is_well_and_silence_that_it_is_not() {
+    let listener = PingListener::start().await;
+    let mut shop = closed();
+    shop.init().unwrap();
+    let settings = format!(
+        "[gateway.monitoring]\nping_url = \"{}\"\nping_seconds = 1\n[gateway.limits]\nuser_per_second = 0\n",
+        listener.url
+    );
+    shop.configure(&settings).unwrap();
+    shop.open(Form::Run).unwrap();
+    shop.ready().await.unwrap();
+    let admin = Person::admin(&shop).await;
+    listener.pings(1).await;
+
+    shop.kill(&["notifications"]).unwrap();
+    let withheld = || async {
+        state(&admin).await["withheld"]
+            .as_array()
+            .map_or(0, Vec::len)
+            == 1
+    };
+    eventually("no ping is sent", withheld).await;
+    let (before, since) = (listener.count(), state(&admin).await);
+    let why = since["withheld"][0].as_str().unwrap();
+    assert!(why.starts_with("notifications: "), "{why}");
+    let looked_again = || async { state(&admin).await["checked_at"] != since["checked_at"] };
+    eventually("it is looked again", looked_again).await;
+    assert_eq!(listener.count(), before, "silence");
+
+    shop.start("notifications").unwrap();
+    listener.pings(before).await;
+
+    listener.status.store(404, Ordering::SeqCst);
+    let failed = || async { state(&admin).await["error"] == "it responded with 404 Not Found" };
+    eventually("the failure is shown", failed).await;
+    listener.pings(listener.count() + 1).await;
+    let output = shop.output();
+    assert_eq!(
+        output.matches("the ping for monitoring failed").count(),
+        1,
+        "{output}"
+    );
+    assert!(!output.contains(SECRET), "{output}");
+    let shown = admin.get("/v1/status").await.body.to_string();
+    assert!(!shown.contains(SECRET), "{shown}");
 }
