@@ -1,6 +1,6 @@
 //! How the last backup of a shop ended, in the file `backup.json` of its data folder: a
 //! command makes backups, and the running shop shows in its metrics and status how old the
-//! last one is, and whether it failed or is overdue.
+//! last one is, and notifies staff of one that failed or is overdue.
 
 use std::fmt;
 use std::fs;

@@ -135,6 +135,19 @@ topics! {
         /// Number since the last notification.
         count: u64
     }
+    /// To staff: the last backup failed.
+    "backup.failed" => BackupFailed {}
+    /// To staff: the last backup is older than the settings expect.
+    "backup.overdue" => BackupOverdue {
+        /// When the last one succeeded, if any has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        succeeded_at: Option<Time>,
+        /// The age from which on one is overdue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_hours: Option<u32>
+    }
+    /// To staff: a backup succeeded after such a notification.
+    "backup.recovered" => BackupRecovered {}
 }
 
 impl Topic {
@@ -157,7 +170,10 @@ impl Topic {
             | Self::PaymentUnmatched { .. }
             | Self::MailFailed { .. }
             | Self::WebhookDisabled { .. }
-            | Self::EventParked { .. } => false,
+            | Self::EventParked { .. }
+            | Self::BackupFailed {}
+            | Self::BackupOverdue { .. }
+            | Self::BackupRecovered {} => false,
         }
     }
 }

@@ -19,6 +19,7 @@
 //! | `webhooks` | signed webhook messages: a kind of delivery |
 //! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
 //! | `dead_letters` | notifying staff of events that could not be handled |
+//! | `backups` | notifying staff of backups that fail or are overdue |
 //! | `http` | the endpoints of inboxes |
 //! | `wire` | request and response bodies |
 //! | `error` | every refusal, and the problem it becomes |
@@ -27,6 +28,7 @@
 //! messages are written in the transaction that moves the cursor over it. Outbound deliveries
 //! are at least once, with an id that stays the same.
 
+mod backups;
 pub mod config;
 mod contacts;
 mod dead_letters;
@@ -111,6 +113,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             followings.push(following.await?);
         }
         dead_letters::start(&ctx, notifier.clone(), followings);
+        backups::start(&ctx, notifier.clone());
 
         let notify::Notifier { keep, wake_ups, .. } = notifier;
         let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, contacts);

@@ -67,6 +67,11 @@ impl Notifier {
     }
 }
 
+/// Whether the shop has staff to notify.
+pub(crate) fn has_staff(from: &impl Read) -> Result<bool, StoreError> {
+    Ok(from.scan(STAFF.all())?.next().transpose()?.is_some())
+}
+
 /// Records that `user` has a staff role.
 pub(crate) fn add_staff(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     if !tx.contains(STAFF, &user)? {

@@ -19,6 +19,9 @@ macro_rules! files {
     ($($language:literal)*) => {
         /// `<language>/<file>` and its content.
         pub(super) const BUILT_IN: &[(&str, &str)] = &[$(
+            files!(@ $language, "backup.failed.txt"),
+            files!(@ $language, "backup.overdue.txt"),
+            files!(@ $language, "backup.recovered.txt"),
             files!(@ $language, "event.parked.txt"),
             files!(@ $language, "mail.failed.txt"),
             files!(@ $language, "mail.html"),

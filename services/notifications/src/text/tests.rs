@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use minijinja::ErrorKind;
-use model::{CodePurpose, Id, Mismatch, Money, UserId};
+use model::{CodePurpose, Id, Mismatch, Money, Time, UserId};
 use tempfile::TempDir;
 
 use super::*;
@@ -38,6 +38,10 @@ fn topics() -> Vec<Topic> {
         },
         Topic::WebhookDisabled { webhook_id: Id::new() },
         Topic::EventParked { source: "orders".into(), seq: 7, count: 1 },
+        Topic::BackupFailed {},
+        Topic::BackupOverdue { succeeded_at: Some(Time(7)), expected_hours: Some(26) },
+        Topic::BackupOverdue { succeeded_at: None, expected_hours: Some(26) },
+        Topic::BackupRecovered {},
     ]
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod audience;
+mod backups;
 mod mail;
 mod mail_server;
 mod stream;
