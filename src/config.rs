@@ -1,6 +1,6 @@
 //! The settings of a shop: the sections of all services, composed into one file.
 //!
-//! They come from the file `konbini.toml`, from variables of the environment and from the
+//! They come from a profile, from the file `konbini.toml`, from variables of the environment and from the
 //! command line, and are read and checked wholly before anything is opened. Every setting has
 //! a default that is right for one small host. **Invariant:** unknown names are refused, so
 //! that a misspelt setting is never ignored; all faults are reported at once.
@@ -10,12 +10,13 @@
 //! | `layers` | the layers and their order |
 //! | `setting` | the value that a layer gives one setting, its origin, and its faults |
 //! | `names` | the names of all settings |
-//! | `file`, `environment` | the layers of the file and of the environment |
+//! | `profile`, `file`, `environment` | the layers of the profile, the file and the environment |
 
 mod environment;
 mod file;
 mod layers;
 mod names;
+mod profile;
 mod setting;
 
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,7 @@ use orders::config::{OrdersConfig, PaymentsConfig};
 use serde::{Deserialize, Serialize};
 use users::config::{KeysConfig, PasswordConfig, UsersConfig};
 
+use self::profile::HostProfile;
 use crate::service_name::ServiceName;
 
 pub(crate) use layers::{LayeredSettings, SettingSources};
@@ -40,6 +42,9 @@ pub(crate) use setting::{SettingFault, SettingOrigin};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShopConfig {
+    /// The size of the host, which chooses defaults.
+    #[garde(skip)]
+    profile: HostProfile,
     /// The address of the shop on the web, such as `https://shop.example`, that links in mail
     /// begin with [default: the first of `gateway.acme.domains`, else `gateway.listen`].
     #[garde(inner(custom(is_web_address)))]
@@ -268,6 +273,45 @@ mod tests {
             "KONBINI_STORE_CACHE_MIB: invalid type: string \"lots\", expected u64",
         ];
         assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn a_profile_stands_below_the_file_and_the_environment() {
+        let limit = |settings: &LayeredSettings, name: &str| {
+            let row = settings.rows().find(|(setting, ..)| setting == name);
+            let (_, value, origin) = row.unwrap();
+            (value.as_i64().unwrap(), origin)
+        };
+        let file = "profile = \"small\"\n[store]\ncache_mib = 2\n";
+        let variables = [("KONBINI_GATEWAY_CACHE_MIB", "8")];
+        let settings = read(file, &variables).unwrap();
+        for (name, expected) in [
+            ("store.cache_mib", (2, SettingOrigin::Line(3))),
+            (
+                "gateway.cache.mib",
+                (8, SettingOrigin::Variable(variables[0].0.into())),
+            ),
+            ("products.cache_mib", (1, SettingOrigin::Profile)),
+            ("keys.rotate_days", (90, SettingOrigin::Default)),
+        ] {
+            assert_eq!(limit(&settings, name), expected, "{name}");
+        }
+        let by_variable = read("", &[("KONBINI_PROFILE", "small")]).unwrap();
+        assert_eq!(
+            limit(&by_variable, "store.cache_mib"),
+            (1, SettingOrigin::Profile)
+        );
+        let faults = read("profile = \"tiny\"", &[]).unwrap_err();
+        assert!(faults[0].contains("`standard` or `small`"), "{faults:?}");
+        let faults = read(
+            "profile = \"small\"\n[gateway.limits]\nconnections = 100\n",
+            &[],
+        );
+        assert_eq!(
+            faults.unwrap_err().len(),
+            1,
+            "fewer connections than the profile's streams"
+        );
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(crate) fn documents(file: &Path, settings: &LayeredSettings) -> impl Iterato
         let mut document = json!({ "setting": setting, "value": value, "variable": variable });
         match origin {
             SettingOrigin::Default => document["from"] = "default".into(),
+            SettingOrigin::Profile => document["from"] = "profile".into(),
             SettingOrigin::Variable(_) => document["from"] = "variable".into(),
             SettingOrigin::Argument => document["from"] = "argument".into(),
             SettingOrigin::Line(line) => {
@@ -131,7 +132,7 @@ fn document_of(file: &Path, fault: &SettingFault) -> Value {
             document["line"] = (*line).into();
         }
         SettingOrigin::Variable(name) => document["variable"] = name.as_str().into(),
-        SettingOrigin::Argument | SettingOrigin::Default => {}
+        SettingOrigin::Argument | SettingOrigin::Profile | SettingOrigin::Default => {}
     }
     document
 }

@@ -1,4 +1,4 @@
-//! The layers of the settings: defaults < file < environment < command line.
+//! The layers of the settings: defaults < profile < file < environment < command line.
 //!
 //! Each layer gives values to settings by their names; the last one counts, and its origin is
 //! kept. **Invariant:** every value is checked by itself, whatever another layer says, so that
@@ -17,7 +17,7 @@ use toml::Table;
 
 use super::names::{SettingNames, flattened, is_below};
 use super::setting::{GivenSetting, SettingFault, SettingOrigin, accepts, insert};
-use super::{ShopConfig, environment, file};
+use super::{ShopConfig, environment, file, profile};
 
 /// All layers above the defaults. Without `Debug`, because they may hold secrets.
 #[derive(Default)]
@@ -92,6 +92,7 @@ impl SettingSources {
             value: address.to_string().into(),
             origin: SettingOrigin::Argument,
         }));
+        given.splice(0..0, profile::read(&given));
         let (mut table, mut origins) = (Table::new(), BTreeMap::new());
         for GivenSetting { name, value, origin } in given {
             match accepts(&name, &value) {

@@ -15,6 +15,8 @@ pub(crate) enum SettingOrigin {
     Variable(String),
     /// The argument `--listen`, or its variable.
     Argument,
+    /// The profile.
+    Profile,
     /// No layer.
     Default,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for SettingFault {
             SettingOrigin::Line(line) => write!(f, "line {line}: ")?,
             SettingOrigin::Variable(name) => return write!(f, "{name}: {}", self.why),
             SettingOrigin::Argument => write!(f, "--listen: ")?,
+            SettingOrigin::Profile => write!(f, "profile: ")?,
             SettingOrigin::Default => {}
         }
         match self.setting.as_str() {
