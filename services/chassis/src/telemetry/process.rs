@@ -8,7 +8,6 @@
 use std::fs;
 
 use metrics::{counter, gauge};
-use rustix::process::{Resource, getrlimit};
 
 use super::lines;
 
@@ -29,14 +28,14 @@ pub fn process_collector(service: &'static str) -> impl Fn() + Send + Sync + 'st
         };
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let (stat, status) = (read("/proc/self/stat"), read("/proc/self/status"));
+        let limits = read("/proc/self/limits");
         set("process_cpu_seconds_total", cpu_seconds(&stat));
         let resident = figure(&status, "VmRSS:").map(|kib| kib * KIB);
         set("process_resident_memory_bytes", resident);
         set("process_threads", figure(&status, "Threads:"));
         let open = fs::read_dir("/proc/self/fd").map(|open| open.count() as f64);
         set("process_open_fds", open.ok());
-        let files_max = getrlimit(Resource::Nofile).current;
-        set("process_max_fds", files_max.map(|max| max as f64));
+        set("process_max_fds", figure(&limits, "Max open files"));
         let seconds = started_at.0 as f64 / 1_000.0;
         set("process_start_time_seconds", Some(seconds));
         let dropped = counter!("konbini_log_lines_dropped_total", "service" => service);
@@ -53,9 +52,9 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((next()? + next()?) / TICKS_PER_SECOND)
 }
 
-/// The number of a line of `/proc/self/status`.
-fn figure(status: &str, name: &str) -> Option<f64> {
-    let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+/// The first number of a line of `/proc/self/status` or `limits`; none of one without bound.
+fn figure(file: &str, name: &str) -> Option<f64> {
+    let rest = file.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
 }
 
@@ -71,6 +70,10 @@ mod tests {
         let status = "Name:\tkonbini\nVmRSS:\t    2048 kB\nThreads:\t9\n";
         assert_eq!(figure(status, "VmRSS:"), Some(2048.0));
         assert_eq!(figure(status, "Threads:"), Some(9.0));
+        let limits = "Max open files            1024                 524288               files\n";
+        assert_eq!(figure(limits, "Max open files"), Some(1024.0));
+        let none = limits.replace("1024", "unlimited");
+        assert_eq!(figure(&none, "Max open files"), None);
         let own = fs::read_to_string("/proc/self/status").unwrap();
         assert!(figure(&own, "VmRSS:").is_some_and(|kib| kib > 0.0));
     }
