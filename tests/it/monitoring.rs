@@ -255,6 +255,20 @@ async fn pings_say_that_all_is_well_and_silence_that_it_is_not() {
     shop.start("notifications").unwrap();
     listener.pings(before).await;
 
+    // A warning is enough, although every service is ready.
+    let failed = r#"{"failed_at":"2026-11-22T17:44:14.120Z","error":"no room"}"#;
+    std::fs::write(shop.data().join("backup.json"), failed).unwrap();
+    let warned = || async {
+        state(&admin).await["withheld"] == json!(["gateway: the last backup failed: no room"])
+    };
+    eventually("no ping is sent", warned).await;
+    let page = scrape(&shop).await;
+    assert_eq!(page[r#"konbini_backup_failed{service="gateway"}"#], 1.0);
+    assert_eq!(page[r#"konbini_warnings{service="gateway"}"#], 1.0);
+    assert_eq!(page[r#"konbini_ready{service="gateway"}"#], 1.0);
+    std::fs::remove_file(shop.data().join("backup.json")).unwrap();
+    listener.pings(listener.count()).await;
+
     listener.status.store(404, Ordering::SeqCst);
     let failed = || async { state(&admin).await["error"] == "it responded with 404 Not Found" };
     eventually("the failure is shown", failed).await;
