@@ -248,9 +248,10 @@ mod tests {
         let file = "publik_url = 1\n[gateway.limits]\nconnections = 15\nstreams = \"many\"\n\
             [password]\nmemory_kib = 1024\n[mail]\nserver = \"mail.example:587\"\n\
             from = \"shop@example.org\"\npassword = \"x\"\n[stores]\ncache_mib = 1\n\
-            [payments]\nsecrets = \"whsec_abc\"\n[keys]\nrotate_days = 3 4\nrotate = 1\n";
+            [payments]\nsecrets = \"whsec_abc\"\n[keys]\nrotate_days = 3 4\nrotate = 1\nx = 1\n";
         let variables = [
             ("KONBINI_DATA", "elsewhere"),
+            ("KONBINI_FOO", "1"),
             ("KONBINI_GATEWAY_LISTN", "127.0.0.1:80"),
             ("KONBINI_KEYS_ROTATE_DAYS", "0"),
             ("KONBINI_STORE_CACHE_MIB", "lots"),
@@ -268,6 +269,8 @@ mod tests {
             "line 14: payments.secrets: invalid type: string \"(a secret)\", expected a sequence",
             "line 16: string values must be quoted, expected literal string",
             "line 17: keys.rotate: there is no such setting; did you mean `keys.rotate_days`?",
+            "line 18: keys.x: there is no such setting; did you mean `keys.rotate_days`?",
+            "KONBINI_FOO: there is no such setting",
             "KONBINI_GATEWAY_LISTN: there is no such setting; did you mean KONBINI_GATEWAY_LISTEN?",
             "KONBINI_KEYS_ROTATE_DAYS: lower than 1",
             "KONBINI_STORE_CACHE_MIB: invalid type: string \"lots\", expected u64",

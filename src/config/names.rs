@@ -58,13 +58,19 @@ impl SettingNames {
     pub(super) fn like(&self, name: &str) -> Option<String> {
         let sections = self.0.keys().filter_map(|setting| setting.rsplit_once('.'));
         let sections = sections.map(|(section, _)| section.to_owned());
+        // That it is in a section is right already.
+        let sections = sections.filter(|section| !is_below(name, section));
         most_like(name, self.0.keys().cloned().chain(sections))
     }
 
     /// The variable whose name is most like this one, of those of settings and `others`.
     pub(super) fn variable_like(&self, name: &str, others: &[String]) -> Option<String> {
         let settings = self.0.keys().map(|setting| variable(setting));
-        most_like(name, settings.chain(others.iter().cloned()))
+        let known = settings.chain(others.iter().cloned());
+        // What all of them begin with makes none more like another.
+        let rest = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+        let like = most_like(&rest(name), known.map(|name| rest(&name)));
+        like.map(|rest| format!("{PREFIX}{rest}"))
     }
 }
 
