@@ -23,8 +23,9 @@ use crate::body::{Body, page};
 use crate::routing::SERVICES;
 use crate::upstream::{ServiceProcess, Upstreams};
 
-/// Timeout of a service's page: less than the 10 s after which Prometheus gives up.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of the head of a service's page, and of its body: together less than the 10 s after
+/// which Prometheus gives up.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The metrics of all services.
 ///

@@ -32,7 +32,7 @@ pub struct DeadLetter {
 impl store::Record for DeadLetter {}
 
 /// The number of dead letters of all followers of a store; `None` if it cannot be had within
-/// a second. Blocks for that long.
+/// 250 ms. Blocks for that long.
 ///
 /// # Errors
 /// When the store cannot be read.

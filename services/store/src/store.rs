@@ -144,7 +144,7 @@ impl Store {
 
     /// The number of a table's committed rows, from the count that checkpoints keep and the
     /// rows above it; no table is scanned. `None` while a checkpoint changes that count and
-    /// goes on for longer than a second. Blocks for that long.
+    /// goes on for longer than 250 ms. Blocks for that long.
     ///
     /// # Errors
     /// [`Error::Io`] when a row cannot be read.
