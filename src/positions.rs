@@ -46,7 +46,12 @@ pub(crate) async fn ahead(
             };
             compared += 1;
             let (source, seq) = (*source, follower["seq"].as_u64().unwrap_or_default());
-            if seq == 0 || of_source["log"]["hash"] == follower["hash"] {
+            let is_at = |place: &str| of_source[place]["hash"] == follower["hash"];
+            if seq == 0 || is_at("log") || is_at("beginning") {
+                continue;
+            }
+            // What it lacks was trimmed: it has stopped and says so itself.
+            if Some(seq) < of_source["beginning"]["seq"].as_u64() {
                 continue;
             }
             let hash = control::with(source, shop, async |folder: &Folder| {

@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use model::now;
 use store::Tx;
 
-use crate::cursor::{self, FollowerId};
+use crate::cursor::{self, FollowerId, TakingState};
+use crate::protocol::StateAnswer;
 use crate::{DeadLetter, Event, Mark, Recorded, dead_letters};
 
 /// The reason why a handler did not apply an event.
@@ -77,7 +78,7 @@ pub(crate) fn apply_page(
                 "an earlier event of its key is a dead letter".into(),
             ))
         } else {
-            handle(tx, recorded, handler)
+            handle(tx, &recorded.body, handler)
         };
         match applied {
             Ok(()) => {}
@@ -109,6 +110,25 @@ pub(crate) fn apply_page(
     Ok(Applied { cursor, epoch: newest, next })
 }
 
+/// Applies a page of a source's state; the last one moves the cursor to where the first was
+/// read. Returns that place.
+pub(crate) fn apply_state(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    page: &StateAnswer,
+    handler: &EventHandler,
+) -> Result<Mark, Refusal> {
+    let StateAnswer { mark, epoch, events, next } = page;
+    let begun = cursor::begin_state(tx, follower, TakingState { mark: *mark, epoch: *epoch })?;
+    for body in events {
+        handle(tx, body, handler)?;
+    }
+    if next.is_none() {
+        cursor::end_state(tx, follower, &begun)?;
+    }
+    Ok(begun.mark)
+}
+
 /// Moves the cursor back to where a rolled-back source goes on. Dead letters of the events
 /// that it lost are discarded: the log has other events in their places.
 pub(crate) fn rewind(
@@ -134,8 +154,8 @@ fn has_dead_key(
 }
 
 /// Runs the handler so that a refusal, or a panic, leaves none of its writes.
-fn handle(tx: &mut Tx<'_>, recorded: &Recorded, handler: &EventHandler) -> Result<(), Refusal> {
-    let event = Event::decode(&recorded.body).map_err(Refusal::Never)?;
+fn handle(tx: &mut Tx<'_>, body: &[u8], handler: &EventHandler) -> Result<(), Refusal> {
+    let event = Event::decode(body).map_err(Refusal::Never)?;
     tx.attempt(|tx| {
         catch_unwind(AssertUnwindSafe(|| handler(tx, &event)))
             .unwrap_or_else(|_| Err(Refusal::Never("its handler panicked".into())))
@@ -172,7 +192,7 @@ pub(crate) fn retry_dead_letter(
         return Err(no_dead_letter(follower, seq));
     }
     for (index, letter) in letters.iter().enumerate() {
-        match handle(tx, &letter.recorded, handler) {
+        match handle(tx, &letter.recorded.body, handler) {
             Err(Refusal::Never(_)) if index > 0 => return Ok(()),
             handled => handled?,
         }
@@ -192,7 +212,7 @@ pub(crate) fn discard_dead_letter(
     let letters = dead_letters::of_same_key(tx, follower, seq)?;
     let letter = letters.iter().find(|letter| letter.recorded.seq == seq);
     let letter = letter.ok_or_else(|| no_dead_letter(follower, seq))?;
-    match handle(tx, &letter.recorded, instead) {
+    match handle(tx, &letter.recorded.body, instead) {
         Err(Refusal::Never(reason)) => {
             tracing::warn!(%follower, seq, reason, "nothing was done in place of a discarded event");
         }

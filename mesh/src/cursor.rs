@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use store::{Read, Table, Tx};
 
 use crate::{Event, Mark, Recorded};
@@ -16,8 +17,23 @@ const CURSORS: Table<String, Mark> = Table::new(TABLE);
 /// (follower, seq) → the epoch that was applied from that event on.
 const EPOCHS: Table<(String, u64), u64> = Table::new("cursor_epochs");
 
+/// Follower → where it goes on once it has applied all of a source's state.
+const STATES: Table<String, TakingState> = Table::new("cursor_states");
+
 /// The epochs that are kept, one a start of the source.
 const EPOCHS_MAX: usize = 64;
+
+/// A follower that takes the present state of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TakingState {
+    /// The log's end before the first page was read, also by an attempt that was cut off:
+    /// what was removed since is among the events after it.
+    pub(crate) mark: Mark,
+    /// The epoch of the event there.
+    pub(crate) epoch: Option<u64>,
+}
+
+impl store::Record for TakingState {}
 
 /// Names one follower of one source, `main/orders`: a store can follow a source for
 /// several purposes.
@@ -58,6 +74,32 @@ pub(crate) fn write(
     cursor: &Mark,
 ) -> Result<(), store::Error> {
     tx.put(CURSORS, &follower.key(), cursor)
+}
+
+/// Begins to take a source's state, or goes on with it; returns where the first page was read.
+pub(crate) fn begin_state(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    page: TakingState,
+) -> Result<TakingState, store::Error> {
+    if let Some(begun) = tx.get(STATES, &follower.key())? {
+        return Ok(begun);
+    }
+    tx.put(STATES, &follower.key(), &page)?;
+    Ok(page)
+}
+
+/// Moves the cursor to where a state was taken from.
+pub(crate) fn end_state(
+    tx: &mut Tx<'_>,
+    follower: &FollowerId,
+    begun: &TakingState,
+) -> Result<(), store::Error> {
+    tx.delete(STATES, &follower.key())?;
+    if let Some(epoch) = begun.epoch {
+        tx.put(EPOCHS, &(follower.key(), begun.mark.seq), &epoch)?;
+    }
+    write(tx, follower, &begun.mark)
 }
 
 /// The epochs of the events applied, the newest first.

@@ -132,6 +132,15 @@ impl Event {
             .map(|OfEpoch { epoch }| epoch)
     }
 
+    /// The time of recorded bytes; `None` for bytes that are not an envelope.
+    pub(crate) fn at_of(bytes: &[u8]) -> Option<Time> {
+        #[derive(Deserialize)]
+        struct OfTime {
+            at: Time,
+        }
+        rmp_serde::from_slice(bytes).ok().map(|OfTime { at }| at)
+    }
+
     /// The ordering key of recorded bytes, also when their fact cannot be decoded; empty for
     /// bytes that are not an envelope.
     pub(crate) fn key_of(bytes: &[u8]) -> String {

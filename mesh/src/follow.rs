@@ -19,11 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apply::{
-    Applied, EventHandler, Next, apply_page, discard_dead_letter, retry_dead_letter, rewind,
+    Applied, EventHandler, Next, apply_page, apply_state, discard_dead_letter, retry_dead_letter,
+    rewind,
 };
 use crate::cursor::{self, FollowerId};
 use crate::following::{Command, HOLD_MAX, HoldRequest};
-use crate::protocol::{Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, pack, unpack};
+use crate::protocol::{
+    Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, StateAnswer, StateQuestion, pack,
+    unpack,
+};
 use crate::{
     Event, FollowerState, Following, Mark, Mesh, OnRefusal, Recorded, Refusal, Subscription,
     TransportError,
@@ -47,6 +51,8 @@ pub struct Follower {
     pub name: &'static str,
     /// The service whose log it follows.
     pub source: &'static str,
+    /// The service that follows, for which the source keeps its events; `None` for nobody.
+    pub service: Option<&'static str>,
     /// The store of the effects and of the cursor.
     pub store: Store,
     /// The mesh of the source.
@@ -54,6 +60,9 @@ pub struct Follower {
     /// Applies an event in the transaction it is given. It is called once for each event
     /// whose transaction commits, and again for one whose transaction did not.
     pub handler: Arc<EventHandler>,
+    /// Applies a fact of the source's present state, in place of events that were trimmed: the
+    /// handler, unless that does more than keep it. Without it a new follower stops.
+    pub state: Option<Arc<EventHandler>>,
     /// Runs, in the same transaction, when an operator discards a dead letter: for
     /// requests that wait for its effect. Usually it does nothing.
     pub instead: Arc<EventHandler>,
@@ -72,12 +81,14 @@ impl Follower {
         mesh: Mesh,
         handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
     ) -> Self {
-        let handler = Arc::new(handler);
+        let handler: Arc<EventHandler> = Arc::new(handler);
         Self {
             name,
             source,
+            service: None,
             store,
             mesh,
+            state: Some(handler.clone()),
             handler,
             instead: Arc::new(|_, _| Ok(())),
             on_refusal: OnRefusal::DeadLetter,
@@ -214,17 +225,27 @@ impl Run {
     /// refuses; `Some(false)` when the source has another history.
     async fn pull(&mut self) -> Option<bool> {
         let topic = self.follower.mesh.topic("log", self.follower.source);
+        let service = self.follower.service;
+        let follower = service.map(|service| format!("{service}/{}", self.follower.name));
         loop {
             let epochs = cursor::read_epochs(&self.follower.store, &self.id).ok()?;
-            let question = pack(&PageQuestion { after: self.cursor, epochs });
+            let question =
+                pack(&PageQuestion { after: self.cursor, epochs, follower: follower.clone() });
             let transport = self.follower.mesh.transport();
             let answer = transport.ask(&topic, question, ASK_TIMEOUT).await?;
             match unpack(&answer)? {
                 PageAnswer::Diverged { tail: _, fork: Some(fork) } => self.rewind(fork).await?,
                 PageAnswer::Diverged { tail, fork: None } => {
-                    self.stop_following(tail);
+                    self.stop_at_divergence(tail);
                     return Some(false);
                 }
+                PageAnswer::Trimmed { beginning } => match self.follower.state.clone() {
+                    Some(handler) if self.cursor.seq == 0 => self.take_state(handler).await?,
+                    _ => {
+                        self.stop_before(beginning);
+                        return Some(false);
+                    }
+                },
                 PageAnswer::Events { events, tail } => {
                     let before = self.cursor;
                     // The source has our mark (again), so following goes on.
@@ -238,6 +259,38 @@ impl Run {
                     if self.cursor == before {
                         return None;
                     }
+                }
+            }
+        }
+    }
+
+    /// Applies the source's present state. `None` without a reply or when the store refuses;
+    /// then it begins anew, which does no harm.
+    async fn take_state(&mut self, handler: Arc<EventHandler>) -> Option<()> {
+        let source = self.follower.source;
+        let topic = self.follower.mesh.topic("state", source);
+        tracing::info!(follower = %self.id, "the beginning of the log was trimmed; taking the present state of {source}");
+        let mut place = None;
+        loop {
+            let transport = self.follower.mesh.transport();
+            let question = pack(&StateQuestion { place });
+            let page: StateAnswer = unpack(&transport.ask(&topic, question, ASK_TIMEOUT).await?)?;
+            place = page.next.clone();
+            let (id, handler) = (self.id.clone(), handler.clone());
+            let store = &self.follower.store;
+            let applied = store
+                .write_when_free(move |tx| apply_state(tx, &id, &page, &*handler))
+                .await;
+            self.step.send_replace(());
+            match applied {
+                Ok(mark) if place.is_none() => {
+                    (self.cursor, self.epoch) = (mark, None);
+                    return Some(());
+                }
+                Ok(_) => {}
+                Err(reason) => {
+                    tracing::error!(follower = %self.id, %reason, "the state was refused; trying again");
+                    return None;
                 }
             }
         }
@@ -323,12 +376,23 @@ impl Run {
         })
     }
 
-    fn stop_following(&self, tail: Mark) {
-        let why = format!(
+    fn stop_at_divergence(&self, tail: Mark) {
+        self.stop_following(format!(
             "{} was rolled back or replaced: its log has no event {} as this service applied it (it ends at {}). \
              Nothing more of it is applied. Restore the newer data of {0}, or go on without it: `konbini accept-rollback {0}`",
             self.follower.source, self.cursor.seq, tail.seq,
-        );
+        ));
+    }
+
+    fn stop_before(&self, beginning: Mark) {
+        self.stop_following(format!(
+            "{} has trimmed the events after {}, which this service has not applied (its log begins at {}). \
+             Nothing more of it is applied. Restore newer data of this service from a backup",
+            self.follower.source, self.cursor.seq, beginning.seq + 1,
+        ));
+    }
+
+    fn stop_following(&self, why: String) {
         if self.set_state(FollowerState::Stopped { why: why.clone() }) {
             tracing::error!(follower = %self.id, "{why}");
         }

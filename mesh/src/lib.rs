@@ -9,7 +9,10 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `event` | the envelope of a fact, marks and the running hash |
-//! | `log` | the durable, gap-free log in the caller's store |
+//! | `log`, `tail` | the durable, gap-free log in the caller's store, and its end in memory |
+//! | `retention`, `trim` | deleting old events behind all followers |
+//! | `state` | a source's present state, for new followers of a trimmed log |
+//! | `verify` | the comparison of a log with its hashes |
 //! | `protocol` | announcements, queries and pages |
 //! | `source` | announces a log and serves queries of it |
 //! | `follow`, `following` | a follower, and its handle |
@@ -39,9 +42,14 @@ mod in_process;
 mod listen;
 mod log;
 mod protocol;
+mod retention;
 mod salvage;
 mod source;
+mod state;
+mod tail;
 mod transport;
+mod trim;
+mod verify;
 mod zenoh;
 
 pub use apply::{OnRefusal, Refusal};
@@ -56,6 +64,8 @@ pub use following::{FollowerState, Following, HOLD_MAX, Hold};
 pub use in_process::{InProcessNetwork, LinkFaults};
 pub use listen::{Listener, Update};
 pub use log::{Cause, Draft, Log};
+pub use protocol::StatePage;
+pub use retention::LogError;
 pub use salvage::{SalvagedService, salvage};
 pub use source::Source;
 pub use transport::{

@@ -1,25 +1,30 @@
 //! A service's durable, gap-free log, written in the service's own transactions.
 //!
-//! **Invariants:** sequence numbers are consecutive from 1, because the one
-//! writer thread takes them inside the transaction that uses them; nothing above
+//! **Invariants:** sequence numbers are consecutive, because the one
+//! writer thread takes them inside the transaction that uses them; the first is 1 until
+//! trimming moves the beginning. Nothing above
 //! the durable tail is ever visible outside, because an unsynced event may
 //! still be lost.
 
-use parking_lot::{Mutex, MutexGuard};
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
 use crate::event::chain;
-use crate::protocol::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer};
-use crate::{Event, Hash, Mark, Recorded, epochs};
+use crate::protocol::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageAnswer, StatePage};
+use crate::retention::FollowerCursors;
+use crate::tail::Tail;
+use crate::{Event, Hash, LogError, Mark, Recorded, epochs, retention};
 use model::{Fact, Time};
 
+/// The table of events.
+const LOG_TABLE: &str = "log";
+
 /// seq → the event as it was recorded.
-pub(crate) const LOG: Table<u64, Recorded> = Table::new("log");
+pub(crate) const LOG: Table<u64, Recorded> = Table::new(LOG_TABLE);
 /// source → the head of its log. One row.
 pub(crate) const HEAD: Table<String, Head> = Table::new("log_head");
 
@@ -60,44 +65,20 @@ impl Cause {
     }
 }
 
+/// Reads a page of the present state of a log's service; at `None` the first.
+type StateReader = dyn Fn(&Log, Option<&[u8]>) -> Result<StatePage, store::Error> + Send + Sync;
+
 /// A service's own log. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
-    store: Store,
+    pub(crate) store: Store,
     source: Arc<str>,
     /// The epoch of events appended from now on.
     epoch: Arc<AtomicU64>,
     tail: Arc<Mutex<Tail>>,
-}
-
-/// The durable end of a log, with the newest events, a page at most, so that a
-/// follower close to it needs no disk.
-struct Tail {
-    mark: Mark,
-    recent: VecDeque<Recorded>,
-    recent_bytes: usize,
-}
-
-impl Tail {
-    fn push(&mut self, recorded: Recorded) {
-        self.mark = recorded.mark();
-        self.recent_bytes += recorded.body.len();
-        self.recent.push_back(recorded);
-        while self.recent.len() > PAGE_EVENTS_MAX || self.recent_bytes > PAGE_BYTES_MAX {
-            let Some(oldest) = self.recent.pop_front() else {
-                return;
-            };
-            self.recent_bytes -= oldest.body.len();
-        }
-    }
-
-    /// The events after place `after`, if they are all here.
-    fn since(&self, after: u64) -> Option<impl Iterator<Item = &Recorded>> {
-        let missing = self.mark.seq.saturating_sub(after);
-        let missing = usize::try_from(missing).ok()?;
-        let have = self.recent.len().checked_sub(missing)?;
-        Some(self.recent.range(have..))
-    }
+    pub(crate) cursors: Arc<FollowerCursors>,
+    /// Given this log, since one of its own would keep the store open.
+    pub(crate) state: Arc<OnceLock<Box<StateReader>>>,
 }
 
 impl Log {
@@ -117,12 +98,13 @@ impl Log {
         });
         let (head, epoch) = opened.await?;
         check_end(&store, source, head.mark)?;
-        let tail = Tail { mark: head.mark, recent: VecDeque::new(), recent_bytes: 0 };
         Ok(Self {
             store,
             source: source.into(),
             epoch: Arc::new(AtomicU64::new(epoch)),
-            tail: Arc::new(Mutex::new(tail)),
+            tail: Arc::new(Mutex::new(Tail::at(head.mark))),
+            cursors: Arc::default(),
+            state: Arc::default(),
         })
     }
 
@@ -202,6 +184,34 @@ impl Log {
         self.lock().mark
     }
 
+    /// Where the log begins: the last event that was trimmed, and nothing while none was.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn beginning(&self) -> Result<Mark, store::Error> {
+        retention::beginning(&self.store, &self.source)
+    }
+
+    /// Whether a mark is in this log's history and every event after it is in the log.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has(&self, mark: &Mark) -> Result<bool, store::Error> {
+        let (beginning, tail) = (self.beginning()?, self.tail());
+        Ok(match mark.seq {
+            seq if seq == beginning.seq => beginning == *mark,
+            seq if seq == tail.seq => tail == *mark,
+            seq if seq > tail.seq => false,
+            seq => self.hash_of(seq)? == Some(mark.hash),
+        })
+    }
+
+    /// Notes that a follower of this log, such as `orders/main`, has durably applied the
+    /// events up to `seq`. Those of other services are noted as they ask.
+    pub fn note_follower(&self, follower: &str, seq: u64) {
+        self.cursors.note(follower, seq);
+    }
+
     /// Returns as soon as the durable tail is beyond place `seq`, and all events of
     /// the batch that moved it are within the tail.
     pub async fn beyond(&self, seq: u64) {
@@ -241,19 +251,15 @@ impl Log {
     /// Durable events after place `after`, a page at most.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn read(&self, after: u64) -> Result<Vec<Recorded>, store::Error> {
-        let tail = {
-            let tail = self.lock();
-            if let Some(recent) = tail.since(after) {
-                return Ok(recent.cloned().collect());
-            }
-            tail.mark
-        };
+    /// [`LogError::Trimmed`] if the first of them is gone; when the store cannot be read.
+    pub fn read(&self, after: u64) -> Result<Vec<Recorded>, LogError> {
+        if let Some(recent) = self.lock().since(after) {
+            return Ok(recent.cloned().collect());
+        }
         let mut events = Vec::new();
         let mut bytes = 0;
-        for row in self.store.scan(LOG.all().after(&after).up_to(&tail.seq))? {
-            let (_, recorded) = row?;
+        for recorded in self.after(after)? {
+            let recorded = recorded?;
             bytes += recorded.body.len();
             events.push(recorded);
             if events.len() >= PAGE_EVENTS_MAX || bytes >= PAGE_BYTES_MAX {
@@ -263,18 +269,40 @@ impl Log {
         Ok(events)
     }
 
-    /// Durable events after place `seq`, oldest first, read as the iterator advances.
+    /// Durable events after place `seq`, oldest first and without a gap, read as the
+    /// iterator advances.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`LogError::Trimmed`], also of an item, if an event was trimmed before it was read;
+    /// when the store cannot be read.
     pub fn after(
         &self,
         seq: u64,
-    ) -> Result<impl Iterator<Item = Result<Recorded, store::Error>>, store::Error> {
+    ) -> Result<impl Iterator<Item = Result<Recorded, LogError>>, LogError> {
         let rows = self
             .store
             .scan(LOG.all().after(&seq).up_to(&self.tail().seq))?;
-        Ok(rows.map(|row| row.map(|(_, recorded)| recorded)))
+        let mut last = seq;
+        Ok(rows.map(move |row| {
+            let (seq, recorded) = row?;
+            if seq != last + 1 {
+                return Err(self.gap(last));
+            }
+            last = seq;
+            Ok(recorded)
+        }))
+    }
+
+    /// Why the event after place `last` is not in the log.
+    fn gap(&self, last: u64) -> LogError {
+        match self.beginning() {
+            Ok(beginning) if beginning.seq > last => LogError::Trimmed { first: beginning.seq + 1 },
+            Ok(_) => {
+                let why = format!("event {} is missing", last + 1);
+                store::Error::Corrupt { table: LOG_TABLE, why }.into()
+            }
+            Err(error) => error.into(),
+        }
     }
 
     /// Durable events before place `seq`, newest first, read as the iterator advances.
@@ -293,38 +321,6 @@ impl Log {
         Ok(rows.map(|row| row.map(|(_, recorded)| recorded)))
     }
 
-    /// Reads the whole log as it durably is, calling `seen` for each event, and returns
-    /// its faults: places that are missing, hashes that do not continue
-    /// the one before, events that cannot be read. Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn verify(&self, mut seen: impl FnMut()) -> Result<Vec<String>, store::Error> {
-        let tail = self.tail();
-        let mut faults = Vec::new();
-        let mut before: Option<Mark> = None;
-        for row in self.store.scan(LOG.all().up_to(&tail.seq))? {
-            let (seq, recorded) = row?;
-            seen();
-            let mark = before.unwrap_or_default();
-            if !recorded.continues(&mark) {
-                faults.push(format!("event {seq} does not continue event {}", mark.seq));
-            }
-            if let Err(why) = Event::decode(&recorded.body) {
-                faults.push(format!("event {seq} cannot be read: {why}"));
-            }
-            before = Some(recorded.mark());
-        }
-        let end = before.unwrap_or_default();
-        if end != tail {
-            faults.push(format!(
-                "it ends at event {} and should at {}",
-                end.seq, tail.seq
-            ));
-        }
-        Ok(faults)
-    }
-
     /// The hash of an event, `None` if the log does not have it.
     ///
     /// # Errors
@@ -340,21 +336,21 @@ impl Log {
         known_epochs: &[u64],
     ) -> Result<PageAnswer, store::Error> {
         let tail = self.tail();
-        let known = match after.seq {
-            0 => true,
-            seq if seq > tail.seq => false,
-            seq if seq == tail.seq => tail.hash == after.hash,
-            seq => self
-                .store
-                .get(LOG, &seq)?
-                .is_some_and(|own| own.hash == after.hash),
-        };
-        if !known {
+        let beginning = self.beginning()?;
+        if after.seq < beginning.seq {
+            return Ok(PageAnswer::Trimmed { beginning });
+        }
+        if !self.has(after)? {
             let fork = epochs::fork(&self.store, after, known_epochs)?;
             return Ok(PageAnswer::Diverged { tail, fork });
         }
-        let events = self.read(after.seq)?;
-        Ok(PageAnswer::Events { events, tail })
+        match self.read(after.seq) {
+            Ok(events) => Ok(PageAnswer::Events { events, tail }),
+            Err(LogError::Trimmed { .. }) => {
+                Ok(PageAnswer::Trimmed { beginning: self.beginning()? })
+            }
+            Err(LogError::Store(error)) => Err(error),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tail> {
@@ -365,7 +361,10 @@ impl Log {
 /// Fails if the log's last event is not the one that its head names.
 fn check_end(store: &Store, source: &str, head: Mark) -> Result<(), store::Error> {
     let last = store.scan(LOG.all().newest_first())?.next().transpose()?;
-    let end = last.map_or_else(Mark::default, |(_, recorded)| recorded.mark());
+    let end = match last {
+        Some((_, recorded)) => recorded.mark(),
+        None => retention::beginning(store, source)?,
+    };
     if end == head {
         return Ok(());
     }

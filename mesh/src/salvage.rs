@@ -1,7 +1,7 @@
 //! Salvage of a service's store: what reads of it, in a new one whose log has no gap.
 //!
 //! Followers go on only with a log in which each event continues the one before, so the new
-//! log ends where the first event does not. The services that have applied later events of it
+//! log begins where events read and ends where the first event does not. The services that have applied later events of it
 //! notice that, and go on once the rollback is accepted.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use store::{Error, Options, Read, Salvaged, Store};
 
 use crate::log::{HEAD, Head, LOG};
-use crate::{Mark, cursor, epochs};
+use crate::{Mark, cursor, epochs, retention};
 
 /// The events that are deleted in one transaction.
 const DELETED_AT_ONCE: usize = 1000;
@@ -49,17 +49,38 @@ pub fn salvage(
     }
     let opened = Store::open(into, options)?;
     let (source, writing) = (source.to_owned(), opened.clone());
-    let mended = futures::executor::block_on(mend_log(&writing, source));
+    let mended = futures::executor::block_on(async {
+        begin_at_first(&writing, &source).await?;
+        mend_log(&writing, source).await
+    });
     drop(writing);
     opened.close();
     let (log_end, events_deleted) = mended?;
     Ok(SalvagedService { store, log_end, events_deleted })
 }
 
+/// Has the log begin after the first event that reads, if that one does not continue its
+/// beginning: the hash before it is lost. Followers that are further go on with the rest.
+async fn begin_at_first(store: &Store, source: &str) -> Result<(), Error> {
+    let Some(first) = store.scan(LOG.all())?.next().transpose()? else {
+        return Ok(());
+    };
+    let (seq, recorded) = first;
+    if recorded.continues(&retention::beginning(store, source)?) {
+        return Ok(());
+    }
+    let source = source.to_owned();
+    let begun = store.write(move |tx| {
+        tx.delete(LOG, &seq)?;
+        retention::set_beginning(tx, &source, &recorded.mark())
+    });
+    begun.await
+}
+
 /// Ends the log at the last event that continues all before it. Returns its number, and
 /// the number of later events, which are deleted.
 async fn mend_log(store: &Store, source: String) -> Result<(u64, u64), Error> {
-    let mut end = Mark::default();
+    let mut end: Mark = retention::beginning(store, &source)?;
     for row in store.scan(LOG.all())? {
         let (_, recorded) = row?;
         if !recorded.continues(&end) {

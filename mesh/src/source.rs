@@ -1,14 +1,16 @@
 //! The source of a log: it announces events and serves followers' queries.
 //!
-//! **Invariant:** no event above the durable tail is sent, and every query gets a reply,
-//! which may be empty.
+//! **Invariant:** no event above the durable tail is sent, and every query of the log gets a
+//! reply, which may be empty.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::{Announcement, PAGE_EVENTS_MAX, PageQuestion, pack, unpack};
+use crate::protocol::{
+    Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, StateQuestion, pack, unpack,
+};
 use crate::{Log, Mesh, Question, TransportError};
 
 /// How often a source announces its tail, which bounds how long a lost last event goes
@@ -44,12 +46,11 @@ impl Source {
         stop: CancellationToken,
     ) -> Result<(), TransportError> {
         let Self { log, mesh, announce_every } = self;
-        let questions = mesh
-            .transport()
-            .serve(&mesh.topic("log", log.source()))
-            .await?;
+        let topic = |name| mesh.topic(name, log.source());
+        let pages = mesh.transport().serve(&topic("log")).await?;
+        let states = mesh.transport().serve(&topic("state")).await?;
         for _ in 0..ANSWERS_MAX {
-            let (log, messages, stop) = (log.clone(), questions.messages.clone(), stop.clone());
+            let (log, messages, stop) = (log.clone(), pages.messages.clone(), stop.clone());
             tasks.spawn(async move {
                 while let Some(Ok(question)) = stop.run_until_cancelled(messages.recv_async()).await
                 {
@@ -57,8 +58,16 @@ impl Source {
                 }
             });
         }
+        let (of_state, until) = (log.clone(), stop.clone());
         tasks.spawn(async move {
-            let _serving = questions.guard;
+            let _serving = states.guard;
+            let messages = states.messages;
+            while let Some(Ok(question)) = until.run_until_cancelled(messages.recv_async()).await {
+                answer_with_state(&of_state, question).await;
+            }
+        });
+        tasks.spawn(async move {
+            let _serving = pages.guard;
             stop.run_until_cancelled(publish(&log, &mesh, announce_every))
                 .await;
         });
@@ -101,12 +110,37 @@ async fn publish(log: &Log, mesh: &Mesh, announce_every: Duration) {
 }
 
 async fn answer(log: &Log, question: Question) {
-    let Some(PageQuestion { after, epochs }) = unpack(&question.body) else {
+    let Some(PageQuestion { after, epochs, follower }) = unpack(&question.body) else {
         tracing::debug!(source = log.source(), "an undecodable question was ignored");
         return;
     };
     match log.page(&after, &epochs) {
-        Ok(page) => (question.reply)(pack(&page)).await,
+        Ok(page) => {
+            match (&follower, &page) {
+                (Some(follower), PageAnswer::Events { .. }) => {
+                    log.note_follower(follower, after.seq);
+                }
+                (Some(follower), _) => log.cursors.forget(follower),
+                (None, _) => {}
+            }
+            (question.reply)(pack(&page)).await;
+        }
         Err(error) => tracing::error!(%error, source = log.source(), "the log is unreadable"),
+    }
+}
+
+async fn answer_with_state(log: &Log, question: Question) {
+    let Some(StateQuestion { place }) = unpack(&question.body) else {
+        tracing::debug!(source = log.source(), "an undecodable question was ignored");
+        return;
+    };
+    match log
+        .state_page(place.as_ref().map(|place| place.as_slice()))
+        .await
+    {
+        Ok(Some(page)) => (question.reply)(pack(&page)).await,
+        // The service is opening; the follower asks again.
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, source = log.source(), "the state is unreadable"),
     }
 }

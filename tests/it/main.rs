@@ -27,6 +27,7 @@ mod signals;
 mod supervision;
 mod takeover;
 mod tidy;
+mod trimmed;
 mod unread;
 mod upgrade;
 mod walk;

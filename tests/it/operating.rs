@@ -1,9 +1,9 @@
 //! Operating a shop: the status of every service, and one list of all events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::shop::{Form, Shop};
 
 use crate::people::{Person, lamp, pieces, send};
@@ -54,6 +54,7 @@ async fn look(shop: &Shop) {
     for service in ["users", "products", "orders", "notifications", "gateway"] {
         assert_eq!(status["services"][service]["state"], "ready", "{status}");
     }
+    followers_are_known(&status);
 
     let mut seen = Vec::new();
     let mut path = "/v1/events?limit=3".to_owned();
@@ -91,6 +92,32 @@ async fn look(shop: &Shop) {
     }
 
     ask(&admin).await;
+}
+
+/// A log is trimmed only behind the followers that the table of them names, so it must name
+/// all that there are.
+fn followers_are_known(status: &Value) {
+    let mut present: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // The search index follows its own service's log without the mesh.
+    present.insert("products".into(), ["products/index".into()].into());
+    for (service, one) in status["services"].as_object().unwrap() {
+        for follower in one["followers"].as_array().unwrap() {
+            let text = |name: &str| follower[name].as_str().unwrap().to_owned();
+            let name = format!("{service}/{}", text("name"));
+            present.entry(text("source")).or_default().insert(name);
+        }
+    }
+    for service in status["services"].as_object().unwrap().keys() {
+        let Some(known) = api::followers_of(service) else {
+            continue;
+        };
+        let known: BTreeSet<_> = known.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(
+            present.remove(service).unwrap_or_default(),
+            known,
+            "of {service}"
+        );
+    }
 }
 
 /// The filters of the list, valid and invalid ones.

@@ -30,7 +30,8 @@ const OVERUSED: [(&str, usize); 8] = [
 const SHARED_NAMES: [&str; 4] = ["Error", "Config", "Options", "Args"];
 
 /// Production files outside of [`LINES`], each with the reason.
-const ODD_SIZES: [(&str, &str); 7] = [
+const ODD_SIZES: [(&str, &str); 8] = [
+    ("services/api/src/followers.rs", "one table"),
     (
         "services/chassis/src/accept_language.rs",
         "one header field",

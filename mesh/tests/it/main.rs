@@ -3,7 +3,7 @@
 //! `chaos` runs a whole shop through restarts, restored backups and a network that loses,
 //! duplicates and reorders, by seed. `world` is that shop with its reference model, `node`
 //! its source and followers, `effect` the handler of a follower, `network` the transport.
-//! `follow` tests one follower, `listen` a listener without a store, and `transport` is the
+//! `follow` tests one follower, `trim` a log that loses its beginning, `listen` a listener without a store, and `transport` is the
 //! suite that both transports pass.
 
 mod chaos;
@@ -13,6 +13,7 @@ mod listen;
 mod network;
 mod node;
 mod transport;
+mod trim;
 mod world;
 
 use std::future::Future;

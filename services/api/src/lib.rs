@@ -10,13 +10,16 @@
 //! | `route` | [`Route`] and the types of its columns |
 //! | `routes` | the rows, each by its name, and [`ROUTES`], all of them |
 //! | `lookup` | [`find`]: the row of a method and a path |
+//! | `followers` | the followers of each service's log |
 //!
 //! **Invariant:** this crate holds no handler and knows no service's code.
 
+mod followers;
 mod lookup;
 mod route;
 pub mod routes;
 
+pub use followers::followers_of;
 pub use lookup::{Found, find};
 pub use route::{
     Access, IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT, Route, Service, Timeout,

@@ -178,10 +178,10 @@ pub async fn settled(
 ///
 /// # Errors
 /// Those of `work`.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, store::Error> + Send + 'static,
-) -> Result<T, store::Error> {
+pub async fn blocking<T: Send + 'static, E: From<store::Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|panic| Err(store::Error::Panicked(panic.to_string())))
+        .unwrap_or_else(|panic| Err(store::Error::Panicked(panic.to_string()).into()))
 }

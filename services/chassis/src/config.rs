@@ -28,11 +28,21 @@ pub struct StoreConfig {
     /// The database cache of a service, in MiB, 1..=4096.
     #[garde(range(min = 1, max = 4096))]
     pub cache_mib: u64,
+    /// For how many days a service keeps events that all others have applied, 1..=36500.
+    #[garde(range(min = 1, max = 36_500))]
+    pub events_days: u64,
+}
+
+impl StoreConfig {
+    /// The age up to which events are kept whoever has applied them.
+    pub(crate) fn events_kept(&self) -> Duration {
+        Duration::from_secs(self.events_days * 24 * 60 * 60)
+    }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { cache_mib: 4 }
+        Self { cache_mib: 4, events_days: 90 }
     }
 }
 

@@ -78,27 +78,31 @@ impl Context {
         source: &'static str,
         handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
     ) -> Result<Following, Error> {
-        self.follow_or(source, handler, |_, _| Ok(())).await
+        self.start(self.follower(source, handler)).await
     }
 
-    /// As [`follow`](Self::follow); `instead` runs when an operator discards an event that
-    /// `handler` refused, so that requests waiting for its effect get a response.
-    ///
-    /// # Errors
-    /// When the mesh refuses the subscription or the store the cursor.
-    pub async fn follow_or(
+    /// A follower of `source`, whose further properties a service may set before it
+    /// [starts](Self::start).
+    pub fn follower(
         &self,
         source: &'static str,
         handler: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
-        instead: impl Fn(&mut Tx<'_>, &Event) -> Result<(), Refusal> + Send + Sync + 'static,
-    ) -> Result<Following, Error> {
-        let (store, mesh) = (self.store.clone(), self.mesh.clone());
-        let follower = Follower::new("main", source, store, mesh, handler);
-        self.start(Follower { instead: Arc::new(instead), ..follower })
-            .await
+    ) -> Follower {
+        Follower::new(
+            "main",
+            source,
+            self.store.clone(),
+            self.mesh.clone(),
+            handler,
+        )
     }
 
-    pub(crate) async fn start(&self, follower: Follower) -> Result<Following, Error> {
+    /// Starts a follower; the service is ready only when it is caught up.
+    ///
+    /// # Errors
+    /// When the mesh refuses the subscription or the store the cursor.
+    pub async fn start(&self, mut follower: Follower) -> Result<Following, Error> {
+        follower.service = Some(self.name);
         let following = follower.start(&self.tasks, self.stop.clone()).await?;
         self.status.follows(following.clone());
         let follower = following.clone();

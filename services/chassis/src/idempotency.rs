@@ -31,8 +31,6 @@
 mod keys;
 mod response;
 
-use std::time::Duration;
-
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -47,27 +45,8 @@ use crate::occupancy::{Occupancy, Place};
 use crate::request_id::RequestId;
 use crate::{Caller, Problem};
 
-/// The interval of the expiry.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The pause between two batches, which leaves the writer to requests.
-const BATCH_PAUSE: Duration = Duration::from_millis(50);
-
-/// Deletes expired keys of `store` in batches, until dropped.
-pub(crate) async fn expire(store: Store) {
-    loop {
-        let delete_batch = |tx: &mut Tx<'_>| keys::delete_expired(tx, model::now());
-        let pause = match store.write_when_free(delete_batch).await {
-            Ok(true) => BATCH_PAUSE,
-            Ok(false) => EXPIRY_INTERVAL,
-            Err(error) => {
-                tracing::warn!(%error, "expired Idempotency-Keys were not deleted; trying again");
-                EXPIRY_INTERVAL
-            }
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
+/// Deletes a batch of expired keys. Returns whether there may be more.
+pub(crate) use self::keys::delete_expired;
 
 /// The requests in flight: at most one of a scope.
 pub(crate) type InFlight = Occupancy<Scope>;

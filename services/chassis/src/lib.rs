@@ -22,7 +22,7 @@
 //! | `check`, `positions` | consistency checks within a service, and across services |
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `supervision` | progress and reloading, for a supervisor such as systemd |
-//! | `steady_clock` | the time for deadlines, which does not believe every jump |
+//! | `expiry`, `steady_clock` | deletion of what has had its time, and a clock for deadlines that does not believe every jump |
 //! | `telemetry` | logs and metrics |
 //!
 //! **Invariant:** this crate knows no product and no order.
@@ -37,6 +37,7 @@ pub mod config;
 pub mod context;
 mod error;
 pub mod etag;
+mod expiry;
 pub mod fields;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -41,6 +41,8 @@ impl From<Mark> for Position {
 struct Positions {
     /// The durable end of its own log.
     log: Position,
+    /// Where its log begins.
+    beginning: Position,
     followers: Vec<FollowerPosition>,
 }
 
@@ -70,7 +72,12 @@ async fn positions(State(status): State<ServiceStatus>) -> Result<Response, Prob
         Ok::<_, store::Error>(FollowerPosition { follower, source, cursor })
     };
     let followers: Result<_, _> = status.followings().iter().map(position).collect();
-    let positions = Positions { log: status.log().tail().into(), followers: followers? };
+    let log = status.log();
+    let positions = Positions {
+        log: log.tail().into(),
+        beginning: log.beginning()?.into(),
+        followers: followers?,
+    };
     Ok(Json(positions).into_response())
 }
 

@@ -334,6 +334,24 @@ impl IntoResponse for Problem {
 }
 
 /// The problem that a failed write means to a client.
+impl From<mesh::LogError> for Problem {
+    fn from(error: mesh::LogError) -> Self {
+        match error {
+            mesh::LogError::Trimmed { first } => Self::new(
+                StatusCode::GONE,
+                "events-trimmed",
+                "These events were trimmed",
+                format!(
+                    "the log begins at event {first}; the events before it were older than `[store] events_days`, and every service had applied them. Ask without `after`, or with `after={}`",
+                    first - 1
+                ),
+            )
+            .member("first", first),
+            mesh::LogError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match error {

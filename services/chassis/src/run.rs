@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use futures::future::BoxFuture;
-use mesh::{Follower, Instance, Log, Mesh, Presence, Source};
+use mesh::{Follower, Instance, Log, Mesh, Presence, Source, StatePage};
 use store::Store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ use crate::limits::DRAIN_TIMEOUT;
 use crate::status::{self, ServiceStatus, collector};
 use crate::{
     Collectors, Config, Context, Error, Folder, OpenedService, ServiceRoutes, Supervision, Trust,
-    idempotency, positions, snapshot,
+    expiry, idempotency, positions, snapshot,
 };
 
 /// A write to the disk that takes longer makes a service not ready. A memory card that
@@ -116,6 +116,8 @@ pub async fn run(
     let _end = context.stop.clone().drop_guard();
     let service = open(context).await.map_err(|error| error.of(name))?;
     let OpenedService { context, listener, server, near, control } = service;
+    // Of a service that has told no other state, nothing old is needed.
+    context.log.set_state(|_, _| Ok(StatePage::default()));
     let listener = match listener {
         Some(listener) => listener,
         None => bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?,
@@ -229,8 +231,19 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     Source::new(log.clone(), mesh.clone())
         .start(&tasks, stop.clone())
         .await?;
-    let expiry = idempotency::expire(store.clone());
-    tasks.spawn(stop.clone().run_until_cancelled_owned(expiry));
+    let keys = expiry::run(
+        store.clone(),
+        "Idempotency-Keys",
+        idempotency::delete_expired,
+    );
+    tasks.spawn(stop.clone().run_until_cancelled_owned(keys));
+    trim(
+        &log,
+        &store,
+        config.store.events_kept(),
+        &tasks,
+        stop.clone(),
+    );
     let health = Health::default();
     watch_disk(&store, &health, &tasks, stop.clone());
     let writer = store.clone();
@@ -267,6 +280,18 @@ async fn prepare(name: &'static str, process: ProcessContext) -> Result<Context,
     };
     follow_trust(&context).await?;
     Ok(context)
+}
+
+/// Trims the log behind its followers, if it is known who they are.
+fn trim(log: &Log, store: &Store, keep: Duration, tasks: &TaskTracker, stop: CancellationToken) {
+    let Some(followers) = api::followers_of(log.source()) else {
+        return;
+    };
+    let log = log.clone();
+    let trimming = expiry::run(store.clone(), "events", move |tx, now| {
+        log.trim(tx, followers, now.before(keep))
+    });
+    tasks.spawn(stop.run_until_cancelled_owned(trimming));
 }
 
 /// Makes a disk that fails, hangs or is nearly full a reason not to be ready. After a failed

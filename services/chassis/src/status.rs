@@ -62,7 +62,7 @@ pub struct StatusBody {
     warnings: Vec<String>,
     started_at: Time,
     uptime_seconds: u64,
-    log: LogEnd,
+    log: LogRange,
     followers: Vec<FollowerStatus>,
     parked: usize,
     store_bytes: u64,
@@ -71,7 +71,9 @@ pub struct StatusBody {
 }
 
 #[derive(Debug, Serialize)]
-struct LogEnd {
+struct LogRange {
+    /// The first event that the log has, or will have.
+    first: u64,
     tail: u64,
 }
 
@@ -141,7 +143,10 @@ impl ServiceStatus {
             warnings: inner.health.warnings(),
             started_at: inner.started_at,
             uptime_seconds: inner.started.elapsed().as_secs(),
-            log: LogEnd { tail: inner.log.tail().seq },
+            log: LogRange {
+                first: inner.log.beginning()?.seq + 1,
+                tail: inner.log.tail().seq,
+            },
             parked: followers.iter().map(|one| one.parked).sum(),
             followers,
             store_bytes: bytes_below(&inner.data_dir.join("store")),

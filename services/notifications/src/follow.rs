@@ -31,6 +31,16 @@ pub(crate) struct NotificationHandler {
     pub(crate) expiry: Arc<Notify>,
 }
 
+/// Keeps what the present state of another service says, and notifies nobody of it.
+pub(crate) fn take_state(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
+    match event.fact {
+        Some(Fact::UserUpdated { user_id, staff: true, .. }) => add_staff(tx, user_id)?,
+        Some(Fact::UserErased { user_id }) => expiry::forget(tx, user_id)?,
+        _ => {}
+    }
+    Ok(())
+}
+
 /// The recipients of a notification.
 enum Audience {
     Owner(UserId),

@@ -53,6 +53,7 @@ use config::MailConfig;
 use std::sync::Arc;
 
 use chassis::{Context, Folder, Opening};
+use mesh::Follower;
 use tokio::sync::Notify;
 
 /// The faults of what the settings lead to: the mail server's password and certificate, and
@@ -109,8 +110,11 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let mut followings = Vec::new();
         for source in follow::SOURCES {
             let handler = handler.clone();
-            let following = ctx.follow(source, move |tx, event| handler.handle(tx, event));
-            followings.push(following.await?);
+            let follower = Follower {
+                state: Some(Arc::new(follow::take_state)),
+                ..ctx.follower(source, move |tx, event| handler.handle(tx, event))
+            };
+            followings.push(ctx.start(follower).await?);
         }
         dead_letters::start(&ctx, notifier.clone(), followings);
         backups::start(&ctx, notifier.clone());

@@ -16,6 +16,9 @@ pub(crate) enum Error {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The service's own log does not read, or not so far back.
+    #[error(transparent)]
+    Log(#[from] mesh::LogError),
     /// The search index failed.
     #[error("the search index: {0}")]
     Index(#[from] search::Error),
@@ -65,6 +68,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
+            Error::Log(error) => error.into(),
             Error::Index(error) => Self::internal(error),
             Error::NotFound => Self::not_found(),
             Error::SkuTaken(sku) => Self::conflict(

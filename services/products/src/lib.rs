@@ -16,6 +16,7 @@
 //! | `import`, `export` | whole catalogues in and out, streamed |
 //! | `check` | the consistency check |
 //! | `follow` | the follower of orders |
+//! | `state` | the present state, for new followers |
 //! | `http` | handlers |
 //! | `error` | the error, and its problem documents |
 //!
@@ -46,6 +47,7 @@ mod http;
 mod import;
 mod index;
 mod indexes;
+mod state;
 mod stock;
 mod submission;
 mod tables;
@@ -54,7 +56,10 @@ mod wire;
 
 pub use config::Config;
 
+use std::sync::Arc;
+
 use chassis::{Context, Opening};
+use mesh::Follower;
 
 use crate::cache::ProductCache;
 use crate::effects::Effects;
@@ -82,7 +87,16 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             follow::orders(effects.clone()),
             follow::skipped(effects.clone()),
         );
-        ctx.follow_or("orders", orders, skipped).await?;
+        let follower = Follower {
+            instead: Arc::new(skipped),
+            // Reservations are no copy of what orders has.
+            state: None,
+            ..ctx.follower("orders", orders)
+        };
+        ctx.start(follower).await?;
+        let store = ctx.store.clone();
+        ctx.log
+            .set_state(move |_, place| state::page(&store, place));
         let catalogue = CatalogueState {
             store: ctx.store.clone(),
             effects,

@@ -60,6 +60,9 @@ pub(crate) struct SigningKey {
     pub(crate) signs_from: Time,
     /// `None` for the newest.
     pub(crate) until: Option<Time>,
+    /// The root key's signature, with which the key is published; earlier versions kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) voucher: Option<String>,
 }
 
 impl Record for SigningKey {}
@@ -146,6 +149,10 @@ impl SigningKeys {
                     kid = newest.kid,
                     "the active signing key has no secret that can be used; rotating to a new key"
                 );
+                keys.rotate(Rotation::Requested, now).await?;
+            }
+            Some(newest) if newest.row.voucher.is_none() => {
+                // Of an earlier version; new followers could not be told of it.
                 keys.rotate(Rotation::Requested, now).await?;
             }
             Some(_) => {}
@@ -291,6 +298,22 @@ impl SigningKeys {
     }
 }
 
+/// The publications of all stored keys, oldest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn publications(read: &impl Read) -> Result<Vec<KeyPublished>, store::Error> {
+    let published = |(kid, row): (String, SigningKey)| {
+        let SigningKey { key, voucher, .. } = row;
+        Some(KeyPublished { kid, key, voucher: voucher? })
+    };
+    Ok(load(read)?
+        .into_iter()
+        .rev()
+        .filter_map(published)
+        .collect())
+}
+
 /// The stored keys, newest first.
 fn load(read: &impl Read) -> Result<Vec<(String, SigningKey)>, store::Error> {
     let mut keys: Vec<_> = read.scan(SIGNING_KEYS.all())?.collect::<Result<_, _>>()?;
@@ -337,8 +360,8 @@ fn publish(
         earlier.until = Some(until.min(earlier_until));
         tx.put(SIGNING_KEYS, &kid, &earlier)?;
     }
-    let key = published.key.clone();
-    let row = SigningKey { key, published_at, signs_from, until: None };
+    let (key, voucher) = (published.key.clone(), Some(published.voucher.clone()));
+    let row = SigningKey { key, published_at, signs_from, until: None, voucher };
     tx.put(SIGNING_KEYS, &published.kid, &row)?;
     let draft = Draft {
         key: "keys".into(),

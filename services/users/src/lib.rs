@@ -15,6 +15,7 @@
 //! | `keys` | the signing keys and their rotation |
 //! | `tokens` | access tokens and refresh tokens |
 //! | `queries` | answers to mesh queries: contact data and codes |
+//! | `state` | the present state, for new followers |
 //! | `tables` | the tables and the transactions over them |
 //! | `http` | the public endpoints and the control socket's |
 //! | `wire` | request and response bodies |
@@ -50,6 +51,7 @@ mod mac;
 mod password;
 mod queries;
 mod setup;
+mod state;
 mod tables;
 mod throttle;
 mod tokens;
@@ -105,6 +107,10 @@ pub fn open(context: Context, config: Config) -> Opening {
             hasher,
         });
         users.reapply_erasures().await?;
+        let store = users.store.clone();
+        let read =
+            move |log: &Log, place: Option<&[u8]>| state::page(&store, log, place, model::now());
+        users.log.set_state(read);
         for pending in tables::pending_resets(&users.store)? {
             users.complete_reset_request(pending, users.own_cause());
         }

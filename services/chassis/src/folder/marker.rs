@@ -4,7 +4,7 @@
 //! | format | what an older program cannot read |
 //! | --- | --- |
 //! | 1 | |
-//! | 2 | products as responses show them |
+//! | 2 | products as responses show them; logs whose first events were trimmed |
 //!
 //! A program opens the format that it writes. `konbini upgrade`, and the start of a newer
 //! program, bring an older folder to it, after a backup.

@@ -186,7 +186,7 @@ fn partition_of(at: Time) -> u16 {
 
 /// Deletes a batch of the partition that is written next, where all keys have expired.
 /// Returns whether there may be more.
-pub(super) fn delete_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Error> {
+pub(crate) fn delete_expired(tx: &mut Tx<'_>, now: Time) -> Result<bool, store::Error> {
     let partition = (partition_of(now) + 1) % PARTITIONS;
     let some = tx.scan(KEYS.prefix(&partition))?.take(BATCH_MAX);
     let mut some: Vec<_> = some.collect::<Result<_, _>>()?;

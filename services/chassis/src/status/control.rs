@@ -16,7 +16,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::{StreamExt, TryStreamExt, stream};
-use mesh::Log;
+use mesh::{Log, LogError};
 use model::Time;
 use serde::Deserialize;
 use store::Store;
@@ -108,11 +108,13 @@ async fn follow(
         }
         (None, None) => tail,
     };
+    // Events that were trimmed are left out, as those that are too many to show.
+    let after = after.max(log.beginning()?.seq);
     let lines = stream::try_unfold((log, after), move |(log, after)| {
         let kind = kind.clone();
         async move {
             let (lines, after) = next_lines(&log, after, kind.as_deref()).await?;
-            Ok::<_, store::Error>(Some((lines, (log, after))))
+            Ok::<_, LogError>(Some((lines, (log, after))))
         }
     });
     let lines = lines
@@ -138,11 +140,7 @@ fn last_until(log: &Log, moment: Time) -> Result<u64, store::Error> {
 
 /// Waits for events after a place, and returns one page of them as lines, with its last
 /// place. The page has no lines if no event is of that kind.
-async fn next_lines(
-    log: &Log,
-    after: u64,
-    kind: Option<&str>,
-) -> Result<(String, u64), store::Error> {
+async fn next_lines(log: &Log, after: u64, kind: Option<&str>) -> Result<(String, u64), LogError> {
     log.beyond(after).await;
     let reading = log.clone();
     let events = blocking(move || reading.read(after)).await?;

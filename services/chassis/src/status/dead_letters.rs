@@ -47,7 +47,7 @@ pub(super) async fn list(
             }
         }
         items.truncate(paging.limit);
-        Ok(Page { items, next_cursor: None })
+        Ok::<_, store::Error>(Page { items, next_cursor: None })
     });
     Ok(Json(page.await?).into_response())
 }

@@ -1,12 +1,13 @@
 //! The events of a service's log: newest first, or forwards from a sequence number.
 //!
 //! **Invariant:** the number of events read for one page is bounded, and a page that a
-//! filter left short still has the cursor of the next.
+//! filter left short still has the cursor of the next. A list forwards has no gap: it is
+//! refused where events were trimmed.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use mesh::{Event, Recorded};
+use mesh::{Event, LogError, Recorded};
 use model::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,17 +103,17 @@ fn place(own: &str, after: &str) -> Result<u64, Problem> {
 }
 
 pub(super) fn collect(
-    rows: impl Iterator<Item = Result<Recorded, store::Error>>,
+    rows: impl Iterator<Item = Result<Recorded, impl Into<LogError>>>,
     kind: Option<&str>,
     limit: usize,
-) -> Result<Page<EventResponse>, store::Error> {
+) -> Result<Page<EventResponse>, LogError> {
     let (mut items, mut last) = (Vec::new(), None);
     for (scanned, row) in rows.enumerate() {
         if items.len() == limit || scanned == SCANNED_MAX {
             let next_cursor = last.as_ref().map(page::cursor);
             return Ok(Page { items, next_cursor });
         }
-        let recorded = row?;
+        let recorded = row.map_err(Into::into)?;
         last = Some(recorded.seq);
         let event = EventResponse::new(&recorded)?;
         if kind.is_none_or(|kind| kind == event.kind) {

@@ -104,6 +104,49 @@ async fn a_service_lists_its_events() {
     test.finish().await;
 }
 
+/// As `open`, with a log that is trimmed up to the event before the sixth.
+fn open_trimmed(ctx: Context, config: ()) -> chassis::Opening {
+    Box::pin(async move {
+        let (store, log) = (ctx.store.clone(), ctx.log.clone());
+        let opened = open(ctx, config).await?;
+        log.note_follower("reader/main", 6);
+        let trimmed = store.write(move |tx| log.trim(tx, &["reader/main"], model::Time(i64::MAX)));
+        let trimmed: Result<bool, store::Error> = trimmed.await;
+        assert!(!trimmed?, "one batch is enough");
+        Ok(opened)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trimmed_events_are_gone() {
+    let test = TestService::start("shelf", open_trimmed, &["orders"]).await;
+    let admin = test.admin();
+    for (query, first) in [
+        ("after=0", None),
+        ("after=4", None),
+        ("after=5&limit=1", Some(6)),
+        ("limit=1", Some(EVENTS)),
+    ] {
+        let listed = admin.get(&format!("/v1/events?{query}")).await;
+        match first {
+            Some(first) => assert_eq!(listed.body["items"][0]["seq"], first, "{query}"),
+            None => {
+                assert_eq!((listed.status, listed.problem()), (410, "events-trimmed"));
+                assert_eq!(listed.body["first"], 6, "{query}");
+            }
+        }
+    }
+    let oldest = admin.get("/v1/events?limit=100").await.body;
+    assert_eq!(
+        oldest["items"].as_array().unwrap().last().unwrap()["seq"],
+        6
+    );
+    assert_eq!(oldest["next_cursor"], json!(null));
+    let log = &admin.get("/v1/status").await.body["log"];
+    assert_eq!(*log, json!({ "first": 6, "tail": EVENTS }));
+    test.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_retried_and_discarded() {
     let test = TestService::start("shelf", open, &["orders"]).await;

@@ -47,6 +47,8 @@ const EVENTS_PER_CURSOR: u64 = 10_000;
 const WRITER_KEPT: Duration = Duration::from_secs(5);
 /// The pause before the index is tried again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// The index among the followers of the log, which is trimmed only behind its commits.
+const FOLLOWER: &str = "products/index";
 /// Products between two log lines of a rebuild.
 const PROGRESS_EVERY: usize = 5_000;
 
@@ -54,7 +56,10 @@ const PROGRESS_EVERY: usize = 5_000;
 /// it has read; `None` asks for a rebuild.
 pub(super) fn open(dir: &Path, log: &Log) -> Result<(Index, Option<Mark>), Error> {
     match Index::open::<Mark>(dir) {
-        Ok((index, mark)) if is_in_history(log, mark)? => return Ok((index, Some(mark))),
+        Ok((index, mark)) if log.has(&mark)? => {
+            log.note_follower(FOLLOWER, mark.seq);
+            return Ok((index, Some(mark)));
+        }
         Ok(_) => rebuilding("it is not of this store's history"),
         Err(OpenError::Unread(error)) => return Err(error.into()),
         Err(OpenError::Unusable(why)) if dir.exists() => rebuilding(&why),
@@ -70,15 +75,6 @@ fn rebuilding(why: &str) {
 /// Whether the index's files may be the cause of the error.
 fn is_damage(error: &Error) -> bool {
     matches!(error, Error::Index(error) if error.is_damage())
-}
-
-/// Whether the log has this mark in its history.
-fn is_in_history(log: &Log, mark: Mark) -> Result<bool, ::store::Error> {
-    let Some(before) = mark.seq.checked_sub(1) else {
-        return Ok(mark == Mark::default());
-    };
-    let recorded = log.read(before)?;
-    Ok(recorded.first().is_some_and(|event| event.mark() == mark))
 }
 
 /// The thread that follows the log.
@@ -173,6 +169,7 @@ impl IndexFollower {
                     return Ok(());
                 }
                 writer.commit(&mark)?;
+                self.log.note_follower(FOLLOWER, mark.seq);
                 committed = (mark.seq, Instant::now());
                 pending = 0;
             }
@@ -235,6 +232,7 @@ impl IndexFollower {
             return Ok(None);
         }
         writer.commit(&mark)?;
+        self.log.note_follower(FOLLOWER, mark.seq);
         tracing::info!(products = done, "the search index is built");
         Ok(Some((mark, self.log.tail().seq)))
     }

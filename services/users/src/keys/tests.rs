@@ -278,6 +278,7 @@ fn golden_bytes() {
         published_at: Time(1),
         signs_from: Time(2),
         until: Some(Time(3)),
+        voucher: None,
     };
     let golden =
         b"\x01\x84\xa3key\xabk4.public.A\xacpublished_at\x01\xaasigns_from\x02\xa5until\x03";
