@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::service_name::ServiceName;
 use crate::shop::{ServeArgs, ShopArgs};
 use crate::{
-    backup, bundle, check, doctor, events, generate, keys, products, rollback, salvage, settings,
-    status, up, upgrade, user,
+    backup, bundle, check, compact, doctor, events, generate, keys, products, rollback, salvage,
+    settings, status, up, upgrade, user,
 };
 
 /// A whole e-commerce backend for one small host.
@@ -79,6 +79,7 @@ enum Command {
     Upgrade(upgrade::Upgrade),
     AcceptRollback(rollback::AcceptRollback),
     Salvage(salvage::Salvage),
+    Compact(compact::Compact),
     #[command(hide = true)]
     Generate(generate::Generate),
 }
@@ -170,6 +171,7 @@ impl Cli {
             Command::Upgrade(upgrade) => upgrade::upgrade(upgrade).await,
             Command::AcceptRollback(accept) => rollback::accept(accept).await,
             Command::Salvage(salvage) => salvage::salvage(salvage).await,
+            Command::Compact(compact) => compact::compact(compact).await,
             Command::Generate(to) => generate::generate(&to, Self::command()),
         }
     }

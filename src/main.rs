@@ -8,6 +8,7 @@ mod backup;
 mod bundle;
 mod check;
 mod cli;
+mod compact;
 mod config;
 mod control;
 mod demo;

@@ -10,6 +10,7 @@ use testkit::shop::Form;
 use testkit::{eventually, totp_code};
 
 use crate::people::{PASSWORD, Person};
+use crate::rollback::run;
 use crate::world::{konbini, open};
 
 fn failure(command: &mut Command) -> (Option<i32>, String) {
@@ -280,5 +281,44 @@ async fn a_lost_second_factor_is_removed_with_the_shop_running_or_stopped() {
         let ended = || async { ana.get("/v1/users/me").await.status == 401 };
         eventually("its sessions end", ended).await;
     }
+    shop.terminate_all().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_at_rest_is_compacted() {
+    let mut shop = open(Form::Up).await;
+    let admin = Person::admin(&shop).await;
+    let (code, said) = run(&shop, &["compact"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("users is running; stop the shop first"),
+        "{said}"
+    );
+    shop.terminate_all().await.unwrap();
+
+    let (code, said) = run(&shop, &["compact", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let compacted: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let services: Vec<_> = compacted
+        .iter()
+        .map(|one| one["service"].as_str().unwrap())
+        .collect();
+    assert_eq!(services.len(), 5, "{said}");
+    assert!(
+        compacted
+            .iter()
+            .all(|one| one["bytes_after"].as_u64() > Some(0)),
+        "{said}"
+    );
+    let (code, said) = run(&shop, &["compact", "orders"]);
+    assert!(code == Some(0) && said.starts_with("orders\t"), "{said}");
+    let (code, said) = run(&shop, &["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    shop.open(Form::Up).unwrap();
+    shop.ready().await.unwrap();
+    assert_eq!(admin.get("/v1/users/me").await.status, 200);
     shop.terminate_all().await.unwrap();
 }

@@ -2,13 +2,15 @@
 //! what a damaged store still has.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
 use crate::overlay::Rows;
 use crate::rows;
 use crate::snapshot::{Frame, FrameKind};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, TableDigest};
 use crate::{Error, Options};
 
 /// The rows that are written at once, in bytes.
@@ -23,6 +25,7 @@ pub struct StoreBuilder {
     bytes: usize,
     /// The number of the last record of a journal that the store has.
     last: u64,
+    sync: fn(&File) -> io::Result<()>,
 }
 
 impl StoreBuilder {
@@ -31,7 +34,9 @@ impl StoreBuilder {
     /// # Errors
     /// As for [`Store::open`](crate::Store::open).
     pub fn create(dir: &Path, options: &Options, last: u64) -> Result<Self, Error> {
-        let engine = Engine::open(dir, options)?;
+        // It counts only once it is finished, so it is synced only then.
+        let unsynced = Options { sync: |_| Ok(()), ..options.clone() };
+        let engine = Engine::open(dir, &unsynced)?;
         engine.adopt_stamp(Stamp::new());
         Ok(Self {
             engine,
@@ -39,6 +44,7 @@ impl StoreBuilder {
             rows: BTreeMap::new(),
             bytes: 0,
             last,
+            sync: options.sync,
         })
     }
 
@@ -81,7 +87,13 @@ impl StoreBuilder {
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`] when it cannot be written.
     pub fn finish(mut self) -> Result<(), Error> {
-        self.write()
+        self.write()?;
+        self.engine.sync_by(self.sync)
+    }
+
+    /// The digests of the tables with rows, as far as they are written.
+    pub(crate) fn digests(&self) -> BTreeMap<String, TableDigest> {
+        self.engine.digests()
     }
 
     fn write_if_many(&mut self) -> Result<(), Error> {
@@ -91,7 +103,8 @@ impl StoreBuilder {
         self.write()
     }
 
-    fn write(&mut self) -> Result<(), Error> {
+    /// Writes the rows that are not written yet.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows);
         self.engine.checkpoint(&rows, self.last)

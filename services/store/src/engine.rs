@@ -33,7 +33,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::opening::{
-    KEPT_DATABASE, is_snapshot, lock, remove_kept_database, remove_snapshots,
+    KEPT_DATABASE, is_snapshot, lock, remove_kept_database, remove_snapshots, remove_unfinished,
+    unfinished,
 };
 use self::opening::{
     is_damage, open_patiently, remove_unfinished_snapshots, set_aside_unreadable, unreadable,
@@ -275,6 +276,13 @@ impl Engine {
             .collect()
     }
 
+    /// The digests, by the stamp, of the tables with rows.
+    pub(crate) fn digests(&self) -> BTreeMap<String, TableDigest> {
+        let mut digests = self.stamp.lock().tables.clone();
+        digests.retain(|_, digest| digest.rows > 0);
+        digests
+    }
+
     /// Reads a table's rows and returns their digest.
     pub(crate) fn digest(&self, table: &str) -> Result<TableDigest, Error> {
         let mut digest = TableDigest::default();
@@ -348,8 +356,13 @@ impl Engine {
 
     /// Makes every earlier write durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.sync_by(self.sync)
+    }
+
+    /// As [`sync`](Self::sync), by another function than that of its options.
+    pub(crate) fn sync_by(&self, sync: fn(&File) -> io::Result<()>) -> Result<(), Error> {
         self.db.flush().map_err(|error| self.failed(&error))?;
-        (self.sync)(&self.file).map_err(|error| Error::io(&self.dir, "fdatasync", &error))
+        sync(&self.file).map_err(|error| Error::io(&self.dir, "fdatasync", &error))
     }
 
     pub(crate) fn dir(&self) -> &Path {

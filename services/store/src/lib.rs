@@ -18,6 +18,7 @@
 //! | `salvage` | what reads of a damaged store, in a new one |
 //! | `snapshot`, `taps` | a copy of a store that serves meanwhile |
 //! | `builder` | a new store from a copy, or from what was salvaged |
+//! | `compact` | a store at rest, written anew |
 //! | `rows` | the encoding of rows in records and snapshots |
 //! | `stamp` | how far the database has the journal |
 //! | `memtables`, `merge`, `view` | committed rows above the database, and both as one |
@@ -30,6 +31,7 @@
 //! stand behind the same tables. This crate knows no event and no service.
 
 mod builder;
+mod compact;
 mod disk_health;
 mod disk_reserve;
 mod engine;
@@ -54,6 +56,7 @@ mod view;
 mod writer;
 
 pub use builder::StoreBuilder;
+pub use compact::{Compacted, compact, is_open};
 pub use error::Error;
 pub use key::{Key, Prefix};
 pub use options::{Options, WriterMetrics};

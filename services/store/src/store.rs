@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use crate::disk_reserve::DiskSpace;
-use crate::engine::{Engine, remove_kept_database};
+use crate::engine::{Engine, remove_kept_database, remove_unfinished};
 use crate::journal::Journal;
 use crate::memtables::Memtables;
 use crate::read::RawRow;
@@ -43,6 +43,9 @@ impl Store {
         let engine = Engine::open(dir, options)?;
         let journal = Journal::open(dir, options.sync, &engine)?;
         remove_kept_database(engine.dir())?;
+        if let Err(error) = remove_unfinished(engine.dir()) {
+            tracing::warn!(%error, "what is left of a compaction was not removed");
+        }
         let view = Arc::new(View { memtables: Memtables::default(), engine });
         let taps = Arc::new(Taps::new(journal.number()));
         let (jobs, queue) = flume::bounded(options.queue_max);

@@ -3,8 +3,9 @@
 //!
 //! **Invariant:** one process at a time has the folder open, and only that one removes files.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,17 +23,22 @@ pub(crate) const KEPT_DATABASE: &str = "db.kept";
 
 /// Locks the folder for this process, or fails when another process has it.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"))
-        .map_err(TryLockError::Error)
-        .and_then(|file| file.try_lock().map(|()| file))
-        .map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Locked(dir.to_owned()),
-            TryLockError::Error(error) => Error::io(dir, "its lock", &error),
-        })
+    let failed = |error: io::Error| Error::io(dir, "its lock", &error);
+    let path = dir.join("lock");
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    let file = options.open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let inode = |metadata: io::Result<Metadata>| metadata.map(|file| file.ino()).map_err(failed);
+    match inode(file.metadata())? == inode(path.metadata())? {
+        true => Ok(file),
+        // Compaction has put another folder in this one's place meanwhile.
+        false => Err(Error::Locked(dir.to_owned())),
+    }
 }
 
 /// Renames snapshots and settings whose checksum does not hold. Both follow from the data. It
@@ -92,6 +98,22 @@ pub(crate) fn remove_kept_database(dir: &Path) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Removes what a compaction left that was cut off: an unfinished copy, or the old store. The
+/// caller has the store open.
+pub(crate) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(unfinished(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The folder beside a store that compaction uses: not the same for that one itself.
+pub(crate) fn unfinished(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".compacted");
+    dir.with_file_name(name)
 }
 
 /// Whether the last bytes are the checksum of those before; a length may lie between.

@@ -3,11 +3,13 @@
 //! `model` compares random transactions with an ordered map, `writer` makes the queue, the
 //! disk and the closures fail, `folder` opens folders left behind, `readers` reads during
 //! checkpoints, `snapshot` copies a store under writes, `caps` tests the size limits, `disk_reserve` a full disk, `kill` crashes
-//! of a loaded process, and `damage` files that were damaged at rest.
+//! of a loaded process, `compact` stores that are written anew, and `damage` files that were
+//! damaged at rest.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod caps;
+mod compact;
 mod damage;
 mod disk_reserve;
 mod folder;
