@@ -20,10 +20,10 @@
 //! - It does not recover from a write that met a full disk. Rows go in only while its
 //!   file owns space to grow (see `disk_reserve`).
 
+mod checkpoint;
 mod opening;
 mod readable;
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
@@ -41,7 +41,6 @@ use self::opening::{
 };
 use crate::disk_health::DiskHealth;
 use crate::disk_reserve::DiskReserve;
-use crate::overlay::Rows;
 use crate::read::RawRow;
 use crate::record::{decode, encode};
 use crate::stamp::{Stamp, TableDigest};
@@ -50,13 +49,6 @@ use crate::{Error, KEY_BYTES_MAX, Options, VALUE_BYTES_MAX};
 
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LEAF_ROWS: usize = 16;
-
-/// The most rows, and bytes of them, between two syncs of a checkpoint. sled writes over
-/// moved data about one of its own segments of log later, synced or not, so the rows, the
-/// leaves rewritten for them and the data that its collection moves meanwhile must stay
-/// well below a segment: 1.7 MiB at most were measured during an import.
-const UNSYNCED_ROWS: usize = 256;
-const UNSYNCED_BYTES: usize = 128 * 1024;
 
 /// The table and the key of the stamp's row.
 const STAMP_TABLE: &str = "store_stamp";
@@ -71,9 +63,6 @@ const COUNT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How often a table is read for its digest while checkpoints may change it.
 const READS_BESIDE_WRITES: usize = 3;
-
-/// A row, and the place of its table among all of them.
-type PlacedRow<'a> = (usize, (&'a Vec<u8>, &'a Option<Vec<u8>>));
 
 // Half as much again, since a leaf is a moment above its size before it splits.
 const _: () =
@@ -162,43 +151,6 @@ impl Engine {
         } else {
             Box::new(rows.map(raw))
         })
-    }
-
-    /// Writes the rows of the records up to `number` and returns once they are durable. A
-    /// crash leaves some of them; the journal has all.
-    ///
-    /// # Errors
-    /// [`Error::Full`] after some of the rows: call it again. After any other error the
-    /// engine is unusable.
-    pub(crate) fn checkpoint<N, R>(&self, tables: &BTreeMap<N, R>, number: u64) -> Result<(), Error>
-    where
-        N: AsRef<str>,
-        R: Borrow<Rows>,
-    {
-        let mut stamp = self.stamp.lock();
-        let mut names = Vec::with_capacity(tables.len());
-        let mut rows = Vec::new();
-        for (place, (name, of_table)) in tables.iter().enumerate() {
-            names.push(name.as_ref());
-            rows.extend(of_table.borrow().iter().map(|row| (place, row)));
-        }
-        self.disk_reserve.keep_ahead(&self.file)?;
-        stamp.begun = number;
-        stamp.closed = false;
-        self.write_stamp(&stamp)?;
-        let mut left = rows.as_slice();
-        loop {
-            let (some, later) = left.split_at(fitting(left).min(left.len()));
-            self.disk_reserve.keep_ahead(&self.file)?;
-            self.put(&names, some, &mut stamp)?;
-            if later.is_empty() {
-                stamp.complete = number;
-                self.write_stamp(&stamp)?;
-                return self.sync();
-            }
-            self.sync()?;
-            left = later;
-        }
     }
 
     /// The stamp as it lies in the database; `None` in a new store, and in one of an
@@ -327,33 +279,6 @@ impl Engine {
         Ok((expected(&stamp), self.digest(table)?))
     }
 
-    /// Writes rows, each with the index of its table's name, and brings the digests up to
-    /// date.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the writer's rows arrive here, and are synced next"
-    )]
-    fn put(&self, names: &[&str], rows: &[PlacedRow<'_>], stamp: &mut Stamp) -> Result<(), Error> {
-        for of_table in rows.chunk_by(|(one, _), (other, _)| one == other) {
-            let name = names[of_table[0].0];
-            let tree = self.tree(name)?;
-            let digest = stamp.tables.entry(name.to_owned()).or_default();
-            for (_, (key, value)) in of_table {
-                let before = match value {
-                    Some(value) => tree.insert(key, value.as_slice()),
-                    None => tree.remove(key),
-                };
-                if let Some(before) = before.map_err(|error| self.failed(&error))? {
-                    digest.remove(key, &before);
-                }
-                if let Some(value) = value {
-                    digest.add(key, value);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Makes every earlier write durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.sync_by(self.sync)
@@ -396,15 +321,4 @@ impl Engine {
             },
         }
     }
-}
-
-/// The number of rows before the next sync: at least one.
-fn fitting(rows: &[PlacedRow<'_>]) -> usize {
-    let mut bytes = 0;
-    let fits = |(_, (key, value)): &&PlacedRow<'_>| {
-        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        bytes <= UNSYNCED_BYTES
-    };
-    let count = rows.iter().take(UNSYNCED_ROWS).take_while(fits).count();
-    count.max(1)
 }
