@@ -48,7 +48,7 @@ boot() {
 find_leader() {
     local nspawn
     nspawn=$(pgrep --parent "$terminal" --full systemd-nspawn | head -n 1)
-    pgrep --parent "${nspawn:?}" | head -n 1 | grep .
+    [[ -n $nspawn ]] && pgrep --parent "$nspawn" | head -n 1 | grep .
 }
 
 halt() {
