@@ -45,6 +45,7 @@ use crate::service_name::ServiceName;
 use crate::shop::{ShopArgs, check_owner};
 use crate::table::print_json;
 
+pub(crate) use self::files::files_below;
 pub(crate) use self::restore::{Restore, restore};
 pub(crate) use self::rotation::{ListBackups, Prune, list, prune};
 

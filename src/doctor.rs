@@ -98,7 +98,7 @@ impl Remark {
 }
 
 /// What the checks look at.
-struct Patient {
+struct ExaminedShop {
     folder: Folder,
     config: ShopConfig,
     /// Whether a service of the shop runs.
@@ -106,7 +106,7 @@ struct Patient {
     runtime: tokio::runtime::Handle,
 }
 
-type CheckOfHost = fn(&Patient) -> Vec<Remark>;
+type CheckOfHost = fn(&ExaminedShop) -> Vec<Remark>;
 
 /// Every check, in the order of the output.
 const CHECKS: [(&str, CheckOfHost); 14] = [
@@ -148,10 +148,10 @@ pub(crate) async fn examine(serve: &ServeArgs) -> anyhow::Result<Vec<Diagnosis>>
     let (config, mut found) = settings(serve, &folder)?;
     let is_running = ShopStatus::read(&folder).await.is_running();
     let runtime = tokio::runtime::Handle::current();
-    let patient = Arc::new(Patient { folder, config, is_running, runtime });
+    let examined = Arc::new(ExaminedShop { folder, config, is_running, runtime });
     let checks = CHECKS.map(async |(name, check)| {
-        let patient = patient.clone();
-        let checking = tokio::task::spawn_blocking(move || check(&patient));
+        let examined = examined.clone();
+        let checking = tokio::task::spawn_blocking(move || check(&examined));
         let remarks = match tokio::time::timeout(TIMEOUT, checking).await {
             Ok(Ok(remarks)) => remarks,
             Ok(Err(panic)) => vec![Remark::warning(

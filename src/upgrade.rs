@@ -52,18 +52,19 @@ pub(crate) async fn upgrade(upgrade: Upgrade) -> anyhow::Result<()> {
     } else {
         Before::Backup
     };
-    let before = Folder::open_outdated(upgrade.shop.data())?.map(|folder| folder.format());
-    let backup = if_outdated(upgrade.shop.data(), with).await?;
+    let upgraded = if_outdated(upgrade.shop.data(), with).await?;
     // So that a folder without a shop is named.
     let folder = Folder::open(upgrade.shop.data())?;
-    let from = before.unwrap_or(FORMAT);
-    if upgrade.json {
-        return print_json(&json!({ "from": from, "to": FORMAT, "backup": backup }));
-    }
     let data = folder.path().display();
-    if before.is_none() {
+    let Some(Upgraded { from, backup }) = upgraded else {
+        if upgrade.json {
+            return print_json(&json!({ "from": FORMAT, "to": FORMAT, "backup": null }));
+        }
         output::line!("{data} has the format {FORMAT} of this program already");
         return Ok(());
+    };
+    if upgrade.json {
+        return print_json(&json!({ "from": from, "to": FORMAT, "backup": backup }));
     }
     output::line!(
         "{} {data} from format {from} to {FORMAT}",
@@ -93,8 +94,16 @@ pub(crate) async fn at_start(shop: &ShopArgs) -> anyhow::Result<()> {
     if_outdated(shop.data(), Before::Backup).await.map(|_| ())
 }
 
-/// Upgrades a folder of an older format; returns the backup of before.
-async fn if_outdated(data: &Path, before: Before) -> anyhow::Result<Option<PathBuf>> {
+/// An upgrade that was made.
+struct Upgraded {
+    /// The format before.
+    from: u32,
+    /// The backup of before.
+    backup: Option<PathBuf>,
+}
+
+/// Upgrades a folder of an older format.
+async fn if_outdated(data: &Path, before: Before) -> anyhow::Result<Option<Upgraded>> {
     let Some(folder) = Folder::open_outdated(data)? else {
         return Ok(None);
     };
@@ -127,5 +136,5 @@ async fn if_outdated(data: &Path, before: Before) -> anyhow::Result<Option<PathB
         ),
         None => tracing::warn!("upgraded {path} to format {FORMAT}, without a backup"),
     }
-    Ok(backup)
+    Ok(Some(Upgraded { from, backup }))
 }

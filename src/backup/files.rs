@@ -44,7 +44,7 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The relative paths of all files below a folder, in order; none if it is absent.
-pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(below) = open.pop() {

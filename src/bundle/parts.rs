@@ -10,6 +10,7 @@ use chassis::Folder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::backup::files_below;
 use crate::service_name::ServiceName;
 use crate::shop::ServeArgs;
 use crate::status::ShopStatus;
@@ -167,26 +168,18 @@ fn journal() -> String {
 
 /// Each file's size in bytes and its path in the folder.
 fn files(data: &Path) -> String {
-    fn collect(data: &Path, folder: &Path, text: &mut String) {
-        let mut entries: Vec<_> = fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .collect();
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let Ok(meta) = entry.metadata() else { continue };
-            let path = entry.path();
-            if meta.is_dir() {
-                collect(data, &path, text);
-            } else {
-                let name = path.strip_prefix(data).unwrap_or(&path).display();
-                let _ = writeln!(text, "{:>14}  {name}", meta.len());
-            }
-        }
-    }
+    let names = match files_below(data) {
+        Ok(names) => names,
+        Err(error) => return format!("{error}\n"),
+    };
     let mut text = String::new();
-    collect(data, data, &mut text);
+    for name in names {
+        // A file of a running shop may be gone.
+        let Ok(meta) = data.join(&name).symlink_metadata() else {
+            continue;
+        };
+        let _ = writeln!(text, "{:>14}  {}", meta.len(), name.display());
+    }
     text
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::HumanBytes;
 use rustix::fs::{major, minor, statfs};
 
-use super::{Patient, Remark};
+use super::{ExaminedShop, Remark};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -49,8 +49,8 @@ enum Trouble {
 }
 
 /// There is room on the disk.
-pub(super) fn space(patient: &Patient) -> Vec<Remark> {
-    let remark = match statfs(patient.folder.path()) {
+pub(super) fn space(examined: &ExaminedShop) -> Vec<Remark> {
+    let remark = match statfs(examined.folder.path()) {
         Ok(fs) => {
             let block = u64::try_from(fs.f_bsize).unwrap_or(0);
             judge_space(
@@ -58,13 +58,13 @@ pub(super) fn space(patient: &Patient) -> Vec<Remark> {
                 fs.f_blocks.saturating_mul(block),
             )
         }
-        Err(error) => unreadable(patient, error.into()),
+        Err(error) => unreadable(examined, error.into()),
     };
     vec![remark]
 }
 
-fn unreadable(patient: &Patient, error: io::Error) -> Remark {
-    let what = format!("{}: {error}", patient.folder.path().display());
+fn unreadable(examined: &ExaminedShop, error: io::Error) -> Remark {
+    let what = format!("{}: {error}", examined.folder.path().display());
     Remark::problem(
         what,
         "run this as the user of the shop; else look at the disk",
@@ -82,12 +82,12 @@ fn judge_space(free: u64, total: u64) -> Remark {
 }
 
 /// The file system keeps what a shop needs.
-pub(super) fn kind(patient: &Patient) -> Vec<Remark> {
-    let path = patient.folder.path();
+pub(super) fn kind(examined: &ExaminedShop) -> Vec<Remark> {
+    let path = examined.folder.path();
     let magic = match statfs(path) {
         // The number is of 32 bits, in a field that some hosts sign.
         Ok(fs) => fs.f_type as u64 & 0xffff_ffff,
-        Err(error) => return vec![unreadable(patient, error.into())],
+        Err(error) => return vec![unreadable(examined, error.into())],
     };
     vec![judge_kind(magic, is_memory_card(path))]
 }
@@ -138,10 +138,10 @@ fn is_memory_card(path: &Path) -> bool {
 }
 
 /// A sync takes no longer than customers wait.
-pub(super) fn sync(patient: &Patient) -> Vec<Remark> {
-    let remark = match measure(patient.folder.path()) {
+pub(super) fn sync(examined: &ExaminedShop) -> Vec<Remark> {
+    let remark = match measure(examined.folder.path()) {
         Ok(times) => judge_sync(times),
-        Err(error) => unreadable(patient, error),
+        Err(error) => unreadable(examined, error),
     };
     vec![remark]
 }

@@ -10,7 +10,7 @@ use indicatif::HumanDuration;
 use model::Time;
 use rustix::process::geteuid;
 
-use super::{Patient, Remark};
+use super::{ExaminedShop, Remark};
 
 /// A backup older than this is too old.
 const BACKUP_AGE_MAX: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -22,8 +22,8 @@ const OF_OTHERS: [&str; 4] = ["konbini.toml", "synonyms.txt", "templates", "lost
 const OTHERS: u32 = 0o077;
 
 /// The user of the shop can change all of its files, and others cannot enter.
-pub(super) fn owners(patient: &Patient) -> Vec<Remark> {
-    let data = patient.folder.path();
+pub(super) fn owners(examined: &ExaminedShop) -> Vec<Remark> {
+    let data = examined.folder.path();
     let Ok(of_folder) = fs::metadata(data) else {
         let advice = "run this as the user of the shop";
         return vec![Remark::problem(
@@ -94,12 +94,12 @@ fn collect(folder: &Path, into: &mut Vec<(PathBuf, Metadata)>) {
 }
 
 /// Secrets can be read by their owner alone.
-pub(super) fn secrets(patient: &Patient) -> Vec<Remark> {
+pub(super) fn secrets(examined: &ExaminedShop) -> Vec<Remark> {
     let mut files = Vec::new();
-    collect(patient.folder.path(), &mut files);
+    collect(examined.folder.path(), &mut files);
     files.retain(|(path, _)| path.extension().is_some_and(|kind| kind == "secret"));
-    let settings = patient.folder.config_file();
-    for path in patient.config.secret_files(&settings) {
+    let settings = examined.folder.config_file();
+    for path in examined.config.secret_files(&settings) {
         if let Ok(meta) = fs::metadata(path) {
             files.push((path.to_owned(), meta));
         }
@@ -138,13 +138,13 @@ fn judge_secrets<'a>(files: impl Iterator<Item = (&'a Path, u32)>) -> Vec<Remark
 }
 
 /// There is a backup, and it is recent.
-pub(super) fn backups(patient: &Patient) -> Vec<Remark> {
+pub(super) fn backups(examined: &ExaminedShop) -> Vec<Remark> {
     let mut remarks = vec![judge_backups(
-        &backup_state::read(&patient.folder),
+        &backup_state::read(&examined.folder),
         model::now(),
     )];
-    if patient.folder.is_quiet() {
-        let file = patient.folder.path().join(chassis::folder::QUIET);
+    if examined.folder.is_quiet() {
+        let file = examined.folder.path().join(chassis::folder::QUIET);
         let what = "no mail and no webhook is delivered: this is a copy that is only looked at";
         let advice = format!("once this is the shop, remove {}", file.display());
         remarks.push(Remark::warning(what, advice));

@@ -1,13 +1,12 @@
 //! The host itself: its clock, memory, limit of open files, and supervisor.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use indicatif::HumanBytes;
 use model::Time;
 use rustix::process::{Resource, getrlimit};
 
-use super::{Patient, Remark, output_of, read};
+use super::{ExaminedShop, Remark, output_of, read};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -21,23 +20,13 @@ const MEMORY_SCARCE: u64 = 256 * MIB;
 const OWN_FILES: u64 = 256;
 
 /// The clock is set and follows another one.
-pub(super) fn clock(_: &Patient) -> Vec<Remark> {
-    // A package keeps the time at which the binary was built.
-    let built = std::env::current_exe().and_then(|binary| binary.metadata()?.modified());
-    let built = built
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let built = built.and_then(|since| i64::try_from(since.as_millis()).ok());
+pub(super) fn clock(_: &ExaminedShop) -> Vec<Remark> {
     let synchronized = output_of(
         "timedatectl",
         &["show", "--property=NTPSynchronized", "--value"],
     );
     let synchronized = synchronized.as_deref().map(|said| said == "yes");
-    vec![judge_clock(
-        model::now(),
-        Time(built.unwrap_or(0)),
-        synchronized,
-    )]
+    vec![judge_clock(model::now(), chassis::built_at(), synchronized)]
 }
 
 fn judge_clock(now: Time, built: Time, synchronized: Option<bool>) -> Remark {
@@ -54,7 +43,7 @@ fn judge_clock(now: Time, built: Time, synchronized: Option<bool>) -> Remark {
 }
 
 /// There is enough memory.
-pub(super) fn memory(_: &Patient) -> Vec<Remark> {
+pub(super) fn memory(_: &ExaminedShop) -> Vec<Remark> {
     let info = read("/proc/meminfo").unwrap_or_default();
     let limit = cgroup_limit(&read("/proc/self/cgroup").unwrap_or_default());
     let figure = |name| figure_of(&info, name);
@@ -105,9 +94,9 @@ fn cgroup_limit(groups: &str) -> Option<u64> {
 }
 
 /// As many connections as the settings allow can be open.
-pub(super) fn open_files(patient: &Patient) -> Vec<Remark> {
+pub(super) fn open_files(examined: &ExaminedShop) -> Vec<Remark> {
     let limit = getrlimit(Resource::Nofile).maximum;
-    let connections = u64::from(patient.config.gateway.limits.connections);
+    let connections = u64::from(examined.config.gateway.limits.connections);
     vec![judge_open_files(limit, connections)]
 }
 
@@ -127,12 +116,12 @@ fn judge_open_files(limit: Option<u64>, connections: u64) -> Remark {
 }
 
 /// Something restarts the shop.
-pub(super) fn supervisor(patient: &Patient) -> Vec<Remark> {
+pub(super) fn supervisor(examined: &ExaminedShop) -> Vec<Remark> {
     let has_systemd = Path::new("/run/systemd/system").exists();
     let is_unit = ["konbini.target", "konbini.service", "konbini@users.service"]
         .into_iter()
         .any(|unit| output_of("systemctl", &["is-active", unit]).is_some());
-    vec![judge_supervisor(has_systemd, is_unit, patient.is_running)]
+    vec![judge_supervisor(has_systemd, is_unit, examined.is_running)]
 }
 
 fn judge_supervisor(has_systemd: bool, is_unit: bool, is_running: bool) -> Remark {

@@ -8,22 +8,22 @@ use gateway::CertificateSummary;
 use indicatif::HumanDuration;
 use model::Time;
 
-use super::{Patient, Remark};
+use super::{ExaminedShop, Remark};
 
 /// The life that a certificate should have left: renewals begin at a third of it, which is 30
 /// days for those of 90.
 const CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The gateway can listen, or does.
-pub(super) fn ports(patient: &Patient) -> Vec<Remark> {
-    let gateway = &patient.config.gateway;
+pub(super) fn ports(examined: &ExaminedShop) -> Vec<Remark> {
+    let gateway = &examined.config.gateway;
     let addresses = [Some(gateway.listen), gateway.tls.redirect_listen];
     let judged = addresses.into_iter().flatten().map(|address| {
         let bound = TcpListener::bind(address).map(drop);
         judge_port(
             address,
             bound.map_err(|error| error.kind()),
-            patient.is_running,
+            examined.is_running,
         )
     });
     judged.collect()
@@ -59,8 +59,8 @@ fn judge_port(address: SocketAddr, bound: Result<(), ErrorKind>, is_running: boo
 }
 
 /// The shop's name leads somewhere.
-pub(super) fn name(patient: &Patient) -> Vec<Remark> {
-    let Some(host) = patient.config.public_host() else {
+pub(super) fn name(examined: &ExaminedShop) -> Vec<Remark> {
+    let Some(host) = examined.config.public_host() else {
         return vec![Remark::ok("the shop has no name on the web (public_url)")];
     };
     let resolved = (host.as_str(), 443).to_socket_addrs();
@@ -88,11 +88,11 @@ fn judge_name(host: &str, addresses: io::Result<Vec<IpAddr>>) -> Remark {
 }
 
 /// The certificate lasts, and is for the shop's name.
-pub(super) fn certificate(patient: &Patient) -> Vec<Remark> {
-    let gateway = &patient.config.gateway;
-    match gateway::certificate(&patient.folder, gateway) {
+pub(super) fn certificate(examined: &ExaminedShop) -> Vec<Remark> {
+    let gateway = &examined.config.gateway;
+    match gateway::certificate(&examined.folder, gateway) {
         Ok(Some(summary)) => {
-            let host = patient.config.public_host();
+            let host = examined.config.public_host();
             judge_certificate(&summary, host.as_deref(), model::now())
         }
         Ok(None) if gateway.is_secure() => vec![Remark::warning(
@@ -146,15 +146,15 @@ fn covers(name: &str, host: &str) -> bool {
 }
 
 /// The mail server takes mail.
-pub(super) fn mail(patient: &Patient) -> Vec<Remark> {
-    let mail = &patient.config.mail;
+pub(super) fn mail(examined: &ExaminedShop) -> Vec<Remark> {
+    let mail = &examined.config.mail;
     let Some(server) = &mail.server else {
         return vec![Remark::ok(
             "there is no mail server: notifications go to inboxes only",
         )];
     };
     let server = format!("{server}:{}", mail.port());
-    match patient
+    match examined
         .runtime
         .block_on(notifications::probe_mail_server(mail))
     {

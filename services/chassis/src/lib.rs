@@ -77,7 +77,7 @@ pub use json::Json;
 pub use problem::{FieldError, Problem};
 pub use routes::{Routes, ServiceRoutes};
 pub use run::{Open, Opening, ProcessContext, opener, run};
-pub use steady_clock::{SteadyClock, is_clock_set};
+pub use steady_clock::{SteadyClock, built_at, is_clock_set};
 pub use supervision::Supervision;
 pub use telemetry::Collectors;
 pub use token::Role;

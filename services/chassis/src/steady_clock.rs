@@ -22,7 +22,7 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(5 * 60);
 /// When this program was built, which no right clock is before: `SOURCE_DATE_EPOCH` of the
 /// build in seconds (<https://reproducible-builds.org/specs/source-date-epoch>), or else the
 /// month of the release.
-fn built_at() -> Time {
+pub fn built_at() -> Time {
     const RELEASE: i64 = 1_793_491_200;
     let given = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
     Time(given.unwrap_or(RELEASE).saturating_mul(1_000))
