@@ -51,7 +51,7 @@ pub struct Follower {
     pub name: &'static str,
     /// The service whose log it follows.
     pub source: &'static str,
-    /// The service that follows, for which the source keeps its events; `None` for nobody.
+    /// The service that follows, for which the source keeps its events; `None` if it need keep none.
     pub service: Option<&'static str>,
     /// The store of the effects and of the cursor.
     pub store: Store,

@@ -3,7 +3,7 @@
 //! A source tells its state as facts that it makes from its tables, page by page. They are no
 //! events of the log, and come in no order. A follower without a cursor applies all of them,
 //! and goes on from the log's end as it was before the first page was read: later events may
-//! be in the state already, so whoever applies a state applies such events again.
+//! be in the state already, so a follower that takes a state applies such events again.
 //!
 //! **Invariant:** a page is sent only once everything in it is durable.
 

@@ -34,7 +34,7 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The age up to which events are kept whoever has applied them.
+    /// The age up to which events are kept, even if every follower has applied them.
     pub(crate) fn events_kept(&self) -> Duration {
         Duration::from_secs(self.events_days * 24 * 60 * 60)
     }

@@ -7,6 +7,7 @@
 //! DATA/keys/KID.secret      private keys, mode 0600
 //! DATA/QUIET                while it exists, no mail and no webhook is delivered
 //! DATA/backup.json          how the last backup ended (see `backup_state`)
+//! DATA/backups/             the backups of before upgrades
 //! DATA/mesh/SERVICE.sock    the mesh's sockets, folder mode 0700
 //! DATA/SERVICE/             the service's store and other files
 //! DATA/SERVICE/NAME.secret  random bytes of that service, mode 0600

@@ -2,7 +2,7 @@
 //!
 //! Each part of a service adds its own condition, such as a follower that has to catch up;
 //! `/readyz` returns 200 while all of them hold. A warning is a condition of another kind:
-//! the service takes requests without it, but somebody has to look.
+//! the service takes requests without it, but the operator has to look.
 //!
 //! ```
 //! let health = chassis::Health::default();
@@ -38,7 +38,7 @@ impl Health {
         self.0.of_readiness.lock().push(Box::new(condition));
     }
 
-    /// Adds a warning: `None` while all is well, else what somebody has to look at. Its text
+    /// Adds a warning: `None` while all is well, else what the operator has to look at. Its text
     /// is for admins.
     pub fn warn(&self, condition: impl Fn() -> Option<String> + Send + Sync + 'static) {
         self.0.of_warnings.lock().push(Box::new(condition));

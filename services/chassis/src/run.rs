@@ -37,7 +37,7 @@ use crate::{
 const DISK_STALL_MAX: Duration = Duration::from_secs(10);
 
 /// Less free space on the disk than this, in bytes, is a warning: four times that at which
-/// writes are refused, so that somebody has time to look.
+/// writes are refused, so that the operator has time to look.
 const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The interval at which a store is probed whose disk failed to read.
@@ -116,7 +116,7 @@ pub async fn run(
     let _end = context.stop.clone().drop_guard();
     let service = open(context).await.map_err(|error| error.of(name))?;
     let OpenedService { context, listener, server, near, control } = service;
-    // Of a service that has told no other state, nothing old is needed.
+    // The state of a service that sets no other: followers need nothing old of it.
     context.log.set_state(|_, _| Ok(StatePage::default()));
     let listener = match listener {
         Some(listener) => listener,

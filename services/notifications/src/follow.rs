@@ -31,7 +31,7 @@ pub(crate) struct NotificationHandler {
     pub(crate) expiry: Arc<Notify>,
 }
 
-/// Keeps what the present state of another service says, and notifies nobody of it.
+/// Keeps what the present state of another service says, without a notification.
 pub(crate) fn take_state(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
     match event.fact {
         Some(Fact::UserUpdated { user_id, staff: true, .. }) => add_staff(tx, user_id)?,

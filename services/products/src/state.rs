@@ -1,7 +1,7 @@
 //! The present state of the catalogue, which new followers take when the beginning of the log
 //! was trimmed: the listing of each product, as if it were created now.
 //!
-//! Stock levels are not in it: nobody else keeps them. Nor are the outcomes of orders, which
+//! Stock levels are not in it, because no other service keeps them. Nor are the outcomes of orders, which
 //! a service that is new never asked for.
 
 use ::store::{Error as StoreError, Key, Read, Store};

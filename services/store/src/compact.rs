@@ -5,8 +5,8 @@
 //!
 //! **Invariants:** until they do, the old store is as it was; afterwards the new one is
 //! complete and durable. Whatever a kill leaves in the folder beside is of no use then, and
-//! the next opening removes it. A copy whose rows are not those that were written takes
-//! nobody's place.
+//! the next opening removes it. A copy whose rows are not those that were written is
+//! discarded.
 
 use std::io;
 use std::ops::Bound;

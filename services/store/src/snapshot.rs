@@ -182,7 +182,7 @@ impl Snapshot {
         }
     }
 
-    /// The same without pauses, for a store that nobody else reads.
+    /// The same without pauses, for a store at rest.
     #[must_use]
     pub fn without_pauses(self) -> Self {
         Self { pause: 0, ..self }

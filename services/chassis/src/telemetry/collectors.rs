@@ -1,8 +1,8 @@
 //! Collectors: figures that are computed when the metrics are scraped.
 //!
 //! A counter costs its request an addition. A gauge such as the length of a queue would cost
-//! every change of the queue, and the value between two scrapes is seen by nothing; so it is
-//! read from what is there, at the scrape.
+//! every change of the queue, and the value between two scrapes is seen by nothing; so a
+//! collector reads it at the scrape.
 //!
 //! ```
 //! let collectors = chassis::Collectors::default();
