@@ -117,13 +117,15 @@ fn copy(
     Ok(copied)
 }
 
-/// The bytes that the files of a folder take on disk.
+/// The bytes that the files of a folder take on disk, without the blocks that they own beyond
+/// their end: a store has those only after its first checkpoint (see `disk_reserve`).
 fn bytes_on_disk(dir: &Path) -> io::Result<u64> {
     /// The unit of `st_blocks`, whatever the file system's own blocks are.
     const BLOCK_BYTES: u64 = 512;
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir)? {
-        bytes += entry?.metadata()?.blocks() * BLOCK_BYTES;
+        let file = entry?.metadata()?;
+        bytes += file.len().min(file.blocks() * BLOCK_BYTES);
     }
     Ok(bytes)
 }
