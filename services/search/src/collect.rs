@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a facet is counted with every filter but its own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tantivy::query::{EnableScoring, Weight};
@@ -56,13 +57,13 @@ pub(crate) fn matches(
     let filters = &request.filters;
     let mut text = TextMatches::find(searcher, plan)?;
     let mut within = text.within(filters, None)?;
-    let mut priced = prices_within(searcher, filters, within.clone())?;
-    let missing = words_to_drop(&mut text, request, count(&priced))?;
+    let found = count(&*prices_within(searcher, filters, Cow::Borrowed(&within))?);
+    let missing = words_to_drop(&mut text, request, found)?;
     if missing > 0 {
         text.lack(missing)?;
         within = text.within(filters, None)?;
-        priced = prices_within(searcher, filters, within.clone())?;
     }
+    let priced = prices_within(searcher, filters, Cow::Borrowed(&within))?;
     let is_ranked = request.order == SearchOrder::Relevance && plan.words() > 0;
     let page = PageRequest {
         order: request.order,
@@ -77,7 +78,8 @@ pub(crate) fn matches(
             _ if !filters.narrow(facet) => &priced,
             Facet::Price => &within,
             _ => {
-                own = prices_within(searcher, filters, text.within(filters, Some(facet))?)?;
+                let found = Cow::Owned(text.within(filters, Some(facet))?);
+                own = prices_within(searcher, filters, found)?;
                 &own
             }
         };
@@ -212,13 +214,13 @@ fn intersection(
 }
 
 /// The matches within the filter by price.
-fn prices_within(
+fn prices_within<'a>(
     searcher: &Searcher,
     filters: &Filters,
-    mut found: BySegment,
-) -> Result<BySegment, Error> {
+    mut found: Cow<'a, BySegment>,
+) -> Result<Cow<'a, BySegment>, Error> {
     if filters.narrow(&Facet::Price) {
-        for (segment, found) in searcher.segment_readers().iter().zip(&mut found) {
+        for (segment, found) in searcher.segment_readers().iter().zip(found.to_mut()) {
             let prices = segment.fast_fields().i64(column::PRICE)?;
             found.retain(|found| {
                 let price = prices.first(found.document);

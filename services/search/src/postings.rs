@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** a list is in the order of the documents, and has each at most once.
 
+use std::cell::RefCell;
 use std::iter::Peekable;
 use std::slice;
 
@@ -237,17 +238,48 @@ fn union(
     least: usize,
     merge: impl Fn(Score, Score) -> Score,
 ) -> Vec<Match> {
+    thread_local! {
+        /// Used again, because a search merges dozens of lists.
+        static SCORES: RefCell<Window> = const { RefCell::new(Window::EMPTY) };
+    }
+    lists.retain(|(list, _)| !list.is_empty());
     let mut merged = Vec::with_capacity(lists.iter().map(|(list, _)| list.len()).sum());
-    let (mut scores, mut counts) = ([0.0; WINDOW], [0_u8; WINDOW]);
-    let mut present = [0_u64; WINDOW / 64];
-    loop {
-        lists.retain(|(list, _)| !list.is_empty());
+    SCORES.with_borrow_mut(|window| {
+        while !lists.is_empty() {
+            window.merge(&mut lists, &merge);
+            window.take(least, &mut merged);
+            lists.retain(|(list, _)| !list.is_empty());
+        }
+    });
+    merged
+}
+
+/// The scores of some documents in a row, and by how many lists each was found. Between two
+/// unions nothing is present.
+struct Window {
+    /// The first document.
+    start: DocId,
+    scores: [Score; WINDOW],
+    counts: [u8; WINDOW],
+    present: [u64; WINDOW / 64],
+}
+
+impl Window {
+    const EMPTY: Self = Self {
+        start: 0,
+        scores: [0.0; WINDOW],
+        counts: [0; WINDOW],
+        present: [0; WINDOW / 64],
+    };
+
+    /// Reads the lists, none of which is empty, up to the end of the window that begins with
+    /// their first document.
+    fn merge(&mut self, lists: &mut [(&[Match], Score)], merge: impl Fn(Score, Score) -> Score) {
+        let Self { start, scores, counts, present } = self;
         let starts = lists.iter().map(|(list, _)| list[0].document);
-        let Some(start) = starts.min() else {
-            return merged;
-        };
-        for (list, raise) in &mut lists {
-            let place = |found: &Match| (found.document - start) as usize;
+        *start = starts.min().unwrap_or_default();
+        for (list, raise) in lists {
+            let place = |found: &Match| (found.document - *start) as usize;
             let inside = list.iter().take_while(|found| place(found) < WINDOW);
             let mut read = 0;
             for found in inside {
@@ -263,13 +295,17 @@ fn union(
             }
             *list = &list[read..];
         }
-        for (word, bits) in present.iter_mut().enumerate() {
+    }
+
+    /// Takes out what was found by at least so many lists.
+    fn take(&mut self, least: usize, merged: &mut Vec<Match>) {
+        for (word, bits) in self.present.iter_mut().enumerate() {
             while *bits != 0 {
                 let place = word * 64 + bits.trailing_zeros() as usize;
                 *bits &= *bits - 1;
-                if usize::from(std::mem::take(&mut counts[place])) >= least {
-                    let document = start + place as DocId;
-                    merged.push(Match { document, score: scores[place] });
+                if usize::from(std::mem::take(&mut self.counts[place])) >= least {
+                    let document = self.start + place as DocId;
+                    merged.push(Match { document, score: self.scores[place] });
                 }
             }
         }

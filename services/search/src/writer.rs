@@ -69,6 +69,11 @@ impl DocumentWriter {
         self.policy.set_load(load)
     }
 
+    /// Whether the index has several segments, which a commit may merge.
+    pub fn has_segments(&self) -> bool {
+        self.reader.searcher().segment_readers().len() > 1
+    }
+
     /// Makes all changes and `cursor` durable together, then visible to searches.
     ///
     /// # Errors

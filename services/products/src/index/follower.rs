@@ -150,6 +150,8 @@ impl IndexFollower {
             },
         };
         let mut committed = (mark.seq, Instant::now());
+        // A stop after an import comes before its last merge.
+        let mut is_unmerged = writer.has_segments();
         let mut pending = 0;
         loop {
             let due = Instant::now() + COMMIT_EVERY;
@@ -190,7 +192,8 @@ impl IndexFollower {
                 // No more changes: the postponed ones are committed.
                 Some(Err(_)) if pending > 0 => continue,
                 Some(Err(_)) => {
-                    if writer.set_load(IndexLoad::Interactive) {
+                    let was_bulk = writer.set_load(IndexLoad::Interactive);
+                    if std::mem::take(&mut is_unmerged) || was_bulk {
                         writer.commit(&mark)?;
                     }
                     writer.close()?;

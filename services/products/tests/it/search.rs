@@ -1,5 +1,9 @@
 //! Search over HTTP.
 
+use std::collections::BTreeMap;
+
+use ::search::{Document, Index, IndexLoad};
+use model::ProductId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{TestService, eventually, send};
@@ -361,7 +365,44 @@ async fn a_lost_or_damaged_index_is_rebuilt() {
         );
         assert_eq!(search(&app, "").await["total"], 594);
     }
+    app.restart_after(|| split(&index)).await;
+    eventually("the index is one segment", async || segments(&index) == 1).await;
     app.finish().await;
+}
+
+/// The number of segments of the index.
+fn segments(index: &std::path::Path) -> usize {
+    let meta = std::fs::read(index.join("meta.json")).unwrap();
+    let meta: Value = serde_json::from_slice(&meta).unwrap();
+    meta["segments"].as_array().unwrap().len()
+}
+
+/// Leaves the index as a stop right after an import does: in several segments.
+fn split(dir: &std::path::Path) {
+    let (index, mark) = Index::open::<Value>(dir).unwrap();
+    let mut writer = index.writer().unwrap();
+    writer.set_load(IndexLoad::Bulk);
+    for _ in 0..3 {
+        let attributes = &BTreeMap::new();
+        let product = Document {
+            id: ProductId::new(),
+            sku: "split",
+            title: "split",
+            description: "",
+            brand: "",
+            categories: &[],
+            tags: &[],
+            attributes,
+            price: 100,
+            available: true,
+            created: 0,
+            rating: None,
+        };
+        writer.add(&product).unwrap();
+        writer.commit(&mark).unwrap();
+    }
+    writer.close().unwrap();
+    assert!(segments(dir) > 1);
 }
 
 /// Files as a commit leaves them that was cut off: the next commit would write them again, and
