@@ -6,6 +6,7 @@
 //! handler did not declare it public.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,10 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::FutureExt;
 use metrics::Histogram;
 use parking_lot::RwLock;
 use serde_json::json;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument;
 
@@ -46,7 +47,14 @@ pub(crate) fn wrap(
     probes: Probes,
 ) -> Router {
     let ServiceRoutes { timed, bulk, fast_path, .. } = routes;
-    let layer = Arc::new(Finish { service: name, fast_path, routes: RwLock::default() });
+    // One layer for all of it: axum copies every layer around a route with each request.
+    let layer = Arc::new(Finish {
+        service: name,
+        fast_path,
+        trust,
+        in_flight: InFlight::default(),
+        routes: RwLock::default(),
+    });
     let pages = Router::new()
         .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readyz))
@@ -60,9 +68,6 @@ pub(crate) fn wrap(
         ))
         .merge(bulk)
         .fallback(|method: Method, uri: Uri| async move { Problem::no_route(&method, uri.path()) })
-        .layer(axum::Extension(trust))
-        .layer(axum::Extension(InFlight::default()))
-        .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(layer, finish))
 }
 
@@ -70,6 +75,8 @@ pub(crate) fn wrap(
 struct Finish {
     service: &'static str,
     fast_path: Option<FastPath>,
+    trust: Trust,
+    in_flight: InFlight,
     /// Route → status → its histogram: a look-up by labels costs more than many a
     /// response.
     routes: RwLock<HashMap<Arc<str>, HashMap<u16, Histogram>>>,
@@ -108,8 +115,15 @@ async fn finish(State(layer): State<Arc<Finish>>, mut request: Request, next: Ne
     } else {
         let method = request.method().clone();
         let span = tracing::info_span!("request", service = layer.service, request_id = %id.0);
-        request.extensions_mut().insert(id.clone());
-        let response = next.run(request).instrument(span.clone()).await;
+        let extensions = request.extensions_mut();
+        extensions.insert(id.clone());
+        extensions.insert(layer.trust.clone());
+        extensions.insert(layer.in_flight.clone());
+        let handled = AssertUnwindSafe(next.run(request).instrument(span.clone()));
+        let response = handled.catch_unwind().await.unwrap_or_else(|_| {
+            span.in_scope(|| tracing::error!("the handler panicked"));
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        });
         let response = complete(response, &id);
         span.in_scope(|| {
             let status = response.status().as_u16();
