@@ -23,7 +23,7 @@ use crate::apply::{
     rewind,
 };
 use crate::cursor::{self, FollowerId};
-use crate::following::{Command, HOLD_MAX, HoldRequest};
+use crate::following::{self, Command, HOLD_MAX, HoldRequest};
 use crate::protocol::{
     Announcement, PAGE_EVENTS_MAX, PageAnswer, PageQuestion, StateAnswer, StateQuestion, pack,
     unpack,
@@ -124,6 +124,15 @@ impl Follower {
     }
 }
 
+/// Where events come from.
+enum Origin {
+    /// They are new. A crash may take back what they did, since the source still has them.
+    Announcement,
+    /// They may be old: the source may trim what a follower that asks again has applied, so
+    /// that is durable before.
+    Log,
+}
+
 struct Run {
     follower: Follower,
     id: FollowerId,
@@ -182,7 +191,7 @@ impl Run {
             .collect();
         events.sort_by_key(|event| event.seq);
         events.truncate(PAGE_EVENTS_MAX);
-        let next = self.apply(events).await;
+        let next = self.apply(events, Origin::Announcement).await;
         if next == Next::Wait && tail == self.cursor {
             self.set_following(tail);
             return Next::Wait;
@@ -236,13 +245,15 @@ impl Run {
             match unpack(&answer)? {
                 PageAnswer::Diverged { tail: _, fork: Some(fork) } => self.rewind(fork).await?,
                 PageAnswer::Diverged { tail, fork: None } => {
-                    self.stop_at_divergence(tail);
+                    let source = self.follower.source;
+                    self.stop_following(following::diverged(source, self.cursor, tail));
                     return Some(false);
                 }
                 PageAnswer::Trimmed { beginning } => match self.follower.state.clone() {
                     Some(handler) if self.cursor.seq == 0 => self.take_state(handler).await?,
                     _ => {
-                        self.stop_before(beginning);
+                        let source = self.follower.source;
+                        self.stop_following(following::trimmed(source, self.cursor, beginning));
                         return Some(false);
                     }
                 },
@@ -250,7 +261,7 @@ impl Run {
                     let before = self.cursor;
                     // The source has our mark (again), so following goes on.
                     self.set_following(tail);
-                    self.apply(events).await;
+                    self.apply(events, Origin::Log).await;
                     self.set_following(tail);
                     self.step.send_replace(());
                     if self.cursor.seq >= tail.seq {
@@ -320,7 +331,7 @@ impl Run {
     }
 
     /// Applies the events that continue the cursor, in one transaction.
-    async fn apply(&mut self, events: Vec<Recorded>) -> Next {
+    async fn apply(&mut self, events: Vec<Recorded>, origin: Origin) -> Next {
         let done = self.cursor.seq;
         if matches!(&*self.state.borrow(), FollowerState::Stopped { .. }) {
             return Next::Ask;
@@ -330,11 +341,13 @@ impl Run {
         }
         let (id, handler) = (self.id.clone(), self.follower.handler.clone());
         let (epoch, on_refusal) = (self.epoch, self.follower.on_refusal);
-        let outcome = self
-            .follower
-            .store
-            .write_when_free(move |tx| apply_page(tx, &id, epoch, &events, &*handler, on_refusal))
-            .await;
+        let apply =
+            move |tx: &mut Tx<'_>| apply_page(tx, &id, epoch, &events, &*handler, on_refusal);
+        let store = &self.follower.store;
+        let outcome = match origin {
+            Origin::Announcement => store.write_deferred(apply).await,
+            Origin::Log => store.write_when_free(apply).await,
+        };
         match outcome {
             Ok(Applied { cursor, epoch, next }) => {
                 (self.cursor, self.epoch) = (cursor, epoch);
@@ -374,22 +387,6 @@ impl Run {
             *before = state;
             changed
         })
-    }
-
-    fn stop_at_divergence(&self, tail: Mark) {
-        self.stop_following(format!(
-            "{} was rolled back or replaced: its log has no event {} as this service applied it (it ends at {}). \
-             Nothing more of it is applied. Restore the newer data of {0}, or go on without it: `konbini accept-rollback {0}`",
-            self.follower.source, self.cursor.seq, tail.seq,
-        ));
-    }
-
-    fn stop_before(&self, beginning: Mark) {
-        self.stop_following(format!(
-            "{} has trimmed the events after {}, which this service has not applied (its log begins at {}). \
-             Nothing more of it is applied. Restore newer data of this service from a backup",
-            self.follower.source, self.cursor.seq, beginning.seq + 1,
-        ));
     }
 
     fn stop_following(&self, why: String) {

@@ -38,6 +38,25 @@ impl FollowerState {
     }
 }
 
+/// Why a follower stops whose source has another history, and what to do.
+pub(crate) fn diverged(source: &str, cursor: Mark, tail: Mark) -> String {
+    format!(
+        "{source} was rolled back or replaced: its log has no event {} as this service applied it (it ends at {}). \
+         Nothing more of it is applied. Restore the newer data of {source}, or go on without it: `konbini accept-rollback {source}`",
+        cursor.seq, tail.seq,
+    )
+}
+
+/// Why a follower stops whose next events were trimmed, and what to do.
+pub(crate) fn trimmed(source: &str, cursor: Mark, beginning: Mark) -> String {
+    format!(
+        "{source} has trimmed the events after {}, which this service has not applied (its log begins at {}). \
+         Nothing more of it is applied. Restore newer data of this service from a backup",
+        cursor.seq,
+        beginning.seq + 1,
+    )
+}
+
 /// A request to the running follower.
 pub(crate) enum Command {
     CatchUp(oneshot::Sender<bool>),

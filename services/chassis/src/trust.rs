@@ -179,6 +179,7 @@ impl Trust {
             until: None,
         };
         tx.put(KEYS, kid, &trusted)?;
+        tx.sync_now();
         let (inner, kid) = (self.0.clone(), kid.clone());
         tx.on_durable(move || {
             let mut keys = inner.keys.write();
@@ -208,6 +209,8 @@ impl Trust {
             tx.delete(REVOKED, row)?;
         }
         tx.put(REVOKED, &(until, session), &())?;
+        // A session ends everywhere at once.
+        tx.sync_now();
         let inner = self.0.clone();
         tx.on_durable(move || {
             let mut revoked = inner.revoked.write();

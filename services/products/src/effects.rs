@@ -31,6 +31,8 @@ impl Effects {
         key: String,
         fact: Fact,
     ) -> Result<(), store::Error> {
+        // orders waits for what becomes of its stock.
+        tx.sync_now();
         let reindexes = fact.product_shown_anew().is_some();
         let position = self
             .log

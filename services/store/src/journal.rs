@@ -16,6 +16,7 @@ mod recovery;
 mod salvage;
 mod segment;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -30,7 +31,7 @@ use self::segment::{
 };
 use crate::Error;
 use crate::engine::Engine;
-use crate::overlay::Overlay;
+use crate::overlay::Rows;
 use crate::rows::{self, length};
 use crate::view::View;
 
@@ -116,20 +117,24 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Encodes a batch as the next record and allocates its blocks.
+    /// Encodes batches, the later over the earlier, as the next record and allocates its blocks.
     ///
     /// # Errors
     /// [`Error::Full`], and nothing happened; others when the checkpoint failed.
-    pub(crate) fn prepare(&mut self, view: &Arc<View>, batch: &Overlay) -> Result<(), Error> {
+    pub(crate) fn prepare(
+        &mut self,
+        view: &Arc<View>,
+        batches: &[&BTreeMap<&'static str, Rows>],
+    ) -> Result<(), Error> {
         self.poll_checkpoint(view)?;
-        if self.end >= SEGMENT_BYTES_MAX {
+        if self.is_full() {
             // The rotation met a full disk.
             self.rotate(view)?;
         }
         let record = &mut self.record;
         record.clear();
         record.resize(RECORD_HEAD_BYTES, 0);
-        for (table, of_table) in &batch.tables {
+        for (table, of_table) in batches.iter().copied().flatten() {
             let of_table = of_table.iter().map(|(key, value)| (key, value.as_ref()));
             rows::encode(table, of_table, record);
         }
@@ -195,12 +200,17 @@ impl Journal {
         usize::from(self.generation % 2 == 1)
     }
 
+    /// Whether the active segment is to be rotated.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end >= SEGMENT_BYTES_MAX
+    }
+
     /// Rotates a full segment. On a full disk the next batch tries again.
     ///
     /// # Errors
     /// When the checkpoint before failed.
     pub(crate) fn rotate_if_full(&mut self, view: &Arc<View>) -> Result<(), Error> {
-        if self.end < SEGMENT_BYTES_MAX {
+        if !self.is_full() {
             return Ok(());
         }
         match self.rotate(view) {

@@ -14,6 +14,7 @@
 //! | `read`, `tx` | reads, and transactions |
 //! | `overlay` | the uncommitted writes of a batch, with undo |
 //! | `writer` | the writer thread: batch, journal, complete |
+//! | `deferred` | visible rows of which nobody awaits the sync |
 //! | `journal` | the write-ahead journal, its checkpoints and its recovery |
 //! | `salvage` | what reads of a damaged store, in a new one |
 //! | `snapshot`, `taps` | a copy of a store that serves meanwhile |
@@ -26,12 +27,14 @@
 //! | `disk_reserve` | refusal of batches on a nearly full disk |
 //! | `engine` | sled and its settings |
 //!
-//! **Invariant:** a result of `Ok` was preceded by an `fdatasync` that covers the write.
+//! **Invariant:** a result of `Ok` was preceded by an `fdatasync` that covers the write, but
+//! for [`Store::write_deferred`].
 //! **Invariant:** only `engine` names sled, so another ordered key-value engine could
 //! stand behind the same tables. This crate knows no event and no service.
 
 mod builder;
 mod compact;
+mod deferred;
 mod disk_health;
 mod disk_reserve;
 mod engine;

@@ -301,11 +301,11 @@ fn chunk(
 impl Store {
     /// Begins a [snapshot](Snapshot).
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.view.clone(), self.taps.clone())
+        Snapshot::new(self.0.view.clone(), self.0.taps.clone())
     }
 
     /// The number of the last durable record of the journal.
     pub fn last_record(&self) -> u64 {
-        self.taps.durable()
+        self.0.taps.durable()
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::deferred::Deferred;
 use crate::disk_reserve::DiskSpace;
 use crate::engine::{Engine, remove_kept_database, remove_unfinished};
 use crate::journal::Journal;
@@ -17,19 +18,22 @@ use crate::read::RawRow;
 use crate::table::{Bounds, Table};
 use crate::taps::Taps;
 use crate::view::View;
-use crate::writer::{self, Closure, Job, Writer};
+use crate::writer::{self, Closure, Durability, Job, Writer};
 use crate::{Error, Options, Read, Tx};
 
 /// An open store. Cheap to clone; the folder is released when the last clone is
 /// gone, or sooner by [`close`](Self::close).
 #[derive(Clone)]
-pub struct Store {
+pub struct Store(pub(crate) Arc<Handle>);
+
+/// What the clones of a store share.
+pub(crate) struct Handle {
     pub(crate) view: Arc<View>,
     pub(crate) taps: Arc<Taps>,
     jobs: flume::Sender<Job>,
     failed: watch::Receiver<Option<String>>,
     batches: watch::Receiver<u64>,
-    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -59,19 +63,15 @@ impl Store {
             failed: fail,
             batches: batch,
             metrics: options.metrics.clone(),
+            deferred: Deferred::default(),
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(|error| Error::io(dir, "its writer", &error))?;
-        Ok(Self {
-            view,
-            taps,
-            jobs,
-            failed,
-            batches,
-            writer: Arc::new(Mutex::new(Some(writer))),
-        })
+        let writer = Mutex::new(Some(writer));
+        let handle = Handle { view, taps, jobs, failed, batches, writer };
+        Ok(Self(Arc::new(handle)))
     }
 
     /// Runs `work` on the writer thread and returns its result once everything it wrote
@@ -88,7 +88,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (job, result) = job(work);
-        match self.jobs.try_send(Job::Run(job)) {
+        match self.0.jobs.try_send(Job::Run(job, Durability::Awaited)) {
             Ok(()) => self.result(result).await,
             Err(flume::TrySendError::Full(_)) => Err(Error::Busy.into()),
             Err(flume::TrySendError::Disconnected(_)) => Err(self.stopped().into()),
@@ -106,16 +106,29 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, result) = job(work);
-        match self.jobs.send_async(Job::Run(job)).await {
-            Ok(()) => self.result(result).await,
-            Err(_) => Err(self.stopped().into()),
-        }
+        self.send(work, Durability::Awaited).await
+    }
+
+    /// As [`write_when_free`](Self::write_when_free), but returns once the writes are visible
+    /// to readers; they become durable with the next transaction that awaits its sync, or 0.1 s
+    /// later, and their [`Tx::on_durable`] hooks run then. A crash may take them back, all
+    /// or none, so this is only for what follows again from facts that are durable elsewhere. The
+    /// closure [asks](Tx::sync_now) for a sync if somebody waits for what it announces.
+    ///
+    /// # Errors
+    /// The error of `work`; [`Error::Full`]; [`Error::Poisoned`].
+    pub async fn write_deferred<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.send(work, Durability::Deferred).await
     }
 
     /// Resolves when the store has failed and the process should end.
     pub async fn failed(&self) -> Error {
-        let mut failed = self.failed.clone();
+        let mut failed = self.0.failed.clone();
         let why = match failed.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
             Err(_) => "it was closed".into(),
@@ -126,7 +139,7 @@ impl Store {
     /// The number of durable batches. It changes once per batch, after the batch's
     /// [`Tx::on_durable`] hooks, so an observer sees their effects.
     pub fn batches(&self) -> watch::Receiver<u64> {
-        self.batches.clone()
+        self.0.batches.clone()
     }
 
     /// The database's size on disk, in bytes.
@@ -134,7 +147,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn disk_bytes(&self) -> Result<u64, Error> {
-        self.view.engine.disk_bytes()
+        self.0.view.engine.disk_bytes()
     }
 
     /// The free space on the store's disk, in bytes.
@@ -142,7 +155,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when the disk does not say.
     pub fn free_bytes(&self) -> Result<u64, Error> {
-        self.view.engine.disk_reserve.free()
+        self.0.view.engine.disk_reserve.free()
     }
 
     /// The number of a table's committed rows, from the count that checkpoints keep and the
@@ -152,18 +165,18 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when a row cannot be read.
     pub fn row_count<K, V>(&self, table: Table<K, V>) -> Result<Option<u64>, Error> {
-        self.view.row_count(table.name)
+        self.0.view.row_count(table.name)
     }
 
     /// The store's folder, absolute.
     pub fn dir(&self) -> &Path {
-        self.view.engine.dir()
+        self.0.view.engine.dir()
     }
 
     /// The number of rows of each table at the last checkpoint. Rows that were written since
     /// lie in the journal and are not counted.
     pub fn row_counts(&self) -> BTreeMap<String, u64> {
-        self.view.engine.row_counts()
+        self.0.view.engine.row_counts()
     }
 
     /// Reads the whole database and returns its faults: tables whose rows are not those
@@ -172,12 +185,12 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when a row cannot be read.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
-        self.view.engine.verify()
+        self.0.view.engine.verify()
     }
 
     /// How long the present write to the disk has taken so far.
     pub fn writing_for(&self) -> Duration {
-        self.view.engine.disk_health.writing_for()
+        self.0.view.engine.disk_health.writing_for()
     }
 
     /// Whether the disk is nearly full, so that writes are refused.
@@ -185,19 +198,19 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when the disk does not say.
     pub fn is_disk_full(&self) -> Result<bool, Error> {
-        Ok(self.view.engine.disk_reserve.space()? != DiskSpace::Enough)
+        Ok(self.0.view.engine.disk_reserve.space()? != DiskSpace::Enough)
     }
 
     /// Whether a read failed, and no write succeeded since.
     pub fn read_failed(&self) -> bool {
-        self.view.engine.disk_health.read_failed()
+        self.0.view.engine.disk_health.read_failed()
     }
 
-    /// Journals an empty batch. If the disk does not take it, the store
+    /// Journals what is deferred, or an empty batch. If the disk does not take it, the store
     /// [fails](Self::failed).
     pub fn probe(&self) {
         // A full queue will write soon anyway.
-        let _ = self.jobs.try_send(Job::Probe);
+        let _ = self.0.jobs.try_send(Job::Probe);
     }
 
     /// Resolves once the writer has done what is queued, and never while it is stuck: for a
@@ -209,7 +222,7 @@ impl Store {
 
     /// The length of the writer's queue.
     pub fn queue_len(&self) -> usize {
-        self.jobs.len()
+        self.0.jobs.len()
     }
 
     /// Waits until every queued closure has its result and the database has all rows.
@@ -217,12 +230,25 @@ impl Store {
     /// folder is released when the last of them is gone.
     pub fn close(self) {
         // An error says that the writer has ended.
-        let _ = self.jobs.send(Job::Close);
-        let handle = self.writer.lock().take();
+        let _ = self.0.jobs.send(Job::Close);
+        let handle = self.0.writer.lock().take();
         if let Some(handle) = handle
             && handle.join().is_err()
         {
             tracing::error!("the store's writer thread had panicked");
+        }
+    }
+
+    async fn send<T, E, F>(&self, work: F, durability: Durability) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, result) = job(work);
+        match self.0.jobs.send_async(Job::Run(job, durability)).await {
+            Ok(()) => self.result(result).await,
+            Err(_) => Err(self.stopped().into()),
         }
     }
 
@@ -234,7 +260,7 @@ impl Store {
     }
 
     fn stopped(&self) -> Error {
-        let why = self.failed.borrow().clone();
+        let why = self.0.failed.borrow().clone();
         Error::Poisoned(why.unwrap_or_else(|| "it was closed".into()))
     }
 }
@@ -259,7 +285,7 @@ where
 
 impl Read for Store {
     fn raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.view.get(table, key)
+        self.0.view.get(table, key)
     }
 
     fn raw_scan(
@@ -268,6 +294,6 @@ impl Read for Store {
         bounds: Bounds,
         newest_first: bool,
     ) -> Result<Box<dyn Iterator<Item = RawRow> + '_>, Error> {
-        self.view.scan(table, bounds, newest_first)
+        self.0.view.scan(table, bounds, newest_first)
     }
 }

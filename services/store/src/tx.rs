@@ -31,6 +31,7 @@ pub struct Tx<'a> {
     pub(crate) overlay: &'a mut Overlay,
     pub(crate) hooks: &'a mut Hooks,
     pub(crate) uses_reserve: bool,
+    pub(crate) is_awaited: bool,
 }
 
 impl Tx<'_> {
@@ -79,6 +80,12 @@ impl Tx<'_> {
     /// staff needs in order to look at it.
     pub fn use_reserve(&mut self) {
         self.uses_reserve = true;
+    }
+
+    /// Makes a [deferred](crate::Store::write_deferred) transaction durable at once: somebody
+    /// waits for what its [`on_durable`](Self::on_durable) hooks announce.
+    pub fn sync_now(&mut self) {
+        self.is_awaited = true;
     }
 
     pub(crate) fn savepoint(&self) -> Savepoint {

@@ -130,14 +130,19 @@ async fn write_forever(store: Store, mut random: StdRng) -> Result<(), Error> {
         };
         let state_bytes = random.random_range(0..2_000);
         let (closed, refused) = (random.random_bool(0.03), random.random_bool(0.05));
-        let written = store
-            .write(move |tx| {
-                let ack = transact(tx, entity, closed, body_bytes, state_bytes)?;
-                // A refusal after all its writes: nothing of it may stay.
-                if refused { Err(Refusal::Asked) } else { Ok(ack) }
-            })
-            .await;
+        let deferred = random.random_bool(0.3);
+        let work = move |tx: &mut Tx<'_>| {
+            let ack = transact(tx, entity, closed, body_bytes, state_bytes)?;
+            // A refusal after all its writes: nothing of it may stay.
+            if refused { Err(Refusal::Asked) } else { Ok(ack) }
+        };
+        let written = match deferred {
+            true => store.write_deferred(work).await,
+            false => store.write(work).await,
+        };
         match written {
+            // It may be lost, but only as a whole.
+            Ok(_) if deferred => {}
             Ok(ack) => print(&ack.to_string()),
             Err(Refusal::Asked) => {}
             Err(Refusal::Store(error)) => return Err(error),

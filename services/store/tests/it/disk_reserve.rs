@@ -17,6 +17,13 @@ async fn put(store: &Store, row: u64) -> Result<(), Error> {
     store.write(move |tx| tx.put(ROWS, &row, &text)).await
 }
 
+async fn put_deferred(store: &Store, row: u64) -> Result<(), Error> {
+    let text = row.to_string().repeat(5000);
+    store
+        .write_deferred(move |tx| tx.put(ROWS, &row, &text))
+        .await
+}
+
 fn rows(store: &Store) -> Vec<u64> {
     let rows = store.scan(ROWS.all()).unwrap();
     rows.map(|row| row.unwrap().0).collect()
@@ -83,7 +90,12 @@ async fn a_full_disk_delays_checkpoints_until_there_is_space() {
     let mut written = Vec::new();
     let refused = loop {
         let row = written.len() as u64;
-        match put(&store, row).await {
+        // One that is put off reaches the database only after the journal has it.
+        let outcome = match row % 2 {
+            0 => put(&store, row).await,
+            _ => put_deferred(&store, row).await,
+        };
+        match outcome {
             Ok(()) => written.push(row),
             Err(error) => break error,
         }

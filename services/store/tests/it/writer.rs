@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use store::{Error, Options, Read, Store, Table};
+use store::{Error, Options, Read, Store, Table, Tx};
 
 use crate::{LEFT, RIGHT, hold, open, soon};
 
@@ -268,4 +268,84 @@ async fn a_stalled_disk_and_one_that_is_gone_are_seen() {
     store.probe();
     let failed = soon("the failure", store.failed()).await;
     assert!(failed.to_string().contains("the disk is gone"), "{failed}");
+}
+
+/// Transactions that nobody awaits share one sync: that of the next one that is awaited, or
+/// their own a moment later. Until then they are visible, and a crash takes them back as a whole.
+#[tokio::test]
+async fn deferred_transactions_share_a_sync() {
+    static SYNCS: AtomicU64 = AtomicU64::new(0);
+    fn sync(file: &File) -> io::Result<()> {
+        SYNCS.fetch_add(1, Ordering::SeqCst);
+        file.sync_data()
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, crashed) = (folder.path().join("store"), folder.path().join("crashed"));
+    let store = Store::open(&dir, &Options { sync, ..Options::default() }).unwrap();
+    let (told, hooks) = std::sync::mpsc::channel();
+    let both = |key: u64| {
+        let told = told.clone();
+        move |tx: &mut Tx<'_>| {
+            tx.on_durable(move || told.send((key, SYNCS.load(Ordering::SeqCst))).unwrap());
+            tx.put(LEFT, &key, &key)?;
+            tx.put(RIGHT, &key, &key)
+        }
+    };
+    let heard = |count: usize| -> Vec<_> { hooks.iter().take(count).collect() };
+
+    // Alone. The batches before the first sync are as many as the machine has time for.
+    let before = SYNCS.load(Ordering::SeqCst);
+    for key in 1..=5 {
+        store.write_deferred(both(key)).await.unwrap();
+        assert_eq!(keys(&store).len() as u64, key);
+    }
+    let alone = heard(5);
+    assert_eq!(
+        alone.iter().map(|told| told.0).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
+    assert!(
+        alone.iter().all(|told| told.1 > before),
+        "{alone:?}, {before} before"
+    );
+
+    // Before one that is awaited, by its caller or by itself; and what a crash before leaves.
+    for (awaited, by_itself) in [(7, false), (9, true)] {
+        let before = SYNCS.load(Ordering::SeqCst);
+        store.write_deferred(both(awaited - 1)).await.unwrap();
+        let copied = testkit::damage::copy_folder(&dir, &crashed);
+        let hurried = both(awaited);
+        let written = match by_itself {
+            false => store.write(hurried).await,
+            true => {
+                let hurried = move |tx: &mut Tx<'_>| {
+                    tx.sync_now();
+                    hurried(tx)
+                };
+                store.write_deferred(hurried).await
+            }
+        };
+        written.unwrap();
+        let told = heard(2);
+        assert_eq!([told[0].0, told[1].0], [awaited - 1, awaited]);
+        assert_eq!(
+            told[1].1,
+            SYNCS.load(Ordering::SeqCst),
+            "it was answered after the sync"
+        );
+        copied.unwrap();
+        // On a slow machine the deferred one was synced before it was copied.
+        let was_synced = told[0].1 < told[1].1 || told[1].1 > before + 1;
+        if !was_synced {
+            let left = keys(&open(&crashed));
+            assert_eq!(left.len() as u64, awaited - 2, "{left:?}");
+        }
+        std::fs::remove_dir_all(&crashed).unwrap();
+    }
+
+    // Closing awaits them, too.
+    store.write_deferred(both(10)).await.unwrap();
+    store.close();
+    assert_eq!(heard(1)[0].0, 10);
+    assert_eq!(keys(&open(&dir)).len(), 10);
 }
