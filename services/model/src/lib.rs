@@ -7,18 +7,21 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `carrier` | the page that follows a parcel |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
 //! | `text` | whether a name or title is legible |
 //! | `time` | [`Time`]: milliseconds since 1970, UTC |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
 
+mod carrier;
 mod fact;
 mod id;
 mod money;
 mod text;
 mod time;
 
+pub use carrier::tracking_url;
 pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
     RevocationReason, Shortage, UserField,
