@@ -5,6 +5,8 @@
 //! mesh does not. Questions in flight are bounded by the subscription's queue and by
 //! [`ANSWERS_AT_ONCE_MAX`].
 
+mod order;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{Mesh, TransportError};
 use model::{CodePurpose, Id, kinds};
+
+pub use self::order::{OrderChange, OrderDetails, OrderLineDetails, OrderOf};
 
 /// The most answers in preparation at one time, for each kind of question of a service.
 const ANSWERS_AT_ONCE_MAX: usize = 16;

@@ -53,7 +53,10 @@ mod verify;
 mod zenoh;
 
 pub use apply::{OnRefusal, Refusal};
-pub use ask::{Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode};
+pub use ask::{
+    Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode, OrderChange,
+    OrderDetails, OrderLineDetails, OrderOf,
+};
 pub use dead_letters::{DeadLetter, dead_letter_count};
 pub use discovery::{Directory, Instance, Presence};
 pub use endpoints::{EndpointsError, MutualTls, ZenohEndpoints, check_socket_path, socket_path};

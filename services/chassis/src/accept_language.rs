@@ -29,6 +29,11 @@ pub fn languages(headers: &HeaderMap) -> Vec<String> {
     ranges.into_iter().map(|(_, tag)| tag.to_owned()).collect()
 }
 
+/// The language accepted most, if the client names one.
+pub fn preferred(headers: &HeaderMap) -> Option<String> {
+    languages(headers).into_iter().next()
+}
+
 fn is_tag(text: &str) -> bool {
     let is_subtag = |subtag: &str| {
         (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -56,6 +56,8 @@ pub(crate) struct Order {
     pub(crate) refunded_total: Money,
     pub(crate) shipping_address: Option<Address>,
     pub(crate) note: Option<String>,
+    /// The language it was placed in, as a BCP 47 tag, if the client named one.
+    pub(crate) language: Option<String>,
     /// The request that placed it.
     pub(crate) request_id: String,
     /// When products reserved or refused its stock; `None` until then.

@@ -96,6 +96,7 @@ fn erase_batch(tx: &mut Tx<'_>) -> Result<(), Error> {
         let mut stored = tables::find(tx, *id)?;
         stored.order.shipping_address = None;
         stored.order.note = None;
+        stored.order.language = None;
         tables::save(tx, &stored)?;
     }
     match ids.last() {

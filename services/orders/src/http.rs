@@ -12,7 +12,7 @@ use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::limits::HEADER_ID_BYTES_MAX;
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, etag};
+use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
 use model::{Id, kinds, now};
 use serde::{Deserialize, Serialize};
 use standardwebhooks::HEADER_WEBHOOK_ID;
@@ -102,6 +102,7 @@ async fn history(
 async fn place(
     State(state): State<OrdersState>,
     caller: Caller,
+    headers: HeaderMap,
     request: IdempotentRequest,
     body: CheckedBody<OrderContent>,
 ) -> Result<Response, Problem> {
@@ -117,6 +118,7 @@ async fn place(
         order_id: Id::new(),
         user_id: caller.user_id,
         content,
+        language: accept_language::preferred(&headers),
         request_id: guard.request_id.clone(),
         key: guard.key.clone(),
         at: now(),

@@ -7,7 +7,8 @@
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
 //! `payment.unmatched`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
-//! `stock.refused` or `stock.released` for each order; and users: `user.erased`.
+//! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
+//! `OrderOf`.
 //!
 //! An order is placed by choreography: one transaction writes the pending order,
 //! `order.placed` and the request's `Idempotency-Key`; products publishes the stock
@@ -22,6 +23,7 @@
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome |
 //! | `payments` | payment webhook: signature verification, the transaction |
+//! | `queries` | answers to other services: what a message about an order says |
 //! | `lists` | the order ids of a list, from the indexes |
 //! | `rollback` | orders and stock that disagree after a rollback |
 //! | `counters` | metrics: orders by what happened to them, money by currency |
@@ -40,6 +42,7 @@ mod http;
 mod lists;
 mod payments;
 mod placing;
+mod queries;
 mod rollback;
 mod tables;
 mod waiters;
@@ -87,6 +90,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let on_event = move |tx: &mut Tx<'_>, event: &Event| follower.on_event(tx, event);
         let products = ctx.follow("products", on_event).await?;
         ctx.follow("users", follow::on_users_event).await?;
+        queries::start(&ctx).await?;
         let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));

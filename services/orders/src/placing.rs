@@ -35,6 +35,8 @@ pub(crate) struct PlaceOrder {
     pub(crate) order_id: OrderId,
     pub(crate) user_id: UserId,
     pub(crate) content: OrderContent,
+    /// The language of its messages, as a BCP 47 tag.
+    pub(crate) language: Option<String>,
     pub(crate) request_id: String,
     pub(crate) key: Option<BoundKey>,
     pub(crate) at: Time,
@@ -149,7 +151,7 @@ fn place(
     if let Some(placement) = repeated(tx, request)? {
         return Ok(placement);
     }
-    let PlaceOrder { order_id, user_id, content, request_id, key, at } = request;
+    let PlaceOrder { order_id, user_id, content, language, request_id, key, at } = request;
     let mut listings = Vec::with_capacity(content.items.len());
     for item in &content.items {
         listings.push(tables::listing(tx, item.product_id)?);
@@ -177,6 +179,7 @@ fn place(
         refunded_total: Money::zero(total.currency),
         shipping_address: content.shipping_address.clone(),
         note: content.note.clone(),
+        language: language.clone(),
         request_id: request_id.clone(),
         stock_outcome_at: None,
         shortages: Vec::new(),

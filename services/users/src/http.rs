@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use api::routes;
 use axum::Router;
-use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use chassis::{Routes, ServiceRoutes};
 
@@ -75,11 +74,4 @@ pub(crate) fn control(users: Shared) -> Router {
         .route("/control/keys", get(keys::list))
         .route("/control/keys/rotate", post(keys::rotate))
         .with_state(users)
-}
-
-/// The preferred language of the client, if it names one.
-fn language(headers: &HeaderMap) -> Option<String> {
-    chassis::accept_language::languages(headers)
-        .into_iter()
-        .next()
 }

@@ -59,6 +59,7 @@ pub(crate) fn order(total: i64) -> Order {
         refunded_total: Money::zero(total.currency),
         shipping_address: None,
         note: None,
+        language: None,
         request_id: "r".into(),
         stock_outcome_at: None,
         shortages: Vec::new(),

@@ -70,6 +70,8 @@ pub(crate) struct OrderRow {
     shipping_address: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
     request_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settled_at: Option<Time>,
@@ -191,6 +193,7 @@ impl StoredOrder {
             refunded_total: order.refunded_total,
             shipping_address: order.shipping_address.clone(),
             note: order.note.clone(),
+            language: order.language.clone(),
             request_id: order.request_id.clone(),
             settled_at: order.stock_outcome_at,
             shortages: order.shortages.clone(),
@@ -215,6 +218,7 @@ impl From<OrderRow> for StoredOrder {
             refunded_total: row.refunded_total,
             shipping_address: row.shipping_address,
             note: row.note,
+            language: row.language,
             request_id: row.request_id,
             stock_outcome_at: row.settled_at,
             shortages: row.shortages,

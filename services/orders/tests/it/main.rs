@@ -5,4 +5,5 @@
 mod commands;
 mod payments;
 mod placing;
+mod queries;
 mod shop;

@@ -76,6 +76,7 @@ impl Shop {
         shortages: impl IntoIterator<Item = Shortage>,
     ) -> TestResponse {
         let mut request = buyer.request(Method::POST, "/v1/orders").json(&body);
+        request = request.header("accept-language", "en;q=0.5, de-CH");
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

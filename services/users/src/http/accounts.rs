@@ -10,7 +10,7 @@ use chassis::fields::ParsedBody;
 use chassis::json::PathId;
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{Admin, Json, Problem, etag};
+use chassis::{Admin, Json, Problem, accept_language, etag};
 use model::kinds;
 use serde::Deserialize;
 use store::Read;
@@ -38,7 +38,7 @@ pub(super) async fn register(
     let hash = users.hasher.hash(users.hasher.admit()?, password).await?;
     let user = User::new(email, name, model::now());
     let cause = users.cause(Some(user.id), request);
-    let language = super::language(&headers);
+    let language = accept_language::preferred(&headers);
     let registered = users.store.write(move |tx| {
         attempt.claim(tx, cause.at(), |tx| {
             tables::register(tx, &user, hash, &cause)?;

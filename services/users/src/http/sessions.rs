@@ -11,7 +11,7 @@ use chassis::fields::ParsedBody;
 use chassis::json::{PathId, PathIds};
 use chassis::page::{Page, Paging};
 use chassis::request_id::RequestId;
-use chassis::{Admin, AnyCaller, Caller, Json, Problem, is_clock_set};
+use chassis::{Admin, AnyCaller, Caller, Json, Problem, accept_language, is_clock_set};
 use model::{Id, RevocationReason, SessionId, Time, UserId, kinds};
 use store::{Read, Tx};
 
@@ -43,7 +43,7 @@ pub(super) async fn log_in(
     require_clock()?;
     let user_agent = headers.get(USER_AGENT).and_then(|text| text.to_str().ok());
     let user_agent = user_agent.map(ToOwned::to_owned);
-    let language = super::language(&headers);
+    let language = accept_language::preferred(&headers);
     let origin = LoginOrigin { request, address, user_agent, language };
     let begun = match login {
         LogIn::Password { email, password } => {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::client_address::ClientAddress;
 use chassis::fields::ParsedBody;
 use chassis::request_id::RequestId;
-use chassis::{Json, Problem, Role};
+use chassis::{Json, Problem, Role, accept_language};
 
 use super::{Shared, accounts};
 use crate::Error;
@@ -51,7 +51,7 @@ pub(super) async fn set_up(
     };
     let user = User::added(None, addition, now);
     let cause = users.cause(Some(user.id), request);
-    let language = super::language(&headers);
+    let language = accept_language::preferred(&headers);
     let added = users.store.write(move |tx| {
         tables::set_up(tx, &user, hash, &cause)?;
         tables::set_language(tx, user.id, language.as_ref())?;

@@ -50,6 +50,7 @@ fn golden_bytes_of_a_full_row() {
     order.status = OrderStatus::Cancelled;
     order.shipping_address = Some([("city".to_owned(), "Kobe".to_owned())].into());
     order.note = Some("ring".into());
+    order.language = Some("de".into());
     order.stock_outcome_at = Some(Time(2));
     order.shortages = vec![Shortage {
         product_id: order.lines[0].product_id,
@@ -60,7 +61,7 @@ fn golden_bytes_of_a_full_row() {
     order.payment = Some("pay_1".into());
     let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
     let golden = [
-        b"\x01\xde\x00\x12\xa2id".as_slice(),
+        b"\x01\xde\x00\x13\xa2id".as_slice(),
         UUID,
         b"\xa7user_id",
         UUID,
@@ -73,7 +74,7 @@ fn golden_bytes_of_a_full_row() {
         b"\xaaline_parts\x01\xa5total",
         MONEY,
         b"\xaerefunded_total\x82\xa6amount\x00\xa8currency\xa3EUR",
-        b"\xb0shipping_address\x81\xa4city\xa4Kobe\xa4note\xa4ring",
+        b"\xb0shipping_address\x81\xa4city\xa4Kobe\xa4note\xa4ring\xa8language\xa2de",
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
