@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::service_name::ServiceName;
 use crate::shop::{ServeArgs, ShopArgs};
 use crate::{
-    backup, bundle, check, compact, doctor, events, generate, keys, products, rollback, salvage,
-    settings, status, up, upgrade, user,
+    backup, bundle, check, compact, doctor, events, generate, keys, mail, products, rollback,
+    salvage, settings, status, up, upgrade, user,
 };
 
 /// A whole e-commerce backend for one small host.
@@ -63,6 +63,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the mails that the shop sends.
+    Mail {
+        #[command(subcommand)]
+        command: MailCommand,
+    },
     /// Look at the events that services record.
     Events {
         #[command(subcommand)]
@@ -93,6 +98,11 @@ enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 enum EventsCommand {
     Tail(events::TailEvents),
+}
+
+#[derive(Debug, Subcommand)]
+enum MailCommand {
+    Preview(mail::PreviewMail),
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +169,7 @@ impl Cli {
                 ConfigCommand::Print(print) => settings::print(&print),
                 ConfigCommand::Check(check) => settings::check(&check),
             },
+            Command::Mail { command: MailCommand::Preview(preview) } => mail::preview(preview),
             Command::Events { command: EventsCommand::Tail(tail) } => events::tail(tail).await,
             Command::Check(check) => check::check(check).await,
             Command::SupportBundle(bundle) => bundle::write(bundle).await,

@@ -168,6 +168,13 @@ impl ShopConfig {
         self.web_address(gateway.listen)
     }
 
+    /// The settings of notifications.
+    pub(crate) fn notifications(&self) -> notifications::Config {
+        let public_url = self.public_url();
+        let Self { notifications, mail, webhooks, .. } = self.clone();
+        notifications::Config { public_url, notifications, mail, webhooks }
+    }
+
     /// The entry point of a service, with its settings.
     pub(crate) fn open(&self, service: ServiceName) -> Open {
         let config = self.clone();
@@ -182,12 +189,7 @@ impl ShopConfig {
                 let (orders, payments) = (config.orders, config.payments);
                 opener(orders::open, orders::Config { orders, payments })
             }
-            ServiceName::Notifications => {
-                let public_url = config.public_url();
-                let Self { notifications, mail, webhooks, .. } = config;
-                let config = notifications::Config { public_url, notifications, mail, webhooks };
-                opener(notifications::open, config)
-            }
+            ServiceName::Notifications => opener(notifications::open, self.notifications()),
             ServiceName::Gateway => opener(gateway::open, config.gateway),
         }
     }

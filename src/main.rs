@@ -16,6 +16,7 @@ mod doctor;
 mod events;
 mod generate;
 mod keys;
+mod mail;
 mod output;
 mod positions;
 mod products;

@@ -263,9 +263,28 @@ const deadLetters = () =>
     ],
   });
 
+// Reads the view again, and the count with it.
+const readAgainAll = async () => show();
+
+const inbox = () => [
+  action("mark all as read", () => call("POST", "/v1/notifications/read"), readAgainAll),
+  ...list({
+    path: "/v1/notifications",
+    filters: [choice("unread", ["true"])],
+    heads: ["time", "kind", "message", ""],
+    show: (entry) => [
+      when(entry.created_at),
+      entry.kind,
+      element("div", {}, element("strong", { textContent: entry.title }), element("p", { className: "text", textContent: entry.body })),
+      entry.read_at ? "" : action("mark as read", () => call("POST", `/v1/notifications/${entry.id}/read`), readAgainAll),
+    ],
+  }),
+];
+
 const VIEWS = {
   overview: { title: "Overview", make: overview, isForAdmins: true },
   orders: { title: "Orders", make: orders },
+  inbox: { title: "Inbox", make: inbox },
   products: { title: "Products", make: products },
   users: { title: "Users", make: users, isForAdmins: true },
   events: { title: "Events", make: events, isForAdmins: true },
@@ -306,10 +325,12 @@ async function show() {
   $("views").replaceChildren(
     ...open.map((name) => {
       const made = button(VIEWS[name].title, () => (location.hash === `#${name}` ? navigate() : (location.hash = name)));
+      made.dataset.view = name;
       if (name === current) made.setAttribute("aria-current", "page");
       return made;
     }),
   );
+  countUnread();
   // On a narrow screen the buttons scroll.
   $("views").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   try {
@@ -320,6 +341,21 @@ async function show() {
     if (turn === shows || !login()) fail(error, navigate);
   }
 }
+
+// Shows the number of unread notifications in the name of their view.
+async function countUnread() {
+  const name = $("views").querySelector("[data-view=inbox]");
+  if (!name || !login()) return;
+  try {
+    const { unread_count: count } = await call("GET", "/v1/notifications?limit=1");
+    name.textContent = count ? `${VIEWS.inbox.title} (${count})` : VIEWS.inbox.title;
+  } catch {
+    // The count is left as it is; the view says what is wrong.
+  }
+}
+
+// While the page is looked at, new ones are counted once a minute.
+setInterval(() => document.hidden || countUnread(), 60_000);
 
 function navigate() {
   say("");

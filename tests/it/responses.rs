@@ -234,6 +234,11 @@ async fn inbox(calls: &mut Calls, reader: &Person) {
         .post(reader, "/v1/notifications/read", json!({}))
         .await;
     calls.get(reader, "/v1/notifications/stream").await;
+    let chosen = json!({ "kinds": { "order.shipped": ["inbox"] } });
+    let preferences = "/v1/notifications/preferences";
+    let choose = reader.request(Method::PUT, preferences).json(&chosen);
+    calls.send(choose).await;
+    calls.get(reader, preferences).await;
 }
 
 async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {

@@ -141,6 +141,12 @@ routes! {
     /// Streams the caller's notifications.
     STREAM_NOTIFICATIONS =
         Route::get("/v1/notifications/stream", Notifications, Customer).streaming();
+    /// Shows by which channels the caller is notified of each kind.
+    GET_NOTIFICATION_PREFERENCES =
+        Route::get("/v1/notifications/preferences", Notifications, Customer);
+    /// Replaces what the caller chose of them.
+    PUT_NOTIFICATION_PREFERENCES =
+        Route::put("/v1/notifications/preferences", Notifications, Customer);
     /// Lists webhooks.
     LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin).query(&["limit", "cursor"]);
     /// Registers a webhook.

@@ -216,6 +216,16 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
+    /// The members of an optional object under names that the client chooses: each with its
+    /// pointer, and its value unread.
+    pub fn members(&mut self, name: &str) -> Vec<(String, String, &'a RawValue)> {
+        let Members(members) = self.value(name).unwrap_or_default();
+        let members = members.into_iter();
+        members
+            .map(|(key, raw)| (format!("/{name}/{}", escape(&key)), key.into_owned(), raw))
+            .collect()
+    }
+
     /// An optional object of texts under names that the client chooses.
     pub fn texts(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
         let Members(members) = self.value(name)?;
@@ -308,7 +318,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The members of an object by name, their values unread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Members<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 /// A text, borrowed where it has no escape.

@@ -195,7 +195,10 @@ published_language! {
         /// The order that the payment names, if it exists.
         order_id: Option<Id<kinds::Order>>,
         amount: Money,
-        reason: Mismatch
+        reason: Mismatch,
+        /// The provider's id of the payment. Absent in events of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>
     }
 }
 
@@ -439,6 +442,7 @@ mod tests {
                 order_id: Some(order_id),
                 amount: euros(1),
                 reason: Mismatch::WrongAmount,
+                reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
             },
         ]
     }

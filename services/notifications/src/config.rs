@@ -32,6 +32,19 @@ pub struct InboxConfig {
     #[garde(length(chars, min = 1, max = 100))]
     #[garde(custom(|_, _| ensure(!self.shop.chars().any(char::is_control), "must be one line")))]
     pub shop: String,
+    /// The address of the shop's logo, an image that mails show in place of the name.
+    #[garde(custom(|_, _| ensure(
+        self.shop_logo.as_deref().is_none_or(is_image),
+        "must be an address that begins with https://, of at most 500 characters",
+    )))]
+    pub shop_logo: Option<String>,
+    /// The shop's postal address, at the end of mails. At most 10 lines of 100 characters.
+    #[garde(length(max = 10), inner(length(chars, min = 1, max = 100)))]
+    #[garde(custom(|_, _| ensure(
+        !self.shop_address.iter().any(|line| line.contains(char::is_control)),
+        "each must be one line",
+    )))]
+    pub shop_address: Vec<String>,
     /// The default language: a folder's name below
     /// `DATA/templates`, or one that is built in (`en`, `de`).
     #[garde(length(min = 1, max = 35), custom(is_language_tag))]
@@ -49,11 +62,18 @@ impl Default for InboxConfig {
     fn default() -> Self {
         Self {
             shop: "konbini".into(),
+            shop_logo: None,
+            shop_address: Vec::new(),
             language: "en".into(),
             entries_max: 10_000,
             days_max: 400,
         }
     }
+}
+
+fn is_image(address: &str) -> bool {
+    let is_visible = |byte: u8| byte.is_ascii_graphic() && !b"\"<>".contains(&byte);
+    address.starts_with("https://") && address.len() <= 500 && address.bytes().all(is_visible)
 }
 
 fn is_language_tag(text: &str, _: &()) -> garde::Result {

@@ -6,11 +6,17 @@
 use crate::config::InboxConfig;
 use std::time::Duration;
 
-use model::{Id, Mismatch, Money, SessionId, Time, UserId, kinds};
+use mesh::OrderDetails;
+use model::{Id, Mismatch, Money, OrderId, SessionId, Time, UserId, kinds};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) type NotificationId = Id<kinds::Notification>;
+
+/// The kinds of mail that are no notification, for logs and names of templates.
+pub(crate) const CODE_KIND: &str = "user.code_requested";
+pub(crate) const EMAIL_UNDO_KIND: &str = "user.email_change_requested";
+pub(crate) const DIGEST_KIND: &str = "digest";
 
 /// One entry of an inbox. Its text is not stored: `text` renders it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +30,39 @@ pub(crate) struct Notification {
 
 impl ::store::Record for Notification {}
 
-/// One line per kind: its published name and its variant.
+/// Who is notified of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The person whom it is about: the account's or the order's owner.
+    Owner,
+    /// Everybody with a staff role.
+    Staff,
+}
+
+/// Whether a kind is sent by mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MailRule {
+    /// It is about the account's safety, so no preference turns it off.
+    Always,
+    /// Unless the recipient turns it off.
+    Usually,
+    /// If the recipient asks for it.
+    OnRequest,
+    /// A mail about a mail that failed could fail, too.
+    Never,
+}
+
+/// What is known of a kind without a notification of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KindRule {
+    pub(crate) kind: &'static str,
+    pub(crate) audience: Audience,
+    pub(crate) mail: MailRule,
+}
+
+/// One line per kind: its published name, its audience, whether it is mailed, its variant.
 macro_rules! topics {
-    ($($(#[$doc:meta])* $kind:literal => $variant:ident $fields:tt)*) => {
+    ($($(#[$doc:meta])* $kind:literal ($audience:ident, $mail:ident) => $variant:ident $fields:tt)*) => {
         /// Topic of a notification: a kind and its data. In responses and
         /// records alike `{"kind": …, "data": {…}}`. Ids and figures only.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +72,24 @@ macro_rules! topics {
         }
 
         impl Topic {
-            /// Every kind's name.
-            #[cfg(test)]
-            pub(crate) const KINDS: &[&str] = &[$($kind),*];
+            /// Every kind.
+            pub(crate) const RULES: &[KindRule] = &[$(KindRule {
+                kind: $kind,
+                audience: Audience::$audience,
+                mail: MailRule::$mail,
+            }),*];
 
             /// The kind's name: that of its event, where there is one.
             pub(crate) fn kind(&self) -> &'static str {
-                match self { $(Self::$variant { .. } => $kind,)* }
+                self.rule().kind
+            }
+
+            pub(crate) fn rule(&self) -> KindRule {
+                match self { $(Self::$variant { .. } => KindRule {
+                    kind: $kind,
+                    audience: Audience::$audience,
+                    mail: MailRule::$mail,
+                },)* }
             }
         }
     };
@@ -50,70 +97,92 @@ macro_rules! topics {
 
 topics! {
     /// The account was created.
-    "user.registered" => UserRegistered {}
+    "user.registered" (Owner, OnRequest) => UserRegistered {}
     /// The account's password was changed.
-    "user.password_changed" => PasswordChanged {}
+    "user.password_changed" (Owner, Always) => PasswordChanged {}
     /// The account's address was changed.
-    "user.email_changed" => EmailChanged {}
+    "user.email_changed" (Owner, Always) => EmailChanged {}
     /// The account's second factor was enrolled or removed.
-    "user.second_factor_changed" => SecondFactorChanged {
+    "user.second_factor_changed" (Owner, Always) => SecondFactorChanged {
         /// Whether the account has one.
         enrolled: bool
     }
     /// A spent refresh token was reused, so its session ended.
-    "session.reused" => SessionReused {
+    "session.reused" (Owner, Always) => SessionReused {
         session_id: SessionId
     }
     /// The order's stock is reserved.
-    "order.confirmed" => OrderConfirmed {
+    "order.confirmed" (Owner, Usually) => OrderConfirmed {
         order_id: Id<kinds::Order>
     }
     /// The order's stock could not be reserved.
-    "order.rejected" => OrderRejected {
+    "order.rejected" (Owner, Usually) => OrderRejected {
         order_id: Id<kinds::Order>
     }
     /// The order was paid in full.
-    "order.paid" => OrderPaid {
+    "order.paid" (Owner, Usually) => OrderPaid {
         order_id: Id<kinds::Order>
     }
     /// The order was shipped.
-    "order.shipped" => OrderShipped {
+    "order.shipped" (Owner, Usually) => OrderShipped {
         order_id: Id<kinds::Order>
     }
     /// The order was delivered.
-    "order.delivered" => OrderDelivered {
+    "order.delivered" (Owner, Usually) => OrderDelivered {
         order_id: Id<kinds::Order>
     }
     /// The order was cancelled.
-    "order.cancelled" => OrderCancelled {
+    "order.cancelled" (Owner, Usually) => OrderCancelled {
         order_id: Id<kinds::Order>,
         /// The payment that is refunded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refunded: Option<Money>
     }
     /// A refund of the order was made.
-    "order.refunded" => OrderRefunded {
+    "order.refunded" (Owner, Usually) => OrderRefunded {
         order_id: Id<kinds::Order>,
         amount: Money,
         /// Whether the order is now refunded completely.
         in_full: bool
     }
+    /// To staff: a new order. Its stock is reserved, so it is one that can be fulfilled.
+    "order.placed" (Staff, Usually) => OrderPlaced {
+        order_id: Id<kinds::Order>
+    }
+    /// To staff: an order was paid in full.
+    "order.payment_received" (Staff, OnRequest) => OrderPaymentReceived {
+        order_id: Id<kinds::Order>
+    }
+    /// To staff: its buyer cancelled an order that was not paid.
+    "order.cancelled_by_buyer" (Staff, OnRequest) => OrderCancelledByBuyer {
+        order_id: Id<kinds::Order>
+    }
+    /// To staff: a paid order was cancelled, and its payment has to be sent back.
+    "refund.due" (Staff, Usually) => RefundDue {
+        order_id: Id<kinds::Order>,
+        amount: Money,
+        /// Whether its buyer cancelled it.
+        by_buyer: bool
+    }
     /// To staff: the available stock of a product is low.
-    "stock.low" => StockLow {
+    "stock.low" (Staff, OnRequest) => StockLow {
         product_id: Id<kinds::Product>,
         /// Units that can still be sold.
         available: i64
     }
     /// To staff: a payment matches no order that is due.
-    "payment.unmatched" => PaymentUnmatched {
+    "payment.unmatched" (Staff, Usually) => PaymentUnmatched {
         /// The order it names, if that exists.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         order_id: Option<Id<kinds::Order>>,
         amount: Money,
-        reason: Mismatch
+        reason: Mismatch,
+        /// The provider's id of the payment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>
     }
     /// To staff: a mail was given up.
-    "mail.failed" => MailFailed {
+    "mail.failed" (Staff, Never) => MailFailed {
         /// The recipient.
         user_id: UserId,
         /// The kind of its topic.
@@ -123,11 +192,11 @@ topics! {
         code: Option<u16>
     }
     /// To staff: a webhook failed for so long that it was disabled.
-    "webhook.disabled" => WebhookDisabled {
+    "webhook.disabled" (Staff, Usually) => WebhookDisabled {
         webhook_id: Id<kinds::Webhook>
     }
     /// To staff: new dead letters wait for an operator.
-    "event.parked" => EventParked {
+    "event.parked" (Staff, Usually) => EventParked {
         /// The service that published them.
         source: String,
         /// Sequence number of the first.
@@ -136,9 +205,9 @@ topics! {
         count: u64
     }
     /// To staff: the last backup failed.
-    "backup.failed" => BackupFailed {}
+    "backup.failed" (Staff, Usually) => BackupFailed {}
     /// To staff: the last backup is older than the settings expect.
-    "backup.overdue" => BackupOverdue {
+    "backup.overdue" (Staff, Usually) => BackupOverdue {
         /// When the last one succeeded, if any has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         succeeded_at: Option<Time>,
@@ -147,33 +216,32 @@ topics! {
         expected_hours: Option<u32>
     }
     /// To staff: a backup succeeded after such a notification.
-    "backup.recovered" => BackupRecovered {}
+    "backup.recovered" (Staff, OnRequest) => BackupRecovered {}
 }
 
 impl Topic {
-    /// Whether it is also sent by mail.
-    pub(crate) fn is_mailed(&self) -> bool {
-        match self {
-            Self::PasswordChanged {}
-            | Self::EmailChanged {}
-            | Self::SecondFactorChanged { .. }
-            | Self::SessionReused { .. }
-            | Self::OrderConfirmed { .. }
-            | Self::OrderRejected { .. }
-            | Self::OrderPaid { .. }
-            | Self::OrderShipped { .. }
-            | Self::OrderDelivered { .. }
-            | Self::OrderCancelled { .. }
-            | Self::OrderRefunded { .. } => true,
-            Self::UserRegistered {}
-            | Self::StockLow { .. }
-            | Self::PaymentUnmatched { .. }
-            | Self::MailFailed { .. }
-            | Self::WebhookDisabled { .. }
-            | Self::EventParked { .. }
-            | Self::BackupFailed {}
-            | Self::BackupOverdue { .. }
-            | Self::BackupRecovered {} => false,
+    /// Whether a mail of it says something new. The buyer of an order that was rejected at once
+    /// has read so in the response.
+    pub(crate) fn is_news(&self, order: &OrderDetails) -> bool {
+        !matches!(self, Self::OrderRejected { .. }) || order.outcome_was_awaited
+    }
+
+    /// The order that it is about.
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        match *self {
+            Self::OrderConfirmed { order_id }
+            | Self::OrderRejected { order_id }
+            | Self::OrderPaid { order_id }
+            | Self::OrderShipped { order_id }
+            | Self::OrderDelivered { order_id }
+            | Self::OrderCancelled { order_id, .. }
+            | Self::OrderRefunded { order_id, .. }
+            | Self::OrderPlaced { order_id }
+            | Self::OrderPaymentReceived { order_id }
+            | Self::OrderCancelledByBuyer { order_id }
+            | Self::RefundDue { order_id, .. }
+            | Self::PaymentUnmatched { order_id: Some(order_id), .. } => Some(order_id),
+            _ => None,
         }
     }
 }
@@ -238,7 +306,7 @@ mod tests {
             let text = serde_json::to_string(&topic).unwrap();
             let kind = topic.kind();
             assert_eq!(text, format!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
-            assert!(Topic::KINDS.contains(&kind));
+            assert!(Topic::RULES.contains(&topic.rule()));
         }
     }
 

@@ -13,8 +13,9 @@ use chassis::Context;
 use model::UserId;
 use tokio::sync::Notify;
 
+use crate::mail::digest;
 use crate::tables::{CHUNK_ENTRIES, INBOX, InboxTally, TALLIES, entries_after, tally};
-use crate::webhooks;
+use crate::{preferences, webhooks};
 
 /// Erased users whose inbox is not yet deleted.
 const FORGETTING: Table<UserId, ()> = Table::new("forgetting");
@@ -46,6 +47,8 @@ pub(crate) fn start(ctx: &Context, wake_up: Arc<Notify>) {
 pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     let tally = InboxTally { forgotten: true, ..tally(tx, user)? };
     tx.put(TALLIES, &user, &tally)?;
+    preferences::forget(tx, user)?;
+    digest::forget(tx, user)?;
     tx.put(FORGETTING, &user, &())
 }
 

@@ -11,10 +11,10 @@ use mesh::{Event, Refusal};
 use model::{Fact, RevocationReason, UserField, UserId};
 use tokio::sync::Notify;
 
-use crate::contacts::Contacts;
 use crate::domain::Topic;
 use crate::mail::MailContent;
 use crate::notify::{Notifier, add_staff, remove_staff};
+use crate::queries::Queries;
 use crate::{expiry, webhooks};
 
 /// The services whose events are followed.
@@ -24,7 +24,7 @@ pub(crate) const SOURCES: [&str; 3] = ["orders", "products", "users"];
 #[derive(Clone)]
 pub(crate) struct NotificationHandler {
     pub(crate) notifier: Notifier,
-    pub(crate) contacts: Contacts,
+    pub(crate) queries: Queries,
     /// Wakes the webhook worker.
     pub(crate) webhooks: Arc<Notify>,
     /// Wakes the expiry.
@@ -41,12 +41,6 @@ pub(crate) fn take_state(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// The recipients of a notification.
-enum Audience {
-    Owner(UserId),
-    Staff,
-}
-
 impl NotificationHandler {
     /// Handles one event.
     pub(crate) fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
@@ -54,10 +48,11 @@ impl NotificationHandler {
             return Ok(());
         };
         self.update(tx, event, fact)?;
-        match meaning(fact) {
-            Some((Audience::Owner(user), topic)) => self.notifier.notify(tx, event, user, topic)?,
-            Some((Audience::Staff, topic)) => self.notifier.notify_staff(tx, &topic, event.at)?,
-            None => {}
+        if let Some((user, topic)) = for_owner(fact) {
+            self.notifier.notify(tx, event, user, topic)?;
+        }
+        if let Some(topic) = for_staff(event, fact) {
+            self.notifier.notify_staff(tx, &topic, event.at)?;
         }
         if webhooks::tables::queue(tx, event, model::now())? {
             let webhooks = self.webhooks.clone();
@@ -106,14 +101,14 @@ impl NotificationHandler {
     }
 
     fn invalidate_contact(&self, tx: &mut Tx<'_>, user: UserId) {
-        let contacts = self.contacts.clone();
-        tx.on_durable(move || contacts.invalidate(user));
+        let queries = self.queries.clone();
+        tx.on_durable(move || queries.invalidate_contact(user));
     }
 }
 
-/// The topic of an event and its audience, if it has one.
-fn meaning(fact: &Fact) -> Option<(Audience, Topic)> {
-    let (user, topic) = match *fact {
+/// What an event means to the person it is about.
+fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
+    Some(match *fact {
         Fact::UserRegistered { user_id, .. } => (user_id, Topic::UserRegistered {}),
         Fact::UserUpdated { user_id, ref changed, .. }
             if changed.contains(&UserField::Password) =>
@@ -143,14 +138,28 @@ fn meaning(fact: &Fact) -> Option<(Audience, Topic)> {
         Fact::OrderRefunded { order_id, user_id, amount, in_full } => {
             (user_id, Topic::OrderRefunded { order_id, amount, in_full })
         }
-        Fact::StockLow { product_id, available } => {
-            return Some((Audience::Staff, Topic::StockLow { product_id, available }));
+        _ => return None,
+    })
+}
+
+/// What an event means to those who run the shop.
+fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
+    Some(match *fact {
+        Fact::OrderConfirmed { order_id, .. } => Topic::OrderPlaced { order_id },
+        Fact::OrderPaid { order_id, .. } => Topic::OrderPaymentReceived { order_id },
+        Fact::OrderCancelled { order_id, user_id, refunded } => {
+            let by_buyer = event.by.as_ref() == Some(&user_id.to_string());
+            match refunded.filter(|refund| refund.amount > 0) {
+                Some(amount) => Topic::RefundDue { order_id, amount, by_buyer },
+                None if by_buyer => Topic::OrderCancelledByBuyer { order_id },
+                None => return None,
+            }
         }
-        Fact::PaymentUnmatched { order_id, amount, reason } => {
-            let topic = Topic::PaymentUnmatched { order_id, amount, reason };
-            return Some((Audience::Staff, topic));
+        Fact::StockLow { product_id, available } => Topic::StockLow { product_id, available },
+        Fact::PaymentUnmatched { order_id, amount, reason, ref reference } => {
+            let reference = reference.clone();
+            Topic::PaymentUnmatched { order_id, amount, reason, reference }
         }
         _ => return None,
-    };
-    Some((Audience::Owner(user), topic))
+    })
 }

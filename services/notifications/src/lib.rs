@@ -3,7 +3,7 @@
 //!
 //! **Follows** `orders`, `products` and `users`: the kinds that `follow` names, and every kind
 //! a webhook subscribes to. **Publishes** no events. **Queries** users for contacts, one-time
-//! codes, and tokens that undo a change of address.
+//! codes, and tokens that undo a change of address; orders for what was ordered.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -13,7 +13,9 @@
 //! | `follow` | the event handler |
 //! | `notify` | notifying a user or all staff: inbox, mail, streams |
 //! | `live` | wake-ups and feeds of open streams |
-//! | `contacts` | the cache of contacts queried from users |
+//! | `preferences` | by which channels a person is notified of each kind |
+//! | `queries` | queries of contacts, through a cache, and of orders |
+//! | `preview` | a mail with sample data, for the operator |
 //! | `delivery` | the delivery queue: due rows, backoff, the worker |
 //! | `mail` | outbound mail: a kind of delivery |
 //! | `webhooks` | signed webhook messages: a kind of delivery |
@@ -30,7 +32,6 @@
 
 mod backups;
 pub mod config;
-mod contacts;
 mod dead_letters;
 mod delivery;
 mod domain;
@@ -41,12 +42,17 @@ mod http;
 mod live;
 mod mail;
 mod notify;
+mod preferences;
+mod preview;
+mod queries;
 mod tables;
 mod text;
 mod webhooks;
 mod wire;
 
 pub use config::Config;
+pub use preview::{mail_kinds, preview_mails};
+pub use text::MailText;
 
 use config::MailConfig;
 
@@ -85,14 +91,14 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         }
         let settings = &config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings, config.public_url);
-        let contacts = contacts::Contacts::new(ctx.mesh.clone());
+        let queries = queries::Queries::new(ctx.mesh.clone());
         let notifier = notify::Notifier {
             keep: domain::Retention::new(settings),
             wake_ups: live::WakeUps::default(),
             outbox: mail::Outbox::new(config.mail),
         };
         let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        mail::start(&ctx, contacts.clone(), texts.clone(), notifier.clone())?;
+        mail::start(&ctx, queries.clone(), texts.clone(), notifier.clone())?;
         webhooks::start(
             &ctx,
             config.webhooks.clone(),
@@ -103,7 +109,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
 
         let handler = follow::NotificationHandler {
             notifier: notifier.clone(),
-            contacts: contacts.clone(),
+            queries: queries.clone(),
             webhooks: webhooks.clone(),
             expiry,
         };
@@ -120,7 +126,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         backups::start(&ctx, notifier.clone());
 
         let notify::Notifier { keep, wake_ups, .. } = notifier;
-        let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, contacts);
+        let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, queries);
         let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, config.webhooks, webhooks));
         Ok(ctx.serve(endpoints))
     })

@@ -1,13 +1,14 @@
 //! Outbound mail: the queue, retries and giving up.
 //!
-//! A queued mail holds the recipient's id and the topic only. Address, text and one-time
-//! code are requested when the mail is sent and never stored, so personal data stays in
-//! users' database.
+//! A queued mail holds the recipient's id and the topic only. Address, one-time code and what
+//! was ordered are requested when the mail is sent and never stored, so personal data stays in
+//! the databases of users and orders.
 //!
 //! **Invariants:** a mail is queued in the transaction that handles its event, and leaves
 //! the queue when the server accepted it, rejected it for good, or it expired; so it is
 //! sent at least once. All attempts of a mail have the same `Message-ID`.
 
+pub(crate) mod digest;
 mod smtp;
 mod worker;
 
@@ -25,13 +26,18 @@ use tokio::sync::Notify;
 
 pub(crate) use self::worker::start;
 
+use self::digest::Admission;
 use self::smtp::MailServer;
 use crate::delivery::Backoff;
-use crate::domain::Topic;
+use crate::domain::{CODE_KIND, EMAIL_UNDO_KIND, Topic};
 
 /// The longest pause between two attempts of a mail, and of one with a code.
 const PAUSE_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 const CODE_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Codes are sent first, since a person waits for them and they expire.
+const CODE_PRIORITY: u16 = 0;
+const NOTICE_PRIORITY: u16 = 1;
 
 /// The longest first pause of a mail with a code: a person waits for it.
 const CODE_PAUSE_FIRST: Duration = Duration::from_secs(2);
@@ -59,8 +65,8 @@ pub(crate) async fn probe(settings: &MailConfig) -> Result<(), String> {
     }
 }
 
-/// Hash of the event and the recipient, so that it is the same however often the event is
-/// handled.
+/// Hash of the event and the recipient; random for mail to staff, which may have no event.
+/// Stored in the key, so all attempts have the same.
 pub(crate) type MailId = [u8; 16];
 
 /// A queued mail.
@@ -95,25 +101,34 @@ pub(crate) enum MailContent {
         /// When the link expires.
         until: Time,
     },
+    /// The number of further notifications of a kind.
+    Digest {
+        kind: String,
+        count: u64,
+        /// Since when they were counted.
+        since: Time,
+    },
 }
 
 impl MailContent {
     /// The kind of its topic, for logs and notifications.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Notice(topic) => topic.kind(),
-            Self::Code { .. } => "user.code_requested",
-            Self::EmailUndo { .. } => "user.email_change_requested",
+            Self::Digest { kind, .. } => kind,
+            Self::Code { .. } => CODE_KIND,
+            Self::EmailUndo { .. } => EMAIL_UNDO_KIND,
         }
     }
 }
 
 impl OutboundMail {
-    /// Codes are sent first, since a person waits for them and they expire.
     fn priority(&self) -> u16 {
         match self.content {
-            MailContent::Code { .. } => 0,
-            MailContent::Notice(_) | MailContent::EmailUndo { .. } => 1,
+            MailContent::Code { .. } => CODE_PRIORITY,
+            MailContent::Notice(_) | MailContent::EmailUndo { .. } | MailContent::Digest { .. } => {
+                NOTICE_PRIORITY
+            }
         }
     }
 }
@@ -145,7 +160,40 @@ impl Outbox {
         if !is_enabled || now.since(event.at) > self.backoff(&mail).give_up_after {
             return Ok(());
         }
-        tx.put(MAIL, &(mail.priority(), now, id(event, user_id)), &mail)?;
+        self.put(tx, now, id(event, user_id), &mail)
+    }
+
+    /// Queues a mail to a member of staff about what happened at `at`, or counts it in a
+    /// digest. None where mail is disabled or what happened is too old.
+    pub(crate) fn queue_for_staff(
+        &self,
+        tx: &mut Tx<'_>,
+        user_id: UserId,
+        topic: &Topic,
+        at: Time,
+    ) -> Result<(), StoreError> {
+        let content = MailContent::Notice(topic.clone());
+        let mail = OutboundMail { user_id, content, began_at: at, failed: 0 };
+        let (now, id) = (model::now(), rand::random());
+        let is_too_old = now.since(at) > self.backoff(&mail).give_up_after;
+        if self.settings.server.is_none() || is_too_old {
+            return Ok(());
+        }
+        match digest::admit(tx, user_id, topic.kind(), id, now)? {
+            Admission::Single => self.put(tx, now, id, &mail),
+            // The worker looks for the next mail that is due twice a minute.
+            Admission::Counted => Ok(()),
+        }
+    }
+
+    fn put(
+        &self,
+        tx: &mut Tx<'_>,
+        due: Time,
+        id: MailId,
+        mail: &OutboundMail,
+    ) -> Result<(), StoreError> {
+        tx.put(MAIL, &(mail.priority(), due, id), mail)?;
         let wake_up = self.wake_up.clone();
         tx.on_durable(move || wake_up.notify_one());
         Ok(())
@@ -154,11 +202,13 @@ impl Outbox {
     fn backoff(&self, mail: &OutboundMail) -> Backoff {
         let first = Duration::from_millis(self.settings.retry_first_ms);
         match mail.content {
-            MailContent::Notice(_) | MailContent::EmailUndo { .. } => Backoff {
-                first,
-                pause_max: PAUSE_MAX,
-                give_up_after: Duration::from_secs(u64::from(self.settings.retry_hours) * 3600),
-            },
+            MailContent::Notice(_) | MailContent::EmailUndo { .. } | MailContent::Digest { .. } => {
+                Backoff {
+                    first,
+                    pause_max: PAUSE_MAX,
+                    give_up_after: Duration::from_secs(u64::from(self.settings.retry_hours) * 3600),
+                }
+            }
             MailContent::Code { until, .. } => Backoff {
                 first: first.min(CODE_PAUSE_FIRST),
                 pause_max: CODE_PAUSE_MAX,

@@ -1,4 +1,5 @@
-//! Notifying people: the inbox entry, the mail, and the wake-up of open streams.
+//! Notifying people, by the channels they chose: the inbox entry, the mail, and the wake-up of
+//! open streams.
 //!
 //! **Invariant:** all writes are part of the caller's transaction, so an event notifies a
 //! person exactly once.
@@ -10,12 +11,13 @@ use model::{Time, UserId};
 use crate::domain::{Retention, Topic};
 use crate::live::WakeUps;
 use crate::mail::{MailContent, Outbox};
+use crate::preferences::{self, Channel};
 use crate::tables;
 
 /// user → nothing: they have a staff role. A projection of users' events.
 const STAFF: Table<UserId, ()> = Table::new("staff");
 
-/// Most staff notified of one topic. A larger team needs another channel than inboxes.
+/// Most staff notified of one topic. A larger team needs another channel than inboxes and mail.
 const STAFF_NOTIFIED_MAX: usize = 200;
 
 /// Notifies people. Cheap to clone.
@@ -35,14 +37,18 @@ impl Notifier {
         user: UserId,
         topic: Topic,
     ) -> Result<(), StoreError> {
-        if topic.is_mailed() {
+        let channels = preferences::channels(tx, user, topic.rule())?;
+        if channels.contains(&Channel::Mail) {
             self.outbox
                 .queue(tx, event, user, MailContent::Notice(topic.clone()))?;
         }
-        self.put(tx, user, topic, event.at)
+        if channels.contains(&Channel::Inbox) {
+            self.put(tx, user, topic, event.at)?;
+        }
+        Ok(())
     }
 
-    /// Notifies all staff.
+    /// Notifies all staff of what happened at `at`.
     pub(crate) fn notify_staff(
         &self,
         tx: &mut Tx<'_>,
@@ -54,7 +60,13 @@ impl Notifier {
             .take(STAFF_NOTIFIED_MAX)
             .collect::<Result<_, _>>()?;
         for (user, ()) in staff {
-            self.put(tx, user, topic.clone(), at)?;
+            let channels = preferences::channels(tx, user, topic.rule())?;
+            if channels.contains(&Channel::Mail) {
+                self.outbox.queue_for_staff(tx, user, topic, at)?;
+            }
+            if channels.contains(&Channel::Inbox) {
+                self.put(tx, user, topic.clone(), at)?;
+            }
         }
         Ok(())
     }

@@ -2,15 +2,17 @@
 //! inboxes and mail alike.
 //!
 //! A template is a file: its first line is the title and a mail's subject, the rest is the
-//! body. Built-in templates are compiled in; a file of the same name below
-//! `DATA/templates/<language>/` overrides one from the moment it is written. Texts are
-//! rendered when they are read, so a changed template or language applies to older
-//! notifications too.
+//! body. `mail.txt` and `mail.html` of a language lay a mail out: they have its words and
+//! include the one `layout`. Built-in templates are compiled in; a file of the same name in
+//! `DATA/templates/` overrides one from the moment it is written. Texts are rendered when they
+//! are read, so a changed template or language applies to older notifications too.
 //!
 //! **Invariant:** a faulty template never loses a message. A file that does not compile, does
 //! not render or renders to nothing is logged once with its line, and the next template in
 //! order is used; the last one is built in.
 
+pub(crate) mod order;
+pub(crate) mod samples;
 mod templates;
 
 use crate::config::InboxConfig;
@@ -20,19 +22,16 @@ use std::sync::Arc;
 use mesh::Contact;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error as Fault, ErrorKind, UndefinedBehavior, Value};
+use model::Time;
 use serde::Serialize;
 
+use self::order::OrderData;
 use self::templates::{BUILT_IN, CustomTemplates};
-use crate::domain::Topic;
+use crate::domain::{CODE_KIND, DIGEST_KIND, EMAIL_UNDO_KIND, Topic};
 
-/// Instruction limit of one rendering; built-in templates take some hundred.
+/// Instruction limit of one rendering; built-in templates take some hundred, and some twenty
+/// for each line of an order.
 const FUEL: u64 = 50_000;
-
-/// The template of a one-time code.
-pub(crate) const CODE: &str = "user.code_requested.txt";
-
-/// The template of the mail that undoes a change of address.
-pub(crate) const EMAIL_UNDO: &str = "user.email_change_requested.txt";
 
 /// The path of the page that undoes a change of address. The token is the fragment, which no
 /// server and no log on the way sees.
@@ -49,13 +48,13 @@ pub(crate) struct Text {
 
 /// The text of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MailText {
+pub struct MailText {
     /// One line.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The plain text part.
-    pub(crate) text: String,
+    pub text: String,
     /// The HTML part.
-    pub(crate) html: String,
+    pub html: String,
 }
 
 /// The faults of the owner's templates in a folder, each with its file and line.
@@ -71,12 +70,20 @@ pub(crate) fn template_faults(folder: &Path) -> Vec<String> {
     described.collect()
 }
 
+/// What templates know of the shop.
+#[derive(Debug, Clone, Default)]
+struct ShopData {
+    name: String,
+    logo: Option<String>,
+    /// Lines of text.
+    address: Vec<String>,
+}
+
 /// All templates. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Texts(Arc<Inner>);
 
 struct Inner {
-    shop: String,
     public_url: String,
     language: String,
     built_in: Environment<'static>,
@@ -90,33 +97,31 @@ impl Texts {
         settings: &InboxConfig,
         public_url: String,
     ) -> Self {
-        let shop = settings.shop.clone();
-        let mut built_in = environment(&shop);
-        for (name, source) in BUILT_IN {
-            built_in
-                .add_template(name, source)
-                .expect("built-in templates compile: each is rendered by a test");
-        }
-        let custom = CustomTemplates::new(folder, shop.clone());
+        let shop = ShopData {
+            name: settings.shop.clone(),
+            logo: settings.shop_logo.clone(),
+            address: settings.shop_address.clone(),
+        };
+        let built_in = environment(&shop);
+        let custom = CustomTemplates::new(folder, shop);
         let language = settings.language.to_ascii_lowercase();
-        Self(Arc::new(Inner {
-            shop,
-            public_url,
-            language,
-            built_in,
-            custom,
-        }))
+        Self(Arc::new(Inner { public_url, language, built_in, custom }))
     }
 
     /// The text of a notification for a reader of `languages`, preferred first.
-    pub(crate) fn notice(&self, topic: &Topic, languages: &[String]) -> Text {
-        let name = format!("{}.txt", topic.kind());
-        self.text(&name, languages, &data_of(topic))
+    pub(crate) fn notice(
+        &self,
+        topic: &Topic,
+        order: Option<&OrderData>,
+        languages: &[String],
+    ) -> Text {
+        self.text(topic.kind(), languages, &data_of(topic, order))
     }
 
     /// The mail of a notification.
-    pub(crate) fn mail(&self, topic: &Topic, to: &Contact) -> MailText {
-        self.lay_out(self.notice(topic, to.language.as_slice()), to)
+    pub(crate) fn mail(&self, topic: &Topic, order: Option<&OrderData>, to: &Contact) -> MailText {
+        let text = self.notice(topic, order, to.language.as_slice());
+        self.lay_out(text, order, to)
     }
 
     /// The mail with a one-time code.
@@ -131,8 +136,7 @@ impl Texts {
             code: &'a str,
             purpose: model::CodePurpose,
         }
-        let data = Value::from(Serde(Data { code, purpose }));
-        self.lay_out(self.text(CODE, to.language.as_slice(), &data), to)
+        self.plain_mail(CODE_KIND, Data { code, purpose }, to)
     }
 
     /// The mail with the link that undoes a change of address.
@@ -142,33 +146,54 @@ impl Texts {
             link: String,
         }
         let link = format!("{}{UNDO_PAGE}{token}", self.0.public_url);
-        let data = Value::from(Serde(Data { link }));
-        self.lay_out(self.text(EMAIL_UNDO, to.language.as_slice(), &data), to)
+        self.plain_mail(EMAIL_UNDO_KIND, Data { link }, to)
     }
 
-    fn text(&self, name: &str, languages: &[String], data: &Value) -> Text {
-        let text = self.render(name, languages, data, |rendered| {
+    /// The mail with the number of further notifications of a kind since a moment.
+    pub(crate) fn digest_mail(
+        &self,
+        kind: &str,
+        count: u64,
+        since: Time,
+        to: &Contact,
+    ) -> MailText {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            kind: &'a str,
+            count: u64,
+            since: Time,
+        }
+        self.plain_mail(DIGEST_KIND, Data { kind, count, since }, to)
+    }
+
+    fn plain_mail<D: Serialize>(&self, kind: &str, data: D, to: &Contact) -> MailText {
+        let text = self.text(kind, to.language.as_slice(), &Value::from(Serde(data)));
+        self.lay_out(text, None, to)
+    }
+
+    fn text(&self, kind: &str, languages: &[String], data: &Value) -> Text {
+        let text = self.render(&format!("{kind}.txt"), languages, data, |rendered| {
             let (title, body) = rendered.split_once('\n').unwrap_or((&rendered, ""));
             let (title, body) = (title.trim().to_owned(), body.trim().to_owned());
             let is_complete = !title.is_empty() && !body.is_empty();
             is_complete.then_some(Text { title, body })
         });
-        text.unwrap_or_else(|| Text { title: name.to_owned(), body: String::new() })
+        text.unwrap_or_else(|| Text { title: kind.to_owned(), body: String::new() })
     }
 
-    fn lay_out(&self, text: Text, to: &Contact) -> MailText {
+    fn lay_out(&self, text: Text, order: Option<&OrderData>, to: &Contact) -> MailText {
         #[derive(Serialize)]
         struct Data<'a> {
             title: &'a str,
             body: &'a str,
             paragraphs: Vec<&'a str>,
             name: &'a str,
-            shop: &'a str,
+            order: Option<&'a OrderData>,
         }
         let Text { title, body } = &text;
         let paragraphs = body.split("\n\n").collect();
-        let (name, shop) = (&to.name, &self.0.shop);
-        let data = Value::from(Serde(Data { title, body, paragraphs, name, shop }));
+        let name = &to.name;
+        let data = Value::from(Serde(Data { title, body, paragraphs, name, order }));
         let part = |layout| {
             let part = self.render(layout, to.language.as_slice(), &data, Some);
             part.unwrap_or_else(|| body.clone())
@@ -187,25 +212,22 @@ impl Texts {
         usable: impl Fn(String) -> Option<T>,
     ) -> Option<T> {
         let custom = self.0.custom.current();
+        let rendered = |environment: &Environment<'_>, name: &str| {
+            let nothing = || {
+                let why = "its first line, or all after it, is empty";
+                Fault::new(ErrorKind::InvalidOperation, why)
+            };
+            let rendered = environment.get_template(name)?.render(data)?;
+            usable(rendered).ok_or_else(nothing)
+        };
         for language in widened(languages, &self.0.language) {
             let name = format!("{language}/{name}");
-            if let Ok(template) = custom.templates.get_template(&name) {
-                let nothing = || {
-                    Fault::new(
-                        ErrorKind::InvalidOperation,
-                        "its first line, or all after it, is empty",
-                    )
-                };
-                let rendered = template.render(data);
-                match rendered.and_then(|text| usable(text).ok_or_else(nothing)) {
-                    Ok(text) => return Some(text),
-                    Err(fault) => custom.log_once(&name, &fault),
-                }
+            match rendered(&custom.templates, &name) {
+                Ok(text) => return Some(text),
+                Err(fault) if fault.kind() == ErrorKind::TemplateNotFound => {}
+                Err(fault) => custom.log_once(&name, &fault),
             }
-            if let Ok(template) = self.0.built_in.get_template(&name)
-                && let Ok(rendered) = template.render(data)
-                && let Some(text) = usable(rendered)
-            {
+            if let Ok(text) = rendered(&self.0.built_in, &name) {
                 return Some(text);
             }
         }
@@ -214,9 +236,11 @@ impl Texts {
 }
 
 /// The variables of a topic's template.
-fn data_of(topic: &Topic) -> Value {
+fn data_of(topic: &Topic, order: Option<&OrderData>) -> Value {
     let mut written = serde_json::to_value(topic).unwrap_or_default();
-    Value::from(Serde(written["data"].take()))
+    let mut data = written["data"].take();
+    data["order"] = serde_json::to_value(order).unwrap_or_default();
+    Value::from(Serde(data))
 }
 
 /// Each language in lower case, followed by its primary subtag; the shop's and English last.
@@ -235,14 +259,21 @@ fn widened(languages: &[String], shop: &str) -> Vec<String> {
     widened
 }
 
-/// An empty template environment. Rendering an undefined variable fails; testing for one
-/// does not.
-fn environment(shop: &str) -> Environment<'static> {
+/// An environment with the built-in templates. Rendering an undefined variable fails; testing
+/// for one does not.
+fn environment(shop: &ShopData) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    environment.add_global("shop", shop);
+    environment.add_global("shop", shop.name.clone());
+    environment.add_global("shop_logo", shop.logo.clone());
+    environment.add_global("shop_address", shop.address.clone());
     environment.add_filter("money", money);
+    for (name, source) in BUILT_IN {
+        environment
+            .add_template(name, source)
+            .expect("built-in templates compile: each is rendered by a test");
+    }
     environment
 }
 

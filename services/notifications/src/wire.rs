@@ -10,6 +10,7 @@ use model::{Fact, Time};
 use serde::Serialize;
 
 use crate::domain::{Notification, NotificationId, Topic};
+use crate::text::order::OrderData;
 use crate::text::{Text, Texts};
 use crate::webhooks::{
     self, DeliveryAttempt, MessageId, MessageStatus, Webhook, WebhookId, WebhookMessage,
@@ -31,11 +32,12 @@ impl NotificationResponse {
     pub(crate) fn new(
         id: NotificationId,
         entry: Notification,
+        order: Option<&OrderData>,
         texts: &Texts,
         languages: &[String],
     ) -> Self {
         let Notification { topic, read_at, created_at } = entry;
-        let Text { title, body } = texts.notice(&topic, languages);
+        let Text { title, body } = texts.notice(&topic, order, languages);
         Self { id, topic, title, body, read_at, created_at }
     }
 }

@@ -139,6 +139,7 @@ fn apply_early_payment(
         order_id: Some(stored.order.id),
         amount: stored.order.total,
         reason: Mismatch::OrderOver,
+        reference: Some(reference.clone()),
     };
     tables::append_event(tx, log, &stored.order, fact, &cause)?;
     Ok(stored)

@@ -101,7 +101,8 @@ fn apply(
         }
         (PaymentOutcome::Unmatched(reason), order) => {
             let (amount, order_id) = (message.amount, order.map(|stored| stored.order.id));
-            let fact = Fact::PaymentUnmatched { order_id, amount, reason };
+            let reference = Some(message.reference.clone());
+            let fact = Fact::PaymentUnmatched { order_id, amount, reason, reference };
             let key = order_id.map_or_else(|| message.reference.clone(), |id| id.to_string());
             log.append(tx, Draft { key, fact, cause: Cause::own(cause.at) })?;
         }

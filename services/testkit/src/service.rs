@@ -102,8 +102,22 @@ impl OtherService {
     /// # Panics
     /// When the store fails.
     pub async fn publish_at(&self, key: &str, fact: Fact, at: Time) {
+        self.append(key, fact, Cause::own(at)).await;
+    }
+
+    /// Appends an event of now to its log that a person caused.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub async fn publish_by(&self, person: &Person, key: &str, fact: Fact) {
+        let by = Some(person.user_id().to_string());
+        self.append(key, fact, Cause { by, ..Cause::own(model::now()) })
+            .await;
+    }
+
+    async fn append(&self, key: &str, fact: Fact, cause: Cause) {
         let log = self.log.clone();
-        let draft = Draft { key: key.into(), fact, cause: Cause::own(at) };
+        let draft = Draft { key: key.into(), fact, cause };
         let published = self
             .store
             .write(move |tx| log.append(tx, draft).map(|_| ()));

@@ -1,5 +1,5 @@
-//! Mail worker: requests address and text of a due mail and hands it to the SMTP server,
-//! rate limited. **Invariant:** a shop without a server sends nothing; one-time codes are
+//! Mail worker: asks for the address and the content of a due mail and hands it to the SMTP
+//! server, rate limited. **Invariant:** a shop without a server sends nothing; one-time codes are
 //! then only logged, and only if the settings ask for it.
 
 use std::sync::Arc;
@@ -8,25 +8,30 @@ use std::time::Duration;
 use ::store::{Error as StoreError, Read, Store, Table};
 use chassis::{Context, Error};
 use mesh::{CodeOf, Contact, EmailUndo, EmailUndoOf, Mesh, OneTimeCode};
-use model::{CodePurpose, Time};
+use model::{CodePurpose, Time, UserId};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::smtp::{MailServer, Retry, SmtpFailure};
 use super::{MAIL, MailContent, MailId, OutboundMail, Outbox};
-use crate::contacts::Contacts;
 use crate::delivery::{self, Delivery, QueueMetrics};
-use crate::domain::Topic;
+use crate::domain::{Audience, Topic};
 use crate::notify::Notifier;
+use crate::queries::Queries;
+use crate::text::order::OrderData;
 use crate::text::{MailText, Texts};
 
-/// Timeout of a query to users.
+/// Services that are asked for what a mail is made of.
+const USERS: &str = "users";
+const ORDERS: &str = "orders";
+
+/// Timeout of a query to one of them.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct MailWorker {
     store: Store,
     mesh: Mesh,
-    contacts: Contacts,
+    queries: Queries,
     texts: Texts,
     notifier: Notifier,
     outbox: Outbox,
@@ -49,7 +54,7 @@ enum Outcome {
 /// [`Error::Config`] naming the setting at fault.
 pub(crate) fn start(
     ctx: &Context,
-    contacts: Contacts,
+    queries: Queries,
     texts: Texts,
     notifier: Notifier,
 ) -> Result<(), Error> {
@@ -75,7 +80,7 @@ pub(crate) fn start(
     let worker = MailWorker {
         store: ctx.store.clone(),
         mesh: ctx.mesh.clone(),
-        contacts,
+        queries,
         texts,
         notifier,
         outbox,
@@ -119,9 +124,9 @@ impl Delivery for MailWorker {
 impl MailWorker {
     async fn attempt(&self, id: &MailId, mail: &OutboundMail) -> Outcome {
         let (contact, text) = match self.compose(mail).await {
-            None => return users_unavailable(),
-            Some(None) => return Outcome::Obsolete,
-            Some(Some(composed)) => composed,
+            Err(service) => return unavailable(service),
+            Ok(None) => return Outcome::Obsolete,
+            Ok(Some(composed)) => composed,
         };
         let Some(server) = &self.server else {
             return Outcome::Obsolete;
@@ -139,21 +144,20 @@ impl MailWorker {
         }
     }
 
-    /// The recipient and the text of a mail: `None` when users does not answer, `Some(None)`
-    /// when it has nothing to send any more.
-    async fn compose(&self, mail: &OutboundMail) -> Option<Option<(Contact, MailText)>> {
+    /// The recipient and the text of a mail; none when there is nothing to send any more.
+    ///
+    /// # Errors
+    /// The service that did not answer.
+    async fn compose(
+        &self,
+        mail: &OutboundMail,
+    ) -> Result<Option<(Contact, MailText)>, &'static str> {
         let user_id = mail.user_id;
-        Some(match &mail.content {
-            MailContent::Notice(topic) => {
-                let contact = self.contacts.of(user_id, QUERY_TIMEOUT).await?;
-                contact.map(|contact| {
-                    let text = self.texts.mail(topic, &contact);
-                    (contact, text)
-                })
-            }
+        Ok(match &mail.content {
+            MailContent::Notice(topic) => self.compose_notice(mail, topic).await?,
             MailContent::Code { purpose, .. } => {
                 let query = CodeOf { user_id, purpose: *purpose };
-                let code = self.mesh.ask(&query, QUERY_TIMEOUT).await?;
+                let code = self.mesh.ask(&query, QUERY_TIMEOUT).await.ok_or(USERS)?;
                 code.map(|OneTimeCode { code, contact }| {
                     if self.server.is_none() {
                         print_code(mail, *purpose, &code);
@@ -164,13 +168,60 @@ impl MailWorker {
             }
             MailContent::EmailUndo { change_id, .. } => {
                 let query = EmailUndoOf { user_id, change_id: *change_id };
-                let undo = self.mesh.ask(&query, QUERY_TIMEOUT).await?;
+                let undo = self.mesh.ask(&query, QUERY_TIMEOUT).await.ok_or(USERS)?;
                 undo.map(|EmailUndo { token, contact }| {
                     let text = self.texts.undo_mail(&token, &contact);
                     (contact, text)
                 })
             }
+            MailContent::Digest { kind, count, since } => {
+                self.contact(user_id).await?.map(|contact| {
+                    let text = self.texts.digest_mail(kind, *count, *since, &contact);
+                    (contact, text)
+                })
+            }
         })
+    }
+
+    /// The mail of a notification. One about an order says what was ordered, to its owner in
+    /// the order's language.
+    async fn compose_notice(
+        &self,
+        mail: &OutboundMail,
+        topic: &Topic,
+    ) -> Result<Option<(Contact, MailText)>, &'static str> {
+        let Some(mut contact) = self.contact(mail.user_id).await? else {
+            return Ok(None);
+        };
+        let mut order = None;
+        if let Some(order_id) = topic.order_id() {
+            let asked = self.queries.order(order_id, mail.began_at, QUERY_TIMEOUT);
+            // An order that is not known any more leaves the mail without its lines.
+            if let Some(details) = asked.await.ok_or(ORDERS)? {
+                if !topic.is_news(&details) {
+                    return Ok(None);
+                }
+                let (language, buyer) = (details.language.clone(), details.user_id);
+                let data = OrderData::new(order_id, details);
+                order = Some(match topic.rule().audience {
+                    Audience::Owner => {
+                        contact.language = language.or(contact.language);
+                        data
+                    }
+                    Audience::Staff => data.with_buyer(self.contact(buyer).await?),
+                });
+            }
+        }
+        let text = self.texts.mail(topic, order.as_ref(), &contact);
+        Ok(Some((contact, text)))
+    }
+
+    /// The contact of an active account.
+    ///
+    /// # Errors
+    /// That users did not answer.
+    async fn contact(&self, user: UserId) -> Result<Option<Contact>, &'static str> {
+        self.queries.contact(user, QUERY_TIMEOUT).await.ok_or(USERS)
     }
 
     /// Removes the mail from the queue or reschedules it; staff are notified of one that is
@@ -183,7 +234,7 @@ impl MailWorker {
     ) -> Result<(), StoreError> {
         let now = model::now();
         let backoff = self.outbox.backoff(&mail);
-        let (kind, failed) = (mail.content.kind(), mail.failed + 1);
+        let (kind, failed) = (mail.content.kind().to_owned(), mail.failed + 1);
         let (mut retry_at, mut given_up) = (None, None);
         if let Outcome::Failed(SmtpFailure { code, retry, why }) = outcome {
             let next = backoff.next(mail.began_at, failed, now, rand::random());
@@ -193,7 +244,7 @@ impl MailWorker {
                 None => {
                     tracing::error!(kind, failed, why, "a mail is given up");
                     delivery::given_up::<Self>().increment(1);
-                    let (user_id, about) = (mail.user_id, kind.to_owned());
+                    let (user_id, about) = (mail.user_id, kind);
                     given_up = Some(Topic::MailFailed { user_id, about, code });
                 }
             }
@@ -214,8 +265,8 @@ impl MailWorker {
     }
 }
 
-fn users_unavailable() -> Outcome {
-    let why = "users did not answer the query for the address".into();
+fn unavailable(service: &str) -> Outcome {
+    let why = format!("{service} did not answer what the mail is made of");
     Outcome::Failed(SmtpFailure { code: None, retry: Retry::Later, why })
 }
 

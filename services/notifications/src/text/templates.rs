@@ -5,6 +5,7 @@
 //! and files and the size of each file are bounded.
 
 use std::collections::HashSet;
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,15 +14,23 @@ use std::time::{Duration, Instant, SystemTime};
 use minijinja::{Environment, Error as Fault};
 use parking_lot::Mutex;
 
-use super::environment;
+use super::{ShopData, environment};
 
 macro_rules! files {
     ($($language:literal)*) => {
-        /// `<language>/<file>` and its content.
-        pub(super) const BUILT_IN: &[(&str, &str)] = &[$(
+        /// `<language>/<file>` and its content; the layouts are of no language.
+        pub(super) const BUILT_IN: &[(&str, &str)] = &[
+            ("layout.html", include_str!("../../templates/layout.html")),
+            ("layout.txt", include_str!("../../templates/layout.txt")),
+        $(
             files!(@ $language, "backup.failed.txt"),
             files!(@ $language, "backup.overdue.txt"),
             files!(@ $language, "backup.recovered.txt"),
+            files!(@ $language, "digest.txt"),
+            files!(@ $language, "order.cancelled_by_buyer.txt"),
+            files!(@ $language, "order.payment_received.txt"),
+            files!(@ $language, "order.placed.txt"),
+            files!(@ $language, "refund.due.txt"),
             files!(@ $language, "event.parked.txt"),
             files!(@ $language, "mail.failed.txt"),
             files!(@ $language, "mail.html"),
@@ -70,20 +79,20 @@ type FileStamp = (PathBuf, Option<SystemTime>, u64);
 /// The custom templates and when they were last checked.
 pub(super) struct CustomTemplates {
     folder: PathBuf,
-    shop: String,
+    shop: ShopData,
     latest: Mutex<(Option<Instant>, Vec<FileStamp>, Arc<LoadedTemplates>)>,
 }
 
 /// One load of the custom templates.
 pub(super) struct LoadedTemplates {
     folder: PathBuf,
-    /// `<language>/<file>`, those that compile.
+    /// The built-in ones, with those of the owner that compile in place of theirs.
     pub(super) templates: Environment<'static>,
     logged: Mutex<HashSet<String>>,
 }
 
 impl CustomTemplates {
-    pub(super) fn new(folder: PathBuf, shop: String) -> Self {
+    pub(super) fn new(folder: PathBuf, shop: ShopData) -> Self {
         let loaded = LoadedTemplates {
             folder: folder.clone(),
             templates: environment(&shop),
@@ -131,13 +140,13 @@ pub(super) struct TemplateFault {
 
 /// The faults of the custom templates in a folder.
 pub(super) fn faults(folder: &Path) -> Vec<TemplateFault> {
-    compile(folder, "", &files(folder)).1
+    compile(folder, &ShopData::default(), &files(folder)).1
 }
 
 /// Compiles custom templates, and says why others are not used.
 fn compile(
     folder: &Path,
-    shop: &str,
+    shop: &ShopData,
     files: &[FileStamp],
 ) -> (Environment<'static>, Vec<TemplateFault>) {
     let (mut templates, mut faults) = (environment(shop), Vec::new());
@@ -149,8 +158,10 @@ fn compile(
             let file = file.clone();
             faults.push(TemplateFault { file, line, why });
         };
-        let known = BUILT_IN.iter().any(|(path, _)| {
-            path.split_once('/').map(|(_, file)| file) == name.split_once('/').map(|(_, file)| file)
+        let file_of = |name: &str| name.split_once('/').map(|(_, file)| file.to_owned());
+        let known = BUILT_IN.iter().any(|(path, _)| match file_of(&name) {
+            Some(file) => file_of(path) == Some(file),
+            None => *path == name,
         });
         if !known {
             refuse(None, "no message uses a template of this name".into());
@@ -176,31 +187,45 @@ impl LoadedTemplates {
     /// Logs a template's fault once per load.
     pub(super) fn log_once(&self, name: &str, fault: &Fault) {
         if self.logged.lock().insert(name.to_owned()) {
-            log(&self.folder.join(name), fault);
+            log(&self.folder, name, fault);
         }
     }
 }
 
-fn log(file: &Path, fault: &Fault) {
+fn log(folder: &Path, name: &str, fault: &Fault) {
+    // A fault of a layout is the source of the fault of what includes it.
+    let mut fault = fault;
+    while let Some(source) = fault.source().and_then(|source| source.downcast_ref()) {
+        fault = source;
+    }
+    let file = folder.join(fault.name().unwrap_or(name));
     let line = fault.line().unwrap_or(1);
     tracing::error!(file = %file.display(), line, why = %fault, "this template is not used; the next in order is");
 }
 
-/// `<language>/<file>` with the language lower-cased.
+/// `<language>/<file>` with the language lower-cased, or a layout's file.
 fn name(folder: &Path, file: &Path) -> Option<String> {
-    let (language, file) = file.strip_prefix(folder).ok()?.to_str()?.split_once('/')?;
-    Some(format!("{}/{file}", language.to_ascii_lowercase()))
+    let path = file.strip_prefix(folder).ok()?.to_str()?;
+    Some(match path.split_once('/') {
+        Some((language, file)) => format!("{}/{file}", language.to_ascii_lowercase()),
+        None => path.to_owned(),
+    })
 }
 
 fn files(folder: &Path) -> Vec<FileStamp> {
     let mut files = Vec::new();
+    let mut take = |file: PathBuf| {
+        if let Ok(known) = fs::metadata(&file)
+            && known.is_file()
+        {
+            files.push((file, known.modified().ok(), known.len()));
+        }
+    };
     for language in entries(folder, LANGUAGES_MAX) {
-        for file in entries(&language, FILES_MAX) {
-            if let Ok(known) = fs::metadata(&file)
-                && known.is_file()
-            {
-                files.push((file, known.modified().ok(), known.len()));
-            }
+        if language.is_dir() {
+            entries(&language, FILES_MAX).for_each(&mut take);
+        } else if language.file_stem().is_some_and(|stem| stem == "layout") {
+            take(language);
         }
     }
     files.sort();

@@ -87,8 +87,12 @@ async fn staff_are_notified() {
         staff: staff_now,
     };
     let low = || Fact::StockLow { product_id: Id::new(), available: 3 };
-    let unmatched =
-        || Fact::PaymentUnmatched { order_id: None, amount, reason: Mismatch::UnknownOrder };
+    let unmatched = || Fact::PaymentUnmatched {
+        order_id: None,
+        amount,
+        reason: Mismatch::UnknownOrder,
+        reference: Some("pi_1".into()),
+    };
     products.publish("before", low()).await;
     users.publish("staff", hire(true)).await;
     let heard = || async {

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use mesh::{CodeOf, Contact, ContactOf, Mesh, OneTimeCode};
-use model::{CodePurpose, Fact, Id, kinds};
+use futures::future::BoxFuture;
+use mesh::{
+    CodeOf, Contact, ContactOf, Mesh, OneTimeCode, OrderDetails, OrderLineDetails, OrderOf,
+};
+use model::{CodePurpose, Fact, Id, Money, OrderId, kinds};
 use notifications::config::Security;
 use testkit::{Person, TestService, eventually};
 use tokio_util::sync::CancellationToken;
@@ -17,20 +20,26 @@ type UserId = Id<kinds::User>;
 
 /// Users' answers to mesh queries.
 #[derive(Clone, Default)]
-struct Users(Arc<Mutex<HashMap<UserId, Contact>>>);
+pub(crate) struct Users(Arc<Mutex<HashMap<UserId, Contact>>>);
 
 impl Users {
+    /// With an orders beside it that knows no order.
     async fn start(mesh: &Mesh) -> Self {
+        Orders::start(mesh).await;
+        Self::start_alone(mesh).await
+    }
+
+    pub(crate) async fn start_alone(mesh: &Mesh) -> Self {
         let users = Self::default();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let known = users.clone();
-        let contact = move |question: ContactOf| -> futures::future::BoxFuture<'static, _> {
+        let contact = move |question: ContactOf| -> BoxFuture<'static, _> {
             let contact = known.0.lock().unwrap().get(&question.user_id).cloned();
             Box::pin(std::future::ready(contact))
         };
         mesh.answer(&tasks, stop.clone(), contact).await.unwrap();
         let known = users.clone();
-        let code = move |question: CodeOf| -> futures::future::BoxFuture<'static, _> {
+        let code = move |question: CodeOf| -> BoxFuture<'static, _> {
             let contact = known.0.lock().unwrap().get(&question.user_id).cloned();
             let code = contact.map(|contact| OneTimeCode { code: CODE.into(), contact });
             Box::pin(std::future::ready(code))
@@ -39,7 +48,7 @@ impl Users {
         users
     }
 
-    fn know(&self, person: &Person, name: &str, language: Option<&str>) {
+    pub(crate) fn know(&self, person: &Person, name: &str, language: Option<&str>) {
         let contact = Contact {
             email: format!("{name}@example.com"),
             email_verified: true,
@@ -50,14 +59,62 @@ impl Users {
     }
 }
 
+/// Orders' answers to mesh queries.
+#[derive(Clone, Default)]
+pub(crate) struct Orders(Arc<Mutex<HashMap<OrderId, OrderDetails>>>);
+
+impl Orders {
+    pub(crate) async fn start(mesh: &Mesh) -> Self {
+        let orders = Self::default();
+        let known = orders.clone();
+        let order = move |question: OrderOf| -> BoxFuture<'static, _> {
+            let order = known.0.lock().unwrap().get(&question.order_id).cloned();
+            Box::pin(std::future::ready(order))
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        mesh.answer(&tasks, stop, order).await.unwrap();
+        orders
+    }
+
+    /// Knows an order of two lamps that DHL carries to Kobe.
+    pub(crate) fn know(&self, id: OrderId, buyer: &Person, change: impl FnOnce(&mut OrderDetails)) {
+        let euros = |amount| Money { amount, currency: "EUR".parse().unwrap() };
+        let mut order = OrderDetails {
+            user_id: buyer.user_id(),
+            status: "shipped".into(),
+            items: vec![OrderLineDetails {
+                product_id: Id::new(),
+                sku: "LAMP".into(),
+                title: "Desk lamp".into(),
+                quantity: 2,
+                unit_price: euros(1250),
+                line_total: euros(2500),
+                available: None,
+            }],
+            total: euros(2500),
+            refunded_total: euros(0),
+            shipping_address: [("city".to_owned(), "Kobe".to_owned())].into(),
+            note: None,
+            carrier: Some("DHL".into()),
+            tracking: Some("JD014600003".into()),
+            change: None,
+            outcome_was_awaited: false,
+            language: None,
+            placed_at: model::now(),
+        };
+        change(&mut order);
+        self.0.lock().unwrap().insert(id, order);
+    }
+}
+
 const CODE: &str = "73920185";
 
-async fn start(server: &Server) -> TestService {
+pub(crate) async fn start(server: &Server) -> TestService {
     let others = ["orders", "products"];
     TestService::start_with(server.config(), NAME, notifications::open, &others).await
 }
 
-fn header<'a>(mail: &'a str, name: &str) -> &'a str {
+pub(crate) fn header<'a>(mail: &'a str, name: &str) -> &'a str {
     let line = mail.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("{name} in {mail}")).trim()
 }
@@ -141,7 +198,8 @@ async fn a_rejected_mail_is_given_up() {
 
     let orders = test.other("orders");
     confirm(&orders, &ann).await;
-    let notice = entries(&staff, 2).await.remove(0);
+    // After the new order itself.
+    let notice = entries(&staff, 3).await.remove(0);
     assert_eq!(notice["kind"], "mail.failed");
     assert_eq!(notice["data"]["user_id"], ann.user_id().to_string());
     assert_eq!(notice["data"]["about"], "order.confirmed");
@@ -192,7 +250,7 @@ async fn a_code_is_sent_and_never_stored() {
     test.finish().await;
 }
 
-fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths

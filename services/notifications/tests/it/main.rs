@@ -6,6 +6,7 @@ mod audience;
 mod backups;
 mod mail;
 mod mail_server;
+mod orders;
 mod stream;
 mod webhooks;
 

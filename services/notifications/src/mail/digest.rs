@@ -1,0 +1,151 @@
+//! Digests: when many mails of one kind go to one member of staff, most of them become one.
+//!
+//! The first [`SINGLE_MAX`] of a kind within [`WINDOW`] are mails of their own; what follows is
+//! counted, and mailed as a number at the window's end. Inboxes have each of them.
+//!
+//! **Invariant:** what is counted is in the queue: a window's digest is a row of the mail
+//! queue, written in the transaction of the first notification that it counts.
+
+use std::time::Duration;
+
+use ::store::{Error as StoreError, Read, Table, Tx};
+use model::{Time, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail};
+
+/// How long mails of a kind are counted together.
+const WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// Mails of a kind that are sent one by one in a window.
+const SINGLE_MAX: u32 = 3;
+
+/// (user, kind) → the latest window. One row for each kind and member of staff, at most.
+const WINDOWS: Table<(UserId, String), MailWindow> = Table::new("mail_windows");
+
+/// The mails of a kind to a person since a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MailWindow {
+    began_at: Time,
+    /// Mails sent one by one.
+    single: u32,
+    /// The digest of the others, due at the window's end.
+    digest: Option<MailId>,
+}
+
+impl ::store::Record for MailWindow {}
+
+/// What becomes of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It is sent by itself.
+    Single,
+    /// The digest counts it.
+    Counted,
+}
+
+/// Admits one more mail of a kind to a person at `now`. `id` is that of a digest that it may
+/// begin.
+pub(super) fn admit(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    kind: &str,
+    id: MailId,
+    now: Time,
+) -> Result<Admission, StoreError> {
+    let key = (user_id, kind.to_owned());
+    let open = |window: &MailWindow| now < window.began_at.after(WINDOW);
+    let mut window = tx.get(WINDOWS, &key)?.filter(open).unwrap_or(MailWindow {
+        began_at: now,
+        single: 0,
+        digest: None,
+    });
+    if window.single < SINGLE_MAX {
+        window.single += 1;
+        tx.put(WINDOWS, &key, &window)?;
+        return Ok(Admission::Single);
+    }
+    let id = window.digest.unwrap_or(id);
+    if window.digest.is_none() {
+        window.digest = Some(id);
+        tx.put(WINDOWS, &key, &window)?;
+    }
+    let due = window.began_at.after(WINDOW);
+    let row = (NOTICE_PRIORITY, due, id);
+    let counted = match tx.get(MAIL, &row)?.map(|mail| mail.content) {
+        Some(MailContent::Digest { count, .. }) => count,
+        _ => 0,
+    };
+    let content = MailContent::Digest {
+        kind: kind.to_owned(),
+        count: counted + 1,
+        since: window.began_at,
+    };
+    tx.put(
+        MAIL,
+        &row,
+        &OutboundMail { user_id, content, began_at: due, failed: 0 },
+    )?;
+    Ok(Admission::Counted)
+}
+
+/// Deletes the windows of an erased person.
+pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    let windows: Vec<_> = tx.scan(WINDOWS.prefix(&user))?.collect::<Result<_, _>>()?;
+    for (key, _) in windows {
+        tx.delete(WINDOWS, &key)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::store::{Options, Store};
+    use model::Id;
+
+    /// What is queued for one person: the digests' numbers, with when they are due.
+    fn digests(store: &Store) -> Vec<(Time, u64)> {
+        let rows = store.scan(MAIL.all()).unwrap().map(Result::unwrap);
+        let digests = rows.filter_map(|((_, due, _), mail)| match mail.content {
+            MailContent::Digest { count, .. } => Some((due, count)),
+            _ => None,
+        });
+        digests.collect()
+    }
+
+    #[tokio::test]
+    async fn from_the_fourth_on_mails_of_a_kind_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let (user, other): (UserId, UserId) = (Id::new(), Id::new());
+        let (begin, end) = (Time(1_000), Time(1_000).after(WINDOW));
+        let admit_at = async |user, kind: &'static str, now| {
+            let id = rand::random();
+            let admitted = store.write(move |tx| admit(tx, user, kind, id, now));
+            let admitted: Result<_, StoreError> = admitted.await;
+            admitted.unwrap()
+        };
+        for after in 0..SINGLE_MAX.into() {
+            let now = Time(begin.0 + after);
+            assert_eq!(admit_at(user, "a", now).await, Admission::Single);
+        }
+        for now in [Time(2_000), Time(3_000), Time(end.0 - 1)] {
+            assert_eq!(admit_at(user, "a", now).await, Admission::Counted);
+        }
+        // Other kinds and other people have windows of their own.
+        assert_eq!(admit_at(user, "b", Time(2_000)).await, Admission::Single);
+        assert_eq!(admit_at(other, "a", Time(2_000)).await, Admission::Single);
+        assert_eq!(digests(&store), [(end, 3)]);
+        // The next window begins anew, and leaves the digest as it is.
+        assert_eq!(admit_at(user, "a", end).await, Admission::Single);
+        assert_eq!(digests(&store), [(end, 3)]);
+        let forgotten: Result<(), StoreError> = store.write(move |tx| forget(tx, user)).await;
+        forgotten.unwrap();
+        let left = store.scan(WINDOWS.all()).unwrap();
+        assert_eq!(
+            left.map(|row| row.unwrap().0.0).collect::<Vec<_>>(),
+            [other]
+        );
+    }
+}
