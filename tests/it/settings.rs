@@ -57,6 +57,46 @@ fn every_setting_is_printed_with_its_origin() {
     );
 }
 
+/// A preview is made of the shop's own settings and templates.
+#[test]
+fn a_mail_is_previewed_as_the_shop_sends_it() {
+    let shop = closed();
+    shop.init().unwrap();
+    shop.configure("[notifications]\nshop = \"Mori\"\nshop_address = [\"Kobe\"]\n")
+        .unwrap();
+    let templates = shop.data().join("templates/en");
+    std::fs::create_dir_all(&templates).unwrap();
+    let text = "Parcel of {{ shop }}\n\nWith {{ order.carrier }}.\n";
+    std::fs::write(templates.join("order.shipped.txt"), text).unwrap();
+    let data = shop.data().display().to_string();
+    let (code, lines, said) = run(&data, "mail preview order.shipped", &[]);
+    assert_eq!(
+        (code, lines[0].as_str()),
+        (Some(0), "Subject: Parcel of Mori"),
+        "{said}"
+    );
+    for line in ["With DHL.", "Delivery address:", "Kobe"] {
+        assert!(lines.iter().any(|one| one == line), "{line} in {lines:#?}");
+    }
+    let (_, lines, _) = run(&data, "mail preview order.shipped --lang de-AT", &[]);
+    assert_eq!(lines[0], "Subject: Ihre Bestellung ist unterwegs");
+    let (_, lines, _) = run(&data, "mail preview order.shipped --html", &[]);
+    assert_eq!(
+        (lines[0].as_str(), lines.last().unwrap().as_str()),
+        ("<!doctype html>", "</html>")
+    );
+    // One that cannot be used is named, and the built-in one is shown.
+    std::fs::write(
+        templates.join("order.shipped.txt"),
+        "Parcel\n\n{{ carrier }}",
+    )
+    .unwrap();
+    let (_, lines, said) = run(&data, "mail preview order.shipped", &[]);
+    assert_eq!(lines[0], "Subject: Your order is on its way");
+    assert!(said.contains("order.shipped.txt"), "{said}");
+    assert_eq!(run(&data, "mail preview order.teleported", &[]).0, Some(2));
+}
+
 #[test]
 fn every_fault_is_named_and_a_misspelt_variable_starts_nothing() {
     let shop = closed();

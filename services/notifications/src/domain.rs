@@ -48,7 +48,7 @@ pub(crate) enum MailRule {
     Usually,
     /// If the recipient asks for it.
     OnRequest,
-    /// A mail about a mail that failed could fail, too.
+    /// A mail about mail that fails could fail, too.
     Never,
 }
 
@@ -190,6 +190,20 @@ topics! {
         /// The last SMTP reply code, where the server gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<u16>
+    }
+    /// To staff: no mail has been accepted by the server for some time.
+    "mail.delayed" (Staff, Never) => MailDelayed {
+        since: Time,
+        /// The last SMTP reply code, where the server gave one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u16>
+    }
+    /// To staff: a mail was accepted after such a notification.
+    "mail.recovered" (Staff, OnRequest) => MailRecovered {}
+    /// To staff: no message of a webhook has been accepted for some time.
+    "webhook.failing" (Staff, Usually) => WebhookFailing {
+        webhook_id: Id<kinds::Webhook>,
+        since: Time
     }
     /// To staff: a webhook failed for so long that it was disabled.
     "webhook.disabled" (Staff, Usually) => WebhookDisabled {

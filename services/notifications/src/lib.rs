@@ -19,6 +19,7 @@
 //! | `delivery` | the delivery queue: due rows, backoff, the worker |
 //! | `mail` | outbound mail: a kind of delivery |
 //! | `webhooks` | signed webhook messages: a kind of delivery |
+//! | `incidents` | faults that last, of which staff are notified once |
 //! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
 //! | `dead_letters` | notifying staff of events that could not be handled |
 //! | `backups` | notifying staff of backups that fail or are overdue |
@@ -39,6 +40,7 @@ mod error;
 mod expiry;
 mod follow;
 mod http;
+mod incidents;
 mod live;
 mod mail;
 mod notify;

@@ -29,15 +29,17 @@ pub(crate) use self::worker::start;
 use self::digest::Admission;
 use self::smtp::MailServer;
 use crate::delivery::Backoff;
-use crate::domain::{CODE_KIND, EMAIL_UNDO_KIND, Topic};
+use crate::domain::{Audience, CODE_KIND, EMAIL_UNDO_KIND, Topic};
 
 /// The longest pause between two attempts of a mail, and of one with a code.
 const PAUSE_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 const CODE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Codes are sent first, since a person waits for them and they expire.
+/// Codes are sent first, since a person waits for them and they expire; staff come last, since
+/// many of them may be told of one order.
 const CODE_PRIORITY: u16 = 0;
 const NOTICE_PRIORITY: u16 = 1;
+const STAFF_PRIORITY: u16 = 2;
 
 /// The longest first pause of a mail with a code: a person waits for it.
 const CODE_PAUSE_FIRST: Duration = Duration::from_secs(2);
@@ -124,11 +126,13 @@ impl MailContent {
 
 impl OutboundMail {
     fn priority(&self) -> u16 {
-        match self.content {
+        match &self.content {
             MailContent::Code { .. } => CODE_PRIORITY,
-            MailContent::Notice(_) | MailContent::EmailUndo { .. } | MailContent::Digest { .. } => {
-                NOTICE_PRIORITY
+            MailContent::Notice(topic) if topic.rule().audience == Audience::Staff => {
+                STAFF_PRIORITY
             }
+            MailContent::Notice(_) | MailContent::EmailUndo { .. } => NOTICE_PRIORITY,
+            MailContent::Digest { .. } => STAFF_PRIORITY,
         }
     }
 }

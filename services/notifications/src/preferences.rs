@@ -50,7 +50,7 @@ impl KindRule {
                 Err("must have `mail`: messages about the account's safety are always sent")
             }
             (MailRule::Never, true) => {
-                Err("must not have `mail`: a mail about a mail that failed could fail, too")
+                Err("must not have `mail`: a mail about mail that fails could fail, too")
             }
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ use ::store::{Error as StoreError, Read, Table, Tx};
 use model::{Time, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail};
+use super::{MAIL, MailContent, MailId, OutboundMail, STAFF_PRIORITY};
 
 /// How long mails of a kind are counted together.
 const WINDOW: Duration = Duration::from_secs(10 * 60);
@@ -71,7 +71,7 @@ pub(super) fn admit(
         tx.put(WINDOWS, &key, &window)?;
     }
     let due = window.began_at.after(WINDOW);
-    let row = (NOTICE_PRIORITY, due, id);
+    let row = (STAFF_PRIORITY, due, id);
     let counted = match tx.get(MAIL, &row)?.map(|mail| mail.content) {
         Some(MailContent::Digest { count, .. }) => count,
         _ => 0,

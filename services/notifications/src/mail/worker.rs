@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::{Error as StoreError, Read, Store, Table};
+use ::store::{Error as StoreError, Read, Store, Table, Tx};
 use chassis::{Context, Error};
 use mesh::{CodeOf, Contact, EmailUndo, EmailUndoOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Time, UserId};
@@ -13,9 +13,12 @@ use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::smtp::{MailServer, Retry, SmtpFailure};
-use super::{MAIL, MailContent, MailId, OutboundMail, Outbox};
+use super::{
+    CODE_PRIORITY, MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail, Outbox, STAFF_PRIORITY,
+};
 use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::{Audience, Topic};
+use crate::incidents::{self, IncidentNews};
 use crate::notify::Notifier;
 use crate::queries::Queries;
 use crate::text::order::OrderData;
@@ -24,6 +27,9 @@ use crate::text::{MailText, Texts};
 /// Services that are asked for what a mail is made of.
 const USERS: &str = "users";
 const ORDERS: &str = "orders";
+
+/// The mail server among incidents.
+const MAIL_SERVER: &str = "mail";
 
 /// Timeout of a query to one of them.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,6 +52,8 @@ enum Outcome {
     /// The recipient is gone or there is no server.
     Obsolete,
     Failed(SmtpFailure),
+    /// Another service did not answer, so there was no attempt.
+    NotMade(SmtpFailure),
 }
 
 /// Starts the mail worker if mail is configured, and logs once if it is not.
@@ -109,7 +117,7 @@ impl Delivery for MailWorker {
 
     /// The priorities.
     fn partitions(&self) -> Result<Vec<u16>, StoreError> {
-        Ok(vec![0, 1])
+        Ok(vec![CODE_PRIORITY, NOTICE_PRIORITY, STAFF_PRIORITY])
     }
 
     async fn deliver(self: Arc<Self>, key: (u16, Time, MailId)) -> Result<(), StoreError> {
@@ -236,7 +244,16 @@ impl MailWorker {
         let backoff = self.outbox.backoff(&mail);
         let (kind, failed) = (mail.content.kind().to_owned(), mail.failed + 1);
         let (mut retry_at, mut given_up) = (None, None);
-        if let Outcome::Failed(SmtpFailure { code, retry, why }) = outcome {
+        let server = match &outcome {
+            Outcome::Sent => ServerNote::Accepts,
+            Outcome::Failed(SmtpFailure { code, retry: Retry::Later, .. }) => {
+                ServerNote::Fails(*code)
+            }
+            // A mail that was refused by itself says nothing of others.
+            Outcome::Obsolete | Outcome::Failed(_) | Outcome::NotMade(_) => ServerNote::Nothing,
+        };
+        if let Outcome::Failed(failure) | Outcome::NotMade(failure) = outcome {
+            let SmtpFailure { code, retry, why } = failure;
             let next = backoff.next(mail.began_at, failed, now, rand::random());
             retry_at = next.filter(|_| retry == Retry::Later);
             match retry_at {
@@ -256,18 +273,43 @@ impl MailWorker {
                 let mail = OutboundMail { failed, ..mail };
                 tx.put(MAIL, &(mail.priority(), due, key.2), &mail)?;
             }
-            match given_up {
-                Some(topic) => notifier.notify_staff(tx, &topic, now),
-                None => Ok(()),
+            for topic in given_up.into_iter().chain(server.news(tx, now)?) {
+                notifier.notify_staff(tx, &topic, now)?;
             }
+            Ok(())
         });
         written.await
     }
 }
 
+/// What an attempt says of the mail server.
+enum ServerNote {
+    Nothing,
+    Accepts,
+    /// With its reply code, where it gave one.
+    Fails(Option<u16>),
+}
+
+impl ServerNote {
+    /// What staff are to be notified of.
+    fn news(self, tx: &mut Tx<'_>, now: Time) -> Result<Option<Topic>, StoreError> {
+        let what = MAIL_SERVER.to_owned();
+        let (news, code) = match self {
+            Self::Nothing => return Ok(None),
+            Self::Accepts => (incidents::succeeded(tx, &what)?, None),
+            Self::Fails(code) => (incidents::failed(tx, &what, now)?, code),
+        };
+        Ok(match news {
+            IncidentNews::Nothing => None,
+            IncidentNews::Began(since) => Some(Topic::MailDelayed { since, code }),
+            IncidentNews::Ended => Some(Topic::MailRecovered {}),
+        })
+    }
+}
+
 fn unavailable(service: &str) -> Outcome {
     let why = format!("{service} did not answer what the mail is made of");
-    Outcome::Failed(SmtpFailure { code: None, retry: Retry::Later, why })
+    Outcome::NotMade(SmtpFailure { code: None, retry: Retry::Later, why })
 }
 
 /// A shop without mail logs its codes, if the settings ask for it.

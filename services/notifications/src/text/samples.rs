@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mesh::{Contact, OrderChange, OrderDetails, OrderLineDetails};
-use model::{CodePurpose, Id, Kind, Mismatch, Money, Time};
+use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, Time};
 
 use super::order::OrderData;
 use crate::domain::{Audience, CODE_KIND, DIGEST_KIND, EMAIL_UNDO_KIND, KindRule, Topic};
@@ -95,6 +95,9 @@ pub(crate) fn topics() -> Vec<Topic> {
             reference: None,
         },
         Topic::MailFailed { user_id: id(), about: "order.paid".into(), code: Some(550) },
+        Topic::MailDelayed { since: AT, code: Some(535) },
+        Topic::MailRecovered {},
+        Topic::WebhookFailing { webhook_id: id(), since: AT },
         Topic::WebhookDisabled { webhook_id: id() },
         Topic::EventParked { source: "orders".into(), seq: 7, count: 1 },
         Topic::BackupFailed {},
@@ -107,17 +110,34 @@ pub(crate) fn topics() -> Vec<Topic> {
 /// The order of a notification, if it is about one.
 pub(crate) fn order(topic: &Topic) -> Option<OrderData> {
     let order_id = topic.order_id()?;
+    let is_short = matches!(topic, Topic::OrderRejected { .. });
+    let lamp = "Desk lamp with a very long arm, dimmable, brass";
+    let lines = vec![
+        line("LAMP-1", lamp, 2, 2_499, is_short.then_some(1)),
+        line("MÖB-7", "Hocker „Söhne & Töchter“ <rot>", 1, 2_997, None),
+    ];
+    Some(order_with(topic, order_id, lines))
+}
+
+/// An order of so many equal lines, all of which are short.
+#[cfg(test)]
+pub(crate) fn order_of_lines(topic: &Topic, count: usize) -> OrderData {
+    let lines = vec![line("LAMP-1", "Desk lamp", 1, 2_499, Some(0)); count];
+    order_with(topic, id(), lines)
+}
+
+fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) -> OrderData {
+    const BROKEN: &str = "The lamp was broken in our warehouse.";
     let (by, reason) = match topic {
         Topic::OrderCancelled { refunded: None, .. } => ("expiry", Some("not paid in time")),
-        Topic::OrderCancelled { .. } => ("staff", Some("The lamp was broken in our warehouse.")),
+        Topic::OrderCancelled { .. } => ("staff", Some(BROKEN)),
         Topic::OrderRefunded { .. } => ("staff", Some("It arrived with a scratch.")),
         Topic::OrderCancelledByBuyer { .. } | Topic::RefundDue { by_buyer: true, .. } => {
             ("buyer", Some("I found it in my attic."))
         }
-        Topic::RefundDue { .. } => ("staff", Some("The lamp was broken in our warehouse.")),
+        Topic::RefundDue { .. } => ("staff", Some(BROKEN)),
         _ => ("products", None),
     };
-    let is_short = matches!(topic, Topic::OrderRejected { .. });
     let has_left = matches!(
         topic,
         Topic::OrderShipped { .. } | Topic::OrderDelivered { .. }
@@ -126,16 +146,7 @@ pub(crate) fn order(topic: &Topic) -> Option<OrderData> {
     let details = OrderDetails {
         user_id: id(),
         status: "confirmed".into(),
-        items: vec![
-            line(
-                "LAMP-1",
-                "Desk lamp with a very long arm, dimmable, brass",
-                2,
-                2_499,
-                is_short.then_some(1),
-            ),
-            line("MÖB-7", "Hocker „Söhne & Töchter“ <rot>", 1, 2_997, None),
-        ],
+        items,
         total: euros(7_995),
         refunded_total: euros(0),
         shipping_address: address(),
@@ -148,10 +159,10 @@ pub(crate) fn order(topic: &Topic) -> Option<OrderData> {
         placed_at: AT,
     };
     let order = OrderData::new(order_id, details);
-    Some(match topic.rule().audience {
+    match topic.rule().audience {
         Audience::Owner => order,
         Audience::Staff => order.with_buyer(Some(contact(None))),
-    })
+    }
 }
 
 /// The recipient.

@@ -110,6 +110,22 @@ fn an_inbox_entry_needs_no_order() {
     }
 }
 
+/// The largest order fits into the instruction limit.
+#[test]
+fn an_order_of_a_hundred_lines_is_laid_out() {
+    let texts = open(Path::new("/nowhere"), "en");
+    let order_id = Id::new();
+    for topic in [
+        Topic::OrderRejected { order_id },
+        Topic::OrderPlaced { order_id },
+    ] {
+        let order = samples::order_of_lines(&topic, 100);
+        let mail = texts.mail(&topic, Some(&order), &samples::contact(None));
+        assert_eq!(mail.html.matches("<tr>").count(), 100, "{}", mail.html);
+        assert_eq!(mail.text.matches("24.99 EUR").count(), 100, "{}", mail.text);
+    }
+}
+
 /// A logo is shown where there is one, and nothing else is loaded from anywhere.
 #[test]
 fn a_logo_takes_the_place_of_the_name() {

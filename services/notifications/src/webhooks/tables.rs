@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::{MessageId, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage};
 use crate::error::Error;
+use crate::incidents;
 
 const WEBHOOKS: Table<WebhookId, Webhook> = Table::new("webhooks");
 const MESSAGES: Table<(WebhookId, MessageId), WebhookMessage> = Table::new("webhook_messages");
@@ -99,6 +100,7 @@ pub(crate) fn delete_chunk(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
         remove(tx, webhook, *id, message)?;
     }
     if chunk.len() < CHUNK_MESSAGES {
+        incidents::succeeded(tx, &webhook.to_string())?;
         tx.delete(TALLIES, &webhook)?;
         tx.delete(DELETED, &webhook)?;
     }

@@ -7,7 +7,7 @@ use crate::config::WebhooksConfig;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::store::{Error as StoreError, Store, Table};
+use ::store::{Error as StoreError, Store, Table, Tx};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chassis::Context;
@@ -23,6 +23,7 @@ use super::{
 use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::Topic;
 use crate::error::Error;
+use crate::incidents::{self, IncidentNews};
 use crate::notify::Notifier;
 
 struct WebhookWorker {
@@ -138,6 +139,9 @@ impl WebhookWorker {
                 notifier.notify_staff(tx, &Topic::WebhookDisabled { webhook_id }, attempt.at)?;
             }
             let is_success = attempt.is_success();
+            if let Some(topic) = news(tx, webhook_id, noted, &attempt)? {
+                notifier.notify_staff(tx, &topic, attempt.at)?;
+            }
             let note = |message: &mut WebhookMessage| message.note(attempt, &backoff, jitter);
             let message = tables::change_message(tx, webhook_id, id, note)?;
             if message.due.is_none() && !is_success {
@@ -151,4 +155,23 @@ impl WebhookWorker {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// What staff are to be notified of a webhook that fails; of its end they are when it is
+/// disabled.
+fn news(
+    tx: &mut Tx<'_>,
+    webhook_id: WebhookId,
+    noted: Noted,
+    attempt: &DeliveryAttempt,
+) -> Result<Option<Topic>, StoreError> {
+    let what = webhook_id.to_string();
+    let news = match attempt.is_success() || noted == Noted::Disabled {
+        true => incidents::succeeded(tx, &what)?,
+        false => incidents::failed(tx, &what, attempt.at)?,
+    };
+    Ok(match news {
+        IncidentNews::Began(since) => Some(Topic::WebhookFailing { webhook_id, since }),
+        IncidentNews::Nothing | IncidentNews::Ended => None,
+    })
 }
