@@ -1,6 +1,9 @@
 //! Entity tags (RFC 9110 §8.8.3) and conditional requests: `If-None-Match`, `If-Match`.
 //!
-//! A tag is strong and a hash of the representation's bytes, so no handler maintains it.
+//! A tag is strong and a hash of the representation's bytes, so no handler maintains it. Where a
+//! representation has data of another service beside the resource, its tag is the resource's and,
+//! after a dot, its own: `If-None-Match` compares the whole tag, and `If-Match` the resource's
+//! part, because only the resource can be changed.
 //!
 //! ```
 //! use axum::http::{HeaderMap, StatusCode, header};
@@ -37,6 +40,28 @@ pub fn of(body: &[u8]) -> String {
 pub fn respond<T: Serialize>(request: &HeaderMap, resource: &T) -> Response {
     match Tagged::new(resource) {
         Ok(tagged) => tagged.respond(request),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// As [`respond`], for a representation that has data beside the resource.
+pub fn respond_with<T: Serialize, U: Serialize>(
+    request: &HeaderMap,
+    resource: &T,
+    representation: &U,
+) -> Response {
+    let tagged = Tagged::new(representation).and_then(|tagged| {
+        let resource = serde_json::to_vec(resource).map_err(Problem::internal)?;
+        Ok((tagged, resource))
+    });
+    match tagged {
+        Ok((tagged, resource)) => {
+            let (resource, whole) = (of(&resource), of(&tagged.body));
+            let tag = format!("{}.{}", &resource[..resource.len() - 1], &whole[1..]);
+            let tag = HeaderValue::try_from(tag).expect("base 64 and a dot are visible ASCII");
+            let tagged = Tagged { tag: Arc::new(tag.into()), ..tagged };
+            tagged.respond(request)
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -120,7 +145,7 @@ pub fn written<T: Serialize>(status: StatusCode, resource: &T) -> Response {
 
 /// Whether the client has the version of this tag already (RFC 9110 §13.1.2).
 pub fn is_known(request: &HeaderMap, tag: &str) -> bool {
-    names(request, IF_NONE_MATCH, tag)
+    names(request, IF_NONE_MATCH, |one| one == tag)
 }
 
 /// Refuses a change to a version the client has not seen. Without `If-Match`
@@ -133,7 +158,12 @@ pub fn require_match<T: Serialize>(request: &HeaderMap, current: &T) -> Result<(
         return Ok(());
     }
     let body = serde_json::to_vec(current).map_err(Problem::internal)?;
-    if names(request, IF_MATCH, &of(&body)) {
+    let tag = of(&body);
+    let of_resource = |one: &str| match one.split_once('.') {
+        Some((resource, _)) => tag.strip_suffix('"') == Some(resource),
+        None => one == tag,
+    };
+    if names(request, IF_MATCH, of_resource) {
         return Ok(());
     }
     Err(Problem::new(
@@ -144,14 +174,42 @@ pub fn require_match<T: Serialize>(request: &HeaderMap, current: &T) -> Result<(
     ))
 }
 
-/// Whether a list of tags names this one, or any (`*`). A weak prefix is ignored:
+/// Whether a list of tags has one that `is_meant`, or is any (`*`). A weak prefix is ignored:
 /// If-None-Match compares weakly, and no response has a weak tag.
-fn names(request: &HeaderMap, header: axum::http::HeaderName, tag: &str) -> bool {
+fn names(
+    request: &HeaderMap,
+    header: axum::http::HeaderName,
+    is_meant: impl Fn(&str) -> bool,
+) -> bool {
     request
         .get_all(header)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+        .any(|one| one == "*" || is_meant(one.strip_prefix("W/").unwrap_or(one)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_beside_a_resource_changes_its_tag_and_not_its_version() {
+        let tag = |response: &Response| response.headers()[ETAG].clone();
+        let headers = |name, tag: &HeaderValue| HeaderMap::from_iter([(name, tag.clone())]);
+        let plain = tag(&respond(&HeaderMap::new(), &1));
+        let ana = tag(&respond_with(&HeaderMap::new(), &1, &"1 of Ana"));
+        let mori = tag(&respond_with(&HeaderMap::new(), &1, &"1 of Mori"));
+        assert!(plain != ana && ana != mori);
+        for seen in [&plain, &ana, &mori] {
+            assert!(require_match(&headers(IF_MATCH, seen), &1).is_ok());
+            assert!(require_match(&headers(IF_MATCH, seen), &2).is_err());
+            let again = respond_with(&headers(IF_NONE_MATCH, seen), &1, &"1 of Ana");
+            assert_eq!(again.status() == StatusCode::NOT_MODIFIED, *seen == ana);
+        }
+        let parts = ana.to_str().unwrap().split_once('.').unwrap();
+        let bare = HeaderValue::try_from(parts.0).unwrap();
+        assert!(require_match(&headers(IF_MATCH, &bare), &1).is_err());
+    }
 }

@@ -194,6 +194,29 @@ impl<'a> Fields<'a> {
         self.checked(&format!("/{name}"), check(value))
     }
 
+    /// A field of a merge patch (RFC 7396), parsed: `Some(None)` for a `null`, which removes the
+    /// value, and `None` for an absent or invalid field, which leaves it as it is.
+    pub fn patched<T, E: Into<String>>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<Option<T>> {
+        match self.take_null(name) {
+            true => Some(None),
+            false => self.optional(name, parse).map(Some),
+        }
+    }
+
+    /// Takes a field that is given as `null`; whether it was.
+    pub fn take_null(&mut self, name: &str) -> bool {
+        let member = self.members.0.get(name);
+        let is_null = member.is_some_and(|raw| raw.get() == "null");
+        if is_null {
+            self.members.0.remove(name);
+        }
+        is_null
+    }
+
     /// An optional object.
     pub fn object<T: ReadFields>(&mut self, name: &str) -> Option<T> {
         let raw = self.raw(name)?;
@@ -226,10 +249,12 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// An optional object of texts under names that the client chooses.
+    /// An optional object of texts under names that the client chooses. A name with `null` is
+    /// absent, as a field is.
     pub fn texts(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
         let Members(members) = self.value(name)?;
-        let texts = members.into_iter().filter_map(|(key, raw)| {
+        let given = members.into_iter().filter(|(_, raw)| raw.get() != "null");
+        let texts = given.filter_map(|(key, raw)| {
             let text = self.value_at(&format!("/{name}/{}", escape(&key)), raw)?;
             Some((key.into_owned(), text))
         });
@@ -450,8 +475,8 @@ mod tests {
             }
         }
 
-        let labels: Labels = Fields::read_text(br#"{"labels": {"a": "b"}}"#).unwrap();
-        assert_eq!(labels.0["a"], "b");
+        let labels: Labels = Fields::read_text(br#"{"labels": {"a": "b", "c": null}}"#).unwrap();
+        assert_eq!(labels.0, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
         let labels = Fields::read_checked::<Labels>(br#"{"labels": {"a/b": 1, "c": 2}}"#);
         let faults = labels.unwrap().faults.into_iter();
         let pointers: Vec<_> = faults.map(|fault| fault.pointer).collect();

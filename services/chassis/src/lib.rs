@@ -13,12 +13,14 @@
 //! | `token`, `trust`, `caller` | access tokens: signing, verification, authorisation |
 //! | `fields` | request bodies, read field by field with every fault collected |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
+//! | `export`, `spreadsheet` | streamed exports, and tables for spreadsheets |
 //! | `http` | the layers around every router, and the health pages |
 //! | `request_id`, `trace`, `client_address`, `accept_language` | the identity of a request |
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events`, also on the control socket |
+//! | `backfill` | what is made of a table's rows, made for those of an earlier version |
 //! | `check`, `positions` | consistency checks within a service, and across services |
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `supervision` | progress and reloading, for a supervisor such as systemd |
@@ -28,6 +30,7 @@
 //! **Invariant:** this crate knows no product and no order.
 
 pub mod accept_language;
+mod backfill;
 pub mod backup_state;
 pub mod cache_tags;
 pub mod caller;
@@ -38,6 +41,7 @@ pub mod context;
 mod error;
 pub mod etag;
 mod expiry;
+pub mod export;
 pub mod fields;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -58,6 +62,7 @@ pub mod request_id;
 mod routes;
 pub mod run;
 mod snapshot;
+pub mod spreadsheet;
 pub mod status;
 mod steady_clock;
 mod supervision;
@@ -67,6 +72,7 @@ pub mod trace;
 pub mod trust;
 pub mod versions;
 
+pub use backfill::Backfill;
 pub use caller::{Admin, AnyCaller, Caller, Staff};
 pub use config::Config;
 pub use context::{Context, OpenedService};

@@ -13,6 +13,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use type_safe_id::{StaticType, TypeSafeId};
 use uuid::Uuid;
 
+use crate::Time;
+
+/// Bits of a UUIDv7 after its milliseconds since 1970 (RFC 9562 §5.7).
+const RANDOM_BITS: u32 = 80;
+/// The last millisecond that a UUIDv7 can have.
+const MILLIS_MAX: u128 = (1 << 48) - 1;
+
 /// What an id names. Implemented by the empty types in [`kinds`].
 pub trait Kind: StaticType {}
 
@@ -46,6 +53,8 @@ pub mod kinds {
         Webhook = "hook",
         /// One event on its way to such a program.
         Message = "msg",
+        /// A person who buys, as staff see them.
+        Customer = "cust",
     }
 }
 
@@ -81,6 +90,31 @@ impl<K: Kind> Id<K> {
     /// when an event is handled again.
     pub fn from_uuid(uuid: Uuid) -> Self {
         Self { uuid, kind: PhantomData }
+    }
+
+    /// The least id that can be made at that moment: what was made before it sorts before.
+    pub fn first_at(at: Time) -> Self {
+        let millis = u128::try_from(at.0).unwrap_or(0).min(MILLIS_MAX);
+        Self::from_uuid(Uuid::from_u128(millis << RANDOM_BITS))
+    }
+
+    /// When the id was made, by the clock of the process that made it. Of ids that one process
+    /// made, the later one has no earlier moment, even if the clock was set back.
+    pub fn made_at(&self) -> Time {
+        let millis = self.uuid.as_u128() >> RANDOM_BITS;
+        Time(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
+    /// The id directly after it in order, as a bound of a scan.
+    #[must_use]
+    pub fn following(self) -> Self {
+        Self::from_uuid(Uuid::from_u128(self.uuid.as_u128().saturating_add(1)))
+    }
+
+    /// The id directly before it in order, as a bound of a scan.
+    #[must_use]
+    pub fn preceding(self) -> Self {
+        Self::from_uuid(Uuid::from_u128(self.uuid.as_u128().saturating_sub(1)))
     }
 
     /// The 128 bits behind the text.
@@ -187,5 +221,11 @@ mod tests {
         }
         let made: Vec<_> = (0..1000).map(|_| Id::<kinds::Order>::new()).collect();
         assert!(made.is_sorted());
+        let first = Id::<kinds::Order>::first_at(made[0].made_at());
+        assert!(first < made[0] && first.made_at() == made[0].made_at());
+        assert_eq!(made[0].following().preceding(), made[0]);
+        assert!(made[0].following() > made[0] && made[0].following() <= made[1]);
+        assert!(Id::first_at(Time(made[0].made_at().0 + 1)) > made[0]);
+        assert_eq!(Id::<kinds::Order>::first_at(Time(-1)).made_at(), Time(0));
     }
 }

@@ -11,7 +11,7 @@
 //! | `id` | [`Id`]: TypeIDs with a kind each |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
 //! | `text` | whether a name or title is legible |
-//! | `time` | [`Time`]: milliseconds since 1970, UTC |
+//! | `time` | [`Time`]: milliseconds since 1970, UTC; [`Day`] |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
 
 mod carrier;
@@ -29,4 +29,4 @@ pub use fact::{
 pub use id::{EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
 pub use money::{Currency, Money, NotACurrency};
 pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};
-pub use time::{Time, now};
+pub use time::{Day, NotADay, NotATime, Time, now};

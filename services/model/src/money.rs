@@ -126,11 +126,50 @@ impl Money {
         let amount = self.amount.checked_mul(count.into())?;
         Some(Self { amount, ..self })
     }
+
+    /// The amount in major units, with all decimal digits of the currency: `19.99`.
+    pub fn decimal(self) -> String {
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let digits = self.currency.minor_digits() as usize;
+        let amount = format!(
+            "{:0>width$}",
+            self.amount.unsigned_abs(),
+            width = digits + 1
+        );
+        let (whole, part) = amount.split_at(amount.len() - digits);
+        match part {
+            "" => format!("{sign}{whole}"),
+            part => format!("{sign}{whole}.{part}"),
+        }
+    }
+}
+
+/// As sentences for people have it: `20.00 EUR`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.decimal(), self.currency)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Currency;
+    use super::{Currency, Money};
+
+    #[test]
+    fn people_read_major_units() {
+        for (amount, currency, text) in [
+            (2000, "EUR", "20.00 EUR"),
+            (5, "EUR", "0.05 EUR"),
+            (-1999, "EUR", "-19.99 EUR"),
+            (2500, "JPY", "2500 JPY"),
+            (1234, "KWD", "1.234 KWD"),
+            (0, "CLF", "0.0000 CLF"),
+            (i64::MIN, "JPY", "-9223372036854775808 JPY"),
+        ] {
+            let money = Money { amount, currency: currency.parse().unwrap() };
+            assert_eq!(money.to_string(), text);
+        }
+    }
 
     #[test]
     fn minor_digits_by_iso_4217() {

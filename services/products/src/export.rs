@@ -1,15 +1,13 @@
 //! Export: the catalogue as NDJSON or CSV, in the formats of import.
 //!
-//! **Invariants:** a catalogue's size bounds time, never memory: backpressure from the
-//! client limits how far pages are read ahead. An import of an export changes nothing.
+//! **Invariant:** an import of an export changes nothing.
 
 mod table;
-
-use std::time::Duration;
 
 use ::store::{Read, Store};
 use bytes::Bytes;
 use chassis::Problem;
+use chassis::export::{ExportFormat, PAGE_BYTES};
 use futures::Stream;
 use serde::Serialize;
 
@@ -17,20 +15,6 @@ use self::table::Table;
 use crate::Error;
 use crate::domain::{Content, ProductId, StockLevel};
 use crate::tables::{self, PRODUCTS};
-
-/// How long the client may read nothing.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Products of one page, in bytes as sent.
-const EXPORT_PAGE_BYTES: usize = 64 * 1024;
-/// Pages read ahead of a slow client.
-const EXPORT_PAGES_AHEAD: usize = 2;
-
-/// The format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExportFormat {
-    Ndjson,
-    Csv,
-}
 
 /// A line of JSON.
 #[derive(Serialize)]
@@ -76,45 +60,27 @@ impl LineWriter {
     }
 }
 
-/// Every product in any status, oldest first, as chunks of lines. An error aborts the
-/// response, so that it cannot be taken for a complete smaller catalogue.
+/// Every product in any status, oldest first, as chunks of lines.
 pub(crate) fn export(
     store: Store,
     format: ExportFormat,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
-    let (pages, inbox) = flume::bounded(EXPORT_PAGES_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        // A client that is gone or idle does not need the rest.
-        let send = |page: Result<Bytes, Error>| {
-            let failed = page.is_err();
-            pages.send_timeout(page, IDLE_TIMEOUT).is_ok() && !failed
-        };
-        let writer = match LineWriter::new(format, &store) {
-            Ok(writer) => writer,
-            Err(error) => {
-                send(Err(error));
-                return;
-            }
-        };
-        let head = writer.head();
-        if !head.is_empty() && !send(Ok(head.into())) {
-            return;
+    let mut begun: Option<(LineWriter, Option<ProductId>)> = None;
+    chassis::export::pages(move || match &mut begun {
+        None => {
+            let writer = LineWriter::new(format, &store)?;
+            let head = writer.head();
+            begun = Some((writer, None));
+            Ok(Some(head.into()))
         }
-        let mut after = None;
-        loop {
-            let page = export_page(&store, &writer, after.as_ref());
-            let (page, last) = match page {
-                Ok(Some((page, last))) => (Ok(page), Some(last)),
-                Ok(None) => return,
-                Err(error) => (Err(error), None),
-            };
-            if !send(page) {
-                return;
-            }
-            after = last;
+        Some((writer, after)) => {
+            let page = export_page(&store, writer, after.as_ref())?;
+            Ok(page.map(|(page, last)| {
+                *after = Some(last);
+                page
+            }))
         }
-    });
-    inbox.into_stream()
+    })
 }
 
 fn export_page(
@@ -126,13 +92,13 @@ fn export_page(
         Some(last) => PRODUCTS.all().after(last),
         None => PRODUCTS.all(),
     };
-    let (mut page, mut last) = (Vec::with_capacity(EXPORT_PAGE_BYTES), None);
+    let (mut page, mut last) = (Vec::with_capacity(PAGE_BYTES), None);
     for row in store.scan(rows)? {
         let (id, product) = row?;
         let level = tables::level(store, id)?.unwrap_or_default();
         writer.write(&mut page, &product.content, level)?;
         last = Some(id);
-        if page.len() >= EXPORT_PAGE_BYTES {
+        if page.len() >= PAGE_BYTES {
             break;
         }
     }

@@ -9,7 +9,6 @@
 //! | `native` | konbini's own columns |
 //! | `shopify`, `woocommerce` | those of other shops: several records a product |
 //! | `columns`, `cells`, `price` | cells by the meaning of their columns, and as fields |
-//! | `text_formula` | texts that spreadsheets would change, as formulas |
 //! | `html` | HTML as plain text |
 //! | `entry`, `line` | a parsed line, and what it does to the catalogue |
 //! | `summary` | the report |
@@ -35,7 +34,6 @@ mod reader;
 mod records;
 mod shopify;
 mod summary;
-mod text_formula;
 mod woocommerce;
 
 use std::collections::HashSet;
@@ -58,7 +56,6 @@ pub(crate) use self::native::{
 };
 pub(crate) use self::reader::Format;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::text_formula::formula_of;
 
 use self::entry::{Entry, Remainder, line_faults};
 use self::line::{LineEffect, ProductLine};

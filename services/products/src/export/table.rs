@@ -1,19 +1,18 @@
 //! The catalogue as CSV, in konbini's own columns.
 //!
 //! **Invariants:** a spreadsheet that opens and saves the file changes no text (see
-//! `import::text_formula`); every product has every column, so a cell that is empty clears on import
+//! `chassis::spreadsheet`); every product has every column, so a cell that is empty clears on import
 //! only what is empty already.
 
 use std::collections::{BTreeMap, HashSet};
 
 use ::store::Read;
-use model::Money;
+use chassis::spreadsheet::{BYTE_ORDER_MARK, CsvRow};
 
 use crate::Error;
 use crate::domain::{Content, StockLevel};
 use crate::import::{
-    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR,
-    escape_part, formula_of,
+    ATTRIBUTE_PREFIX, ATTRIBUTES_COLUMN, PLAIN_COLUMNS, TAG_SEPARATOR, VALUE_SEPARATOR, escape_part,
 };
 use crate::tables::PRODUCTS;
 
@@ -22,8 +21,6 @@ use crate::tables::PRODUCTS;
 const ATTRIBUTE_COLUMNS_MAX: usize = 500;
 /// The columns of figures, which people compute with.
 const FIGURES: [&str; 4] = ["price", "stock", "rating.average", "rating.count"];
-/// By this mark spreadsheets recognise UTF-8.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The columns of a table of the catalogue.
 pub(super) struct Table {
@@ -72,7 +69,7 @@ impl Table {
     /// The header.
     pub(super) fn head(&self) -> Vec<u8> {
         let mut head = BYTE_ORDER_MARK.as_bytes().to_vec();
-        let mut cells = RowWriter { row: &mut head, is_first: true };
+        let mut cells = CsvRow::begin(&mut head);
         for name in PLAIN_COLUMNS {
             cells.cell(name);
         }
@@ -88,7 +85,7 @@ impl Table {
 
     /// Appends the row of a product.
     pub(super) fn write(&self, page: &mut Vec<u8>, content: &Content, level: StockLevel) {
-        let mut cells = RowWriter { row: page, is_first: true };
+        let mut cells = CsvRow::begin(page);
         for name in PLAIN_COLUMNS {
             let cell = plain(name, content, level);
             if FIGURES.contains(&name) {
@@ -120,7 +117,7 @@ fn plain(name: &str, content: &Content, level: StockLevel) -> String {
     match name {
         "sku" => content.sku.clone(),
         "title" => content.title.clone(),
-        "price" => decimal(content.price),
+        "price" => content.price.decimal(),
         "currency" => content.price.currency.to_string(),
         "status" => text_of(&content.status),
         "stock" => level.on_hand.to_string(),
@@ -154,51 +151,6 @@ fn joined(values: &[String], separator: char) -> String {
         .map(|value| escape_part(value, separator))
         .collect();
     parts.join(&separator.to_string())
-}
-
-/// An amount with the decimal digits of its currency, `19.99`.
-fn decimal(price: Money) -> String {
-    let digits = price.currency.minor_digits() as usize;
-    let amount = format!("{:0>width$}", price.amount, width = digits + 1);
-    let (whole, part) = amount.split_at(amount.len() - digits);
-    if part.is_empty() {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{part}")
-    }
-}
-
-/// A row of cells (RFC 4180).
-struct RowWriter<'r> {
-    row: &'r mut Vec<u8>,
-    is_first: bool,
-}
-
-impl RowWriter<'_> {
-    fn cell(&mut self, text: &str) {
-        if !std::mem::take(&mut self.is_first) {
-            self.row.push(b',');
-        }
-        if !text.contains(['"', ',', ';', '\t', '\r', '\n']) {
-            return self.row.extend_from_slice(text.as_bytes());
-        }
-        self.row.push(b'"');
-        self.row
-            .extend_from_slice(text.replace('"', "\"\"").as_bytes());
-        self.row.push(b'"');
-    }
-
-    /// A text, which stays as it is in a spreadsheet.
-    fn text(&mut self, text: &str) {
-        match formula_of(text) {
-            Some(formula) => self.cell(&formula),
-            None => self.cell(text),
-        }
-    }
-
-    fn end(self) {
-        self.row.extend_from_slice(b"\r\n");
-    }
 }
 
 #[cfg(test)]
@@ -296,22 +248,6 @@ mod tests {
                     prop_assert_eq!(patched.as_ref(), Ok(content));
                 }
             }
-        }
-    }
-
-    #[test]
-    fn prices_are_written_with_their_minor_digits() {
-        for (amount, currency, written) in [
-            (1999, "EUR", "19.99"),
-            (5, "EUR", "0.05"),
-            (1500, "JPY", "1500"),
-            (1234, "KWD", "1.234"),
-            (0, "CLF", "0.0000"),
-        ] {
-            assert_eq!(
-                decimal(Money { amount, currency: currency.parse().unwrap() }),
-                written
-            );
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chassis::export::ExportFormat;
 use chassis::json::require_json;
 use chassis::request_id::RequestId;
 use chassis::{Json, Problem, Staff};
@@ -17,14 +18,14 @@ use model::Currency;
 use serde::Deserialize;
 
 use super::{CatalogueState, cause, query};
-use crate::export::{self, ExportFormat};
+use crate::export;
 use crate::import::{
     self, FileEncoding, Format, ImportMode, ImportOptions, ImportRules, StockRule, Summary,
 };
 
 /// The media types of newline-delimited JSON; none of them is registered.
 const NDJSON: [&str; 4] = [
-    "application/x-ndjson",
+    chassis::export::NDJSON,
     "application/ndjson",
     "application/jsonl",
     "application/x-jsonlines",
@@ -245,11 +246,7 @@ pub(super) async fn export(
 ) -> Result<Response, Problem> {
     let ExportQuery { format } = query(&uri)?;
     let formats = [("ndjson", ExportFormat::Ndjson), ("csv", ExportFormat::Csv)];
-    let format = chosen("format", format.as_deref(), &formats)?.unwrap_or(ExportFormat::Ndjson);
-    let media_type = match format {
-        ExportFormat::Ndjson => NDJSON[0],
-        ExportFormat::Csv => "text/csv; charset=utf-8",
-    };
+    let format = chosen("format", format.as_deref(), &formats)?.unwrap_or_default();
     let body = Body::from_stream(export::export(app.store, format));
-    Ok(([(CONTENT_TYPE, media_type)], body).into_response())
+    Ok(([(CONTENT_TYPE, format.media_type())], body).into_response())
 }

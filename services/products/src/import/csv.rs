@@ -10,7 +10,6 @@ use super::line::ProductLine;
 use super::native::NativeColumns;
 use super::records::{COLUMNS_MAX, Cells, Records, UnreadableRecord};
 use super::shopify::Shopify;
-use super::text_formula;
 use super::woocommerce::WooCommerce;
 
 /// The parser of a CSV body.
@@ -89,7 +88,8 @@ fn take(
         }
     };
     let texts = cells.iter().enumerate();
-    let texts = texts.filter_map(|(place, cell)| Some((place, text_formula::text_of(cell)?)));
+    let texts =
+        texts.filter_map(|(place, cell)| Some((place, chassis::spreadsheet::text_of(cell)?)));
     let texts: Vec<(usize, String)> = texts.collect();
     let mut cells: Vec<&str> = cells;
     for (place, text) in &texts {

@@ -1,4 +1,5 @@
-//! Texts that spreadsheets would change, as formulas whose value is the text: `="007"`.
+//! Tables for spreadsheets: rows of CSV (RFC 4180), and texts that spreadsheets would change, as
+//! formulas whose value is the text: `="007"`.
 //!
 //! A spreadsheet reads the cells of a CSV as if they were typed: `007` becomes 7, a number of
 //! 13 digits `8.80609E+12`, `3+` and `68 %` numbers, `1/2` a date, and what begins with an
@@ -7,8 +8,66 @@
 //! apostrophe in front would be part of the text, quotes mean nothing, and invisible
 //! characters would stay behind in what people copy.
 //!
-//! **Invariant:** [`text_of`] reads back what [`formula_of`] writes, and every text that is
-//! such a formula by itself is written as one of that formula.
+//! **Invariants:** [`text_of`] reads back what [`formula_of`] writes, and every text that is
+//! such a formula by itself is written as one of that formula. No text of a stranger is computed
+//! ([`CsvRow::foreign_text`]).
+
+/// By this mark spreadsheets recognise UTF-8.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// Signs that begin a formula in some spreadsheet, in one width or the other.
+const COMPUTED_SIGNS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
+/// A row that is being written.
+pub struct CsvRow<'r> {
+    row: &'r mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'r> CsvRow<'r> {
+    /// Begins a row at the end of these bytes.
+    pub fn begin(row: &'r mut Vec<u8>) -> Self {
+        Self { row, is_first: true }
+    }
+
+    /// A figure, or a name of a column.
+    pub fn cell(&mut self, text: &str) {
+        if !std::mem::take(&mut self.is_first) {
+            self.row.push(b',');
+        }
+        if !text.contains(['"', ',', ';', '\t', '\r', '\n']) {
+            return self.row.extend_from_slice(text.as_bytes());
+        }
+        self.row.push(b'"');
+        self.row
+            .extend_from_slice(text.replace('"', "\"\"").as_bytes());
+        self.row.push(b'"');
+    }
+
+    /// A text, which stays as it is in a spreadsheet.
+    pub fn text(&mut self, text: &str) {
+        match formula_of(text) {
+            Some(formula) => self.cell(&formula),
+            None => self.cell(text),
+        }
+    }
+
+    /// A text that a stranger wrote: where it cannot be the value of a formula, an apostrophe
+    /// keeps it from being one.
+    pub fn foreign_text(&mut self, text: &str) {
+        let is_long = text.chars().count() > TEXT_CHARS_MAX;
+        match formula_of(text) {
+            Some(formula) if !is_long => self.cell(&formula),
+            _ if text.starts_with(COMPUTED_SIGNS) => self.cell(&format!("'{text}")),
+            _ => self.cell(text),
+        }
+    }
+
+    /// Ends the row.
+    pub fn end(self) {
+        self.row.extend_from_slice(b"\r\n");
+    }
+}
 
 /// The longest text in a formula of Excel, in characters. A longer one is no number.
 const TEXT_CHARS_MAX: usize = 255;
@@ -59,7 +118,7 @@ const MONTHS: [&str; 32] = [
 ];
 
 /// The formula in place of a text that spreadsheets would change.
-pub(crate) fn formula_of(text: &str) -> Option<String> {
+pub fn formula_of(text: &str) -> Option<String> {
     if text.contains(char::is_control) {
         return None;
     }
@@ -69,7 +128,7 @@ pub(crate) fn formula_of(text: &str) -> Option<String> {
 }
 
 /// The text of a cell that is such a formula.
-pub(super) fn text_of(cell: &str) -> Option<String> {
+pub fn text_of(cell: &str) -> Option<String> {
     let text = cell.trim().strip_prefix("=\"")?.strip_suffix('"')?;
     let parts: Vec<&str> = text.split("\"\"").collect();
     let is_text = parts.iter().all(|part| !part.contains('"'));
@@ -184,5 +243,28 @@ mod tests {
             assert_eq!(text_of(cell), None, "{cell}");
         }
         assert_eq!(text_of(" =\"\" ").as_deref(), Some(""));
+    }
+    #[test]
+    fn no_text_of_a_stranger_is_computed() {
+        let long = format!("={}", "x".repeat(300));
+        for (text, written) in [
+            ("ring twice", "ring twice".to_owned()),
+            ("=1+1", "\"=\"\"=1+1\"\"\"".to_owned()),
+            ("007", "\"=\"\"007\"\"\"".to_owned()),
+            ("=1\n+1", "\"'=1\n+1\"".to_owned()),
+            ("-2+3\tx", "\"'-2+3\tx\"".to_owned()),
+            ("＝1+A", "'＝1+A".to_owned()),
+            (&long, format!("'{long}")),
+        ] {
+            let mut row = Vec::new();
+            let mut cells = CsvRow::begin(&mut row);
+            cells.foreign_text(text);
+            cells.end();
+            assert_eq!(
+                String::from_utf8(row).unwrap(),
+                format!("{written}\r\n"),
+                "{text}"
+            );
+        }
     }
 }
