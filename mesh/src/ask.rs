@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::{Mesh, TransportError};
-use model::{CodePurpose, Id, kinds};
+use model::{CodePurpose, Id, Time, kinds};
 
 pub use self::order::{OrderChange, OrderDetails, OrderLineDetails, OrderOf};
 
@@ -61,6 +61,47 @@ impl Ask for ContactOf {
     const OF: &'static str = "users";
     const WHAT: &'static str = "contact";
     type Answer = Option<Contact>;
+}
+
+/// The most people in an answer to a [`PeopleQuery`].
+pub const PEOPLE_MAX: usize = 200;
+
+/// Asks users for people as the shop's staff see them: customers, and those who ordered.
+/// Disabled accounts are among them, erased ones are not. `None` when that cannot be answered
+/// now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum PeopleQuery {
+    /// The people with these accounts, at most [`PEOPLE_MAX`]; unknown ones are left out.
+    Of(Vec<Id<kinds::User>>),
+    /// The people whose address or name has a part that begins with each word of the text; at
+    /// most [`PEOPLE_MAX`] of them.
+    Matching(String),
+    /// The people who registered before this one, or of all, the newest first.
+    RegisteredBefore {
+        /// The last one of the page before.
+        before: Option<Id<kinds::User>>,
+        /// The number of people, at most [`PEOPLE_MAX`].
+        limit: usize,
+    },
+}
+
+/// A person with an account. Personal data: never stored outside of users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountContact {
+    /// The account.
+    pub user_id: Id<kinds::User>,
+    /// The e-mail address.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// When the account was made.
+    pub registered_at: Time,
+}
+
+impl Ask for PeopleQuery {
+    const OF: &'static str = "users";
+    const WHAT: &'static str = "people";
+    type Answer = Option<Vec<AccountContact>>;
 }
 
 /// Asks users for the one-time code that was requested for a purpose; `None` when there is

@@ -54,8 +54,8 @@ mod zenoh;
 
 pub use apply::{OnRefusal, Refusal};
 pub use ask::{
-    Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode, OrderChange,
-    OrderDetails, OrderLineDetails, OrderOf,
+    AccountContact, Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode, OrderChange,
+    OrderDetails, OrderLineDetails, OrderOf, PEOPLE_MAX, PeopleQuery,
 };
 pub use dead_letters::{DeadLetter, dead_letter_count};
 pub use discovery::{Directory, Instance, Presence};

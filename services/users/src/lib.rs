@@ -24,10 +24,10 @@
 //! Events written: `user.registered`, `user.updated`, `user.disabled`,
 //! `user.erased`, `user.code_requested`, `user.email_change_requested`,
 //! `user.second_factor_changed`, `session.revoked`, `key.published`, each with the account (or `keys`) as its key.
-//! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`.
+//! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`, `PeopleQuery`.
 //! Events followed: only its own log, to verify tokens as every service does.
 //!
-//! Tables: `users`, `users_by_email`, `passwords`, `languages`, `sessions`, `letters`,
+//! Tables: `users`, `users_by_email`, `people_by_part`, `passwords`, `languages`, `sessions`, `letters`,
 //! `codes`, `factors`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
 //! `signing_keys`.
 //!
@@ -62,7 +62,7 @@ pub use config::Config;
 use std::sync::Arc;
 
 use chassis::request_id::RequestId;
-use chassis::{Context, Opening, Role};
+use chassis::{Backfill, Context, Opening, Role};
 use mesh::{Cause, Log};
 use model::{Time, UserId};
 use store::{Read, Store};
@@ -103,10 +103,17 @@ pub fn open(context: Context, config: Config) -> Opening {
             throttle: Throttle::open(&context)?,
             set_up_links: SetUpLinks::new(),
             erasures: Erasures::in_folder(&context.data_dir),
+            people: Backfill::new("index of people", tables::USERS),
             tasks: context.tasks.clone(),
             hasher,
         });
         users.reapply_erasures().await?;
+        users
+            .people
+            .start(&context, |tx, _, user| {
+                tables::index_known_person(tx, &user)
+            })
+            .await?;
         let store = users.store.clone();
         let read =
             move |log: &Log, place: Option<&[u8]>| state::page(&store, log, place, model::now());
@@ -135,6 +142,8 @@ pub(crate) struct Users {
     throttle: Throttle,
     set_up_links: SetUpLinks,
     erasures: Erasures,
+    /// The index by which people are searched.
+    people: Backfill<UserId, User>,
     hasher: Hasher,
     /// Work that goes on after a response.
     tasks: TaskTracker,

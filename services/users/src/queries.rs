@@ -1,13 +1,16 @@
 //! Answers to mesh queries about people: their contact data and one-time codes.
 //!
 //! Other services ask for these when they need them, because personal data is in no
-//! event. **Invariant:** answers are in no log line, and a disabled or erased account
-//! has none.
+//! event. **Invariant:** answers are in no log line, and an erased account has none; nor has a
+//! disabled one, but for [`PeopleQuery`], by which staff see who ordered.
 
 use std::sync::Arc;
 
 use chassis::Context;
-use mesh::{CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode};
+use mesh::{
+    AccountContact, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode, PEOPLE_MAX,
+    PeopleQuery,
+};
 use model::{CodePurpose, UserId};
 use store::Read;
 
@@ -36,6 +39,12 @@ pub(crate) async fn start(context: &Context, users: &Arc<Users>) -> Result<(), c
         Box::pin(async move { undo }) as _
     };
     mesh.answer(tasks, context.stop.clone(), undo).await?;
+    let accounts = users.clone();
+    let people = move |asked: PeopleQuery| {
+        let people = or_none(accounts.people(asked));
+        Box::pin(async move { people }) as _
+    };
+    mesh.answer(tasks, context.stop.clone(), people).await?;
     Ok(())
 }
 
@@ -81,6 +90,39 @@ impl Users {
         let token = self.codes.undo_token(user_id, change_id);
         let contact = Contact { email: undo.email.to_string(), ..self.contact_of(&user)? };
         Ok(Some(EmailUndo { token, contact }))
+    }
+
+    fn people(&self, asked: PeopleQuery) -> Result<Option<Vec<AccountContact>>, Error> {
+        let people: Vec<User> = match asked {
+            PeopleQuery::Of(ids) => {
+                let known = ids
+                    .iter()
+                    .take(PEOPLE_MAX)
+                    .map(|id| self.store.get(USERS, id));
+                known
+                    .filter_map(Result::transpose)
+                    .collect::<Result<_, _>>()?
+            }
+            PeopleQuery::Matching(_) if !self.people.is_done() => return Ok(None),
+            PeopleQuery::Matching(text) => tables::matching(&self.store, &text, PEOPLE_MAX)?,
+            PeopleQuery::RegisteredBefore { before, limit } => {
+                let span = match &before {
+                    Some(before) => USERS.all().before(before),
+                    None => USERS.all(),
+                };
+                let rows = self.store.scan(span.newest_first())?;
+                let rows = rows.take(limit.min(PEOPLE_MAX));
+                rows.map(|row| row.map(|(_, user)| user))
+                    .collect::<Result<_, _>>()?
+            }
+        };
+        let contacts = people.into_iter().map(|user| AccountContact {
+            user_id: user.id,
+            email: user.email.to_string(),
+            name: user.name,
+            registered_at: user.created_at,
+        });
+        Ok(Some(contacts.collect()))
     }
 
     fn active(&self, id: UserId) -> Result<Option<User>, Error> {

@@ -7,11 +7,12 @@
 //! passwords        account             → argon2id hash and its generation
 //! languages        account             → BCP 47 tag the owner reads
 //! erased           account             → when it was erased
+//! people_by_part   part, account       → found by that part of the address or name
 //! sessions         account, session    → state of the session
 //! letters          time, random bytes  → account that asked for a password reset
 //! ```
 //!
-//! `accounts` writes the first five, `sessions` and `pending_resets` one each;
+//! `accounts` writes the first six, `sessions` and `pending_resets` one each;
 //! `email_undos`, `codes`, `factors`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
@@ -20,6 +21,7 @@
 mod accounts;
 mod email_undos;
 mod pending_resets;
+mod people;
 mod sessions;
 
 use mesh::{Cause, Draft, Log};
@@ -32,6 +34,7 @@ use crate::password::StoredPassword;
 pub(crate) use accounts::*;
 pub(crate) use email_undos::*;
 pub(crate) use pending_resets::*;
+pub(crate) use people::*;
 pub(crate) use sessions::*;
 
 pub(crate) const USERS: Table<UserId, User> = Table::new("users");

@@ -6,7 +6,7 @@ use store::{Read, Tx};
 
 use super::{
     AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
-    forget_email_undos, is_reserved,
+    forget_email_undos, index_person, is_reserved,
 };
 use crate::domain::{Addition, Email, PlaintextPassword, User};
 use crate::password::{StoredPassword, Verified};
@@ -283,6 +283,7 @@ pub(crate) fn reshape(
 pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Result<(), Error> {
     tx.delete(USERS, &user.id)?;
     unindex(tx, user)?;
+    index_person(tx, Some(user), None)?;
     tx.delete(PASSWORDS, &user.id)?;
     tx.delete(LANGUAGES, &user.id)?;
     for purpose in codes::PURPOSES {
@@ -321,6 +322,7 @@ fn put_user(tx: &mut Tx<'_>, before: Option<&User>, after: &User, now: Time) -> 
         }
         tx.put(USERS_BY_EMAIL, &after.email.key(), &after.id)?;
     }
+    index_person(tx, before, Some(after))?;
     Ok(tx.put(USERS, &after.id, after)?)
 }
 
