@@ -394,6 +394,12 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     calls.post(admin, &format!("{path}/pay"), json!({})).await;
     let parcel = json!({ "carrier": "Yamato", "tracking": "1" });
     calls.post(admin, &format!("{path}/ship"), parcel).await;
+    let correct = admin.request(Method::PATCH, &path);
+    let correction = json!({ "shipping_address": { "city": "Kobe" }, "tracking": "2" });
+    calls.send(correct.json(&correction)).await;
+    let note = json!({ "text": "rang twice" });
+    calls.post(admin, &format!("{path}/notes"), note).await;
+    calls.get(admin, "/v1/orders/export").await;
     calls
         .post(admin, &format!("{path}/deliver"), json!({}))
         .await;

@@ -59,7 +59,7 @@ async fn options_lists_the_methods_of_a_path() {
     let seen = orders.seen().len();
     let denied = send(test.customer().request(Method::PUT, "/v1/orders/denied")).await;
     assert_eq!(denied.status, 405);
-    assert_eq!(denied.headers["allow"], "GET, HEAD, OPTIONS");
+    assert_eq!(denied.headers["allow"], "GET, HEAD, PATCH, OPTIONS");
     let trace = send(anonymous.request(Method::TRACE, "/v1/orders")).await;
     assert_eq!((trace.status, trace.problem()), (405, "method-not-allowed"));
     assert_eq!(orders.seen().len(), seen);

@@ -112,11 +112,17 @@ routes! {
     RENAME_CATEGORY = Route::post("/v1/categories/rename", Products, Staff);
 
     /// Lists orders.
-    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "status", "user_id"]);
+    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "q", "status", "user_id", "product_id", "created_from", "created_to", "sort"]);
+    /// Exports orders.
+    EXPORT_ORDERS = Route::get("/v1/orders/export", Orders, Staff).bulk().query(&["q", "status", "user_id", "product_id", "created_from", "created_to", "sort", "format"]);
     /// Places an order.
     PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent();
     /// Shows an order.
     GET_ORDER = Route::get("/v1/orders/{id}", Orders, Customer);
+    /// Corrects the address or the parcel of an order.
+    PATCH_ORDER = Route::patch("/v1/orders/{id}", Orders, Staff);
+    /// Adds a note of staff's to an order.
+    ADD_ORDER_NOTE = Route::post("/v1/orders/{id}/notes", Orders, Staff).idempotent();
     /// Shows an order's history.
     GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Customer);
     /// Cancels an order.

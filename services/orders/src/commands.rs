@@ -1,50 +1,55 @@
-//! Commands to an order: pay, ship, deliver, cancel, refund, and the stock outcome.
+//! Commands to an order: pay, ship, deliver, cancel, refund, and the stock outcome; and what
+//! staff change without a command: corrections and notes.
 //!
 //! **Invariant:** [`apply`] changes the order, its indexes, its history and its event in
 //! one transaction. The stock outcome of a pending order comes before a request's command.
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
-use chassis::{Caller, FieldError, Problem};
+use chassis::{Caller, FieldError, Problem, etag};
 use mesh::Log;
 use model::{Fact, Mismatch, OrderId, now};
 use store::{Read, Tx};
 
-use crate::domain::{Actor, AppliedTransition, OrderCause, OrderCommand, OrderStatus};
+use crate::domain::{
+    Actor, AppliedTransition, Correction, Order, OrderCause, OrderCommand, OrderField, OrderStatus,
+    PaymentDetails, StatusChange, require_room,
+};
 use crate::tables::{self, StoredOrder};
-use crate::wire::{CommandRequest, OrderResponse};
+use crate::wire::{CommandRequest, HistoryEntryResponse, OrderResponse};
 use crate::{Error, OrdersState};
 
 /// How long a cancellation waits for its stock to be released.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl OrdersState {
-    /// Applies the command of a request to the caller's order. A cancellation responds
-    /// after products has released the stock, so that the next order can have it.
+    /// Applies the command of a request to the caller's order, if it is the version that
+    /// `If-Match` names. A cancellation responds after products has released the stock, so that
+    /// the next order can have it.
     pub(crate) async fn command(
         &self,
         caller: Caller,
         id: OrderId,
+        headers: HeaderMap,
         guard: &IdempotencyGuard,
         mut body: CheckedBody<CommandRequest>,
     ) -> Result<Reply, Problem> {
-        if let Some(CommandRequest { currency: Some(currency), .. }) = body.value {
-            let stored = self.current_order(&caller, id).await?;
-            if stored.order.total.currency != currency {
-                let detail = "must be the currency of the order";
-                body.faults
-                    .push(FieldError::new("/amount/currency", detail));
-            }
+        let current = self.current_order(&caller, id).await;
+        if let (Some(request), Ok(stored)) = (&body.value, &current) {
+            body.faults.extend(amount_fault(request, &stored.order));
         }
-        let CommandRequest { command, reason, .. } = match body.valid() {
+        let CommandRequest { mut command, reason, .. } = match body.valid() {
             Ok(request) => request,
             Err(faults) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
         };
-        self.current_order(&caller, id).await?;
+        let total = current?.order.total;
+        if let OrderCommand::Pay(details) = &mut command {
+            details.amount = Some(total);
+        }
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));
         let (at, by) = (now(), Actor::User(caller.user_id));
@@ -52,6 +57,7 @@ impl OrdersState {
         let log = self.log.clone();
         let work = move |tx: &mut Tx<'_>| {
             let stored = find_for(tx, &caller, id)?;
+            etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             let stored = apply(tx, &log, stored, command, &cause)?;
             let response = OrderResponse::new(&stored.order);
             Ok(StoredResponse::new(StatusCode::OK, &response))
@@ -64,6 +70,58 @@ impl OrdersState {
             release.wait(RELEASE_TIMEOUT).await;
         }
         Ok(reply)
+    }
+
+    /// Corrects an order, if it is the version that `If-Match` names.
+    pub(crate) async fn correct(
+        &self,
+        caller: Caller,
+        id: OrderId,
+        headers: HeaderMap,
+        correction: Correction,
+    ) -> Result<Order, Problem> {
+        self.current_order(&caller, id).await?;
+        let cause = OrderCause::new(now(), Actor::User(caller.user_id));
+        let work = move |tx: &mut Tx<'_>| {
+            let mut stored = tables::find(tx, id)?;
+            etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
+            let address = stored.order.shipping_address.clone();
+            let change = stored
+                .order
+                .correct(correction, &cause)
+                .map_err(Error::from)?;
+            let Some(change) = change else {
+                return Ok::<_, Problem>(stored.order);
+            };
+            require_room(stored.history_rows).map_err(Error::from)?;
+            if change.corrected.contains(&OrderField::ShippingAddress) {
+                tables::keep_placed_address(tx, id, address)?;
+            }
+            append(tx, &mut stored, &change)?;
+            Ok(stored.order)
+        };
+        self.store.write(work).await
+    }
+
+    /// Adds a note of staff's to the history of an order.
+    pub(crate) async fn note(
+        &self,
+        caller: Caller,
+        id: OrderId,
+        guard: &IdempotencyGuard,
+        text: String,
+    ) -> Result<Reply, Problem> {
+        let cause = OrderCause::new(now(), Actor::User(caller.user_id));
+        let work = move |tx: &mut Tx<'_>| {
+            let mut stored = tables::find(tx, id)?;
+            require_room(stored.history_rows).map_err(Error::from)?;
+            let change = stored.order.note(text, &cause);
+            append(tx, &mut stored, &change)?;
+            let entry = HistoryEntryResponse::new(change);
+            let location = format!("/v1/orders/{id}/history");
+            Ok(StoredResponse::new(StatusCode::CREATED, &entry).at(location))
+        };
+        guard.once(&self.store, work).await
     }
 
     /// The caller's order. The stock outcome of a pending one may be in products' log
@@ -82,6 +140,31 @@ impl OrdersState {
         self.products.catch_up(CATCH_UP_TIMEOUT).await;
         find_for(&self.store, caller, id)
     }
+}
+
+/// Writes an entry of the history that leaves the status as it is.
+fn append(
+    tx: &mut Tx<'_>,
+    stored: &mut StoredOrder,
+    change: &StatusChange,
+) -> Result<(), store::Error> {
+    tables::append_history(tx, stored, change)?;
+    tables::save(tx, stored)
+}
+
+/// The fault of an amount that does not fit the order.
+fn amount_fault(request: &CommandRequest, order: &Order) -> Option<FieldError> {
+    let total = order.total;
+    if request
+        .currency
+        .is_some_and(|currency| currency != total.currency)
+    {
+        let detail = "must be the currency of the order";
+        return Some(FieldError::new("/amount/currency", detail));
+    }
+    let is_other = request.total.is_some_and(|amount| amount != total.amount);
+    let detail = || format!("must be the total of the order, {total}");
+    is_other.then(|| FieldError::new("/amount", detail()))
 }
 
 /// The order, if it is the caller's or the caller is staff.
@@ -133,7 +216,8 @@ fn apply_early_payment(
     };
     let cause = OrderCause::new(cause.at, Actor::Payments).because(reference);
     if stored.order.status == OrderStatus::Confirmed {
-        return apply(tx, log, stored, OrderCommand::Pay, &cause);
+        let pay = OrderCommand::Pay(PaymentDetails::default());
+        return apply(tx, log, stored, pay, &cause);
     }
     let fact = Fact::PaymentUnmatched {
         order_id: Some(stored.order.id),

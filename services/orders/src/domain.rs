@@ -15,7 +15,9 @@
 //! the history entry and the event of the transition together.
 
 mod cause;
+mod correction;
 mod payment;
+mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,7 +26,9 @@ use std::collections::BTreeMap;
 use model::{Fact, Money, OrderId, ProductId, Shortage, Time, UserId};
 
 pub(crate) use cause::{Actor, OrderCause};
-pub(crate) use payment::{PaymentMessage, PaymentOutcome, PaymentResult};
+pub(crate) use correction::{Correction, OrderField, Parcel, require_room};
+pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
+pub(crate) use status::{OrderStatus, Transition};
 
 /// Units of one product in an order.
 pub(crate) const QUANTITY_MAX: u32 = 1000;
@@ -41,6 +45,13 @@ pub(crate) const ADDRESS_VALUE_CHARS_MAX: usize = 200;
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 /// Characters of a carrier's name and of its tracking number.
 pub(crate) const CARRIER_CHARS_MAX: usize = 200;
+/// Bytes of a payment's reference.
+pub(crate) const REFERENCE_BYTES_MAX: usize = 255;
+/// Characters of the name of a payment method.
+pub(crate) const METHOD_CHARS_MAX: usize = 50;
+/// Entries of one order's history up to which notes, corrections and failed payments are added
+/// to it: enough for any order, and one response holds them all.
+pub(crate) const HISTORY_ROWS_MAX: u16 = 200;
 
 /// The reason in the history of a rejected order.
 const OUT_OF_STOCK: &str = "out of stock";
@@ -68,6 +79,8 @@ pub(crate) struct Order {
     pub(crate) reserved_until: Option<Time>,
     /// The reference of the payment that paid for it, or that will once it is confirmed.
     pub(crate) payment: Option<String>,
+    /// What was handed to the carrier.
+    pub(crate) parcel: Parcel,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
@@ -86,109 +99,6 @@ pub(crate) struct OrderLine {
     pub(crate) line_total: Money,
 }
 
-/// The status of an order. The numbers are part of stored keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum OrderStatus {
-    /// Placed; products has not decided about its stock yet.
-    Pending = 0,
-    /// Its stock is reserved.
-    Confirmed = 1,
-    /// Its stock could not be reserved.
-    Rejected = 2,
-    /// Paid in full; its stock is still reserved.
-    Paid = 3,
-    /// Handed to the carrier; its stock has left the warehouse.
-    Shipped = 4,
-    /// Received by the customer.
-    Delivered = 5,
-    /// Cancelled; its stock is released and its payment refunded.
-    Cancelled = 6,
-    /// Refunded in full.
-    Refunded = 7,
-}
-
-/// A transition of the status machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transition {
-    Confirm,
-    Reject,
-    Pay,
-    Ship,
-    Deliver,
-    Cancel,
-    RefundPart,
-    RefundRest,
-}
-
-impl OrderStatus {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Pending,
-        Self::Confirmed,
-        Self::Rejected,
-        Self::Paid,
-        Self::Shipped,
-        Self::Delivered,
-        Self::Cancelled,
-        Self::Refunded,
-    ];
-
-    /// The status after a transition, if this status allows it.
-    pub(crate) fn after(self, transition: Transition) -> Option<Self> {
-        use Transition::{Cancel, Confirm, Deliver, Pay, RefundPart, RefundRest, Reject, Ship};
-        match (self, transition) {
-            (Self::Pending, Confirm) => Some(Self::Confirmed),
-            (Self::Pending, Reject) => Some(Self::Rejected),
-            (Self::Pending | Self::Confirmed | Self::Paid, Cancel) => Some(Self::Cancelled),
-            (Self::Confirmed, Pay) => Some(Self::Paid),
-            (Self::Paid, Ship) => Some(Self::Shipped),
-            (Self::Shipped, Deliver) => Some(Self::Delivered),
-            (Self::Paid | Self::Shipped | Self::Delivered, RefundPart) => Some(self),
-            (Self::Paid | Self::Shipped | Self::Delivered, RefundRest) => Some(Self::Refunded),
-            (_, Confirm | Reject | Pay | Ship | Deliver | Cancel | RefundPart | RefundRest) => None,
-        }
-    }
-
-    /// Whether products holds stock for an order of this status; for a pending one it is about
-    /// to.
-    pub(crate) fn holds_stock(self) -> bool {
-        matches!(self, Self::Confirmed | Self::Paid)
-    }
-
-    /// The name in responses and in stored rows.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-            Self::Paid => "paid",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Cancelled => "cancelled",
-            Self::Refunded => "refunded",
-        }
-    }
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-}
-
-impl Transition {
-    /// For the text of a refusal.
-    fn participle(self) -> &'static str {
-        match self {
-            Self::Confirm => "confirmed",
-            Self::Reject => "rejected",
-            Self::Pay => "paid",
-            Self::Ship => "shipped",
-            Self::Deliver => "delivered",
-            Self::Cancel => "cancelled",
-            Self::RefundPart | Self::RefundRest => "refunded",
-        }
-    }
-}
-
 /// A command to an order: a transition with its parameters.
 #[derive(Debug, Clone)]
 pub(crate) enum OrderCommand {
@@ -197,12 +107,9 @@ pub(crate) enum OrderCommand {
     /// No line is reserved, for lack of these.
     Reject { shortages: Vec<Shortage> },
     /// The whole total was received.
-    Pay,
+    Pay(PaymentDetails),
     /// The carrier has it.
-    Ship {
-        carrier: Option<String>,
-        tracking: Option<String>,
-    },
+    Ship(Parcel),
     /// The customer has it.
     Deliver,
     /// A payment is refunded in full.
@@ -221,8 +128,14 @@ pub(crate) struct StatusChange {
     pub(crate) by: String,
     pub(crate) reason: Option<String>,
     pub(crate) refunded: Option<Money>,
-    pub(crate) carrier: Option<String>,
-    pub(crate) tracking: Option<String>,
+    /// The parcel as it was shipped, or after a correction of it.
+    pub(crate) parcel: Parcel,
+    /// What is known of a payment that staff recorded.
+    pub(crate) payment: PaymentDetails,
+    /// The fields that staff corrected.
+    pub(crate) corrected: Vec<OrderField>,
+    /// A note of staff's, which only staff see.
+    pub(crate) note: Option<String>,
 }
 
 impl StatusChange {
@@ -234,9 +147,16 @@ impl StatusChange {
             by: cause.by.name(),
             reason: cause.reason.clone(),
             refunded: None,
-            carrier: None,
-            tracking: None,
+            parcel: Parcel::default(),
+            payment: PaymentDetails::default(),
+            corrected: Vec::new(),
+            note: None,
         }
+    }
+
+    /// An entry that leaves the status as it is.
+    pub(crate) fn within(status: OrderStatus, cause: &OrderCause) -> Self {
+        Self::new(Some(status), status, cause)
     }
 }
 
@@ -257,8 +177,14 @@ pub(crate) enum TransitionError {
         transition: Transition,
     },
     /// The refund exceeds `left`, the part of the total that is not refunded yet.
-    #[error("at most {} {} can still be refunded", .left.amount, .left.currency)]
+    #[error("at most {left} can still be refunded")]
     RefundTooLarge { left: Money },
+    /// Its stock is not decided yet, or it is beyond correction.
+    #[error("the order is {}; it can be changed from `confirmed` until it is `delivered`", .status.name())]
+    Uncorrectable { status: OrderStatus },
+    /// Its history has as many entries as it may have.
+    #[error("the order's history has {HISTORY_ROWS_MAX} entries; no more are added")]
+    HistoryFull,
 }
 
 impl Order {
@@ -290,9 +216,16 @@ impl Order {
                 change.reason = Some(OUT_OF_STOCK.into());
                 Fact::OrderRejected { order_id, user_id }
             }
-            OrderCommand::Pay => Fact::OrderPaid { order_id, user_id },
-            OrderCommand::Ship { carrier, tracking } => {
-                (change.carrier, change.tracking) = (carrier, tracking);
+            OrderCommand::Pay(details) => {
+                if let Some(reference) = &details.reference {
+                    self.payment = Some(reference.clone());
+                }
+                change.payment = details;
+                Fact::OrderPaid { order_id, user_id }
+            }
+            OrderCommand::Ship(parcel) => {
+                self.parcel = parcel.clone();
+                change.parcel = parcel;
                 Fact::OrderShipped { order_id, user_id }
             }
             OrderCommand::Deliver => Fact::OrderDelivered { order_id, user_id },
@@ -317,13 +250,14 @@ impl Order {
         Ok(AppliedTransition { change, fact })
     }
 
-    /// The order as it was at its stock outcome, before any later transition; `None`
-    /// without a stock outcome.
+    /// The order as it was at its stock outcome, before any later transition, but for a
+    /// correction of its address; `None` without a stock outcome.
     pub(crate) fn at_stock_outcome(&self) -> Option<Self> {
         Some(Self {
             updated_at: self.stock_outcome_at?,
             status: self.stock_outcome_status(),
             refunded_total: Money::zero(self.total.currency),
+            parcel: Parcel::default(),
             ..self.clone()
         })
     }
@@ -357,8 +291,8 @@ fn transition(command: &OrderCommand, left: Money) -> Transition {
     match command {
         OrderCommand::Confirm { .. } => Transition::Confirm,
         OrderCommand::Reject { .. } => Transition::Reject,
-        OrderCommand::Pay => Transition::Pay,
-        OrderCommand::Ship { .. } => Transition::Ship,
+        OrderCommand::Pay(_) => Transition::Pay,
+        OrderCommand::Ship(_) => Transition::Ship,
         OrderCommand::Deliver => Transition::Deliver,
         OrderCommand::Cancel => Transition::Cancel,
         OrderCommand::Refund { amount: Some(amount) } if *amount < left.amount => {

@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Invalid(Vec<FieldError>),
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    #[error("an order has no JSON: {0}")]
+    Unwritable(serde_json::Error),
 }
 
 impl From<Error> for Problem {
@@ -28,12 +30,17 @@ impl From<Error> for Problem {
             Error::Store(error) => error.into(),
             Error::NotFound => Self::not_found(),
             Error::Invalid(faults) => Self::invalid(faults),
-            Error::Transition(error @ TransitionError::Forbidden { status, .. }) => {
-                Self::conflict("order-state", error.to_string())
-                    .member("order_status", status.name())
-            }
+            Error::Unwritable(_) => Self::internal(error),
+            Error::Transition(
+                error @ (TransitionError::Forbidden { status, .. }
+                | TransitionError::Uncorrectable { status }),
+            ) => Self::conflict("order-state", error.to_string())
+                .member("order_status", status.name()),
             Error::Transition(error @ TransitionError::RefundTooLarge { left }) => {
                 Self::conflict("refund-too-large", error.to_string()).member("left", left)
+            }
+            Error::Transition(error @ TransitionError::HistoryFull) => {
+                Self::conflict("history-full", error.to_string())
             }
         }
     }

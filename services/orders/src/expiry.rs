@@ -83,8 +83,7 @@ fn cancel_expired(tx: &mut Tx<'_>, log: &Log, now: Time) -> Result<(), Error> {
     Ok(())
 }
 
-/// Erases the addresses and notes of a batch of one user's orders. Prices, products and
-/// payments are accounting records and stay.
+/// Erases the person from a batch of one user's orders.
 fn erase_batch(tx: &mut Tx<'_>) -> Result<(), Error> {
     let Some(first) = tx.scan(ERASURES.all())?.next() else {
         return Ok(());
@@ -93,11 +92,7 @@ fn erase_batch(tx: &mut Tx<'_>) -> Result<(), Error> {
     let ids = lists::ids(tx, Some(user), None, before)?;
     let ids: Vec<_> = ids.take(BATCH_ORDERS_MAX).collect::<Result<_, _>>()?;
     for id in &ids {
-        let mut stored = tables::find(tx, *id)?;
-        stored.order.shipping_address = None;
-        stored.order.note = None;
-        stored.order.language = None;
-        tables::save(tx, &stored)?;
+        tables::erase_person(tx, *id)?;
     }
     match ids.last() {
         Some(last) if ids.len() == BATCH_ORDERS_MAX => {

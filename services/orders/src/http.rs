@@ -1,32 +1,33 @@
 //! The routes of orders and their handlers: extract, use case, respond.
 
 mod control;
+mod lists;
 
 use api::routes;
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use chassis::fields::{CheckedBody, ReadFields};
+use chassis::fields::{CheckedBody, ParsedBody, ReadFields};
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::limits::HEADER_ID_BYTES_MAX;
-use chassis::page::{Page, Paging};
 use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
-use model::{Id, kinds, now};
-use serde::{Deserialize, Serialize};
+use model::{OrderId, kinds, now};
+use serde::Serialize;
 use standardwebhooks::HEADER_WEBHOOK_ID;
 use store::Tx;
 
 pub(crate) use self::control::control;
-use crate::domain::OrderStatus;
+use crate::domain::StatusChange;
 use crate::placing::PlaceOrder;
 use crate::tables;
 use crate::wire::{
-    CancelBody, CommandRequest, DeliverBody, HistoryResponse, OrderContent, OrderResponse, PayBody,
-    RefundBody, ShipBody, WebhookBody, WebhookResponse,
+    CancelBody, CommandRequest, CorrectionBody, DeliverBody, HistoryResponse, NoteBody,
+    OrderContent, OrderResponse, PayBody, RefundBody, ShipBody, StaffOrderResponse, WebhookBody,
+    WebhookResponse,
 };
-use crate::{Error, OrdersState, lists, payments};
+use crate::{Error, OrdersState, payments};
 
 /// `Retry-After` for the payment provider while no secret is configured.
 const SETUP_RETRY_SECONDS: &str = "600";
@@ -34,9 +35,12 @@ const SETUP_RETRY_SECONDS: &str = "600";
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
     Routes::new()
-        .on(&routes::LIST_ORDERS, list)
+        .on(&routes::LIST_ORDERS, lists::list)
+        .on(&routes::EXPORT_ORDERS, lists::export)
         .on(&routes::PLACE_ORDER, place)
         .on(&routes::GET_ORDER, order)
+        .on(&routes::PATCH_ORDER, correct)
+        .on(&routes::ADD_ORDER_NOTE, note)
         .on(&routes::GET_ORDER_HISTORY, history)
         .on(&routes::CANCEL_ORDER, command::<Caller, CancelBody>)
         .on(&routes::PAY_ORDER, command::<Staff, PayBody>)
@@ -47,38 +51,6 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .with_state(state)
 }
 
-#[derive(Deserialize)]
-struct Filter {
-    status: Option<String>,
-    user_id: Option<String>,
-}
-
-async fn list(
-    State(state): State<OrdersState>,
-    caller: Caller,
-    paging: Paging,
-    Query(filter): Query<Filter>,
-) -> Result<Json<Page<serde_json::Value>>, Problem> {
-    let status = filter.status.map(|name| {
-        let names = OrderStatus::ALL.map(OrderStatus::name).join(", ");
-        let unknown = || Problem::bad_request(format!("status must be one of {names}"));
-        OrderStatus::parse(&name).ok_or_else(unknown)
-    });
-    let user = match filter.user_id.map(|text| text.parse()) {
-        _ if !caller.is_staff() => Some(caller.user_id),
-        None => None,
-        Some(id) => Some(id.map_err(|_| Problem::bad_request("user_id is not a user's id"))?),
-    };
-    let ids = lists::ids(&state.store, user, status.transpose()?, paging.after()?)?;
-    let rows = ids.map(|id| {
-        let id = id?;
-        let stored = tables::find(&state.store, id)?;
-        let order = serde_json::to_value(OrderResponse::new(&stored.order));
-        Ok::<_, Problem>((id, order.map_err(Problem::internal)?))
-    });
-    Ok(Json(paging.collect(rows)?))
-}
-
 async fn order(
     State(state): State<OrdersState>,
     caller: Caller,
@@ -86,7 +58,39 @@ async fn order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stored = state.current_order(&caller, id).await?;
-    Ok(etag::respond(&headers, &OrderResponse::new(&stored.order)))
+    let order = OrderResponse::new(&stored.order);
+    if !caller.is_staff() {
+        return Ok(etag::respond(&headers, &order));
+    }
+    let buyers = state.buyers.of([&stored.order]).await;
+    let shown = StaffOrderResponse::new(&stored.order, buyers.get(&stored.order.user_id));
+    Ok(etag::respond_with(&headers, &order, &shown))
+}
+
+async fn correct(
+    State(state): State<OrdersState>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    headers: HeaderMap,
+    ParsedBody(CorrectionBody(correction)): ParsedBody<CorrectionBody>,
+) -> Result<Response, Problem> {
+    let order = state.correct(caller, id, headers, correction).await?;
+    Ok(etag::written(StatusCode::OK, &OrderResponse::new(&order)))
+}
+
+async fn note(
+    State(state): State<OrdersState>,
+    Staff(caller): Staff,
+    PathId(id): PathId<kinds::Order>,
+    request: IdempotentRequest,
+    body: CheckedBody<NoteBody>,
+) -> Result<Response, Problem> {
+    let guard = request.begin(&caller, &body)?;
+    let reply = match body.valid() {
+        Ok(NoteBody { text }) => state.note(caller, id, &guard, text).await?,
+        Err(faults) => guard.refuse(&state.store, Error::Invalid(faults)).await?,
+    };
+    Ok(reply.into())
 }
 
 async fn history(
@@ -95,8 +99,9 @@ async fn history(
     PathId(id): PathId<kinds::Order>,
 ) -> Result<Json<HistoryResponse>, Problem> {
     let stored = state.current_order(&caller, id).await?;
-    let changes = tables::history(&state.store, &stored.order)?;
-    Ok(Json(HistoryResponse::new(changes)))
+    let changes = tables::history(&state.store, &stored.order)?.into_iter();
+    let is_shown = |change: &StatusChange| change.note.is_none() || caller.is_staff();
+    Ok(Json(HistoryResponse::new(changes.filter(is_shown))))
 }
 
 async fn place(
@@ -114,14 +119,16 @@ async fn place(
             return Ok(refused?.into());
         }
     };
+    // The id has the time of creation, so lists find a day's orders by their ids.
+    let order_id = OrderId::new();
     let request = PlaceOrder {
-        order_id: Id::new(),
+        order_id,
         user_id: caller.user_id,
         content,
         language: accept_language::preferred(&headers),
         request_id: guard.request_id.clone(),
         key: guard.key.clone(),
-        at: now(),
+        at: order_id.made_at(),
     };
     Ok(state.place(request).await?.into())
 }
@@ -131,6 +138,7 @@ async fn command<C, B>(
     State(state): State<OrdersState>,
     caller: C,
     PathId(id): PathId<kinds::Order>,
+    headers: HeaderMap,
     request: IdempotentRequest,
     body: CheckedBody<B>,
 ) -> Result<Response, Problem>
@@ -140,7 +148,8 @@ where
 {
     let caller = caller.into();
     let guard = request.begin(&caller, &body)?;
-    let reply = state.command(caller, id, &guard, body.map(B::into)).await?;
+    let body = body.map(B::into);
+    let reply = state.command(caller, id, headers, &guard, body).await?;
     Ok(reply.into())
 }
 

@@ -21,22 +21,25 @@
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
-//! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome |
+//! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `queries` | answers to other services: what a message about an order says |
-//! | `lists` | the order ids of a list, from the indexes |
+//! | `buyers` | the people behind orders, asked of users |
+//! | `lists`, `export` | lists of orders, from the indexes; a list as a file |
 //! | `rollback` | orders and stock that disagree after a rollback |
 //! | `counters` | metrics: orders by what happened to them, money by currency |
 //! | `waiters` | requests that wait for an event about their order |
 //! | `expiry` | background work: unpaid orders, erasure of users |
 //! | `http`, `follow`, `error` | as in every service |
 
+mod buyers;
 mod commands;
 pub mod config;
 mod counters;
 mod domain;
 mod error;
 mod expiry;
+mod export;
 mod follow;
 mod http;
 mod lists;
@@ -52,13 +55,15 @@ pub use config::Config;
 
 use std::sync::Arc;
 
-use chassis::{Context, Opening, cache_tags};
+use chassis::{Backfill, Context, Opening, cache_tags};
 use mesh::{Event, Following, Log};
+use model::OrderId;
 use store::{Store, Tx};
 
+use crate::buyers::Buyers;
 use crate::error::Error;
 use crate::payments::WebhookVerifier;
-use crate::tables::StoredOrder;
+use crate::tables::{OrderRow, StoredOrder};
 use crate::waiters::Waiters;
 
 /// The state of the handlers.
@@ -71,6 +76,9 @@ pub(crate) struct OrdersState {
     /// Requests that wait for the release of an order's stock.
     stock_releases: Waiters<()>,
     products: Following,
+    buyers: Buyers,
+    /// The indexes that orders of earlier versions lack.
+    indexes: Backfill<OrderId, OrderRow>,
     webhook_verifier: Arc<WebhookVerifier>,
 }
 
@@ -79,6 +87,10 @@ pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         counters::register();
         let secrets = config.payments.all_secrets()?;
+        let indexes = Backfill::new("index of orders", tables::ORDERS);
+        indexes
+            .start(&ctx, |tx, _, row| tables::complete(tx, row))
+            .await?;
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
@@ -100,6 +112,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             stock_outcomes,
             stock_releases,
             products: products.clone(),
+            buyers: Buyers::new(ctx.mesh.clone()),
+            indexes,
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
         };
         let endpoints = http::endpoints(state.clone());

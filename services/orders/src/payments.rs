@@ -12,15 +12,15 @@ use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use store::Tx;
 
 use crate::domain::{
-    Actor, OrderCause, OrderCommand, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
-    StatusChange,
+    Actor, HISTORY_ROWS_MAX, OrderCause, OrderCommand, OrderStatus, PaymentDetails, PaymentMessage,
+    PaymentOutcome, PaymentResult, StatusChange,
 };
 use crate::tables::{self, StoredOrder};
 use crate::{Error, commands};
 
-/// Entries of one order's history up to which failed payments are added to it. The rest
-/// are only recorded in the payments' own table.
-const HISTORY_ROWS_MAX: u16 = 100;
+/// Entries of one order's history up to which failed payments are added to it, so that they
+/// leave room for staff. The rest are only recorded in the payments' own table.
+const FAILURES_ROWS_MAX: u16 = HISTORY_ROWS_MAX / 2;
 
 /// Verifies signatures under the secrets that are valid now.
 pub(crate) struct WebhookVerifier(Vec<Webhook>);
@@ -93,7 +93,8 @@ fn apply(
     match (outcome, order) {
         (PaymentOutcome::Paid, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
-            commands::apply(tx, log, stored, OrderCommand::Pay, cause)?;
+            let pay = OrderCommand::Pay(PaymentDetails::default());
+            commands::apply(tx, log, stored, pay, cause)?;
         }
         (PaymentOutcome::Awaiting, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
@@ -122,12 +123,12 @@ fn record_failure(
         return Ok(());
     };
     let status = stored.order.status;
-    if status == OrderStatus::Pending || stored.history_rows >= HISTORY_ROWS_MAX {
+    if status == OrderStatus::Pending || stored.history_rows >= FAILURES_ROWS_MAX {
         return Ok(());
     }
     let reference = cause.reason.as_deref().unwrap_or_default();
     let reason = format!("payment failed: {reference}");
-    let change = StatusChange::new(Some(status), status, &cause.because(reason));
+    let change = StatusChange::within(status, &cause.because(reason));
     tables::append_history(tx, &mut stored, &change)?;
     Ok(tables::save(tx, &stored)?)
 }

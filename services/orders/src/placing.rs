@@ -21,7 +21,7 @@ use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time,
 use serde_json::json;
 use store::Tx;
 
-use crate::domain::{Actor, Order, OrderCause, OrderLine, OrderStatus};
+use crate::domain::{Actor, Order, OrderCause, OrderLine, OrderStatus, Parcel};
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiter;
 use crate::wire::{OrderContent, OrderResponse, RequestedItem, unknown_product};
@@ -121,7 +121,7 @@ impl OrdersState {
         if !self.products.catch_up(CATCH_UP_TIMEOUT).await {
             return Err(Problem::busy());
         }
-        if response(&tables::find(&self.store, id)?).is_none() {
+        if response(&tables::find_as_placed(&self.store, id)?).is_none() {
             return self.stock_outcome(id, waiter).await;
         }
         self.accept(id).await
@@ -130,7 +130,7 @@ impl OrdersState {
     /// Decides for 202, unless another response was decided meanwhile; durable.
     async fn accept(&self, id: OrderId) -> Result<StoredResponse, Problem> {
         let accept = move |tx: &mut Tx<'_>| {
-            let mut stored = tables::find(tx, id)?;
+            let mut stored = tables::find_as_placed(tx, id)?;
             if response(&stored).is_none() {
                 stored.accepted = true;
                 tables::save(tx, &stored)?;
@@ -185,6 +185,7 @@ fn place(
         shortages: Vec::new(),
         reserved_until: None,
         payment: None,
+        parcel: Parcel::default(),
         created_at: *at,
         updated_at: *at,
     };
@@ -213,7 +214,7 @@ fn repeated(tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Prob
         Some(KnownOutcome::Response(answer)) => answer,
         Some(KnownOutcome::Reference(to)) => {
             let id = to.parse().map_err(Problem::internal)?;
-            match response(&tables::find(tx, id)?) {
+            match response(&tables::find_as_placed(tx, id)?) {
                 Some(answer) => answer,
                 None => return Ok(Some(Placement::Pending(id))),
             }

@@ -4,17 +4,20 @@
 //! | --- | --- |
 //! | `orders` | order → the order, without the lines and history below |
 //! | `order_lines` | order, part → the lines that do not fit into the order's row |
-//! | `order_history` | order, number → a status change, after those derived from the order |
+//! | `order_history` | order, number → a status change, correction or note, after those derived from the order |
+//! | `order_placed_addresses` | order → its address from before the first correction |
 //! | `orders_by_status_and_user` | status, user, order: every order |
 //! | `orders_by_status` | status, order: every order that is not pending |
+//! | `orders_by_product` | product, order: every order of it |
+//! | `orders_by_total` | total in minor units, order: every order |
 //! | `orders_unpaid` | reserved until, order: the confirmed orders that can expire |
 //! | `listings` | product → its listing: a projection of products' events |
 //! | `payments` | message id → the provider's message and its outcome; never deleted |
 //! | `erasures` | user → the progress of the erasure of their orders |
 //!
 //! The number of rows is what an order costs, so an order of usual size is placed with
-//! four (the order, its user's index, `order.placed`, the idempotency key) and confirmed
-//! with five. The first two history entries are derived from the order. A pending order
+//! five and one for each product (the order, its indexes by user, total and product,
+//! `order.placed`, the idempotency key) and confirmed with five. The first two history entries are derived from the order. A pending order
 //! has one index row: it is pending for milliseconds, so all of them are few.
 //!
 //! **Invariant:** an order's indexes change with its row, in [`insert`] and [`update`]
@@ -28,20 +31,24 @@ use store::{Read, Table, Tx};
 
 pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
 use self::rows::{
-    LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, ROW_LINES_BYTES_MAX,
-    StatusChangeRow, fitting,
+    LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, PlacedAddressRow,
+    ROW_LINES_BYTES_MAX, StatusChangeRow, fitting,
 };
 use crate::domain::{
-    Actor, Order, OrderCause, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, StatusChange,
+    Actor, Address, Order, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
+    PaymentOutcome, StatusChange,
 };
 use crate::{Error, counters};
 
 pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
 const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
 const HISTORY: Table<(OrderId, u16), StatusChangeRow> = Table::new("order_history");
+const PLACED_ADDRESSES: Table<OrderId, PlacedAddressRow> = Table::new("order_placed_addresses");
 pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
     Table::new("orders_by_status_and_user");
 pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
+pub(crate) const BY_PRODUCT: Table<(ProductId, OrderId), ()> = Table::new("orders_by_product");
+pub(crate) const BY_TOTAL: Table<(i64, OrderId), ()> = Table::new("orders_by_total");
 pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
 const LISTINGS: Table<ProductId, ListingRow> = Table::new("listings");
 const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
@@ -63,14 +70,66 @@ pub(crate) fn delete_listing(tx: &mut Tx<'_>, id: ProductId) -> Result<(), store
 
 /// An order with all its lines.
 pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> {
-    let mut stored = StoredOrder::from(from.get(ORDERS, &id)?.ok_or(Error::NotFound)?);
+    let row = from.get(ORDERS, &id)?.ok_or(Error::NotFound)?;
+    Ok(with_lines(from, row)?)
+}
+
+fn with_lines(from: &impl Read, row: OrderRow) -> Result<StoredOrder, store::Error> {
+    let mut stored = StoredOrder::from(row);
     if stored.line_parts > 0 {
-        for row in from.scan(LINES.prefix(&id))? {
+        for row in from.scan(LINES.prefix(&stored.order.id))? {
             let lines = row?.1.lines.into_iter().map(OrderLine::from);
             stored.order.lines.extend(lines);
         }
     }
     Ok(stored)
+}
+
+/// The order with the address it was placed with, as the response to its placing shows it.
+pub(crate) fn find_as_placed(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> {
+    let mut stored = find(from, id)?;
+    // An order that was accepted is shown as it now is.
+    if !stored.accepted
+        && let Some(row) = from.get(PLACED_ADDRESSES, &id)?
+    {
+        stored.order.shipping_address = row.shipping_address;
+    }
+    Ok(stored)
+}
+
+/// Keeps the address from before a correction, if it is the first one.
+pub(crate) fn keep_placed_address(
+    tx: &mut Tx<'_>,
+    id: OrderId,
+    shipping_address: Option<Address>,
+) -> Result<(), store::Error> {
+    if tx.contains(PLACED_ADDRESSES, &id)? {
+        return Ok(());
+    }
+    tx.put(
+        PLACED_ADDRESSES,
+        &id,
+        &PlacedAddressRow { shipping_address },
+    )
+}
+
+/// Erases what an order, its history and its placing have of a person. Prices, products and
+/// payments are accounting records and stay.
+pub(crate) fn erase_person(tx: &mut Tx<'_>, id: OrderId) -> Result<(), Error> {
+    let mut stored = find(tx, id)?;
+    stored.order.shipping_address = None;
+    stored.order.note = None;
+    stored.order.language = None;
+    save(tx, &stored)?;
+    tx.delete(PLACED_ADDRESSES, &id)?;
+    let history = tx.scan(HISTORY.prefix(&id))?;
+    let history: Vec<_> = history.collect::<Result<_, _>>()?;
+    for (key, row) in history {
+        if StatusChange::from(row).note.is_some() {
+            tx.delete(HISTORY, &key)?;
+        }
+    }
+    Ok(())
 }
 
 /// The status of an order, if it exists.
@@ -80,7 +139,7 @@ pub(crate) fn status(from: &impl Read, id: OrderId) -> Result<Option<OrderStatus
 }
 
 /// The history of an order, oldest entry first.
-pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChange>, Error> {
+pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChange>, store::Error> {
     let mut changes = order.first_changes();
     for row in from.scan(HISTORY.prefix(&order.id))? {
         changes.push(row?.1.into());
@@ -101,7 +160,34 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<(), store::Error> 
     }
     let stored = StoredOrder { order, accepted: false, line_parts, history_rows: 0 };
     save(tx, &stored)?;
+    index_content(tx, &stored.order)?;
     index(tx, &stored.order)
+}
+
+/// Writes the indexes of what never changes of an order.
+fn index_content(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+    tx.put(BY_TOTAL, &(order.total.amount, order.id), &())?;
+    for line in &order.lines {
+        tx.put(BY_PRODUCT, &(line.product_id, order.id), &())?;
+    }
+    Ok(())
+}
+
+/// Writes what an order of an earlier version lacks: its indexes by total and product, and its
+/// parcel, which only its history had.
+pub(crate) fn complete(tx: &mut Tx<'_>, row: OrderRow) -> Result<(), store::Error> {
+    let mut stored = with_lines(tx, row)?;
+    index_content(tx, &stored.order)?;
+    if stored.order.parcel != Parcel::default() {
+        return Ok(());
+    }
+    let mut history = history(tx, &stored.order)?.into_iter();
+    let shipped = history.find(|change| change.parcel != Parcel::default());
+    if let Some(shipped) = shipped {
+        stored.order.parcel = shipped.parcel;
+        save(tx, &stored)?;
+    }
+    Ok(())
 }
 
 /// Writes an order whose status was `before`, and moves it between the indexes.

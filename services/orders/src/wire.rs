@@ -7,17 +7,22 @@
 
 mod commands;
 mod payments;
+mod responses;
 
 use chassis::FieldError;
 use chassis::fields::{Fields, ReadFields};
-use model::{Money, OrderId, ProductId, Time, UserId};
+use model::ProductId;
 use serde::Serialize;
 
 pub(crate) use self::commands::{
-    CancelBody, CommandRequest, DeliverBody, PayBody, RefundBody, ShipBody,
+    CancelBody, CommandRequest, CorrectionBody, DeliverBody, NoteBody, PayBody, RefundBody,
+    ShipBody,
 };
 pub(crate) use self::payments::{WebhookBody, WebhookResponse};
-use crate::domain::{self, Address, Order, StatusChange};
+pub(crate) use self::responses::{
+    HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
+};
+use crate::domain::{self, Address};
 
 /// `POST /v1/orders`, checked as far as that is possible without the products.
 #[derive(Debug, Clone, Serialize)]
@@ -118,99 +123,6 @@ fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
         return Err(format!("at most {CHARS_MAX} characters"));
     }
     Ok(text.to_owned())
-}
-
-/// An order.
-#[derive(Debug, Serialize)]
-pub(crate) struct OrderResponse<'a> {
-    id: OrderId,
-    user_id: UserId,
-    status: &'static str,
-    items: Vec<LineResponse<'a>>,
-    total: Money,
-    refunded_total: Money,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shipping_address: Option<&'a Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reserved_until: Option<Time>,
-    created_at: Time,
-    updated_at: Time,
-}
-
-#[derive(Debug, Serialize)]
-struct LineResponse<'a> {
-    product_id: ProductId,
-    sku: &'a str,
-    title: &'a str,
-    quantity: u32,
-    unit_price: Money,
-    line_total: Money,
-}
-
-impl<'a> OrderResponse<'a> {
-    pub(crate) fn new(order: &'a Order) -> Self {
-        let lines = order.lines.iter().map(|line| LineResponse {
-            product_id: line.product_id,
-            sku: &line.sku,
-            title: &line.title,
-            quantity: line.quantity,
-            unit_price: line.unit_price,
-            line_total: line.line_total,
-        });
-        let is_unpaid = order.status == domain::OrderStatus::Confirmed;
-        Self {
-            id: order.id,
-            user_id: order.user_id,
-            status: order.status.name(),
-            items: lines.collect(),
-            total: order.total,
-            refunded_total: order.refunded_total,
-            shipping_address: order.shipping_address.as_ref(),
-            note: order.note.as_deref(),
-            reserved_until: order.reserved_until.filter(|_| is_unpaid),
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
-    }
-}
-
-/// `GET /v1/orders/{id}/history`.
-#[derive(Debug, Serialize)]
-pub(crate) struct HistoryResponse {
-    items: Vec<StatusChangeResponse>,
-}
-
-#[derive(Debug, Serialize)]
-struct StatusChangeResponse {
-    at: Time,
-    from: Option<&'static str>,
-    to: &'static str,
-    by: String,
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refunded: Option<Money>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    carrier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tracking: Option<String>,
-}
-
-impl HistoryResponse {
-    pub(crate) fn new(changes: Vec<StatusChange>) -> Self {
-        let items = changes.into_iter().map(|change| StatusChangeResponse {
-            at: change.at,
-            from: change.from.map(domain::OrderStatus::name),
-            to: change.to.name(),
-            by: change.by,
-            reason: change.reason,
-            refunded: change.refunded,
-            carrier: change.carrier,
-            tracking: change.tracking,
-        });
-        Self { items: items.collect() }
-    }
 }
 
 #[cfg(test)]

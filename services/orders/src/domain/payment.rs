@@ -1,4 +1,4 @@
-//! Payments: the provider's messages and matching them to orders.
+//! Payments: the provider's messages, matching them to orders, and what an order was paid of.
 //!
 //! **Invariant:** a payment pays an order only if it has the order's amount and currency
 //! and the order is unpaid.
@@ -22,6 +22,56 @@ pub(crate) struct PaymentMessage {
 pub(crate) enum PaymentResult {
     Succeeded,
     Failed,
+}
+
+/// What staff know of a payment that they record, for the books.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PaymentDetails {
+    /// The bank's or the provider's name of the payment.
+    pub(crate) reference: Option<String>,
+    /// How it was paid, such as `transfer` or `cash`.
+    pub(crate) method: Option<String>,
+    /// What was received.
+    pub(crate) amount: Option<Money>,
+}
+
+/// How much of an order is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PaymentStatus {
+    Unpaid,
+    Paid,
+    PartiallyRefunded,
+    Refunded,
+}
+
+impl PaymentStatus {
+    /// The name in responses.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unpaid => "unpaid",
+            Self::Paid => "paid",
+            Self::PartiallyRefunded => "partially_refunded",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+impl Order {
+    /// How much of the order is paid.
+    pub(crate) fn payment_status(&self) -> PaymentStatus {
+        let is_refunded = self.refunded_total.amount > 0;
+        match self.status {
+            OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Rejected => {
+                PaymentStatus::Unpaid
+            }
+            OrderStatus::Cancelled if !is_refunded => PaymentStatus::Unpaid,
+            OrderStatus::Cancelled | OrderStatus::Refunded => PaymentStatus::Refunded,
+            _ if is_refunded => PaymentStatus::PartiallyRefunded,
+            OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered => {
+                PaymentStatus::Paid
+            }
+        }
+    }
 }
 
 /// The effect of a message.

@@ -29,8 +29,8 @@ fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
     let command = prop_oneof![
         2 => Just(OrderCommand::Confirm { reserved_until: None }),
         1 => Just(OrderCommand::Reject { shortages: vec![shortage] }),
-        3 => Just(OrderCommand::Pay),
-        2 => Just(OrderCommand::Ship { carrier: None, tracking: None }),
+        3 => Just(OrderCommand::Pay(PaymentDetails::default())),
+        2 => Just(OrderCommand::Ship(Parcel::default())),
         2 => Just(OrderCommand::Deliver),
         1 => Just(OrderCommand::Cancel),
         1 => Just(OrderCommand::Refund { amount: None }),
@@ -65,6 +65,7 @@ pub(crate) fn order(total: i64) -> Order {
         shortages: Vec::new(),
         reserved_until: None,
         payment: None,
+        parcel: Parcel::default(),
         created_at: Time(1),
         updated_at: Time(1),
     }
@@ -84,8 +85,8 @@ impl Model {
         let name = match command {
             OrderCommand::Confirm { .. } => "confirm",
             OrderCommand::Reject { .. } => "reject",
-            OrderCommand::Pay => "pay",
-            OrderCommand::Ship { .. } => "ship",
+            OrderCommand::Pay(_) => "pay",
+            OrderCommand::Ship(_) => "ship",
             OrderCommand::Deliver => "deliver",
             OrderCommand::Cancel => "cancel",
             OrderCommand::Refund { amount: Some(amount) } if *amount < self.kept => "refund a part",
@@ -99,7 +100,7 @@ impl Model {
         };
         self.status = to;
         match command {
-            OrderCommand::Pay => (self.paid, self.kept) = (self.total, self.total),
+            OrderCommand::Pay(_) => (self.paid, self.kept) = (self.total, self.total),
             OrderCommand::Refund { amount: Some(amount) } => self.kept -= amount,
             OrderCommand::Refund { amount: None } | OrderCommand::Cancel => self.kept = 0,
             _ => {}
@@ -173,8 +174,9 @@ fn refusals_name_the_status() {
     let cause = OrderCause::new(Time(2), Actor::Payments);
     let confirm = OrderCommand::Confirm { reserved_until: None };
     order.apply(confirm, &cause).unwrap();
-    order.apply(OrderCommand::Pay, &cause).unwrap();
-    let again = order.apply(OrderCommand::Pay, &cause).unwrap_err();
+    let pay = || OrderCommand::Pay(PaymentDetails::default());
+    order.apply(pay(), &cause).unwrap();
+    let again = order.apply(pay(), &cause).unwrap_err();
     let (status, transition) = (OrderStatus::Paid, Transition::Pay);
     assert_eq!(again, TransitionError::Forbidden { status, transition });
     assert_eq!(again.to_string(), "the order is paid; it cannot be paid");
@@ -182,6 +184,6 @@ fn refusals_name_the_status() {
     let too_large = order.apply(refund, &cause).unwrap_err();
     assert_eq!(
         too_large.to_string(),
-        "at most 100 EUR can still be refunded"
+        "at most 1.00 EUR can still be refunded"
     );
 }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use store::Record;
 
 use crate::domain::{
-    Address, Order, OrderLine, OrderStatus, PaymentMessage, PaymentOutcome, PaymentResult,
-    StatusChange,
+    Address, Order, OrderField, OrderLine, OrderStatus, Parcel, PaymentDetails, PaymentMessage,
+    PaymentOutcome, PaymentResult, StatusChange,
 };
 
 /// Bytes of the lines within an order's row: about eight usual ones. With the largest
@@ -81,6 +81,10 @@ pub(crate) struct OrderRow {
     reserved_until: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    carrier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracking: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     accepted: bool,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -122,6 +126,29 @@ pub(super) struct StatusChangeRow {
     carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentDetailsRow>,
+    /// Names of fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    corrected: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PaymentDetailsRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+}
+
+/// The address with which an order was placed, from before its first correction.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PlacedAddressRow {
+    pub(super) shipping_address: Option<Address>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -164,6 +191,7 @@ pub(crate) struct ErasureRow {
 impl Record for OrderRow {}
 impl Record for LinesRow {}
 impl Record for StatusChangeRow {}
+impl Record for PlacedAddressRow {}
 impl Record for ListingRow {}
 impl Record for PaymentRow {}
 impl Record for ErasureRow {}
@@ -199,6 +227,8 @@ impl StoredOrder {
             shortages: order.shortages.clone(),
             reserved_until: order.reserved_until,
             payment: order.payment.clone(),
+            carrier: order.parcel.carrier.clone(),
+            tracking: order.parcel.tracking.clone(),
             accepted: self.accepted,
             changes: self.history_rows,
             created_at: order.created_at,
@@ -224,6 +254,7 @@ impl From<OrderRow> for StoredOrder {
             shortages: row.shortages,
             reserved_until: row.reserved_until,
             payment: row.payment,
+            parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
@@ -248,17 +279,62 @@ impl From<LineRow> for OrderLine {
 
 impl From<&StatusChange> for StatusChangeRow {
     fn from(change: &StatusChange) -> Self {
-        let StatusChange { at, from, to, by, reason, refunded, carrier, tracking } = change.clone();
-        let (from, to) = (from.map(StatusName), StatusName(to));
-        Self { at, from, to, by, reason, refunded, carrier, tracking }
+        let StatusChange {
+            at,
+            from,
+            to,
+            by,
+            reason,
+            refunded,
+            parcel,
+            payment,
+            corrected,
+            note,
+        } = change.clone();
+        let is_known = payment != PaymentDetails::default();
+        let PaymentDetails { reference, method, amount } = payment;
+        Self {
+            at,
+            from: from.map(StatusName),
+            to: StatusName(to),
+            by,
+            reason,
+            refunded,
+            carrier: parcel.carrier,
+            tracking: parcel.tracking,
+            payment: is_known.then_some(PaymentDetailsRow { reference, method, amount }),
+            corrected: corrected
+                .iter()
+                .map(|field| field.name().to_owned())
+                .collect(),
+            note,
+        }
     }
 }
 
 impl From<StatusChangeRow> for StatusChange {
     fn from(row: StatusChangeRow) -> Self {
-        let StatusChangeRow { at, from, to, by, reason, refunded, carrier, tracking } = row;
-        let (from, to) = (from.map(|name| name.0), to.0);
-        Self { at, from, to, by, reason, refunded, carrier, tracking }
+        let known = |name: String| {
+            OrderField::ALL
+                .into_iter()
+                .find(|field| field.name() == name)
+        };
+        let payment = row.payment.map(|details| {
+            let PaymentDetailsRow { reference, method, amount } = details;
+            PaymentDetails { reference, method, amount }
+        });
+        Self {
+            at: row.at,
+            from: row.from.map(|name| name.0),
+            to: row.to.0,
+            by: row.by,
+            reason: row.reason,
+            refunded: row.refunded,
+            parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
+            payment: payment.unwrap_or_default(),
+            corrected: row.corrected.into_iter().filter_map(known).collect(),
+            note: row.note,
+        }
     }
 }
 

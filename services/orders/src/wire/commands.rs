@@ -7,8 +7,11 @@ use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Money};
 use serde::Serialize;
 
-use super::at_most;
-use crate::domain::{CARRIER_CHARS_MAX, OrderCommand, REASON_CHARS_MAX};
+use super::{at_most, shipping_address};
+use crate::domain::{
+    CARRIER_CHARS_MAX, Correction, METHOD_CHARS_MAX, NOTE_CHARS_MAX, OrderCommand, Parcel,
+    PaymentDetails, REASON_CHARS_MAX, REFERENCE_BYTES_MAX,
+};
 
 /// A command as a body gives it.
 #[derive(Debug)]
@@ -17,11 +20,13 @@ pub(crate) struct CommandRequest {
     pub(crate) reason: Option<String>,
     /// The currency of an amount, which must be the order's.
     pub(crate) currency: Option<Currency>,
+    /// An amount that must be the order's total, in minor units.
+    pub(crate) total: Option<i64>,
 }
 
 impl From<OrderCommand> for CommandRequest {
     fn from(command: OrderCommand) -> Self {
-        Self { command, reason: None, currency: None }
+        Self { command, reason: None, currency: None, total: None }
     }
 }
 
@@ -33,7 +38,7 @@ pub(crate) struct CancelBody {
 
 impl ReadFields for CancelBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let reason = fields.required("reason", reason)?;
+        let reason = fields.required("reason", filled::<REASON_CHARS_MAX>)?;
         Some(Self { reason })
     }
 }
@@ -45,22 +50,43 @@ impl From<CancelBody> for CommandRequest {
     }
 }
 
-/// `POST /v1/orders/{id}/pay`.
+/// `POST /v1/orders/{id}/pay`. Without a field it has the text of earlier versions.
 #[derive(Debug, Serialize)]
-pub(crate) struct PayBody {}
+pub(crate) struct PayBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<GivenAmount>,
+}
 
 impl ReadFields for PayBody {
     const MAY_BE_ABSENT: bool = true;
 
-    fn read(_: &mut Fields<'_>) -> Option<Self> {
-        Some(Self {})
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let reference = fields.optional("reference", reference);
+        let method = fields.optional("method", at_most::<METHOD_CHARS_MAX>);
+        let amount = amount(fields);
+        Some(Self { reference, method, amount })
     }
 }
 
 impl From<PayBody> for CommandRequest {
-    fn from(_: PayBody) -> Self {
-        OrderCommand::Pay.into()
+    fn from(PayBody { reference, method, amount }: PayBody) -> Self {
+        let details = PaymentDetails { reference, method, amount: None };
+        let currency = amount.and_then(GivenAmount::currency);
+        let total = amount.map(GivenAmount::units);
+        Self { currency, total, ..Self::from(OrderCommand::Pay(details)) }
     }
+}
+
+/// A text of 1 to so many bytes, as a provider's reference has.
+fn reference(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > REFERENCE_BYTES_MAX {
+        return Err(format!("must have 1..{REFERENCE_BYTES_MAX} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 /// `POST /v1/orders/{id}/ship`.
@@ -82,7 +108,7 @@ impl ReadFields for ShipBody {
 
 impl From<ShipBody> for CommandRequest {
     fn from(ShipBody { carrier, tracking }: ShipBody) -> Self {
-        OrderCommand::Ship { carrier, tracking }.into()
+        OrderCommand::Ship(Parcel { carrier, tracking }).into()
     }
 }
 
@@ -107,7 +133,7 @@ impl From<DeliverBody> for CommandRequest {
 /// `POST /v1/orders/{id}/refund`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RefundBody {
-    amount: Option<RefundAmount>,
+    amount: Option<GivenAmount>,
     /// `None` only in an invalid body, whose currency is checked all the same.
     reason: Option<String>,
 }
@@ -115,7 +141,7 @@ pub(crate) struct RefundBody {
 /// An amount in the order's currency: minor units, with or without the currency.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(untagged)]
-enum RefundAmount {
+enum GivenAmount {
     Minor(i64),
     Money(Money),
 }
@@ -123,27 +149,26 @@ enum RefundAmount {
 impl ReadFields for RefundBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let amount = amount(fields);
-        let reason = fields.required("reason", reason);
+        let reason = fields.required("reason", filled::<REASON_CHARS_MAX>);
         Some(Self { amount, reason })
     }
 }
 
-fn amount(fields: &mut Fields<'_>) -> Option<RefundAmount> {
+fn amount(fields: &mut Fields<'_>) -> Option<GivenAmount> {
     let raw = fields.raw("amount")?;
     let amount = if raw.get().starts_with('{') {
         fields.object_at("/amount", raw)?
     } else {
-        RefundAmount::Minor(fields.value_at("/amount", raw)?)
+        GivenAmount::Minor(fields.value_at("/amount", raw)?)
     };
-    let (RefundAmount::Minor(units) | RefundAmount::Money(Money { amount: units, .. })) = amount;
-    if units < 1 {
+    if amount.units() < 1 {
         fields.fault("/amount", "at least 1 minor unit");
     }
     Some(amount)
 }
 
 /// Reads the form with the currency.
-impl ReadFields for RefundAmount {
+impl ReadFields for GivenAmount {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let amount = fields.required_value("amount");
         let currency = fields.required_value("currency");
@@ -151,20 +176,66 @@ impl ReadFields for RefundAmount {
     }
 }
 
-impl From<RefundBody> for CommandRequest {
-    fn from(RefundBody { amount, reason }: RefundBody) -> Self {
-        let (amount, currency) = match amount {
-            None => (None, None),
-            Some(RefundAmount::Minor(amount)) => (Some(amount), None),
-            Some(RefundAmount::Money(Money { amount, currency })) => (Some(amount), Some(currency)),
-        };
-        Self { command: OrderCommand::Refund { amount }, reason, currency }
+impl GivenAmount {
+    fn units(self) -> i64 {
+        match self {
+            Self::Minor(amount) | Self::Money(Money { amount, .. }) => amount,
+        }
+    }
+
+    fn currency(self) -> Option<Currency> {
+        match self {
+            Self::Minor(_) => None,
+            Self::Money(money) => Some(money.currency),
+        }
     }
 }
 
-fn reason(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() || text.chars().count() > REASON_CHARS_MAX {
-        return Err(format!("is required, 1..{REASON_CHARS_MAX} characters"));
+impl From<RefundBody> for CommandRequest {
+    fn from(RefundBody { amount, reason }: RefundBody) -> Self {
+        let currency = amount.and_then(GivenAmount::currency);
+        let amount = amount.map(GivenAmount::units);
+        Self {
+            reason,
+            currency,
+            ..Self::from(OrderCommand::Refund { amount })
+        }
+    }
+}
+
+/// `PATCH /v1/orders/{id}`, a merge patch: an address that is given replaces the whole former
+/// one, and a `null` removes a field.
+pub(crate) struct CorrectionBody(pub(crate) Correction);
+
+impl ReadFields for CorrectionBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let shipping_address = match fields.take_null("shipping_address") {
+            true => Some(None),
+            false => shipping_address(fields).map(Some),
+        };
+        let carrier = fields.patched("carrier", at_most::<CARRIER_CHARS_MAX>);
+        let tracking = fields.patched("tracking", at_most::<CARRIER_CHARS_MAX>);
+        Some(Self(Correction { shipping_address, carrier, tracking }))
+    }
+}
+
+/// `POST /v1/orders/{id}/notes`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NoteBody {
+    pub(crate) text: String,
+}
+
+impl ReadFields for NoteBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let text = fields.required("text", filled::<NOTE_CHARS_MAX>);
+        Some(Self { text: text? })
+    }
+}
+
+/// A text with something in it, of at most that many characters.
+fn filled<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().count() > CHARS_MAX {
+        return Err(format!("is required, 1..{CHARS_MAX} characters"));
     }
     Ok(text.to_owned())
 }
@@ -197,6 +268,8 @@ mod tests {
             format!(r#"{{"items":{items},"shipping_address":null,"note":null}}"#)
         );
         assert_eq!(hashed::<PayBody>("{}"), "{}");
+        let transfer = r#"{"reference":"R1","method":"transfer","amount":300}"#;
+        assert_eq!(hashed::<PayBody>(transfer), transfer);
         assert_eq!(hashed::<DeliverBody>("{}"), "{}");
         let cancel = r#"{"reason":"no"}"#;
         assert_eq!(hashed::<CancelBody>(cancel), cancel);

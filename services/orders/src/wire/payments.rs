@@ -5,10 +5,7 @@ use model::{Mismatch, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult};
-
-/// Bytes of a payment's reference, which is stored with its order.
-const REFERENCE_BYTES_MAX: usize = 255;
+use crate::domain::{PaymentMessage, PaymentOutcome, PaymentResult, REFERENCE_BYTES_MAX};
 
 /// `POST /v1/payments/webhook`: a message of the payment provider. It is read by serde and
 /// not with `chassis::fields`, which refuses unknown members: a provider may add some.

@@ -7,3 +7,4 @@ mod payments;
 mod placing;
 mod queries;
 mod shop;
+mod staff;

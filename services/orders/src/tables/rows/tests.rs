@@ -59,9 +59,10 @@ fn golden_bytes_of_a_full_row() {
     }];
     order.reserved_until = Some(Time(3));
     order.payment = Some("pay_1".into());
+    order.parcel = Parcel { carrier: Some("UPS".into()), tracking: Some("1Z".into()) };
     let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
     let golden = [
-        b"\x01\xde\x00\x13\xa2id".as_slice(),
+        b"\x01\xde\x00\x15\xa2id".as_slice(),
         UUID,
         b"\xa7user_id",
         UUID,
@@ -78,7 +79,7 @@ fn golden_bytes_of_a_full_row() {
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
-        b"\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
+        b"\xa7carrier\xa3UPS\xa8tracking\xa21Z\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
     ];
     assert_bytes(&stored, &golden.concat());
 }
@@ -88,8 +89,7 @@ fn golden_bytes_of_history() {
     let cause = OrderCause::new(Time(4), Actor::Payments).because("pay_1");
     let paid = StatusChange {
         refunded: Some(Money { amount: 5, currency: "EUR".parse().unwrap() }),
-        carrier: Some("Yamato".into()),
-        tracking: Some("123".into()),
+        parcel: Parcel { carrier: Some("Yamato".into()), tracking: Some("123".into()) },
         ..StatusChange::new(Some(OrderStatus::Confirmed), OrderStatus::Paid, &cause)
     };
     let golden = [
@@ -101,7 +101,29 @@ fn golden_bytes_of_history() {
     let placed = StatusChange::new(None, OrderStatus::Pending, &cause);
     let golden_placed =
         b"\x01\x85\xa2at\x04\xa4from\xc0\xa2to\xa7pending\xa2by\xa8products\xa6reason\xc0";
-    for (change, golden) in [(paid, golden.concat()), (placed, golden_placed.to_vec())] {
+    let by_hand = StatusChange {
+        reason: None,
+        payment: PaymentDetails {
+            reference: Some("R1".into()),
+            method: Some("cash".into()),
+            amount: Some(Money { amount: 5, currency: "EUR".parse().unwrap() }),
+        },
+        corrected: vec![OrderField::Carrier],
+        note: Some("ring".into()),
+        ..StatusChange::within(OrderStatus::Paid, &cause)
+    };
+    let golden_by_hand = [
+        b"\x01\x88\xa2at\x04\xa4from\xa4paid\xa2to\xa4paid\xa2by\xa8products\xa6reason\xc0"
+            .as_slice(),
+        b"\xa7payment\x83\xa9reference\xa2R1\xa6method\xa4cash\xa6amount",
+        b"\x82\xa6amount\x05\xa8currency\xa3EUR",
+        b"\xa9corrected\x91\xa7carrier\xa4note\xa4ring",
+    ];
+    for (change, golden) in [
+        (paid, golden.concat()),
+        (placed, golden_placed.to_vec()),
+        (by_hand, golden_by_hand.concat()),
+    ] {
         let bytes = store::encode(&StatusChangeRow::from(&change)).unwrap();
         assert_eq!(bytes, golden);
         let row: StatusChangeRow = store::decode(&golden).unwrap();

@@ -1,0 +1,104 @@
+//! The status of an order, and the transitions between statuses.
+
+/// The status of an order. The numbers are part of stored keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum OrderStatus {
+    /// Placed; products has not decided about its stock yet.
+    Pending = 0,
+    /// Its stock is reserved.
+    Confirmed = 1,
+    /// Its stock could not be reserved.
+    Rejected = 2,
+    /// Paid in full; its stock is still reserved.
+    Paid = 3,
+    /// Handed to the carrier; its stock has left the warehouse.
+    Shipped = 4,
+    /// Received by the customer.
+    Delivered = 5,
+    /// Cancelled; its stock is released and its payment refunded.
+    Cancelled = 6,
+    /// Refunded in full.
+    Refunded = 7,
+}
+
+/// A transition of the status machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transition {
+    Confirm,
+    Reject,
+    Pay,
+    Ship,
+    Deliver,
+    Cancel,
+    RefundPart,
+    RefundRest,
+}
+
+impl OrderStatus {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Confirmed,
+        Self::Rejected,
+        Self::Paid,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Cancelled,
+        Self::Refunded,
+    ];
+
+    /// The status after a transition, if this status allows it.
+    pub(crate) fn after(self, transition: Transition) -> Option<Self> {
+        use Transition::{Cancel, Confirm, Deliver, Pay, RefundPart, RefundRest, Reject, Ship};
+        match (self, transition) {
+            (Self::Pending, Confirm) => Some(Self::Confirmed),
+            (Self::Pending, Reject) => Some(Self::Rejected),
+            (Self::Pending | Self::Confirmed | Self::Paid, Cancel) => Some(Self::Cancelled),
+            (Self::Confirmed, Pay) => Some(Self::Paid),
+            (Self::Paid, Ship) => Some(Self::Shipped),
+            (Self::Shipped, Deliver) => Some(Self::Delivered),
+            (Self::Paid | Self::Shipped | Self::Delivered, RefundPart) => Some(self),
+            (Self::Paid | Self::Shipped | Self::Delivered, RefundRest) => Some(Self::Refunded),
+            (_, Confirm | Reject | Pay | Ship | Deliver | Cancel | RefundPart | RefundRest) => None,
+        }
+    }
+
+    /// Whether products holds stock for an order of this status; for a pending one it is about
+    /// to.
+    pub(crate) fn holds_stock(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Paid)
+    }
+
+    /// The name in responses and in stored rows.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Rejected => "rejected",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelled => "cancelled",
+            Self::Refunded => "refunded",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+impl Transition {
+    /// For the text of a refusal.
+    pub(super) fn participle(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirmed",
+            Self::Reject => "rejected",
+            Self::Pay => "paid",
+            Self::Ship => "shipped",
+            Self::Deliver => "delivered",
+            Self::Cancel => "cancelled",
+            Self::RefundPart | Self::RefundRest => "refunded",
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Export of orders: a list as NDJSON, an order a line, or as CSV, a row for each of its lines.
+//!
+//! **Invariants:** an export has the orders of the list with the same filters, each once, as they
+//! are when its page is read. It holds one page in memory. In CSV no text of a buyer is computed
+//! by a spreadsheet.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use chassis::export::{ExportFormat, pages};
+use chassis::spreadsheet::{BYTE_ORDER_MARK, CsvRow};
+use futures::Stream;
+use mesh::AccountContact;
+use model::{OrderId, UserId};
+use store::Store;
+use tokio::runtime::Handle;
+
+use crate::Error;
+use crate::buyers::Buyers;
+use crate::domain::{Order, OrderLine};
+use crate::lists::{self, AgeOrder, OrderFilter};
+use crate::wire::StaffOrderResponse;
+
+/// Orders of one page: as many buyers are asked of users at once.
+const PAGE_ORDERS: usize = 100;
+
+/// The columns. Those up to `note` are the order's and are repeated on each of its rows.
+const COLUMNS: [&str; 23] = [
+    "order_id",
+    "created_at",
+    "updated_at",
+    "status",
+    "payment_status",
+    "user_id",
+    "buyer_name",
+    "buyer_email",
+    "currency",
+    "total",
+    "refunded_total",
+    "carrier",
+    "tracking",
+    "tracking_url",
+    "shipping_address",
+    "note",
+    "line",
+    "product_id",
+    "sku",
+    "title",
+    "quantity",
+    "unit_price",
+    "line_total",
+];
+
+/// The orders of a list as chunks of lines; none without a filter.
+pub(crate) fn export(
+    store: Store,
+    buyers: Buyers,
+    filter: Option<OrderFilter>,
+    age: AgeOrder,
+    format: ExportFormat,
+) -> impl Stream<Item = Result<Bytes, Error>> {
+    let runtime = Handle::current();
+    let mut head = Some(head(format));
+    let mut rest = filter.map(|filter| (filter, None));
+    pages(move || {
+        if let Some(head) = head.take() {
+            return Ok(Some(head.into()));
+        }
+        let Some((filter, after)) = rest.take() else {
+            return Ok(None);
+        };
+        let page = lists::by_age(&store, &filter, age, after, PAGE_ORDERS)?;
+        let orders = page.orders.iter().map(|stored| &stored.order);
+        let buyers = runtime.block_on(buyers.of(orders.clone()));
+        let lines = lines(orders, &buyers, format)?;
+        rest = page.next.map(|after: OrderId| (filter, Some(after)));
+        Ok(Some(lines.into()))
+    })
+}
+
+fn head(format: ExportFormat) -> Vec<u8> {
+    if format == ExportFormat::Ndjson {
+        return Vec::new();
+    }
+    let mut head = BYTE_ORDER_MARK.as_bytes().to_vec();
+    let mut cells = CsvRow::begin(&mut head);
+    COLUMNS.iter().for_each(|name| cells.cell(name));
+    cells.end();
+    head
+}
+
+fn lines<'a>(
+    orders: impl Iterator<Item = &'a Order>,
+    buyers: &HashMap<UserId, AccountContact>,
+    format: ExportFormat,
+) -> Result<Vec<u8>, Error> {
+    let mut lines = Vec::new();
+    for order in orders {
+        let buyer = buyers.get(&order.user_id);
+        match format {
+            ExportFormat::Ndjson => {
+                let shown = StaffOrderResponse::new(order, buyer);
+                serde_json::to_writer(&mut lines, &shown).map_err(Error::Unwritable)?;
+                lines.push(b'\n');
+            }
+            ExportFormat::Csv => {
+                for (place, line) in order.lines.iter().enumerate() {
+                    write_row(&mut lines, order, buyer, place, line);
+                }
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn write_row(
+    row: &mut Vec<u8>,
+    order: &Order,
+    buyer: Option<&AccountContact>,
+    place: usize,
+    line: &OrderLine,
+) {
+    let mut cells = CsvRow::begin(row);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let address = order.shipping_address.iter().flatten();
+    let address: Vec<_> = address
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    for plain in [
+        order.id.to_string(),
+        order.created_at.to_string(),
+        order.updated_at.to_string(),
+        order.status.name().to_owned(),
+        order.payment_status().name().to_owned(),
+        order.user_id.to_string(),
+    ] {
+        cells.cell(&plain);
+    }
+    cells.foreign_text(buyer.map_or("", |buyer| &buyer.name));
+    cells.foreign_text(buyer.map_or("", |buyer| &buyer.email));
+    cells.cell(&order.total.currency.to_string());
+    cells.cell(&order.total.decimal());
+    cells.cell(&order.refunded_total.decimal());
+    cells.foreign_text(&text(&order.parcel.carrier));
+    cells.foreign_text(&text(&order.parcel.tracking));
+    cells.cell(&order.parcel.tracking_url().unwrap_or_default());
+    cells.foreign_text(&address.join("\n"));
+    cells.foreign_text(&text(&order.note));
+    cells.cell(&(place + 1).to_string());
+    cells.cell(&line.product_id.to_string());
+    cells.foreign_text(&line.sku);
+    cells.foreign_text(&line.title);
+    cells.cell(&line.quantity.to_string());
+    cells.cell(&line.unit_price.decimal());
+    cells.cell(&line.line_total.decimal());
+    cells.end();
+}

@@ -1,0 +1,365 @@
+//! Walks: the ids of orders under an index, in order of age, and the intersection of several.
+//!
+//! **Invariant:** an intersection returns the ids that are in every one of its walks, in order.
+//! It reads rows of the index with the fewest, and about as many of the others, since it seeks
+//! over the rows between; and never more than it is allowed to in all.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::iter::Peekable;
+
+use model::{OrderId, ProductId, Time, UserId};
+use store::{Key, Read, Record, Span};
+
+use crate::domain::OrderStatus;
+use crate::tables::{BY_PRODUCT, BY_STATUS, BY_STATUS_AND_USER, ORDERS};
+
+/// Rows read one by one before a walk seeks instead, which costs about as much.
+const STEPS_MAX: usize = 16;
+/// Pending orders that are held in memory at once. They are few and have no index of their own,
+/// but many while products is away.
+const PENDING_IDS_MAX: usize = 1_000;
+
+/// Ids of orders in order of age.
+pub(crate) type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;
+
+/// The order of ids in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AgeOrder {
+    NewestFirst,
+    OldestFirst,
+}
+
+impl AgeOrder {
+    /// Whether one id comes before the other.
+    fn is_before(self, one: OrderId, other: OrderId) -> bool {
+        match self {
+            Self::NewestFirst => one > other,
+            Self::OldestFirst => one < other,
+        }
+    }
+}
+
+/// The ids from `low` on, and before `high`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IdRange {
+    pub(super) low: OrderId,
+    pub(super) high: Option<OrderId>,
+}
+
+impl IdRange {
+    /// Every id.
+    pub(super) fn all() -> Self {
+        Self { low: OrderId::first_at(Time(0)), high: None }
+    }
+
+    /// The ids from this one on, in that order.
+    fn from(self, id: OrderId, age: AgeOrder) -> Self {
+        match age {
+            AgeOrder::NewestFirst => self.below(id.following()),
+            AgeOrder::OldestFirst => Self { low: self.low.max(id), ..self },
+        }
+    }
+
+    /// The ids after this one, in that order.
+    pub(super) fn after(self, id: OrderId, age: AgeOrder) -> Self {
+        match age {
+            AgeOrder::NewestFirst => self.below(id),
+            AgeOrder::OldestFirst => Self { low: self.low.max(id.following()), ..self },
+        }
+    }
+
+    fn below(self, high: OrderId) -> Self {
+        Self {
+            high: Some(self.high.map_or(high, |known| known.min(high))),
+            ..self
+        }
+    }
+
+    fn contains(self, id: OrderId) -> bool {
+        id >= self.low && self.high.is_none_or(|high| id < high)
+    }
+}
+
+/// An index of orders, or a part of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Index {
+    All,
+    Status(OrderStatus),
+    UserAndStatus(UserId, OrderStatus),
+    Product(ProductId),
+}
+
+impl Index {
+    fn open(
+        self,
+        from: &impl Read,
+        range: IdRange,
+        age: AgeOrder,
+    ) -> Result<Ids<'_>, store::Error> {
+        match self {
+            Self::All => scan(from, ORDERS.all(), range, age, |id| id, |id| id),
+            Self::Status(OrderStatus::Pending) => {
+                let pending = PendingIds { from, range, age, part: VecDeque::new() };
+                Ok(Box::new(pending))
+            }
+            Self::Status(status) => {
+                let rows = BY_STATUS.prefix(&status);
+                scan(from, rows, range, age, |id| (status, id), |(_, id)| id)
+            }
+            Self::UserAndStatus(user, status) => {
+                let rows = BY_STATUS_AND_USER.prefix(&(status, user));
+                scan(
+                    from,
+                    rows,
+                    range,
+                    age,
+                    |id| (status, user, id),
+                    |(_, _, id)| id,
+                )
+            }
+            Self::Product(product) => {
+                let rows = BY_PRODUCT.prefix(&product);
+                scan(from, rows, range, age, |id| (product, id), |(_, id)| id)
+            }
+        }
+    }
+}
+
+fn scan<'a, K: Key + 'static, V: Record + 'static>(
+    from: &'a impl Read,
+    rows: Span<K, V>,
+    range: IdRange,
+    age: AgeOrder,
+    key: impl Fn(OrderId) -> K,
+    id: fn(K) -> OrderId,
+) -> Result<Ids<'a>, store::Error> {
+    let rows = rows.from(&key(range.low));
+    let rows = match range.high {
+        Some(high) => rows.before(&key(high)),
+        None => rows,
+    };
+    let rows = match age {
+        AgeOrder::NewestFirst => rows.newest_first(),
+        AgeOrder::OldestFirst => rows,
+    };
+    let rows = from.scan(rows)?;
+    Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
+}
+
+/// The pending orders, which are found by their users: sorted a part at a time.
+struct PendingIds<'a, R> {
+    from: &'a R,
+    range: IdRange,
+    age: AgeOrder,
+    part: VecDeque<OrderId>,
+}
+
+impl<R: Read> PendingIds<'_, R> {
+    fn next_part(&self) -> Result<VecDeque<OrderId>, store::Error> {
+        let mut first = BTreeSet::new();
+        for row in self
+            .from
+            .scan(BY_STATUS_AND_USER.prefix(&OrderStatus::Pending))?
+        {
+            let ((_, _, id), ()) = row?;
+            if self.range.contains(id) {
+                first.insert(id);
+            }
+            if first.len() > PENDING_IDS_MAX {
+                match self.age {
+                    AgeOrder::NewestFirst => first.pop_first(),
+                    AgeOrder::OldestFirst => first.pop_last(),
+                };
+            }
+        }
+        Ok(match self.age {
+            AgeOrder::NewestFirst => first.into_iter().rev().collect(),
+            AgeOrder::OldestFirst => first.into_iter().collect(),
+        })
+    }
+}
+
+impl<R: Read> Iterator for PendingIds<'_, R> {
+    type Item = Result<OrderId, store::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.part.is_empty() {
+            match self.next_part() {
+                Ok(part) => self.part = part,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let id = self.part.pop_front()?;
+        self.range = self.range.after(id, self.age);
+        Some(Ok(id))
+    }
+}
+
+/// The union of runs, which are in order of age each. They are opened one after the other, so
+/// an order that changes its status meanwhile may be in two of them.
+struct Union<'a> {
+    runs: Vec<Peekable<Ids<'a>>>,
+    age: AgeOrder,
+    last: Option<OrderId>,
+}
+
+impl Iterator for Union<'_> {
+    type Item = Result<OrderId, store::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut first: Option<(usize, OrderId)> = None;
+            for (place, run) in self.runs.iter_mut().enumerate() {
+                let is_first =
+                    |id: OrderId| first.is_none_or(|(_, other)| self.age.is_before(id, other));
+                match run.peek() {
+                    Some(Err(_)) => return run.next(),
+                    Some(Ok(id)) if is_first(*id) => first = Some((place, *id)),
+                    Some(Ok(_)) | None => {}
+                }
+            }
+            let (place, id) = first?;
+            self.runs[place].next();
+            if self.last.replace(id) != Some(id) {
+                return Some(Ok(id));
+            }
+        }
+    }
+}
+
+/// The ids under any of these indexes.
+pub(super) fn union<'a>(
+    from: &'a impl Read,
+    indexes: &[Index],
+    range: IdRange,
+    age: AgeOrder,
+) -> Result<Ids<'a>, store::Error> {
+    if let [index] = indexes {
+        return index.open(from, range, age);
+    }
+    let runs = indexes.iter().map(|index| index.open(from, range, age));
+    let runs = runs.map(|run| run.map(Iterator::peekable));
+    let runs = runs.collect::<Result<_, _>>()?;
+    Ok(Box::new(Union { runs, age, last: None }))
+}
+
+/// The walk of the ids under any of some indexes, which can go on from a later id.
+struct Walk<'a, R> {
+    from: &'a R,
+    indexes: Vec<Index>,
+    range: IdRange,
+    age: AgeOrder,
+    ids: Peekable<Ids<'a>>,
+}
+
+impl<'a, R: Read> Walk<'a, R> {
+    fn open(
+        from: &'a R,
+        indexes: Vec<Index>,
+        range: IdRange,
+        age: AgeOrder,
+    ) -> Result<Self, store::Error> {
+        let ids = union(from, &indexes, range, age)?.peekable();
+        Ok(Self { from, indexes, range, age, ids })
+    }
+
+    fn front(&mut self) -> Result<Option<OrderId>, store::Error> {
+        match self.ids.peek() {
+            None => Ok(None),
+            Some(Ok(id)) => Ok(Some(*id)),
+            Some(Err(error)) => Err(error.clone()),
+        }
+    }
+
+    /// Advances to `id`, or to the first one after it.
+    fn reach(
+        &mut self,
+        id: OrderId,
+        rows_left: &mut usize,
+    ) -> Result<Option<OrderId>, store::Error> {
+        let age = self.age;
+        for _ in 0..STEPS_MAX {
+            let is_before = |row: &Result<OrderId, _>| match row {
+                Ok(found) => age.is_before(*found, id),
+                Err(_) => false,
+            };
+            if self.ids.next_if(is_before).is_none() {
+                return self.front();
+            }
+            *rows_left = rows_left.saturating_sub(1);
+        }
+        *rows_left = rows_left.saturating_sub(self.indexes.len());
+        let range = self.range.from(id, age);
+        self.ids = union(self.from, &self.indexes, range, age)?.peekable();
+        self.front()
+    }
+}
+
+/// A step of an intersection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next id that all walks have.
+    Found(OrderId),
+    /// So many rows were read that the rest has to wait: it comes after this id.
+    Paused(OrderId),
+    End,
+}
+
+/// The ids that several walks have in common.
+pub(super) struct Intersection<'a, R> {
+    walks: Vec<Walk<'a, R>>,
+    age: AgeOrder,
+    rows_left: usize,
+}
+
+impl<'a, R: Read> Intersection<'a, R> {
+    /// Of the unions of indexes; it reads about `rows_max` rows.
+    pub(super) fn open(
+        from: &'a R,
+        unions: Vec<Vec<Index>>,
+        range: IdRange,
+        age: AgeOrder,
+        rows_max: usize,
+    ) -> Result<Self, store::Error> {
+        let walks = unions
+            .into_iter()
+            .map(|indexes| Walk::open(from, indexes, range, age));
+        let walks = walks.collect::<Result<_, _>>()?;
+        Ok(Self { walks, age, rows_left: rows_max })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Step, store::Error> {
+        let Self { walks, age, rows_left } = self;
+        let Some((first, others)) = walks.split_first_mut() else {
+            return Ok(Step::End);
+        };
+        let Some(mut id) = first.front()? else {
+            return Ok(Step::End);
+        };
+        loop {
+            if *rows_left == 0 {
+                return Ok(Step::Paused(match age {
+                    AgeOrder::NewestFirst => id.following(),
+                    AgeOrder::OldestFirst => id.preceding(),
+                }));
+            }
+            let mut further = None;
+            for other in &mut *others {
+                match other.reach(id, rows_left)? {
+                    None => return Ok(Step::End),
+                    Some(found) if found == id => {}
+                    Some(found) => further = Some(found),
+                }
+            }
+            let Some(found) = further else {
+                first.ids.next();
+                *rows_left -= 1;
+                return Ok(Step::Found(id));
+            };
+            match first.reach(found, rows_left)? {
+                None => return Ok(Step::End),
+                Some(found) => id = found,
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Response bodies: an order, and its history.
+
+use mesh::AccountContact;
+use model::{Money, OrderId, ProductId, Time, UserId};
+use serde::Serialize;
+
+use crate::domain::{Address, Order, OrderField, OrderStatus, PaymentDetails, StatusChange};
+
+/// An order, as its owner sees it.
+#[derive(Debug, Serialize)]
+pub(crate) struct OrderResponse<'a> {
+    id: OrderId,
+    user_id: UserId,
+    status: &'static str,
+    payment_status: &'static str,
+    items: Vec<LineResponse<'a>>,
+    total: Money,
+    refunded_total: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shipping_address: Option<&'a Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carrier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracking: Option<&'a str>,
+    /// The page that follows the parcel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracking_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved_until: Option<Time>,
+    created_at: Time,
+    updated_at: Time,
+}
+
+#[derive(Debug, Serialize)]
+struct LineResponse<'a> {
+    product_id: ProductId,
+    sku: &'a str,
+    title: &'a str,
+    quantity: u32,
+    unit_price: Money,
+    line_total: Money,
+}
+
+impl<'a> OrderResponse<'a> {
+    pub(crate) fn new(order: &'a Order) -> Self {
+        let lines = order.lines.iter().map(|line| LineResponse {
+            product_id: line.product_id,
+            sku: &line.sku,
+            title: &line.title,
+            quantity: line.quantity,
+            unit_price: line.unit_price,
+            line_total: line.line_total,
+        });
+        let is_unpaid = order.status == OrderStatus::Confirmed;
+        Self {
+            id: order.id,
+            user_id: order.user_id,
+            status: order.status.name(),
+            payment_status: order.payment_status().name(),
+            items: lines.collect(),
+            total: order.total,
+            refunded_total: order.refunded_total,
+            shipping_address: order.shipping_address.as_ref(),
+            note: order.note.as_deref(),
+            carrier: order.parcel.carrier.as_deref(),
+            tracking: order.parcel.tracking.as_deref(),
+            tracking_url: order.parcel.tracking_url(),
+            reserved_until: order.reserved_until.filter(|_| is_unpaid),
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+/// An order as staff read it. The buyer's contact lies in users, so it is no part of what a
+/// command responds, which may be stored.
+#[derive(Debug, Serialize)]
+pub(crate) struct StaffOrderResponse<'a> {
+    #[serde(flatten)]
+    order: OrderResponse<'a>,
+    /// Absent while users does not answer, and after the account was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer: Option<BuyerResponse<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct BuyerResponse<'a> {
+    user_id: UserId,
+    name: &'a str,
+    email: &'a str,
+}
+
+impl<'a> StaffOrderResponse<'a> {
+    pub(crate) fn new(order: &'a Order, buyer: Option<&'a AccountContact>) -> Self {
+        let buyer = buyer.map(|buyer| BuyerResponse {
+            user_id: buyer.user_id,
+            name: &buyer.name,
+            email: &buyer.email,
+        });
+        Self { order: OrderResponse::new(order), buyer }
+    }
+}
+
+/// `GET /v1/orders/{id}/history`.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryResponse {
+    items: Vec<HistoryEntryResponse>,
+}
+
+/// An entry of a history.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryEntryResponse {
+    at: Time,
+    from: Option<&'static str>,
+    to: &'static str,
+    by: String,
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carrier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracking: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentDetailsResponse>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    corrected: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PaymentDetailsResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+}
+
+impl HistoryResponse {
+    pub(crate) fn new(changes: impl IntoIterator<Item = StatusChange>) -> Self {
+        let items = changes.into_iter().map(HistoryEntryResponse::new);
+        Self { items: items.collect() }
+    }
+}
+
+impl HistoryEntryResponse {
+    pub(crate) fn new(change: StatusChange) -> Self {
+        let is_known = change.payment != PaymentDetails::default();
+        let PaymentDetails { reference, method, amount } = change.payment;
+        Self {
+            at: change.at,
+            from: change.from.map(OrderStatus::name),
+            to: change.to.name(),
+            by: change.by,
+            reason: change.reason,
+            refunded: change.refunded,
+            carrier: change.parcel.carrier,
+            tracking: change.parcel.tracking,
+            payment: is_known.then_some(PaymentDetailsResponse { reference, method, amount }),
+            corrected: change.corrected.into_iter().map(OrderField::name).collect(),
+            note: change.note,
+        }
+    }
+}
