@@ -13,6 +13,7 @@
 //! | `connection` | HTTP/1.1 and HTTP/2 over one connection, in the clear or over TLS |
 //! | `tls` | certificates, and ACME |
 //! | `proxy` | forwarding of requests and responses |
+//! | `api_keys` | the exchange of API keys for access tokens |
 //! | `routing` | the row and the service of a request |
 //! | `client` | the client address, also behind trusted proxies |
 //! | `limits` | rate limits, limits of connections and streams, and the send budget |
@@ -45,6 +46,7 @@ use chassis::{Opening, backup_state};
 
 mod access;
 mod aggregate;
+mod api_keys;
 mod body;
 mod cache;
 mod client;

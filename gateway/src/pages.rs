@@ -107,7 +107,7 @@ impl Pages {
     /// 401 and 403 where the row is for admins, and what the page itself refuses.
     pub(crate) async fn respond(
         &self,
-        route: &Route,
+        route: &'static Route,
         is_local: bool,
         parts: &Parts,
     ) -> Result<Response<Body>, Problem> {
@@ -116,7 +116,7 @@ impl Pages {
             access => access != Access::Admin,
         };
         if !is_exempt {
-            admin(identify(&self.trust, &parts.headers).await?)?;
+            admin(identify(&self.trust, &parts.headers, || Some(route)).await?)?;
         }
         if let Some(file) = files::of(route) {
             return Ok(file.response());

@@ -22,6 +22,7 @@ use model::{Id, kinds};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{AccessRecord, Held, Watched};
+use crate::api_keys::ApiKeys;
 use crate::body::{Body, page};
 use crate::cache::ResponseCache;
 use crate::client::{Client, Peer};
@@ -44,6 +45,7 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// The parts of the gateway that handle a request.
 pub(crate) struct Proxy {
     trust: Trust,
+    api_keys: ApiKeys,
     pages: Pages,
     upstreams: Upstreams,
     cache: ResponseCache,
@@ -82,6 +84,7 @@ impl Proxy {
     ) -> Self {
         Self {
             trust: ctx.trust.clone(),
+            api_keys: ApiKeys::new(ctx),
             pages: Pages::new(ctx, upstreams.clone()),
             upstreams,
             cache,
@@ -210,10 +213,10 @@ impl Proxy {
         &self,
         target: Target,
         visit: &mut Visit,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
-        let admitted = self.admit(target, visit, &parts, &body).await;
+        let admitted = self.admit(target, visit, &mut parts, &body).await;
         let result = match admitted {
             Ok(Admitted::To(destination)) => {
                 let is_bodiless = body.is_end_stream();
@@ -231,12 +234,13 @@ impl Proxy {
         result
     }
 
-    /// Checks a request before any of it is forwarded.
+    /// Checks a request before any of it is forwarded, and puts an access token in the place of
+    /// an API key.
     async fn admit(
         &self,
         target: Target,
         visit: &mut Visit,
-        parts: &Parts,
+        parts: &mut Parts,
         body: &Incoming,
     ) -> Result<Admitted, Problem> {
         if cors::is_preflight(parts) {
@@ -244,6 +248,10 @@ impl Proxy {
         }
         if parts.uri.path() == "*" {
             return Ok(Admitted::Answered(methods::of_the_shop()));
+        }
+        if let Some(route) = target.route() {
+            let (client, headers) = (&visit.client, &mut parts.headers);
+            self.api_keys.exchange(route, client, headers).await?;
         }
         let destination = match target {
             Target::Service(destination) => destination,
@@ -259,7 +267,8 @@ impl Proxy {
             Target::Nothing => return Err(Problem::no_route(&parts.method, parts.uri.path())),
         };
         if destination.reads_token() {
-            let caller = identify(&self.trust, &parts.headers).await?;
+            let route = || Some(destination.route);
+            let caller = identify(&self.trust, &parts.headers, route).await?;
             match caller {
                 Some(caller) => {
                     visit.user = Some(caller.user_id);

@@ -7,6 +7,7 @@
 
 mod order;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,40 @@ impl Ask for EmailUndoOf {
     const OF: &'static str = "users";
     const WHAT: &'static str = "email-undo";
     type Answer = Option<EmailUndo>;
+}
+
+/// Asks users to exchange an API key for an access token; `None` when users cannot say.
+#[derive(Serialize, Deserialize)]
+pub struct TokenOf {
+    /// The API key. A secret: never stored or logged.
+    pub key: String,
+    /// The client's address, by which failed keys are counted.
+    pub address: IpAddr,
+}
+
+/// The result of an exchange.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenAnswer {
+    /// The key is valid.
+    Issued {
+        /// The access token, a secret.
+        token: String,
+        /// When it expires.
+        until: Time,
+    },
+    /// The key is unknown, revoked or expired, or allows nothing any more.
+    Refused,
+    /// It is not valid either, and too many were not from that address.
+    Throttled {
+        /// The time until the next one is looked at.
+        wait: Duration,
+    },
+}
+
+impl Ask for TokenOf {
+    const OF: &'static str = "users";
+    const WHAT: &'static str = "token";
+    type Answer = Option<TokenAnswer>;
 }
 
 impl Mesh {

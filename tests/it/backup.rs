@@ -171,6 +171,8 @@ async fn what_must_not_come_back_does_not() {
     Person::register(&shop, "erased@konbini.example").await;
     let login = json!({ "email": "erased@konbini.example", "password": PASSWORD });
     let session = stranger.post("/v1/sessions", login.clone()).await.body;
+    let key = json!({ "name": "ERP", "scopes": ["orders:read"], "current_password": PASSWORD });
+    let key = admin.post("/v1/api-keys", key).await.body;
     std::fs::create_dir(shop.data().join("templates")).unwrap();
     std::fs::write(shop.data().join("templates/note.txt"), "kept").unwrap();
     let dest = tempfile::tempdir().unwrap();
@@ -206,7 +208,7 @@ async fn what_must_not_come_back_does_not() {
     copy.open(Form::Up).unwrap();
     copy.ready().await.unwrap();
     let stranger = Person::stranger(&copy);
-    // The token, the session, and the account that was erased after the backup.
+    // The token, the session, the API key, and the account that was erased after the backup.
     let refreshed = stranger
         .post(
             "/v1/sessions/refresh",
@@ -219,6 +221,9 @@ async fn what_must_not_come_back_does_not() {
         .bearer_auth(session["access_token"].as_str().unwrap());
     assert_eq!(old.send().await.unwrap().status(), 401);
     assert_eq!(stranger.post("/v1/sessions", login).await.status, 401);
+    // A key that was revoked after the backup would be back as well.
+    let program = stranger.with_token(key["secret"].as_str().unwrap().to_owned());
+    assert_eq!(program.get("/v1/orders").await.status, 401);
     assert!(copy.output().contains("QUIET"), "{}", copy.output());
     let admin = Person::stranger(&copy)
         .log_in("admin@konbini.example")

@@ -62,6 +62,11 @@ impl Person {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
+    /// A client with another token.
+    pub(crate) fn with_token(&self, token: String) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     pub(crate) async fn log_in(self, email: &str) -> Self {
         self.log_in_with(email, PASSWORD).await
     }

@@ -279,6 +279,7 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let change = json!({ "current_password": PASSWORD, "new_password": "a kettle in winter" });
     calls.post(&me, "/v1/users/me/password", change).await;
     second_factor(calls, &me).await;
+    api_keys(calls, admin).await;
     let sessions = calls.get(&me, "/v1/sessions").await;
     let other = anyone
         .clone()
@@ -304,6 +305,19 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let erase = erase.json(&json!({ "current_password": "a kettle in winter" }));
     calls.send(erase).await;
     calls.get(anyone, "/.well-known/paserk.json").await;
+}
+
+/// Makes an API key and revokes it.
+async fn api_keys(calls: &mut Calls, admin: &Person) {
+    let wanted = json!({
+        "name": "ERP",
+        "scopes": ["orders:read", "catalogue:write"],
+        "current_password": PASSWORD,
+    });
+    let made = calls.post(admin, "/v1/api-keys", wanted).await;
+    calls.get(admin, "/v1/api-keys").await;
+    let path = format!("/v1/api-keys/{}", made["id"].as_str().unwrap());
+    calls.delete(admin, &path).await;
 }
 
 /// Enrols a second factor and removes it.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod acme;
+mod api_keys;
 mod authority;
 mod cache;
 mod compression;

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `route` | [`Route`] and the types of its columns |
 //! | `routes` | the rows, each by its name, and [`ROUTES`], all of them |
+//! | `scope` | [`KeyScope`]: the rights of API keys |
 //! | `lookup` | [`find`]: the row of a method and a path |
 //! | `followers` | the followers of each service's log |
 //!
@@ -18,6 +19,7 @@ mod followers;
 mod lookup;
 mod route;
 pub mod routes;
+mod scope;
 
 pub use followers::followers_of;
 pub use lookup::{Found, find};
@@ -25,3 +27,4 @@ pub use route::{
     Access, IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, REQUEST_TIMEOUT, Route, Service, Timeout,
 };
 pub use routes::ROUTES;
+pub use scope::KeyScope;

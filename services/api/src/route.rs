@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::KeyScope;
+
 /// A JSON request body, in bytes. Larger than any order or product may be, small
 /// enough that a thousand of them at once are no danger.
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -40,6 +42,8 @@ pub struct Route {
     pub streaming: bool,
     /// Whether `Idempotency-Key` is honoured.
     pub idempotent: bool,
+    /// The scope that an API key needs; without one API keys are refused.
+    pub scope: Option<KeyScope>,
 }
 
 /// The process that answers a route.
@@ -117,6 +121,7 @@ impl Route {
             timeout: Timeout::Total(REQUEST_TIMEOUT),
             streaming: false,
             idempotent: false,
+            scope: None,
         }
     }
 
@@ -171,6 +176,12 @@ impl Route {
 
     pub(crate) const fn streaming(mut self) -> Self {
         self.streaming = true;
+        self
+    }
+
+    /// May be called with an API key of this scope.
+    pub(crate) const fn scope(mut self, scope: KeyScope) -> Self {
+        self.scope = Some(scope);
         self
     }
 

@@ -3,6 +3,9 @@
 use crate::route::Access::{Admin, Anyone, Customer, HostOrAdmin, ProvenByBody, Staff};
 use crate::route::Route;
 use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
+use crate::scope::KeyScope::{
+    CatalogueRead, CatalogueWrite, CustomersRead, EventsRead, OrdersRead, OrdersWrite,
+};
 
 /// A static for each row, and [`ROUTES`] with all of them.
 macro_rules! routes {
@@ -20,9 +23,9 @@ routes! {
     /// Makes the first admin, by the link that the start of the shop prints.
     SET_UP = Route::post("/v1/setup", Users, ProvenByBody);
     /// Lists accounts.
-    LIST_USERS = Route::get("/v1/users", Users, Admin).query(&["limit", "cursor", "email"]);
+    LIST_USERS = Route::get("/v1/users", Users, Admin).query(&["limit", "cursor", "email"]).scope(CustomersRead);
     /// Shows an account.
-    GET_USER = Route::get("/v1/users/{id}", Users, Admin);
+    GET_USER = Route::get("/v1/users/{id}", Users, Admin).scope(CustomersRead);
     /// Changes the roles or the status of an account.
     PATCH_USER = Route::patch("/v1/users/{id}", Users, Admin);
     /// Erases an account.
@@ -57,6 +60,12 @@ routes! {
     RESET_PASSWORD = Route::post("/v1/users/password-reset", Users, ProvenByBody);
     /// Sets a new password by that code.
     CONFIRM_RESET = Route::post("/v1/users/password-reset/confirm", Users, ProvenByBody);
+    /// Makes an API key.
+    CREATE_API_KEY = Route::post("/v1/api-keys", Users, Staff);
+    /// Lists API keys.
+    LIST_API_KEYS = Route::get("/v1/api-keys", Users, Staff).query(&["limit", "cursor"]);
+    /// Revokes an API key.
+    REVOKE_API_KEY = Route::delete("/v1/api-keys/{id}", Users, Staff);
     /// Logs in.
     LOG_IN = Route::post("/v1/sessions", Users, ProvenByBody);
     /// Renews an access token.
@@ -79,62 +88,62 @@ routes! {
     GET_KEYS = Route::get("/.well-known/paserk.json", Users, Anyone);
 
     /// Lists products.
-    LIST_PRODUCTS = Route::get("/v1/products", Products, Anyone).query(&["limit", "cursor", "category", "brand", "sort", "status"]);
+    LIST_PRODUCTS = Route::get("/v1/products", Products, Anyone).query(&["limit", "cursor", "category", "brand", "sort", "status"]).scope(CatalogueRead);
     /// Creates a product.
-    CREATE_PRODUCT = Route::post("/v1/products", Products, Staff);
+    CREATE_PRODUCT = Route::post("/v1/products", Products, Staff).scope(CatalogueWrite);
     /// Searches the catalogue.
-    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone).query(&["q", "category", "brand", "tags", "price_min", "price_max", "available", "sort", "limit", "offset", "facets", "facet_limit", "attr.*"]);
+    SEARCH_PRODUCTS = Route::get("/v1/products/search", Products, Anyone).query(&["q", "category", "brand", "tags", "price_min", "price_max", "available", "sort", "limit", "offset", "facets", "facet_limit", "attr.*"]).scope(CatalogueRead);
     /// Completes a search term.
-    SUGGEST = Route::get("/v1/products/suggest", Products, Anyone).query(&["q"]);
+    SUGGEST = Route::get("/v1/products/suggest", Products, Anyone).query(&["q"]).scope(CatalogueRead);
     /// Imports a catalogue.
-    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk().query(&["currency", "mode", "stock", "dry_run", "encoding", "format"]);
+    IMPORT_PRODUCTS = Route::post("/v1/products/import", Products, Staff).bulk().query(&["currency", "mode", "stock", "dry_run", "encoding", "format"]).scope(CatalogueWrite);
     /// Exports the catalogue.
-    EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk().query(&["format"]);
+    EXPORT_PRODUCTS = Route::get("/v1/products/export", Products, Staff).bulk().query(&["format"]).scope(CatalogueRead);
     /// Shows a product by its SKU.
-    GET_PRODUCT_BY_SKU = Route::get("/v1/products/by-sku/{sku}", Products, Anyone);
+    GET_PRODUCT_BY_SKU = Route::get("/v1/products/by-sku/{sku}", Products, Anyone).scope(CatalogueRead);
     /// Shows a product.
-    GET_PRODUCT = Route::get("/v1/products/{id}", Products, Anyone);
+    GET_PRODUCT = Route::get("/v1/products/{id}", Products, Anyone).scope(CatalogueRead);
     /// Replaces a product.
-    PUT_PRODUCT = Route::put("/v1/products/{id}", Products, Staff);
+    PUT_PRODUCT = Route::put("/v1/products/{id}", Products, Staff).scope(CatalogueWrite);
     /// Changes fields of a product.
-    PATCH_PRODUCT = Route::patch("/v1/products/{id}", Products, Staff);
+    PATCH_PRODUCT = Route::patch("/v1/products/{id}", Products, Staff).scope(CatalogueWrite);
     /// Deletes a product.
-    DELETE_PRODUCT = Route::delete("/v1/products/{id}", Products, Staff);
+    DELETE_PRODUCT = Route::delete("/v1/products/{id}", Products, Staff).scope(CatalogueWrite);
     /// Shows a product's stock.
-    GET_STOCK = Route::get("/v1/products/{id}/stock", Products, Staff);
+    GET_STOCK = Route::get("/v1/products/{id}/stock", Products, Staff).scope(CatalogueRead);
     /// Corrects a product's stock.
-    ADJUST_STOCK = Route::post("/v1/products/{id}/stock", Products, Staff).idempotent();
+    ADJUST_STOCK = Route::post("/v1/products/{id}/stock", Products, Staff).idempotent().scope(CatalogueWrite);
     /// Sets a product's stock.
-    SET_STOCK = Route::put("/v1/products/{id}/stock", Products, Staff);
+    SET_STOCK = Route::put("/v1/products/{id}/stock", Products, Staff).scope(CatalogueWrite);
     /// Lists categories.
-    LIST_CATEGORIES = Route::get("/v1/categories", Products, Anyone);
+    LIST_CATEGORIES = Route::get("/v1/categories", Products, Anyone).scope(CatalogueRead);
     /// Renames a category and all below it.
-    RENAME_CATEGORY = Route::post("/v1/categories/rename", Products, Staff);
+    RENAME_CATEGORY = Route::post("/v1/categories/rename", Products, Staff).scope(CatalogueWrite);
 
     /// Lists orders.
-    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "q", "status", "user_id", "product_id", "created_from", "created_to", "sort"]);
+    LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "q", "status", "user_id", "product_id", "created_from", "created_to", "sort"]).scope(OrdersRead);
     /// Exports orders.
-    EXPORT_ORDERS = Route::get("/v1/orders/export", Orders, Staff).bulk().query(&["q", "status", "user_id", "product_id", "created_from", "created_to", "sort", "format"]);
+    EXPORT_ORDERS = Route::get("/v1/orders/export", Orders, Staff).bulk().query(&["q", "status", "user_id", "product_id", "created_from", "created_to", "sort", "format"]).scope(OrdersRead);
     /// Places an order.
-    PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent();
+    PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent().scope(OrdersWrite);
     /// Shows an order.
-    GET_ORDER = Route::get("/v1/orders/{id}", Orders, Customer);
+    GET_ORDER = Route::get("/v1/orders/{id}", Orders, Customer).scope(OrdersRead);
     /// Corrects the address or the parcel of an order.
-    PATCH_ORDER = Route::patch("/v1/orders/{id}", Orders, Staff);
+    PATCH_ORDER = Route::patch("/v1/orders/{id}", Orders, Staff).scope(OrdersWrite);
     /// Adds a note of staff's to an order.
-    ADD_ORDER_NOTE = Route::post("/v1/orders/{id}/notes", Orders, Staff).idempotent();
+    ADD_ORDER_NOTE = Route::post("/v1/orders/{id}/notes", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Shows an order's history.
-    GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Customer);
+    GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Customer).scope(OrdersRead);
     /// Cancels an order.
-    CANCEL_ORDER = Route::post("/v1/orders/{id}/cancel", Orders, Customer).idempotent();
+    CANCEL_ORDER = Route::post("/v1/orders/{id}/cancel", Orders, Customer).idempotent().scope(OrdersWrite);
     /// Records an order as paid.
-    PAY_ORDER = Route::post("/v1/orders/{id}/pay", Orders, Staff).idempotent();
+    PAY_ORDER = Route::post("/v1/orders/{id}/pay", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Records an order as shipped.
-    SHIP_ORDER = Route::post("/v1/orders/{id}/ship", Orders, Staff).idempotent();
+    SHIP_ORDER = Route::post("/v1/orders/{id}/ship", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Records an order as delivered.
-    DELIVER_ORDER = Route::post("/v1/orders/{id}/deliver", Orders, Staff).idempotent();
+    DELIVER_ORDER = Route::post("/v1/orders/{id}/deliver", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Refunds an order, in part or in full.
-    REFUND_ORDER = Route::post("/v1/orders/{id}/refund", Orders, Staff).idempotent();
+    REFUND_ORDER = Route::post("/v1/orders/{id}/refund", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Takes a payment provider's signed message.
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
 
@@ -174,7 +183,7 @@ routes! {
     /// Shows the status of every service.
     GET_STATUS = Route::get("/v1/status", Each, Admin);
     /// Lists the events of every service.
-    LIST_EVENTS = Route::get("/v1/events", Each, Admin).query(&["limit", "cursor", "source", "after", "kind"]);
+    LIST_EVENTS = Route::get("/v1/events", Each, Admin).query(&["limit", "cursor", "source", "after", "kind"]).scope(EventsRead);
     /// Lists events that no handler could apply.
     LIST_DEAD_LETTERS = Route::get("/v1/events/dead-letters", Each, Admin).query(&["limit"]);
     /// Discards such an event.

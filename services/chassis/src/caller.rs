@@ -6,12 +6,17 @@
 //! A handler without one of them is visibly public, and a handler with one cannot forget
 //! the check. The owner of a resource is checked by its service, which responds with 404
 //! to other accounts.
+//!
+//! A token that was given for an API key has scopes, and is refused unless the row of the
+//! request's route names one of them. The roles of its account limit it as well.
 
+use api::{Found, KeyScope, Route};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Id, kinds};
 
+use crate::token::API_KEY_PREFIX;
 use crate::{Problem, Role, Trust};
 
 use axum::http;
@@ -25,12 +30,22 @@ pub struct Caller {
     pub session_id: Id<kinds::Session>,
     /// The roles at the time of issue.
     pub roles: Vec<Role>,
+    /// The scopes of the API key that was used; `None` for a login.
+    pub scopes: Option<Vec<KeyScope>>,
 }
 
 impl Caller {
     /// Whether the account has the rights of staff.
     pub fn is_staff(&self) -> bool {
         self.roles.contains(&Role::Staff) || self.is_admin()
+    }
+
+    /// Whether the request may do what a scope allows: it was not made with an API key, or the
+    /// key has that scope. For what a route shows beyond its own scope.
+    pub fn has_scope(&self, scope: KeyScope) -> bool {
+        self.scopes
+            .as_ref()
+            .is_none_or(|scopes| scopes.contains(&scope))
     }
 
     /// Whether the account has the rights of an admin.
@@ -70,25 +85,50 @@ pub fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The caller of a request with these headers; `None` without credentials.
+/// The API key in the place of an access token. No service accepts it: the gateway exchanges it
+/// for a token.
+pub fn api_key(headers: &http::HeaderMap) -> Option<&str> {
+    bearer(headers).filter(|token| token.starts_with(API_KEY_PREFIX))
+}
+
+/// The caller of a request with these headers for a route; `None` without credentials.
 ///
 /// # Errors
-/// 401 for invalid credentials.
-pub async fn identify(trust: &Trust, headers: &http::HeaderMap) -> Result<Option<Caller>, Problem> {
+/// 401 for invalid credentials, 403 for a token of an API key whose scopes are not the route's.
+pub async fn identify(
+    trust: &Trust,
+    headers: &http::HeaderMap,
+    route: impl FnOnce() -> Option<&'static Route>,
+) -> Result<Option<Caller>, Problem> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
     let token = bearer(headers).ok_or_else(Problem::invalid_token)?;
     match trust.verify(token, model::now()).await {
-        Ok(claims) => Ok(Some(Caller {
-            user_id: claims.sub,
-            session_id: claims.sid,
-            roles: claims.roles.clone(),
-        })),
+        Ok(claims) => {
+            if let Some(scopes) = &claims.scopes {
+                require_scope(scopes, route())?;
+            }
+            Ok(Some(Caller {
+                user_id: claims.sub,
+                session_id: claims.sid,
+                roles: claims.roles.clone(),
+                scopes: claims.scopes.clone(),
+            }))
+        }
         Err(why) => {
             tracing::debug!(%why, "a token was refused");
             Err(Problem::invalid_token())
         }
+    }
+}
+
+/// Requires that a route takes API keys, and one of these scopes.
+fn require_scope(scopes: &[KeyScope], route: Option<&Route>) -> Result<(), Problem> {
+    match route.and_then(|route| route.scope) {
+        Some(scope) if scopes.contains(&scope) => Ok(()),
+        Some(scope) => Err(Problem::insufficient_scope(scope)),
+        None => Err(Problem::no_api_keys()),
     }
 }
 
@@ -123,7 +163,11 @@ async fn any_caller(parts: &mut Parts) -> Result<Option<Caller>, Problem> {
         .get::<Trust>()
         .cloned()
         .ok_or_else(|| Problem::internal("the trust layer is not installed"))?;
-    identify(&trust, &parts.headers).await
+    let route = || match api::find(&parts.method, parts.uri.path()) {
+        Found::Route(route) => Some(route),
+        Found::OtherMethod(_) | Found::Nothing => None,
+    };
+    identify(&trust, &parts.headers, route).await
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -19,6 +19,7 @@ static SIGNED: LazyLock<(VerifyingKey, String)> = LazyLock::new(|| {
     let pair = KeyPair::parse(SECRET).expect("the vector's key can be read");
     let id = "01h455vb4pex5vsknk084sn02q";
     let token = pair.issue(&Claims {
+        scopes: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: parsed_id(&format!("user_{id}")),

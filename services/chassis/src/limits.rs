@@ -21,6 +21,10 @@ pub const PAGE_ITEMS: (usize, usize) = (20, 100);
 /// The lifetime of an access token, and of a revocation that a disconnected service misses.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 
+/// The lifetime of an access token that was given for an API key, at most. The gateway asks
+/// for the next one shortly before.
+pub const KEY_TOKEN_LIFE: Duration = Duration::from_secs(5 * 60);
+
 /// The tolerated difference between clocks of a shop's hosts.
 pub const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
 
@@ -36,5 +40,6 @@ pub const TOKENS_CACHED_MAX: usize = 4096;
 /// An `X-Request-Id` or `Idempotency-Key`, in bytes.
 pub const HEADER_ID_BYTES_MAX: usize = 255;
 
+const _: () = assert!(KEY_TOKEN_LIFE.as_secs() <= ACCESS_TOKEN_LIFE.as_secs());
 const _: () = assert!(DRAIN_TIMEOUT.as_secs() < 10);
 const _: () = assert!(CATCH_UP_TIMEOUT.as_secs() < api::REQUEST_TIMEOUT.as_secs());

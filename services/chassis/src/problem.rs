@@ -14,6 +14,7 @@
 //! assert!(document.get("cause").is_none());
 //! ```
 
+use api::KeyScope;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -153,6 +154,31 @@ impl Problem {
             "second-factor-required",
             "A second factor is required",
             "the shop asks accounts with your role for a second factor; enrol one with POST /v1/users/me/totp and its confirm, then POST /v1/sessions/refresh",
+        )
+    }
+
+    /// 403: the API key lacks the scope of the route (RFC 6750 §3.1).
+    pub fn insufficient_scope(scope: KeyScope) -> Self {
+        let name = scope.name();
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "insufficient-scope",
+            "Not permitted for this API key",
+            format!("the scope `{name}` is required; make an API key that has it"),
+        )
+        .header(
+            WWW_AUTHENTICATE,
+            &format!("Bearer error=\"insufficient_scope\", scope=\"{name}\""),
+        )
+    }
+
+    /// 403: the route takes no API keys.
+    pub fn no_api_keys() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "no-api-keys",
+            "API keys are not accepted here",
+            "no scope of an API key allows this; use an access token from POST /v1/sessions",
         )
     }
 

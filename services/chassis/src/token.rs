@@ -6,6 +6,7 @@
 //! signature over a voucher is none over an access token, because their implicit
 //! assertions differ.
 
+use api::KeyScope;
 use model::{Id, Time, kinds};
 use pasetors::Public;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
@@ -20,6 +21,12 @@ use crate::limits::{FOOTER_BYTES_MAX, TOKEN_BYTES_MAX};
 pub const ISSUER: &str = "konbini/users";
 /// The audience of access tokens.
 pub const AUDIENCE: &str = "konbini";
+
+/// The audience of access tokens that were given for an API key. It is another one, so that a
+/// verifier that knows no scopes refuses them.
+pub const KEY_AUDIENCE: &str = "konbini/key";
+/// The beginning of API keys, by which scanners recognise a leaked one.
+pub const API_KEY_PREFIX: &str = "konbini_";
 
 /// The implicit assertion of an access token.
 const ACCESS: &[u8] = b"";
@@ -151,7 +158,7 @@ struct Voucher {
     place: Succession,
 }
 
-/// The claims of an access token: PASETO's registered ones, `sid` and `roles`.
+/// The claims of an access token: PASETO's registered ones, `sid`, `roles` and `scopes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The issuer: [`ISSUER`].
@@ -172,6 +179,9 @@ pub struct Claims {
     pub jti: String,
     /// The account's roles.
     pub roles: Vec<Role>,
+    /// The scopes of the API key that it was given for; absent for a login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<KeyScope>>,
 }
 
 /// A public key.

@@ -19,8 +19,10 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use store::{Read, Store, Table, Tx};
 
-use crate::limits::{ACCESS_TOKEN_LIFE, CATCH_UP_TIMEOUT, CLOCK_LEEWAY, TOKENS_CACHED_MAX};
-use crate::token::{self, AUDIENCE, Claims, ISSUER, Succession, VerifyingKey};
+use crate::limits::{
+    ACCESS_TOKEN_LIFE, CATCH_UP_TIMEOUT, CLOCK_LEEWAY, KEY_TOKEN_LIFE, TOKENS_CACHED_MAX,
+};
+use crate::token::{self, AUDIENCE, Claims, ISSUER, KEY_AUDIENCE, Succession, VerifyingKey};
 use crate::{Error, Folder};
 
 #[cfg(test)]
@@ -300,10 +302,13 @@ impl Trust {
         let key = keys.get(&kid).cloned().ok_or(TokenError::UnknownKey)?;
         drop(keys);
         let claims = key.key.claims(&token).ok_or(TokenError::Forged)?;
+        let (audience, life) = match claims.scopes {
+            None => (AUDIENCE, ACCESS_TOKEN_LIFE),
+            Some(_) => (KEY_AUDIENCE, KEY_TOKEN_LIFE),
+        };
         // A token with a longer lifetime would outlive its revocation.
-        let is_ours = claims.iss == ISSUER
-            && claims.aud == AUDIENCE
-            && claims.exp <= claims.iat.after(ACCESS_TOKEN_LIFE);
+        let is_ours =
+            claims.iss == ISSUER && claims.aud == audience && claims.exp <= claims.iat.after(life);
         if !is_ours {
             return Err(TokenError::Foreign);
         }

@@ -41,6 +41,8 @@ pub mod kinds {
         User = "user",
         /// A family of tokens made by one login.
         Session = "sess",
+        /// A key with which a program uses the API.
+        ApiKey = "key",
         /// A requested change of an account's e-mail address.
         EmailChange = "change",
         /// Something sold.
@@ -62,6 +64,8 @@ pub mod kinds {
 pub type UserId = Id<kinds::User>;
 /// The id of a session.
 pub type SessionId = Id<kinds::Session>;
+/// The id of an API key.
+pub type ApiKeyId = Id<kinds::ApiKey>;
 /// The id of a requested change of address.
 pub type EmailChangeId = Id<kinds::EmailChange>;
 /// The id of a product.

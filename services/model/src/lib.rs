@@ -26,7 +26,9 @@ pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
     RevocationReason, Shortage, UserField,
 };
-pub use id::{EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds};
+pub use id::{
+    ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds,
+};
 pub use money::{Currency, Money, NotACurrency};
 pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};
 pub use time::{Day, NotADay, NotATime, Time, now};

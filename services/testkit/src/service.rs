@@ -330,5 +330,6 @@ pub fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
         iat: now,
         jti: Id::<kinds::Session>::new().to_string(),
         roles: roles.to_vec(),
+        scopes: None,
     }
 }

@@ -63,6 +63,9 @@ pub(crate) enum Error {
     /// The clock is before the build of this program, so a token would end at a wrong time.
     #[error("the clock is not set")]
     ClockNotSet,
+    /// The shop has as many API keys as it can have.
+    #[error("too many API keys")]
+    TooManyApiKeys,
     /// The change would leave the shop without an active admin.
     #[error("the last admin")]
     LastAdmin,
@@ -146,6 +149,7 @@ impl From<Error> for Problem {
             Error::HasAdmin => Self::conflict("set-up", SET_UP),
             Error::Throttled(wait) => throttled(wait),
             Error::ClockNotSet => clock_not_set(),
+            Error::TooManyApiKeys => Self::conflict("too-many-api-keys", TOO_MANY_API_KEYS),
             Error::LastAdmin => Self::conflict(
                 "last-admin",
                 "this is the last active admin of the shop; give another account the role `admin` first",
@@ -175,6 +179,9 @@ const UNDO_TOKEN: &str =
     "the token is incomplete, was used before, or is older than seven days; ask the shop for help";
 const SET_UP_TOKEN: &str = "the token is incomplete, is older than 30 minutes, or is of an earlier start of the shop; start the shop again for a new link, or run `konbini user add --role admin` on its host";
 const SET_UP: &str = "the shop has an admin already, so the link is not valid any more; log in, or let an admin give you the role";
+
+const TOO_MANY_API_KEYS: &str =
+    "the shop has 200 API keys, as many as it can have; revoke one that is not used any more";
 
 /// The problem of a token that a link had.
 fn wrong_link(code: &'static str, detail: &str) -> Problem {

@@ -1,9 +1,10 @@
-//! HTTP endpoints of accounts, sessions and keys.
+//! HTTP endpoints of accounts, sessions, API keys and signing keys.
 //!
 //! Every handler parses, decides, commits and responds. **Invariant:** the parameters of a
 //! handler state who may call it; one without `Caller` or `Admin` is public.
 
 mod accounts;
+mod api_keys;
 mod codes;
 mod control;
 mod keys;
@@ -49,6 +50,9 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
         .on(&routes::UNDO_EMAIL_CHANGE, me::undo_email)
         .on(&routes::RESET_PASSWORD, codes::reset)
         .on(&routes::CONFIRM_RESET, codes::confirm_reset)
+        .on(&routes::CREATE_API_KEY, api_keys::make)
+        .on(&routes::LIST_API_KEYS, api_keys::list)
+        .on(&routes::REVOKE_API_KEY, api_keys::revoke)
         .on(&routes::LOG_IN, sessions::log_in)
         .on(&routes::LIST_SESSIONS, sessions::list)
         .on(&routes::END_SESSIONS, sessions::end_all)

@@ -5,6 +5,7 @@
 //! | `domain` | accounts and sessions: types, limits, state changes |
 //! | `password` | argon2id hashing with bounded concurrency and memory |
 //! | `throttle` | rate limits and backoff of login attempts |
+//! | `api_keys` | secrets of API keys, and their exchange for access tokens |
 //! | `codes` | one-time codes, derived from a stored nonce |
 //! | `factors` | second factors: time-based codes and recovery codes, derived from a stored nonce |
 //! | `challenges` | what a right password gives where a second factor is enrolled |
@@ -24,19 +25,21 @@
 //! Events written: `user.registered`, `user.updated`, `user.disabled`,
 //! `user.erased`, `user.code_requested`, `user.email_change_requested`,
 //! `user.second_factor_changed`, `session.revoked`, `key.published`, each with the account (or `keys`) as its key.
-//! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`, `PeopleQuery`.
+//! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`, `PeopleQuery`, `TokenOf`.
 //! Events followed: only its own log, to verify tokens as every service does.
 //!
-//! Tables: `users`, `users_by_email`, `people_by_part`, `passwords`, `languages`, `sessions`, `letters`,
+//! Tables: `users`, `users_by_email`, `people_by_part`, `passwords`, `languages`, `sessions`, `api_keys`, `letters`,
 //! `codes`, `factors`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
 //! `signing_keys`.
 //!
 //! **Invariants:** an e-mail address belongs to at most one account. A password is
-//! stored only as its argon2id hash; refresh tokens, one-time codes, and the secrets and
+//! stored only as its argon2id hash and the secret of an API key as its MAC; refresh tokens, one-time codes, and the secrets and
 //! recovery codes of second factors are not stored.
-//! The transaction that disables an account or removes a role also ends its sessions.
+//! The transaction that disables an account or removes a role also ends its sessions and the
+//! tokens of its API keys.
 //! An acknowledged erasure survives restoring an older copy of the store.
 
+mod api_keys;
 mod challenges;
 mod codes;
 pub mod config;
@@ -99,6 +102,7 @@ pub fn open(context: Context, config: Config) -> Opening {
             codes: Arc::new(Codes::open(&context)?),
             factors: Arc::new(Factors::open(&context, config.shop)?),
             challenge_key: MacKey::open(&context, mac::FACTORS)?,
+            api_key_mac: MacKey::open(&context, mac::API_KEYS)?,
             require_second_factor: config.users.require_second_factor,
             throttle: Throttle::open(&context)?,
             set_up_links: SetUpLinks::new(),
@@ -137,6 +141,7 @@ pub(crate) struct Users {
     codes: Arc<Codes>,
     factors: Arc<Factors>,
     challenge_key: MacKey,
+    api_key_mac: MacKey,
     /// The roles whose accounts need a second factor.
     require_second_factor: Vec<Role>,
     throttle: Throttle,

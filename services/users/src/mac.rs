@@ -15,6 +15,7 @@ pub(crate) const REFRESH: &str = "refresh";
 pub(crate) const CODES: &str = "codes";
 pub(crate) const THROTTLE: &str = "throttle";
 pub(crate) const FACTORS: &str = "factors";
+pub(crate) const API_KEYS: &str = "api_keys";
 
 /// Length of the MAC that [`MacKey::append`] adds.
 const APPENDED_BYTES: usize = 32;
@@ -50,6 +51,12 @@ impl MacKey {
             .finalize()
             .into_bytes()
             .into()
+    }
+
+    /// Whether `mac` is the 128-bit MAC of a list of parts. Compared in constant time.
+    pub(crate) fn is_mac(&self, parts: &[&[u8]], mac: [u8; 16]) -> bool {
+        let whole = self.of_parts::<Blake2bMac<U16>>(parts);
+        whole.verify(&mac.into()).is_ok()
     }
 
     /// The 160-bit MAC of a list of parts. The length is part of what BLAKE2b hashes, so it has

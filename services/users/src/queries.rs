@@ -1,4 +1,5 @@
-//! Answers to mesh queries about people: their contact data and one-time codes.
+//! Answers to mesh queries about people: their contact data, one-time codes, and access tokens
+//! for their API keys.
 //!
 //! Other services ask for these when they need them, because personal data is in no
 //! event. **Invariant:** answers are in no log line, and an erased account has none; nor has a
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use chassis::Context;
 use mesh::{
     AccountContact, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode, PEOPLE_MAX,
-    PeopleQuery,
+    PeopleQuery, TokenOf,
 };
 use model::{CodePurpose, UserId};
 use store::Read;
@@ -45,6 +46,12 @@ pub(crate) async fn start(context: &Context, users: &Arc<Users>) -> Result<(), c
         Box::pin(async move { people }) as _
     };
     mesh.answer(tasks, context.stop.clone(), people).await?;
+    let keys = users.clone();
+    let token = move |asked: TokenOf| {
+        let exchanged = keys.clone().exchange(asked);
+        Box::pin(async move { or_none(exchanged.await.map(Some)) }) as _
+    };
+    mesh.answer(tasks, context.stop.clone(), token).await?;
     Ok(())
 }
 

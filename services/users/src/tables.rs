@@ -1,4 +1,4 @@
-//! Tables of accounts and sessions, and the transactions that write them together
+//! Tables of accounts, sessions and API keys, and the transactions that write them together
 //! with their events.
 //!
 //! ```text
@@ -9,29 +9,32 @@
 //! erased           account             → when it was erased
 //! people_by_part   part, account       → found by that part of the address or name
 //! sessions         account, session    → state of the session
+//! api_keys         API key             → its scopes, its maker and the MAC of its secret
 //! letters          time, random bytes  → account that asked for a password reset
 //! ```
 //!
-//! `accounts` writes the first six, `sessions` and `pending_resets` one each;
+//! `accounts` writes the first six, `sessions`, `api_keys` and `pending_resets` one each;
 //! `email_undos`, `codes`, `factors`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
 //! deleted while its tokens may still be valid is deleted with `session.revoked`.
 
 mod accounts;
+mod api_keys;
 mod email_undos;
 mod pending_resets;
 mod people;
 mod sessions;
 
 use mesh::{Cause, Draft, Log};
-use model::{Fact, SessionId, Time, UserId};
+use model::{ApiKeyId, Fact, SessionId, Time, UserId};
 use store::{Table, Tx};
 
-use crate::domain::{Session, User};
+use crate::domain::{ApiKey, Session, User};
 use crate::password::StoredPassword;
 
 pub(crate) use accounts::*;
+pub(crate) use api_keys::*;
 pub(crate) use email_undos::*;
 pub(crate) use pending_resets::*;
 pub(crate) use people::*;
@@ -43,6 +46,7 @@ const PASSWORDS: Table<UserId, StoredPassword> = Table::new("passwords");
 const LANGUAGES: Table<UserId, String> = Table::new("languages");
 pub(crate) const ERASED: Table<UserId, Time> = Table::new("erased");
 pub(crate) const SESSIONS: Table<(UserId, SessionId), Session> = Table::new("sessions");
+pub(crate) const API_KEYS: Table<ApiKeyId, ApiKey> = Table::new("api_keys");
 
 /// The cause of a change, and the log that receives its events.
 #[derive(Clone)]

@@ -83,6 +83,8 @@ pub(crate) enum LoginAttempt {
     /// Claiming an e-mail address, for a new account or one's own; every claim counts,
     /// since a refusal reveals that the address is taken.
     Claim,
+    /// Exchanging an API key; failures count.
+    ApiKey,
 }
 
 /// What a counter is kept for.
@@ -116,6 +118,7 @@ impl LoginAttempt {
                 (Scope::Address, PER_ADDRESS),
             ],
             Self::Claim => &[(Scope::Address, CLAIMS)],
+            Self::ApiKey => &[(Scope::Address, PER_ADDRESS)],
         }
     }
 
@@ -127,6 +130,7 @@ impl LoginAttempt {
             Self::Factor => "Factor",
             Self::CodeRequest => "Letter",
             Self::Claim => "Claim",
+            Self::ApiKey => "ApiKey",
         }
     }
 }

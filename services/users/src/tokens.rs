@@ -11,8 +11,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::KeyScope;
 use chassis::limits::ACCESS_TOKEN_LIFE;
-use chassis::token::{AUDIENCE, Claims, ISSUER};
+use chassis::token::{AUDIENCE, Claims, ISSUER, KEY_AUDIENCE};
 use chassis::{Context, Error, Role};
 use data_encoding::BASE64URL_NOPAD;
 use model::{SessionId, Time, UserId};
@@ -37,6 +38,16 @@ pub(crate) struct Generation {
     pub(crate) user_id: UserId,
     pub(crate) session_id: SessionId,
     pub(crate) number: u32,
+}
+
+/// What the access token of an API key says.
+pub(crate) struct KeyToken {
+    pub(crate) user_id: UserId,
+    pub(crate) session_id: SessionId,
+    /// The roles of the account that made the key.
+    pub(crate) roles: Vec<Role>,
+    pub(crate) scopes: Vec<KeyScope>,
+    pub(crate) until: Time,
 }
 
 impl Tokens {
@@ -86,6 +97,24 @@ impl Tokens {
             iat: session.refreshed_at,
             jti: format!("{session_id}.{}", session.generation),
             roles,
+            scopes: None,
+        })
+    }
+
+    /// The access token of an API key, issued at `now`.
+    pub(crate) fn access_of_key(&self, token: KeyToken, now: Time) -> String {
+        let KeyToken { user_id, session_id, roles, scopes, until } = token;
+        self.keys.signing(now, now).issue(&Claims {
+            iss: ISSUER.into(),
+            aud: KEY_AUDIENCE.into(),
+            sub: user_id,
+            sid: session_id,
+            exp: until,
+            nbf: now,
+            iat: now,
+            jti: format!("{session_id}.{}", now.0),
+            roles,
+            scopes: Some(scopes),
         })
     }
 

@@ -4,6 +4,8 @@
 //! **Invariant:** every field is checked and all faults are reported at once, each with the
 //! pointer of its field.
 
+mod api_keys;
+
 use std::net::IpAddr;
 
 use chassis::fields::{Fields, ReadFields};
@@ -15,6 +17,8 @@ use crate::domain::{
     PlaintextPassword, Profile, Proof, Session, User,
 };
 use crate::keys::{HeldKey, Rotation, SigningKey};
+
+pub(crate) use api_keys::ApiKeyResponse;
 
 /// `POST /v1/users`
 impl ReadFields for NewUser {
@@ -323,6 +327,7 @@ pub(crate) struct ExportResponse {
     /// BCP 47 tag of the preferred language.
     pub(crate) language: Option<String>,
     pub(crate) sessions: Vec<SessionResponse>,
+    pub(crate) api_keys: Vec<ApiKeyResponse>,
 }
 
 /// A list of keys, newest first.

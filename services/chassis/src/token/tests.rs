@@ -174,6 +174,7 @@ const L: [u8; 32] = [
 fn signed(roles: Vec<Role>) -> (VerifyingKey, String) {
     let pair = KeyPair::generate();
     let claims = Claims {
+        scopes: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: Id::new(),

@@ -15,6 +15,7 @@ const NOW: Time = Time(1_795_369_454_120);
 
 fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
     Claims {
+        scopes: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: user_id,

@@ -41,6 +41,8 @@ pub(crate) fn open(ctx: Context, _: ()) -> chassis::Opening {
             .route("/key", post(key))
             .route("/anyone", get(anyone))
             .route("/mine", get(mine))
+            // A path of the route table, whose row names a scope.
+            .route("/v1/orders/{id}", get(mine))
             .route("/staff", get(staff))
             .route("/admin", get(admin))
             .route("/panic", get(panics))

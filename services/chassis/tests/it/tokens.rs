@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use api::KeyScope;
 use chassis::Role;
-use chassis::token::{Claims, KeyPair, Succession};
+use chassis::limits::KEY_TOKEN_LIFE;
+use chassis::token::{AUDIENCE, Claims, KEY_AUDIENCE, KeyPair, Succession};
 use model::{Fact, Id, KeyPublished, Time};
 use testkit::{Person, TestService, claims, eventually};
 
@@ -98,6 +100,67 @@ async fn only_the_shops_own_tokens_are_accepted() {
     let basic = testkit::send(basic.basic_auth("a", Some("b"))).await;
     assert_eq!(basic.status, 401);
     assert_eq!(status(&test, &ours).await, 200);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_an_api_key_opens_the_routes_of_its_scopes() {
+    let test = start().await;
+    let of_key = |scopes: &[KeyScope]| Claims {
+        aud: KEY_AUDIENCE.into(),
+        exp: model::now().after(KEY_TOKEN_LIFE),
+        scopes: Some(scopes.to_vec()),
+        ..claims(Id::new(), &[Role::Admin], model::now())
+    };
+    let orders = &[KeyScope::OrdersRead, KeyScope::EventsRead];
+    let long = Claims { exp: fresh().exp, ..of_key(orders) };
+    let (order, row_without, no_row) = ("/v1/orders/x", "/v1/status", "/mine");
+    for (what, claims, path, status, problem) in [
+        ("its scope", of_key(orders), order, 200, ""),
+        ("its other scope", of_key(orders), "/v1/events", 200, ""),
+        (
+            "another scope",
+            of_key(&[KeyScope::OrdersWrite]),
+            order,
+            403,
+            "insufficient-scope",
+        ),
+        ("no scope", of_key(&[]), order, 403, "insufficient-scope"),
+        (
+            "a row without one",
+            of_key(orders),
+            row_without,
+            403,
+            "no-api-keys",
+        ),
+        ("no row", of_key(orders), no_row, 403, "no-api-keys"),
+        ("a long life", long, order, 401, "unauthenticated"),
+        (
+            "a login's audience",
+            Claims { aud: AUDIENCE.into(), ..of_key(orders) },
+            order,
+            401,
+            "unauthenticated",
+        ),
+        (
+            "a login of a key's audience",
+            Claims { aud: KEY_AUDIENCE.into(), ..fresh() },
+            order,
+            401,
+            "unauthenticated",
+        ),
+    ] {
+        let answer = with(&test, test.issue(&claims)).get(path).await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (status, problem),
+            "{what}"
+        );
+    }
+    // The role of the key's maker limits it, too.
+    let of_staff = Claims { roles: vec![Role::Staff], ..of_key(orders) };
+    let answer = with(&test, test.issue(&of_staff)).get("/v1/events").await;
+    assert_eq!((answer.status, answer.problem()), (403, "forbidden"));
     test.finish().await;
 }
 

@@ -81,9 +81,11 @@ pub(super) async fn list(
     accounts::page(&users, &paging, filter)
 }
 
-/// `POST /control/sessions/end`: ends the sessions of all accounts, after a restore. Their
-/// access tokens end with the keys that signed them.
+/// `POST /control/sessions/end`: ends the sessions and the API keys of all accounts, after a
+/// restore, since those that were ended after the backup are back. Their access tokens end with
+/// the keys that signed them.
 pub(super) async fn end_sessions(State(users): State<Shared>) -> Result<StatusCode, Problem> {
     while users.store.write(tables::delete_sessions).await? > 0 {}
+    users.store.write(tables::delete_api_keys).await?;
     Ok(StatusCode::NO_CONTENT)
 }

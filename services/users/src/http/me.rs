@@ -16,7 +16,8 @@ use crate::domain::{PasswordChange, Profile, User};
 use crate::tables;
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::wire::{
-    CodeBody, ExportResponse, MyAccountResponse, NoFields, SessionResponse, UndoBody, WithProof,
+    ApiKeyResponse, CodeBody, ExportResponse, MyAccountResponse, NoFields, SessionResponse,
+    UndoBody, WithProof,
 };
 use crate::{Error, codes, email_changes};
 
@@ -166,11 +167,14 @@ pub(super) async fn export(
     let now = model::now();
     let sessions = tables::sessions(&users.store, user.id)?.into_iter();
     let sessions = sessions.map(|session| SessionResponse::of(session, caller.session_id));
+    let keys = tables::api_keys_of(&users.store, user.id)?.into_iter();
+    let keys = keys.map(|(id, key)| ApiKeyResponse::new(id, key, None));
     let export = ExportResponse {
         exported_at: now,
         pending_email: codes::pending_email(&users.store, user.id, now)?,
         language: tables::language(&users.store, user.id)?,
         sessions: sessions.collect(),
+        api_keys: keys.collect(),
         user,
     };
     Ok(Json(export))

@@ -6,7 +6,7 @@ use store::{Read, Tx};
 
 use super::{
     AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
-    forget_email_undos, index_person, is_reserved,
+    forget_api_keys, forget_email_undos, index_person, is_reserved, revoke_key_tokens,
 };
 use crate::domain::{Addition, Email, PlaintextPassword, User};
 use crate::password::{StoredPassword, Verified};
@@ -142,6 +142,7 @@ fn put_changed(
     put_user(tx, Some(before), after, cause.at())?;
     if after.allows_less_than(before) {
         end_every_session(tx, after.id, None, RevocationReason::AccountChanged, cause)?;
+        revoke_key_tokens(tx, after.id, cause)?;
     }
     tell_updated(tx, after, changed, cause)?;
     if before.is_active() && !after.is_active() {
@@ -293,6 +294,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
     factors::forget(tx, user.id)?;
     throttle::forget(tx, user.id)?;
     end_every_session(tx, user.id, None, RevocationReason::AccountChanged, cause)?;
+    forget_api_keys(tx, user.id, cause)?;
     tx.put(ERASED, &user.id, &cause.at())?;
     let fact = Fact::UserErased { user_id: user.id };
     Ok(cause.append(tx, user.id.to_string(), fact)?)

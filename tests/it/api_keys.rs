@@ -1,0 +1,61 @@
+//! An API key on a whole shop of five processes: made, used, and revoked everywhere.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::eventually;
+use testkit::shop::Form;
+
+use crate::people::{PASSWORD, Person, lamp, pieces, send};
+use crate::world::open;
+
+/// Makes a key of these scopes and returns its path, and the program that has it.
+async fn key(admin: &Person, scopes: &[&str]) -> (String, Person) {
+    let body = json!({ "name": "ERP", "scopes": scopes, "current_password": PASSWORD });
+    let made = admin.post("/v1/api-keys", body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let text = |name: &str| made.body[name].as_str().unwrap().to_owned();
+    let path = format!("/v1/api-keys/{}", text("id"));
+    (path, admin.with_token(text("secret")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_works_everywhere_until_it_is_revoked() {
+    let mut shop = open(Form::Run).await;
+    let admin = Person::admin(&shop).await;
+    let ids = admin.sell(&[lamp("LAMP-1", "Lamp", 9)]).await;
+    let buyer = Person::register(&shop, "buyer@konbini.example").await;
+    let order = buyer.post("/v1/orders", pieces(&ids[0], 1)).await.body;
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+
+    let (reads, reader) = key(&admin, &["orders:read"]).await;
+    let (writes, writer) = key(&admin, &["orders:write"]).await;
+    assert_eq!(
+        reader.get("/v1/orders").await.body["items"][0]["id"],
+        order["id"]
+    );
+    assert_eq!(reader.get(&path).await.status, 200);
+    let pay = format!("{path}/pay");
+    let refused = reader.post(&pay, json!({})).await;
+    assert_eq!(refused.body["type"], "/problems/insufficient-scope");
+    assert_eq!(writer.get(&path).await.status, 403);
+    assert_eq!(writer.post(&pay, json!({})).await.status, 200);
+    assert_eq!(reader.get("/v1/status").await.status, 403);
+
+    for (path, program) in [(&reads, &reader), (&writes, &writer)] {
+        let revoked = admin.request(Method::DELETE, path);
+        assert_eq!(send(revoked).await.unwrap().status, 204);
+        let is_refused = || async { program.get("/v1/orders").await.status == 401 };
+        eventually("the key is refused", is_refused).await;
+    }
+    let listed = admin.get("/v1/api-keys").await.body;
+    assert_eq!(listed["items"], Value::Array(Vec::new()));
+    for service in ["gateway", "users", "orders"] {
+        shop.kill(&[service]).unwrap();
+        shop.start(service).unwrap();
+    }
+    shop.ready().await.unwrap();
+    assert_eq!(reader.get("/v1/orders").await.status, 401);
+    let (_, another) = key(&admin, &["orders:read"]).await;
+    assert_eq!(another.get("/v1/orders").await.status, 200);
+    shop.terminate_all().await.unwrap();
+}
