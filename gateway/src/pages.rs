@@ -27,6 +27,9 @@ use crate::scrape::scrape;
 use crate::target::bare_host;
 use crate::upstream::Upstreams;
 
+/// The answer to a stream of events that names no log.
+const NO_SOURCE: &str = "`source` must be users, products, orders or notifications: each has a log and a stream of its own";
+
 /// A request for a page.
 struct PageRequest<'a> {
     pages: &'a Pages,
@@ -42,7 +45,7 @@ enum Handler {
 }
 
 /// The handler of each row that is a page of the gateway and no file.
-static HANDLERS: [(&Route, Handler); 7] = [
+static HANDLERS: [(&Route, Handler); 8] = [
     (
         &routes::GET_HOME,
         Handler::Made(|request| async move { Ok(home::home(request.parts)) }.boxed()),
@@ -72,6 +75,11 @@ static HANDLERS: [(&Route, Handler); 7] = [
         Handler::Made(|PageRequest { pages, parts, .. }| {
             aggregate::events(&pages.upstreams, parts).boxed()
         }),
+    ),
+    (
+        // A stream is of one log, so that it can go on where it broke off.
+        &routes::STREAM_EVENTS,
+        Handler::Made(|_| async { Err(Problem::bad_request(NO_SOURCE)) }.boxed()),
     ),
     (
         &routes::LIST_DEAD_LETTERS,

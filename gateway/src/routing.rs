@@ -107,7 +107,9 @@ impl Destination {
 fn one_of_each(route: &'static Route, uri: &Uri) -> Target {
     let named = match uri.path().strip_prefix("/v1/events/dead-letters/") {
         Some(id) => id.split('.').next(),
-        None if route.path == "/v1/events" => source(uri.query().unwrap_or_default()),
+        None if ["/v1/events", "/v1/events/stream"].contains(&route.path) => {
+            source(uri.query().unwrap_or_default())
+        }
         None => None,
     };
     let service = named.and_then(|named| SERVICES.into_iter().find(|service| *service == named));
@@ -118,7 +120,7 @@ fn one_of_each(route: &'static Route, uri: &Uri) -> Target {
     }
 }
 
-/// The service that a query names: by its `source`, or by the event it goes on `after`,
+/// The service that a query names: by its `source`, or by the event it goes on after,
 /// `orders/1/7`.
 fn source(query: &str) -> Option<&str> {
     let value = |name: &str| {
@@ -127,7 +129,8 @@ fn source(query: &str) -> Option<&str> {
             .find(|(given, _)| *given == name)
             .map(|(_, value)| value)
     };
-    value("source").or_else(|| value("after")?.split(['/', '%']).next())
+    let event = || value("after").or_else(|| value("lastEventId"));
+    value("source").or_else(|| event()?.split(['/', '%']).next())
 }
 
 /// The target that a path is found at instead, with the query.
@@ -223,6 +226,19 @@ mod tests {
             ("/_", "/_/"),
         ] {
             assert_eq!(moved(&old.parse().unwrap()).unwrap(), new);
+        }
+    }
+
+    #[test]
+    fn a_stream_of_events_is_routed_by_its_log() {
+        for (query, expected) in [
+            ("?source=products", "products"),
+            ("?kind=order.paid&lastEventId=orders/1/7", "orders"),
+            ("", "page"),
+            ("?source=nobody", "page"),
+        ] {
+            let (seen, ..) = target(Method::GET, &format!("/v1/events/stream{query}"));
+            assert_eq!(seen, expected, "{query}");
         }
     }
 }

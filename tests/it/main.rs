@@ -15,6 +15,7 @@ mod full;
 mod kill;
 mod mail_sink;
 mod monitoring;
+mod nginx;
 mod operating;
 mod operator;
 mod packaging;

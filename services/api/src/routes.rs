@@ -153,9 +153,10 @@ routes! {
     READ_NOTIFICATIONS = Route::post("/v1/notifications/read", Notifications, Customer);
     /// Marks a notification as read.
     READ_NOTIFICATION = Route::post("/v1/notifications/{id}/read", Notifications, Customer);
-    /// Streams the caller's notifications.
-    STREAM_NOTIFICATIONS =
-        Route::get("/v1/notifications/stream", Notifications, Customer).streaming();
+    /// Streams the notifications of the caller, or of the holder of a ticket.
+    STREAM_NOTIFICATIONS = Route::get("/v1/notifications/stream", Notifications, Anyone).streaming().query(&["ticket", "lastEventId"]);
+    /// Makes a ticket, with which a browser opens that stream.
+    CREATE_STREAM_TICKET = Route::post("/v1/notifications/stream-ticket", Notifications, Customer);
     /// Shows by which channels the caller is notified of each kind.
     GET_NOTIFICATION_PREFERENCES =
         Route::get("/v1/notifications/preferences", Notifications, Customer);
@@ -190,6 +191,8 @@ routes! {
     DISCARD_DEAD_LETTER = Route::delete("/v1/events/dead-letters/{id}", Each, Admin);
     /// Applies such an event again.
     RETRY_DEAD_LETTER = Route::post("/v1/events/dead-letters/{id}/retry", Each, Admin);
+    /// Streams the events of a service.
+    STREAM_EVENTS = Route::get("/v1/events/stream", Each, Admin).streaming().query(&["source", "kind", "lastEventId"]).scope(EventsRead);
 
     /// Where to go from here: a page for browsers, an index for programs.
     GET_HOME = Route::get("/", Gateway, Anyone).page();

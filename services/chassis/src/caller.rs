@@ -104,17 +104,29 @@ pub async fn identify(
         return Ok(None);
     }
     let token = bearer(headers).ok_or_else(Problem::invalid_token)?;
+    holder(trust, token, route).await.map(Some)
+}
+
+/// The holder of an access token, which requests the route.
+///
+/// # Errors
+/// As [`identify`].
+pub async fn holder(
+    trust: &Trust,
+    token: &str,
+    route: impl FnOnce() -> Option<&'static Route>,
+) -> Result<Caller, Problem> {
     match trust.verify(token, model::now()).await {
         Ok(claims) => {
             if let Some(scopes) = &claims.scopes {
                 require_scope(scopes, route())?;
             }
-            Ok(Some(Caller {
+            Ok(Caller {
                 user_id: claims.sub,
                 session_id: claims.sid,
                 roles: claims.roles.clone(),
                 scopes: claims.scopes.clone(),
-            }))
+            })
         }
         Err(why) => {
             tracing::debug!(%why, "a token was refused");

@@ -16,6 +16,7 @@
 //! | `export`, `spreadsheet` | streamed exports, and tables for spreadsheets |
 //! | `http` | the layers around every router, and the health pages |
 //! | `request_id`, `trace`, `client_address`, `accept_language` | the identity of a request |
+//! | `event_stream` | streams of server-sent events |
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
 //! | `outbound` | the HTTP client for hosts on the internet |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod context;
 mod error;
 pub mod etag;
+pub mod event_stream;
 mod expiry;
 pub mod export;
 pub mod fields;

@@ -1,6 +1,6 @@
 //! The status of a service, for admins: readiness, log, followers and own figures; its
 //! events (`status/events.rs`), its dead letters (`status/dead_letters.rs`) and its metrics
-//! (`status/collector.rs`). The control socket has status and events for the operator
+//! (`status/collector.rs`). Its events can be followed (`status/stream.rs`). The control socket has status and events for the operator
 //! (`status/control.rs`).
 //!
 //! Every service responds to `/v1/status` and `/v1/events…` for itself, and the gateway
@@ -14,6 +14,7 @@ pub(crate) mod control;
 mod dead_letters;
 mod events;
 mod hits;
+mod stream;
 
 pub use self::hits::CacheHits;
 
@@ -28,8 +29,10 @@ use model::Time;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+use crate::occupancy::Occupancy;
 use crate::{Admin, Json, Problem, Routes, ServiceRoutes};
 
 /// The dead letters of one follower that are counted.
@@ -50,6 +53,10 @@ struct Inner {
     data_dir: PathBuf,
     followings: Mutex<Vec<Following>>,
     figures: Mutex<Vec<(&'static str, Figure)>>,
+    /// The open streams of events.
+    streams: Occupancy<&'static str>,
+    /// Cancelled when streams must end.
+    draining: CancellationToken,
 }
 
 /// `GET /v1/status` of one service.
@@ -100,7 +107,14 @@ impl ServiceStatus {
             data_dir: data_dir.to_owned(),
             followings: Mutex::default(),
             figures: Mutex::default(),
+            streams: Occupancy::default(),
+            draining: CancellationToken::new(),
         }))
+    }
+
+    /// The token of the service that is cancelled to end streams.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.0.draining.clone()
     }
 
     /// Adds a figure of the service's own to its status, under `name`.
@@ -159,6 +173,7 @@ impl ServiceStatus {
         Routes::new()
             .on(&routes::GET_STATUS, status)
             .on(&routes::LIST_EVENTS, events::list)
+            .on(&routes::STREAM_EVENTS, stream::open)
             .on(&routes::LIST_DEAD_LETTERS, dead_letters::list)
             .on(&routes::DISCARD_DEAD_LETTER, dead_letters::discard)
             .on(&routes::RETRY_DEAD_LETTER, dead_letters::retry)

@@ -2,7 +2,7 @@
 //! has one problem.
 
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use chassis::Problem;
 
 /// Why a request was refused, or failed.
@@ -17,6 +17,12 @@ pub(crate) enum Error {
     /// The service has the maximum of open streams.
     #[error("the maximum number of streams is open")]
     AllStreams,
+    /// The account has the maximum of tickets.
+    #[error("this account has {0} tickets that were not used; wait a minute")]
+    TicketsOfAccount(usize),
+    /// The ticket is unknown, used up or too old.
+    #[error("wrong ticket")]
+    WrongTicket,
     /// There is no such webhook, or no such message of it.
     #[error("no such webhook, or no such delivery of it")]
     NoWebhook,
@@ -41,7 +47,14 @@ impl From<Error> for Problem {
             Error::TooManyWebhooks(_) => Self::conflict("too-many-webhooks", error.to_string()),
             Error::WebhookDisabled => Self::conflict("webhook-disabled", error.to_string()),
             Error::Precondition(problem) => problem,
-            Error::StreamsOfAccount(_) => Self::new(
+            Error::WrongTicket => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong-ticket",
+                "The ticket is not valid",
+                "the ticket is wrong, was used before or is older than a minute; make another one with POST /v1/notifications/stream-ticket",
+            )
+            .header(WWW_AUTHENTICATE, "Bearer"),
+            Error::TicketsOfAccount(_) | Error::StreamsOfAccount(_) => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-streams",
                 "Too many streams are open",

@@ -1,9 +1,6 @@
-//! Endpoints of inboxes: the list, read marks, the stream of server-sent events (WHATWG HTML
-//! §9.2), and preferences.
-//!
-//! **Invariant:** a stream ends when the token it was opened with expires or is revoked.
+//! Endpoints of inboxes: the list, read marks, the stream of server-sent events, which is
+//! opened with a token or with a ticket, and preferences.
 
-use std::convert::Infallible;
 use std::iter;
 use std::time::Duration;
 
@@ -11,25 +8,24 @@ use ::store::Store;
 use api::routes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::Event;
-use axum::response::{IntoResponse, Response, Sse};
-use chassis::caller::bearer;
+use axum::response::{IntoResponse, Response};
+use chassis::caller::{bearer, holder};
+use chassis::event_stream::{self, StreamSource, resume_after};
 use chassis::fields::CheckedBody;
 use chassis::json::PathId;
 use chassis::page::Paging;
-use chassis::problem::NO_STORE;
 use chassis::{
     Caller, Context, Json, Problem, Routes, ServiceRoutes, Trust, accept_language, etag,
 };
-use futures::stream::{self, unfold};
-use futures::{Stream, StreamExt};
-use model::{Time, UserId, kinds};
+use futures::StreamExt;
+use futures::stream;
+use model::{UserId, kinds};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Notification, NotificationId, Retention, Topic};
+use crate::domain::{Notification, Retention, Topic};
 use crate::error::Error;
 use crate::live::{Feed, WakeUps};
 use crate::preferences::{self, PreferencesBody, Reader};
@@ -37,10 +33,8 @@ use crate::queries::Queries;
 use crate::tables;
 use crate::text::Texts;
 use crate::text::order::OrderData;
-use crate::wire::{InboxResponse, NotificationResponse};
-
-/// Interval of comments on a silent stream: below the usual idle timeout of proxies.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+use crate::tickets::{StreamTickets, TICKET_LIFE};
+use crate::wire::{InboxResponse, NotificationResponse, StreamTicketResponse};
 
 /// Timeout of the query for a user's language, and of those for the orders of a page. Without
 /// an answer the client's header or the shop's language decides, and a text says less.
@@ -54,6 +48,7 @@ struct Inbox {
     store: Store,
     keep: Retention,
     wake_ups: WakeUps,
+    tickets: StreamTickets,
     texts: Texts,
     queries: Queries,
     trust: Trust,
@@ -71,6 +66,7 @@ pub(crate) fn endpoints(
         store: ctx.store.clone(),
         keep,
         wake_ups,
+        tickets: StreamTickets::default(),
         texts,
         queries,
         trust: ctx.trust.clone(),
@@ -81,6 +77,7 @@ pub(crate) fn endpoints(
         .on(&routes::READ_NOTIFICATIONS, read_all)
         .on(&routes::READ_NOTIFICATION, read_one)
         .on(&routes::STREAM_NOTIFICATIONS, stream)
+        .on(&routes::CREATE_STREAM_TICKET, ticket)
         .on(&routes::GET_NOTIFICATION_PREFERENCES, preferences)
         .on(&routes::PUT_NOTIFICATION_PREFERENCES, choose)
         .with_state(inbox)
@@ -213,13 +210,45 @@ async fn choose(
     Ok(etag::written(StatusCode::OK, &replaced.await?))
 }
 
-async fn stream(
+/// `POST /v1/notifications/stream-ticket`
+async fn ticket(
     State(inbox): State<Inbox>,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let after = last_event_id(&headers)?;
     let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
+    let ticket = inbox.tickets.issue(caller.user_id, token, model::now())?;
+    let response = StreamTicketResponse { ticket, expires_in: TICKET_LIFE.as_secs() };
+    Ok((StatusCode::CREATED, Json(response)).into_response())
+}
+
+/// The query of a stream.
+#[derive(Deserialize)]
+struct StreamQuery {
+    ticket: Option<String>,
+    #[serde(rename = "lastEventId")]
+    last_event_id: Option<String>,
+}
+
+async fn stream(
+    State(inbox): State<Inbox>,
+    caller: Option<Caller>,
+    headers: HeaderMap,
+    Query(StreamQuery { ticket, last_event_id }): Query<StreamQuery>,
+) -> Result<Response, Problem> {
+    let (caller, token) = match (caller, ticket) {
+        (Some(caller), _) => {
+            let token = bearer(&headers).ok_or_else(Problem::unauthenticated)?;
+            (caller, Box::from(token))
+        }
+        (None, Some(ticket)) => {
+            let token = inbox.tickets.redeem(&ticket, model::now())?;
+            let route = || Some(&routes::STREAM_NOTIFICATIONS);
+            (holder(&inbox.trust, &token, route).await?, token)
+        }
+        (None, None) => return Err(Problem::unauthenticated()),
+    };
+    let after = resume_after(&headers, last_event_id.as_deref());
     let subscription = inbox
         .wake_ups
         .subscribe(caller.user_id, caller.session_id)?;
@@ -229,58 +258,31 @@ async fn stream(
         texts: inbox.texts,
         queries: inbox.queries,
         languages: languages.into(),
-        trust: inbox.trust,
-        token: token.into(),
     };
-    Ok(([(CACHE_CONTROL, NO_STORE)], Sse::new(live.events())).into_response())
+    Ok(event_stream::respond(live, inbox.trust, &token))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<NotificationId>, Problem> {
-    let Some(value) = headers.get("last-event-id") else {
-        return Ok(None);
-    };
-    let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| {
-        Problem::bad_request("Last-Event-ID must be the id of an event from this stream")
-    })
-}
-
-/// The state of an open stream: kept small, since there are thousands. The request's headers
-/// are copied, since they would retain the whole buffer they were read into.
+/// The stream of an inbox, in the languages of its reader.
 struct Live {
     feed: Feed,
     texts: Texts,
     queries: Queries,
     languages: Box<[String]>,
-    trust: Trust,
-    token: Box<str>,
 }
 
-impl Live {
-    /// The feed as events, with a comment after each silent interval. It ends when the token
-    /// is no longer valid: the client reconnects with a fresh one and resumes without loss.
-    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        unfold(self, |mut live| async move {
-            let next = tokio::time::timeout(HEARTBEAT, live.feed.next()).await;
-            live.trust.verify(&live.token, model::now()).await.ok()?;
-            let event = match next {
-                Ok(entry) => live.event(entry?).await,
-                Err(_) => Event::default().comment("still here"),
-            };
-            Some((Ok(event), live))
-        })
-    }
-
-    async fn event(&self, (id, entry): (NotificationId, Notification)) -> Event {
+impl StreamSource for Live {
+    async fn next(&mut self) -> Option<Event> {
+        let (id, entry) = self.feed.next().await?;
         let kind = entry.topic.kind();
         let order = orders_of(&self.queries, iter::once(&entry)).await.pop();
         let order = order.flatten();
         let (texts, languages) = (&self.texts, &self.languages);
         let response = NotificationResponse::new(id, entry, order.as_ref(), texts, languages);
-        Event::default()
-            .id(id.to_string())
-            .event(kind)
-            .json_data(&response)
-            .expect("plain structs of strings and numbers encode")
+        let event = Event::default().id(id.to_string()).event(kind);
+        Some(
+            event
+                .json_data(&response)
+                .expect("plain structs of strings and numbers encode"),
+        )
     }
 }

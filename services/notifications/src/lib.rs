@@ -16,6 +16,7 @@
 //! | `preferences` | by which channels a person is notified of each kind |
 //! | `queries` | queries of contacts, through a cache, and of orders |
 //! | `preview` | a mail with sample data, for the operator |
+//! | `tickets` | tickets, with which browsers open streams |
 //! | `delivery` | the delivery queue: due rows, backoff, the worker |
 //! | `mail` | outbound mail: a kind of delivery |
 //! | `webhooks` | signed webhook messages: a kind of delivery |
@@ -49,6 +50,7 @@ mod preview;
 mod queries;
 mod tables;
 mod text;
+mod tickets;
 mod webhooks;
 mod wire;
 

@@ -51,6 +51,14 @@ pub(crate) struct InboxResponse {
 }
 
 /// A webhook in a response; the secret is included only when it is new.
+/// A new ticket for a stream.
+#[derive(Serialize)]
+pub(crate) struct StreamTicketResponse {
+    pub(crate) ticket: String,
+    /// Seconds.
+    pub(crate) expires_in: u64,
+}
+
 #[derive(Serialize)]
 pub(crate) struct RegisteredWebhook {
     id: WebhookId,

@@ -30,7 +30,7 @@ pub(super) struct EventsQuery {
 /// An event with its envelope, in a response.
 #[derive(Debug, Serialize)]
 pub(super) struct EventResponse {
-    id: String,
+    pub(super) id: String,
     source: String,
     epoch: u64,
     seq: u64,
@@ -88,7 +88,7 @@ pub(super) async fn list(
 }
 
 /// A sequence number, from a number or an event's id.
-fn place(own: &str, after: &str) -> Result<u64, Problem> {
+pub(super) fn place(own: &str, after: &str) -> Result<u64, Problem> {
     let bad = || {
         Problem::bad_request(format!(
             "`after` must be a number or an id such as `{own}/1/7`"

@@ -198,3 +198,71 @@ async fn dead_letters_are_listed_retried_and_discarded() {
     assert_eq!(parked().await, json!([]));
     test.finish().await;
 }
+
+/// The next event of a stream, without comments.
+async fn next(stream: &mut reqwest::Response, text: &mut String) -> serde_json::Value {
+    loop {
+        if let Some((block, rest)) = text.split_once("\n\n") {
+            let (block, rest) = (block.to_owned(), rest.to_owned());
+            *text = rest;
+            let Some(data) = block.lines().find_map(|line| line.strip_prefix("data: ")) else {
+                continue;
+            };
+            let event: serde_json::Value = serde_json::from_str(data).unwrap();
+            let id = format!("id: {}", event["id"].as_str().unwrap());
+            assert!(block.lines().any(|line| line == id), "{block}");
+            return event;
+        }
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_goes_on_after_the_last_one() {
+    let mut test = TestService::start("shelf", open, &["orders"]).await;
+    let admin = test.admin();
+    let path = "/v1/events/stream";
+    assert_eq!(test.staff().get(path).await.status, 403);
+    let wrong = admin.get("/v1/events/stream?source=users").await;
+    assert_eq!((wrong.status, wrong.problem()), (400, "bad-request"));
+
+    let page = admin.get("/v1/events?after=0&limit=100").await.body;
+    let listed = page["items"].as_array().unwrap().clone();
+    assert_eq!(listed.len() as u64, EVENTS);
+    let id = |place: usize| listed[place]["id"].as_str().unwrap().to_owned();
+    let open = async |query: &str, last: Option<String>| {
+        let request = admin.request(Method::GET, &format!("{path}{query}"));
+        let request = match last {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        let stream = request.send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        assert_eq!(stream.headers()["x-accel-buffering"], "no");
+        (stream, String::new())
+    };
+    let (mut stream, mut text) = open("?source=shelf", Some(id(4))).await;
+    for event in &listed[5..] {
+        assert_eq!(next(&mut stream, &mut text).await, *event);
+    }
+    let query = format!("?kind=user.erased&lastEventId={}", id(6));
+    let (mut erased, mut text) = open(&query, None).await;
+    for place in [10, 15, 20] {
+        assert_eq!(next(&mut erased, &mut text).await, listed[place]);
+    }
+    // Without an id, or with none of this log, there are only new events: those of a restart.
+    let mut fresh = Vec::new();
+    for last in [None, Some("orders/1/7".to_owned()), Some("x".to_owned())] {
+        fresh.push(open("", last).await);
+    }
+    test.restart().await;
+    for (mut stream, _) in fresh {
+        let mut rest = String::new();
+        while let Ok(Some(chunk)) = stream.chunk().await {
+            rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert_eq!(rest, ": listening\n\n", "it ended with the service");
+    }
+    test.finish().await;
+}

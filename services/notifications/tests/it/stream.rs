@@ -5,11 +5,12 @@ use std::time::Duration;
 use chassis::Role;
 use model::{Fact, Id, Time};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Person, TestService, eventually};
 
 use super::{confirm, entries, start};
 
+const STREAM: &str = "/v1/notifications/stream";
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open stream and its undecoded bytes.
@@ -27,24 +28,42 @@ struct StreamEvent {
 impl Stream {
     /// Returns once the headers are there, which is before there is any event.
     async fn open(person: &Person, last_event_id: Option<&str>) -> Self {
-        let mut request = person.request(Method::GET, "/v1/notifications/stream");
+        let mut request = person.request(Method::GET, STREAM);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
+        Self::of(request).await
+    }
+
+    async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = tokio::time::timeout(TIMEOUT, request.send());
         let response = response.await.expect("headers at once").unwrap();
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, text: String::new() }
+        for (name, value) in [
+            ("content-type", "text/event-stream"),
+            ("cache-control", "private, no-store, no-transform"),
+            ("x-accel-buffering", "no"),
+        ] {
+            assert_eq!(response.headers()[name], value);
+        }
+        let mut stream = Self { response, text: String::new() };
+        let comment = stream.block().await;
+        assert_eq!(comment.as_deref(), Some(": listening"), "at once");
+        stream
     }
 
     /// The next event; `None` when the stream has ended.
     async fn next(&mut self) -> Option<StreamEvent> {
+        self.block().await.as_deref().map(parse)
+    }
+
+    /// The next event or comment.
+    async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
                 self.text = rest;
-                return Some(parse(&event));
+                return Some(block);
             }
             let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk());
             let chunk = chunk.await.expect("an event in time").unwrap()?;
@@ -93,13 +112,63 @@ async fn a_stream_delivers_new_entries_to_its_owner() {
     assert_eq!(event.id, items[0]["id"].as_str().unwrap());
     assert_eq!(event.data["data"]["order_id"], said.to_string());
 
-    let refused = |id: &'static str| {
-        ann.request(Method::GET, "/v1/notifications/stream")
-            .header("last-event-id", id)
+    // An id in the query counts, and one that is none is treated as absent.
+    let first = items[1]["id"].as_str().unwrap();
+    let query = ann.request(Method::GET, &format!("{STREAM}?lastEventId={first}"));
+    let resumed = Stream::of(query).await.next().await.unwrap();
+    assert_eq!(resumed.data, items[0]);
+    let mut fresh = Stream::open(&ann, Some("7")).await;
+    let said = confirm(&orders, &ann).await;
+    assert_eq!(fresh.orders(1).await, [said.to_string()]);
+    assert_eq!(test.anonymous().get(STREAM).await.status, 401);
+    test.finish().await;
+}
+
+/// A page opens its stream with a ticket, and again with another after it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_opens_one_stream() {
+    let test = start().await;
+    let (users, orders) = (test.other("users"), test.other("orders"));
+    let claims = testkit::claims(Id::new(), &[Role::Customer], model::now());
+    let ann = Person::new(test.address, Some(test.issue(&claims)), Some(claims.sub));
+    let browser = test.anonymous();
+    let path = async || {
+        let made = ann.post(&format!("{STREAM}-ticket"), json!({})).await;
+        assert_eq!((made.status, &made.body["expires_in"]), (201, &json!(60)));
+        format!("{STREAM}?ticket={}", made.body["ticket"].as_str().unwrap())
     };
-    assert_eq!(testkit::send(refused("7")).await.status, 400);
-    let nobody = test.anonymous();
-    assert_eq!(nobody.get("/v1/notifications/stream").await.status, 401);
+    let first = path().await;
+    let mut stream = Stream::of(browser.request(Method::GET, &first)).await;
+    confirm(&orders, &ann).await;
+    let last = stream.next().await.unwrap().id;
+    let spent = browser.get(&first).await;
+    assert_eq!((spent.status, spent.problem()), (401, "wrong-ticket"));
+    drop(stream);
+    let said = confirm(&orders, &ann).await;
+    entries(&ann, 2).await;
+    let again = format!("{}&lastEventId={last}", path().await);
+    let mut stream = Stream::of(browser.request(Method::GET, &again)).await;
+    assert_eq!(stream.orders(1).await, [said.to_string()]);
+
+    assert_eq!(
+        browser
+            .post(&format!("{STREAM}-ticket"), json!({}))
+            .await
+            .status,
+        401
+    );
+    let waiting = path().await;
+    let refused = loop {
+        let made = ann.post(&format!("{STREAM}-ticket"), json!({})).await;
+        if made.status != 201 {
+            break made;
+        }
+    };
+    assert_eq!(refused.status, 429);
+    // A ticket is worth what its token is worth.
+    revoke(&users, &claims, claims.exp).await;
+    assert!(stream.next().await.is_none());
+    assert_eq!(browser.get(&waiting).await.status, 401);
     test.finish().await;
 }
 
