@@ -1,6 +1,6 @@
 //! Turns the OpenAPI document, which people edit as YAML, into the JSON that is
-//! served, with the scope of API keys that each operation takes from the route table; a document
-//! that does not parse fails the build.
+//! served, with the scope of API keys that each operation takes from the route table, and the kinds
+//! of events from the facts; a document that does not parse fails the build.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -12,6 +12,7 @@ fn main() {
     let text = fs::read_to_string("openapi.yaml").expect("gateway/openapi.yaml can be read");
     let mut document: Value = serde_saphyr::from_str(&text).expect("gateway/openapi.yaml is YAML");
     add_scopes(&mut document);
+    add_kinds(&mut document);
     let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     fs::write(folder.join("openapi.json"), document.to_string()).expect("OUT_DIR can be written");
 }
@@ -38,4 +39,16 @@ fn add_scopes(document: &mut Value) {
         let scope = format!("API keys need the scope `{}`.", scope.name());
         operation["description"] = format!("{text}\n\n{scope}").trim_start().into();
     }
+}
+
+/// Adds the kinds of events to the operation that lists them, and to their schema.
+fn add_kinds(document: &mut Value) {
+    let described = model::Fact::DESCRIPTIONS.iter();
+    let lines = described.map(|(kind, text)| format!("- `{kind}`: {}", text.trim()));
+    let list = lines.collect::<Vec<_>>().join("\n");
+    let operation = &mut document["paths"]["/v1/webhooks/kinds"]["get"];
+    let text = operation["description"].as_str().unwrap_or_default();
+    operation["description"] = format!("{}\n\n{list}", text.trim()).into();
+    document["components"]["schemas"]["EventKind"]["properties"]["kind"]["enum"] =
+        json!(model::Fact::KINDS);
 }

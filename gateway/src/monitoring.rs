@@ -134,7 +134,12 @@ impl Pinger {
             Ok(request) => request,
             Err(error) => return Attempt::Failed(error.to_string()),
         };
-        match self.client.status(request).await {
+        match self
+            .client
+            .beginning(request)
+            .await
+            .map(|head| head.status())
+        {
             Ok(status) if status.is_success() => Attempt::Answered,
             Ok(status) => Attempt::Failed(format!("it responded with {status}")),
             Err(error) => Attempt::Failed(error.to_string()),

@@ -466,7 +466,11 @@ async fn webhooks(calls: &mut Calls, admin: &Person) {
     let path = format!("/v1/webhooks/{}", hook["id"].as_str().unwrap());
     calls.get(admin, "/v1/webhooks").await;
     calls.get(admin, &path).await;
-    for step in ["rotate", "enable"] {
+    calls.get(admin, "/v1/webhooks/kinds").await;
+    let change = admin.request(Method::PATCH, &path);
+    let change = change.json(&json!({ "events": ["order.*"], "active": false }));
+    calls.send(change).await;
+    for step in ["rotate", "enable", "test"] {
         calls
             .post(admin, &format!("{path}/{step}"), json!({}))
             .await;
@@ -481,11 +485,11 @@ async fn operating(calls: &mut Calls, admin: &Person) {
     calls.get(admin, "/v1/status").await;
     let placed = "/v1/events?source=orders&kind=order.placed&limit=1";
     calls.get(admin, placed).await;
+    calls.get(admin, "/v1/events/stream?source=orders").await;
     calls.get(admin, "/v1/events/dead-letters").await;
     let dead_letter = "/v1/events/dead-letters/orders.main.products.1";
     calls
         .post(admin, &format!("{dead_letter}/retry"), json!({}))
-    calls.get(admin, "/v1/events/stream?source=orders").await;
         .await;
     calls.delete(admin, dead_letter).await;
 }

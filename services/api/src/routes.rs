@@ -167,8 +167,14 @@ routes! {
     LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin).query(&["limit", "cursor"]);
     /// Registers a webhook.
     CREATE_WEBHOOK = Route::post("/v1/webhooks", Notifications, Admin);
+    /// Lists the kinds of events that webhooks may subscribe to.
+    LIST_EVENT_KINDS = Route::get("/v1/webhooks/kinds", Notifications, Admin);
     /// Shows a webhook.
     GET_WEBHOOK = Route::get("/v1/webhooks/{id}", Notifications, Admin);
+    /// Changes a webhook.
+    PATCH_WEBHOOK = Route::patch("/v1/webhooks/{id}", Notifications, Admin);
+    /// Sends a webhook a test event.
+    TEST_WEBHOOK = Route::post("/v1/webhooks/{id}/test", Notifications, Admin);
     /// Deletes a webhook.
     DELETE_WEBHOOK = Route::delete("/v1/webhooks/{id}", Notifications, Admin);
     /// Gives a webhook a new secret.
@@ -185,14 +191,14 @@ routes! {
     GET_STATUS = Route::get("/v1/status", Each, Admin);
     /// Lists the events of every service.
     LIST_EVENTS = Route::get("/v1/events", Each, Admin).query(&["limit", "cursor", "source", "after", "kind"]).scope(EventsRead);
+    /// Streams the events of a service.
+    STREAM_EVENTS = Route::get("/v1/events/stream", Each, Admin).streaming().query(&["source", "kind", "lastEventId"]).scope(EventsRead);
     /// Lists events that no handler could apply.
     LIST_DEAD_LETTERS = Route::get("/v1/events/dead-letters", Each, Admin).query(&["limit"]);
     /// Discards such an event.
     DISCARD_DEAD_LETTER = Route::delete("/v1/events/dead-letters/{id}", Each, Admin);
     /// Applies such an event again.
     RETRY_DEAD_LETTER = Route::post("/v1/events/dead-letters/{id}/retry", Each, Admin);
-    /// Streams the events of a service.
-    STREAM_EVENTS = Route::get("/v1/events/stream", Each, Admin).streaming().query(&["source", "kind", "lastEventId"]).scope(EventsRead);
 
     /// Where to go from here: a page for browsers, an index for programs.
     GET_HOME = Route::get("/", Gateway, Anyone).page();

@@ -302,6 +302,12 @@ impl<'a> Fields<'a> {
         value
     }
 
+    /// Whether a field is there, unread.
+    pub fn has(&self, name: &str) -> bool {
+        let member = self.members.0.get(name);
+        member.is_some_and(|raw| raw.get() != "null")
+    }
+
     /// Takes a field as it is.
     pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
         let raw = self.members.0.remove(name)?;
@@ -310,8 +316,7 @@ impl<'a> Fields<'a> {
 
     /// Records a fault, if the field is absent.
     pub fn require(&mut self, name: &str) {
-        let member = self.members.0.get(name);
-        if member.is_none_or(|raw| raw.get() == "null") {
+        if !self.has(name) {
             self.fault(&format!("/{name}"), REQUIRED);
         }
     }

@@ -11,12 +11,12 @@ use crate::{Id, Money, Time, kinds};
 
 /// One line a kind: its name on the wire and its variant.
 macro_rules! published_language {
-    ($($(#[$doc:meta])* $kind:literal => $variant:ident $fields:tt)*) => {
+    ($($(#[doc = $doc:literal])* $kind:literal => $variant:ident $fields:tt)*) => {
         /// What happened. Encoded with its kind as the tag.
         #[expect(missing_docs, reason = "a field has a comment where its name and type leave a question")]
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub enum Fact {
-            $($(#[$doc])* #[serde(rename = $kind)] $variant $fields,)*
+            $($(#[doc = $doc])* #[serde(rename = $kind)] $variant $fields,)*
         }
 
         impl Fact {
@@ -27,6 +27,10 @@ macro_rules! published_language {
 
             /// Every kind, in the order of declaration.
             pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// Every kind with its description, in the same order.
+            pub const DESCRIPTIONS: &'static [(&'static str, &'static str)] =
+                &[$(($kind, concat!($($doc),*))),*];
 
             /// Whether this program knows a kind of that name.
             pub fn knows(kind: &str) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `kinds` | the kinds of events and patterns of them |
 //! | `address` | the filter of addresses |
 //! | `request` | signing and posting a message |
 //! | `tables` | webhooks, messages and their queue |
@@ -14,6 +15,7 @@
 
 mod address;
 pub(crate) mod http;
+pub(crate) mod kinds;
 mod request;
 pub(crate) mod tables;
 mod worker;
@@ -22,7 +24,7 @@ use crate::config::WebhooksConfig;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use model::{Id, Time, kinds};
+use model::{Id, Time};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -30,8 +32,8 @@ pub(crate) use self::request::new_secret;
 pub(crate) use self::worker::start;
 use crate::delivery::Backoff;
 
-pub(crate) type WebhookId = Id<kinds::Webhook>;
-pub(crate) type MessageId = Id<kinds::Message>;
+pub(crate) type WebhookId = Id<model::kinds::Webhook>;
+pub(crate) type MessageId = Id<model::kinds::Message>;
 
 /// Most webhooks of a shop: each event is matched against all of them.
 pub(crate) const WEBHOOKS_MAX: usize = 32;
@@ -45,14 +47,19 @@ const PAUSE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long the previous secret stays valid after a rotation.
 const ROTATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Attempts of a message kept in its log.
+/// Attempts of a message kept in its log, and those of them whose answers are kept, too: a row
+/// is bounded.
 const ATTEMPTS_MAX: usize = 20;
+const ANSWERS_MAX: usize = 5;
+
+/// The beginning of an answer that is kept, in bytes.
+pub(crate) const ANSWER_BYTES_MAX: usize = 1024;
 
 /// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Webhook {
     pub(crate) url: String,
-    /// The kinds of events it subscribes to.
+    /// The kinds of events it subscribes to, and patterns of them (`kinds`).
     pub(crate) events: Vec<String>,
     /// The signing secret, `whsec_…`.
     pub(crate) secret: String,
@@ -73,7 +80,10 @@ impl Webhook {
     pub(crate) fn is_subscribed(&self, kind: &str, at: Time) -> bool {
         self.disabled_at.is_none()
             && at >= self.created_at
-            && self.events.iter().any(|wanted| wanted == kind)
+            && self
+                .events
+                .iter()
+                .any(|pattern| kinds::matches(pattern, kind))
     }
 
     /// The secrets valid at `now`, the current one first.
@@ -86,6 +96,16 @@ impl Webhook {
     pub(crate) fn rotate(&mut self, secret: String, now: Time) {
         let before = std::mem::replace(&mut self.secret, secret);
         self.previous = Some((before, now.after(ROTATION)));
+    }
+
+    /// Enables it: events are queued again, and what was queued before is delivered.
+    pub(crate) fn enable(&mut self) {
+        (self.failing_since, self.disabled_at) = (None, None);
+    }
+
+    /// Disables it: no event is queued, and what was queued before waits.
+    pub(crate) fn disable(&mut self, now: Time) {
+        self.disabled_at.get_or_insert(now);
     }
 
     /// Notes an attempt, and disables the webhook after a failure of `disable_after` or a
@@ -155,12 +175,25 @@ impl WebhookMessage {
         }
     }
 
-    /// Notes an attempt and schedules the next one after a failure.
-    pub(crate) fn note(&mut self, attempt: DeliveryAttempt, backoff: &Backoff, jitter: f64) {
+    /// Notes an attempt and schedules the next one after a failure: not before `retry_after`,
+    /// which the receiver asked for, has passed, as far as there is a longest pause.
+    pub(crate) fn note(
+        &mut self,
+        attempt: DeliveryAttempt,
+        retry_after: Option<Duration>,
+        backoff: &Backoff,
+        jitter: f64,
+    ) {
         self.due = None;
         if !attempt.is_success() {
             self.failed += 1;
-            self.due = backoff.next(self.began_at, self.failed, attempt.at, jitter);
+            let next = backoff.next(self.began_at, self.failed, attempt.at, jitter);
+            let wish = retry_after.unwrap_or_default().min(backoff.pause_max);
+            self.due = next.map(|next| next.max(attempt.at.after(wish)));
+        }
+        let older = self.attempts.len().saturating_sub(ANSWERS_MAX - 1);
+        for attempt in &mut self.attempts[..older] {
+            attempt.answer = None;
         }
         if self.attempts.len() >= ATTEMPTS_MAX {
             self.attempts.remove(0);
@@ -184,6 +217,9 @@ pub(crate) struct DeliveryAttempt {
     pub(crate) status: Option<u16>,
     /// Why there was no response.
     pub(crate) error: Option<String>,
+    /// The beginning of the response's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<String>,
 }
 
 impl DeliveryAttempt {

@@ -8,6 +8,7 @@ use chassis::fields::{CheckedBody, Fields, ReadFields};
 use chassis::page::Page;
 use model::{Fact, Time};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::domain::{Notification, NotificationId, Topic};
 use crate::text::order::OrderData;
@@ -50,7 +51,6 @@ pub(crate) struct InboxResponse {
     pub(crate) unread_count: u64,
 }
 
-/// A webhook in a response; the secret is included only when it is new.
 /// A new ticket for a stream.
 #[derive(Serialize)]
 pub(crate) struct StreamTicketResponse {
@@ -59,11 +59,14 @@ pub(crate) struct StreamTicketResponse {
     pub(crate) expires_in: u64,
 }
 
+/// A webhook in a response; the secret is included only when it is new.
 #[derive(Serialize)]
 pub(crate) struct RegisteredWebhook {
     id: WebhookId,
     url: String,
     events: Vec<String>,
+    /// Whether events are sent to it.
+    active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     failing_since: Option<Time>,
@@ -78,6 +81,7 @@ impl From<(WebhookId, Webhook)> for RegisteredWebhook {
             id,
             url,
             events,
+            active: disabled_at.is_none(),
             secret: None,
             failing_since,
             disabled_at,
@@ -98,6 +102,8 @@ impl RegisteredWebhook {
 pub(crate) struct DeliveryResponse {
     id: MessageId,
     kind: String,
+    /// The body as it is signed and sent.
+    payload: Option<Box<RawValue>>,
     status: MessageStatus,
     attempts: Vec<AttemptResponse>,
     next_attempt_at: Option<Time>,
@@ -110,20 +116,28 @@ struct AttemptResponse {
     took_ms: u64,
     status: Option<u16>,
     error: Option<String>,
+    /// The beginning of the response's body, of the latest attempts.
+    answer: Option<String>,
 }
 
 impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
     fn from((id, message): (MessageId, WebhookMessage)) -> Self {
         let status = message.status();
-        let WebhookMessage { kind, created_at, due, attempts, .. } = message;
-        let response = |DeliveryAttempt { at, took_ms, status, error }| AttemptResponse {
-            at,
-            took_ms,
-            status,
-            error,
+        let WebhookMessage { kind, payload, created_at, due, attempts, .. } = message;
+        let response = |attempt| {
+            let DeliveryAttempt { at, took_ms, status, error, answer } = attempt;
+            AttemptResponse { at, took_ms, status, error, answer }
         };
         let attempts = attempts.into_iter().map(response).collect();
-        Self { id, kind, status, attempts, next_attempt_at: due, created_at }
+        Self {
+            id,
+            kind,
+            payload: RawValue::from_string(payload).ok(),
+            status,
+            attempts,
+            next_attempt_at: due,
+            created_at,
+        }
     }
 }
 
@@ -132,26 +146,63 @@ impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
 pub(crate) struct RegisterWebhookBody {
     url: String,
     events: Vec<String>,
+    active: Option<bool>,
 }
 
 impl ReadFields for RegisterWebhookBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.require("events");
         let url = fields.required_value("url");
-        let entries = fields.list("events", Fact::KINDS.len());
-        if entries.is_empty() {
-            let detail = "name at least one kind of event, such as order.confirmed";
-            fields.fault("/events", detail);
-        }
-        let mut events: Vec<String> = Vec::new();
-        for (pointer, raw) in entries {
-            let kind = fields.parsed_at(&pointer, raw, |kind| match kind {
-                _ if !Fact::knows(kind) => Err("no kind of event has this name"),
-                _ if events.iter().any(|earlier| earlier == kind) => Err("it is named before"),
-                _ => Ok(kind.to_owned()),
-            });
-            events.extend(kind);
-        }
-        Some(Self { url: url?, events })
+        let events = event_patterns(fields);
+        let active = fields.value("active");
+        Some(Self { url: url?, events: events?, active })
+    }
+}
+
+/// The body that changes a webhook: what it names.
+#[derive(Debug)]
+pub(crate) struct PatchWebhookBody {
+    url: Option<String>,
+    events: Option<Vec<String>>,
+    active: Option<bool>,
+}
+
+impl ReadFields for PatchWebhookBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let (url, active) = (fields.value("url"), fields.value("active"));
+        let events = event_patterns(fields);
+        Some(Self { url, events, active })
+    }
+}
+
+/// The field `events`, if it is there: kinds of events and patterns of them, each once.
+fn event_patterns(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+    let is_there = fields.has("events");
+    let entries = fields.list("events", Fact::KINDS.len());
+    if is_there && entries.is_empty() {
+        let detail = "name at least one kind of event, such as order.confirmed, order.* or *";
+        fields.fault("/events", detail);
+    }
+    let mut events: Vec<String> = Vec::new();
+    for (pointer, raw) in entries {
+        let pattern = fields.parsed_at(&pointer, raw, |pattern| match pattern {
+            _ if !webhooks::kinds::is_known(pattern) => Err(UNKNOWN_KIND),
+            _ if events.iter().any(|earlier| earlier == pattern) => Err("it is named before"),
+            _ => Ok(pattern.to_owned()),
+        });
+        events.extend(pattern);
+    }
+    is_there.then_some(events)
+}
+
+const UNKNOWN_KIND: &str = "no kind of event has this name; GET /v1/webhooks/kinds lists them, and * and order.* are patterns";
+
+/// Checks the URL of a body against the settings.
+fn check_url<T>(body: &mut CheckedBody<T>, url: Option<&String>, settings: &WebhooksConfig) {
+    if let Some(url) = url
+        && let Err(why) = webhooks::check_url(url, settings)
+    {
+        body.faults.insert(0, FieldError::new("/url", why));
     }
 }
 
@@ -165,12 +216,9 @@ impl RegisterWebhookBody {
         settings: &WebhooksConfig,
         now: Time,
     ) -> Result<Webhook, Vec<FieldError>> {
-        if let Some(Self { url, .. }) = &body.value
-            && let Err(why) = webhooks::check_url(url, settings)
-        {
-            body.faults.insert(0, FieldError::new("/url", why));
-        }
-        let Self { url, events } = body.valid()?;
+        let url = body.value.as_ref().map(|body| body.url.clone());
+        check_url(&mut body, url.as_ref(), settings);
+        let Self { url, events, active } = body.valid()?;
         Ok(Webhook {
             url,
             events,
@@ -178,7 +226,37 @@ impl RegisterWebhookBody {
             previous: None,
             created_at: now,
             failing_since: None,
-            disabled_at: None,
+            disabled_at: (active == Some(false)).then_some(now),
         })
+    }
+}
+
+impl PatchWebhookBody {
+    /// The change that a body asks for, once its URL is checked against the settings.
+    ///
+    /// # Errors
+    /// Every invalid field.
+    pub(crate) fn checked(
+        mut body: CheckedBody<Self>,
+        settings: &WebhooksConfig,
+    ) -> Result<Self, Vec<FieldError>> {
+        let url = body.value.as_ref().and_then(|body| body.url.clone());
+        check_url(&mut body, url.as_ref(), settings);
+        body.valid()
+    }
+
+    /// Changes a webhook.
+    pub(crate) fn apply(self, webhook: &mut Webhook, now: Time) {
+        if let Some(url) = self.url {
+            webhook.url = url;
+        }
+        if let Some(events) = self.events {
+            webhook.events = events;
+        }
+        match self.active {
+            Some(true) => webhook.enable(),
+            Some(false) => webhook.disable(now),
+            None => {}
+        }
     }
 }

@@ -28,7 +28,7 @@ const LIMITS: OutboundLimits = OutboundLimits {
 pub(super) struct AuthorityClient(Outbound);
 
 impl AuthorityClient {
-    /// Trusts the settings' authority, else the public ones.
+    /// Trusts the public authorities and that of the settings.
     ///
     /// # Errors
     /// [`Error::Config`] when its certificate cannot be read.

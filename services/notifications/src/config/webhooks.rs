@@ -1,5 +1,7 @@
 //! `[webhooks]`: the delivery of events to other programs.
 
+use std::path::PathBuf;
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,10 @@ pub struct WebhooksConfig {
     /// Whether plain `http` is allowed.
     #[garde(skip)]
     pub allow_http: bool,
+    /// PEM file of authorities that receivers' certificates may be signed by, beside the public
+    /// ones.
+    #[garde(skip)]
+    pub authority: Option<PathBuf>,
     /// The pause after a first failed try, in milliseconds, 10..=3,600,000; each
     /// further one is twice as long, up to six hours.
     #[garde(range(min = 10, max = 3_600_000))]
@@ -31,6 +37,7 @@ impl Default for WebhooksConfig {
         Self {
             allow_private: false,
             allow_http: false,
+            authority: None,
             retry_first_ms: 5_000,
             retry_hours: 24,
             disable_after_hours: 5 * 24,

@@ -18,10 +18,11 @@ use chassis::{Admin, Context, Json, Problem, Routes, ServiceRoutes};
 use model::kinds;
 use tokio::sync::Notify;
 
+use super::kinds::{self as event_kinds, EventKind};
 use super::tables;
 use super::{MessageId, WebhookId, new_secret};
 use crate::error::Error;
-use crate::wire::{DeliveryResponse, RegisterWebhookBody, RegisteredWebhook};
+use crate::wire::{DeliveryResponse, PatchWebhookBody, RegisterWebhookBody, RegisteredWebhook};
 
 #[derive(Clone)]
 struct WebhookApi {
@@ -38,7 +39,10 @@ pub(crate) fn endpoints(
     Routes::new()
         .on(&routes::LIST_WEBHOOKS, list)
         .on(&routes::CREATE_WEBHOOK, register)
+        .on(&routes::LIST_EVENT_KINDS, list_kinds)
         .on(&routes::GET_WEBHOOK, one)
+        .on(&routes::PATCH_WEBHOOK, change)
+        .on(&routes::TEST_WEBHOOK, test)
         .on(&routes::DELETE_WEBHOOK, delete)
         .on(&routes::ROTATE_WEBHOOK, rotate)
         .on(&routes::ENABLE_WEBHOOK, enable)
@@ -90,6 +94,49 @@ async fn one(
     ))
 }
 
+/// `GET /v1/webhooks/kinds`
+async fn list_kinds(_: Admin) -> Json<Page<EventKind>> {
+    Json(Page { items: event_kinds::all(), next_cursor: None })
+}
+
+/// `PATCH /v1/webhooks/{id}`
+async fn change(
+    State(webhooks): State<WebhookApi>,
+    _: Admin,
+    headers: HeaderMap,
+    PathId(id): PathId<kinds::Webhook>,
+    body: CheckedBody<PatchWebhookBody>,
+) -> Result<Response, Problem> {
+    let change = PatchWebhookBody::checked(body, &webhooks.settings);
+    let (change, now) = (change.map_err(Problem::invalid)?, model::now());
+    let changed = webhooks.store.write(move |tx| {
+        let webhook = tables::one(tx, id)?;
+        etag::require_match(&headers, &RegisteredWebhook::from((id, webhook)))
+            .map_err(Error::Precondition)?;
+        tables::change(tx, id, |webhook| change.apply(webhook, now))
+    });
+    let webhook = changed.await?;
+    webhooks.wake_up.notify_one();
+    let response = RegisteredWebhook::from((id, webhook));
+    Ok(etag::written(StatusCode::OK, &response))
+}
+
+/// `POST /v1/webhooks/{id}/test`
+async fn test(
+    State(webhooks): State<WebhookApi>,
+    _: Admin,
+    PathId(id): PathId<kinds::Webhook>,
+) -> Result<Response, Problem> {
+    let now = model::now();
+    let queued = webhooks
+        .store
+        .write(move |tx| tables::queue_test(tx, id, now));
+    let queued = queued.await?;
+    webhooks.wake_up.notify_one();
+    let response = Json(DeliveryResponse::from(queued));
+    Ok((StatusCode::ACCEPTED, response).into_response())
+}
+
 async fn delete(
     State(webhooks): State<WebhookApi>,
     _: Admin,
@@ -126,11 +173,9 @@ async fn enable(
     _: Admin,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Response, Problem> {
-    let enabled = webhooks.store.write(move |tx| {
-        tables::change(tx, id, |webhook| {
-            (webhook.failing_since, webhook.disabled_at) = (None, None);
-        })
-    });
+    let enabled = webhooks
+        .store
+        .write(move |tx| tables::change(tx, id, |webhook| webhook.enable()));
     let webhook = enabled.await?;
     webhooks.wake_up.notify_one();
     Ok(etag::written(

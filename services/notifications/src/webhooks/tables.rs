@@ -18,7 +18,7 @@ use mesh::Event;
 use model::Time;
 use serde::Serialize;
 
-use super::{MessageId, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage};
+use super::{MessageId, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, kinds};
 use crate::error::Error;
 use crate::incidents;
 
@@ -124,26 +124,57 @@ pub(crate) fn queue(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, S
         return Ok(false);
     }
     let mut data = serde_json::to_value(fact).unwrap_or_default();
-    let (r#type, timestamp) = (event.kind.as_str(), event.at);
-    let payload = Payload { r#type, timestamp, data: data[r#type].take() };
-    let message = WebhookMessage {
-        kind: event.kind.clone(),
+    let message = message_of(&event.kind, event.at, data[&event.kind].take(), now);
+    for webhook in subscribed {
+        insert(tx, webhook, &message, now)?;
+    }
+    Ok(true)
+}
+
+/// Queues a test event for a webhook, due at `now`.
+///
+/// # Errors
+/// When there is no such webhook, or it is disabled.
+pub(super) fn queue_test(
+    tx: &mut Tx<'_>,
+    webhook: WebhookId,
+    now: Time,
+) -> Result<(MessageId, WebhookMessage), Error> {
+    if one(tx, webhook)?.disabled_at.is_some() {
+        return Err(Error::WebhookDisabled);
+    }
+    let data = serde_json::json!({ "webhook_id": webhook });
+    let message = message_of(kinds::TEST, now, data, now);
+    Ok((insert(tx, webhook, &message, now)?, message))
+}
+
+/// The message of an event, due at `now`.
+fn message_of(kind: &str, at: Time, data: serde_json::Value, now: Time) -> WebhookMessage {
+    let payload = Payload { r#type: kind, timestamp: at, data };
+    WebhookMessage {
+        kind: kind.to_owned(),
         payload: serde_json::to_string(&payload).unwrap_or_default(),
-        created_at: event.at,
+        created_at: at,
         began_at: now,
         failed: 0,
         due: Some(now),
         attempts: Vec::new(),
-    };
-    for webhook in subscribed {
-        let id = MessageId::new();
-        tx.put(MESSAGES, &(webhook, id), &message)?;
-        tx.put(DUE, &(webhook, now, id), &())?;
-        let held = tx.get(TALLIES, &webhook)?.unwrap_or(0) + 1;
-        let held = held - drop_oldest(tx, webhook, held, now)?;
-        tx.put(TALLIES, &webhook, &held)?;
     }
-    Ok(true)
+}
+
+fn insert(
+    tx: &mut Tx<'_>,
+    webhook: WebhookId,
+    message: &WebhookMessage,
+    now: Time,
+) -> Result<MessageId, StoreError> {
+    let id = MessageId::new();
+    tx.put(MESSAGES, &(webhook, id), message)?;
+    tx.put(DUE, &(webhook, now, id), &())?;
+    let held = tx.get(TALLIES, &webhook)?.unwrap_or(0) + 1;
+    let held = held - drop_oldest(tx, webhook, held, now)?;
+    tx.put(TALLIES, &webhook, &held)?;
+    Ok(id)
 }
 
 fn drop_oldest(

@@ -15,6 +15,7 @@ use chassis::outbound::Outbound;
 use model::Time;
 use tokio::sync::Notify;
 
+use super::request::ReceiverAnswer;
 use super::tables::{self, DUE};
 use super::{
     DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
@@ -87,13 +88,25 @@ impl Delivery for WebhookWorker {
         let started = Instant::now();
         let sent = self.send(id, &webhook, message).await;
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (status, error) = match sent {
-            Ok(status) => (Some(status), None),
-            Err(why) => (None, Some(why)),
+        let mut attempt = DeliveryAttempt {
+            at: model::now(),
+            took_ms,
+            status: None,
+            error: None,
+            answer: None,
         };
+        let mut retry_after = None;
+        match sent {
+            Ok(answer) => {
+                retry_after = answer.retry_after;
+                attempt.status = Some(answer.status);
+                attempt.answer = Some(answer.beginning);
+            }
+            Err(why) => attempt.error = Some(why),
+        }
+        let DeliveryAttempt { status, error, .. } = &attempt;
         tracing::debug!(webhook = %webhook_id, message = %id, status, error, took_ms, "delivery attempt");
-        let attempt = DeliveryAttempt { at: model::now(), took_ms, status, error };
-        self.record(webhook_id, id, attempt).await
+        self.record((webhook_id, id), attempt, retry_after).await
     }
 }
 
@@ -103,7 +116,7 @@ impl WebhookWorker {
         id: MessageId,
         webhook: &Webhook,
         message: WebhookMessage,
-    ) -> Result<u16, String> {
+    ) -> Result<ReceiverAnswer, String> {
         let (id, now) = (id.to_string(), model::now());
         let second = now.0.div_euclid(1000);
         let payload = Bytes::from(message.payload);
@@ -121,9 +134,9 @@ impl WebhookWorker {
     /// disabled by it.
     async fn record(
         &self,
-        webhook_id: WebhookId,
-        id: MessageId,
+        (webhook_id, id): (WebhookId, MessageId),
         attempt: DeliveryAttempt,
+        retry_after: Option<Duration>,
     ) -> Result<(), StoreError> {
         let (backoff, notifier) = (backoff(&self.settings), self.notifier.clone());
         let hours = u64::from(self.settings.disable_after_hours);
@@ -142,7 +155,9 @@ impl WebhookWorker {
             if let Some(topic) = news(tx, webhook_id, noted, &attempt)? {
                 notifier.notify_staff(tx, &topic, attempt.at)?;
             }
-            let note = |message: &mut WebhookMessage| message.note(attempt, &backoff, jitter);
+            let note = |message: &mut WebhookMessage| {
+                message.note(attempt, retry_after, &backoff, jitter);
+            };
             let message = tables::change_message(tx, webhook_id, id, note)?;
             if message.due.is_none() && !is_success {
                 tx.on_durable(|| delivery::given_up::<Self>().increment(1));

@@ -9,11 +9,15 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use model::Fact;
+use model::{Fact, Time};
 use notifications::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, TestService, eventually, send};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use super::{NAME, confirm, entries};
 
@@ -68,7 +72,7 @@ impl Receiver {
         Path(path): Path<String>,
         headers: HeaderMap,
         body: Bytes,
-    ) -> (StatusCode, [(&'static str, &'static str); 1]) {
+    ) -> (StatusCode, HeaderMap, &'static str) {
         let is_slow = path == "slow";
         receiver
             .got
@@ -79,10 +83,14 @@ impl Receiver {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         let answer = receiver.answers.lock().unwrap().pop_front().unwrap_or(204);
-        (
-            StatusCode::from_u16(answer).unwrap(),
-            [("location", "/elsewhere")],
-        )
+        let mut headers = HeaderMap::new();
+        headers.insert("location", "/elsewhere".parse().unwrap());
+        let mut body = "";
+        if answer == 503 {
+            headers.insert("retry-after", "1".parse().unwrap());
+            body = "busy";
+        }
+        (StatusCode::from_u16(answer).unwrap(), headers, body)
     }
 
     fn url(&self, path: &str) -> String {
@@ -326,4 +334,139 @@ async fn nothing_is_lost_while_the_service_is_down() {
     assert_eq!(listed.len(), ORDERS);
     assert_eq!(listed.into_iter().collect::<HashSet<_>>(), said);
     test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_changed_and_tested() {
+    let (old, new) = (Receiver::start(&[]).await, Receiver::start(&[503]).await);
+    let test = start(true).await;
+    let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
+    let hook = register(&admin, &old.url("old")).await;
+    let path = format!("/v1/webhooks/{}", text(&hook, "id"));
+    let patch = async |body: Value| send(admin.request(Method::PATCH, &path).json(&body)).await;
+
+    let kinds = admin.get("/v1/webhooks/kinds").await.body["items"].clone();
+    let kinds = kinds.as_array().unwrap();
+    let names: Vec<_> = kinds.iter().map(|one| text(one, "kind")).collect();
+    assert_eq!(names, Fact::KINDS);
+
+    let wrong = patch(json!({ "url": "ftp://x", "events": ["orders.*", "order.paid"] })).await;
+    let faults = wrong.body["errors"].as_array().unwrap().clone();
+    let pointers: Vec<_> = faults.iter().map(|fault| text(fault, "pointer")).collect();
+    assert_eq!(pointers, ["/url", "/events/0"]);
+    assert!(text(&faults[1], "detail").contains("/v1/webhooks/kinds"));
+    assert_eq!(patch(json!({ "events": [] })).await.status, 422);
+
+    let paused = patch(json!({ "active": false })).await;
+    assert_eq!(
+        (paused.status, &paused.body["active"]),
+        (200, &json!(false))
+    );
+    assert_eq!(paused.body["events"], hook["events"], "the rest stays");
+    let refused = post(&admin, &format!("{path}/test")).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "webhook-disabled")
+    );
+    confirm(&orders, &ann).await;
+    entries(&ann, 1).await;
+
+    let change =
+        json!({ "url": new.url("new"), "events": ["user.erased", "order.*"], "active": true });
+    let changed = patch(change).await;
+    assert_eq!(changed.body["events"], json!(["user.erased", "order.*"]));
+    let stale = admin
+        .request(Method::PATCH, &path)
+        .header("if-match", "\"1\"");
+    assert_eq!(send(stale.json(&json!({}))).await.status, 412);
+    let order = confirm(&orders, &ann).await;
+    // Refused once, with a wish to wait a second.
+    let got = new.gets(2).await;
+    assert_eq!(got[0].json()["data"]["order_id"], order.to_string());
+    assert!(got[1].verifies(text(&hook, "secret")), "the secret stays");
+    let sent = post(&admin, &format!("{path}/test")).await;
+    assert_eq!(
+        (sent.status, text(&sent.body, "kind")),
+        (202, "webhook.test")
+    );
+    let tested = new.gets(3).await.remove(2);
+    assert_eq!(
+        (tested.id(), &tested.json()["data"]["webhook_id"]),
+        (text(&sent.body, "id").into(), &hook["id"])
+    );
+    assert!(old.got().is_empty(), "events of a pause are not sent");
+
+    let delivered = deliveries(&admin, &hook, "delivered").await;
+    let (test_event, order_event) = (&delivered[0], &delivered[1]);
+    assert_eq!(test_event["payload"], tested.json());
+    assert_eq!(order_event["payload"], got[0].json());
+    let attempts = order_event["attempts"].as_array().unwrap();
+    assert_eq!(attempts[0]["answer"], "busy");
+    let at = |place: usize| serde_json::from_value::<Time>(attempts[place]["at"].clone()).unwrap();
+    assert!(
+        at(1).since(at(0)) >= Duration::from_secs(1),
+        "Retry-After is heeded"
+    );
+    test.finish().await;
+}
+
+/// A program in the house, whose certificate is signed by an authority of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_may_have_an_authority_of_the_house() {
+    let names = vec!["localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("house.pem");
+    std::fs::write(&authority, made.cert.pem()).unwrap();
+    for (authority, status) in [(None, "failed"), (Some(authority), "delivered")] {
+        let mut config = Config::default();
+        config.webhooks.allow_private = true;
+        config.webhooks.authority = authority;
+        config.webhooks.retry_first_ms = 3_600_000;
+        config.webhooks.retry_hours = 1;
+        let others = ["orders", "products"];
+        let test = TestService::start_with(config, NAME, notifications::open, &others).await;
+        let admin = test.admin();
+        let hook = register(&admin, &format!("https://localhost:{port}/")).await;
+        let path = format!("/v1/webhooks/{}/test", text(&hook, "id"));
+        assert_eq!(post(&admin, &path).await.status, 202);
+        let attempt = || async {
+            let path = format!("/v1/webhooks/{}/deliveries", text(&hook, "id"));
+            let items = admin.get(&path).await.body["items"].clone();
+            items[0]["attempts"][0].clone()
+        };
+        eventually("it was tried", || async { attempt().await.is_object() }).await;
+        let attempt = attempt().await;
+        match status {
+            "delivered" => assert_eq!(
+                (&attempt["status"], &attempt["answer"]),
+                (&json!(200), &json!("ok"))
+            ),
+            _ => assert!(text(&attempt, "error").contains("certificate"), "{attempt}"),
+        }
+        test.finish().await;
+    }
 }
