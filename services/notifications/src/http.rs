@@ -21,7 +21,7 @@ use chassis::{
 };
 use futures::StreamExt;
 use futures::stream;
-use model::{UserId, kinds};
+use model::{Time, UserId, kinds};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 

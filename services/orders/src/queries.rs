@@ -38,10 +38,6 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
     // Of several changes of one moment the last one made the event.
     let of_moment = |change: &&StatusChange| Some(change.at) == asked.changed_at;
     let change = history.iter().rev().find(of_moment);
-    let shipment = history
-        .iter()
-        .rev()
-        .find(|change| change.carrier.is_some() || change.tracking.is_some());
     Ok(OrderDetails {
         user_id: order.user_id,
         status: order.status.name().into(),
@@ -50,8 +46,8 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
         refunded_total: order.refunded_total,
         shipping_address: order.shipping_address.clone().unwrap_or_default(),
         note: order.note.clone(),
-        carrier: shipment.and_then(|change| change.carrier.clone()),
-        tracking: shipment.and_then(|change| change.tracking.clone()),
+        carrier: order.parcel.carrier.clone(),
+        tracking: order.parcel.tracking.clone(),
         change: change.map(|change| OrderChange {
             by: by(change, order.user_id),
             reason: change.reason.clone(),
