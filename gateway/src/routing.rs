@@ -106,7 +106,7 @@ impl Destination {
 /// query names, else to the gateway's page, which aggregates all.
 fn one_of_each(route: &'static Route, uri: &Uri) -> Target {
     let named = match uri.path().strip_prefix("/v1/events/dead-letters/") {
-        Some(id) => id.split('.').next(),
+        Some(id) => id.split('.').next().map(str::to_owned),
         None if ["/v1/events", "/v1/events/stream"].contains(&route.path) => {
             source(uri.query().unwrap_or_default())
         }
@@ -122,15 +122,14 @@ fn one_of_each(route: &'static Route, uri: &Uri) -> Target {
 
 /// The service that a query names: by its `source`, or by the event it goes on after,
 /// `orders/1/7`.
-fn source(query: &str) -> Option<&str> {
+fn source(query: &str) -> Option<String> {
     let value = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs
-            .find(|(given, _)| *given == name)
-            .map(|(_, value)| value)
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let (_, value) = pairs.find(|(given, _)| given == name)?;
+        let value = model::normalised(&value);
+        (!value.is_empty()).then(|| value.into_owned())
     };
-    let event = || value("after").or_else(|| value("lastEventId"));
-    value("source").or_else(|| event()?.split(['/', '%']).next())
+    value("source").or_else(|| Some(value("after")?.split('/').next()?.to_owned()))
 }
 
 /// The target that a path is found at instead, with the query.
@@ -192,7 +191,12 @@ mod tests {
             ),
             (
                 Method::GET,
-                "/v1/events?after=users%2F1%2F7",
+                "/v1/events?source=+orders%20",
+                service("orders", true, true),
+            ),
+            (
+                Method::GET,
+                "/v1/events?source=&after=users%2F1%2F7",
                 service("users", true, true),
             ),
             (Method::GET, "/v1/events?source=nobody", plain("page")),

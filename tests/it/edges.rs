@@ -143,7 +143,7 @@ async fn filters(admin: &Person, id: &str) {
         &format!("/v1/users?email=%20{email}%20"),
         &format!("/v1/orders?status=+confirmed&user_id=+{user}&limit=1"),
         "/v1/notifications?unread=+true&limit=1",
-        "/v1/events?source=orders&kind=+order.placed&limit=1",
+        "/v1/events?source=+orders&kind=+order.placed&limit=1",
     ] {
         // A change is searched within a second.
         let found = async || {
