@@ -270,12 +270,16 @@ const inbox = () => [
   action("mark all as read", () => call("POST", "/v1/notifications/read"), readAgainAll),
   ...list({
     path: "/v1/notifications",
-    filters: [choice("unread", ["true"])],
-    heads: ["time", "kind", "message", ""],
+    filters: [element("select", { name: "unread", ariaLabel: "messages" }, new Option("all messages", ""), new Option("unread messages", "true"))],
+    heads: ["message", ""],
     show: (entry) => [
-      when(entry.created_at),
-      entry.kind,
-      element("div", {}, element("strong", { textContent: entry.title }), element("p", { className: "text", textContent: entry.body })),
+      element(
+        "div",
+        {},
+        element("strong", { textContent: entry.title }),
+        element("p", { className: "text", textContent: entry.body }),
+        element("p", { className: "note", textContent: `${when(entry.created_at)} · ${entry.kind}` }),
+      ),
       entry.read_at ? "" : action("mark as read", () => call("POST", `/v1/notifications/${entry.id}/read`), readAgainAll),
     ],
   }),

@@ -22,6 +22,7 @@
 //! | `outbound` | the HTTP client for hosts on the internet |
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events`, also on the control socket |
 //! | `backfill` | what is made of a table's rows, made for those of an earlier version |
+//! | `dead_letters` | events that could not be applied, as news for staff |
 //! | `check`, `positions` | consistency checks within a service, and across services |
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `supervision` | progress and reloading, for a supervisor such as systemd |
@@ -39,6 +40,7 @@ pub mod check;
 pub mod client_address;
 pub mod config;
 pub mod context;
+pub mod dead_letters;
 mod error;
 pub mod etag;
 pub mod event_stream;

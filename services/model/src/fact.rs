@@ -204,6 +204,17 @@ published_language! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reference: Option<String>
     }
+    /// Events could not be applied and wait for an operator, as dead letters of a service.
+    "event.parked" => EventParked {
+        /// The service that could not apply them.
+        service: String,
+        /// The service that published them.
+        source: String,
+        /// Sequence number of the first.
+        seq: u64,
+        /// How many are new.
+        count: u64
+    }
 }
 
 impl Fact {
@@ -380,6 +391,11 @@ mod tests {
         Money { amount, currency: "EUR".parse().unwrap() }
     }
 
+    fn parked() -> Fact {
+        let (service, source) = ("products".into(), "orders".into());
+        Fact::EventParked { service, source, seq: 7, count: 2 }
+    }
+
     /// One fact of every kind.
     fn samples() -> Vec<Fact> {
         let (user_id, order_id, product_id) = (id(), id(), id());
@@ -448,6 +464,7 @@ mod tests {
                 reason: Mismatch::WrongAmount,
                 reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
             },
+            parked(),
         ]
     }
 

@@ -6,6 +6,7 @@
 use crate::config::InboxConfig;
 use std::time::Duration;
 
+use chassis::dead_letters::NewDeadLetters;
 use mesh::OrderDetails;
 use model::{Id, Mismatch, Money, OrderId, SessionId, Time, UserId, kinds};
 use serde::{Deserialize, Serialize};
@@ -211,6 +212,9 @@ topics! {
     }
     /// To staff: new dead letters wait for an operator.
     "event.parked" (Staff, Usually) => EventParked {
+        /// The service that could not apply them. Earlier versions told of their own only.
+        #[serde(default = "this_service")]
+        service: String,
         /// The service that published them.
         source: String,
         /// Sequence number of the first.
@@ -233,7 +237,18 @@ topics! {
     "backup.recovered" (Staff, OnRequest) => BackupRecovered {}
 }
 
+fn this_service() -> String {
+    "notifications".into()
+}
+
 impl Topic {
+    /// Dead letters of this service.
+    pub(crate) fn parked_here(new: &NewDeadLetters) -> Self {
+        let NewDeadLetters { source, seq, count, .. } = *new;
+        let source = source.to_owned();
+        Self::EventParked { service: this_service(), source, seq, count }
+    }
+
     /// Whether a mail of it says something new. The buyer of an order that was rejected at once
     /// has read so in the response.
     pub(crate) fn is_news(&self, order: &OrderDetails) -> bool {

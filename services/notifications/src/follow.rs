@@ -160,6 +160,10 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
             let reference = reference.clone();
             Topic::PaymentUnmatched { order_id, amount, reason, reference }
         }
+        Fact::EventParked { ref service, ref source, seq, count } => {
+            let (service, source) = (service.clone(), source.clone());
+            Topic::EventParked { service, source, seq, count }
+        }
         _ => return None,
     })
 }

@@ -22,7 +22,6 @@
 //! | `webhooks` | signed webhook messages: a kind of delivery |
 //! | `incidents` | faults that last, of which staff are notified once |
 //! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
-//! | `dead_letters` | notifying staff of events that could not be handled |
 //! | `backups` | notifying staff of backups that fail or are overdue |
 //! | `http` | the endpoints of inboxes |
 //! | `wire` | request and response bodies |
@@ -34,7 +33,6 @@
 
 mod backups;
 pub mod config;
-mod dead_letters;
 mod delivery;
 mod domain;
 mod error;
@@ -59,10 +57,11 @@ pub use preview::{mail_kinds, preview_mails};
 pub use text::MailText;
 
 use config::MailConfig;
+use domain::Topic;
 
 use std::sync::Arc;
 
-use chassis::{Context, Folder, Opening};
+use chassis::{Context, Folder, Opening, dead_letters};
 use mesh::Follower;
 use tokio::sync::Notify;
 
@@ -126,7 +125,10 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             };
             followings.push(ctx.start(follower).await?);
         }
-        dead_letters::start(&ctx, notifier.clone(), followings);
+        let of_its_own = notifier.clone();
+        dead_letters::watch(&ctx, followings, move |tx, new| {
+            of_its_own.notify_staff(tx, &Topic::parked_here(new), new.at)
+        });
         backups::start(&ctx, notifier.clone());
 
         let notify::Notifier { keep, wake_ups, .. } = notifier;

@@ -5,8 +5,8 @@
 //! service.
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
-//! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded` and
-//! `payment.unmatched`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
+//! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded`,
+//! `payment.unmatched` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf`.
 //!
@@ -55,7 +55,7 @@ pub use config::Config;
 
 use std::sync::Arc;
 
-use chassis::{Backfill, Context, Opening, cache_tags};
+use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
 use mesh::{Event, Following, Log};
 use model::OrderId;
 use store::{Store, Tx};
@@ -101,7 +101,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         };
         let on_event = move |tx: &mut Tx<'_>, event: &Event| follower.on_event(tx, event);
         let products = ctx.follow("products", on_event).await?;
-        ctx.follow("users", follow::on_users_event).await?;
+        let users = ctx.follow("users", follow::on_users_event).await?;
+        dead_letters::publish(&ctx, vec![products.clone(), users]);
         queries::start(&ctx).await?;
         let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
         ctx.tasks

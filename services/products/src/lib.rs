@@ -21,7 +21,7 @@
 //! | `error` | the error, and its problem documents |
 //!
 //! Events written: `product.created`, `product.updated`, `product.deleted`,
-//! `stock.adjusted`, `stock.low` (key: the product); `stock.reserved`,
+//! `stock.adjusted`, `stock.low` (key: the product); `event.parked`; `stock.reserved`,
 //! `stock.refused`, `stock.released` (key: the order). Followed: `order.placed`,
 //! `order.cancelled`, `order.shipped`, `order.refunded`, `order.lost` and `order.restored` of
 //! orders. Beside the store
@@ -93,7 +93,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             state: None,
             ..ctx.follower("orders", orders)
         };
-        ctx.start(follower).await?;
+        let orders = ctx.start(follower).await?;
+        chassis::dead_letters::publish(&ctx, vec![orders]);
         let store = ctx.store.clone();
         ctx.log
             .set_state(move |_, place| state::page(&store, place));

@@ -266,3 +266,41 @@ async fn a_stream_of_events_goes_on_after_the_last_one() {
     }
     test.finish().await;
 }
+
+fn open_stubborn(ctx: Context, _: ()) -> chassis::Opening {
+    Box::pin(async move {
+        let following = ctx.follow("orders", |_, _| Err(Refusal::Never("never".into())));
+        let following = following.await?;
+        chassis::dead_letters::publish(&ctx, vec![following]);
+        Ok(ctx.serve(Router::new()))
+    })
+}
+
+/// Each dead letter is published once. A start looks for new ones at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_dead_letters_are_published_once() {
+    let mut test = TestService::start("shelf", open_stubborn, &["orders"]).await;
+    for count in 1..=3 {
+        let admin = test.admin();
+        let parked = || async { admin.get("/v1/events/dead-letters").await.body["items"].clone() };
+        test.other("orders").publish("a", registered(true)).await;
+        let is_parked = || async { parked().await.as_array().unwrap().len() == count };
+        eventually("it is parked", is_parked).await;
+        test.restart().await;
+        let admin = test.admin();
+        let published = || async {
+            let events = admin.get("/v1/events?kind=event.parked").await.body;
+            let events = events["items"].as_array().unwrap().iter();
+            let data: Vec<_> = events.map(|event| event["data"].clone()).collect();
+            data
+        };
+        let is_published = || async { published().await.len() >= count };
+        eventually("it is published", is_published).await;
+        let newest_first: Vec<_> = (1..=count)
+            .rev()
+            .map(|seq| json!({ "service": "shelf", "source": "orders", "seq": seq, "count": 1 }))
+            .collect();
+        assert_eq!(published().await, newest_first);
+    }
+    test.finish().await;
+}

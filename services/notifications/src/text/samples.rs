@@ -99,7 +99,12 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::MailRecovered {},
         Topic::WebhookFailing { webhook_id: id(), since: AT },
         Topic::WebhookDisabled { webhook_id: id() },
-        Topic::EventParked { source: "orders".into(), seq: 7, count: 1 },
+        Topic::EventParked {
+            service: "products".into(),
+            source: "orders".into(),
+            seq: 7,
+            count: 1,
+        },
         Topic::BackupFailed {},
         Topic::BackupOverdue { succeeded_at: Some(AT), expected_hours: Some(26) },
         Topic::BackupOverdue { succeeded_at: None, expected_hours: Some(26) },

@@ -103,6 +103,19 @@ async fn staff_are_notified() {
             .is_empty()
     };
     eventually("staff are known", heard).await;
+    let parked = Fact::EventParked {
+        service: "products".into(),
+        source: "orders".into(),
+        seq: 7,
+        count: 2,
+    };
+    products.publish("parked", parked).await;
+    let newest = || async {
+        let inbox = staff.get("/v1/notifications").await.body;
+        let body = inbox["items"][0]["body"].as_str().unwrap_or_default();
+        inbox["items"][0]["kind"] == "event.parked" && body.contains("service products")
+    };
+    eventually("staff are notified of dead letters", newest).await;
     orders.publish("payment", unmatched()).await;
     let newest = || async {
         let inbox = staff.get("/v1/notifications").await.body;
