@@ -198,6 +198,9 @@ published_language! {
     "payment.unmatched" => PaymentUnmatched {
         /// The order that the payment names, if it exists.
         order_id: Option<Id<kinds::Order>>,
+        /// Its owner. Absent in events of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
         amount: Money,
         reason: Mismatch,
         /// The provider's id of the payment. Absent in events of earlier versions.
@@ -460,6 +463,7 @@ mod tests {
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),
+                user_id: Some(user_id),
                 amount: euros(1),
                 reason: Mismatch::WrongAmount,
                 reference: Some("pi_3MtwBwLkdIwHu7ix".into()),

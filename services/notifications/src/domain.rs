@@ -146,6 +146,15 @@ topics! {
         /// Whether the order is now refunded completely.
         in_full: bool
     }
+    /// A payment for the order is recorded that the order does not need, or not like this.
+    "order.payment_kept" (Owner, Usually) => OrderPaymentKept {
+        order_id: Id<kinds::Order>,
+        amount: Money,
+        reason: Mismatch,
+        /// The provider's id of the payment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>
+    }
     /// To staff: a new order. Its stock is reserved, so it is one that can be fulfilled.
     "order.placed" (Staff, Usually) => OrderPlaced {
         order_id: Id<kinds::Order>
@@ -265,6 +274,7 @@ impl Topic {
             | Self::OrderDelivered { order_id }
             | Self::OrderCancelled { order_id, .. }
             | Self::OrderRefunded { order_id, .. }
+            | Self::OrderPaymentKept { order_id, .. }
             | Self::OrderPlaced { order_id }
             | Self::OrderPaymentReceived { order_id }
             | Self::OrderCancelledByBuyer { order_id }

@@ -138,6 +138,19 @@ fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
         Fact::OrderRefunded { order_id, user_id, amount, in_full } => {
             (user_id, Topic::OrderRefunded { order_id, amount, in_full })
         }
+        Fact::PaymentUnmatched {
+            order_id: Some(order_id),
+            user_id: Some(user_id),
+            amount,
+            reason,
+            ref reference,
+        } => {
+            let reference = reference.clone();
+            (
+                user_id,
+                Topic::OrderPaymentKept { order_id, amount, reason, reference },
+            )
+        }
         _ => return None,
     })
 }
@@ -156,7 +169,7 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
             }
         }
         Fact::StockLow { product_id, available } => Topic::StockLow { product_id, available },
-        Fact::PaymentUnmatched { order_id, amount, reason, ref reference } => {
+        Fact::PaymentUnmatched { order_id, amount, reason, ref reference, .. } => {
             let reference = reference.clone();
             Topic::PaymentUnmatched { order_id, amount, reason, reference }
         }

@@ -221,6 +221,7 @@ fn apply_early_payment(
     }
     let fact = Fact::PaymentUnmatched {
         order_id: Some(stored.order.id),
+        user_id: Some(stored.order.user_id),
         amount: stored.order.total,
         reason: Mismatch::OrderOver,
         reference: Some(reference.clone()),

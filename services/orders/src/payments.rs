@@ -101,9 +101,15 @@ fn apply(
             tables::save(tx, &stored)?;
         }
         (PaymentOutcome::Unmatched(reason), order) => {
-            let (amount, order_id) = (message.amount, order.map(|stored| stored.order.id));
-            let reference = Some(message.reference.clone());
-            let fact = Fact::PaymentUnmatched { order_id, amount, reason, reference };
+            let order = order.as_ref().map(|stored| &stored.order);
+            let order_id = order.map(|order| order.id);
+            let fact = Fact::PaymentUnmatched {
+                order_id,
+                user_id: order.map(|order| order.user_id),
+                amount: message.amount,
+                reason,
+                reference: Some(message.reference.clone()),
+            };
             let key = order_id.map_or_else(|| message.reference.clone(), |id| id.to_string());
             log.append(tx, Draft { key, fact, cause: Cause::own(cause.at) })?;
         }

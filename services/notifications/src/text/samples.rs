@@ -76,6 +76,12 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderCancelled { order_id, refunded: None },
         Topic::OrderRefunded { order_id, amount: euros(2_999), in_full: false },
         Topic::OrderRefunded { order_id, amount, in_full: true },
+        Topic::OrderPaymentKept {
+            order_id,
+            amount,
+            reason: Mismatch::OrderOver,
+            reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
+        },
         Topic::OrderPlaced { order_id },
         Topic::OrderPaymentReceived { order_id },
         Topic::OrderCancelledByBuyer { order_id },

@@ -28,6 +28,7 @@ macro_rules! files {
             files!(@ $language, "backup.recovered.txt"),
             files!(@ $language, "digest.txt"),
             files!(@ $language, "order.cancelled_by_buyer.txt"),
+            files!(@ $language, "order.payment_kept.txt"),
             files!(@ $language, "order.payment_received.txt"),
             files!(@ $language, "order.placed.txt"),
             files!(@ $language, "refund.due.txt"),

@@ -42,13 +42,21 @@ async fn owners_are_notified() {
         Fact::OrderShipped { order_id, user_id },
         Fact::OrderDelivered { order_id, user_id },
         Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
+        Fact::PaymentUnmatched {
+            order_id: Some(order_id),
+            user_id: Some(user_id),
+            amount,
+            reason: Mismatch::OrderOver,
+            reference: Some("pi_1".into()),
+        },
         Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
     ] {
         orders.publish("order", fact).await;
     }
-    let items = entries(&ann, 11).await;
+    let items = entries(&ann, 12).await;
     let of_orders = [
         "order.cancelled",
+        "order.payment_kept",
         "order.refunded",
         "order.delivered",
         "order.shipped",
@@ -61,7 +69,7 @@ async fn owners_are_notified() {
     }
     assert_eq!(items[0]["data"]["refunded"]["amount"], 1999);
     assert!(
-        items[1]["body"]
+        items[2]["body"]
             .as_str()
             .unwrap()
             .starts_with("We are refunding 19.99 EUR")
@@ -89,6 +97,7 @@ async fn staff_are_notified() {
     let low = || Fact::StockLow { product_id: Id::new(), available: 3 };
     let unmatched = || Fact::PaymentUnmatched {
         order_id: None,
+        user_id: None,
         amount,
         reason: Mismatch::UnknownOrder,
         reference: Some("pi_1".into()),
