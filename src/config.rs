@@ -109,7 +109,7 @@ impl ShopConfig {
     /// The faults of the files that settings name, and of templates; each with the setting
     /// that it is about, empty for none.
     pub(crate) fn faults_of_files(&self, folder: &Folder) -> Vec<(&'static str, String)> {
-        let mut faults = notifications::faults_of_files(folder, &self.mail);
+        let mut faults = notifications::faults_of_files(folder, &self.mail, &self.webhooks);
         let mut check = |setting, checked: Result<(), String>| {
             faults.extend(checked.err().map(|why| (setting, why)));
         };

@@ -470,7 +470,7 @@ async fn webhooks(calls: &mut Calls, admin: &Person) {
     let change = admin.request(Method::PATCH, &path);
     let change = change.json(&json!({ "events": ["order.*"], "active": false }));
     calls.send(change).await;
-    for step in ["rotate", "enable", "test"] {
+    for step in ["rotate", "enable"] {
         calls
             .post(admin, &format!("{path}/{step}"), json!({}))
             .await;
@@ -479,6 +479,7 @@ async fn webhooks(calls: &mut Calls, admin: &Person) {
     let again = format!("{path}/deliveries/msg_1/redeliver");
     calls.post(admin, &again, json!({})).await;
     calls.delete(admin, &path).await;
+    calls.post(admin, &format!("{path}/test"), json!({})).await;
 }
 
 async fn operating(calls: &mut Calls, admin: &Person) {

@@ -56,7 +56,7 @@ pub use config::Config;
 pub use preview::{mail_kinds, preview_mails};
 pub use text::MailText;
 
-use config::MailConfig;
+use config::{MailConfig, WebhooksConfig};
 use domain::Topic;
 
 use std::sync::Arc;
@@ -65,14 +65,21 @@ use chassis::{Context, Folder, Opening, dead_letters};
 use mesh::Follower;
 use tokio::sync::Notify;
 
-/// The faults of what the settings lead to: the mail server's password and certificate, and
-/// the owner's templates. Each with the setting that it is about, empty for none.
-pub fn faults_of_files(folder: &Folder, mail: &MailConfig) -> Vec<(&'static str, String)> {
+/// The faults of what the settings lead to: the mail server's password and certificate, the
+/// authority of webhooks, and the owner's templates. Each with the setting that it is about,
+/// empty for none.
+pub fn faults_of_files(
+    folder: &Folder,
+    mail: &MailConfig,
+    webhooks: &WebhooksConfig,
+) -> Vec<(&'static str, String)> {
     let mail = mail::check(mail).err();
     let mail = mail.map(|error| ("mail.server", error.to_string()));
     let templates = text::template_faults(&folder.templates());
     let templates = templates.into_iter().map(|fault| ("", fault));
-    mail.into_iter().chain(templates).collect()
+    let authority = webhooks::check(webhooks).err();
+    let authority = authority.map(|error| ("webhooks.authority", error.to_string()));
+    mail.into_iter().chain(authority).chain(templates).collect()
 }
 
 /// Connects to the mail server as for a mail, logs in if the shop does, and sends none.

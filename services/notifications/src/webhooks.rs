@@ -230,6 +230,14 @@ impl DeliveryAttempt {
     }
 }
 
+/// Checks the files that the settings name.
+///
+/// # Errors
+/// [`chassis::Error::Config`] naming the file at fault.
+pub(crate) fn check(settings: &WebhooksConfig) -> Result<(), chassis::Error> {
+    request::client(settings).map(drop)
+}
+
 /// The backoff of messages.
 pub(crate) fn backoff(settings: &WebhooksConfig) -> Backoff {
     Backoff {
