@@ -151,8 +151,9 @@ async function overview() {
   const all = Object.entries(services);
   const state = (one) => element("span", { className: one.state === "ready" ? "well" : "bad", textContent: one.state, title: one.why ?? (one.missing ?? []).join("; ") });
   const cache = (one) => (one.cache?.hit_rate == null ? "" : `${(one.cache.hit_rate * 100).toFixed(1)} % of ${one.cache.hits + one.cache.misses}`);
-  const heads = ["service", "state", "version", figure("uptime"), figure("events"), figure("dead letters"), figure("store"), figure("cache hits"), "warnings"];
-  const rows = all.map(([name, one]) => [name, state(one), one.version, span(one.uptime_seconds), one.log?.tail, one.parked, size(one.store_bytes), cache(one), (one.warnings ?? []).join("; ")]);
+  const mail = (one) => (one.mail ? `${one.mail.queued ?? "?"} queued${one.mail.failing_since ? `, ${one.mail.last_failure.why}` : ""}` : "");
+  const heads = ["service", "state", "version", figure("uptime"), figure("events"), figure("dead letters"), figure("store"), figure("cache hits"), "mail", "warnings"];
+  const rows = all.map(([name, one]) => [name, state(one), one.version, span(one.uptime_seconds), one.log?.tail, one.parked, size(one.store_bytes), cache(one), mail(one), (one.warnings ?? []).join("; ")]);
   const followHeads = ["service", "source", "follower", "state", figure("cursor"), figure("lag"), figure("dead letters"), "reason"];
   const follows = all.flatMap(([name, one]) => (one.followers ?? []).map((it) => [name, it.source, it.name, it.state, it.cursor, it.lag, it.parked, it.why]));
   const filled = (heads, rows) => table(heads, rows.map((contents) => row(heads, contents))).whole;

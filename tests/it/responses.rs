@@ -202,6 +202,7 @@ async fn every_route_responds_as_recorded() {
     let mut calls = Calls::default();
     inbox(
         &mut calls,
+        &admin,
         &Person::register(&shop, "inbox@konbini.example").await,
     )
     .await;
@@ -223,7 +224,7 @@ async fn every_route_responds_as_recorded() {
     shop.terminate_all().await.unwrap();
 }
 
-async fn inbox(calls: &mut Calls, reader: &Person) {
+async fn inbox(calls: &mut Calls, admin: &Person, reader: &Person) {
     let is_welcomed = || async { !reader.all("/v1/notifications").await.is_empty() };
     eventually("the welcome arrives", is_welcomed).await;
     let list = calls.get(reader, "/v1/notifications").await;
@@ -243,6 +244,8 @@ async fn inbox(calls: &mut Calls, reader: &Person) {
     let choose = reader.request(Method::PUT, preferences).json(&chosen);
     calls.send(choose).await;
     calls.get(reader, preferences).await;
+    let mail = "/v1/mails/mail_01h455vb4pex5vsknk084sn02q/resend";
+    calls.post(admin, mail, json!({})).await;
 }
 
 async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
@@ -476,10 +479,10 @@ async fn webhooks(calls: &mut Calls, admin: &Person) {
             .await;
     }
     calls.get(admin, &format!("{path}/deliveries")).await;
+    calls.post(admin, &format!("{path}/test"), json!({})).await;
     let again = format!("{path}/deliveries/msg_1/redeliver");
     calls.post(admin, &again, json!({})).await;
     calls.delete(admin, &path).await;
-    calls.post(admin, &format!("{path}/test"), json!({})).await;
 }
 
 async fn operating(calls: &mut Calls, admin: &Person) {

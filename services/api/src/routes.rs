@@ -163,6 +163,8 @@ routes! {
     /// Replaces what the caller chose of them.
     PUT_NOTIFICATION_PREFERENCES =
         Route::put("/v1/notifications/preferences", Notifications, Customer);
+    /// Sends a mail that was given up again.
+    RESEND_MAIL = Route::post("/v1/mails/{id}/resend", Notifications, Staff);
     /// Lists webhooks.
     LIST_WEBHOOKS = Route::get("/v1/webhooks", Notifications, Admin).query(&["limit", "cursor"]);
     /// Registers a webhook.

@@ -91,18 +91,7 @@ impl Outbound {
         filter: AddressFilter,
         limits: OutboundLimits,
     ) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        if let Some(file) = authority {
-            add_authorities(&mut roots, file)
-                .map_err(|why| Error::Config(format!("{}: {why}", file.display())))?;
-        }
-        let config =
-            ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Error::Service(error.to_string()))?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let config = tls_config(authority)?;
         let connector = Connector { filter, timeout: limits.connect_timeout };
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
@@ -288,6 +277,24 @@ async fn race(addresses: Vec<SocketAddr>, mut why: String) -> Result<TcpStream, 
         attempts.extend(waiting.next().map(TcpStream::connect));
     }
     Err(why)
+}
+
+/// TLS that trusts the public authorities and those of `authority`, a PEM file.
+///
+/// # Errors
+/// [`Error::Config`] when the file cannot be read.
+pub fn tls_config(authority: Option<&Path>) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(file) = authority {
+        add_authorities(&mut roots, file)
+            .map_err(|why| Error::Config(format!("{}: {why}", file.display())))?;
+    }
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Service(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Adds every certificate of a PEM file.

@@ -51,6 +51,8 @@ pub mod kinds {
         Order = "order",
         /// A message in a person's inbox.
         Notification = "notif",
+        /// An outbound mail.
+        Mail = "mail",
         /// Somebody else's program that is told of events.
         Webhook = "hook",
         /// One event on its way to such a program.

@@ -197,6 +197,9 @@ topics! {
         user_id: UserId,
         /// The kind of its topic.
         about: String,
+        /// The mail, where it can be sent again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mail_id: Option<Id<kinds::Mail>>,
         /// The last SMTP reply code, where the server gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<u16>

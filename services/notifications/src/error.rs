@@ -23,6 +23,9 @@ pub(crate) enum Error {
     /// The ticket is unknown, used up or too old.
     #[error("wrong ticket")]
     WrongTicket,
+    /// No mail with this id was given up.
+    #[error("no such mail was given up")]
+    NoMail,
     /// There is no such webhook, or no such message of it.
     #[error("no such webhook, or no such delivery of it")]
     NoWebhook,
@@ -43,7 +46,7 @@ pub(crate) enum Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound | Error::NoWebhook => Self::not_found(),
+            Error::NotFound | Error::NoMail | Error::NoWebhook => Self::not_found(),
             Error::TooManyWebhooks(_) => Self::conflict("too-many-webhooks", error.to_string()),
             Error::WebhookDisabled => Self::conflict("webhook-disabled", error.to_string()),
             Error::Precondition(problem) => problem,

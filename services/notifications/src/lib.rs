@@ -138,9 +138,11 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         });
         backups::start(&ctx, notifier.clone());
 
-        let notify::Notifier { keep, wake_ups, .. } = notifier;
+        let notify::Notifier { keep, wake_ups, outbox, .. } = notifier;
         let inboxes = http::endpoints(&ctx, keep, wake_ups, texts, queries);
-        let endpoints = inboxes.merge(webhooks::http::endpoints(&ctx, config.webhooks, webhooks));
+        let endpoints = inboxes
+            .merge(mail::given_up::endpoints(&ctx, outbox))
+            .merge(webhooks::http::endpoints(&ctx, config.webhooks, webhooks));
         Ok(ctx.serve(endpoints))
     })
 }

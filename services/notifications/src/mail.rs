@@ -4,12 +4,25 @@
 //! was ordered are requested when the mail is sent and never stored, so personal data stays in
 //! the databases of users and orders.
 //!
+//! | module | holds |
+//! | --- | --- |
+//! | `worker` | the attempts |
+//! | `smtp` | composing and sending a mail, and the meaning of failures |
+//! | `connection` | a session with the server, step by step |
+//! | `sequence` | the order of mails about one order |
+//! | `given_up` | mails that staff can send again |
+//! | `status` | the state for the status and the warnings |
+//!
 //! **Invariants:** a mail is queued in the transaction that handles its event, and leaves
 //! the queue when the server accepted it, rejected it for good, or it expired; so it is
 //! sent at least once. All attempts of a mail have the same `Message-ID`.
 
+mod connection;
 pub(crate) mod digest;
+pub(crate) mod given_up;
+mod sequence;
 mod smtp;
+mod status;
 mod worker;
 
 use crate::config::MailConfig;
@@ -198,6 +211,7 @@ impl Outbox {
         mail: &OutboundMail,
     ) -> Result<(), StoreError> {
         tx.put(MAIL, &(mail.priority(), due, id), mail)?;
+        sequence::note(tx, mail, id, due)?;
         let wake_up = self.wake_up.clone();
         tx.on_durable(move || wake_up.notify_one());
         Ok(())

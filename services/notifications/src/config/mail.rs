@@ -38,6 +38,13 @@ pub struct MailConfig {
     pub user: Option<String>,
     /// File with the password [default: the systemd credential `smtp_password`].
     pub password_file: Option<PathBuf>,
+    /// The shop's name in EHLO, a host's name or an address in brackets [default: the domain of
+    /// `from`].
+    #[garde(custom(|_, _| ensure(
+        self.hello_name.as_deref().is_none_or(is_hello),
+        "must be a host's name, or an IP address in brackets",
+    )))]
+    pub hello_name: Option<String>,
     /// The sender, `Name <name@example.com>`.
     #[garde(custom(|_, _| ensure(
         self.server.is_none() || self.from.is_some(),
@@ -94,6 +101,7 @@ impl Default for MailConfig {
             authority: None,
             user: None,
             password_file: None,
+            hello_name: None,
             from: None,
             per_second_max: 5,
             timeout_ms: 30_000,
@@ -147,6 +155,20 @@ impl MailConfig {
 fn is_host(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     text.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(is_part))
+}
+
+/// Whether a text is a name that an SMTP client may give itself (RFC 5321 §4.1.1.1).
+fn is_hello(text: &str) -> bool {
+    let literal = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    match literal {
+        Some(literal) => {
+            let address = literal.strip_prefix("IPv6:").unwrap_or(literal);
+            address.parse::<IpAddr>().is_ok()
+        }
+        None => is_host(text) && text.parse::<IpAddr>().is_err(),
+    }
 }
 
 fn read(file: &Path) -> Result<String, Error> {

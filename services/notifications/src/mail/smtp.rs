@@ -4,21 +4,23 @@
 //! **Invariants:** the `Message-ID` depends on the mail's id alone, so it is the same at every
 //! attempt. A failure carries no text of the server, which may contain the address.
 
-use crate::config::{MailConfig, Security};
+use crate::config::MailConfig;
 use std::time::Duration;
 
 use chassis::Error;
 use data_encoding::HEXLOWER;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::response::{Category, Severity};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{Address, Message};
 use mesh::Contact;
 
 use super::MailId;
+use super::connection::{MailRoute, Step, StepError, transmit};
 use crate::text::MailText;
+
+/// Timeout of the end of a session.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether a failed attempt is worth repeating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) enum Retry {
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SmtpFailure {
+    /// The step of the session that failed; `None` before there was one.
+    pub(super) step: Option<Step>,
     /// The server's reply code, where there was one.
     pub(super) code: Option<u16>,
     pub(super) retry: Retry,
@@ -37,9 +41,21 @@ pub(super) struct SmtpFailure {
     pub(super) why: String,
 }
 
-/// The connection to the mail server.
+impl SmtpFailure {
+    /// A failure before a session.
+    pub(super) fn before(retry: Retry, why: impl Into<String>) -> Self {
+        Self { step: None, code: None, retry, why: why.into() }
+    }
+
+    /// Whether the server refused the recipient, and not the shop.
+    pub(super) fn is_about_recipient(&self) -> bool {
+        self.step == Some(Step::Recipient)
+    }
+}
+
+/// The mail server, as the settings name it.
 pub(super) struct MailServer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    route: MailRoute,
     timeout: Duration,
     /// The sender of all mail.
     from: Mailbox,
@@ -54,38 +70,43 @@ impl MailServer {
         let (Some(host), Some(from)) = (&settings.server, &settings.from) else {
             return Ok(None);
         };
-        let from = from.parse().map_err(|error| {
+        let from: Mailbox = from.parse().map_err(|error| {
             Error::Config(format!(
                 "mail.from is no address such as Shop <shop@example.com>: {error}"
             ))
         })?;
-        let tls = match settings.security {
-            Security::None => Tls::None,
-            Security::Starttls => Tls::Required(tls(host, settings)?),
-            Security::Tls => Tls::Wrapper(tls(host, settings)?),
-        };
+        let sender = address(from.email.as_ref());
+        let sender = sender.ok_or_else(|| Error::Config("mail.from has no valid domain".into()))?;
+        let from = Mailbox { email: sender, ..from };
+        let route = MailRoute::open(settings, host, from.email.domain())?;
         let timeout = Duration::from_millis(settings.timeout_ms);
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(settings.port())
-            .tls(tls)
-            .timeout(Some(timeout));
-        if let Some((user, password)) = settings.credentials()? {
-            builder = builder.credentials(Credentials::new(user, password));
-        }
-        Ok(Some(Self { transport: builder.build(), timeout, from }))
+        Ok(Some(Self { route, timeout, from }))
     }
 
-    /// Connects and greets as for a mail, and sends none.
+    /// Connects, greets and logs in as for a mail, and sends none.
     ///
     /// # Errors
     /// Why no mail could be sent.
     pub(super) async fn probe(&self) -> Result<(), String> {
-        match tokio::time::timeout(self.timeout, self.transport.test_connection()).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("the server does not take mail now".into()),
-            Ok(Err(error)) => Err(failure(&error).why),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-        }
+        let session = async {
+            let mut session = self.route.begin().await.map_err(failure)?;
+            session.abort().await;
+            Ok(())
+        };
+        self.bounded(session).await.map_err(|failure| failure.why)
+    }
+
+    async fn bounded<T>(
+        &self,
+        session: impl Future<Output = Result<T, SmtpFailure>>,
+    ) -> Result<T, SmtpFailure> {
+        let late = || {
+            let why = format!("no answer within {:?}", self.timeout);
+            let step = Some(Step::Connection);
+            Err(SmtpFailure { step, ..SmtpFailure::before(Retry::Later, why) })
+        };
+        let ended = tokio::time::timeout(self.timeout, session).await;
+        ended.unwrap_or_else(|_| late())
     }
 
     /// Composes a mail (RFC 5322): text and HTML alternatives, marked as generated by a
@@ -113,15 +134,16 @@ impl MailServer {
 
     /// Sends a mail. On `Ok` the server has taken responsibility for it.
     pub(super) async fn send(&self, mail: Message) -> Result<(), SmtpFailure> {
-        match tokio::time::timeout(self.timeout, self.transport.send(mail)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(SmtpFailure {
-                code: None,
-                retry: Retry::Later,
-                why: format!("no answer within {:?}", self.timeout),
-            }),
-        }
+        let content = mail.formatted();
+        let session = async {
+            let mut session = self.route.begin().await.map_err(failure)?;
+            let sent = transmit(&mut session, mail.envelope(), &content).await;
+            Ok((session, sent))
+        };
+        let (mut session, sent) = self.bounded(session).await?;
+        // The mail is decided; a server that is slow to say goodbye changes nothing.
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, session.abort()).await;
+        sent.map_err(failure)
     }
 }
 
@@ -133,33 +155,45 @@ fn address(email: &str) -> Option<Address> {
     Address::new(user, domain).ok()
 }
 
-fn tls(host: &str, settings: &MailConfig) -> Result<TlsParameters, Error> {
-    let mut parameters = TlsParameters::builder(host.to_owned());
-    if let Some(pem) = settings.authority_pem()? {
-        let certificate = Certificate::from_pem(pem.as_bytes())
-            .map_err(|error| Error::Config(format!("mail.authority: {error}")))?;
-        parameters = parameters.add_root_certificate(certificate);
-    }
-    parameters
-        .build()
-        .map_err(|error| Error::Config(format!("mail.server: {error}")))
-}
-
-/// Only a rejection of the mail or its address is permanent (RFC 5321 §4.2.2: 55x, "mail
-/// system"). A refused login or an unknown command is a matter of configuration, which can be
-/// corrected before the next attempt.
-fn failure(error: &lettre::transport::smtp::Error) -> SmtpFailure {
-    let Some(code) = error.status() else {
-        return SmtpFailure { code: None, retry: Retry::Later, why: kind(error).into() };
+/// Only a rejection of the recipient is permanent (RFC 5321 §4.2.2: 55x, "mail system"). In every
+/// other step it is the shop that is refused: its name, its login, its sender, its content,
+/// which somebody can set right before the next attempt. So is a rejection by policy
+/// (RFC 3463 §3.8: X.7.X), which many servers give for the sender only once a recipient is named.
+fn failure((step, error): (Step, StepError)) -> SmtpFailure {
+    let step = Some(step);
+    let error = match error {
+        StepError::Smtp(error) => error,
+        StepError::Unreachable(why) => {
+            return SmtpFailure { step, ..SmtpFailure::before(Retry::Later, why) };
+        }
     };
-    let is_permanent = code.severity == Severity::PermanentNegativeCompletion
-        && code.category == Category::MailSystem;
+    let Some(code) = error.status() else {
+        return SmtpFailure { step, ..SmtpFailure::before(Retry::Later, kind(&error)) };
+    };
+    let is_permanent = step == Some(Step::Recipient)
+        && code.severity == Severity::PermanentNegativeCompletion
+        && code.category == Category::MailSystem
+        && !is_policy(&error);
     let code = u16::from(code);
+    let refused = match step {
+        Some(Step::Login) => " to the login",
+        Some(Step::Sender) => " to the sender",
+        Some(Step::Recipient) => " to the recipient",
+        Some(Step::Content) => " to the content",
+        Some(Step::Connection) | None => "",
+    };
     SmtpFailure {
+        step,
         code: Some(code),
         retry: if is_permanent { Retry::Never } else { Retry::Later },
-        why: format!("the server answered {code}"),
+        why: format!("the server answered {code}{refused}"),
     }
+}
+
+/// Whether the enhanced status code of a reply is one of policy.
+fn is_policy(error: &lettre::transport::smtp::Error) -> bool {
+    let text = std::error::Error::source(error).map(ToString::to_string);
+    text.is_some_and(|text| text.trim_start().starts_with("5.7."))
 }
 
 fn kind(error: &lettre::transport::smtp::Error) -> &'static str {

@@ -13,8 +13,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::smtp::{MailServer, Retry, SmtpFailure};
+use super::status::MailState;
 use super::{
-    CODE_PRIORITY, MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail, Outbox, STAFF_PRIORITY,
+    CODE_PRIORITY, MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail, Outbox,
+    STAFF_PRIORITY, given_up, sequence,
 };
 use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::{Audience, Topic};
@@ -42,6 +44,7 @@ struct MailWorker {
     notifier: Notifier,
     outbox: Outbox,
     server: Option<MailServer>,
+    state: MailState,
     rate_limit: Mutex<Interval>,
 }
 
@@ -85,6 +88,8 @@ pub(crate) fn start(
     let mut rate_limit = tokio::time::interval(Duration::from_secs(1) / settings.per_second_max);
     rate_limit.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let wake_up = outbox.wake_up.clone();
+    let state = MailState::default();
+    state.report(ctx);
     let worker = MailWorker {
         store: ctx.store.clone(),
         mesh: ctx.mesh.clone(),
@@ -93,6 +98,7 @@ pub(crate) fn start(
         notifier,
         outbox,
         server,
+        state,
         rate_limit: Mutex::new(rate_limit),
     };
     delivery::spawn(ctx, worker, wake_up);
@@ -124,6 +130,10 @@ impl Delivery for MailWorker {
         let Some(mail) = self.store.get(MAIL, &key)? else {
             return Ok(());
         };
+        let now = model::now();
+        if let Some(due) = sequence::waits_until(&self.store, &mail, key.2, now)? {
+            return self.postpone(key, mail, due).await;
+        }
         let outcome = self.attempt(&key.2, &mail).await;
         self.record(key, mail, outcome).await
     }
@@ -142,7 +152,7 @@ impl MailWorker {
         let message = match server.compose(&contact, id, text) {
             Ok(message) => message,
             Err(why) => {
-                return Outcome::Failed(SmtpFailure { code: None, retry: Retry::Never, why });
+                return Outcome::Failed(SmtpFailure::before(Retry::Never, why));
             }
         };
         self.rate_limit.lock().await.tick().await;
@@ -232,6 +242,21 @@ impl MailWorker {
         self.queries.contact(user, QUERY_TIMEOUT).await.ok_or(USERS)
     }
 
+    /// Reschedules a mail that waits for an earlier one.
+    async fn postpone(
+        &self,
+        key: (u16, Time, MailId),
+        mail: OutboundMail,
+        due: Time,
+    ) -> Result<(), StoreError> {
+        let postponed = self.store.write_when_free(move |tx| {
+            tx.delete(MAIL, &key)?;
+            tx.put(MAIL, &(mail.priority(), due, key.2), &mail)?;
+            sequence::note(tx, &mail, key.2, due)
+        });
+        postponed.await
+    }
+
     /// Removes the mail from the queue or reschedules it; staff are notified of one that is
     /// given up.
     async fn record(
@@ -252,8 +277,15 @@ impl MailWorker {
             // A mail that was refused by itself says nothing of others.
             Outcome::Obsolete | Outcome::Failed(_) | Outcome::NotMade(_) => ServerNote::Nothing,
         };
+        match &outcome {
+            Outcome::Sent => self.state.note_sent(),
+            Outcome::Failed(failure) if failure.step.is_some() => {
+                self.state.note_failure(failure, now);
+            }
+            Outcome::Failed(_) | Outcome::NotMade(_) | Outcome::Obsolete => {}
+        }
         if let Outcome::Failed(failure) | Outcome::NotMade(failure) = outcome {
-            let SmtpFailure { code, retry, why } = failure;
+            let SmtpFailure { code, retry, why, .. } = failure;
             let next = backoff.next(mail.began_at, failed, now, rand::random());
             retry_at = next.filter(|_| retry == Retry::Later);
             match retry_at {
@@ -261,8 +293,7 @@ impl MailWorker {
                 None => {
                     tracing::error!(kind, failed, why, "a mail is given up");
                     delivery::given_up::<Self>().increment(1);
-                    let (user_id, about) = (mail.user_id, kind);
-                    given_up = Some(Topic::MailFailed { user_id, about, code });
+                    given_up = Some(code);
                 }
             }
         }
@@ -272,8 +303,17 @@ impl MailWorker {
             if let Some(due) = retry_at {
                 let mail = OutboundMail { failed, ..mail };
                 tx.put(MAIL, &(mail.priority(), due, key.2), &mail)?;
+                sequence::note(tx, &mail, key.2, due)?;
+            } else {
+                sequence::forget(tx, &mail, key.2)?;
+                if let Some(code) = given_up {
+                    let mail_id = given_up::keep(tx, key.2, &mail, now)?;
+                    let (user_id, about) = (mail.user_id, kind);
+                    let topic = Topic::MailFailed { user_id, about, code, mail_id };
+                    notifier.notify_staff(tx, &topic, now)?;
+                }
             }
-            for topic in given_up.into_iter().chain(server.news(tx, now)?) {
+            if let Some(topic) = server.news(tx, now)? {
                 notifier.notify_staff(tx, &topic, now)?;
             }
             Ok(())
@@ -309,7 +349,7 @@ impl ServerNote {
 
 fn unavailable(service: &str) -> Outcome {
     let why = format!("{service} did not answer what the mail is made of");
-    Outcome::NotMade(SmtpFailure { code: None, retry: Retry::Later, why })
+    Outcome::NotMade(SmtpFailure::before(Retry::Later, why))
 }
 
 /// A shop without mail logs its codes, if the settings ask for it.

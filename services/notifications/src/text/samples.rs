@@ -100,7 +100,12 @@ pub(crate) fn topics() -> Vec<Topic> {
             reason: Mismatch::UnknownOrder,
             reference: None,
         },
-        Topic::MailFailed { user_id: id(), about: "order.paid".into(), code: Some(550) },
+        Topic::MailFailed {
+            mail_id: None,
+            user_id: id(),
+            about: "order.paid".into(),
+            code: Some(550),
+        },
         Topic::MailDelayed { since: AT, code: Some(535) },
         Topic::MailRecovered {},
         Topic::WebhookFailing { webhook_id: id(), since: AT },

@@ -24,7 +24,7 @@ pub(crate) struct Users(Arc<Mutex<HashMap<UserId, Contact>>>);
 
 impl Users {
     /// With an orders beside it that knows no order.
-    async fn start(mesh: &Mesh) -> Self {
+    pub(crate) async fn start(mesh: &Mesh) -> Self {
         Orders::start(mesh).await;
         Self::start_alone(mesh).await
     }
@@ -341,4 +341,151 @@ async fn mail_is_sent_over_tls_to_a_trusted_server() {
             test.finish().await;
         }
     }
+}
+
+/// What is refused is the shop, so its mail waits until somebody has set that right; staff are
+/// not bothered, and the status says what the server answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_setting_throws_no_mail_away() {
+    let server = Server::start(&[]).await;
+    let test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let (ann, staff, admin) = (test.customer(), test.staff(), test.admin());
+    users.know(&ann, "ann", None);
+    let hired = Fact::UserRegistered { user_id: staff.user_id(), staff: true };
+    test.other("users").publish("staff", hired).await;
+    entries(&staff, 1).await;
+    let orders = test.other("orders");
+    for (place, (command, answer, why)) in [
+        ("220", "554 5.7.1 no service for you", "554"),
+        ("EHLO", "550 5.7.1 a name that I do not like", "550"),
+        ("MAIL", "553 5.7.1 not your address", "553 to the sender"),
+        (
+            "MAIL",
+            "550 5.7.60 not permitted to send as",
+            "550 to the sender",
+        ),
+        (
+            "RCPT",
+            "554 5.7.1 relay access denied",
+            "554 to the recipient",
+        ),
+        (
+            "RCPT",
+            "553 5.7.1 sender not owned by user",
+            "553 to the recipient",
+        ),
+        (
+            "DATA",
+            "554 5.5.1 no valid recipients",
+            "554 to the content",
+        ),
+        (".", "550 5.7.1 looks like spam", "550 to the content"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.next(Manner::AnswersTo(command, answer));
+        let order = confirm(&orders, &ann).await;
+        let mails = server.takes(place + 1).await;
+        assert!(
+            mails[place].contains(&order.to_string()),
+            "{command} {answer}"
+        );
+        let recovered = || async {
+            let mail = admin.get("/v1/status").await.body["mail"].clone();
+            mail["failing_since"].is_null()
+                && mail["last_failure"]["why"] == format!("the server answered {why}")
+        };
+        eventually(why, recovered).await;
+    }
+    assert_eq!(
+        server.hellos()[0],
+        "EHLO example.com",
+        "the sender's domain"
+    );
+    entries(&staff, 1).await;
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shop_says_its_name_and_writes_domains_in_a_labels() {
+    let server = Server::start(&[]).await;
+    let mut config = server.config();
+    config.mail.hello_name = Some("shop.example.org".into());
+    config.mail.from = Some("B\u{fc}cher <shop@b\u{fc}cher.example>".into());
+    let others = ["orders", "products"];
+    let test = TestService::start_with(config, NAME, notifications::open, &others).await;
+    let users = Users::start(&test.mesh).await;
+    let ann = test.customer();
+    users.know(&ann, "ann", None);
+    confirm(&test.other("orders"), &ann).await;
+    let mail = server.takes(1).await.remove(0);
+    assert!(
+        header(&mail, "From:").ends_with("<shop@xn--bcher-kva.example>"),
+        "{mail}"
+    );
+    assert_eq!(server.hellos(), ["EHLO shop.example.org"]);
+    test.finish().await;
+}
+
+/// An earlier mail that failed keeps the later ones of its order back, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_about_one_order_stay_in_their_order() {
+    let server = Server::start(&[Manner::Answers("451 4.7.1 later")]).await;
+    let mut config = server.config();
+    config.mail.retry_first_ms = 1_500;
+    let others = ["orders", "products"];
+    let test = TestService::start_with(config, NAME, notifications::open, &others).await;
+    let users = Users::start(&test.mesh).await;
+    let ann = test.customer();
+    users.know(&ann, "ann", None);
+    let (orders, user_id) = (test.other("orders"), ann.user_id());
+    let order_id = confirm(&orders, &ann).await;
+    eventually("it has failed once", || async { server.connections() == 1 }).await;
+    let key = order_id.to_string();
+    orders
+        .publish(&key, Fact::OrderPaid { order_id, user_id })
+        .await;
+    orders
+        .publish(&key, Fact::OrderShipped { order_id, user_id })
+        .await;
+    let other = confirm(&orders, &ann).await;
+
+    let mails = server.takes(4).await;
+    assert!(mails[0].contains(&other.to_string()), "it waits for none");
+    let subjects: Vec<_> = mails[1..]
+        .iter()
+        .map(|mail| header(mail, "Subject:"))
+        .collect();
+    let expected = [
+        "Your order is confirmed",
+        "We have received your payment",
+        "Your order is on its way",
+    ];
+    assert_eq!(subjects, expected);
+    test.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_send_a_mail_again_that_was_given_up() {
+    let server = Server::start(&[Manner::Answers("550 5.1.1 no such user")]).await;
+    let test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let (ann, staff) = (test.customer(), test.staff());
+    users.know(&ann, "ann", None);
+    let hired = Fact::UserRegistered { user_id: staff.user_id(), staff: true };
+    test.other("users").publish("staff", hired).await;
+    entries(&staff, 1).await;
+    let order = confirm(&test.other("orders"), &ann).await;
+    let notice = entries(&staff, 2).await.remove(0);
+    let id = notice["data"]["mail_id"].as_str().unwrap();
+    let path = format!("/v1/mails/{id}/resend");
+    let resend = async |person: &Person| person.post(&path, serde_json::json!({})).await.status;
+    assert_eq!(resend(&ann).await, 403);
+    assert_eq!(resend(&staff).await, 202);
+    let mail = server.takes(1).await.remove(0);
+    assert!(mail.contains(&order.to_string()), "{mail}");
+    assert_eq!(resend(&staff).await, 404, "it was sent");
+    test.finish().await;
 }

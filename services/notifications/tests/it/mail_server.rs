@@ -22,6 +22,9 @@ pub(crate) enum Manner {
     Takes,
     /// Replies to the recipient with this.
     Answers(&'static str),
+    /// Replies to a command, by its first four letters, with this; "220" is the greeting, and "."
+    /// the end of a mail.
+    AnswersTo(&'static str, &'static str),
     /// Sends nothing at all.
     IsSilent,
     /// Reads the whole mail, then closes the connection without a reply.
@@ -31,6 +34,7 @@ pub(crate) enum Manner {
 #[derive(Default)]
 struct Seen {
     connections: usize,
+    hellos: Vec<String>,
     logins: Vec<String>,
     /// Every mail read to its end, and whether it was accepted.
     read: Vec<(String, bool)>,
@@ -128,7 +132,12 @@ impl Server {
             return None;
         }
         if greets {
-            stream.write_all(b"220 test ESMTP\r\n").await.ok()?;
+            let greeting = match manner {
+                Manner::AnswersTo("220", answer) => answer,
+                _ => "220 test ESMTP",
+            };
+            let greeting = format!("{greeting}\r\n");
+            stream.write_all(greeting.as_bytes()).await.ok()?;
         }
         loop {
             line.clear();
@@ -136,7 +145,12 @@ impl Server {
                 return Some(None);
             }
             let verb = line.get(..4).unwrap_or("").to_ascii_uppercase();
+            if verb == "EHLO" {
+                let hello = line.trim().to_owned();
+                self.seen.lock().unwrap().hellos.push(hello);
+            }
             let answer = match (verb.as_str(), manner) {
+                (verb, Manner::AnswersTo(to, answer)) if verb == to => answer,
                 ("EHLO", _) => &format!("250-test\r\n250 {offer}"),
                 ("STAR", _) => "220 go on",
                 ("AUTH", _) => "235 welcome",
@@ -157,7 +171,7 @@ impl Server {
                     .unwrap()
                     .logins
                     .push(line.trim().to_owned()),
-                "DATA" => self.read_mail(&mut stream, manner).await?,
+                "DATA" if answer.starts_with('3') => self.read_mail(&mut stream, manner).await?,
                 _ => {}
             }
         }
@@ -178,6 +192,12 @@ impl Server {
         }
         let taken = matches!(manner, Manner::Takes);
         self.seen.lock().unwrap().read.push((mail, taken));
+        if let Manner::AnswersTo(_, answer) = manner {
+            return stream
+                .write_all(format!("{answer}\r\n").as_bytes())
+                .await
+                .ok();
+        }
         if taken {
             return stream.write_all(b"250 taken\r\n").await.ok();
         }
@@ -189,6 +209,16 @@ impl Server {
     /// Every mail read to its end, and whether it was accepted.
     pub(crate) fn read(&self) -> Vec<(String, bool)> {
         self.seen.lock().unwrap().read.clone()
+    }
+
+    /// Every EHLO.
+    pub(crate) fn hellos(&self) -> Vec<String> {
+        self.seen.lock().unwrap().hellos.clone()
+    }
+
+    /// Behaves like this in the next connection.
+    pub(crate) fn next(&self, manner: Manner) {
+        self.manners.lock().unwrap().0.push_back(manner);
     }
 
     /// Every login.

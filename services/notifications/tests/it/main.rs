@@ -4,6 +4,7 @@
 
 mod audience;
 mod backups;
+mod dual_stack;
 mod mail;
 mod mail_server;
 mod orders;
