@@ -70,7 +70,10 @@ pub(crate) async fn salvage(salvage: Salvage) -> anyhow::Result<()> {
             },
         )
     });
-    let salvaged = salvaged.await?;
+    let salvaged = match salvaged.await? {
+        Ok(salvaged) => begin_anew(&unfinished).await.map(|()| salvaged),
+        Err(error) => Err(error),
+    };
     bar.finish_and_clear();
     let salvaged = salvaged.inspect_err(|_| {
         // What is left of it is removed by the next salvage, too.
@@ -82,6 +85,14 @@ pub(crate) async fn salvage(salvage: Salvage) -> anyhow::Result<()> {
     }
     report(service, &salvaged, &kept);
     Ok(())
+}
+
+/// What is made of rows, such as an index, is made anew of those that were read.
+async fn begin_anew(folder: &Path) -> Result<(), mesh::store::Error> {
+    let store = mesh::store::Store::open(folder, &mesh::store::Options::default())?;
+    let begun = chassis::backfill::begin_anew(&store).await;
+    store.close();
+    begun
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {

@@ -172,6 +172,10 @@ fn redacted(text: &str) -> String {
     if is_time {
         return "[time]".into();
     }
+    let is_day = text.len() == 10 && text.split('-').map(str::len).eq([4, 2, 2]);
+    if is_day {
+        return "[day]".into();
+    }
     let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
     let mut out = String::new();
     let mut rest = text;
@@ -427,6 +431,10 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     let half = json!({ "amount": { "amount": 1000, "currency": "EUR" }, "reason": "a scratch" });
     calls.post(admin, &format!("{path}/refund"), half).await;
     calls.get(buyer, &format!("{path}/history")).await;
+    calls.get(admin, "/v1/reports/sales?by=product").await;
+    let found = calls.get(admin, "/v1/customers?q=buyer").await;
+    let customer = found["items"][0]["id"].as_str().unwrap();
+    calls.get(admin, &format!("/v1/customers/{customer}")).await;
     let cancel = format!("{}/cancel", place().await);
     calls.post(buyer, &cancel, json!({ "reason": "no" })).await;
     let paid = place().await;

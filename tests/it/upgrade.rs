@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use model::Day;
+use serde_json::{Value, json};
 use testkit::shop::{Form, Shop};
 
 use crate::people::{Person, pieces};
@@ -31,6 +32,7 @@ async fn sells_on(shop: &mut Shop, form: Form) {
     let orders = mori.all("/v1/orders").await;
     assert_eq!(orders.len(), 1);
     assert_eq!(orders[0]["status"], "confirmed");
+    staff_find_old_orders(shop, &orders[0]).await;
     let product = orders[0]["items"][0]["product_id"].as_str().unwrap();
     let next = mori.order_surely("next", &pieces(product, 3)).await;
     assert_eq!(next.body["status"], "confirmed", "{next:?}");
@@ -41,6 +43,27 @@ async fn sells_on(shop: &mut Shop, form: Form) {
     shop.terminate_all().await.unwrap();
     let (code, said) = run(shop, &["check"]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// What is made of orders and accounts was made of those of the older format, too.
+async fn staff_find_old_orders(shop: &Shop, old: &Value) {
+    let admin = Person::stranger(shop).log_in("admin@konbini.example").await;
+    let product = old["items"][0]["product_id"].as_str().unwrap();
+    for filter in [
+        format!("product_id={product}"),
+        "q=mori".to_owned(),
+        "sort=total".to_owned(),
+    ] {
+        let list = admin.get(&format!("/v1/orders?{filter}")).await.body;
+        let items = list["items"].as_array().unwrap();
+        let found = items.iter().find(|order| order["id"] == old["id"]);
+        let buyer = &found.unwrap_or_else(|| panic!("{filter}: {list}"))["buyer"];
+        assert_eq!(buyer["email"], "mori@konbini.example");
+    }
+    let day: Day = old["created_at"].as_str().unwrap()[..10].parse().unwrap();
+    let path = format!("/v1/reports/sales?from={day}&to={}", day.next());
+    let report = admin.get(&path).await.body;
+    assert_eq!(report["totals"][0]["units"], 2, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

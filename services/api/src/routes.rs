@@ -144,6 +144,12 @@ routes! {
     DELIVER_ORDER = Route::post("/v1/orders/{id}/deliver", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Refunds an order, in part or in full.
     REFUND_ORDER = Route::post("/v1/orders/{id}/refund", Orders, Staff).idempotent().scope(OrdersWrite);
+    /// Reports sales.
+    SALES_REPORT = Route::get("/v1/reports/sales", Orders, Staff).query(&["from", "to", "by"]).scope(ReportsRead);
+    /// Lists customers.
+    LIST_CUSTOMERS = Route::get("/v1/customers", Orders, Staff).query(&["limit", "cursor", "q"]).scope(CustomersRead);
+    /// Shows a customer.
+    GET_CUSTOMER = Route::get("/v1/customers/{id}", Orders, Staff).scope(CustomersRead);
     /// Takes a payment provider's signed message.
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
 

@@ -3,7 +3,8 @@
 //!
 //! A backfill walks the table once in key order, in batches beside requests; the service is not
 //! ready meanwhile, and says how far it is. A batch is one transaction with the cursor, so an
-//! interrupted backfill goes on where it was.
+//! interrupted backfill goes on where it was. It begins with deleting what there is, so that a
+//! store of which only a part reads gets all of it anew ([`begin_anew`]).
 //!
 //! **Invariant:** a row is covered from the transaction on in which the backfill has passed its
 //! key, and all are once it is done. Whoever writes a covered row writes what is made of it in
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use store::{Key, Read, Record, Store, Table, Tx};
 
 use crate::{Context, Problem};
@@ -28,6 +30,9 @@ const CURSORS: Table<String, BackfillRow> = Table::new("backfills");
 /// Rows of one transaction: enough to share its sync, few enough to keep a request waiting for
 /// milliseconds only.
 const BATCH_ROWS: usize = 100;
+
+/// Rows that are deleted in one transaction.
+const DELETED_AT_ONCE: usize = 500;
 
 /// The wait after a batch that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,14 +46,75 @@ struct BackfillRow {
     #[serde(with = "serde_bytes")]
     last: Vec<u8>,
     is_done: bool,
+    /// Whether what there was is deleted.
+    is_cleared: bool,
 }
 
 impl Record for BackfillRow {}
+
+/// A key of any table, as its bytes.
+struct RawKey(Vec<u8>);
+
+impl Key for RawKey {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self(std::mem::take(bytes).to_vec()))
+    }
+}
+
+/// A value of any table, which is not read.
+#[derive(Serialize)]
+struct AnyValue;
+
+impl<'de> Deserialize<'de> for AnyValue {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(from).map(|_| Self)
+    }
+}
+
+impl Record for AnyValue {
+    fn upgrade(_: u8, _: &[u8]) -> Result<Self, String> {
+        Ok(Self)
+    }
+}
+
+/// Has every backfill of a store begin anew at the next start, because rows of it were lost.
+///
+/// # Errors
+/// When the store cannot be opened, read or written.
+pub async fn begin_anew(store: &Store) -> Result<(), store::Error> {
+    let begun = store.write(|tx| {
+        let rows = tx.scan(CURSORS.all())?;
+        let names: Vec<String> = rows
+            .map(|row| Ok(row?.0))
+            .collect::<Result<_, store::Error>>()?;
+        names.iter().try_for_each(|name| tx.delete(CURSORS, name))
+    });
+    begun.await
+}
+
+/// Deletes some rows of a table. Returns whether there are none left.
+fn clear(tx: &mut Tx<'_>, name: &'static str) -> Result<bool, store::Error> {
+    let table: Table<RawKey, AnyValue> = Table::new(name);
+    let keys = tx.scan(table.all())?.take(DELETED_AT_ONCE);
+    let keys: Vec<RawKey> = keys
+        .map(|row| Ok(row?.0))
+        .collect::<Result<_, store::Error>>()?;
+    for key in &keys {
+        tx.delete(table, key)?;
+    }
+    Ok(keys.len() < DELETED_AT_ONCE)
+}
 
 /// A backfill of a table. Cheap to clone.
 pub struct Backfill<K, V> {
     name: &'static str,
     table: Table<K, V>,
+    /// The names of the tables that it fills.
+    made: &'static [&'static str],
     progress: Arc<BackfillProgress>,
 }
 
@@ -67,10 +133,10 @@ impl<K, V> Clone for Backfill<K, V> {
 }
 
 impl<K: Key, V: Record> Backfill<K, V> {
-    /// The backfill of a name, which stands in sentences such as "index of orders". A change of
-    /// what is made needs another name.
-    pub fn new(name: &'static str, table: Table<K, V>) -> Self {
-        Self { name, table, progress: Arc::default() }
+    /// The backfill of a name, which stands in sentences such as "index of orders", and of the
+    /// tables that it fills. A change of what is made needs another name.
+    pub fn new(name: &'static str, table: Table<K, V>, made: &'static [&'static str]) -> Self {
+        Self { name, table, made, progress: Arc::default() }
     }
 
     /// Whether all rows are covered.
@@ -125,14 +191,22 @@ impl<K: Key, V: Record> Backfill<K, V> {
         (of(&self.progress.walked), of(&self.progress.rows))
     }
 
-    /// Walks one batch. Returns whether all rows are covered.
-    fn walk_batch(
+    /// Writes one batch. Returns whether all rows are covered.
+    fn write_batch(
         &self,
         tx: &mut Tx<'_>,
         make: &impl Fn(&mut Tx<'_>, K, V) -> Result<(), store::Error>,
     ) -> Result<bool, store::Error> {
         let name = self.name.to_owned();
         let mut row = tx.get(CURSORS, &name)?.unwrap_or_default();
+        if !row.is_cleared && !row.is_done {
+            for table in self.made {
+                if !clear(tx, table)? {
+                    return Ok(false);
+                }
+            }
+            row.is_cleared = true;
+        }
         if !row.is_done {
             let rest = match K::decode(&row.last) {
                 Some(last) => self.table.all().after(&last),
@@ -177,7 +251,7 @@ impl<K: Key + 'static, V: Record + 'static> Backfill<K, V> {
             self.progress.is_done.store(true, Ordering::Release);
             return Ok(());
         }
-        if self.write_batch(&ctx.store, &make).await? {
+        if self.walk_batch(&ctx.store, &make).await? {
             return Ok(());
         }
         let rows = ctx.store.row_count(self.table)?.unwrap_or(0);
@@ -200,7 +274,7 @@ impl<K: Key + 'static, V: Record + 'static> Backfill<K, V> {
         tracing::info!(rows, "building the {}", self.name);
         let mut logged = 0;
         loop {
-            match self.write_batch(store, make).await {
+            match self.walk_batch(store, make).await {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
@@ -218,13 +292,17 @@ impl<K: Key + 'static, V: Record + 'static> Backfill<K, V> {
         tracing::info!(rows = self.counts().0, "the {} is built", self.name);
     }
 
-    async fn write_batch(
+    /// Walks one batch. Returns whether all rows are covered.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn walk_batch(
         &self,
         store: &Store,
         make: &(impl Fn(&mut Tx<'_>, K, V) -> Result<(), store::Error> + Clone + Send + Sync + 'static),
     ) -> Result<bool, store::Error> {
         let (backfill, make) = (self.clone(), make.clone());
-        let batch = move |tx: &mut Tx<'_>| backfill.walk_batch(tx, &make);
+        let batch = move |tx: &mut Tx<'_>| backfill.write_batch(tx, &make);
         store.write_when_free(batch).await
     }
 }
@@ -269,9 +347,9 @@ mod tests {
         .unwrap();
         let mut expected: u64 = (1..=old).map(|number| 10 * number).sum();
         for step in 1..=5 {
-            let backfill = Backfill::new("sum", NUMBERS);
+            let backfill = Backfill::new("sum", NUMBERS, &["sum"]);
             let make = |tx: &mut Tx<'_>, number, _| add(tx, number);
-            let is_done = block_on(backfill.write_batch(&store, &make)).unwrap();
+            let is_done = block_on(backfill.walk_batch(&store, &make)).unwrap();
             assert_eq!(is_done, step > 3, "{step}");
             assert_eq!(backfill.missing().is_none(), is_done);
             for number in [step, 10 * old + step] {
@@ -281,5 +359,14 @@ mod tests {
         }
         let sum = store.get(SUM, &0).unwrap();
         assert_eq!(sum, Some(expected));
+
+        // Rows are lost, and the sum is made anew.
+        block_on(begin_anew(&store)).unwrap();
+        block_on(store.write(|tx| tx.delete(NUMBERS, &10))).unwrap();
+        let backfill = Backfill::new("sum", NUMBERS, &["sum"]);
+        let make = |tx: &mut Tx<'_>, number, _| add(tx, number);
+        while !block_on(backfill.walk_batch(&store, &make)).unwrap() {}
+        let sum = store.get(SUM, &0).unwrap();
+        assert_eq!(sum, Some(expected - 10));
     }
 }

@@ -32,7 +32,7 @@
 //! **Invariant:** this crate knows no product and no order.
 
 pub mod accept_language;
-mod backfill;
+pub mod backfill;
 pub mod backup_state;
 pub mod cache_tags;
 pub mod caller;

@@ -262,6 +262,10 @@ pub struct Listing {
     pub price: Money,
     /// Only published products are for sale.
     pub status: PublicationStatus,
+    /// The first of its categories, by which sales are reported; absent in events of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
 }
 
 /// The publication status of a product.
@@ -387,6 +391,7 @@ mod tests {
             title: "Lamp".into(),
             price: euros(1999),
             status: PublicationStatus::Published,
+            category: Some("Lighting > Lamps".into()),
         }
     }
 

@@ -53,6 +53,30 @@ impl Buyers {
         self.ask(PeopleQuery::Matching(text.to_owned())).await
     }
 
+    /// The people with these accounts.
+    ///
+    /// # Errors
+    /// 503 while users does not answer.
+    pub(crate) async fn of_accounts(
+        &self,
+        ids: Vec<UserId>,
+    ) -> Result<Vec<AccountContact>, Problem> {
+        self.ask(PeopleQuery::Of(ids)).await
+    }
+
+    /// The people who registered before one, or of all, the newest first.
+    ///
+    /// # Errors
+    /// 503 while users does not answer.
+    pub(crate) async fn registered_before(
+        &self,
+        before: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<AccountContact>, Problem> {
+        self.ask(PeopleQuery::RegisteredBefore { before, limit })
+            .await
+    }
+
     async fn ask(&self, query: PeopleQuery) -> Result<Vec<AccountContact>, Problem> {
         match self.0.ask(&query, SEARCH_TIMEOUT).await {
             Some(Some(people)) => Ok(people),

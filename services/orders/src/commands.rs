@@ -1,8 +1,8 @@
 //! Commands to an order: pay, ship, deliver, cancel, refund, and the stock outcome; and what
 //! staff change without a command: corrections and notes.
 //!
-//! **Invariant:** [`apply`] changes the order, its indexes, its history and its event in
-//! one transaction. The stock outcome of a pending order comes before a request's command.
+//! **Invariant:** [`apply`] changes the order, its indexes, its history, the sums of sales and
+//! its event in one transaction. The stock outcome of a pending order comes before a request's command.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{Caller, FieldError, Problem, etag};
-use mesh::Log;
 use model::{Fact, Mismatch, OrderId, now};
 use store::{Read, Tx};
 
@@ -19,6 +18,7 @@ use crate::domain::{
     Actor, AppliedTransition, Correction, Order, OrderCause, OrderCommand, OrderField, OrderStatus,
     PaymentDetails, StatusChange, require_room,
 };
+use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
 use crate::wire::{CommandRequest, HistoryEntryResponse, OrderResponse};
 use crate::{Error, OrdersState};
@@ -54,11 +54,11 @@ impl OrdersState {
         let release = is_cancel.then(|| self.stock_releases.register(id));
         let (at, by) = (now(), Actor::User(caller.user_id));
         let cause = OrderCause { at, by, reason, trace: Some(guard.request_id.clone()) };
-        let log = self.log.clone();
+        let ledger = self.ledger.clone();
         let work = move |tx: &mut Tx<'_>| {
             let stored = find_for(tx, &caller, id)?;
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
-            let stored = apply(tx, &log, stored, command, &cause)?;
+            let stored = apply(tx, &ledger, stored, command, &cause)?;
             let response = OrderResponse::new(&stored.order);
             Ok(StoredResponse::new(StatusCode::OK, &response))
         };
@@ -180,25 +180,26 @@ fn find_for(from: &impl Read, caller: &Caller, id: OrderId) -> Result<StoredOrde
 /// Applies a command and writes everything that follows from it.
 pub(crate) fn apply(
     tx: &mut Tx<'_>,
-    log: &Log,
+    ledger: &Ledger,
     mut stored: StoredOrder,
     command: OrderCommand,
     cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
-    let before = stored.order.status;
+    let (before, sales) = (stored.order.status, SalesState::of(&stored.order));
     // The history entry of a stock outcome is derived from the order.
     let is_stock_outcome = matches!(
         command,
         OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
     );
     let AppliedTransition { change, fact } = stored.order.apply(command, cause)?;
+    ledger.sums.record(tx, sales, &stored, &change)?;
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;
     }
     tables::update(tx, &stored, before)?;
-    tables::append_event(tx, log, &stored.order, fact, cause)?;
+    tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
     if before == OrderStatus::Pending {
-        return apply_early_payment(tx, log, stored, cause);
+        return apply_early_payment(tx, ledger, stored, cause);
     }
     Ok(stored)
 }
@@ -207,7 +208,7 @@ pub(crate) fn apply(
 /// order, and matches no other.
 fn apply_early_payment(
     tx: &mut Tx<'_>,
-    log: &Log,
+    ledger: &Ledger,
     stored: StoredOrder,
     cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
@@ -217,7 +218,7 @@ fn apply_early_payment(
     let cause = OrderCause::new(cause.at, Actor::Payments).because(reference);
     if stored.order.status == OrderStatus::Confirmed {
         let pay = OrderCommand::Pay(PaymentDetails::default());
-        return apply(tx, log, stored, pay, &cause);
+        return apply(tx, ledger, stored, pay, &cause);
     }
     let fact = Fact::PaymentUnmatched {
         order_id: Some(stored.order.id),
@@ -226,6 +227,6 @@ fn apply_early_payment(
         reason: Mismatch::OrderOver,
         reference: Some(reference.clone()),
     };
-    tables::append_event(tx, log, &stored.order, fact, &cause)?;
+    tables::append_event(tx, &ledger.log, &stored.order, fact, &cause)?;
     Ok(stored)
 }

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use chassis::SteadyClock;
-use mesh::Log;
 use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
+use crate::sales::Ledger;
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
 use crate::{Error, commands, lists};
 
@@ -25,11 +25,11 @@ pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), stor
 }
 
 /// Works until dropped.
-pub(crate) async fn run(store: Store, log: Log) {
+pub(crate) async fn run(store: Store, ledger: Ledger) {
     let mut clock = SteadyClock::start(now(), Instant::now());
     loop {
         let now = clock.read(now(), Instant::now());
-        match run_batch(&store, &log, now).await {
+        match run_batch(&store, &ledger, now).await {
             Ok(Batch::Done) => {}
             Ok(Batch::Empty) => tokio::time::sleep(POLL_INTERVAL).await,
             Err(error) => {
@@ -47,10 +47,10 @@ enum Batch {
 }
 
 /// Does one batch. The tables are looked at outside the writer.
-async fn run_batch(store: &Store, log: &Log, now: Time) -> Result<Batch, Error> {
+async fn run_batch(store: &Store, ledger: &Ledger, now: Time) -> Result<Batch, Error> {
     if !expired(store, now)?.is_empty() {
-        let log = log.clone();
-        let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &log, now);
+        let ledger = ledger.clone();
+        let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &ledger, now);
         store.write_when_free(cancel).await?;
         return Ok(Batch::Done);
     }
@@ -70,12 +70,12 @@ fn expired(from: &impl Read, now: Time) -> Result<Vec<(Time, OrderId)>, store::E
         .collect()
 }
 
-fn cancel_expired(tx: &mut Tx<'_>, log: &Log, now: Time) -> Result<(), Error> {
+fn cancel_expired(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Error> {
     for (until, id) in expired(tx, now)? {
         let stored = tables::find(tx, id)?;
         if stored.order.status == OrderStatus::Confirmed {
             let cause = OrderCause::new(now, Actor::Expiry).because("not paid in time");
-            commands::apply(tx, log, stored, OrderCommand::Cancel, &cause)?;
+            commands::apply(tx, ledger, stored, OrderCommand::Cancel, &cause)?;
         } else {
             tx.delete(UNPAID, &(until, id))?;
         }

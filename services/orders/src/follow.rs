@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Event, Log, Refusal};
+use mesh::{Event, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
+use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
 use crate::{Error, commands, expiry, rollback};
 
 /// Follows products: its listings, and the stock of each order.
 pub(crate) struct ProductsFollower {
-    pub(crate) log: Log,
+    pub(crate) ledger: Ledger,
     pub(crate) stock_outcomes: Waiters<Arc<StoredOrder>>,
     pub(crate) stock_releases: Waiters<()>,
     pub(crate) unpaid_expire: Option<Duration>,
@@ -58,7 +59,7 @@ impl ProductsFollower {
     ) -> Result<(), Refusal> {
         let cause = OrderCause::new(event.at, Actor::Products);
         let recorded = tables::find(tx, id)
-            .and_then(|stored| commands::apply(tx, &self.log, stored, command, &cause));
+            .and_then(|stored| commands::apply(tx, &self.ledger, stored, command, &cause));
         match recorded {
             Ok(stored) => {
                 if self.stock_outcomes.contains(id) {
@@ -72,7 +73,7 @@ impl ProductsFollower {
                 Ok(())
             }
             Err(Error::NotFound) if mesh::lost_events(tx)? => {
-                rollback::settle(tx, &self.log, id, event.at)?;
+                rollback::settle(tx, &self.ledger.log, id, event.at)?;
                 Ok(())
             }
             Err(Error::Store(error)) => Err(error.into()),

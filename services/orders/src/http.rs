@@ -2,6 +2,7 @@
 
 mod control;
 mod lists;
+mod reports;
 
 use api::routes;
 use axum::extract::{FromRequestParts, Request, State};
@@ -48,6 +49,9 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::DELIVER_ORDER, command::<Staff, DeliverBody>)
         .on(&routes::REFUND_ORDER, command::<Staff, RefundBody>)
         .on(&routes::PAYMENT_WEBHOOK, payment_webhook)
+        .on(&routes::SALES_REPORT, reports::sales)
+        .on(&routes::LIST_CUSTOMERS, reports::customers)
+        .on(&routes::GET_CUSTOMER, reports::customer)
         .with_state(state)
 }
 
@@ -178,8 +182,8 @@ async fn payment_webhook(
     let Some(message) = body.read().map_err(Error::Invalid)? else {
         return Ok(Json(WebhookResponse::IGNORED));
     };
-    let (log, id) = (state.log, id.to_owned());
-    let receive = move |tx: &mut Tx<'_>| payments::receive(tx, &log, &id, message, now());
+    let (ledger, id) = (state.ledger, id.to_owned());
+    let receive = move |tx: &mut Tx<'_>| payments::receive(tx, &ledger, &id, message, now());
     let outcome = state.store.write(receive).await?;
     Ok(Json(WebhookResponse::new(outcome)))
 }

@@ -26,6 +26,8 @@
 //! | `queries` | answers to other services: what a message about an order says |
 //! | `buyers` | the people behind orders, asked of users |
 //! | `lists`, `export` | lists of orders, from the indexes; a list as a file |
+//! | `sales` | sums of sales, moved in the orders' transactions; the report |
+//! | `check` | the consistency check |
 //! | `rollback` | orders and stock that disagree after a rollback |
 //! | `counters` | metrics: orders by what happened to them, money by currency |
 //! | `waiters` | requests that wait for an event about their order |
@@ -33,6 +35,7 @@
 //! | `http`, `follow`, `error` | as in every service |
 
 mod buyers;
+mod check;
 mod commands;
 pub mod config;
 mod counters;
@@ -47,6 +50,7 @@ mod payments;
 mod placing;
 mod queries;
 mod rollback;
+mod sales;
 mod tables;
 mod waiters;
 mod wire;
@@ -56,13 +60,14 @@ pub use config::Config;
 use std::sync::Arc;
 
 use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
-use mesh::{Event, Following, Log};
+use mesh::{Event, Following};
 use model::OrderId;
 use store::{Store, Tx};
 
 use crate::buyers::Buyers;
 use crate::error::Error;
 use crate::payments::WebhookVerifier;
+use crate::sales::{Ledger, Sums};
 use crate::tables::{OrderRow, StoredOrder};
 use crate::waiters::Waiters;
 
@@ -70,7 +75,7 @@ use crate::waiters::Waiters;
 #[derive(Clone)]
 pub(crate) struct OrdersState {
     store: Store,
-    log: Log,
+    ledger: Ledger,
     /// Requests that wait for the stock outcome of an order.
     stock_outcomes: Waiters<Arc<StoredOrder>>,
     /// Requests that wait for the release of an order's stock.
@@ -87,14 +92,21 @@ pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         counters::register();
         let secrets = config.payments.all_secrets()?;
-        let indexes = Backfill::new("index of orders", tables::ORDERS);
+        let indexes = Backfill::new(
+            "index of orders",
+            tables::ORDERS,
+            tables::INDEXES_OF_CONTENT,
+        );
         indexes
             .start(&ctx, |tx, _, row| tables::complete(tx, row))
             .await?;
+        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new() };
+        ledger.sums.start(&ctx).await?;
+        check::add(&ctx, &indexes, &ledger.sums);
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
-            log: ctx.log.clone(),
+            ledger: ledger.clone(),
             stock_outcomes: stock_outcomes.clone(),
             stock_releases: stock_releases.clone(),
             unpaid_expire: config.orders.unpaid_expire(),
@@ -104,12 +116,12 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let users = ctx.follow("users", follow::on_users_event).await?;
         dead_letters::publish(&ctx, vec![products.clone(), users]);
         queries::start(&ctx).await?;
-        let expiry = expiry::run(ctx.store.clone(), ctx.log.clone());
+        let expiry = expiry::run(ctx.store.clone(), ledger.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
         let state = OrdersState {
             store: ctx.store.clone(),
-            log: ctx.log.clone(),
+            ledger,
             stock_outcomes,
             stock_releases,
             products: products.clone(),

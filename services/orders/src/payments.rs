@@ -6,7 +6,7 @@
 //! pays no order is recorded and published as `payment.unmatched` for staff.
 
 use axum::http::HeaderMap;
-use mesh::{Cause, Draft, Log};
+use mesh::{Cause, Draft};
 use model::{Fact, Time};
 use standardwebhooks::{HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use store::Tx;
@@ -15,6 +15,7 @@ use crate::domain::{
     Actor, HISTORY_ROWS_MAX, OrderCause, OrderCommand, OrderStatus, PaymentDetails, PaymentMessage,
     PaymentOutcome, PaymentResult, StatusChange,
 };
+use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::{Error, commands};
 
@@ -54,7 +55,7 @@ impl WebhookVerifier {
 /// Records a message and applies it; the outcome of the first delivery for every later one.
 pub(crate) fn receive(
     tx: &mut Tx<'_>,
-    log: &Log,
+    ledger: &Ledger,
     message_id: &String,
     message: PaymentMessage,
     at: Time,
@@ -74,7 +75,7 @@ pub(crate) fn receive(
         }
         PaymentResult::Succeeded => {
             let outcome = message.outcome_for(order.as_ref().map(|stored| &stored.order));
-            apply(tx, log, order, &message, outcome, &cause)?;
+            apply(tx, ledger, order, &message, outcome, &cause)?;
             outcome
         }
     };
@@ -84,7 +85,7 @@ pub(crate) fn receive(
 
 fn apply(
     tx: &mut Tx<'_>,
-    log: &Log,
+    ledger: &Ledger,
     order: Option<StoredOrder>,
     message: &PaymentMessage,
     outcome: PaymentOutcome,
@@ -94,7 +95,7 @@ fn apply(
         (PaymentOutcome::Paid, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
             let pay = OrderCommand::Pay(PaymentDetails::default());
-            commands::apply(tx, log, stored, pay, cause)?;
+            commands::apply(tx, ledger, stored, pay, cause)?;
         }
         (PaymentOutcome::Awaiting, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
@@ -111,6 +112,7 @@ fn apply(
                 reference: Some(message.reference.clone()),
             };
             let key = order_id.map_or_else(|| message.reference.clone(), |id| id.to_string());
+            let log = &ledger.log;
             log.append(tx, Draft { key, fact, cause: Cause::own(cause.at) })?;
         }
         _ => {}

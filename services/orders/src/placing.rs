@@ -92,7 +92,7 @@ impl OrdersState {
         request: &Arc<PlaceOrder>,
         projection: Projection,
     ) -> Result<Placement, Problem> {
-        let (log, request) = (self.log.clone(), request.clone());
+        let (log, request) = (self.ledger.log.clone(), request.clone());
         let place = move |tx: &mut Tx<'_>| place(tx, &log, &request, projection);
         self.store.write(place).await
     }
@@ -327,6 +327,7 @@ mod tests {
             title: "T".into(),
             price: Money { amount, currency: currency.parse().unwrap() },
             status: PublicationStatus::Published,
+            category: None,
         }
     }
 

@@ -17,7 +17,8 @@
 //!
 //! The number of rows is what an order costs, so an order of usual size is placed with
 //! five and one for each product (the order, its indexes by user, total and product,
-//! `order.placed`, the idempotency key) and confirmed with five. The first two history entries are derived from the order. A pending order
+//! `order.placed`, the idempotency key) and confirmed with six and one for each product (the order,
+//! its indexes, `order.confirmed`, the sums of the day and of each product in it). The first two history entries are derived from the order. A pending order
 //! has one index row: it is pending for milliseconds, so all of them are few.
 //!
 //! **Invariant:** an order's indexes change with its row, in [`insert`] and [`update`]
@@ -27,7 +28,7 @@ mod rows;
 
 use mesh::{Cause, Draft, Log};
 use model::{Fact, Listing, OrderId, ProductId, Time, UserId};
-use store::{Read, Table, Tx};
+use store::{Key, Read, Record, Table, Tx};
 
 pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
 use self::rows::{
@@ -74,7 +75,8 @@ pub(crate) fn find(from: &impl Read, id: OrderId) -> Result<StoredOrder, Error> 
     Ok(with_lines(from, row)?)
 }
 
-fn with_lines(from: &impl Read, row: OrderRow) -> Result<StoredOrder, store::Error> {
+/// The order of a row with all its lines.
+pub(crate) fn with_lines(from: &impl Read, row: OrderRow) -> Result<StoredOrder, store::Error> {
     let mut stored = StoredOrder::from(row);
     if stored.line_parts > 0 {
         for row in from.scan(LINES.prefix(&stored.order.id))? {
@@ -171,6 +173,32 @@ fn index_content(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
         tx.put(BY_PRODUCT, &(line.product_id, order.id), &())?;
     }
     Ok(())
+}
+
+/// The names of the indexes by what never changes of an order.
+pub(crate) const INDEXES_OF_CONTENT: &[&str] = &[BY_TOTAL.name(), BY_PRODUCT.name()];
+
+/// The number of an order's rows in these indexes; `None` when one is missing.
+pub(crate) fn index_rows_of(from: &impl Read, order: &Order) -> Result<Option<u64>, store::Error> {
+    let mut has_all = from.contains(BY_TOTAL, &(order.total.amount, order.id))?;
+    for line in &order.lines {
+        has_all &= from.contains(BY_PRODUCT, &(line.product_id, order.id))?;
+    }
+    Ok(has_all.then_some(1 + order.lines.len() as u64))
+}
+
+/// The number of all rows of these indexes.
+pub(crate) fn index_rows(from: &impl Read) -> Result<u64, store::Error> {
+    Ok(rows(from, BY_TOTAL)? + rows(from, BY_PRODUCT)?)
+}
+
+fn rows<K: Key, V: Record>(from: &impl Read, table: Table<K, V>) -> Result<u64, store::Error> {
+    let mut count = 0;
+    for row in from.scan(table.all())? {
+        row?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Writes what an order of an earlier version lacks: its indexes by total and product, and its

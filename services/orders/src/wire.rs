@@ -20,7 +20,7 @@ pub(crate) use self::commands::{
 };
 pub(crate) use self::payments::{WebhookBody, WebhookResponse};
 pub(crate) use self::responses::{
-    HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
+    CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
 };
 use crate::domain::{self, Address};
 

@@ -77,6 +77,7 @@ impl Product {
             title: self.content.title.clone(),
             price: self.content.price,
             status: self.content.status,
+            category: self.content.categories.first().cloned(),
         }
     }
 

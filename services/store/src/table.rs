@@ -30,6 +30,11 @@ impl<K: Key, V> Table<K, V> {
         Self { name, types: PhantomData }
     }
 
+    /// Its name, which is part of the stored format.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Every row, in key order.
     pub fn all(self) -> Span<K, V> {
         Span {

@@ -107,7 +107,7 @@ pub fn open(context: Context, config: Config) -> Opening {
             throttle: Throttle::open(&context)?,
             set_up_links: SetUpLinks::new(),
             erasures: Erasures::in_folder(&context.data_dir),
-            people: Backfill::new("index of people", tables::USERS),
+            people: Backfill::new("index of people", tables::USERS, tables::INDEXES_OF_PEOPLE),
             tasks: context.tasks.clone(),
             hasher,
         });

@@ -143,6 +143,7 @@ impl Voice {
             title: "Lamp".into(),
             price: Money::zero("EUR".parse().unwrap()),
             status: PublicationStatus::Published,
+            category: None,
         };
         let fact = Fact::ProductUpdated(listing);
         let draft = Draft { key: id.to_string(), fact, cause: Cause::own(model::now()) };

@@ -55,7 +55,7 @@ async fn settle(
     axum::Json(ids): axum::Json<Vec<OrderId>>,
 ) -> Result<Json<()>, Problem> {
     for some in ids.chunks(SETTLED_AT_ONCE) {
-        let (log, some) = (state.log.clone(), some.to_vec());
+        let (log, some) = (state.ledger.log.clone(), some.to_vec());
         let settled = state.store.write_when_free(move |tx| {
             some.into_iter()
                 .try_for_each(|id| rollback::settle(tx, &log, id, model::now()))

@@ -189,7 +189,7 @@ impl OrdersState {
 }
 
 /// The value of a parameter that has a few.
-fn chosen<T: Copy>(
+pub(super) fn chosen<T: Copy>(
     name: &str,
     given: Option<&str>,
     values: &[(&str, T)],

@@ -289,7 +289,7 @@ fn a_page_reads_few_rows() {
 }
 
 #[test]
-#[ignore = "writes 100,000 orders, which takes a minute or more"]
+#[ignore = "writes 100,000 orders, which takes ten seconds"]
 fn a_page_reads_few_rows_of_many_orders() {
     assert_bounded(100_000);
 }

@@ -1,10 +1,11 @@
-//! Response bodies: an order, and its history.
+//! Response bodies: an order, its history, and a customer.
 
 use mesh::AccountContact;
-use model::{Money, OrderId, ProductId, Time, UserId};
+use model::{Id, Money, OrderId, ProductId, Time, UserId, kinds};
 use serde::Serialize;
 
 use crate::domain::{Address, Order, OrderField, OrderStatus, PaymentDetails, StatusChange};
+use crate::sales::SpentRow;
 
 /// An order, as its owner sees it.
 #[derive(Debug, Serialize)]
@@ -164,6 +165,38 @@ impl HistoryEntryResponse {
             payment: is_known.then_some(PaymentDetailsResponse { reference, method, amount }),
             corrected: change.corrected.into_iter().map(OrderField::name).collect(),
             note: change.note,
+        }
+    }
+}
+
+/// A customer, as staff see them.
+#[derive(Debug, Serialize)]
+pub(crate) struct CustomerResponse {
+    /// The account's id under another prefix.
+    id: Id<kinds::Customer>,
+    user_id: UserId,
+    name: String,
+    email: String,
+    registered_at: Time,
+    /// The orders that were paid.
+    orders: i64,
+    /// What was paid and not returned, in each currency.
+    spent: Vec<Money>,
+}
+
+impl CustomerResponse {
+    pub(crate) fn new(person: AccountContact, SpentRow { orders, spent }: SpentRow) -> Self {
+        let spent = spent.into_iter().filter_map(|(currency, amount)| {
+            Some(Money { amount, currency: currency.parse().ok()? })
+        });
+        Self {
+            id: Id::from_uuid(person.user_id.uuid()),
+            user_id: person.user_id,
+            name: person.name,
+            email: person.email,
+            registered_at: person.registered_at,
+            orders,
+            spent: spent.collect(),
         }
     }
 }

@@ -44,6 +44,7 @@ impl Shop {
             title: title.into(),
             price: Money { amount, currency: currency.parse().unwrap() },
             status: PublicationStatus::Published,
+            category: Some("Lighting > Lamps".into()),
         };
         self.products
             .publish(&product_id.to_string(), Fact::ProductCreated(listing))

@@ -1,11 +1,12 @@
-//! What staff do with orders beside commands: corrections, notes, search, export.
+//! What staff do with orders beside commands: corrections, notes, search, export, reports.
 
 use futures::FutureExt;
 use mesh::{AccountContact, PeopleQuery};
-use model::{Time, UserId};
+use model::{OrderId, Time, UserId};
 use reqwest::Method;
 use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
+use store::{Options, Store, Table};
 use testkit::{Person, TestResponse, send};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,7 +41,11 @@ async fn play_users(shop: &Shop, people: &[(UserId, &'static str, &'static str)]
         match asked {
             PeopleQuery::Of(ids) => found.retain(|person| ids.contains(&person.user_id)),
             PeopleQuery::Matching(text) => found.retain(|person| person.name.starts_with(&text)),
-            PeopleQuery::RegisteredBefore { .. } => {}
+            PeopleQuery::RegisteredBefore { before, limit } => {
+                found.sort_by_key(|person| std::cmp::Reverse(person.user_id));
+                found.retain(|person| before.is_none_or(|before| person.user_id < before));
+                found.truncate(limit);
+            }
         }
         async move { Some(found) }.boxed()
     };
@@ -286,6 +291,146 @@ async fn filtered(
         .await;
     assert_eq!(listed(&own, ids), [0]);
     assert_eq!(ana.get("/v1/orders?q=Mori").await.status, 403);
+}
+
+/// Sums follow orders through payment, refund and cancellation.
+#[tokio::test(flavor = "multi_thread")]
+async fn sales_and_customers_are_summed() {
+    let shop = Shop::open().await;
+    let (ana, mori, staff) = (
+        shop.orders.customer(),
+        shop.orders.customer(),
+        shop.orders.staff(),
+    );
+    let mut paths = Vec::new();
+    for buyer in [&ana, &ana, &mori] {
+        paths.push(shop.confirmed(buyer, 1000).await);
+    }
+    for path in &paths[..2] {
+        let paid = staff.post(&format!("{path}/pay"), json!({})).await;
+        assert_eq!(paid.status, 200);
+    }
+    let part = json!({ "amount": 300, "reason": "a scratch" });
+    let refunded = staff.post(&format!("{}/refund", paths[0]), part).await;
+    assert_eq!(refunded.status, 200);
+    let why = json!({ "reason": "no" });
+    let cancelled = mori.post(&format!("{}/cancel", paths[2]), why).await;
+    assert_eq!(cancelled.status, 200);
+    let euros = |amount: i64| json!({ "amount": amount, "currency": "EUR" });
+    let report = staff.get("/v1/reports/sales").await;
+    assert_eq!(report.status, 200, "{:?}", report.body);
+    let total = &report.body["totals"][0];
+    assert_eq!((&total["orders"], &total["units"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&total["gross"], &total["refunds"]),
+        (&euros(2000), &euros(300))
+    );
+    let products = staff.get("/v1/reports/sales?by=product").await.body;
+    assert_eq!(products["items"].as_array().unwrap().len(), 2, "{products}");
+    assert_eq!(products["items"][0]["title"], "Desk lamp");
+    let categories = staff.get("/v1/reports/sales?by=category").await.body;
+    assert_eq!(categories["items"][0]["category"], "Lighting > Lamps");
+    assert_eq!(categories["items"][0]["units"], 2);
+    for wrong in [
+        "by=month",
+        "from=x",
+        "from=2026-02-01&to=2026-02-01",
+        "from=2020-01-01&to=2026-01-01",
+    ] {
+        let refused = staff.get(&format!("/v1/reports/sales?{wrong}")).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+    assert_eq!(ana.get("/v1/reports/sales").await.status, 403);
+    customers(&shop, &ana, &mori, &staff).await;
+    shop.orders.finish().await;
+}
+
+/// Ana has paid two orders, of which 3.00 were returned, and Mori has cancelled one.
+async fn customers(shop: &Shop, ana: &Person, mori: &Person, staff: &Person) {
+    let euros = |amount: i64| json!({ "amount": amount, "currency": "EUR" });
+    assert_eq!(staff.get("/v1/customers").await.status, 503);
+    let people = [
+        (ana.user_id(), "Ana", "ana@shop.example"),
+        (mori.user_id(), "Mori", "m@x.example"),
+    ];
+    play_users(shop, &people).await;
+    let first = staff.get("/v1/customers?limit=1").await.body;
+    assert_eq!(first["items"][0]["name"], "Mori", "the newest first");
+    assert_eq!(
+        (&first["items"][0]["orders"], &first["items"][0]["spent"]),
+        (&json!(0), &json!([]))
+    );
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = staff
+        .get(&format!("/v1/customers?cursor={cursor}"))
+        .await
+        .body;
+    let customer = &rest["items"][0];
+    assert_eq!(
+        (&customer["name"], &customer["orders"]),
+        (&json!("Ana"), &json!(2))
+    );
+    assert_eq!(customer["spent"], json!([euros(1700)]));
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let found = staff.get("/v1/customers?q=Ana").await.body;
+    assert_eq!(found["items"], json!([customer]));
+    let id = customer["id"].as_str().unwrap();
+    assert!(id.starts_with("cust_"), "{id}");
+    assert_eq!(
+        staff.get(&format!("/v1/customers/{id}")).await.body,
+        *customer
+    );
+    let unknown = id.replace("cust_", "user_");
+    assert_eq!(
+        staff.get(&format!("/v1/customers/{unknown}")).await.status,
+        404
+    );
+    assert_eq!(ana.get("/v1/customers").await.status, 403);
+}
+
+/// The store as an earlier version leaves it: without indexes, sums and backfills.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_of_an_earlier_version_are_indexed_and_summed() {
+    let mut shop = Shop::open().await;
+    let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
+    let lamp = shop.sell(1000, "EUR").await;
+    let placed = shop.order(&buyer, items(&[(lamp, 2)]), None, None).await;
+    let id: OrderId = placed.body["id"].as_str().unwrap().parse().unwrap();
+    let day = id.made_at().day().0;
+    let store = shop.orders.folder.path().join("orders/store");
+    let forget = move || {
+        let store = Store::open(&store, &Options::default()).unwrap();
+        let forgotten = store.write(move |tx| {
+            for name in ["index of orders", "sums of sales"] {
+                tx.delete(Table::<String, ()>::new("backfills"), &name.to_owned())?;
+            }
+            tx.delete(Table::<_, ()>::new("orders_by_product"), &(lamp, id))?;
+            tx.delete(Table::<_, ()>::new("orders_by_total"), &(2000_i64, id))?;
+            let currency = "EUR".to_owned();
+            tx.delete(
+                Table::<_, ()>::new("sales_by_day"),
+                &(day, currency.clone()),
+            )?;
+            tx.delete(
+                Table::<_, ()>::new("sales_by_product"),
+                &(day, lamp, currency),
+            )
+        });
+        futures::executor::block_on(forgotten).unwrap();
+        store.close();
+    };
+    shop.orders.restart_after(forget).await;
+    let staff = staff.at(shop.orders.address);
+    for query in [format!("product_id={lamp}"), "sort=total".to_owned()] {
+        let list = staff.get(&format!("/v1/orders?{query}")).await;
+        assert_eq!(listed(&list, &[id.to_string()]), [0], "{query}");
+    }
+    let report = staff.get("/v1/reports/sales?by=product").await.body;
+    assert_eq!(
+        (&report["items"][0]["units"], &report["totals"][0]["orders"]),
+        (&json!(2), &json!(1))
+    );
+    shop.orders.finish().await;
 }
 
 async fn created_at(staff: &Person, id: &str) -> String {

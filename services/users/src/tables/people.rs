@@ -21,6 +21,9 @@ use crate::domain::User;
 
 const PEOPLE_BY_PART: Table<(String, UserId), ()> = Table::new("people_by_part");
 
+/// The names of the tables that are made of accounts.
+pub(crate) const INDEXES_OF_PEOPLE: &[&str] = &[PEOPLE_BY_PART.name()];
+
 /// Rows of the index that one search reads.
 const ROWS_MAX: usize = 2_000;
 /// Parts of an account, and words of a search.

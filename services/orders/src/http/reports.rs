@@ -1,0 +1,133 @@
+//! `GET /v1/reports/sales` and `GET /v1/customers`: what the sums of sales say.
+
+use axum::extract::{Query, State};
+use chassis::json::PathId;
+use chassis::page::{self, Page, Paging};
+use chassis::{Json, Problem, Staff, check};
+use mesh::AccountContact;
+use model::{Day, NotADay, UserId, kinds, now};
+use serde::Deserialize;
+
+use super::lists::chosen;
+use crate::sales::{self, SalesReport};
+use crate::wire::CustomerResponse;
+use crate::{Error, OrdersState};
+
+/// The days of a report.
+const DAYS_MAX: u16 = 400;
+/// The days of a report that names none: those up to today.
+const DAYS_USUAL: u16 = 30;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ReportQuery {
+    from: Option<String>,
+    to: Option<String>,
+    by: Option<String>,
+}
+
+/// What a report has an item for.
+#[derive(Debug, Clone, Copy)]
+enum ReportBy {
+    Day,
+    Product,
+    Category,
+}
+
+const GROUPS: [(&str, ReportBy); 3] = [
+    ("day", ReportBy::Day),
+    ("product", ReportBy::Product),
+    ("category", ReportBy::Category),
+];
+
+pub(super) async fn sales(
+    State(state): State<OrdersState>,
+    Staff(_): Staff,
+    Query(query): Query<ReportQuery>,
+) -> Result<Json<SalesReport>, Problem> {
+    let by = chosen("by", query.by.as_deref(), &GROUPS)?.unwrap_or(ReportBy::Day);
+    let end = day("to", query.to.as_deref())?.unwrap_or_else(|| now().day().next());
+    let usual = || Day(end.0.saturating_sub(DAYS_USUAL));
+    let first = day("from", query.from.as_deref())?.unwrap_or_else(usual);
+    if first >= end || end.0 - first.0 > DAYS_MAX {
+        let why = format!("`to` must be 1 to {DAYS_MAX} days after `from`");
+        return Err(Problem::bad_request(why));
+    }
+    state.ledger.sums.require()?;
+    let store = state.store.clone();
+    let read = move || {
+        Ok::<_, Error>(match by {
+            ReportBy::Day => sales::by_day(&store, first, end)?,
+            ReportBy::Product => sales::by_product(&store, first, end)?,
+            ReportBy::Category => sales::by_category(&store, first, end)?,
+        })
+    };
+    Ok(Json(check::blocking(read).await?))
+}
+
+/// The value of a parameter that is a day.
+fn day(name: &str, given: Option<&str>) -> Result<Option<Day>, Problem> {
+    let day = given.map(str::parse).transpose();
+    day.map_err(|why: NotADay| Problem::bad_request(format!("`{name}`: {why}")))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CustomersQuery {
+    q: Option<String>,
+}
+
+/// People who registered, the newest first.
+pub(super) async fn customers(
+    State(state): State<OrdersState>,
+    Staff(_): Staff,
+    paging: Paging,
+    Query(query): Query<CustomersQuery>,
+) -> Result<Json<Page<CustomerResponse>>, Problem> {
+    state.ledger.sums.require()?;
+    let after: Option<UserId> = paging.after()?;
+    let text = query
+        .q
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let mut people = match text {
+        None => {
+            state
+                .buyers
+                .registered_before(after, paging.limit + 1)
+                .await?
+        }
+        Some(text) => state.buyers.matching(text).await?,
+    };
+    people.sort_by_key(|person| std::cmp::Reverse(person.user_id));
+    people.retain(|person| after.is_none_or(|after| person.user_id < after));
+    let is_last = people.len() <= paging.limit;
+    people.truncate(paging.limit);
+    let last = people.last().filter(|_| !is_last);
+    let next_cursor = last.map(|person| page::cursor(&person.user_id));
+    let items = people.into_iter().map(|person| state.customer(person));
+    Ok(Json(Page {
+        items: items.collect::<Result<_, _>>()?,
+        next_cursor,
+    }))
+}
+
+pub(super) async fn customer(
+    State(state): State<OrdersState>,
+    Staff(_): Staff,
+    PathId(id): PathId<kinds::Customer>,
+) -> Result<Json<CustomerResponse>, Problem> {
+    state.ledger.sums.require()?;
+    let found = state
+        .buyers
+        .of_accounts(vec![UserId::from_uuid(id.uuid())])
+        .await?;
+    let person = found.into_iter().next().ok_or_else(Problem::not_found)?;
+    Ok(Json(state.customer(person)?))
+}
+
+impl OrdersState {
+    fn customer(&self, person: AccountContact) -> Result<CustomerResponse, Problem> {
+        let spent = sales::spent(&self.store, person.user_id)?;
+        Ok(CustomerResponse::new(person, spent))
+    }
+}
