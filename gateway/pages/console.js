@@ -162,37 +162,85 @@ async function overview() {
 
 const STEPS = {
   pending: ["cancel"],
-  confirmed: ["pay", "cancel"],
-  paid: ["ship", "cancel", "refund"],
-  shipped: ["deliver", "refund"],
+  confirmed: ["pay", "cancel", "parcel"],
+  paid: ["ship", "cancel", "refund", "parcel"],
+  shipped: ["deliver", "refund", "parcel"],
   delivered: ["refund"],
 };
-const ASKED_FOR_A_REASON = ["cancel", "refund"];
+const OPTIONAL = " (may stay empty)";
+// What a step asks for: the fields of its body.
+const QUESTIONS = {
+  pay: { reference: `Reference of the payment${OPTIONAL}`, method: `How it was paid, such as transfer${OPTIONAL}` },
+  ship: { carrier: `Carrier${OPTIONAL}`, tracking: `Number of the parcel${OPTIONAL}` },
+  parcel: { carrier: "Carrier, if it changes", tracking: "Number of the parcel, if it changes" },
+  cancel: { reason: "Reason to cancel" },
+  refund: { amount: "Amount to refund; all that is left, if empty", reason: "Reason to refund" },
+  note: { text: "Note, which only staff see" },
+};
 
-const step = (order, name, readAgain) =>
-  action(
-    name,
-    () => {
-      if (!ASKED_FOR_A_REASON.includes(name)) return command(`/v1/orders/${order.id}/${name}`, name === "ship" ? {} : undefined);
-      const reason = prompt(`Reason to ${name} ${order.id}?`);
-      return reason === null ? false : command(`/v1/orders/${order.id}/${name}`, { reason });
-    },
-    readAgain,
-  );
+// The answers to questions, without the empty ones; `null` once one is cancelled.
+function ask(questions, about) {
+  const answers = {};
+  for (const [name, question] of Object.entries(questions)) {
+    const text = prompt(`${about}: ${question}`);
+    if (text === null) return null;
+    if (text.trim()) answers[name] = text.trim();
+  }
+  return answers;
+}
+
+// An amount that somebody typed, in minor units.
+function minorUnits(text, currency) {
+  const amount = Math.round(Number(text.replace(",", ".")) * 10 ** (MINOR_DIGITS[currency] ?? 2));
+  if (!Number.isSafeInteger(amount)) throw new Error(`"${text}" is no amount such as 9.99`);
+  return amount;
+}
+
+function take(order, name) {
+  const body = ask(QUESTIONS[name] ?? {}, `${name} ${order.id}`);
+  if (body === null) return false;
+  const path = `/v1/orders/${order.id}`;
+  if (name === "parcel") return call("PATCH", path, body);
+  if (name === "note") return command(`${path}/notes`, body);
+  if (body.amount) body.amount = minorUnits(body.amount, order.total.currency);
+  return command(`${path}/${name}`, body);
+}
+
+const step = (order, name, readAgain) => action(name, () => take(order, name), readAgain);
+
+// Who ordered, and where to.
+const buyer = ({ buyer, shipping_address: address }) => {
+  const to = address && Object.values(address).join(", ");
+  return [buyer && `${buyer.name} <${buyer.email}>`, to].filter(Boolean).join(" · ");
+};
+
+const parcel = ({ carrier, tracking, tracking_url }) => {
+  const text = [carrier, tracking].filter(Boolean).join(" ");
+  return tracking_url ? element("a", { href: tracking_url, rel: "noreferrer", textContent: text }) : text;
+};
 
 const orders = () =>
   list({
     path: "/v1/orders",
     one: (order) => `/v1/orders/${order.id}`,
-    filters: [choice("status", ["pending", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "refunded"]), field("user_id", "user_…")],
-    heads: ["placed", "order", "items", figure("total"), "status", ""],
+    filters: [
+      field("q", "order_…, name or e-mail"),
+      choice("status", ["pending", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "refunded"]),
+      field("product_id", "prod_…"),
+      field("created_from", "from 2026-11-01"),
+      field("created_to", "before 2026-12-01"),
+      choice("sort", ["-created_at", "created_at", "-total", "total"]),
+    ],
+    heads: ["placed", "order", "buyer", "items", figure("total"), "status", "parcel", ""],
     show: (order, readAgain) => [
       when(order.created_at),
       element("code", { textContent: order.id }),
+      buyer(order),
       order.items.map((item) => `${item.quantity} × ${item.title}`).join(", "),
       money(order.total),
-      order.status,
-      element("span", {}, ...(STEPS[order.status] ?? []).map((name) => step(order, name, readAgain))),
+      order.status === order.payment_status ? order.status : `${order.status}, ${order.payment_status.replace("_", " ")}`,
+      parcel(order),
+      element("span", {}, ...[...(STEPS[order.status] ?? []), "note"].map((name) => step(order, name, readAgain))),
     ],
   });
 
