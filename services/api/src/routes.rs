@@ -4,7 +4,7 @@ use crate::route::Access::{Admin, Anyone, Customer, HostOrAdmin, ProvenByBody, S
 use crate::route::Route;
 use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
 use crate::scope::KeyScope::{
-    CatalogueRead, CatalogueWrite, CustomersRead, EventsRead, OrdersRead, OrdersWrite,
+    CatalogueRead, CatalogueWrite, CustomersRead, EventsRead, OrdersRead, OrdersWrite, ReportsRead,
 };
 
 /// A static for each row, and [`ROUTES`] with all of them.
