@@ -19,7 +19,7 @@ use chassis::token::API_KEY_PREFIX;
 use data_encoding::BASE64URL_NOPAD;
 use mesh::{TokenAnswer, TokenOf};
 use model::{ApiKeyId, Time};
-use store::{Key, Read};
+use store::{Key, Read, Tx};
 
 use crate::domain::{ApiKey, User};
 use crate::mac::MacKey;
@@ -143,10 +143,15 @@ impl Users {
         let failures =
             self.throttle
                 .counters(&self.store, LoginAttempt::ApiKey, target, address)?;
-        let counted = self
-            .store
-            .write(move |tx| failures.check_and_count(tx, now));
-        match counted.await {
+        // Read first, so that a flood of failures writes nothing.
+        let counted = match failures.check(&self.store, now) {
+            Ok(()) => {
+                let count = move |tx: &mut Tx<'_>| failures.check_and_count(tx, now);
+                self.store.write(count).await
+            }
+            Err(error) => Err(error),
+        };
+        match counted {
             Ok(()) => Ok(TokenAnswer::Refused),
             Err(Error::Throttled(wait)) => Ok(TokenAnswer::Throttled { wait }),
             Err(error) => Err(error),
