@@ -28,6 +28,7 @@
 //! | `request_body`, `body` | bodies in both directions, bounded and streamed |
 //! | `upstream` | instances of services, load balancing and connection pools |
 //! | `pages`, `aggregate` | the gateway's pages: health, API, console, and the whole shop |
+//! | `event_streams` | the events of all services as one stream |
 //! | `readiness`, `scrape`, `monitoring` | readiness and metrics of the whole shop, and the dead man's switch |
 //! | `metrics`, `error` | the gateway's own metrics, and errors as problem documents |
 //!
@@ -55,6 +56,7 @@ pub mod config;
 mod connection;
 mod cors;
 mod error;
+mod event_streams;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

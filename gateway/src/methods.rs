@@ -1,12 +1,13 @@
-//! Methods: which exist, and the responses to `OPTIONS` and to a method that a path does
-//! not take.
+//! Methods: which exist, and the responses to `OPTIONS`, to a method that a path does not take,
+//! and to a path that has moved.
 
 use api::Route;
 use chassis::Problem;
-use http::header::ALLOW;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{ALLOW, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 
 use crate::body::Body;
+use crate::routing;
 
 /// The methods that are recognized. No path takes `TRACE`, which would echo a token (RFC 9110
 /// §9.3.8), nor `QUERY` (draft-ietf-httpbis-safe-method-w-body).
@@ -55,5 +56,14 @@ fn options(allow: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, allow);
+    response
+}
+
+/// The response to a path that is at another.
+pub(crate) fn moved(uri: &Uri) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let to = routing::moved(uri).and_then(|to| HeaderValue::try_from(to).ok());
+    response.headers_mut().extend(to.map(|to| (LOCATION, to)));
     response
 }

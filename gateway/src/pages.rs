@@ -19,16 +19,14 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Response};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use crate::aggregate;
 use crate::body::{Body, json_page};
 use crate::readiness::Readiness;
 use crate::scrape::scrape;
 use crate::target::bare_host;
 use crate::upstream::Upstreams;
-
-/// The answer to a stream of events that names no log.
-const NO_SOURCE: &str = "`source` must be users, products, orders or notifications: each has a log and a stream of its own";
+use crate::{aggregate, event_streams};
 
 /// A request for a page.
 struct PageRequest<'a> {
@@ -77,9 +75,10 @@ static HANDLERS: [(&Route, Handler); 8] = [
         }),
     ),
     (
-        // A stream is of one log, so that it can go on where it broke off.
         &routes::STREAM_EVENTS,
-        Handler::Made(|_| async { Err(Problem::bad_request(NO_SOURCE)) }.boxed()),
+        Handler::Made(|PageRequest { pages, parts, .. }| {
+            event_streams::stream(&pages.upstreams, parts, &pages.draining).boxed()
+        }),
     ),
     (
         &routes::LIST_DEAD_LETTERS,
@@ -96,6 +95,7 @@ pub(crate) struct Pages {
     status: ServiceStatus,
     upstreams: Upstreams,
     collectors: Collectors,
+    draining: CancellationToken,
 }
 
 impl Pages {
@@ -106,6 +106,7 @@ impl Pages {
             status: ctx.status.clone(),
             upstreams,
             collectors: ctx.collectors.clone(),
+            draining: ctx.draining.clone(),
         }
     }
 

@@ -13,9 +13,9 @@ use chassis::caller::identify;
 use chassis::context::Context;
 use chassis::request_id::{REQUEST_ID, request_id};
 use chassis::{Problem, Trust, trace};
-use http::header::{AUTHORIZATION, CONNECTION, EXPECT, LOCATION, ORIGIN};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use model::{Id, kinds};
@@ -33,7 +33,7 @@ use crate::limits::{ClientLimits, Rates, ResponseSize, SendCharge, SendShare};
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::request_body::{HeldBack, RequestBody, linger};
-use crate::routing::{self, Destination, Target};
+use crate::routing::{Destination, Target};
 use crate::shed::{Flight, Shed};
 use crate::upstream::{Instances, Upstreams, Wait};
 use crate::wire::Framing;
@@ -256,6 +256,9 @@ impl Proxy {
         let destination = match target {
             Target::Service(destination) => destination,
             Target::Page(route) => {
+                if route.streaming {
+                    visit.held.place = Some(self.limits.stream(&visit.client)?);
+                }
                 let is_local = visit.client.is_local;
                 let response = self.pages.respond(route, is_local, parts).await?;
                 return Ok(Admitted::Answered(response));
@@ -263,7 +266,7 @@ impl Proxy {
             Target::OtherMethod(route) => {
                 return methods::other(&parts.method, route).map(Admitted::Answered);
             }
-            Target::Moved => return Ok(Admitted::Answered(moved(&parts.uri))),
+            Target::Moved => return Ok(Admitted::Answered(methods::moved(&parts.uri))),
             Target::Nothing => return Err(Problem::no_route(&parts.method, parts.uri.path())),
         };
         if destination.reads_token() {
@@ -389,12 +392,4 @@ fn target_of(parts: &mut Parts, sound: Result<(), Problem>) -> (Target, Result<(
 enum Admitted {
     Answered(Response<Body>),
     To(Destination),
-}
-
-fn moved(uri: &Uri) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    let to = routing::moved(uri).and_then(|to| HeaderValue::try_from(to).ok());
-    response.headers_mut().extend(to.map(|to| (LOCATION, to)));
-    response
 }

@@ -243,6 +243,11 @@ impl Log {
         Ok(())
     }
 
+    /// The epoch of events that are appended now.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
     /// The service this is the log of.
     pub fn source(&self) -> &str {
         &self.source

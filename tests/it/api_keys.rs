@@ -18,6 +18,35 @@ async fn key(admin: &Person, scopes: &[&str]) -> (String, Person) {
     (path, admin.with_token(text("secret")))
 }
 
+/// A program follows the events of the whole shop, and goes on after the last id it got.
+async fn follow_events(admin: &Person, buyer: &Person, product: &str) {
+    let (path, follower) = key(admin, &["events:read"]).await;
+    let stream = async |last: &str| {
+        let stream = follower.request(Method::GET, "/v1/events/stream?kind=order.placed");
+        stream.header("last-event-id", last).send().await.unwrap()
+    };
+    let mut last = String::new();
+    for _ in 0..2 {
+        let mut open = stream(&last).await;
+        assert_eq!(open.status(), 200);
+        let placed = buyer.post("/v1/orders", pieces(product, 1)).await.body;
+        let mut text = String::new();
+        while !text.contains(placed["id"].as_str().unwrap()) {
+            let chunk = open.chunk().await.unwrap().expect("the stream goes on");
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        let events = text.matches("event: order.placed").count();
+        assert_eq!(events, if last.is_empty() { 1 } else { 2 }, "{text}");
+        let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        last = ids.next_back().unwrap().to_owned();
+        drop(open);
+        // One that is missed, but for the last id.
+        buyer.post("/v1/orders", pieces(product, 1)).await;
+    }
+    let revoked = send(admin.request(Method::DELETE, &path)).await.unwrap();
+    assert_eq!(revoked.status, 204);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_works_everywhere_until_it_is_revoked() {
     let mut shop = open(Form::Run).await;
@@ -40,6 +69,7 @@ async fn a_key_works_everywhere_until_it_is_revoked() {
     assert_eq!(writer.get(&path).await.status, 403);
     assert_eq!(writer.post(&pay, json!({})).await.status, 200);
     assert_eq!(reader.get("/v1/status").await.status, 403);
+    follow_events(&admin, &buyer, &ids[0]).await;
 
     for (path, program) in [(&reads, &reader), (&writes, &writer)] {
         let revoked = admin.request(Method::DELETE, path);

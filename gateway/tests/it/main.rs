@@ -8,6 +8,7 @@ mod authority;
 mod cache;
 mod compression;
 mod conformance;
+mod event_streams;
 mod limits;
 mod protocol;
 mod proxying;

@@ -1,5 +1,8 @@
 //! `GET /v1/events/stream`: the events of a service's log as they become durable.
 //!
+//! It begins with the place after which it goes on, as an id without an event, so that a client
+//! which reconnects before the first event misses none.
+//!
 //! **Invariant:** a stream has every event after the place where it began, in order: it is
 //! refused where events were trimmed, and ends where they are while it is open.
 
@@ -53,7 +56,8 @@ pub(super) async fn open(
     let held = streams.enter(own, STREAMS_MAX, STREAMS_MAX);
     let held = held.map_err(|_| Problem::busy())?;
     let after: Option<String> = resume_after(&headers, query.last_event_id.as_deref());
-    let after = after.and_then(|id| place(own, &id).ok());
+    // Of the whole shop's stream the id names a place in each log.
+    let after = after.and_then(|ids| ids.split(',').find_map(|id| place(own, id).ok()));
     let tail = log.tail().seq;
     // A log that was put back may end before the place that a client knows.
     let after = after.map_or(tail, |after| after.min(tail));
@@ -64,6 +68,7 @@ pub(super) async fn open(
     let source = LogStream {
         log,
         kind: query.kind,
+        has_begun: false,
         after,
         buffered: VecDeque::new(),
         draining: status.0.draining.clone(),
@@ -77,6 +82,8 @@ struct LogStream {
     log: Log,
     /// The kind of events; `None` for every kind.
     kind: Option<String>,
+    /// Whether the place where it begins was sent.
+    has_begun: bool,
     after: u64,
     buffered: VecDeque<EventResponse>,
     draining: CancellationToken,
@@ -101,6 +108,12 @@ impl LogStream {
 
 impl StreamSource for LogStream {
     async fn next(&mut self) -> Option<StreamEvent> {
+        if !self.has_begun {
+            self.has_begun = true;
+            // Without data it is no event, but a client that reconnects goes on from there.
+            let (source, epoch) = (self.log.source(), self.log.epoch());
+            return Some(StreamEvent::default().id(format!("{source}/{epoch}/{}", self.after)));
+        }
         while self.buffered.is_empty() {
             let draining = self.draining.clone();
             match draining.run_until_cancelled(self.read()).await? {
