@@ -156,6 +156,26 @@ impl Ask for EmailUndoOf {
     type Answer = Option<EmailUndo>;
 }
 
+/// Asks orders for a whole order; `None` when orders cannot say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderBodyOf {
+    /// The order.
+    pub order_id: Id<kinds::Order>,
+}
+
+/// An order as the API shows it. Personal data: never stored or logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderBody {
+    /// Its JSON; `None` for an unknown order.
+    pub json: Option<String>,
+}
+
+impl Ask for OrderBodyOf {
+    const OF: &'static str = "orders";
+    const WHAT: &'static str = "body";
+    type Answer = Option<OrderBody>;
+}
+
 /// Asks users to exchange an API key for an access token; `None` when users cannot say.
 #[derive(Serialize, Deserialize)]
 pub struct TokenOf {

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `expansion` | whole orders in messages, made when they are sent |
 //! | `kinds` | the kinds of events and patterns of them |
 //! | `address` | the filter of addresses |
 //! | `request` | signing and posting a message |
@@ -14,6 +15,7 @@
 //! that was not checked after its name was resolved.
 
 mod address;
+mod expansion;
 pub(crate) mod http;
 pub(crate) mod kinds;
 mod request;
@@ -61,6 +63,9 @@ pub(crate) struct Webhook {
     pub(crate) url: String,
     /// The kinds of events it subscribes to, and patterns of them (`kinds`).
     pub(crate) events: Vec<String>,
+    /// What is sent along with an event that has its id only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) expand: Vec<Expansion>,
     /// The signing secret, `whsec_…`.
     pub(crate) secret: String,
     /// The previous secret and its expiry.
@@ -71,6 +76,14 @@ pub(crate) struct Webhook {
     pub(crate) failing_since: Option<Time>,
     /// When it was disabled.
     pub(crate) disabled_at: Option<Time>,
+}
+
+/// What a webhook may have sent along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Expansion {
+    /// The order that an event is about, as it is when the message is sent.
+    Order,
 }
 
 impl ::store::Record for Webhook {}

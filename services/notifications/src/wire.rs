@@ -14,7 +14,7 @@ use crate::domain::{Notification, NotificationId, Topic};
 use crate::text::order::OrderData;
 use crate::text::{Text, Texts};
 use crate::webhooks::{
-    self, DeliveryAttempt, MessageId, MessageStatus, Webhook, WebhookId, WebhookMessage,
+    self, DeliveryAttempt, Expansion, MessageId, MessageStatus, Webhook, WebhookId, WebhookMessage,
 };
 
 /// A notification in a response.
@@ -65,6 +65,7 @@ pub(crate) struct RegisteredWebhook {
     id: WebhookId,
     url: String,
     events: Vec<String>,
+    expand: Vec<Expansion>,
     /// Whether events are sent to it.
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,11 +77,14 @@ pub(crate) struct RegisteredWebhook {
 
 impl From<(WebhookId, Webhook)> for RegisteredWebhook {
     fn from((id, webhook): (WebhookId, Webhook)) -> Self {
-        let Webhook { url, events, created_at, failing_since, disabled_at, .. } = webhook;
+        let Webhook {
+            url, events, expand, created_at, failing_since, disabled_at, ..
+        } = webhook;
         Self {
             id,
             url,
             events,
+            expand,
             active: disabled_at.is_none(),
             secret: None,
             failing_since,
@@ -146,6 +150,7 @@ impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
 pub(crate) struct RegisterWebhookBody {
     url: String,
     events: Vec<String>,
+    expand: Option<Vec<Expansion>>,
     active: Option<bool>,
 }
 
@@ -154,8 +159,8 @@ impl ReadFields for RegisterWebhookBody {
         fields.require("events");
         let url = fields.required_value("url");
         let events = event_patterns(fields);
-        let active = fields.value("active");
-        Some(Self { url: url?, events: events?, active })
+        let (expand, active) = (fields.value("expand"), fields.value("active"));
+        Some(Self { url: url?, events: events?, expand, active })
     }
 }
 
@@ -164,14 +169,15 @@ impl ReadFields for RegisterWebhookBody {
 pub(crate) struct PatchWebhookBody {
     url: Option<String>,
     events: Option<Vec<String>>,
+    expand: Option<Vec<Expansion>>,
     active: Option<bool>,
 }
 
 impl ReadFields for PatchWebhookBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let (url, active) = (fields.value("url"), fields.value("active"));
-        let events = event_patterns(fields);
-        Some(Self { url, events, active })
+        let (events, expand) = (event_patterns(fields), fields.value("expand"));
+        Some(Self { url, events, expand, active })
     }
 }
 
@@ -218,10 +224,11 @@ impl RegisterWebhookBody {
     ) -> Result<Webhook, Vec<FieldError>> {
         let url = body.value.as_ref().map(|body| body.url.clone());
         check_url(&mut body, url.as_ref(), settings);
-        let Self { url, events, active } = body.valid()?;
+        let Self { url, events, expand, active } = body.valid()?;
         Ok(Webhook {
             url,
             events,
+            expand: expand.unwrap_or_default(),
             secret: webhooks::new_secret(),
             previous: None,
             created_at: now,
@@ -252,6 +259,9 @@ impl PatchWebhookBody {
         }
         if let Some(events) = self.events {
             webhook.events = events;
+        }
+        if let Some(expand) = self.expand {
+            webhook.expand = expand;
         }
         match self.active {
             Some(true) => webhook.enable(),

@@ -8,7 +8,7 @@
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded`,
 //! `payment.unmatched` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
-//! `OrderOf`.
+//! `OrderOf` and `OrderBodyOf`.
 //!
 //! An order is placed by choreography: one transaction writes the pending order,
 //! `order.placed` and the request's `Idempotency-Key`; products publishes the stock
@@ -23,7 +23,7 @@
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
 //! | `payments` | payment webhook: signature verification, the transaction |
-//! | `queries` | answers to other services: what a message about an order says |
+//! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `buyers` | the people behind orders, asked of users |
 //! | `lists`, `export` | lists of orders, from the indexes; a list as a file |
 //! | `sales` | sums of sales, moved in the orders' transactions; the report |

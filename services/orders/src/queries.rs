@@ -1,34 +1,55 @@
-//! Answers to mesh queries about orders: what a message about one says.
+//! Answers to mesh queries about orders: what a message about one says, and whole orders as
+//! `GET /v1/orders/{id}` shows them to their buyer, for webhooks that send them along.
 //!
 //! Other services ask when they write a text, because no event holds what was ordered, where it
-//! goes, or why it was cancelled. **Invariant:** answers are in no log line.
+//! goes, or why it was cancelled. **Invariants:** answers are in no log line; they are of the
+//! moment of the query, and the asking service keeps none.
 
 use chassis::Context;
-use mesh::{OrderChange, OrderDetails, OrderLineDetails, OrderOf};
-use model::UserId;
+use mesh::{OrderBody, OrderBodyOf, OrderChange, OrderDetails, OrderLineDetails, OrderOf};
+use model::{OrderId, UserId};
 use store::Store;
 
 use crate::domain::{Order, OrderLine, StatusChange};
+use crate::wire::OrderResponse;
 use crate::{Error, tables};
 
 /// Answers queries until the service stops.
 pub(crate) async fn start(ctx: &Context) -> Result<(), chassis::Error> {
+    let (mesh, tasks) = (&ctx.mesh, &ctx.tasks);
     let store = ctx.store.clone();
-    let answer = move |asked: OrderOf| {
-        let details = match details(&store, &asked) {
-            Ok(details) => Some(details),
-            Err(Error::NotFound) => None,
-            Err(error) => {
-                tracing::error!(order = %asked.order_id, %error, "a query about an order failed");
-                None
-            }
-        };
+    let of_message = move |asked: OrderOf| {
+        let details = or_none(details(&store, &asked));
         Box::pin(async move { details }) as _
     };
-    Ok(ctx
-        .mesh
-        .answer(&ctx.tasks, ctx.stop.clone(), answer)
-        .await?)
+    mesh.answer(tasks, ctx.stop.clone(), of_message).await?;
+    let store = ctx.store.clone();
+    let whole = move |asked: OrderBodyOf| {
+        let body = or_none(body(&store, asked.order_id));
+        Box::pin(async move { body }) as _
+    };
+    Ok(mesh.answer(tasks, ctx.stop.clone(), whole).await?)
+}
+
+fn or_none<T>(answer: Result<T, Error>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(Error::NotFound) => None,
+        Err(error) => {
+            tracing::error!(%error, "a query about an order failed");
+            None
+        }
+    }
+}
+
+fn body(store: &Store, order_id: OrderId) -> Result<OrderBody, Error> {
+    let stored = match tables::find(store, order_id) {
+        Ok(stored) => stored,
+        Err(Error::NotFound) => return Ok(OrderBody { json: None }),
+        Err(error) => return Err(error),
+    };
+    let json = serde_json::to_string(&OrderResponse::new(&stored.order));
+    Ok(OrderBody { json: json.ok() })
 }
 
 fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {

@@ -128,3 +128,50 @@ fn a_long_failure_disables_once_and_a_success_resets_it() {
         Noted::Disabled
     );
 }
+
+/// A message of a version that kept no answers, and a notification of one that named no mail.
+#[test]
+fn rows_of_earlier_versions_are_read() {
+    #[derive(Serialize, Deserialize)]
+    struct EarlierAttempt {
+        at: Time,
+        took_ms: u64,
+        status: Option<u16>,
+        error: Option<String>,
+    }
+    #[derive(Serialize, Deserialize)]
+    struct EarlierMessage {
+        kind: String,
+        payload: String,
+        created_at: Time,
+        began_at: Time,
+        failed: u32,
+        due: Option<Time>,
+        attempts: Vec<EarlierAttempt>,
+    }
+    impl ::store::Record for EarlierMessage {}
+    let attempt = EarlierAttempt { at: Time(3), took_ms: 4, status: Some(500), error: None };
+    let earlier = EarlierMessage {
+        kind: "order.paid".into(),
+        payload: "{}".into(),
+        created_at: Time(1),
+        began_at: Time(2),
+        failed: 1,
+        due: Some(Time(9)),
+        attempts: vec![attempt],
+    };
+    let bytes = ::store::encode(&earlier).unwrap();
+    let message: WebhookMessage = ::store::decode(&bytes).unwrap();
+    assert_eq!((message.due, message.attempts.len()), (Some(Time(9)), 1));
+    let attempt = &message.attempts[0];
+    assert_eq!((attempt.status, &attempt.answer), (Some(500), &None));
+
+    let user = "user_01h455vb4pex5vsknk084sn02q";
+    let data = serde_json::json!({ "user_id": user, "about": "order.paid", "code": 550 });
+    let earlier = serde_json::json!({ "kind": "mail.failed", "data": data });
+    let topic: crate::domain::Topic = serde_json::from_value(earlier).unwrap();
+    assert!(matches!(
+        topic,
+        crate::domain::Topic::MailFailed { mail_id: None, code: Some(550), .. }
+    ));
+}

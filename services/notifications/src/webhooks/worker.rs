@@ -12,9 +12,11 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chassis::Context;
 use chassis::outbound::Outbound;
+use mesh::Mesh;
 use model::Time;
 use tokio::sync::Notify;
 
+use super::expansion::expanded;
 use super::request::ReceiverAnswer;
 use super::tables::{self, DUE};
 use super::{
@@ -31,6 +33,7 @@ struct WebhookWorker {
     store: Store,
     settings: WebhooksConfig,
     client: Outbound,
+    mesh: Mesh,
     notifier: Notifier,
 }
 
@@ -44,7 +47,8 @@ pub(crate) fn start(
     let client = request::client(&settings)?;
     let store = ctx.store.clone();
     delivery::measure::<WebhookWorker>(ctx);
-    let worker = WebhookWorker { store, settings, client, notifier };
+    let mesh = ctx.mesh.clone();
+    let worker = WebhookWorker { store, settings, client, mesh, notifier };
     delivery::spawn(ctx, worker, wake_up);
     Ok(())
 }
@@ -119,7 +123,8 @@ impl WebhookWorker {
     ) -> Result<ReceiverAnswer, String> {
         let (id, now) = (id.to_string(), model::now());
         let second = now.0.div_euclid(1000);
-        let payload = Bytes::from(message.payload);
+        let payload = expanded(&self.mesh, message.payload, &webhook.expand);
+        let payload = Bytes::from(payload.await?);
         let signed = request::sign(webhook.secrets(now), &id, second, &payload);
         let signed = signed.map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use mesh::{OrderBody, OrderBodyOf};
 use model::{Fact, Time};
 use notifications::Config;
 use reqwest::Method;
@@ -18,6 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::{ServerConfig, crypto};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{NAME, confirm, entries};
 
@@ -469,4 +472,45 @@ async fn a_receiver_may_have_an_authority_of_the_house() {
         }
         test.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_order_is_sent_along_and_never_stored() {
+    let receiver = Receiver::start(&[]).await;
+    let test = start(true).await;
+    let (admin, ann, orders) = (test.admin(), test.customer(), test.other("orders"));
+    let body = json!({ "url": receiver.url("hook"), "events": ["*"], "expand": ["order"] });
+    let hook = admin.post("/v1/webhooks", body).await.body;
+    assert_eq!(hook["expand"], json!(["order"]));
+    let order = confirm(&orders, &ann).await;
+    // Orders does not answer yet: the message waits.
+    let path = format!("/v1/webhooks/{}/deliveries", text(&hook, "id"));
+    eventually("an attempt fails", || async {
+        let items = admin.get(&path).await.body["items"].clone();
+        let why = items[0]["attempts"][0]["error"].clone();
+        why.as_str()
+            .is_some_and(|why| why.starts_with("orders did not answer"))
+    })
+    .await;
+    assert!(receiver.got().is_empty());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let answer = |asked: OrderBodyOf| -> futures::future::BoxFuture<'static, _> {
+        let json = json!({ "id": asked.order_id, "note": "by the door" }).to_string();
+        Box::pin(std::future::ready(Some(OrderBody { json: Some(json) })))
+    };
+    test.mesh.answer(&tasks, stop, answer).await.unwrap();
+
+    let got = receiver.gets(1).await.remove(0);
+    assert!(got.verifies(text(&hook, "secret")));
+    let whole = json!({ "id": order.to_string(), "note": "by the door" });
+    assert_eq!(got.json()["data"]["order"], whole);
+    let delivery = deliveries(&admin, &hook, "delivered").await.remove(0);
+    assert_eq!(delivery["payload"]["data"]["order_id"], order.to_string());
+    assert!(delivery["payload"]["data"].get("order").is_none());
+    // An event about no order is sent as it is.
+    let erased = Fact::UserErased { user_id: test.customer().user_id() };
+    test.other("users").publish("erased", erased).await;
+    let got = receiver.gets(2).await.remove(1);
+    assert!(got.json()["data"].get("order").is_none());
+    test.finish().await;
 }

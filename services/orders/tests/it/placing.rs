@@ -1,9 +1,10 @@
 //! Placing, reading and listing orders.
 
+use mesh::OrderBodyOf;
 use model::{Id, Shortage};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{Person, eventually, send};
+use testkit::{Person, TIMEOUT, eventually, send};
 
 use crate::shop::{Shop, items};
 
@@ -31,6 +32,18 @@ async fn placed_confirmed_and_listed() {
     let read = buyer.get(&path).await;
     assert_eq!(read.body, placed.body);
     assert_eq!(read.headers["etag"], placed.headers["etag"]);
+    // Notifications ask for the same, to send it along with events.
+    let order_id = read.body["id"].as_str().unwrap().parse().unwrap();
+    for (order_id, is_known) in [(order_id, true), (Id::new(), false)] {
+        let asked = shop
+            .orders
+            .mesh
+            .ask(&OrderBodyOf { order_id }, TIMEOUT)
+            .await;
+        let json = asked.flatten().expect("orders answers").json;
+        let json: Option<Value> = json.map(|json| serde_json::from_str(&json).unwrap());
+        assert_eq!(json, is_known.then(|| read.body.clone()));
+    }
     let history = buyer.get(&format!("{path}/history")).await.body;
     assert_eq!(history["items"][0]["from"], Value::Null);
     assert_eq!(history["items"][1]["to"], "confirmed");
