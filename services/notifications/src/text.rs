@@ -22,7 +22,7 @@ use std::sync::Arc;
 use mesh::Contact;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error as Fault, ErrorKind, UndefinedBehavior, Value};
-use model::Time;
+use model::{Money, Time};
 use serde::Serialize;
 
 use self::order::OrderData;
@@ -281,18 +281,11 @@ fn environment(shop: &ShopData) -> Environment<'static> {
 fn money(money: &Value, mark: Option<&str>) -> Result<String, Fault> {
     let amount = i64::try_from(money.get_attr("amount")?)?;
     let currency = money.get_attr("currency")?;
-    let code = currency.as_str().unwrap_or_default();
-    let digits = code.parse().map_or(2, model::Currency::minor_digits);
-    let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
-    let unit = 10_u64.pow(digits);
-    let (whole, part) = (amount / unit, amount % unit);
-    Ok(match digits {
-        0 => format!("{sign}{whole} {currency}"),
-        _ => {
-            let (mark, width) = (mark.unwrap_or("."), digits as usize);
-            format!("{sign}{whole}{mark}{part:0width$} {currency}")
-        }
-    })
+    let currency = currency.as_str().and_then(|code| code.parse().ok());
+    let currency = currency
+        .ok_or_else(|| Fault::new(ErrorKind::InvalidOperation, "`currency` is not a currency"))?;
+    let text = Money { amount, currency }.to_string();
+    Ok(text.replacen('.', mark.unwrap_or("."), 1))
 }
 
 #[cfg(test)]
