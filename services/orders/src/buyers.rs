@@ -1,13 +1,15 @@
 //! The people behind orders, asked of users: their addresses lie in no other database.
 //!
-//! **Invariant:** an order is shown without its buyer rather than not at all: users may be away.
+//! **Invariants:** an order is shown without its buyer rather than not at all: users may be away.
+//! An API key sees no people without the scope for them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use api::KeyScope;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use chassis::Problem;
+use chassis::{Caller, Problem};
 use mesh::{AccountContact, Mesh, PEOPLE_MAX, PeopleQuery};
 use model::UserId;
 
@@ -21,11 +23,20 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks users for people. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Buyers(Mesh);
+pub(crate) struct Buyers {
+    mesh: Mesh,
+    is_allowed: bool,
+}
 
 impl Buyers {
     pub(crate) fn new(mesh: Mesh) -> Self {
-        Self(mesh)
+        Self { mesh, is_allowed: true }
+    }
+
+    /// The same for a caller, who may have an API key for orders only.
+    pub(crate) fn seen_by(&self, caller: &Caller) -> Self {
+        let is_allowed = caller.has_scope(KeyScope::CustomersRead);
+        Self { mesh: self.mesh.clone(), is_allowed }
     }
 
     /// The buyers of orders, as many as users knows and answers for in time.
@@ -33,11 +44,14 @@ impl Buyers {
         &self,
         orders: impl IntoIterator<Item = &'a Order>,
     ) -> HashMap<UserId, AccountContact> {
+        if !self.is_allowed {
+            return HashMap::new();
+        }
         let ids: BTreeSet<UserId> = orders.into_iter().map(|order| order.user_id).collect();
         let mut found = HashMap::new();
         for some in Vec::from_iter(ids).chunks(PEOPLE_MAX) {
             let query = PeopleQuery::Of(some.to_vec());
-            let Some(Some(people)) = self.0.ask(&query, SHOWN_TIMEOUT).await else {
+            let Some(Some(people)) = self.mesh.ask(&query, SHOWN_TIMEOUT).await else {
                 break;
             };
             found.extend(people.into_iter().map(|person| (person.user_id, person)));
@@ -48,7 +62,8 @@ impl Buyers {
     /// The people whose address or name has every word of a text, at most [`PEOPLE_MAX`].
     ///
     /// # Errors
-    /// 503 while users does not answer, or has not indexed all people yet.
+    /// 403 for an API key without the scope for people; 503 while users does not answer, or has
+    /// not indexed all people yet.
     pub(crate) async fn matching(&self, text: &str) -> Result<Vec<AccountContact>, Problem> {
         self.ask(PeopleQuery::Matching(text.to_owned())).await
     }
@@ -78,7 +93,10 @@ impl Buyers {
     }
 
     async fn ask(&self, query: PeopleQuery) -> Result<Vec<AccountContact>, Problem> {
-        match self.0.ask(&query, SEARCH_TIMEOUT).await {
+        if !self.is_allowed {
+            return Err(Problem::insufficient_scope(KeyScope::CustomersRead));
+        }
+        match self.mesh.ask(&query, SEARCH_TIMEOUT).await {
             Some(Some(people)) => Ok(people),
             Some(None) | None => Err(people_unavailable()),
         }

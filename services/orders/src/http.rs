@@ -66,7 +66,7 @@ async fn order(
     if !caller.is_staff() {
         return Ok(etag::respond(&headers, &order));
     }
-    let buyers = state.buyers.of([&stored.order]).await;
+    let buyers = state.buyers.seen_by(&caller).of([&stored.order]).await;
     let shown = StaffOrderResponse::new(&stored.order, buyers.get(&stored.order.user_id));
     Ok(etag::respond_with(&headers, &order, &shown))
 }

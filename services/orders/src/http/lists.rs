@@ -102,7 +102,8 @@ pub(super) async fn export(
     {
         state.indexes.require()?;
     }
-    let body = export::export(state.store, state.buyers, filter, age, format);
+    let buyers = state.buyers.seen_by(&caller);
+    let body = export::export(state.store, buyers, filter, age, format);
     Ok((
         [(CONTENT_TYPE, format.media_type())],
         Body::from_stream(body),
@@ -156,7 +157,8 @@ impl OrdersState {
             None => {}
             Some(Ok(order)) => filter.order = Some(order),
             Some(Err(_)) => {
-                let found = self.buyers.matching(text.unwrap_or_default()).await?;
+                let people = self.buyers.seen_by(caller);
+                let found = people.matching(text.unwrap_or_default()).await?;
                 let mut users: BTreeSet<_> = found.iter().map(|person| person.user_id).collect();
                 if let Some(only) = &filter.users {
                     users.retain(|user| only.contains(user));
@@ -174,7 +176,7 @@ impl OrdersState {
     async fn shown(&self, caller: &Caller, orders: &[StoredOrder]) -> Result<Vec<Value>, Problem> {
         let orders = orders.iter().map(|stored| &stored.order);
         let shown: Result<Vec<Value>, _> = if caller.is_staff() {
-            let buyers = self.buyers.of(orders.clone()).await;
+            let buyers = self.buyers.seen_by(caller).of(orders.clone()).await;
             let shown = orders.map(|order| {
                 serde_json::to_value(StaffOrderResponse::new(order, buyers.get(&order.user_id)))
             });
