@@ -1,7 +1,7 @@
 //! An API key on a whole shop of five processes: made, used, and revoked everywhere.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::eventually;
 use testkit::shop::Form;
 

@@ -44,8 +44,19 @@ pub struct Folder {
     is_quiet: bool,
 }
 
-const CHOOSE: &str =
-    "choose the data folder of a shop with --data, or make one with `konbini init`";
+/// The data folder of the packages.
+const PACKAGED: &str = "/var/lib/konbini";
+
+/// What to do where there is no shop.
+fn choose() -> String {
+    // Only those who may look into it are told.
+    let here = match Path::new(PACKAGED).join("SHOP").exists() {
+        true => format!(" (one is in {PACKAGED})"),
+        false => String::new(),
+    };
+    format!("choose the data folder of a shop with --data{here}, or make one with `konbini init`")
+}
+
 const LOST_MARKER: &str = "the data of a shop is in it, and the file SHOP is missing; restore that from a copy, or put the folders of the services into a new shop (`konbini init`)";
 
 /// Whether the services of a shop have data here, whose marker is gone.
@@ -65,8 +76,8 @@ impl Folder {
             Ok(exists) => {
                 let why = match exists {
                     true if has_lost_marker(path) => LOST_MARKER.to_owned(),
-                    true => format!("there is no shop in it; {CHOOSE}"),
-                    false => format!("it does not exist; {CHOOSE}"),
+                    true => format!("there is no shop in it; {}", choose()),
+                    false => format!("it does not exist; {}", choose()),
                 };
                 Err(Error::Folder { path: path.to_owned(), why })
             }
