@@ -305,6 +305,14 @@ impl Retention {
         }
     }
 
+    /// How many entries more an inbox may hold until those beyond its bound are dropped, all at
+    /// once.
+    pub(crate) fn slack(&self) -> u64 {
+        /// Half of what is dropped with one new entry at most.
+        const SLACK_MAX: u64 = 64;
+        (self.entries_max / 100).min(SLACK_MAX)
+    }
+
     /// Whether the `place`-th oldest entry (from 0) of `held` is dropped.
     pub(crate) fn drops(&self, place: u64, held: u64, created_at: Time, now: Time) -> bool {
         place + self.entries_max < held || now.since(created_at) > self.age_max

@@ -20,9 +20,9 @@ pub(crate) const INBOX: Table<(UserId, NotificationId), Notification> = Table::n
 /// user → counts of their inbox.
 pub(crate) const TALLIES: Table<UserId, InboxTally> = Table::new("inbox_tallies");
 
-/// Most old entries dropped with a new one: more than one, so that an inbox shrinks to its
-/// bounds, yet few, so that no commit is long.
-const DROPPED_MAX: usize = 8;
+/// Most old entries dropped with a new one: many, because finding the oldest passes over those
+/// that were dropped lately, yet so few that no commit is long.
+const DROPPED_MAX: usize = 128;
 
 /// Entries per transaction when a whole inbox is processed.
 pub(crate) const CHUNK_ENTRIES: usize = 500;
@@ -144,7 +144,7 @@ fn drop_oldest(
     count_max: usize,
 ) -> Result<usize, StoreError> {
     let held = tally.held;
-    let keeps = |oldest_at| !keep.drops(0, held, oldest_at, now);
+    let keeps = |oldest_at| !keep.drops(0, held.saturating_sub(keep.slack()), oldest_at, now);
     if tally.oldest_at.is_some_and(keeps) {
         return Ok(0);
     }
