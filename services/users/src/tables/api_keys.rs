@@ -54,9 +54,8 @@ pub(super) fn forget_api_keys(
     user_id: UserId,
     cause: &AccountCause,
 ) -> Result<(), Error> {
-    for (id, key) in api_keys_of(tx, user_id)? {
-        let reason = RevocationReason::AccountChanged;
-        end_session(tx, user_id, key.session_id, reason, cause)?;
+    revoke_key_tokens(tx, user_id, cause)?;
+    for (id, _) in api_keys_of(tx, user_id)? {
         tx.delete(API_KEYS, &id)?;
     }
     Ok(())
