@@ -7,8 +7,8 @@
 //! store of which only a part reads gets all of it anew ([`begin_anew`]).
 //!
 //! **Invariant:** a row is covered from the transaction on in which the backfill has passed its
-//! key, and all are once it is done. Whoever writes a covered row writes what is made of it in
-//! the same transaction; for a row that is not covered yet, the backfill will. So sums count
+//! key, and all are once it is done. A transaction that writes a covered row also writes what is made
+//! of it; for a row that is not covered yet, the backfill will. So sums count
 //! each row once. What is only put, such as the rows of an index, may be written in either case.
 
 use std::fmt::Write as _;

@@ -49,7 +49,7 @@ const PACKAGED: &str = "/var/lib/konbini";
 
 /// What to do where there is no shop.
 fn choose() -> String {
-    // Only those who may look into it are told.
+    // The folder is private: without the right to read it, it looks absent.
     let here = match Path::new(PACKAGED).join("SHOP").exists() {
         true => format!(" (one is in {PACKAGED})"),
         false => String::new(),

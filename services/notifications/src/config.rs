@@ -49,7 +49,7 @@ pub struct InboxConfig {
     /// `DATA/templates`, or one that is built in (`en`, `de`).
     #[garde(length(min = 1, max = 35), custom(is_language_tag))]
     pub language: String,
-    /// How many entries an inbox keeps, 1..=1,000,000.
+    /// How many entries an inbox keeps at least, 1..=1,000,000; up to 64 more are dropped at once.
     #[garde(range(min = 1, max = 1_000_000))]
     pub entries_max: u64,
     /// For how many days it keeps them, 1..=36,500.

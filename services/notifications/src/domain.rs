@@ -224,7 +224,7 @@ topics! {
     }
     /// To staff: new dead letters wait for an operator.
     "event.parked" (Staff, Usually) => EventParked {
-        /// The service that could not apply them. Earlier versions told of their own only.
+        /// The service that could not apply them; absent in old entries, which are about this one.
         #[serde(default = "this_service")]
         service: String,
         /// The service that published them.

@@ -49,7 +49,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 const CODE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Codes are sent first, since a person waits for them and they expire; staff come last, since
-/// many of them may be told of one order.
+/// one order may make a mail for each of them.
 const CODE_PRIORITY: u16 = 0;
 const NOTICE_PRIORITY: u16 = 1;
 const STAFF_PRIORITY: u16 = 2;

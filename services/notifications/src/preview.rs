@@ -1,4 +1,4 @@
-//! Mails with sample data, for whoever writes templates and for tests.
+//! Mails with sample data, for authors of templates and for tests.
 //!
 //! **Invariant:** a preview goes the way of a mail: the same templates, settings and layouts.
 

@@ -63,7 +63,7 @@ pub(crate) struct Webhook {
     pub(crate) url: String,
     /// The kinds of events it subscribes to, and patterns of them (`kinds`).
     pub(crate) events: Vec<String>,
-    /// What is sent along with an event that has its id only.
+    /// Resources that a message contains whole; the event itself has only their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) expand: Vec<Expansion>,
     /// The signing secret, `whsec_…`.

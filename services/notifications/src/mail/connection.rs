@@ -1,9 +1,9 @@
 //! A session with the mail server, step by step (RFC 5321 §3): connect, secure, log in, name the
 //! sender and the recipient, send the content.
 //!
-//! The steps are known apart because a refusal means another thing in each. Up to the sender it
-//! is the shop that is refused: its name, its password, its address, which somebody can set
-//! right. Only a refusal of the recipient is about this one mail.
+//! The steps are known apart because a refusal means another thing in each. Up to the sender
+//! the server refuses the shop: its name, its password or its address, which are settings. Only a
+//! refusal of the recipient is about this one mail.
 //!
 //! **Invariant:** nothing is said in the clear where the settings ask for TLS, but the greeting.
 

@@ -156,8 +156,8 @@ fn address(email: &str) -> Option<Address> {
 }
 
 /// Only a rejection of the recipient is permanent (RFC 5321 §4.2.2: 55x, "mail system"). In every
-/// other step it is the shop that is refused: its name, its login, its sender, its content,
-/// which somebody can set right before the next attempt. So is a rejection by policy
+/// other step the server refuses the shop: its name, its login, its sender or its content, all of
+/// which an operator can correct before the next attempt. So is a rejection by policy
 /// (RFC 3463 §3.8: X.7.X), which many servers give for the sender only once a recipient is named.
 fn failure((step, error): (Step, StepError)) -> SmtpFailure {
     let step = Some(step);

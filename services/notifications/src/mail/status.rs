@@ -1,6 +1,6 @@
 //! State of outbound mail: how much waits, and why the last attempt failed, for the status and
-//! the warnings. A mail server that takes nothing is noticed by nobody else until its mails are
-//! given up.
+//! the warnings. Without these a mail server that takes nothing would show only when its
+//! mails are given up.
 
 use std::sync::Arc;
 use std::time::Duration;

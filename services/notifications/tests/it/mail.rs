@@ -343,8 +343,8 @@ async fn mail_is_sent_over_tls_to_a_trusted_server() {
     }
 }
 
-/// What is refused is the shop, so its mail waits until somebody has set that right; staff are
-/// not bothered, and the status says what the server answered.
+/// The server refuses the shop and not the recipient, so the mail waits until the setting is
+/// corrected; staff get no notification, and the status has the server's answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_setting_throws_no_mail_away() {
     let server = Server::start(&[]).await;

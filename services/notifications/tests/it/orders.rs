@@ -131,7 +131,7 @@ async fn the_shop_is_told_of_its_orders() {
     let log = test.other("orders");
     log.publish_by(&ann, "order", cancelled(refunded)).await;
     log.publish_by(&ann, "order", cancelled(None)).await;
-    // Not paid in time: nobody in the shop has to do anything.
+    // Not paid in time: no action of staff is needed.
     publish(&test, cancelled(None)).await;
 
     let items = entries(&packer, 5).await;

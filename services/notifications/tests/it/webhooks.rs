@@ -413,7 +413,7 @@ async fn a_webhook_is_changed_and_tested() {
     test.finish().await;
 }
 
-/// A program in the house, whose certificate is signed by an authority of its own.
+/// A receiver on the local network, whose certificate is signed by a private authority.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_may_have_an_authority_of_the_house() {
     let names = vec!["localhost".to_owned()];
