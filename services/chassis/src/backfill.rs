@@ -13,7 +13,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -21,6 +21,7 @@ use axum::http::header::RETRY_AFTER;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use store::{Key, Read, Record, Store, Table, Tx};
+use tokio::sync::watch;
 
 use crate::{Context, Problem};
 
@@ -109,6 +110,17 @@ fn clear(tx: &mut Tx<'_>, name: &'static str) -> Result<bool, store::Error> {
     Ok(keys.len() < DELETED_AT_ONCE)
 }
 
+/// 503: what a request needs is being built.
+pub fn not_built_yet(missing: &str) -> Problem {
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not-built-yet",
+        "This is being built",
+        format!("{missing}; try again in a moment"),
+    );
+    problem.header(RETRY_AFTER, "5")
+}
+
 /// A backfill of a table. Cheap to clone.
 pub struct Backfill<K, V> {
     name: &'static str,
@@ -120,7 +132,7 @@ pub struct Backfill<K, V> {
 
 #[derive(Default)]
 struct BackfillProgress {
-    is_done: AtomicBool,
+    is_done: watch::Sender<bool>,
     walked: AtomicU64,
     /// The rows to walk, as counted at the start.
     rows: AtomicU64,
@@ -141,7 +153,14 @@ impl<K: Key, V: Record> Backfill<K, V> {
 
     /// Whether all rows are covered.
     pub fn is_done(&self) -> bool {
-        self.progress.is_done.load(Ordering::Acquire)
+        *self.progress.is_done.borrow()
+    }
+
+    /// Waits until all rows are covered.
+    pub async fn done(&self) {
+        let mut is_done = self.progress.is_done.subscribe();
+        // The sender is in `self`, so it is not dropped meanwhile.
+        let _ = is_done.wait_for(|is_done| *is_done).await;
     }
 
     /// Whether the row of this key is covered.
@@ -174,16 +193,10 @@ impl<K: Key, V: Record> Backfill<K, V> {
     /// # Errors
     /// 503 while the backfill is not done.
     pub fn require(&self) -> Result<(), Problem> {
-        let Some(missing) = self.missing() else {
-            return Ok(());
-        };
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not-built-yet",
-            "This is being built",
-            format!("{missing}; try again in a moment"),
-        );
-        Err(problem.header(RETRY_AFTER, "5"))
+        match self.missing() {
+            None => Ok(()),
+            Some(missing) => Err(not_built_yet(&missing)),
+        }
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -228,7 +241,7 @@ impl<K: Key, V: Record> Backfill<K, V> {
         }
         if row.is_done {
             let progress = self.progress.clone();
-            tx.on_durable(move || progress.is_done.store(true, Ordering::Release));
+            tx.on_durable(move || _ = progress.is_done.send_replace(true));
         }
         Ok(row.is_done)
     }
@@ -248,7 +261,7 @@ impl<K: Key + 'static, V: Record + 'static> Backfill<K, V> {
     ) -> Result<(), store::Error> {
         let known = ctx.store.get(CURSORS, &self.name.to_owned())?;
         if known.is_some_and(|row| row.is_done) {
-            self.progress.is_done.store(true, Ordering::Release);
+            self.progress.is_done.send_replace(true);
             return Ok(());
         }
         if self.walk_batch(&ctx.store, &make).await? {

@@ -76,7 +76,7 @@ pub mod trace;
 pub mod trust;
 pub mod versions;
 
-pub use backfill::Backfill;
+pub use backfill::{Backfill, not_built_yet};
 pub use caller::{Admin, AnyCaller, Caller, Staff};
 pub use config::Config;
 pub use context::{Context, OpenedService};

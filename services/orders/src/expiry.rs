@@ -11,9 +11,10 @@ use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
+use crate::lists::{self, SortedRuns};
 use crate::sales::Ledger;
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
-use crate::{Error, commands, lists};
+use crate::{Error, commands};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders of one batch.
@@ -55,7 +56,9 @@ async fn run_batch(store: &Store, ledger: &Ledger, now: Time) -> Result<Batch, E
         return Ok(Batch::Done);
     }
     if store.scan(ERASURES.all())?.next().is_some() {
-        store.write_when_free(erase_batch).await?;
+        let runs = ledger.runs.clone();
+        let erase = move |tx: &mut Tx<'_>| erase_batch(tx, &runs);
+        store.write_when_free(erase).await?;
         return Ok(Batch::Done);
     }
     Ok(Batch::Empty)
@@ -84,12 +87,12 @@ fn cancel_expired(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Err
 }
 
 /// Erases the person from a batch of one user's orders.
-fn erase_batch(tx: &mut Tx<'_>) -> Result<(), Error> {
+fn erase_batch(tx: &mut Tx<'_>, runs: &SortedRuns) -> Result<(), Error> {
     let Some(first) = tx.scan(ERASURES.all())?.next() else {
         return Ok(());
     };
     let (user, ErasureRow { before }) = first?;
-    let ids = lists::ids(tx, Some(user), None, before)?;
+    let ids = lists::ids(tx, runs, Some(user), None, before)?;
     let ids: Vec<_> = ids.take(BATCH_ORDERS_MAX).collect::<Result<_, _>>()?;
     for id in &ids {
         tables::erase_person(tx, *id)?;

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::Error;
 use crate::buyers::Buyers;
 use crate::domain::{Order, OrderLine};
-use crate::lists::{self, AgeOrder, OrderFilter};
+use crate::lists::{self, AgeOrder, OrderFilter, SortedRuns};
 use crate::wire::StaffOrderResponse;
 
 /// Orders of one page: as many buyers are asked of users at once.
@@ -54,6 +54,7 @@ const COLUMNS: [&str; 23] = [
 /// The orders of a list as chunks of lines; none without a filter.
 pub(crate) fn export(
     store: Store,
+    runs: SortedRuns,
     buyers: Buyers,
     filter: Option<OrderFilter>,
     age: AgeOrder,
@@ -69,7 +70,7 @@ pub(crate) fn export(
         let Some((filter, after)) = rest.take() else {
             return Ok(None);
         };
-        let page = lists::by_age(&store, &filter, age, after, PAGE_ORDERS)?;
+        let page = lists::by_age(&store, &runs, &filter, age, after, PAGE_ORDERS)?;
         let orders = page.orders.iter().map(|stored| &stored.order);
         let buyers = runtime.block_on(buyers.of(orders.clone()));
         let lines = lines(orders, &buyers, format)?;

@@ -25,7 +25,7 @@
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `buyers` | the people behind orders, asked of users |
-//! | `lists`, `export` | lists of orders, from the indexes; a list as a file |
+//! | `lists`, `export` | lists of orders, from the indexes; the indexes by total and product; a list as a file |
 //! | `sales` | sums of sales, moved in the orders' transactions; the report |
 //! | `check` | the consistency check |
 //! | `rollback` | orders and stock that disagree after a rollback |
@@ -61,14 +61,14 @@ use std::sync::Arc;
 
 use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
 use mesh::{Event, Following};
-use model::OrderId;
 use store::{Store, Tx};
 
 use crate::buyers::Buyers;
 use crate::error::Error;
+use crate::lists::{SortedRuns, TABLES_OF_RUNS};
 use crate::payments::WebhookVerifier;
 use crate::sales::{Ledger, Sums};
-use crate::tables::{OrderRow, StoredOrder};
+use crate::tables::StoredOrder;
 use crate::waiters::Waiters;
 
 /// The state of the handlers.
@@ -82,8 +82,6 @@ pub(crate) struct OrdersState {
     stock_releases: Waiters<()>,
     products: Following,
     buyers: Buyers,
-    /// The indexes that orders of earlier versions lack.
-    indexes: Backfill<OrderId, OrderRow>,
     webhook_verifier: Arc<WebhookVerifier>,
 }
 
@@ -92,17 +90,15 @@ pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         counters::register();
         let secrets = config.payments.all_secrets()?;
-        let indexes = Backfill::new(
-            "index of orders",
-            tables::ORDERS,
-            tables::INDEXES_OF_CONTENT,
-        );
-        indexes
+        let parcels = Backfill::new("parcels of orders", tables::ORDERS, TABLES_OF_RUNS);
+        parcels
             .start(&ctx, |tx, _, row| tables::complete(tx, row))
             .await?;
-        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new() };
+        let runs = SortedRuns::default();
+        runs.start(&ctx, &parcels).await?;
+        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs };
         ledger.sums.start(&ctx).await?;
-        check::add(&ctx, &indexes, &ledger.sums);
+        check::add(&ctx, &ledger);
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
@@ -126,7 +122,6 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             stock_releases,
             products: products.clone(),
             buyers: Buyers::new(ctx.mesh.clone()),
-            indexes,
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
         };
         let endpoints = http::endpoints(state.clone());

@@ -4,10 +4,12 @@
 //! the total sorts what its filters leave, if that is at most [`SORTED_MAX`] orders, and walks
 //! the index of totals otherwise, passing over the orders that do not fit.
 //!
-//! **Invariant:** a page reads at most about [`INDEX_ROWS_MAX`] rows of indexes and
-//! [`SORTED_MAX`] orders, however many the shop has. One that would need more is shorter than
+//! **Invariant:** a page reads at most about [`INDEX_ROWS_MAX`] rows of indexes, a row of each
+//! [run](self::runs), and [`SORTED_MAX`] orders, however many the shop has. One that would need more is shorter than
 //! its limit, and its cursor goes on where it ended.
 
+mod age;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -18,11 +20,13 @@ use std::time::Duration;
 use model::{OrderId, ProductId, Time, UserId};
 use store::Read;
 
-pub(crate) use self::walk::{AgeOrder, Ids};
-use self::walk::{IdRange, Index, Intersection, Step};
+use self::age::IdRange;
+pub(crate) use self::age::{AgeOrder, Ids};
+pub(crate) use self::runs::{IndexDigest, SortedRuns, TABLES_OF_RUNS};
+use self::walk::{Index, Intersection, Source, Step};
 use crate::Error;
 use crate::domain::{Order, OrderStatus};
-use crate::tables::{self, BY_TOTAL, StoredOrder};
+use crate::tables::{self, StoredOrder};
 
 /// Rows of indexes that a page reads, at some microseconds each.
 const INDEX_ROWS_MAX: usize = 5_000;
@@ -111,7 +115,7 @@ impl OrderFilter {
     /// The ids that fit, after `after`.
     fn walk<'a, R: Read>(
         &self,
-        from: &'a R,
+        source: Source<'a, R>,
         age: AgeOrder,
         after: Option<OrderId>,
     ) -> Result<Intersection<'a, R>, store::Error> {
@@ -138,18 +142,19 @@ impl OrderFilter {
         }
         let range = self.range();
         let range = after.map_or(range, |after| range.after(after, age));
-        Intersection::open(from, unions, range, age, INDEX_ROWS_MAX)
+        Intersection::open(source, unions, range, age, INDEX_ROWS_MAX)
     }
 }
 
 /// The ids of the orders older than `before`, newest first: of a user or of all users,
 /// in one status or in any.
-pub(crate) fn ids(
-    from: &impl Read,
+pub(crate) fn ids<'a>(
+    from: &'a impl Read,
+    runs: &'a SortedRuns,
     user: Option<UserId>,
     status: Option<OrderStatus>,
     before: Option<OrderId>,
-) -> Result<Ids<'_>, store::Error> {
+) -> Result<Ids<'a>, store::Error> {
     let age = AgeOrder::NewestFirst;
     let range = IdRange::all();
     let range = before.map_or(range, |before| range.after(before, age));
@@ -161,18 +166,19 @@ pub(crate) fn ids(
             .map(|status| Index::UserAndStatus(user, status))
             .to_vec(),
     };
-    walk::union(from, &indexes, range, age)
+    walk::union(Source { from, runs }, &indexes, range, age)
 }
 
 /// A page in order of age, after `after`.
 pub(crate) fn by_age(
     from: &impl Read,
+    runs: &SortedRuns,
     filter: &OrderFilter,
     age: AgeOrder,
     after: Option<OrderId>,
     limit: usize,
 ) -> Result<OrderPage<OrderId>, Error> {
-    let mut ids = filter.walk(from, age, after)?;
+    let mut ids = filter.walk(Source { from, runs }, age, after)?;
     let mut orders: Vec<StoredOrder> = Vec::new();
     let next = loop {
         match ids.next()? {
@@ -203,13 +209,14 @@ fn fitting(
 /// A page in order of the total in minor units, after `after`.
 pub(crate) fn by_total(
     from: &impl Read,
+    runs: &SortedRuns,
     filter: &OrderFilter,
     sort: TotalOrder,
     after: Option<TotalPlace>,
     limit: usize,
 ) -> Result<OrderPage<TotalPlace>, Error> {
     if filter.is_narrow()
-        && let Some(mut places) = few_places(from, filter)?
+        && let Some(mut places) = few_places(Source { from, runs }, filter)?
     {
         places.sort_unstable();
         if sort == TotalOrder::LargestFirst {
@@ -229,12 +236,15 @@ pub(crate) fn by_total(
         }
         return Ok(OrderPage { orders, next });
     }
-    by_index_of_totals(from, filter, sort, after, limit)
+    by_index_of_totals(from, runs, filter, sort, after, limit)
 }
 
 /// The places of all orders that fit, if they are few.
-fn few_places(from: &impl Read, filter: &OrderFilter) -> Result<Option<Vec<TotalPlace>>, Error> {
-    let mut ids = filter.walk(from, AgeOrder::NewestFirst, None)?;
+fn few_places(
+    source: Source<'_, impl Read>,
+    filter: &OrderFilter,
+) -> Result<Option<Vec<TotalPlace>>, Error> {
+    let mut ids = filter.walk(source, AgeOrder::NewestFirst, None)?;
     let mut found = Vec::new();
     loop {
         match ids.next()? {
@@ -245,7 +255,7 @@ fn few_places(from: &impl Read, filter: &OrderFilter) -> Result<Option<Vec<Total
     }
     let mut places = Vec::new();
     for id in found {
-        let fitting = fitting(from, filter, id)?;
+        let fitting = fitting(source.from, filter, id)?;
         places.extend(fitting.map(|stored| (stored.order.total.amount, id)));
     }
     Ok(Some(places))
@@ -253,23 +263,18 @@ fn few_places(from: &impl Read, filter: &OrderFilter) -> Result<Option<Vec<Total
 
 fn by_index_of_totals(
     from: &impl Read,
+    runs: &SortedRuns,
     filter: &OrderFilter,
     sort: TotalOrder,
     after: Option<TotalPlace>,
     limit: usize,
 ) -> Result<OrderPage<TotalPlace>, Error> {
-    let rows = match (sort, &after) {
-        (TotalOrder::LargestFirst, None) => BY_TOTAL.all().newest_first(),
-        (TotalOrder::LargestFirst, Some(after)) => BY_TOTAL.all().before(after).newest_first(),
-        (TotalOrder::SmallestFirst, None) => BY_TOTAL.all(),
-        (TotalOrder::SmallestFirst, Some(after)) => BY_TOTAL.all().after(after),
-    };
     let (mut orders, mut last) = (Vec::new(), None);
-    for (read, row) in from.scan(rows)?.enumerate() {
+    for (read, place) in runs.by_total(from, sort, after)?.enumerate() {
         if read == SORTED_MAX || orders.len() == limit {
             return Ok(OrderPage { orders, next: last });
         }
-        let (place, ()) = row?;
+        let place = place?;
         orders.extend(fitting(from, filter, place.1)?);
         last = Some(place);
     }

@@ -16,12 +16,12 @@ use axum::http::StatusCode;
 use chassis::idempotency::{BoundKey, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{FieldError, Problem};
-use mesh::Log;
 use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time, UserId};
 use serde_json::json;
 use store::Tx;
 
 use crate::domain::{Actor, Order, OrderCause, OrderLine, OrderStatus, Parcel};
+use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiter;
 use crate::wire::{OrderContent, OrderResponse, RequestedItem, unknown_product};
@@ -92,8 +92,8 @@ impl OrdersState {
         request: &Arc<PlaceOrder>,
         projection: Projection,
     ) -> Result<Placement, Problem> {
-        let (log, request) = (self.ledger.log.clone(), request.clone());
-        let place = move |tx: &mut Tx<'_>| place(tx, &log, &request, projection);
+        let (ledger, request) = (self.ledger.clone(), request.clone());
+        let place = move |tx: &mut Tx<'_>| place(tx, &ledger, &request, projection);
         self.store.write(place).await
     }
 
@@ -144,7 +144,7 @@ impl OrdersState {
 /// The placing transaction.
 fn place(
     tx: &mut Tx<'_>,
-    log: &Log,
+    ledger: &Ledger,
     request: &PlaceOrder,
     projection: Projection,
 ) -> Result<Placement, Problem> {
@@ -196,8 +196,9 @@ fn place(
     let items = items.collect();
     let fact = Fact::OrderPlaced { order_id: *order_id, user_id: *user_id, items };
     let cause = OrderCause::new(*at, Actor::User(*user_id));
-    tables::append_event(tx, log, &order, fact, &cause)?;
-    tables::insert(tx, order)?;
+    tables::append_event(tx, &ledger.log, &order, fact, &cause)?;
+    let placed = tables::insert(tx, order)?;
+    ledger.runs.add(tx, &placed.order)?;
     if let Some(key) = key {
         key.refer(tx, order_id.to_string())?;
     }

@@ -29,6 +29,7 @@ use store::{Read, Record, Table, Tx};
 
 pub(crate) use self::report::{SalesReport, by_category, by_day, by_product};
 use crate::domain::{Order, OrderStatus, StatusChange};
+use crate::lists::SortedRuns;
 use crate::tables::{self, ORDERS, OrderRow, StoredOrder};
 
 const BY_DAY: Table<(u16, String), SalesRow> = Table::new("sales_by_day");
@@ -144,11 +145,12 @@ impl SalesState {
     }
 }
 
-/// The log of orders and the sums of sales, which every change of an order moves.
+/// What changes with the orders: their log, the sums of sales, and the indexes in runs.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) log: Log,
     pub(crate) sums: Sums,
+    pub(crate) runs: SortedRuns,
 }
 
 /// The sums, and how far they count the orders of earlier versions.

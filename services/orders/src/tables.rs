@@ -8,17 +8,15 @@
 //! | `order_placed_addresses` | order → its address from before the first correction |
 //! | `orders_by_status_and_user` | status, user, order: every order |
 //! | `orders_by_status` | status, order: every order that is not pending |
-//! | `orders_by_product` | product, order: every order of it |
-//! | `orders_by_total` | total in minor units, order: every order |
 //! | `orders_unpaid` | reserved until, order: the confirmed orders that can expire |
 //! | `listings` | product → its listing: a projection of products' events |
 //! | `payments` | message id → the provider's message and its outcome; never deleted |
 //! | `erasures` | user → the progress of the erasure of their orders |
 //!
 //! The number of rows is what an order costs, so an order of usual size is placed with
-//! five and one for each product (the order, its indexes by user, total and product,
-//! `order.placed`, the idempotency key) and confirmed with six and one for each product (the order,
-//! its indexes, `order.confirmed`, the sums of the day and of each product in it). The first two history entries are derived from the order. A pending order
+//! four (the order, its index by user, `order.placed`, the idempotency key) and confirmed with six
+//! and one for each product (the order, its indexes, `order.confirmed`, the sums of the day and
+//! of each product in it). Its indexes by total and product are [runs](crate::lists). The first two history entries are derived from the order. A pending order
 //! has one index row: it is pending for milliseconds, so all of them are few.
 //!
 //! **Invariant:** an order's indexes change with its row, in [`insert`] and [`update`]
@@ -28,7 +26,7 @@ mod rows;
 
 use mesh::{Cause, Draft, Log};
 use model::{Fact, Listing, OrderId, ProductId, Time, UserId};
-use store::{Key, Read, Record, Table, Tx};
+use store::{Read, Table, Tx};
 
 pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
 use self::rows::{
@@ -48,8 +46,6 @@ const PLACED_ADDRESSES: Table<OrderId, PlacedAddressRow> = Table::new("order_pla
 pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
     Table::new("orders_by_status_and_user");
 pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
-pub(crate) const BY_PRODUCT: Table<(ProductId, OrderId), ()> = Table::new("orders_by_product");
-pub(crate) const BY_TOTAL: Table<(i64, OrderId), ()> = Table::new("orders_by_total");
 pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
 const LISTINGS: Table<ProductId, ListingRow> = Table::new("listings");
 const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
@@ -149,8 +145,8 @@ pub(crate) fn history(from: &impl Read, order: &Order) -> Result<Vec<StatusChang
     Ok(changes)
 }
 
-/// Writes a new order.
-pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<(), store::Error> {
+/// Writes a new order. [Runs](crate::lists::SortedRuns::add) index it after that.
+pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store::Error> {
     let mut line_parts = 0;
     let mut rest = &order.lines[fitting(&order.lines, ROW_LINES_BYTES_MAX)..];
     while !rest.is_empty() {
@@ -162,50 +158,13 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<(), store::Error> 
     }
     let stored = StoredOrder { order, accepted: false, line_parts, history_rows: 0 };
     save(tx, &stored)?;
-    index_content(tx, &stored.order)?;
-    index(tx, &stored.order)
+    index(tx, &stored.order)?;
+    Ok(stored)
 }
 
-/// Writes the indexes of what never changes of an order.
-fn index_content(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
-    tx.put(BY_TOTAL, &(order.total.amount, order.id), &())?;
-    for line in &order.lines {
-        tx.put(BY_PRODUCT, &(line.product_id, order.id), &())?;
-    }
-    Ok(())
-}
-
-/// The names of the indexes by what never changes of an order.
-pub(crate) const INDEXES_OF_CONTENT: &[&str] = &[BY_TOTAL.name(), BY_PRODUCT.name()];
-
-/// The number of an order's rows in these indexes; `None` when one is missing.
-pub(crate) fn index_rows_of(from: &impl Read, order: &Order) -> Result<Option<u64>, store::Error> {
-    let mut has_all = from.contains(BY_TOTAL, &(order.total.amount, order.id))?;
-    for line in &order.lines {
-        has_all &= from.contains(BY_PRODUCT, &(line.product_id, order.id))?;
-    }
-    Ok(has_all.then_some(1 + order.lines.len() as u64))
-}
-
-/// The number of all rows of these indexes.
-pub(crate) fn index_rows(from: &impl Read) -> Result<u64, store::Error> {
-    Ok(rows(from, BY_TOTAL)? + rows(from, BY_PRODUCT)?)
-}
-
-fn rows<K: Key, V: Record>(from: &impl Read, table: Table<K, V>) -> Result<u64, store::Error> {
-    let mut count = 0;
-    for row in from.scan(table.all())? {
-        row?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// Writes what an order of an earlier version lacks: its indexes by total and product, and its
-/// parcel, which only its history had.
+/// Writes what an order of an earlier version lacks: its parcel, which only its history had.
 pub(crate) fn complete(tx: &mut Tx<'_>, row: OrderRow) -> Result<(), store::Error> {
     let mut stored = with_lines(tx, row)?;
-    index_content(tx, &stored.order)?;
     if stored.order.parcel != Parcel::default() {
         return Ok(());
     }

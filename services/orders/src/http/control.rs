@@ -46,7 +46,13 @@ async fn ids(
 ) -> Result<Json<Vec<OrderId>>, Problem> {
     let unknown = || Problem::bad_request("status is none of an order");
     let status = OrderStatus::parse(&selection.status).ok_or_else(unknown)?;
-    let ids = lists::ids(&state.store, None, Some(status), selection.before)?;
+    let ids = lists::ids(
+        &state.store,
+        &state.ledger.runs,
+        None,
+        Some(status),
+        selection.before,
+    )?;
     Ok(Json(ids.take(IDS_MAX).collect::<Result<_, _>>()?))
 }
 

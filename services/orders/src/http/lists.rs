@@ -61,18 +61,19 @@ pub(super) async fn list(
         return Ok(Json(Page { items: Vec::new(), next_cursor: None }));
     };
     if filter.product.is_some() || matches!(sort, Sort::Total(_)) {
-        state.indexes.require()?;
+        state.ledger.runs.require()?;
     }
-    let (store, limit) = (state.store.clone(), paging.limit);
+    let (store, runs) = (state.store.clone(), state.ledger.runs.clone());
+    let limit = paging.limit;
     let (orders, next_cursor) = match sort {
         Sort::Age(age) => {
             let after = paging.after()?;
-            let read = move || lists::by_age(&store, &filter, age, after, limit);
+            let read = move || lists::by_age(&store, &runs, &filter, age, after, limit);
             parts(check::blocking(read).await?)
         }
         Sort::Total(sort) => {
             let after = paging.after()?;
-            let read = move || lists::by_total(&store, &filter, sort, after, limit);
+            let read = move || lists::by_total(&store, &runs, &filter, sort, after, limit);
             parts(check::blocking(read).await?)
         }
     };
@@ -100,10 +101,10 @@ pub(super) async fn export(
         .as_ref()
         .is_some_and(|filter| filter.product.is_some())
     {
-        state.indexes.require()?;
+        state.ledger.runs.require()?;
     }
     let buyers = state.buyers.seen_by(&caller);
-    let body = export::export(state.store, buyers, filter, age, format);
+    let body = export::export(state.store, state.ledger.runs, buyers, filter, age, format);
     Ok((
         [(CONTENT_TYPE, format.media_type())],
         Body::from_stream(body),

@@ -7,11 +7,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::Peekable;
 
-use model::{OrderId, ProductId, Time, UserId};
+use model::{OrderId, ProductId, UserId};
 use store::{Key, Read, Record, Span};
 
+use super::age::{AgeOrder, IdRange, Ids};
+use super::runs::{SortedRuns, late_of_product};
 use crate::domain::OrderStatus;
-use crate::tables::{BY_PRODUCT, BY_STATUS, BY_STATUS_AND_USER, ORDERS};
+use crate::tables::{BY_STATUS, BY_STATUS_AND_USER, ORDERS};
 
 /// Rows read one by one before a walk seeks instead, which costs about as much.
 const STEPS_MAX: usize = 16;
@@ -19,66 +21,19 @@ const STEPS_MAX: usize = 16;
 /// but many while products is away.
 const PENDING_IDS_MAX: usize = 1_000;
 
-/// Ids of orders in order of age.
-pub(crate) type Ids<'a> = Box<dyn Iterator<Item = Result<OrderId, store::Error>> + 'a>;
-
-/// The order of ids in a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AgeOrder {
-    NewestFirst,
-    OldestFirst,
+/// Where the ids of orders are read.
+pub(super) struct Source<'a, R> {
+    pub(super) from: &'a R,
+    pub(super) runs: &'a SortedRuns,
 }
 
-impl AgeOrder {
-    /// Whether one id comes before the other.
-    fn is_before(self, one: OrderId, other: OrderId) -> bool {
-        match self {
-            Self::NewestFirst => one > other,
-            Self::OldestFirst => one < other,
-        }
+impl<R> Clone for Source<'_, R> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-/// The ids from `low` on, and before `high`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct IdRange {
-    pub(super) low: OrderId,
-    pub(super) high: Option<OrderId>,
-}
-
-impl IdRange {
-    /// Every id.
-    pub(super) fn all() -> Self {
-        Self { low: OrderId::first_at(Time(0)), high: None }
-    }
-
-    /// The ids from this one on, in that order.
-    fn from(self, id: OrderId, age: AgeOrder) -> Self {
-        match age {
-            AgeOrder::NewestFirst => self.below(id.following()),
-            AgeOrder::OldestFirst => Self { low: self.low.max(id), ..self },
-        }
-    }
-
-    /// The ids after this one, in that order.
-    pub(super) fn after(self, id: OrderId, age: AgeOrder) -> Self {
-        match age {
-            AgeOrder::NewestFirst => self.below(id),
-            AgeOrder::OldestFirst => Self { low: self.low.max(id.following()), ..self },
-        }
-    }
-
-    fn below(self, high: OrderId) -> Self {
-        Self {
-            high: Some(self.high.map_or(high, |known| known.min(high))),
-            ..self
-        }
-    }
-
-    fn contains(self, id: OrderId) -> bool {
-        id >= self.low && self.high.is_none_or(|high| id < high)
-    }
-}
+impl<R> Copy for Source<'_, R> {}
 
 /// An index of orders, or a part of one.
 #[derive(Debug, Clone, Copy)]
@@ -90,12 +45,13 @@ pub(super) enum Index {
 }
 
 impl Index {
-    fn open(
+    fn open<'a, R: Read>(
         self,
-        from: &impl Read,
+        source: Source<'a, R>,
         range: IdRange,
         age: AgeOrder,
-    ) -> Result<Ids<'_>, store::Error> {
+    ) -> Result<Ids<'a>, store::Error> {
+        let from = source.from;
         match self {
             Self::All => scan(from, ORDERS.all(), range, age, |id| id, |id| id),
             Self::Status(OrderStatus::Pending) => {
@@ -118,8 +74,10 @@ impl Index {
                 )
             }
             Self::Product(product) => {
-                let rows = BY_PRODUCT.prefix(&product);
-                scan(from, rows, range, age, |id| (product, id), |(_, id)| id)
+                let late = late_of_product(product);
+                let late = scan(from, late, range, age, |id| (product, id), |(_, id)| id)?;
+                let in_runs = source.runs.of_product(from, product, range, age)?;
+                Ok(Box::new(Union::of(vec![late, in_runs], age)))
             }
         }
     }
@@ -203,6 +161,13 @@ struct Union<'a> {
     last: Option<OrderId>,
 }
 
+impl<'a> Union<'a> {
+    fn of(runs: Vec<Ids<'a>>, age: AgeOrder) -> Self {
+        let runs = runs.into_iter().map(Iterator::peekable);
+        Self { runs: runs.collect(), age, last: None }
+    }
+}
+
 impl Iterator for Union<'_> {
     type Item = Result<OrderId, store::Error>;
 
@@ -228,24 +193,23 @@ impl Iterator for Union<'_> {
 }
 
 /// The ids under any of these indexes.
-pub(super) fn union<'a>(
-    from: &'a impl Read,
+pub(super) fn union<'a, R: Read>(
+    source: Source<'a, R>,
     indexes: &[Index],
     range: IdRange,
     age: AgeOrder,
 ) -> Result<Ids<'a>, store::Error> {
     if let [index] = indexes {
-        return index.open(from, range, age);
+        return index.open(source, range, age);
     }
-    let runs = indexes.iter().map(|index| index.open(from, range, age));
-    let runs = runs.map(|run| run.map(Iterator::peekable));
+    let runs = indexes.iter().map(|index| index.open(source, range, age));
     let runs = runs.collect::<Result<_, _>>()?;
-    Ok(Box::new(Union { runs, age, last: None }))
+    Ok(Box::new(Union::of(runs, age)))
 }
 
 /// The walk of the ids under any of some indexes, which can go on from a later id.
 struct Walk<'a, R> {
-    from: &'a R,
+    source: Source<'a, R>,
     indexes: Vec<Index>,
     range: IdRange,
     age: AgeOrder,
@@ -254,13 +218,13 @@ struct Walk<'a, R> {
 
 impl<'a, R: Read> Walk<'a, R> {
     fn open(
-        from: &'a R,
+        source: Source<'a, R>,
         indexes: Vec<Index>,
         range: IdRange,
         age: AgeOrder,
     ) -> Result<Self, store::Error> {
-        let ids = union(from, &indexes, range, age)?.peekable();
-        Ok(Self { from, indexes, range, age, ids })
+        let ids = union(source, &indexes, range, age)?.peekable();
+        Ok(Self { source, indexes, range, age, ids })
     }
 
     fn front(&mut self) -> Result<Option<OrderId>, store::Error> {
@@ -290,7 +254,7 @@ impl<'a, R: Read> Walk<'a, R> {
         }
         *rows_left = rows_left.saturating_sub(self.indexes.len());
         let range = self.range.from(id, age);
-        self.ids = union(self.from, &self.indexes, range, age)?.peekable();
+        self.ids = union(self.source, &self.indexes, range, age)?.peekable();
         self.front()
     }
 }
@@ -315,7 +279,7 @@ pub(super) struct Intersection<'a, R> {
 impl<'a, R: Read> Intersection<'a, R> {
     /// Of the unions of indexes; it reads about `rows_max` rows.
     pub(super) fn open(
-        from: &'a R,
+        source: Source<'a, R>,
         unions: Vec<Vec<Index>>,
         range: IdRange,
         age: AgeOrder,
@@ -323,7 +287,7 @@ impl<'a, R: Read> Intersection<'a, R> {
     ) -> Result<Self, store::Error> {
         let walks = unions
             .into_iter()
-            .map(|indexes| Walk::open(from, indexes, range, age));
+            .map(|indexes| Walk::open(source, indexes, range, age));
         let walks = walks.collect::<Result<_, _>>()?;
         Ok(Self { walks, age, rows_left: rows_max })
     }

@@ -78,13 +78,15 @@ impl Books {
     async fn place(&mut self, number: u64) {
         self.now = self.now.after(Duration::from_secs(600));
         let order = placed(number, self.now);
-        let placing = self.store.write(move |tx| tables::insert(tx, order));
+        let placing = self
+            .store
+            .write(move |tx| tables::insert(tx, order).map(|_| ()));
         placing.await.unwrap();
     }
 
     /// Applies commands to the orders of their numbers; some are refused.
     async fn apply(&mut self, commands: &[(usize, OrderCommand, u64)]) {
-        let ids = lists::ids(&self.store, None, None, None).unwrap();
+        let ids = lists::ids(&self.store, &self.ledger.runs, None, None, None).unwrap();
         let ids: Vec<OrderId> = ids.collect::<Result<_, _>>().unwrap();
         for (number, command, hours) in commands.iter().cloned() {
             self.now = self.now.after(Duration::from_secs(hours * 60 * 60));
@@ -126,7 +128,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path(), &Options::default()).unwrap();
             let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-            let ledger = Ledger { log, sums: Sums::new() };
+            let ledger = Ledger { log, sums: Sums::new(), runs: crate::lists::SortedRuns::default() };
             let mut books = Books { store: store.clone(), ledger, now: Time(0).after(DAY) };
             for number in 0..150 {
                 books.place(number).await;
@@ -152,7 +154,11 @@ async fn a_report_has_each_day_and_the_dearest_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &Options::default()).unwrap();
     let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-    let ledger = Ledger { log, sums: Sums::new() };
+    let ledger = Ledger {
+        log,
+        sums: Sums::new(),
+        runs: crate::lists::SortedRuns::default(),
+    };
     assert!(
         ledger
             .sums

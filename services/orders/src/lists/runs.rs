@@ -1,0 +1,454 @@
+//! Sorted runs: the indexes of orders by total and by product.
+//!
+//! An order keeps its total and its products, so it is indexed once. A row of its own would be
+//! put at a random place of its index, which costs more than the order's row does: a page is
+//! read and written for each. So the latest orders are indexed in memory, the tail. Once the
+//! tail has [`RUN_ENTRIES`] entries, they are sorted and written as one run: some dozens of rows
+//! for some thousand orders. A list merges the runs and the tail.
+//!
+//! | table | key → value |
+//! | --- | --- |
+//! | `order_runs` | the last order of a run → its first order |
+//! | `order_runs_end` | 0 → the last order of the last run |
+//! | `order_runs_by_total` | run, first entry of a part → its entries: total and order |
+//! | `order_runs_by_product` | run, first entry of a part → its entries: product and order |
+//! | `orders_by_total`, `orders_by_product` | an entry of an order that is older than the last run was when it was placed |
+//!
+//! **Invariants:** each order up to the last one of the runs is in a run, or has rows of its
+//! own; each later one is in the tail once that is loaded. A run is written in a transaction of
+//! the only writer, as is every order, so none is missed between them. The tail may hold an
+//! order whose transaction was refused; it is dropped when its run is written.
+
+mod loading;
+mod part;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use itertools::Itertools;
+use model::{OrderId, ProductId, Time};
+use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
+use store::{Read, Record, Span, Table, Tx};
+
+use self::part::{Direction, Entry, EntryRange, Parts, all_entries, entries, write_parts};
+use super::age::{AgeOrder, IdRange, Ids};
+use super::{TotalOrder, TotalPlace};
+use crate::domain::Order;
+use crate::tables::ORDERS;
+
+/// Entries of a run, of which an order has one and one for each line. A list by total reads a
+/// row of each run, so few runs make it fast; the tail is in memory, and a run is sorted and
+/// written in one transaction, which takes some milliseconds.
+const RUN_ENTRIES: usize = 4_096;
+
+const RUNS: Table<OrderId, RunRow> = Table::new("order_runs");
+const END: Table<u16, OrderId> = Table::new("order_runs_end");
+const TOTAL_PARTS: Parts<TotalPlace> = Table::new("order_runs_by_total");
+const PRODUCT_PARTS: Parts<ProductPlace> = Table::new("order_runs_by_product");
+const LATE_BY_TOTAL: Table<TotalPlace, ()> = Table::new("orders_by_total");
+const LATE_BY_PRODUCT: Table<ProductPlace, ()> = Table::new("orders_by_product");
+
+/// The tables of the runs, which are made from the orders.
+pub(crate) const TABLES_OF_RUNS: &[&str] = &[
+    END.name(),
+    RUNS.name(),
+    TOTAL_PARTS.name(),
+    PRODUCT_PARTS.name(),
+    LATE_BY_TOTAL.name(),
+    LATE_BY_PRODUCT.name(),
+];
+
+/// An order of a product.
+type ProductPlace = (ProductId, OrderId);
+
+#[derive(Serialize, Deserialize)]
+struct RunRow {
+    first: OrderId,
+}
+
+impl Record for RunRow {}
+
+/// The indexes of orders by total and by product. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SortedRuns {
+    tail: Arc<Mutex<Tail>>,
+    run_entries: usize,
+}
+
+/// The orders that are in no run yet.
+#[derive(Default)]
+struct Tail {
+    orders: BTreeMap<OrderId, IndexedContent>,
+    /// The entries of the orders that no transaction has written as a run.
+    entries: usize,
+    loaded: Loaded,
+}
+
+/// The orders in no run that the tail has been given.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    #[default]
+    None,
+    UpTo(OrderId),
+    All,
+}
+
+/// What orders are indexed by.
+#[derive(Clone)]
+struct IndexedContent {
+    total: i64,
+    products: Vec<ProductId>,
+}
+
+impl IndexedContent {
+    fn of(order: &Order) -> Self {
+        let products = order.lines.iter().map(|line| line.product_id);
+        Self {
+            total: order.total.amount,
+            products: products.sorted_unstable().dedup().collect(),
+        }
+    }
+
+    fn entries(&self) -> usize {
+        1 + self.products.len()
+    }
+}
+
+impl Tail {
+    fn push(&mut self, order: &Order) {
+        let content = IndexedContent::of(order);
+        self.entries += content.entries();
+        if let Some(before) = self.orders.insert(order.id, content) {
+            self.entries -= before.entries();
+        }
+    }
+
+    /// Forgets the orders up to `last`, which are in runs.
+    fn forget(&mut self, last: OrderId) {
+        self.orders = self.orders.split_off(&last.following());
+        self.entries = self.orders.values().map(IndexedContent::entries).sum();
+    }
+
+    /// Whether an order of this id that is placed now is given to the tail by nothing else.
+    fn expects(&self, id: OrderId) -> bool {
+        match self.loaded {
+            Loaded::None => false,
+            Loaded::UpTo(last) => id <= last,
+            Loaded::All => true,
+        }
+    }
+}
+
+impl Default for SortedRuns {
+    fn default() -> Self {
+        Self::with_size(RUN_ENTRIES)
+    }
+}
+
+impl SortedRuns {
+    fn with_size(run_entries: usize) -> Self {
+        Self { tail: Arc::default(), run_entries }
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock()
+    }
+
+    /// Indexes a new order in the transaction that has written it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub(crate) fn add(&self, tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+        if end(tx)?.is_some_and(|end| order.id <= end) {
+            return write_late(tx, order);
+        }
+        let is_full = {
+            let mut tail = self.tail();
+            if tail.expects(order.id) {
+                tail.push(order);
+            }
+            tail.entries >= self.run_entries
+        };
+        if is_full {
+            self.write_run(tx)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the first orders of the tail as a run.
+    fn write_run(&self, tx: &mut Tx<'_>) -> Result<(), store::Error> {
+        let (mut totals, mut products) = (Vec::new(), Vec::new());
+        let (mut first, mut last) = (None, None);
+        for (id, content) in self.first_of_tail(end(tx)?) {
+            last = Some(id);
+            if !tx.contains(ORDERS, &id)? {
+                continue;
+            }
+            first.get_or_insert(id);
+            totals.push((content.total, id));
+            products.extend(content.products.iter().map(|product| (*product, id)));
+        }
+        let Some(last) = last else {
+            return Ok(());
+        };
+        write_parts(tx, TOTAL_PARTS, last, &mut totals)?;
+        write_parts(tx, PRODUCT_PARTS, last, &mut products)?;
+        if let Some(first) = first {
+            tx.put(RUNS, &last, &RunRow { first })?;
+        }
+        tx.put(END, &0, &last)?;
+        let runs = self.clone();
+        tx.on_durable(move || runs.tail().forget(last));
+        Ok(())
+    }
+
+    /// The orders of the next run: the first ones of the tail after the last run.
+    fn first_of_tail(&self, end: Option<OrderId>) -> Vec<(OrderId, IndexedContent)> {
+        let mut tail = self.tail();
+        let rest = end.map_or_else(|| OrderId::first_at(Time(0)), OrderId::following);
+        let (mut taken, mut entries) = (Vec::new(), 0);
+        for (id, content) in tail.orders.range(rest..) {
+            if entries >= self.run_entries {
+                break;
+            }
+            entries += content.entries();
+            taken.push((*id, content.clone()));
+        }
+        tail.entries = tail.entries.saturating_sub(entries);
+        taken
+    }
+
+    /// The orders of a product in order of age.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn of_product<'a>(
+        &self,
+        from: &'a impl Read,
+        product: ProductId,
+        range: IdRange,
+        age: AgeOrder,
+    ) -> Result<Ids<'a>, store::Error> {
+        // Before the runs: an order that goes into a run meanwhile is in both.
+        let mut in_tail = self.in_tail(product, range);
+        let direction = match age {
+            AgeOrder::NewestFirst => Direction::Descending,
+            AgeOrder::OldestFirst => Direction::Ascending,
+        };
+        let bounds = EntryRange {
+            low: (product, range.low),
+            high: Some(match range.high {
+                Some(high) => (product, high),
+                None => (product.following(), OrderId::first_at(Time(0))),
+            }),
+        };
+        let of_run = move |run: Result<OrderId, store::Error>| {
+            entries(from, PRODUCT_PARTS, run?, bounds, direction)
+        };
+        let in_runs = runs(from, range, age)?.map(of_run);
+        let in_runs = in_runs
+            .flatten_ok()
+            .map(Result::flatten)
+            .map_ok(|(_, id)| id);
+        let ids: Ids<'a> = match age {
+            AgeOrder::NewestFirst => {
+                in_tail.reverse();
+                Box::new(in_tail.into_iter().map(Ok).chain(in_runs))
+            }
+            AgeOrder::OldestFirst => Box::new(in_runs.chain(in_tail.into_iter().map(Ok))),
+        };
+        let mut last: Option<OrderId> = None;
+        Ok(Box::new(ids.filter(move |id| match id {
+            Ok(id) if last.is_some_and(|last| !age.is_before(last, *id)) => false,
+            Ok(id) => last.replace(*id) != Some(*id),
+            Err(_) => true,
+        })))
+    }
+
+    /// The orders of a product in the tail, oldest first.
+    fn in_tail(&self, product: ProductId, range: IdRange) -> Vec<OrderId> {
+        let tail = self.tail();
+        let orders = tail.orders.range(range.low..);
+        let orders = orders.take_while(|(id, _)| range.contains(**id));
+        let of_product = orders.filter(|(_, content)| content.products.contains(&product));
+        of_product.map(|(id, _)| *id).collect()
+    }
+
+    /// The places of all orders by total, after `after`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn by_total<'a>(
+        &self,
+        from: &'a impl Read,
+        sort: TotalOrder,
+        after: Option<TotalPlace>,
+    ) -> Result<Places<'a>, store::Error> {
+        let (bounds, direction) = bounds_by_total(sort, after);
+        let mut in_tail: Vec<_> = self.places_in_tail();
+        in_tail.retain(|place| bounds.contains(*place));
+        in_tail.sort_unstable();
+        let late = LATE_BY_TOTAL.all().from(&bounds.low);
+        let late = match bounds.high {
+            Some(high) => late.before(&high),
+            None => late,
+        };
+        let late = match direction {
+            Direction::Ascending => late,
+            Direction::Descending => {
+                in_tail.reverse();
+                late.newest_first()
+            }
+        };
+        let late: Places<'a> = Box::new(from.scan(late)?.map_ok(|(place, ())| place));
+        let mut sources = vec![late, Box::new(in_tail.into_iter().map(Ok))];
+        for run in runs(from, IdRange::all(), AgeOrder::NewestFirst)? {
+            let of_run = entries(from, TOTAL_PARTS, run?, bounds, direction)?;
+            sources.push(Box::new(of_run));
+        }
+        let is_before = move |one: &_, other: &_| match (one, other) {
+            (Ok(one), Ok(other)) => direction.is_before(one, other),
+            (one, _) => Result::<TotalPlace, store::Error>::is_err(one),
+        };
+        let merged = sources.into_iter().kmerge_by(is_before);
+        Ok(Box::new(merged.dedup_by(
+            |one, other| matches!((one, other), (Ok(one), Ok(other)) if one == other),
+        )))
+    }
+
+    fn places_in_tail(&self) -> Vec<TotalPlace> {
+        let tail = self.tail();
+        let places = tail.orders.iter();
+        places.map(|(id, content)| (content.total, *id)).collect()
+    }
+
+    /// What the indexes hold.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn digest(&self, from: &impl Read) -> Result<IndexDigest, store::Error> {
+        let mut digest = IndexDigest::default();
+        for entry in all_entries(from, TOTAL_PARTS)? {
+            digest.add(&entry?);
+        }
+        for entry in all_entries(from, PRODUCT_PARTS)? {
+            digest.add(&entry?);
+        }
+        for row in from.scan(LATE_BY_TOTAL.all())? {
+            digest.add(&row?.0);
+        }
+        for row in from.scan(LATE_BY_PRODUCT.all())? {
+            digest.add(&row?.0);
+        }
+        for (id, content) in self.tail_after(end(from)?) {
+            if from.contains(ORDERS, &id)? {
+                digest.add_content(id, &content);
+            }
+        }
+        Ok(digest)
+    }
+
+    fn tail_after(&self, end: Option<OrderId>) -> Vec<(OrderId, IndexedContent)> {
+        let tail = self.tail();
+        let orders = tail
+            .orders
+            .iter()
+            .filter(|(id, _)| end.is_none_or(|end| **id > end));
+        orders.map(|(id, content)| (*id, content.clone())).collect()
+    }
+}
+
+/// The places of orders in order of the total.
+type Places<'a> = Box<dyn Iterator<Item = Result<TotalPlace, store::Error>> + 'a>;
+
+/// A digest of entries that does not depend on their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct IndexDigest {
+    entries: u64,
+    sum: u64,
+}
+
+impl IndexDigest {
+    /// Adds the entries that an order should have.
+    pub(crate) fn add_order(&mut self, order: &Order) {
+        self.add_content(order.id, &IndexedContent::of(order));
+    }
+
+    fn add_content(&mut self, id: OrderId, content: &IndexedContent) {
+        self.add(&(content.total, id));
+        for product in &content.products {
+            self.add(&(*product, id));
+        }
+    }
+
+    fn add(&mut self, entry: &impl Entry) {
+        let hash = part::hash(entry);
+        self.entries += 1;
+        self.sum = self.sum.wrapping_add(hash);
+    }
+}
+
+/// The last order of the last run.
+fn end(from: &impl Read) -> Result<Option<OrderId>, store::Error> {
+    from.get(END, &0)
+}
+
+/// Indexes an order whose run is written already: the clock was set back before it was placed,
+/// or its transaction took long.
+fn write_late(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+    let content = IndexedContent::of(order);
+    tx.put(LATE_BY_TOTAL, &(content.total, order.id), &())?;
+    for product in content.products {
+        tx.put(LATE_BY_PRODUCT, &(product, order.id), &())?;
+    }
+    Ok(())
+}
+
+/// The rows of orders of a product that are in no run.
+pub(super) fn late_of_product(product: ProductId) -> Span<ProductPlace, ()> {
+    LATE_BY_PRODUCT.prefix(&product)
+}
+
+/// The runs that may have ids of a range, in order of age.
+fn runs<'a>(from: &'a impl Read, range: IdRange, age: AgeOrder) -> Result<Ids<'a>, store::Error> {
+    let rows = RUNS.all().from(&range.low);
+    if age == AgeOrder::OldestFirst {
+        let begins_later = move |row: &RunRow| range.high.is_some_and(|high| row.first >= high);
+        let rows = from.scan(rows)?;
+        let rows = rows.take_while(move |row| match row {
+            Ok((_, row)) => !begins_later(row),
+            Err(_) => true,
+        });
+        return Ok(Box::new(rows.map_ok(|(run, _)| run)));
+    }
+    let newest = match range.high {
+        None => None,
+        Some(high) => from.scan(RUNS.all().from(&high))?.next().transpose()?,
+    };
+    let rows = match newest {
+        None => rows,
+        Some((run, _)) => rows.up_to(&run),
+    };
+    let rows = from.scan(rows.newest_first())?;
+    Ok(Box::new(rows.map_ok(|(run, _)| run)))
+}
+
+fn bounds_by_total(
+    sort: TotalOrder,
+    after: Option<TotalPlace>,
+) -> (EntryRange<TotalPlace>, Direction) {
+    let least = (i64::MIN, OrderId::first_at(Time(0)));
+    match sort {
+        TotalOrder::LargestFirst => (
+            EntryRange { low: least, high: after },
+            Direction::Descending,
+        ),
+        TotalOrder::SmallestFirst => {
+            let low = after.map_or(least, |(total, id)| (total, id.following()));
+            (EntryRange { low, high: None }, Direction::Ascending)
+        }
+    }
+}
