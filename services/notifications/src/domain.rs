@@ -27,6 +27,16 @@ pub(crate) struct Notification {
     pub(crate) read_at: Option<Time>,
     /// When its event happened.
     pub(crate) created_at: Time,
+    /// What it counts besides; the topic is then the latest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counted: Option<Counted>,
+}
+
+/// The notifications of one kind that share an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) count: u64,
+    pub(crate) since: Time,
 }
 
 impl ::store::Record for Notification {}
@@ -267,6 +277,18 @@ impl Topic {
         !matches!(self, Self::OrderRejected { .. }) || order.outcome_was_awaited
     }
 
+    /// Whether it is one of many alike that a list shows as well, so that many at once may
+    /// share an entry.
+    pub(crate) fn is_routine(&self) -> bool {
+        matches!(
+            self,
+            Self::OrderPlaced { .. }
+                | Self::OrderPaymentReceived { .. }
+                | Self::OrderCancelledByBuyer { .. }
+                | Self::StockLow { .. }
+        )
+    }
+
     /// The order that it is about.
     pub(crate) fn order_id(&self) -> Option<OrderId> {
         match *self {
@@ -367,6 +389,7 @@ mod tests {
             topic: Topic::OrderConfirmed { order_id: order_id() },
             read_at: None,
             created_at: Time(7),
+            counted: None,
         };
         let bytes = ::store::encode(&entry).unwrap();
         let mut golden = b"\x01\x83\xa5topic\x82\xa4kind\xaforder.confirmed\xa4data".to_vec();

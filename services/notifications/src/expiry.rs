@@ -13,9 +13,10 @@ use chassis::Context;
 use model::UserId;
 use tokio::sync::Notify;
 
-use crate::mail::digest;
+use crate::inbox_digest::INBOX_WINDOWS;
+use crate::mail::digest::MAIL_WINDOWS;
 use crate::tables::{CHUNK_ENTRIES, INBOX, InboxTally, TALLIES, entries_after, tally};
-use crate::{preferences, webhooks};
+use crate::{preferences, webhooks, windows};
 
 /// Erased users whose inbox is not yet deleted.
 const FORGETTING: Table<UserId, ()> = Table::new("forgetting");
@@ -48,7 +49,8 @@ pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     let tally = InboxTally { forgotten: true, ..tally(tx, user)? };
     tx.put(TALLIES, &user, &tally)?;
     preferences::forget(tx, user)?;
-    digest::forget(tx, user)?;
+    windows::forget(tx, MAIL_WINDOWS, user)?;
+    windows::forget(tx, INBOX_WINDOWS, user)?;
     tx.put(FORGETTING, &user, &())
 }
 

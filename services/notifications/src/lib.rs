@@ -20,6 +20,7 @@
 //! | `delivery` | the delivery queue: due rows, backoff, the worker |
 //! | `mail` | outbound mail: a kind of delivery |
 //! | `webhooks` | signed webhook messages: a kind of delivery |
+//! | `windows`, `inbox_digest` | many notifications of a kind at once, which become one |
 //! | `incidents` | faults that last, of which staff are notified once |
 //! | `expiry` | deletion of erased inboxes and deleted webhooks, in chunks |
 //! | `backups` | notifying staff of backups that fail or are overdue |
@@ -39,6 +40,7 @@ mod error;
 mod expiry;
 mod follow;
 mod http;
+mod inbox_digest;
 mod incidents;
 mod live;
 mod mail;
@@ -50,6 +52,7 @@ mod tables;
 mod text;
 mod tickets;
 mod webhooks;
+mod windows;
 mod wire;
 
 pub use config::Config;

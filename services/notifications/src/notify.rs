@@ -9,6 +9,7 @@ use mesh::Event;
 use model::{Time, UserId};
 
 use crate::domain::{Retention, Topic};
+use crate::inbox_digest::{self, EntryChange};
 use crate::live::WakeUps;
 use crate::mail::{MailContent, Outbox};
 use crate::preferences::{self, Channel};
@@ -43,7 +44,8 @@ impl Notifier {
                 .queue(tx, event, user, MailContent::Notice(topic.clone()))?;
         }
         if channels.contains(&Channel::Inbox) {
-            self.put(tx, user, topic, event.at)?;
+            tables::add_entry(tx, &self.keep, user, topic, event.at)?;
+            self.wake(tx, user);
         }
         Ok(())
     }
@@ -65,17 +67,19 @@ impl Notifier {
                 self.outbox.queue_for_staff(tx, user, topic, at)?;
             }
             if channels.contains(&Channel::Inbox) {
-                self.put(tx, user, topic.clone(), at)?;
+                let change = inbox_digest::add_staff_entry(tx, &self.keep, user, topic, at)?;
+                if change == EntryChange::New {
+                    self.wake(tx, user);
+                }
             }
         }
         Ok(())
     }
 
-    fn put(&self, tx: &mut Tx<'_>, user: UserId, topic: Topic, at: Time) -> Result<(), StoreError> {
-        tables::add_entry(tx, &self.keep, user, topic, at)?;
+    /// Wakes the streams of a user that has a new entry.
+    fn wake(&self, tx: &mut Tx<'_>, user: UserId) {
         let wake_ups = self.wake_ups.clone();
         tx.on_durable(move || wake_ups.wake(user));
-        Ok(())
     }
 }
 

@@ -87,25 +87,27 @@ pub(crate) fn entries_after(
 }
 
 /// Inserts an entry about an event at `at`, and drops the oldest entries beyond the bounds.
+/// Returns its id; `None` if the user is erased.
 pub(crate) fn add_entry(
     tx: &mut Tx<'_>,
     keep: &Retention,
     user: UserId,
     topic: Topic,
     at: Time,
-) -> Result<(), StoreError> {
+) -> Result<Option<NotificationId>, StoreError> {
     let mut tally = tally(tx, user)?;
     if tally.forgotten {
-        return Ok(());
+        return Ok(None);
     }
     let id = next_id(NotificationId::new(), tally.newest);
-    let entry = Notification { topic, read_at: None, created_at: at };
+    let entry = Notification { topic, read_at: None, created_at: at, counted: None };
     tx.put(INBOX, &(user, id), &entry)?;
     tally.held += 1;
     tally.unread += 1;
     tally.newest = Some(id);
     drop_oldest(tx, keep, user, &mut tally, at, DROPPED_MAX)?;
-    tx.put(TALLIES, &user, &tally)
+    tx.put(TALLIES, &user, &tally)?;
+    Ok(Some(id))
 }
 
 /// Drops a chunk of the entries beyond the bounds at `now`; returns whether there may be more.
@@ -161,6 +163,13 @@ fn drop_oldest(
     }
     tally.oldest_at = oldest.get(count).map(|(_, entry)| entry.created_at);
     Ok(count)
+}
+
+/// Counts an entry that was read as unread again.
+pub(crate) fn note_unread(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    let mut tally = tally(tx, user)?;
+    tally.unread += 1;
+    tx.put(TALLIES, &user, &tally)
 }
 
 /// Marks one entry read; the first time stays.

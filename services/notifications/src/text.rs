@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use self::order::OrderData;
 use self::templates::{BUILT_IN, CustomTemplates};
-use crate::domain::{CODE_KIND, DIGEST_KIND, EMAIL_UNDO_KIND, Topic};
+use crate::domain::{CODE_KIND, Counted, DIGEST_KIND, EMAIL_UNDO_KIND, Topic};
 
 /// Instruction limit of one rendering; built-in templates take some hundred, and some twenty
 /// for each line of an order.
@@ -157,13 +157,21 @@ impl Texts {
         since: Time,
         to: &Contact,
     ) -> MailText {
+        let text = self.digest(kind, Counted { count, since }, to.language.as_slice());
+        self.lay_out(text, None, to)
+    }
+
+    /// The text of an entry or a mail that counts notifications of a kind.
+    pub(crate) fn digest(&self, kind: &str, counted: Counted, languages: &[String]) -> Text {
         #[derive(Serialize)]
         struct Data<'a> {
             kind: &'a str,
             count: u64,
             since: Time,
         }
-        self.plain_mail(DIGEST_KIND, Data { kind, count, since }, to)
+        let Counted { count, since } = counted;
+        let data = Value::from(Serde(Data { kind, count, since }));
+        self.text(DIGEST_KIND, languages, &data)
     }
 
     fn plain_mail<D: Serialize>(&self, kind: &str, data: D, to: &Contact) -> MailText {

@@ -10,7 +10,7 @@ use model::{Fact, Time};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::{Notification, NotificationId, Topic};
+use crate::domain::{Counted, Notification, NotificationId, Topic};
 use crate::text::order::OrderData;
 use crate::text::{Text, Texts};
 use crate::webhooks::{
@@ -23,6 +23,9 @@ pub(crate) struct NotificationResponse {
     id: NotificationId,
     #[serde(flatten)]
     topic: Topic,
+    /// What it counts, if it is not about one thing.
+    #[serde(flatten)]
+    counted: Option<Counted>,
     title: String,
     body: String,
     read_at: Option<Time>,
@@ -37,9 +40,12 @@ impl NotificationResponse {
         texts: &Texts,
         languages: &[String],
     ) -> Self {
-        let Notification { topic, read_at, created_at } = entry;
-        let Text { title, body } = texts.notice(&topic, order, languages);
-        Self { id, topic, title, body, read_at, created_at }
+        let Notification { topic, read_at, created_at, counted } = entry;
+        let Text { title, body } = match &counted {
+            None => texts.notice(&topic, order, languages),
+            Some(counted) => texts.digest(topic.kind(), *counted, languages),
+        };
+        Self { id, topic, counted, title, body, read_at, created_at }
     }
 }
 

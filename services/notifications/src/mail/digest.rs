@@ -1,39 +1,22 @@
 //! Digests: when many mails of one kind go to one member of staff, most of them become one.
 //!
-//! The first [`SINGLE_MAX`] of a kind within [`WINDOW`] are mails of their own; what follows is
-//! counted, and mailed as a number at the window's end. Inboxes have each of them.
+//! The first [`SINGLE_MAX`] of a kind within a [window](crate::windows) are mails of their own;
+//! what follows is counted, and mailed as a number at the window's end.
 //!
 //! **Invariant:** what is counted is in the queue: a window's digest is a row of the mail
 //! queue, written in the transaction of the first notification that it counts.
 
-use std::time::Duration;
-
 use ::store::{Error as StoreError, Read, Table, Tx};
 use model::{Time, UserId};
-use serde::{Deserialize, Serialize};
 
 use super::{MAIL, MailContent, MailId, OutboundMail, STAFF_PRIORITY};
-
-/// How long mails of a kind are counted together.
-const WINDOW: Duration = Duration::from_secs(10 * 60);
+use crate::windows::{NoticeWindow, Windows};
 
 /// Mails of a kind that are sent one by one in a window.
 const SINGLE_MAX: u32 = 3;
 
-/// (user, kind) → the latest window. One row for each kind and member of staff, at most.
-const WINDOWS: Table<(UserId, String), MailWindow> = Table::new("mail_windows");
-
-/// The mails of a kind to a person since a moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct MailWindow {
-    began_at: Time,
-    /// Mails sent one by one.
-    single: u32,
-    /// The digest of the others, due at the window's end.
-    digest: Option<MailId>,
-}
-
-impl ::store::Record for MailWindow {}
+/// (user, kind) → the latest window of their mail.
+pub(crate) const MAIL_WINDOWS: Windows<MailId> = Table::new("mail_windows");
 
 /// What becomes of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,23 +37,17 @@ pub(super) fn admit(
     now: Time,
 ) -> Result<Admission, StoreError> {
     let key = (user_id, kind.to_owned());
-    let open = |window: &MailWindow| now < window.began_at.after(WINDOW);
-    let mut window = tx.get(WINDOWS, &key)?.filter(open).unwrap_or(MailWindow {
-        began_at: now,
-        single: 0,
-        digest: None,
-    });
-    if window.single < SINGLE_MAX {
-        window.single += 1;
-        tx.put(WINDOWS, &key, &window)?;
+    let mut window = NoticeWindow::open(tx, MAIL_WINDOWS, &key, now)?;
+    if window.takes_single(SINGLE_MAX) {
+        tx.put(MAIL_WINDOWS, &key, &window)?;
         return Ok(Admission::Single);
     }
     let id = window.digest.unwrap_or(id);
     if window.digest.is_none() {
         window.digest = Some(id);
-        tx.put(WINDOWS, &key, &window)?;
+        tx.put(MAIL_WINDOWS, &key, &window)?;
     }
-    let due = window.began_at.after(WINDOW);
+    let due = window.ends_at();
     let row = (STAFF_PRIORITY, due, id);
     let counted = match tx.get(MAIL, &row)?.map(|mail| mail.content) {
         Some(MailContent::Digest { count, .. }) => count,
@@ -89,20 +66,13 @@ pub(super) fn admit(
     Ok(Admission::Counted)
 }
 
-/// Deletes the windows of an erased person.
-pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
-    let windows: Vec<_> = tx.scan(WINDOWS.prefix(&user))?.collect::<Result<_, _>>()?;
-    for (key, _) in windows {
-        tx.delete(WINDOWS, &key)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use ::store::{Options, Store};
     use model::Id;
+
+    use crate::windows;
 
     /// What is queued for one person: the digests' numbers, with when they are due.
     fn digests(store: &Store) -> Vec<(Time, u64)> {
@@ -119,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
         let (user, other): (UserId, UserId) = (Id::new(), Id::new());
-        let (begin, end) = (Time(1_000), Time(1_000).after(WINDOW));
+        let (begin, end) = (Time(1_000), Time(601_000));
         let admit_at = async |user, kind: &'static str, now| {
             let id = rand::random();
             let admitted = store.write(move |tx| admit(tx, user, kind, id, now));
@@ -140,9 +110,11 @@ mod tests {
         // The next window begins anew, and leaves the digest as it is.
         assert_eq!(admit_at(user, "a", end).await, Admission::Single);
         assert_eq!(digests(&store), [(end, 3)]);
-        let forgotten: Result<(), StoreError> = store.write(move |tx| forget(tx, user)).await;
+        let forgotten: Result<(), StoreError> = store
+            .write(move |tx| windows::forget(tx, MAIL_WINDOWS, user))
+            .await;
         forgotten.unwrap();
-        let left = store.scan(WINDOWS.all()).unwrap();
+        let left = store.scan(MAIL_WINDOWS.all()).unwrap();
         assert_eq!(
             left.map(|row| row.unwrap().0.0).collect::<Vec<_>>(),
             [other]
