@@ -43,6 +43,7 @@
 //! **Invariant:** an invalid field reads as absent and is recorded, so reading always goes
 //! on to the next field; a value is valid only if nothing was recorded.
 
+mod address;
 mod body;
 
 use std::borrow::Cow;

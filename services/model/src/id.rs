@@ -45,6 +45,8 @@ pub mod kinds {
         ApiKey = "key",
         /// A requested change of an account's e-mail address.
         EmailChange = "change",
+        /// An entry of an account's address book.
+        Address = "addr",
         /// Something sold.
         Product = "prod",
         /// A purchase.
@@ -70,6 +72,8 @@ pub type SessionId = Id<kinds::Session>;
 pub type ApiKeyId = Id<kinds::ApiKey>;
 /// The id of a requested change of address.
 pub type EmailChangeId = Id<kinds::EmailChange>;
+/// The id of an entry of an address book.
+pub type AddressId = Id<kinds::Address>;
 /// The id of a product.
 pub type ProductId = Id<kinds::Product>;
 /// The id of an order.

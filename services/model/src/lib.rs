@@ -7,6 +7,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `address` | [`Address`], [`Country`] by ISO 3166-1 |
 //! | `carrier` | the page that follows a parcel |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
@@ -14,6 +15,7 @@
 //! | `time` | [`Time`]: milliseconds since 1970, UTC; [`Day`] |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
 
+mod address;
 mod carrier;
 mod fact;
 mod id;
@@ -21,13 +23,15 @@ mod money;
 mod text;
 mod time;
 
+pub use address::{Address, Country, NotACountry};
 pub use carrier::tracking_url;
 pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
     RevocationReason, Shortage, UserField,
 };
 pub use id::{
-    ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId, kinds,
+    AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId,
+    kinds,
 };
 pub use money::{Currency, Money, NotACurrency};
 pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};

@@ -65,7 +65,7 @@ pub(crate) struct Order {
     pub(crate) lines: Vec<OrderLine>,
     pub(crate) total: Money,
     pub(crate) refunded_total: Money,
-    pub(crate) shipping_address: Option<Address>,
+    pub(crate) shipping_address: Option<FreeFormAddress>,
     pub(crate) note: Option<String>,
     /// The language it was placed in, as a BCP 47 tag, if the client named one.
     pub(crate) language: Option<String>,
@@ -86,7 +86,7 @@ pub(crate) struct Order {
 }
 
 /// A shipping address: any fields that the shop's front end uses.
-pub(crate) type Address = BTreeMap<String, String>;
+pub(crate) type FreeFormAddress = BTreeMap<String, String>;
 
 /// A line of an order, with title and price as they were when it was placed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,7 +34,7 @@ use self::rows::{
     ROW_LINES_BYTES_MAX, StatusChangeRow, fitting,
 };
 use crate::domain::{
-    Actor, Address, Order, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
+    Actor, FreeFormAddress, Order, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
     PaymentOutcome, StatusChange,
 };
 use crate::{Error, counters};
@@ -99,7 +99,7 @@ pub(crate) fn find_as_placed(from: &impl Read, id: OrderId) -> Result<StoredOrde
 pub(crate) fn keep_placed_address(
     tx: &mut Tx<'_>,
     id: OrderId,
-    shipping_address: Option<Address>,
+    shipping_address: Option<FreeFormAddress>,
 ) -> Result<(), store::Error> {
     if tx.contains(PLACED_ADDRESSES, &id)? {
         return Ok(());

@@ -22,14 +22,14 @@ pub(crate) use self::payments::{WebhookBody, WebhookResponse};
 pub(crate) use self::responses::{
     CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
 };
-use crate::domain::{self, Address};
+use crate::domain::{self, FreeFormAddress};
 
 /// `POST /v1/orders`, checked as far as that is possible without the products.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OrderContent {
     /// Each product once.
     pub(crate) items: Vec<RequestedItem>,
-    pub(crate) shipping_address: Option<Address>,
+    pub(crate) shipping_address: Option<FreeFormAddress>,
     pub(crate) note: Option<String>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn unknown_product(position: usize) -> FieldError {
     FieldError::new(format!("/items/{position}/product_id"), NOT_FOR_SALE)
 }
 
-fn shipping_address(fields: &mut Fields<'_>) -> Option<Address> {
+fn shipping_address(fields: &mut Fields<'_>) -> Option<FreeFormAddress> {
     use domain::{
         ADDRESS_FIELDS_MAX as FIELDS, ADDRESS_NAME_CHARS_MAX as NAME,
         ADDRESS_VALUE_CHARS_MAX as VALUE,

@@ -6,7 +6,8 @@
 //! from.
 
 use super::{
-    Address, HISTORY_ROWS_MAX, Order, OrderCause, OrderStatus, StatusChange, TransitionError,
+    FreeFormAddress, HISTORY_ROWS_MAX, Order, OrderCause, OrderStatus, StatusChange,
+    TransitionError,
 };
 
 /// What was handed to the carrier.
@@ -27,7 +28,7 @@ impl Parcel {
 /// A correction: each field that is given replaces the order's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Correction {
-    pub(crate) shipping_address: Option<Option<Address>>,
+    pub(crate) shipping_address: Option<Option<FreeFormAddress>>,
     pub(crate) carrier: Option<Option<String>>,
     pub(crate) tracking: Option<Option<String>>,
 }

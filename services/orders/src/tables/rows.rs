@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use store::Record;
 
 use crate::domain::{
-    Address, Order, OrderField, OrderLine, OrderStatus, Parcel, PaymentDetails, PaymentMessage,
-    PaymentOutcome, PaymentResult, StatusChange,
+    FreeFormAddress, Order, OrderField, OrderLine, OrderStatus, Parcel, PaymentDetails,
+    PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
 };
 
 /// Bytes of the lines within an order's row: about eight usual ones. With the largest
@@ -67,7 +67,7 @@ pub(crate) struct OrderRow {
     total: Money,
     refunded_total: Money,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    shipping_address: Option<Address>,
+    shipping_address: Option<FreeFormAddress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,7 +148,7 @@ struct PaymentDetailsRow {
 /// The address with which an order was placed, from before its first correction.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlacedAddressRow {
-    pub(super) shipping_address: Option<Address>,
+    pub(super) shipping_address: Option<FreeFormAddress>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

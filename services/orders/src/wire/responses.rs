@@ -4,7 +4,9 @@ use mesh::AccountContact;
 use model::{Id, Money, OrderId, ProductId, Time, UserId, kinds};
 use serde::Serialize;
 
-use crate::domain::{Address, Order, OrderField, OrderStatus, PaymentDetails, StatusChange};
+use crate::domain::{
+    FreeFormAddress, Order, OrderField, OrderStatus, PaymentDetails, StatusChange,
+};
 use crate::sales::SpentRow;
 
 /// An order, as its owner sees it.
@@ -18,7 +20,7 @@ pub(crate) struct OrderResponse<'a> {
     total: Money,
     refunded_total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
-    shipping_address: Option<&'a Address>,
+    shipping_address: Option<&'a FreeFormAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
