@@ -264,6 +264,7 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     calls.get(&me, "/v1/users/me").await;
     let rename = me.request(Method::PATCH, "/v1/users/me");
     calls.send(rename.json(&json!({ "name": "Mori O." }))).await;
+    addresses(calls, &me).await;
     calls.get(&me, "/v1/users/me/export").await;
     let first =
         json!({ "token": "none", "email": "b@konbini.example", "password": PASSWORD, "name": "B" });
@@ -316,6 +317,25 @@ async fn accounts(calls: &mut Calls, anyone: &Person, admin: &Person) {
     let erase = erase.json(&json!({ "current_password": "a kettle in winter" }));
     calls.send(erase).await;
     calls.get(anyone, "/.well-known/paserk.json").await;
+}
+
+/// Adds an address to the caller's book, replaces it, and removes another.
+async fn addresses(calls: &mut Calls, me: &Person) {
+    const BOOK: &str = "/v1/users/me/addresses";
+    let home = json!({
+        "name": "Mori O.", "line1": "1-2-3 Motomachi", "postal_code": "650-0022",
+        "city": "Kobe", "region": "Hyogo", "country": "jp", "default_shipping": true,
+    });
+    let added = calls.post(me, BOOK, home.clone()).await;
+    let other = me.post(BOOK, home.clone()).await.body;
+    let path = |entry: &Value| format!("{BOOK}/{}", entry["id"].as_str().unwrap());
+    calls.get(me, &path(&added)).await;
+    let replace = me.request(Method::PUT, &path(&added));
+    let mut moved = home;
+    moved["line1"] = "4-5-6 Motomachi".into();
+    calls.send(replace.json(&moved)).await;
+    calls.get(me, BOOK).await;
+    calls.delete(me, &path(&other)).await;
 }
 
 /// Makes an API key and revokes it.

@@ -48,6 +48,16 @@ routes! {
     RESET_SECOND_FACTOR = Route::delete("/v1/users/{id}/totp", Users, Admin);
     /// Exports everything held about the caller.
     EXPORT_ME = Route::get("/v1/users/me/export", Users, Customer);
+    /// Lists the caller's address book.
+    LIST_ADDRESSES = Route::get("/v1/users/me/addresses", Users, Customer).query(&["limit", "cursor"]);
+    /// Adds an address to it.
+    ADD_ADDRESS = Route::post("/v1/users/me/addresses", Users, Customer);
+    /// Shows an address of it.
+    GET_ADDRESS = Route::get("/v1/users/me/addresses/{id}", Users, Customer);
+    /// Replaces an address of it.
+    REPLACE_ADDRESS = Route::put("/v1/users/me/addresses/{id}", Users, Customer);
+    /// Removes an address of it.
+    REMOVE_ADDRESS = Route::delete("/v1/users/me/addresses/{id}", Users, Customer);
     /// Sends a code to the caller's address.
     VERIFY_EMAIL = Route::post("/v1/users/me/verify-email", Users, Customer);
     /// Confirms the caller's address by that code.

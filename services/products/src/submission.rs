@@ -7,7 +7,7 @@
 mod reading;
 
 use chassis::FieldError;
-use chassis::fields::{BodyFault, Fields};
+use chassis::fields::{BodyFault, Fields, ReadOnly};
 use chassis::json::parse_fields;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ const PRODUCT_BYTES_MAX: usize = 24 * 1024;
 const PRODUCT_BYTES_ADDED_MAX: usize = 1024;
 
 /// The fields of a response that a request may repeat and not change.
-const READ_ONLY: [&str; 4] = ["id", "available", "created_at", "updated_at"];
+const READ_ONLY: &[&str] = &["id", "available", "created_at", "updated_at"];
 
 /// A valid body: the content and, at creation, the stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,30 +33,16 @@ pub(crate) struct Submission {
     /// Units on hand, if given.
     pub(crate) stock: Option<i64>,
     /// The read-only fields that were given.
-    pub(crate) read_only: Vec<(&'static str, Value)>,
+    pub(crate) read_only: ReadOnly,
 }
 
 impl Submission {
-    /// The faults of its read-only fields: those that are not as `shown` in a response.
-    pub(crate) fn read_only_faults(&self, shown: &Value) -> Vec<FieldError> {
-        let differing = self.read_only.iter();
-        let differing = differing.filter(|(name, value)| shown.get(name) != Some(value));
-        let fault = |(name, _): &(&str, Value)| {
-            let detail = match shown.get(name) {
-                Some(value) => format!("cannot be changed; it is {value}"),
-                None => "is set by the shop; leave it out".into(),
-            };
-            FieldError::new(format!("/{name}"), detail)
-        };
-        differing.map(fault).collect()
-    }
-
     /// A submission of a product that does not exist yet, so that it has no read-only field.
     ///
     /// # Errors
     /// [`BodyFault::Invalid`] when one is given.
     pub(crate) fn of_new(self) -> Result<Self, BodyFault> {
-        match self.read_only_faults(&Value::Null) {
+        match self.read_only.faults(&Value::Null) {
             faults if faults.is_empty() => Ok(self),
             faults => Err(BodyFault::Invalid(faults)),
         }

@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// The shop has as many API keys as it can have.
     #[error("too many API keys")]
     TooManyApiKeys,
+    /// The account has as many addresses as it can have.
+    #[error("the address book is full")]
+    AddressBookFull,
     /// The change would leave the shop without an active admin.
     #[error("the last admin")]
     LastAdmin,
@@ -150,6 +153,7 @@ impl From<Error> for Problem {
             Error::Throttled(wait) => throttled(wait),
             Error::ClockNotSet => clock_not_set(),
             Error::TooManyApiKeys => Self::conflict("too-many-api-keys", TOO_MANY_API_KEYS),
+            Error::AddressBookFull => Self::conflict("address-book-full", ADDRESS_BOOK_FULL),
             Error::LastAdmin => Self::conflict(
                 "last-admin",
                 "this is the last active admin of the shop; give another account the role `admin` first",
@@ -182,6 +186,9 @@ const SET_UP: &str = "the shop has an admin already, so the link is not valid an
 
 const TOO_MANY_API_KEYS: &str =
     "the shop has 200 API keys, as many as it can have; revoke one that is not used any more";
+
+const ADDRESS_BOOK_FULL: &str =
+    "the address book has 20 entries, as many as it can have; remove or replace one";
 
 /// The problem of a token that a link had.
 fn wrong_link(code: &'static str, detail: &str) -> Problem {

@@ -1,9 +1,10 @@
-//! HTTP endpoints of accounts, sessions, API keys and signing keys.
+//! HTTP endpoints of accounts, address books, sessions, API keys and signing keys.
 //!
 //! Every handler parses, decides, commits and responds. **Invariant:** the parameters of a
 //! handler state who may call it; one without `Caller` or `Admin` is public.
 
 mod accounts;
+mod addresses;
 mod api_keys;
 mod codes;
 mod control;
@@ -44,6 +45,11 @@ pub(crate) fn endpoints(users: Shared) -> ServiceRoutes {
         .on(&routes::REMOVE_SECOND_FACTOR, second_factor::remove)
         .on(&routes::RESET_SECOND_FACTOR, second_factor::reset)
         .on(&routes::EXPORT_ME, me::export)
+        .on(&routes::LIST_ADDRESSES, addresses::list)
+        .on(&routes::ADD_ADDRESS, addresses::add)
+        .on(&routes::GET_ADDRESS, addresses::one)
+        .on(&routes::REPLACE_ADDRESS, addresses::replace)
+        .on(&routes::REMOVE_ADDRESS, addresses::remove)
         .on(&routes::VERIFY_EMAIL, codes::verify)
         .on(&routes::CONFIRM_EMAIL, codes::confirm_address)
         .on(&routes::CONFIRM_EMAIL_CHANGE, me::confirm_email)

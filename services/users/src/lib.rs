@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `domain` | accounts and sessions: types, limits, state changes |
+//! | `domain` | accounts, address books and sessions: types, limits, state changes |
 //! | `password` | argon2id hashing with bounded concurrency and memory |
 //! | `throttle` | rate limits and backoff of login attempts |
 //! | `api_keys` | secrets of API keys, and their exchange for access tokens |
@@ -28,7 +28,7 @@
 //! Queries answered: `ContactOf`, `CodeOf`, `EmailUndoOf`, `PeopleQuery`, `TokenOf`.
 //! Events followed: only its own log, to verify tokens as every service does.
 //!
-//! Tables: `users`, `users_by_email`, `people_by_part`, `passwords`, `languages`, `sessions`, `api_keys`, `letters`,
+//! Tables: `users`, `users_by_email`, `people_by_part`, `passwords`, `languages`, `addresses`, `sessions`, `api_keys`, `letters`,
 //! `codes`, `factors`, `email_undos`, `email_undo_ends`, `email_reserved`, `known_addresses`, `counters`, `counters_by_end`, `counters_kept`,
 //! `signing_keys`.
 //!

@@ -1,4 +1,4 @@
-//! Tables of accounts, sessions and API keys, and the transactions that write them together
+//! Tables of accounts, address books, sessions and API keys, and the transactions that write them together
 //! with their events.
 //!
 //! ```text
@@ -7,19 +7,21 @@
 //! passwords        account             → argon2id hash and its generation
 //! languages        account             → BCP 47 tag the owner reads
 //! erased           account             → when it was erased
+//! addresses        account, address   → entry of the account's address book
 //! people_by_part   part, account       → found by that part of the address or name
 //! sessions         account, session    → state of the session
 //! api_keys         API key             → its scopes, its maker and the MAC of its secret
 //! letters          time, random bytes  → account that asked for a password reset
 //! ```
 //!
-//! `accounts` writes the first six, `sessions`, `api_keys` and `pending_resets` one each;
+//! `accounts` writes the first five, `address_book`, `people`, `sessions`, `api_keys` and `pending_resets` one each;
 //! `email_undos`, `codes`, `factors`, `keys` and `throttle` own tables of their own.
 //!
 //! **Invariants:** `users_by_email` has exactly one row per account. A session
 //! deleted while its tokens may still be valid is deleted with `session.revoked`.
 
 mod accounts;
+mod address_book;
 mod api_keys;
 mod email_undos;
 mod pending_resets;
@@ -27,13 +29,14 @@ mod people;
 mod sessions;
 
 use mesh::{Cause, Draft, Log};
-use model::{ApiKeyId, Fact, SessionId, Time, UserId};
+use model::{AddressId, ApiKeyId, Fact, SessionId, Time, UserId};
 use store::{Table, Tx};
 
-use crate::domain::{ApiKey, Session, User};
+use crate::domain::{AddressEntry, ApiKey, Session, User};
 use crate::password::StoredPassword;
 
 pub(crate) use accounts::*;
+pub(crate) use address_book::*;
 pub(crate) use api_keys::*;
 pub(crate) use email_undos::*;
 pub(crate) use pending_resets::*;
@@ -45,6 +48,7 @@ const USERS_BY_EMAIL: Table<String, UserId> = Table::new("users_by_email");
 const PASSWORDS: Table<UserId, StoredPassword> = Table::new("passwords");
 const LANGUAGES: Table<UserId, String> = Table::new("languages");
 pub(crate) const ERASED: Table<UserId, Time> = Table::new("erased");
+pub(crate) const ADDRESSES: Table<(UserId, AddressId), AddressEntry> = Table::new("addresses");
 pub(crate) const SESSIONS: Table<(UserId, SessionId), Session> = Table::new("sessions");
 pub(crate) const API_KEYS: Table<ApiKeyId, ApiKey> = Table::new("api_keys");
 

@@ -4,6 +4,7 @@
 //! **Invariant:** every field is checked and all faults are reported at once, each with the
 //! pointer of its field.
 
+mod addresses;
 mod api_keys;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::domain::{
 };
 use crate::keys::{HeldKey, Rotation, SigningKey};
 
+pub(crate) use addresses::{AddressBody, AddressResponse};
 pub(crate) use api_keys::ApiKeyResponse;
 
 /// `POST /v1/users`
@@ -326,6 +328,7 @@ pub(crate) struct ExportResponse {
     pub(crate) pending_email: Option<Email>,
     /// BCP 47 tag of the preferred language.
     pub(crate) language: Option<String>,
+    pub(crate) addresses: Vec<AddressResponse>,
     pub(crate) sessions: Vec<SessionResponse>,
     pub(crate) api_keys: Vec<ApiKeyResponse>,
 }

@@ -171,11 +171,7 @@ pub(super) async fn remove(edit: ProductEdit) -> Result<StatusCode, Problem> {
 
 /// The content of a submission that changes nothing else of the product shown.
 fn changed(submission: Submission, shown: &ProductResponse<'_>) -> Result<Content, Error> {
-    let mut faults = Vec::new();
-    if !submission.read_only.is_empty() {
-        let shown = serde_json::to_value(shown).unwrap_or_default();
-        faults = submission.read_only_faults(&shown);
-    }
+    let mut faults = submission.read_only.faults(shown);
     if submission.stock.is_some() {
         let detail = "can be set only when a product is created; change it with POST /v1/products/{id}/stock";
         faults.push(FieldError::new("/stock", detail));

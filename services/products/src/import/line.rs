@@ -271,12 +271,10 @@ impl LineEffect {
             return Err(invalid("/sku", why));
         }
         let submission = line.patched(&present.content, rules)?;
-        if !submission.read_only.is_empty() {
-            let shown = serde_json::to_value(ProductResponse::new(&present, level));
-            let faults = submission.read_only_faults(&shown.unwrap_or_default());
-            if !faults.is_empty() {
-                return Err(Error::Invalid(faults));
-            }
+        let shown = ProductResponse::new(&present, level);
+        let faults = submission.read_only.faults(&shown);
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
         }
         let on_hand = submission.stock.filter(|_| rules.stock == StockRule::Set);
         let after = StockLevel { on_hand: on_hand.unwrap_or(level.on_hand), ..level };

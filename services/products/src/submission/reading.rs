@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use chassis::fields::{Fields, ReadFields};
+use chassis::fields::{Fields, ReadFields, ReadOnly};
 use model::{Currency, Money, PublicationStatus};
 use serde_json::value::RawValue;
 
@@ -47,9 +47,7 @@ impl ReadFields for Submission {
         let stock_policy = fields.value("stock_policy").unwrap_or_default();
         let rating = fields.object("rating");
         let stock = fields.parsed("stock", stock);
-        let read_only = READ_ONLY.into_iter();
-        let read_only = read_only.filter_map(|name| Some((name, fields.value(name)?)));
-        let read_only = read_only.collect();
+        let read_only = ReadOnly::read(fields, READ_ONLY);
         let content = Content {
             sku: sku?,
             title: title?,

@@ -16,8 +16,8 @@ use crate::domain::{PasswordChange, Profile, User};
 use crate::tables;
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::wire::{
-    ApiKeyResponse, CodeBody, ExportResponse, MyAccountResponse, NoFields, SessionResponse,
-    UndoBody, WithProof,
+    AddressResponse, ApiKeyResponse, CodeBody, ExportResponse, MyAccountResponse, NoFields,
+    SessionResponse, UndoBody, WithProof,
 };
 use crate::{Error, codes, email_changes};
 
@@ -169,10 +169,13 @@ pub(super) async fn export(
     let sessions = sessions.map(|session| SessionResponse::of(session, caller.session_id));
     let keys = tables::api_keys_of(&users.store, user.id)?.into_iter();
     let keys = keys.map(|(id, key)| ApiKeyResponse::new(id, key, None));
+    let addresses = tables::addresses_of(&users.store, user.id)?.into_iter();
+    let addresses = addresses.map(|(id, entry)| AddressResponse::new(id, entry));
     let export = ExportResponse {
         exported_at: now,
         pending_email: codes::pending_email(&users.store, user.id, now)?,
         language: tables::language(&users.store, user.id)?,
+        addresses: addresses.collect(),
         sessions: sessions.collect(),
         api_keys: keys.collect(),
         user,

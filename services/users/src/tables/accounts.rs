@@ -6,7 +6,8 @@ use store::{Read, Tx};
 
 use super::{
     AccountCause, ERASED, LANGUAGES, PASSWORDS, SESSIONS, USERS, USERS_BY_EMAIL, end_every_session,
-    forget_api_keys, forget_email_undos, index_person, is_reserved, revoke_key_tokens,
+    forget_addresses, forget_api_keys, forget_email_undos, index_person, is_reserved,
+    revoke_key_tokens,
 };
 use crate::domain::{Addition, Email, PlaintextPassword, User};
 use crate::password::{StoredPassword, Verified};
@@ -287,6 +288,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
     index_person(tx, Some(user), None)?;
     tx.delete(PASSWORDS, &user.id)?;
     tx.delete(LANGUAGES, &user.id)?;
+    forget_addresses(tx, user.id)?;
     for purpose in codes::PURPOSES {
         codes::revoke(tx, user.id, purpose)?;
     }
@@ -342,9 +344,26 @@ pub(crate) fn is_taken(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::AddressContent;
+    use crate::tables::{add_address, addresses_of};
     use mesh::{Cause, Log};
     use model::Time;
     use store::{Options, Store};
+
+    fn content() -> AddressContent {
+        let address = model::Address {
+            name: "Ana Lima".into(),
+            company: None,
+            line1: "Rua 1".into(),
+            line2: None,
+            postal_code: None,
+            city: "Porto".into(),
+            region: None,
+            country: "PT".parse().unwrap(),
+            phone: None,
+        };
+        AddressContent { address, defaults: Default::default() }
+    }
 
     /// Two concurrent logins after the parameters were raised, then a new password.
     #[tokio::test]
@@ -369,6 +388,27 @@ mod tests {
             Ok::<_, Error>(())
         });
         confirmed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_erased_account_leaves_no_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let log = Log::open(store.clone(), "users", Time(1)).await.unwrap();
+        let cause = AccountCause { log, cause: Cause::own(Time(1)) };
+        let user = |email| User::new(Email::parse(email).unwrap(), "Ana".into(), Time(1));
+        let (ana, ben) = (user("ana@example.org"), user("ben@example.org"));
+        let erased = store.write(move |tx| {
+            for user in [&ana, &ben] {
+                register(tx, user, "hash".into(), &cause)?;
+                add_address(tx, user.id, content(), Time(1))?;
+            }
+            erase(tx, &ana, &cause)?;
+            assert_eq!(addresses_of(tx, ana.id)?, []);
+            assert_eq!(addresses_of(tx, ben.id)?.len(), 1);
+            Ok::<_, Error>(())
+        });
+        erased.await.unwrap();
     }
 
     /// An account of an earlier version, indexed under the key of that time.

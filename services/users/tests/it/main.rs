@@ -1,6 +1,6 @@
 //! The real service over HTTP and over its control socket.
 //!
-//! `accounts` registers, changes and administers people, `sessions` logs them in
+//! `accounts` registers, changes and administers people, `addresses` keeps their address books, `sessions` logs them in
 //! and out, `passwords` changes and resets what they log in with, `throttling`
 //! guesses passwords, `email` changes addresses, `takeover` holds a stolen access token, `second_factor` enrols, uses and loses factors, `rights` exports and erases accounts, `control` is the operator, `api_keys`
 //! makes, uses and revokes API keys, `keys` rotates the signing keys, `events` follows the log as another service would, and
@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod accounts;
+mod addresses;
 mod api_keys;
 mod control;
 mod email;
