@@ -40,8 +40,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Import a catalogue: creates products, and updates those whose SKU exists.
 ///
 /// FILE contains one JSON document per line (the format of `GET /v1/products/export`), or
-/// CSV: either the columns sku, title, price, currency, status, stock, stock_policy, brand, categories,
-/// tags, images, rating.average, rating.count, description and attribute.NAME (several tags
+/// CSV: either the columns sku, title, price, currency, status, stock, stock_policy, weight_g,
+/// tax_class, requires_shipping, brand, categories, tags, images, rating.average, rating.count, description and attribute.NAME (several tags
 /// are separated by commas, several categories or images by |), or a product export of Shopify or WooCommerce. A column that
 /// the file does not have leaves the products' own values alone; an empty cell clears them. An
 /// invalid line fails alone and is reported.

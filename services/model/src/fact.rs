@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, Money, Time, kinds};
+use crate::{Id, Listing, Money, Time, kinds};
 
 /// One line a kind: its name on the wire and its variant.
 macro_rules! published_language {
@@ -249,37 +249,6 @@ pub struct KeyPublished {
     pub voucher: String,
 }
 
-/// The part of a product that orders need to sell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listing {
-    /// The product.
-    pub product_id: Id<kinds::Product>,
-    /// The shop's own number, unique.
-    pub sku: String,
-    /// The title.
-    pub title: String,
-    /// The price of one unit.
-    pub price: Money,
-    /// Only published products are for sale.
-    pub status: PublicationStatus,
-    /// The first of its categories, by which sales are reported; absent in events of earlier
-    /// versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-}
-
-/// The publication status of a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PublicationStatus {
-    /// Visible to staff only.
-    Draft,
-    /// For sale.
-    Published,
-    /// No longer sold, kept for its orders.
-    Archived,
-}
-
 /// One line of an order, as products needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemOrdered {
@@ -377,6 +346,7 @@ pub enum Mismatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PublicationStatus, TaxClass};
 
     const ID: &str = "01h455vb4pex5vsknk084sn02q";
 
@@ -392,6 +362,21 @@ mod tests {
             price: euros(1999),
             status: PublicationStatus::Published,
             category: Some("Lighting > Lamps".into()),
+            other_categories: Vec::new(),
+            weight_g: None,
+            tax_class: TaxClass::default(),
+            requires_shipping: true,
+        }
+    }
+
+    /// With nothing at its default.
+    fn full_listing() -> Listing {
+        Listing {
+            other_categories: vec!["Sale".into()],
+            weight_g: Some(1200),
+            tax_class: "reduced".parse().unwrap(),
+            requires_shipping: false,
+            ..listing()
         }
     }
 
@@ -439,7 +424,7 @@ mod tests {
                 voucher: "v4.public.c".into(),
             }),
             Fact::ProductCreated(listing()),
-            Fact::ProductUpdated(listing()),
+            Fact::ProductUpdated(full_listing()),
             Fact::ProductDeleted { product_id },
             Fact::StockAdjusted { product_id, on_hand: 5, reserved: 2 },
             Fact::StockReserved { order_id },

@@ -10,7 +10,9 @@
 //! | `address` | [`Address`], [`Country`] by ISO 3166-1 |
 //! | `carrier` | the page that follows a parcel |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
+//! | `listing` | [`Listing`]: the part of a product that its events carry |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
+//! | `tax_class` | [`TaxClass`]: what is taxed alike |
 //! | `text` | whether a name or title is legible |
 //! | `time` | [`Time`]: milliseconds since 1970, UTC; [`Day`] |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
@@ -19,20 +21,23 @@ mod address;
 mod carrier;
 mod fact;
 mod id;
+mod listing;
 mod money;
+mod tax_class;
 mod text;
 mod time;
 
 pub use address::{Address, Country, NotACountry};
 pub use carrier::tracking_url;
 pub use fact::{
-    CodePurpose, Fact, ItemOrdered, KeyPublished, Listing, Mismatch, PublicationStatus,
-    RevocationReason, Shortage, UserField,
+    CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, RevocationReason, Shortage, UserField,
 };
 pub use id::{
     AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId,
     kinds,
 };
+pub use listing::{Listing, PublicationStatus};
 pub use money::{Currency, Money, NotACurrency};
+pub use tax_class::{NotATaxClass, TaxClass};
 pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};
 pub use time::{Day, NotADay, NotATime, Time, now};

@@ -329,6 +329,10 @@ mod tests {
             price: Money { amount, currency: currency.parse().unwrap() },
             status: PublicationStatus::Published,
             category: None,
+            other_categories: Vec::new(),
+            weight_g: None,
+            tax_class: model::TaxClass::default(),
+            requires_shipping: true,
         }
     }
 

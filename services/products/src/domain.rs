@@ -8,7 +8,7 @@ mod stock;
 
 use std::collections::BTreeMap;
 
-use model::{Listing, Money, PublicationStatus, Time};
+use model::{Listing, Money, PublicationStatus, TaxClass, Time};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use ::search::{CATEGORY_SEPARATOR, category_and_above};
@@ -50,6 +50,23 @@ pub(crate) struct Content {
     /// The customers' rating, where the shop has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rating: Option<Rating>,
+    /// The weight of one unit in grams, at most [`WEIGHT_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weight_g: Option<u32>,
+    /// The class by which it is taxed.
+    #[serde(default)]
+    pub(crate) tax_class: TaxClass,
+    /// Whether it is sent to the buyer: a download or a service is not.
+    #[serde(default = "shipped_by_default")]
+    pub(crate) requires_shipping: bool,
+}
+
+/// The heaviest product, in grams: a ton.
+pub(crate) const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Whether a product requires shipping that does not say so.
+pub(crate) fn shipped_by_default() -> bool {
+    true
 }
 
 /// A product.
@@ -78,11 +95,45 @@ impl Product {
             price: self.content.price,
             status: self.content.status,
             category: self.content.categories.first().cloned(),
+            other_categories: self.content.categories.iter().skip(1).cloned().collect(),
+            weight_g: self.content.weight_g,
+            tax_class: self.content.tax_class.clone(),
+            requires_shipping: self.content.requires_shipping,
         }
     }
 
     /// Whether everyone may see it.
     pub(crate) fn is_published(&self) -> bool {
         self.content.status == PublicationStatus::Published
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_has_what_orders_price_by() {
+        let content = serde_json::json!({
+            "sku": "A1", "title": "Lamp", "description": "", "brand": "", "images": [],
+            "categories": ["Home > Lamps", "Sale", "New"], "attributes": {}, "status": "published",
+            "price": { "amount": 1, "currency": "EUR" }, "weight_g": 900, "tax_class": "reduced",
+            "requires_shipping": false,
+        });
+        let mut product = Product {
+            id: ProductId::new(),
+            content: serde_json::from_value(content).unwrap(),
+            created_at: Time(1),
+            updated_at: Time(1),
+            opening: None,
+        };
+        let listing = product.listing();
+        let categories: Vec<_> = listing.categories().collect();
+        assert_eq!(categories, ["Home > Lamps", "Sale", "New"]);
+        assert_eq!(listing.weight_g, Some(900));
+        assert_eq!(listing.tax_class.as_str(), "reduced");
+        assert!(!listing.requires_shipping);
+        product.content.categories.clear();
+        assert_eq!(product.listing().categories().count(), 0);
     }
 }

@@ -8,7 +8,7 @@
 //! | `csv`, `records` | a body split into records, and whose columns they have |
 //! | `native` | konbini's own columns |
 //! | `shopify`, `woocommerce` | those of other shops: several records a product |
-//! | `columns`, `cells`, `price` | cells by the meaning of their columns, and as fields |
+//! | `columns`, `cells`, `price`, `figures` | cells by the meaning of their columns, and as fields |
 //! | `html` | HTML as plain text |
 //! | `entry`, `line` | a parsed line, and what it does to the catalogue |
 //! | `summary` | the report |
@@ -25,6 +25,7 @@ mod columns;
 mod csv;
 mod encoding;
 mod entry;
+mod figures;
 mod html;
 mod line;
 mod native;

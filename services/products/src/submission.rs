@@ -150,7 +150,8 @@ mod tests {
             "categories": ["Home >", 7, "Home>Lamps"], "tags": ["", "a", "\u{202e}", "t".repeat(101)], "price": { "amount": 19.99, "currency": "euro" },
             "attributes": { "a/b": 1, "": "x", "c": "y".repeat(8001) },
             "images": ["javascript:alert(1)"], "status": "hidden", "stock": -1,
-            "rating": { "average": 5.5 }
+            "rating": { "average": 5.5 }, "weight_g": 1_000_001, "tax_class": "Reduced",
+            "requires_shipping": "no"
         });
         assert_eq!(
             faults(&wrong),
@@ -173,6 +174,9 @@ mod tests {
                 "/status",
                 "/rating/average",
                 "/rating/count",
+                "/weight_g",
+                "/tax_class",
+                "/requires_shipping",
                 "/stock"
             ]
         );

@@ -144,6 +144,10 @@ impl Voice {
             price: Money::zero("EUR".parse().unwrap()),
             status: PublicationStatus::Published,
             category: None,
+            other_categories: Vec::new(),
+            weight_g: None,
+            tax_class: model::TaxClass::default(),
+            requires_shipping: true,
         };
         let fact = Fact::ProductUpdated(listing);
         let draft = Draft { key: id.to_string(), fact, cause: Cause::own(model::now()) };

@@ -45,6 +45,10 @@ impl Shop {
             price: Money { amount, currency: currency.parse().unwrap() },
             status: PublicationStatus::Published,
             category: Some("Lighting > Lamps".into()),
+            other_categories: Vec::new(),
+            weight_g: None,
+            tax_class: model::TaxClass::default(),
+            requires_shipping: true,
         };
         self.products
             .publish(&product_id.to_string(), Fact::ProductCreated(listing))

@@ -19,8 +19,15 @@ use crate::tables::PRODUCTS;
 /// Attributes with a column of their own, in the order in which products have them first. An
 /// import takes 1,024 columns, and a person fewer; the rest stand together in one cell.
 const ATTRIBUTE_COLUMNS_MAX: usize = 500;
-/// The columns of figures, which people compute with.
-const FIGURES: [&str; 4] = ["price", "stock", "rating.average", "rating.count"];
+/// The columns of figures and truth values, which people compute with.
+const FIGURES: [&str; 6] = [
+    "price",
+    "stock",
+    "weight_g",
+    "requires_shipping",
+    "rating.average",
+    "rating.count",
+];
 
 /// The columns of a table of the catalogue.
 pub(super) struct Table {
@@ -122,6 +129,11 @@ fn plain(name: &str, content: &Content, level: StockLevel) -> String {
         "status" => text_of(&content.status),
         "stock" => level.on_hand.to_string(),
         "stock_policy" => text_of(&content.stock_policy),
+        "weight_g" => content
+            .weight_g
+            .map_or_else(String::new, |grams| grams.to_string()),
+        "tax_class" => content.tax_class.to_string(),
+        "requires_shipping" => content.requires_shipping.to_string(),
         "brand" => content.brand.clone(),
         "categories" => joined(&content.categories, VALUE_SEPARATOR),
         "tags" => joined(&content.tags, TAG_SEPARATOR),
@@ -202,8 +214,13 @@ mod tests {
         let rating = prop::option::of((0..501_u32, any::<u32>()));
         let status = prop::sample::select(vec!["draft", "published", "archived"]);
         let texts = (line(), line(), line(), lines());
-        (texts, currency, 0..2_000_000_i64, lists, attributes, status, rating).prop_map(
-            |((sku, title, brand, description), currency, amount, (categories, images, tags), attributes, status, rating)| {
+        let shipping = (
+            prop::option::of(0..=1_000_000_u32),
+            "[a-z0-9_-]{1,40}",
+            any::<bool>(),
+        );
+        (texts, currency, 0..2_000_000_i64, lists, attributes, status, (rating, shipping)).prop_map(
+            |((sku, title, brand, description), currency, amount, (categories, images, tags), attributes, status, (rating, (weight_g, tax_class, requires_shipping)))| {
                 let images: Vec<_> = images.iter().map(|path| format!("https://a.test/{path}")).collect();
                 let mut product = json!({
                     "sku": format!("S{sku}"), "title": format!("T{title}"), "brand": brand,
@@ -211,7 +228,8 @@ mod tests {
                     "categories": categories.iter().map(|name| format!("C{name}")).collect::<Vec<_>>(),
                     "tags": tags.iter().map(|tag| format!("t{tag}")).collect::<Vec<_>>(),
                     "price": { "amount": amount, "currency": currency },
-                    "attributes": attributes, "status": status,
+                    "attributes": attributes, "status": status, "weight_g": weight_g,
+                    "tax_class": tax_class, "requires_shipping": requires_shipping,
                 });
                 if let Some((hundredths, count)) = rating {
                     product["rating"] = json!({ "average": f64::from(hundredths) / 100.0, "count": count });

@@ -9,6 +9,7 @@ use chassis::fields::BodyFault;
 use model::Currency;
 use serde_json::{Map, Number, Value, json};
 
+use super::figures::{self, WeightUnit};
 use super::price;
 use crate::submission::{self, DESCRIPTION_CHARS_MAX, IMAGES_MAX, TAG_CHARS_MAX, TAGS_MAX};
 
@@ -137,6 +138,31 @@ impl ProductCells {
                 self.fields.insert("stock".into(), units.into());
             }
             Err(_) => self.fault("/stock", format!("{cell:?} is no whole number")),
+        }
+    }
+
+    /// Sets the weight; an empty cell clears it.
+    pub(super) fn weight(&mut self, cell: &str, unit: WeightUnit) {
+        match figures::grams(cell, unit) {
+            _ if cell.is_empty() => self.text("weight_g", ""),
+            Ok(grams) => {
+                self.fields.insert("weight_g".into(), grams.into());
+            }
+            Err(why) => self.fault("/weight_g", why),
+        }
+    }
+
+    /// Sets a truth value; an empty cell clears it.
+    pub(super) fn flag(&mut self, name: &str, cell: &str) {
+        match figures::truth(cell) {
+            _ if cell.is_empty() => self.text(name, ""),
+            Some(is_true) => {
+                self.fields.insert(name.to_owned(), is_true.into());
+            }
+            None => self.fault(
+                &format!("/{name}"),
+                format!("{cell:?} is not `true` or `false`"),
+            ),
         }
     }
 

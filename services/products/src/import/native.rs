@@ -1,7 +1,7 @@
 //! konbini's own columns, in any order.
 //!
 //! `sku`, `title`, `price` (decimal, `19.99`), `currency`, `description`, `brand`,
-//! `categories` and `images` (several in one cell are separated by `|`), `tags` (by commas; a
+//! `weight_g` (grams), `tax_class`, `requires_shipping` (`true` or `false`), `categories` and `images` (several in one cell are separated by `|`), `tags` (by commas; a
 //! backslash makes a separator part of a value), `status`, `stock`, `stock_policy`, `rating.average`, `rating.count`, and one `attribute.NAME` for each attribute; `attributes`
 //! has further ones as a JSON object.
 //!
@@ -13,9 +13,10 @@ use chassis::fields::BodyFault;
 
 use super::cells::ProductCells;
 use super::columns::parts;
+use super::figures::WeightUnit;
 
 /// The columns that are named as they are.
-pub(crate) const PLAIN_COLUMNS: [&str; 14] = [
+pub(crate) const PLAIN_COLUMNS: [&str; 17] = [
     "sku",
     "title",
     "price",
@@ -23,6 +24,9 @@ pub(crate) const PLAIN_COLUMNS: [&str; 14] = [
     "status",
     "stock",
     "stock_policy",
+    "weight_g",
+    "tax_class",
+    "requires_shipping",
     "brand",
     "categories",
     "tags",
@@ -140,9 +144,11 @@ impl NativeColumns {
                 Column::Plain("price") => product.price(cell),
                 Column::Plain("currency") => product.currency(cell),
                 Column::Plain("stock") => product.stock(cell),
-                Column::Plain(name @ ("status" | "stock_policy")) => {
+                Column::Plain(name @ ("status" | "stock_policy" | "tax_class")) => {
                     product.text(name, &cell.to_lowercase());
                 }
+                Column::Plain("weight_g") => product.weight(cell, WeightUnit::Gram),
+                Column::Plain(name @ "requires_shipping") => product.flag(name, cell),
                 Column::Plain("rating.average") => product.rating("average", cell),
                 Column::Plain("rating.count") => product.rating("count", cell),
                 Column::Plain("categories") => {

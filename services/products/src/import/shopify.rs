@@ -2,7 +2,8 @@
 //! and by the one it has now.
 //!
 //! Rows of one handle are a product (see `product`). Columns without a counterpart (tax codes,
-//! shipping, SEO, Google's) are ignored.
+//! the unit a weight is shown in, SEO, Google's) are ignored. A variant that is not taxable is
+//! of the tax class `exempt`; one that is taxable stays in the class it has.
 //!
 //! **Invariant:** rows of one handle may lie apart, because a sheet that was sorted has them
 //! so. Products wait for the end of the file, at most [`HELD_BYTES_MAX`] of them; the oldest
@@ -41,6 +42,9 @@ enum Cell {
     Quantity,
     Tracker,
     Policy,
+    Grams,
+    RequiresShipping,
+    Taxable,
     Barcode,
     Image,
     ImagePosition,
@@ -63,6 +67,9 @@ fn cell(name: &str) -> Option<Cell> {
         "variant inventory qty" | "inventory quantity" => Cell::Quantity,
         "variant inventory tracker" | "inventory tracker" => Cell::Tracker,
         "variant inventory policy" | "continue selling when out of stock" => Cell::Policy,
+        "variant grams" | "weight value (grams)" => Cell::Grams,
+        "variant requires shipping" | "requires shipping" => Cell::RequiresShipping,
+        "variant taxable" | "charge tax" => Cell::Taxable,
         "variant barcode" | "barcode" => Cell::Barcode,
         "image src" | "product image url" => Cell::Image,
         "image position" => Cell::ImagePosition,

@@ -2,8 +2,9 @@
 //!
 //! A row is a product; rows of type `variation` belong to the row of type `variable` that
 //! `Parent` names, by SKU or as `id:NUMBER`. A variable product is not sold itself: it gives
-//! its texts to its variations. A row without a SKU gets one of its `ID`. Columns without a
-//! counterpart (sale prices, tax, shipping, related products) are ignored.
+//! its texts to its variations. A row without a SKU gets one of its `ID`. What is not taxed is
+//! of the tax class `exempt`; what is of type `virtual` requires no shipping. Columns without a
+//! counterpart (sale prices, shipping classes, sizes, related products) are ignored.
 //!
 //! **Invariant:** a variable product stands above its variations, as WooCommerce writes them,
 //! and at most [`HELD_BYTES_MAX`] of them are held.
@@ -17,6 +18,7 @@ use self::header::{ATTRIBUTES, Cell, cell};
 use super::cells::ProductCells;
 use super::columns::{ColumnPlaces, parts};
 use super::entry::Entry;
+use super::figures::{TAX_EXEMPT, WeightUnit};
 use super::html;
 use super::line::ProductLine;
 
@@ -27,7 +29,7 @@ const VALUE_SEPARATOR: char = ',';
 /// What WooCommerce writes an apostrophe before, so that no spreadsheet computes it.
 const COMPUTED: [char; 4] = ['=', '+', '-', '@'];
 /// The cells of a variable product that its variations share.
-const SHARED: [Cell; 8] = [
+const SHARED: [Cell; 14] = [
     Cell::Name,
     Cell::Published,
     Cell::ShortDescription,
@@ -36,6 +38,12 @@ const SHARED: [Cell; 8] = [
     Cell::Tags,
     Cell::Images,
     Cell::Brands,
+    Cell::TaxStatus,
+    Cell::TaxClass,
+    Cell::Weight(WeightUnit::Gram),
+    Cell::Weight(WeightUnit::Kilogram),
+    Cell::Weight(WeightUnit::Pound),
+    Cell::Weight(WeightUnit::Ounce),
 ];
 
 /// The parser of a WooCommerce file.
@@ -218,7 +226,43 @@ impl Row<'_> {
         if let Some(policy) = self.stock_policy() {
             cells.text("stock_policy", policy);
         }
+        self.shipping(&mut cells);
+        if let Some(class) = self.tax_class() {
+            cells.text("tax_class", &class);
+        }
         cells
+    }
+
+    /// The weight, in the unit that its column names, and whether it is shipped.
+    fn shipping(&self, cells: &mut ProductCells) {
+        let weights = WeightUnit::ALL.into_iter();
+        let mut weights = weights.filter_map(|unit| Some((self.cell(Cell::Weight(unit))?, unit)));
+        if let Some((weight, unit)) = weights.next() {
+            cells.weight(weight, unit);
+        }
+        if let Some(kind) = self.columns.cell(self.cells, Cell::Type) {
+            let kind = kind.to_lowercase();
+            let is_virtual = kind.split(',').any(|part| part.trim() == "virtual");
+            cells.flag(
+                "requires_shipping",
+                if is_virtual { "false" } else { "true" },
+            );
+        }
+    }
+
+    /// The tax class: a variation may name that of its parent. `None` where no column tells.
+    fn tax_class(&self) -> Option<String> {
+        let status = self.cell(Cell::TaxStatus);
+        if status.is_some_and(|status| !status.is_empty() && status != "taxable") {
+            return Some(TAX_EXEMPT.to_owned());
+        }
+        let own = self.columns.cell(self.cells, Cell::TaxClass)?;
+        let inherited = || self.parent?.0.get(&Cell::TaxClass).map(String::as_str);
+        let class = match own {
+            "" | "parent" => inherited().unwrap_or_default(),
+            own => own,
+        };
+        Some(class.to_lowercase().replace(' ', "-"))
     }
 
     /// The stock policy: what is in stock and has no number is not counted. `None` where no

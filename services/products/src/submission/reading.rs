@@ -7,11 +7,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use chassis::fields::{Fields, ReadFields, ReadOnly};
-use model::{Currency, Money, PublicationStatus};
+use model::{Currency, Money, PublicationStatus, TaxClass};
 use serde_json::value::RawValue;
 
 use super::{CategoryRename, READ_ONLY, Submission};
-use crate::domain::{CATEGORY_SEPARATOR, Content, PIECES_MAX, Rating};
+use crate::domain::{
+    CATEGORY_SEPARATOR, Content, PIECES_MAX, Rating, WEIGHT_MAX, shipped_by_default,
+};
 
 const SKU_CHARS_MAX: usize = 64;
 const TITLE_CHARS_MAX: usize = 300;
@@ -46,6 +48,9 @@ impl ReadFields for Submission {
         let status = fields.value("status").unwrap_or(PublicationStatus::Draft);
         let stock_policy = fields.value("stock_policy").unwrap_or_default();
         let rating = fields.object("rating");
+        let weight_g = fields.parsed("weight_g", weight);
+        let tax_class = fields.optional("tax_class", tax_class);
+        let is_shipped = fields.value("requires_shipping");
         let stock = fields.parsed("stock", stock);
         let read_only = ReadOnly::read(fields, READ_ONLY);
         let content = Content {
@@ -61,6 +66,9 @@ impl ReadFields for Submission {
             status,
             stock_policy,
             rating,
+            weight_g,
+            tax_class: tax_class.unwrap_or_default(),
+            requires_shipping: is_shipped.unwrap_or_else(shipped_by_default),
         };
         Some(Self { content, stock, read_only })
     }
@@ -168,6 +176,23 @@ fn stock(pieces: i64) -> Result<i64, String> {
         return Err(format!("must be 0..{PIECES_MAX} units"));
     }
     Ok(pieces)
+}
+
+fn weight(grams: i64) -> Result<u32, String> {
+    let weight = u32::try_from(grams).ok();
+    weight
+        .filter(|grams| *grams <= WEIGHT_MAX)
+        .ok_or_else(|| format!("must be 0..{WEIGHT_MAX} grams"))
+}
+
+fn tax_class(name: &str) -> Result<TaxClass, String> {
+    let name = model::normalised(name);
+    match name.is_empty() {
+        true => Ok(TaxClass::default()),
+        false => name
+            .parse()
+            .map_err(|error: model::NotATaxClass| error.to_string()),
+    }
 }
 
 /// The steps of each path are trimmed, so that a category has one spelling.

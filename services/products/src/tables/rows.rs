@@ -48,6 +48,15 @@ impl ProductRow {
         Ok(Product { id, content, created_at, updated_at, opening })
     }
 
+    /// A row of version 2 with what it lacks: products had no tax class and were all shipped. A
+    /// row that is shown is read far more often than changed, so its JSON is not parsed for this.
+    fn completed(mut self) -> Self {
+        if self.content.pop_if(|last| *last == b'}').is_some() {
+            self.content.extend_from_slice(COMPLETION);
+        }
+        self
+    }
+
     /// The response that shows the product, see
     /// [`ProductResponse`](crate::wire::ProductResponse).
     pub(crate) fn response(&self, level: StockLevel) -> Vec<u8> {
@@ -70,9 +79,13 @@ impl ProductRow {
 }
 
 impl Record for ProductRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn upgrade(version: u8, body: &[u8]) -> Result<Self, String> {
+        if version == SecondRow::VERSION {
+            let SecondRow(row) = ::store::decode(&[&[version], body].concat())?;
+            return Ok(row.completed());
+        }
         let product = <Product as Record>::upgrade(version, body)?;
         Self::new(&product).map_err(|error| error.to_string())
     }
@@ -83,6 +96,10 @@ impl Record for Product {
 
     /// Version 1 had the content as fields of MessagePack.
     fn upgrade(version: u8, body: &[u8]) -> Result<Self, String> {
+        if version == SecondRow::VERSION {
+            let row = <ProductRow as Record>::upgrade(version, body)?;
+            return row.product().map_err(|error| error.to_string());
+        }
         let FirstRow { id, content, created_at, updated_at, opening } =
             ::store::decode(&[&[version], body].concat())?;
         Ok(Self { id, content, created_at, updated_at, opening })
@@ -103,6 +120,18 @@ impl<'de> Deserialize<'de> for Product {
     }
 }
 
+/// The members that the content of version 2 lacks, as that of version 3 has them at its end.
+const COMPLETION: &[u8] = br#","tax_class":"standard","requires_shipping":true}"#;
+
+/// Version 2.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct SecondRow(ProductRow);
+
+impl Record for SecondRow {
+    const VERSION: u8 = 2;
+}
+
 /// Version 1.
 #[derive(Serialize, Deserialize)]
 struct FirstRow {
@@ -118,7 +147,7 @@ impl Record for FirstRow {}
 
 #[cfg(test)]
 mod tests {
-    use model::Money;
+    use model::{Money, TaxClass};
 
     use super::*;
     use crate::domain::{Rating, StockPolicy};
@@ -140,6 +169,9 @@ mod tests {
                 status: PublicationStatus::Draft,
                 stock_policy: StockPolicy::default(),
                 rating: None,
+                weight_g: None,
+                tax_class: TaxClass::default(),
+                requires_shipping: true,
             },
             created_at: Time(1),
             updated_at: Time(2),
@@ -152,12 +184,13 @@ mod tests {
     fn golden_bytes() {
         let id = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
         let golden = [
-            b"\x02\x85\xa2id",
+            b"\x03\x85\xa2id",
             &id[..],
-            b"\xa7content\xc4\xda{\"sku\":\"A1\",\"title\":\"Lamp\",\"description\":\"\",",
+            b"\xa7content\xc5\x01\x0a{\"sku\":\"A1\",\"title\":\"Lamp\",\"description\":\"\",",
             b"\"brand\":\"Mori\",\"categories\":[\"Home\"],\"tags\":[],",
             b"\"price\":{\"amount\":1999,\"currency\":\"EUR\"},\"attributes\":{\"colour\":\"black\"},",
-            b"\"images\":[],\"status\":\"draft\",\"stock_policy\":\"tracked\"}",
+            b"\"images\":[],\"status\":\"draft\",\"stock_policy\":\"tracked\"",
+            COMPLETION,
             b"\xa6status\xa5draft\xaacreated_at\x01\xaaupdated_at\x02",
         ]
         .concat();
@@ -183,7 +216,22 @@ mod tests {
             ::store::encode(&::store::decode::<ProductRow>(&first).unwrap()).unwrap(),
             golden
         );
-        let newer = [b"\x03", &golden[1..]].concat();
+        let second = [
+            b"\x02\x85\xa2id",
+            &id[..],
+            b"\xa7content\xc4\xda{\"sku\":\"A1\",\"title\":\"Lamp\",\"description\":\"\",",
+            b"\"brand\":\"Mori\",\"categories\":[\"Home\"],\"tags\":[],",
+            b"\"price\":{\"amount\":1999,\"currency\":\"EUR\"},\"attributes\":{\"colour\":\"black\"},",
+            b"\"images\":[],\"status\":\"draft\",\"stock_policy\":\"tracked\"}",
+            b"\xa6status\xa5draft\xaacreated_at\x01\xaaupdated_at\x02",
+        ]
+        .concat();
+        assert_eq!(::store::decode::<Product>(&second).unwrap(), lamp());
+        assert_eq!(
+            ::store::encode(&::store::decode::<ProductRow>(&second).unwrap()).unwrap(),
+            golden
+        );
+        let newer = [b"\x04", &golden[1..]].concat();
         assert!(::store::decode::<Product>(&newer).is_err());
     }
 
@@ -197,6 +245,9 @@ mod tests {
         product.content.tags = vec!["a".into()];
         product.content.stock_policy = StockPolicy::Backorder;
         product.content.rating = Some(Rating { average: 4.5.try_into().unwrap(), count: 2 });
+        product.content.weight_g = Some(7);
+        product.content.tax_class = "reduced".parse().unwrap();
+        product.content.requires_shipping = false;
         for product in [lamp(), product] {
             for on_hand in [0, 3] {
                 let level = StockLevel { on_hand, ..StockLevel::default() };

@@ -78,6 +78,8 @@ async fn an_export_can_be_imported() {
         // A file that leaves them out would leave them alone.
         product["stock_policy"] = "tracked".into();
         product["tags"] = Value::Array(Vec::new());
+        product["tax_class"] = "standard".into();
+        product["requires_shipping"] = true.into();
     }
     assert_eq!(values(&exported), expected);
 

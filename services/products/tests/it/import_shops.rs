@@ -22,7 +22,7 @@ async fn a_product_export_of_shopify_is_read() {
     let staff = app.staff();
     let first = import_csv(&staff, "?currency=USD", SHOPIFY).await;
     assert_eq!(counts(&first), [4, 4, 0, 0, 0], "{first}");
-    assert_eq!(first["ignored_columns"], json!(["Variant Taxable"]));
+    assert_eq!(first["ignored_columns"], json!([]));
     let lamp = product(&staff, "OAK-N").await;
     let expected = json!({
         "title": "Oak Lamp – Natural / S", "description": "Made of \"oak\".\nDimmable",

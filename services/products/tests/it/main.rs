@@ -11,6 +11,7 @@ mod import;
 mod import_files;
 mod import_shops;
 mod search;
+mod shipping;
 mod spreadsheet;
 mod stock;
 mod tags;

@@ -154,3 +154,43 @@ fn golden_bytes_of_a_payment() {
     let bytes = store::encode(&awaiting).unwrap();
     assert!(bytes.ends_with(b"\xa7outcome\xa8awaiting"));
 }
+
+/// A listing at its defaults has the bytes of an earlier version, which had nothing else.
+#[test]
+fn golden_bytes_of_a_listing() {
+    let listing = Listing {
+        product_id: order(1999).lines[0].product_id,
+        sku: "LAMP".into(),
+        title: "Desk lamp".into(),
+        price: Money { amount: 1999, currency: "EUR".parse().unwrap() },
+        status: model::PublicationStatus::Published,
+        category: Some("Lamps".into()),
+        other_categories: Vec::new(),
+        weight_g: None,
+        tax_class: model::TaxClass::default(),
+        requires_shipping: true,
+    };
+    let full = Listing {
+        other_categories: vec!["Sale".into()],
+        weight_g: Some(900),
+        tax_class: "reduced".parse().unwrap(),
+        requires_shipping: false,
+        ..listing.clone()
+    };
+    let earlier = [
+        UUID,
+        b"\xa3sku\xa4LAMP\xa5title\xa9Desk lamp\xa5price",
+        MONEY,
+        b"\xa6status\xa9published\xa8category\xa5Lamps",
+    ]
+    .concat();
+    let added = b"\xb0other_categories\x91\xa4Sale\xa8weight_g\xcd\x03\x84\xa9tax_class\xa7reduced\xb1requires_shipping\xc2";
+    for (listing, fields, added) in [(listing, b"\x86", &[][..]), (full, b"\x8a", added)] {
+        let head = b"\x01\x81\xa7listing".as_slice();
+        let golden = [head, fields, b"\xaaproduct_id", &earlier, added].concat();
+        let row = ListingRow { listing: listing.clone() };
+        assert_eq!(store::encode(&row).unwrap(), golden);
+        let row: ListingRow = store::decode(&golden).unwrap();
+        assert_eq!(row.listing, listing);
+    }
+}

@@ -15,6 +15,7 @@ use super::{Cell, OPTIONS};
 use crate::import::cells::ProductCells;
 use crate::import::columns::{ColumnPlaces, parts};
 use crate::import::entry::Entry;
+use crate::import::figures::{self, TAX_EXEMPT, WeightUnit};
 use crate::import::html;
 use crate::import::line::ProductLine;
 use crate::import::native::TAG_SEPARATOR;
@@ -66,12 +67,15 @@ const PRODUCT_CELLS: [Cell; 8] = [
     Cell::Status,
 ];
 /// The cells of a variant.
-const VARIANT_CELLS: [Cell; 7] = [
+const VARIANT_CELLS: [Cell; 10] = [
     Cell::Sku,
     Cell::Price,
     Cell::Quantity,
     Cell::Tracker,
     Cell::Policy,
+    Cell::Grams,
+    Cell::RequiresShipping,
+    Cell::Taxable,
     Cell::Barcode,
     Cell::VariantImage,
 ];
@@ -199,6 +203,16 @@ impl ShopifyProduct {
         }
         if let Some(policy) = stock_policy(variant) {
             cells.text("stock_policy", policy);
+        }
+        if let Some(grams) = text_of(&variant.texts, Cell::Grams) {
+            cells.weight(grams, WeightUnit::Gram);
+        }
+        if let Some(is_shipped) = text_of(&variant.texts, Cell::RequiresShipping) {
+            cells.flag("requires_shipping", is_shipped);
+        }
+        let taxable = text_of(&variant.texts, Cell::Taxable);
+        if taxable.and_then(figures::truth) == Some(false) {
+            cells.text("tax_class", TAX_EXEMPT);
         }
         cells
     }

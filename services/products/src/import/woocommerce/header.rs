@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** a name has one meaning in all languages.
 
+use crate::import::figures::WeightUnit;
+
 /// Attributes of a product.
 pub(super) const ATTRIBUTES: usize = 64;
 
@@ -26,6 +28,9 @@ pub(super) enum Cell {
     Parent,
     Brands,
     Barcode,
+    TaxStatus,
+    TaxClass,
+    Weight(WeightUnit),
     AttributeName(usize),
     AttributeValue(usize),
 }
@@ -53,6 +58,8 @@ const NAMES: &[(Cell, &[&str])] = &[
     (Cell::Images, &["images", "bilder", "imágenes"]),
     (Cell::Parent, &["parent", "übergeordnetes produkt", "superior"]),
     (Cell::Brands, &["brands", "marken", "marques", "marcas"]),
+    (Cell::TaxStatus, &["tax status", "steuerstatus", "état de la tva", "estado del impuesto"]),
+    (Cell::TaxClass, &["tax class", "steuerklasse", "classe de tva", "clase de impuesto"]),
     (Cell::Barcode, &["gtin, upc, ean, or isbn", "gtin, upc, ean oder isbn", "gtin, upc, ean ou isbn", "gtin, upc, ean o isbn"]),
 ];
 
@@ -81,7 +88,18 @@ pub(super) fn cell(name: &str) -> Option<Cell> {
     let named = NAMES
         .iter()
         .find(|(_, names)| names.contains(&name.as_str()));
-    named.map(|(cell, _)| *cell).or_else(|| attribute(&name))
+    named
+        .map(|(cell, _)| *cell)
+        .or_else(|| weight(&name))
+        .or_else(|| attribute(&name))
+}
+
+/// A column of weights, `weight (kg)`.
+fn weight(name: &str) -> Option<Cell> {
+    let (what, unit) = name.strip_suffix(')')?.split_once(" (")?;
+    let is_weight = ["weight", "gewicht", "poids", "peso"].contains(&what);
+    let unit = WeightUnit::named(unit)?;
+    is_weight.then_some(Cell::Weight(unit))
 }
 
 fn attribute(name: &str) -> Option<Cell> {
@@ -110,6 +128,12 @@ mod tests {
             ("attribut 64 wert(e)", Some(Cell::AttributeValue(64))),
             ("attribut 65 name", None),
             ("attribut 1 sichtbar", None),
+            ("weight (kg)", Some(Cell::Weight(WeightUnit::Kilogram))),
+            ("gewicht (g)", Some(Cell::Weight(WeightUnit::Gram))),
+            ("peso (lbs)", Some(Cell::Weight(WeightUnit::Pound))),
+            ("poids (oz)", Some(Cell::Weight(WeightUnit::Ounce))),
+            ("weight (st)", None),
+            ("length (cm)", None),
             ("sale price", None),
             ("angebotspreis", None),
         ] {
