@@ -440,7 +440,7 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     let parcel = json!({ "carrier": "Yamato", "tracking": "1" });
     calls.post(admin, &format!("{path}/ship"), parcel).await;
     let correct = admin.request(Method::PATCH, &path);
-    let correction = json!({ "shipping_address": { "city": "Kobe" }, "tracking": "2" });
+    let correction = json!({ "shipping_address": { "name": "Hana Mori", "line1": "Sannomiya 1-2-3", "city": "Kobe", "country": "JP" }, "tracking": "2" });
     calls.send(correct.json(&correction)).await;
     let note = json!({ "text": "rang twice" });
     calls.post(admin, &format!("{path}/notes"), note).await;

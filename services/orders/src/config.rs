@@ -24,13 +24,44 @@ pub struct Config {
 }
 
 /// `[orders]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrdersConfig {
     /// After how many minutes a confirmed order that is not paid is cancelled,
     /// 1..=525,600; without it, never. Counts for orders confirmed from then on.
     #[garde(range(min = 1, max = 525_600))]
     pub unpaid_expire_minutes: Option<u32>,
+    /// What stands before the digits of an order's number: at most 20 characters, the last one no
+    /// digit. Counts for orders placed from then on.
+    #[garde(custom(is_prefix))]
+    pub number_prefix: String,
+    /// The first number, 1..=999,999,999,999. A later and higher one counts from then on.
+    #[garde(range(min = 1, max = 999_999_999_999))]
+    pub number_start: u64,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        Self {
+            unpaid_expire_minutes: None,
+            number_prefix: String::new(),
+            number_start: 1001,
+        }
+    }
+}
+
+/// Characters of a prefix.
+const PREFIX_CHARS_MAX: usize = 20;
+
+fn is_prefix(prefix: &str, (): &()) -> garde::Result {
+    let is_short = prefix.chars().count() <= PREFIX_CHARS_MAX;
+    let ends_well = !prefix.ends_with(|sign: char| sign.is_ascii_digit());
+    match is_short && ends_well && model::is_legible(prefix) || prefix.is_empty() {
+        true => Ok(()),
+        false => Err(garde::Error::new(format!(
+            "at most {PREFIX_CHARS_MAX} legible characters, the last one no digit"
+        ))),
+    }
 }
 
 impl OrdersConfig {

@@ -14,19 +14,21 @@
 //! **Invariant:** an order changes its status in [`Order::apply`] only, which returns
 //! the history entry and the event of the transition together.
 
+mod address;
 mod cause;
 mod correction;
+mod number;
 mod payment;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
-
 use model::{Fact, Money, OrderId, ProductId, Shortage, Time, UserId};
 
+pub(crate) use address::{FreeFormAddress, OrderAddress};
 pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use correction::{Correction, OrderField, Parcel, require_room};
+pub(crate) use number::OrderNumber;
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
 pub(crate) use status::{OrderStatus, Transition};
 
@@ -36,11 +38,6 @@ pub(crate) const QUANTITY_MAX: u32 = 1000;
 pub(crate) const LINES_MAX: usize = 100;
 /// Characters of a note.
 pub(crate) const NOTE_CHARS_MAX: usize = 1000;
-/// Fields of a shipping address and characters of their names and values. Together
-/// with the note they keep an order's row below the largest stored value.
-pub(crate) const ADDRESS_FIELDS_MAX: usize = 20;
-pub(crate) const ADDRESS_NAME_CHARS_MAX: usize = 40;
-pub(crate) const ADDRESS_VALUE_CHARS_MAX: usize = 200;
 /// Characters of the reason of a cancellation or a refund.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 /// Characters of a carrier's name and of its tracking number.
@@ -60,12 +57,14 @@ const OUT_OF_STOCK: &str = "out of stock";
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Order {
     pub(crate) id: OrderId,
+    /// `None` for one of an earlier version that has not got its number yet.
+    pub(crate) number: Option<OrderNumber>,
     pub(crate) user_id: UserId,
     pub(crate) status: OrderStatus,
     pub(crate) lines: Vec<OrderLine>,
     pub(crate) total: Money,
     pub(crate) refunded_total: Money,
-    pub(crate) shipping_address: Option<FreeFormAddress>,
+    pub(crate) shipping_address: Option<OrderAddress>,
     pub(crate) note: Option<String>,
     /// The language it was placed in, as a BCP 47 tag, if the client named one.
     pub(crate) language: Option<String>,
@@ -84,9 +83,6 @@ pub(crate) struct Order {
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
-
-/// A shipping address: any fields that the shop's front end uses.
-pub(crate) type FreeFormAddress = BTreeMap<String, String>;
 
 /// A line of an order, with title and price as they were when it was placed.
 #[derive(Debug, Clone, PartialEq, Eq)]

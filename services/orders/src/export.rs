@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::buyers::Buyers;
-use crate::domain::{Order, OrderLine};
+use crate::domain::{Order, OrderAddress, OrderLine};
 use crate::lists::{self, AgeOrder, OrderFilter, SortedRuns};
 use crate::wire::StaffOrderResponse;
 
@@ -123,7 +123,8 @@ fn write_row(
 ) {
     let mut cells = CsvRow::begin(row);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let address = order.shipping_address.iter().flatten();
+    let address = order.shipping_address.as_ref().map(OrderAddress::fields);
+    let address = address.into_iter().flatten();
     let address: Vec<_> = address
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();

@@ -26,6 +26,7 @@
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `buyers` | the people behind orders, asked of users |
 //! | `lists`, `export` | lists of orders, from the indexes; the indexes by total and product; a list as a file |
+//! | `numbers` | the numbers of orders |
 //! | `sales` | sums of sales, moved in the orders' transactions; the report |
 //! | `check` | the consistency check |
 //! | `rollback` | orders and stock that disagree after a rollback |
@@ -46,6 +47,7 @@ mod export;
 mod follow;
 mod http;
 mod lists;
+mod numbers;
 mod payments;
 mod placing;
 mod queries;
@@ -59,13 +61,14 @@ pub use config::Config;
 
 use std::sync::Arc;
 
-use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
+use chassis::{Context, Opening, cache_tags, dead_letters};
 use mesh::{Event, Following};
 use store::{Store, Tx};
 
 use crate::buyers::Buyers;
 use crate::error::Error;
-use crate::lists::{SortedRuns, TABLES_OF_RUNS};
+use crate::lists::SortedRuns;
+use crate::numbers::Numbers;
 use crate::payments::WebhookVerifier;
 use crate::sales::{Ledger, Sums};
 use crate::tables::StoredOrder;
@@ -90,13 +93,11 @@ pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
         counters::register();
         let secrets = config.payments.all_secrets()?;
-        let parcels = Backfill::new("parcels of orders", tables::ORDERS, TABLES_OF_RUNS);
-        parcels
-            .start(&ctx, |tx, _, row| tables::complete(tx, row))
-            .await?;
+        let numbers = Numbers::new(&config.orders);
+        numbers.start(&ctx).await?;
         let runs = SortedRuns::default();
-        runs.start(&ctx, &parcels).await?;
-        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs };
+        runs.start(&ctx, &numbers.backfill).await?;
+        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs, numbers };
         ledger.sums.start(&ctx).await?;
         check::add(&ctx, &ledger);
         let stock_outcomes = Waiters::default();

@@ -20,7 +20,7 @@ use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time,
 use serde_json::json;
 use store::Tx;
 
-use crate::domain::{Actor, Order, OrderCause, OrderLine, OrderStatus, Parcel};
+use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiter;
@@ -172,12 +172,13 @@ fn place(
     };
     let order = Order {
         id: *order_id,
+        number: ledger.numbers.take(tx, *order_id)?,
         user_id: *user_id,
         status: OrderStatus::Pending,
         lines,
         total,
         refunded_total: Money::zero(total.currency),
-        shipping_address: content.shipping_address.clone(),
+        shipping_address: content.shipping_address.clone().map(OrderAddress::Typed),
         note: content.note.clone(),
         language: language.clone(),
         request_id: request_id.clone(),

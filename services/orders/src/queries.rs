@@ -5,12 +5,14 @@
 //! goes, or why it was cancelled. **Invariants:** answers are in no log line; they are of the
 //! moment of the query, and the asking service keeps none.
 
+use std::collections::BTreeMap;
+
 use chassis::Context;
 use mesh::{OrderBody, OrderBodyOf, OrderChange, OrderDetails, OrderLineDetails, OrderOf};
 use model::{OrderId, UserId};
 use store::Store;
 
-use crate::domain::{Order, OrderLine, StatusChange};
+use crate::domain::{Order, OrderAddress, OrderLine, StatusChange};
 use crate::wire::OrderResponse;
 use crate::{Error, tables};
 
@@ -65,7 +67,7 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
         items: order.lines.iter().map(|line| item(order, line)).collect(),
         total: order.total,
         refunded_total: order.refunded_total,
-        shipping_address: order.shipping_address.clone().unwrap_or_default(),
+        shipping_address: address(order.shipping_address.as_ref()),
         note: order.note.clone(),
         carrier: order.parcel.carrier.clone(),
         tracking: order.parcel.tracking.clone(),
@@ -77,6 +79,11 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
         language: order.language.clone(),
         placed_at: order.created_at,
     })
+}
+
+fn address(address: Option<&OrderAddress>) -> BTreeMap<String, String> {
+    let fields = address.map(OrderAddress::fields);
+    fields.into_iter().flatten().collect()
 }
 
 fn item(order: &Order, line: &OrderLine) -> OrderLineDetails {

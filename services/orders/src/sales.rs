@@ -30,6 +30,7 @@ use store::{Read, Record, Table, Tx};
 pub(crate) use self::report::{SalesReport, by_category, by_day, by_product};
 use crate::domain::{Order, OrderStatus, StatusChange};
 use crate::lists::SortedRuns;
+use crate::numbers::Numbers;
 use crate::tables::{self, ORDERS, OrderRow, StoredOrder};
 
 const BY_DAY: Table<(u16, String), SalesRow> = Table::new("sales_by_day");
@@ -145,12 +146,14 @@ impl SalesState {
     }
 }
 
-/// What changes with the orders: their log, the sums of sales, and the indexes in runs.
+/// What changes with the orders: their log, the sums of sales, the indexes in runs, and the
+/// next number.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) log: Log,
     pub(crate) sums: Sums,
     pub(crate) runs: SortedRuns,
+    pub(crate) numbers: Numbers,
 }
 
 /// The sums, and how far they count the orders of earlier versions.

@@ -34,7 +34,7 @@ use self::rows::{
     ROW_LINES_BYTES_MAX, StatusChangeRow, fitting,
 };
 use crate::domain::{
-    Actor, FreeFormAddress, Order, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
+    Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
     PaymentOutcome, StatusChange,
 };
 use crate::{Error, counters};
@@ -90,7 +90,7 @@ pub(crate) fn find_as_placed(from: &impl Read, id: OrderId) -> Result<StoredOrde
     if !stored.accepted
         && let Some(row) = from.get(PLACED_ADDRESSES, &id)?
     {
-        stored.order.shipping_address = row.shipping_address;
+        stored.order.shipping_address = row.into();
     }
     Ok(stored)
 }
@@ -99,7 +99,7 @@ pub(crate) fn find_as_placed(from: &impl Read, id: OrderId) -> Result<StoredOrde
 pub(crate) fn keep_placed_address(
     tx: &mut Tx<'_>,
     id: OrderId,
-    shipping_address: Option<FreeFormAddress>,
+    shipping_address: Option<OrderAddress>,
 ) -> Result<(), store::Error> {
     if tx.contains(PLACED_ADDRESSES, &id)? {
         return Ok(());
@@ -107,7 +107,7 @@ pub(crate) fn keep_placed_address(
     tx.put(
         PLACED_ADDRESSES,
         &id,
-        &PlacedAddressRow { shipping_address },
+        &PlacedAddressRow::from(shipping_address),
     )
 }
 
@@ -162,19 +162,16 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store
     Ok(stored)
 }
 
-/// Writes what an order of an earlier version lacks: its parcel, which only its history had.
-pub(crate) fn complete(tx: &mut Tx<'_>, row: OrderRow) -> Result<(), store::Error> {
-    let mut stored = with_lines(tx, row)?;
-    if stored.order.parcel != Parcel::default() {
-        return Ok(());
+/// Writes an order of an earlier version with its parcel, which only its history had.
+pub(crate) fn complete(tx: &mut Tx<'_>, stored: &mut StoredOrder) -> Result<(), store::Error> {
+    if stored.order.parcel == Parcel::default() {
+        let mut history = history(tx, &stored.order)?.into_iter();
+        let shipped = history.find(|change| change.parcel != Parcel::default());
+        if let Some(shipped) = shipped {
+            stored.order.parcel = shipped.parcel;
+        }
     }
-    let mut history = history(tx, &stored.order)?.into_iter();
-    let shipped = history.find(|change| change.parcel != Parcel::default());
-    if let Some(shipped) = shipped {
-        stored.order.parcel = shipped.parcel;
-        save(tx, &stored)?;
-    }
-    Ok(())
+    save(tx, stored)
 }
 
 /// Writes an order whose status was `before`, and moves it between the indexes.

@@ -11,7 +11,7 @@ mod responses;
 
 use chassis::FieldError;
 use chassis::fields::{Fields, ReadFields};
-use model::ProductId;
+use model::{Address, ProductId};
 use serde::Serialize;
 
 pub(crate) use self::commands::{
@@ -22,14 +22,14 @@ pub(crate) use self::payments::{WebhookBody, WebhookResponse};
 pub(crate) use self::responses::{
     CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
 };
-use crate::domain::{self, FreeFormAddress};
+use crate::domain;
 
 /// `POST /v1/orders`, checked as far as that is possible without the products.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OrderContent {
     /// Each product once.
     pub(crate) items: Vec<RequestedItem>,
-    pub(crate) shipping_address: Option<FreeFormAddress>,
+    pub(crate) shipping_address: Option<Address>,
     pub(crate) note: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl ReadFields for OrderContent {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let items = items(fields);
         let note = fields.optional("note", at_most::<{ domain::NOTE_CHARS_MAX }>);
-        let shipping_address = shipping_address(fields);
+        let shipping_address = fields.object("shipping_address");
         Some(Self { items, shipping_address, note })
     }
 }
@@ -97,24 +97,6 @@ const NOT_FOR_SALE: &str = "no product of this id is for sale";
 /// The fault of an item whose product cannot be ordered.
 pub(crate) fn unknown_product(position: usize) -> FieldError {
     FieldError::new(format!("/items/{position}/product_id"), NOT_FOR_SALE)
-}
-
-fn shipping_address(fields: &mut Fields<'_>) -> Option<FreeFormAddress> {
-    use domain::{
-        ADDRESS_FIELDS_MAX as FIELDS, ADDRESS_NAME_CHARS_MAX as NAME,
-        ADDRESS_VALUE_CHARS_MAX as VALUE,
-    };
-    let address = fields.texts("shipping_address")?;
-    let is_long = |(name, value): (&String, &String)| {
-        name.chars().count() > NAME || value.chars().count() > VALUE
-    };
-    if address.len() > FIELDS || address.iter().any(is_long) {
-        let detail = format!(
-            "at most {FIELDS} fields; names of at most {NAME}, values of at most {VALUE} characters"
-        );
-        fields.fault("/shipping_address", detail);
-    }
-    Some(address)
 }
 
 /// A text of at most that many characters.

@@ -6,8 +6,7 @@
 //! from.
 
 use super::{
-    FreeFormAddress, HISTORY_ROWS_MAX, Order, OrderCause, OrderStatus, StatusChange,
-    TransitionError,
+    HISTORY_ROWS_MAX, Order, OrderAddress, OrderCause, OrderStatus, StatusChange, TransitionError,
 };
 
 /// What was handed to the carrier.
@@ -28,7 +27,7 @@ impl Parcel {
 /// A correction: each field that is given replaces the order's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Correction {
-    pub(crate) shipping_address: Option<Option<FreeFormAddress>>,
+    pub(crate) shipping_address: Option<Option<OrderAddress>>,
     pub(crate) carrier: Option<Option<String>>,
     pub(crate) tracking: Option<Option<String>>,
 }

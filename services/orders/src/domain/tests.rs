@@ -52,6 +52,7 @@ pub(crate) fn order(total: i64) -> Order {
     };
     Order {
         id: "order_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        number: None,
         user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
         status: OrderStatus::Pending,
         lines: vec![line],

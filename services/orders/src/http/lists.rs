@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::Key;
 
-use crate::domain::OrderStatus;
+use crate::domain::{OrderNumber, OrderStatus};
 use crate::lists::{self, AgeOrder, OrderFilter, OrderPage, TotalOrder};
-use crate::tables::StoredOrder;
+use crate::tables::{self, StoredOrder};
 use crate::wire::{OrderResponse, StaffOrderResponse};
 use crate::{OrdersState, export};
 
@@ -158,6 +158,10 @@ impl OrdersState {
             None => {}
             Some(Ok(order)) => filter.order = Some(order),
             Some(Err(_)) => {
+                if let Some(order) = self.order_of_number(text.unwrap_or_default())? {
+                    filter.order = Some(order);
+                    return Ok(Some(filter));
+                }
                 let people = self.buyers.seen_by(caller);
                 let found = people.matching(text.unwrap_or_default()).await?;
                 let mut users: BTreeSet<_> = found.iter().map(|person| person.user_id).collect();
@@ -171,6 +175,32 @@ impl OrdersState {
             }
         }
         Ok(Some(filter))
+    }
+
+    /// The order of a number, as people write it: with or without its prefix, or after a `#`.
+    fn order_of_number(&self, text: &str) -> Result<Option<OrderId>, Problem> {
+        let text = text.trim_start_matches('#');
+        let Ok(wanted) = text.parse::<OrderNumber>() else {
+            return Ok(None);
+        };
+        self.ledger.runs.require()?;
+        let is_wanted = |number: &OrderNumber| {
+            wanted.prefix.is_empty() || number.prefix.eq_ignore_ascii_case(&wanted.prefix)
+        };
+        // Of several the newest, whose prefix is today's.
+        for id in self
+            .ledger
+            .runs
+            .of_number(&self.store, wanted.value)?
+            .into_iter()
+            .rev()
+        {
+            let order = tables::find(&self.store, id)?.order;
+            if order.number.as_ref().is_some_and(is_wanted) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The orders as the caller sees them.

@@ -1,6 +1,6 @@
-//! Sorted runs: the indexes of orders by total and by product.
+//! Sorted runs: the indexes of orders by total, by product and by number.
 //!
-//! An order keeps its total and its products, so it is indexed once. A row of its own would be
+//! An order keeps its total, products and number, so it is indexed once. A row of its own would be
 //! put at a random place of its index, which costs more than the order's row does: a page is
 //! read and written for each. So the latest orders are indexed in memory, the tail. Once the
 //! tail has [`RUN_ENTRIES`] entries, they are sorted and written as one run: some dozens of rows
@@ -12,7 +12,8 @@
 //! | `order_runs_end` | 0 → the last order of the last run |
 //! | `order_runs_by_total` | run, first entry of a part → its entries: total and order |
 //! | `order_runs_by_product` | run, first entry of a part → its entries: product and order |
-//! | `orders_by_total`, `orders_by_product` | an entry of an order that is older than the last run was when it was placed |
+//! | `order_runs_by_number` | run, first entry of a part → its entries: number and order |
+//! | `orders_by_total`, `orders_by_product`, `orders_by_number` | an entry of an order that is older than the last run was when it was placed |
 //!
 //! **Invariants:** each order up to the last one of the runs is in a run, or has rows of its
 //! own; each later one is in the tail once that is loaded. A run is written in a transaction of
@@ -39,17 +40,19 @@ use super::{TotalOrder, TotalPlace};
 use crate::domain::Order;
 use crate::tables::ORDERS;
 
-/// Entries of a run, of which an order has one and one for each line. A list by total reads a
+/// Entries of a run, of which an order has two and one for each line. A list by total reads a
 /// row of each run, so few runs make it fast; the tail is in memory, and a run is sorted and
 /// written in one transaction, which takes some milliseconds.
-const RUN_ENTRIES: usize = 4_096;
+const RUN_ENTRIES: usize = 6_144;
 
 const RUNS: Table<OrderId, RunRow> = Table::new("order_runs");
 const END: Table<u16, OrderId> = Table::new("order_runs_end");
 const TOTAL_PARTS: Parts<TotalPlace> = Table::new("order_runs_by_total");
 const PRODUCT_PARTS: Parts<ProductPlace> = Table::new("order_runs_by_product");
+const NUMBER_PARTS: Parts<NumberPlace> = Table::new("order_runs_by_number");
 const LATE_BY_TOTAL: Table<TotalPlace, ()> = Table::new("orders_by_total");
 const LATE_BY_PRODUCT: Table<ProductPlace, ()> = Table::new("orders_by_product");
+const LATE_BY_NUMBER: Table<NumberPlace, ()> = Table::new("orders_by_number");
 
 /// The tables of the runs, which are made from the orders.
 pub(crate) const TABLES_OF_RUNS: &[&str] = &[
@@ -57,12 +60,17 @@ pub(crate) const TABLES_OF_RUNS: &[&str] = &[
     RUNS.name(),
     TOTAL_PARTS.name(),
     PRODUCT_PARTS.name(),
+    NUMBER_PARTS.name(),
     LATE_BY_TOTAL.name(),
     LATE_BY_PRODUCT.name(),
+    LATE_BY_NUMBER.name(),
 ];
 
 /// An order of a product.
 type ProductPlace = (ProductId, OrderId);
+
+/// An order of a number, which orders with another prefix may have as well.
+type NumberPlace = (u64, OrderId);
 
 #[derive(Serialize, Deserialize)]
 struct RunRow {
@@ -101,6 +109,7 @@ enum Loaded {
 struct IndexedContent {
     total: i64,
     products: Vec<ProductId>,
+    number: Option<u64>,
 }
 
 impl IndexedContent {
@@ -109,11 +118,12 @@ impl IndexedContent {
         Self {
             total: order.total.amount,
             products: products.sorted_unstable().dedup().collect(),
+            number: order.number.as_ref().map(|number| number.value),
         }
     }
 
     fn entries(&self) -> usize {
-        1 + self.products.len()
+        1 + self.products.len() + usize::from(self.number.is_some())
     }
 }
 
@@ -180,7 +190,7 @@ impl SortedRuns {
 
     /// Writes the first orders of the tail as a run.
     fn write_run(&self, tx: &mut Tx<'_>) -> Result<(), store::Error> {
-        let (mut totals, mut products) = (Vec::new(), Vec::new());
+        let (mut totals, mut products, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let (mut first, mut last) = (None, None);
         for (id, content) in self.first_of_tail(end(tx)?) {
             last = Some(id);
@@ -190,12 +200,14 @@ impl SortedRuns {
             first.get_or_insert(id);
             totals.push((content.total, id));
             products.extend(content.products.iter().map(|product| (*product, id)));
+            numbers.extend(content.number.map(|number| (number, id)));
         }
         let Some(last) = last else {
             return Ok(());
         };
         write_parts(tx, TOTAL_PARTS, last, &mut totals)?;
         write_parts(tx, PRODUCT_PARTS, last, &mut products)?;
+        write_parts(tx, NUMBER_PARTS, last, &mut numbers)?;
         if let Some(first) = first {
             tx.put(RUNS, &last, &RunRow { first })?;
         }
@@ -266,6 +278,39 @@ impl SortedRuns {
             Ok(id) => last.replace(*id) != Some(*id),
             Err(_) => true,
         })))
+    }
+
+    /// The orders of a number: one, unless the prefix was changed and the number set back.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn of_number(
+        &self,
+        from: &impl Read,
+        number: u64,
+    ) -> Result<Vec<OrderId>, store::Error> {
+        let mut found: Vec<OrderId> = {
+            let tail = self.tail();
+            let orders = tail.orders.iter();
+            let of_number = orders.filter(|(_, content)| content.number == Some(number));
+            of_number.map(|(id, _)| *id).collect()
+        };
+        for row in from.scan(LATE_BY_NUMBER.prefix(&number))? {
+            found.push(row?.0.1);
+        }
+        let first = OrderId::first_at(Time(0));
+        let bounds = EntryRange {
+            low: (number, first),
+            high: Some((number.saturating_add(1), first)),
+        };
+        for run in runs(from, IdRange::all(), AgeOrder::NewestFirst)? {
+            for entry in entries(from, NUMBER_PARTS, run?, bounds, Direction::Descending)? {
+                found.push(entry?.1);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     /// The orders of a product in the tail, oldest first.
@@ -343,6 +388,12 @@ impl SortedRuns {
         for row in from.scan(LATE_BY_PRODUCT.all())? {
             digest.add(&row?.0);
         }
+        for entry in all_entries(from, NUMBER_PARTS)? {
+            digest.add(&entry?);
+        }
+        for row in from.scan(LATE_BY_NUMBER.all())? {
+            digest.add(&row?.0);
+        }
         for (id, content) in self.tail_after(end(from)?) {
             if from.contains(ORDERS, &id)? {
                 digest.add_content(id, &content);
@@ -382,6 +433,9 @@ impl IndexDigest {
         for product in &content.products {
             self.add(&(*product, id));
         }
+        if let Some(number) = content.number {
+            self.add(&(number, id));
+        }
     }
 
     fn add(&mut self, entry: &impl Entry) {
@@ -404,7 +458,10 @@ fn write_late(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
     for product in content.products {
         tx.put(LATE_BY_PRODUCT, &(product, order.id), &())?;
     }
-    Ok(())
+    match content.number {
+        Some(number) => tx.put(LATE_BY_NUMBER, &(number, order.id), &()),
+        None => Ok(()),
+    }
 }
 
 /// The rows of orders of a product that are in no run.

@@ -9,6 +9,7 @@ use store::{Options, Store};
 
 use super::*;
 use crate::commands;
+use crate::config::OrdersConfig;
 use crate::domain::tests::order;
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails};
 use crate::lists;
@@ -65,6 +66,15 @@ fn commands() -> impl Strategy<Value = Vec<(usize, OrderCommand, u64)>> {
                 .collect()
         },
     )
+}
+
+fn ledger(log: Log) -> Ledger {
+    Ledger {
+        log,
+        sums: Sums::new(),
+        runs: SortedRuns::default(),
+        numbers: Numbers::new(&OrdersConfig::default()),
+    }
 }
 
 /// A shop that takes commands.
@@ -128,7 +138,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path(), &Options::default()).unwrap();
             let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-            let ledger = Ledger { log, sums: Sums::new(), runs: crate::lists::SortedRuns::default() };
+            let ledger = ledger(log);
             let mut books = Books { store: store.clone(), ledger, now: Time(0).after(DAY) };
             for number in 0..150 {
                 books.place(number).await;
@@ -154,11 +164,7 @@ async fn a_report_has_each_day_and_the_dearest_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &Options::default()).unwrap();
     let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-    let ledger = Ledger {
-        log,
-        sums: Sums::new(),
-        runs: crate::lists::SortedRuns::default(),
-    };
+    let ledger = ledger(log);
     assert!(
         ledger
             .sums

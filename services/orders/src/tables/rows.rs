@@ -6,13 +6,13 @@
 #[cfg(test)]
 mod tests;
 
-use model::{Listing, Mismatch, Money, OrderId, ProductId, Shortage, Time, UserId};
+use model::{Address, Listing, Mismatch, Money, OrderId, ProductId, Shortage, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
 use crate::domain::{
-    FreeFormAddress, Order, OrderField, OrderLine, OrderStatus, Parcel, PaymentDetails,
-    PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
+    FreeFormAddress, Order, OrderAddress, OrderField, OrderLine, OrderNumber, OrderStatus, Parcel,
+    PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
 };
 
 /// Bytes of the lines within an order's row: about eight usual ones. With the largest
@@ -59,6 +59,8 @@ impl TryFrom<String> for StatusName {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OrderRow {
     id: OrderId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
     user_id: UserId,
     status: StatusName,
     lines: Vec<LineRow>,
@@ -68,6 +70,8 @@ pub(crate) struct OrderRow {
     refunded_total: Money,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipping_address: Option<FreeFormAddress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ship_to: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,7 +152,36 @@ struct PaymentDetailsRow {
 /// The address with which an order was placed, from before its first correction.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlacedAddressRow {
-    pub(super) shipping_address: Option<FreeFormAddress>,
+    shipping_address: Option<FreeFormAddress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ship_to: Option<Address>,
+}
+
+impl From<Option<OrderAddress>> for PlacedAddressRow {
+    fn from(address: Option<OrderAddress>) -> Self {
+        let (shipping_address, ship_to) = columns(address);
+        Self { shipping_address, ship_to }
+    }
+}
+
+impl From<PlacedAddressRow> for Option<OrderAddress> {
+    fn from(PlacedAddressRow { shipping_address, ship_to }: PlacedAddressRow) -> Self {
+        address(shipping_address, ship_to)
+    }
+}
+
+/// An address as a row has it: in the field of earlier versions, or in that of its own.
+fn columns(address: Option<OrderAddress>) -> (Option<FreeFormAddress>, Option<Address>) {
+    match address {
+        None => (None, None),
+        Some(OrderAddress::FreeForm(fields)) => (Some(fields), None),
+        Some(OrderAddress::Typed(address)) => (None, Some(address)),
+    }
+}
+
+fn address(free_form: Option<FreeFormAddress>, typed: Option<Address>) -> Option<OrderAddress> {
+    let typed = typed.map(OrderAddress::Typed);
+    typed.or_else(|| free_form.map(OrderAddress::FreeForm))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -211,15 +244,18 @@ impl StoredOrder {
     pub(super) fn to_row(&self) -> OrderRow {
         let order = &self.order;
         let lines = &order.lines[..fitting(&order.lines, ROW_LINES_BYTES_MAX)];
+        let (shipping_address, ship_to) = columns(order.shipping_address.clone());
         OrderRow {
             id: order.id,
+            number: order.number.as_ref().map(OrderNumber::to_string),
             user_id: order.user_id,
             status: StatusName(order.status),
             lines: lines.iter().map(LineRow::from).collect(),
             line_parts: self.line_parts,
             total: order.total,
             refunded_total: order.refunded_total,
-            shipping_address: order.shipping_address.clone(),
+            shipping_address,
+            ship_to,
             note: order.note.clone(),
             language: order.language.clone(),
             request_id: order.request_id.clone(),
@@ -241,12 +277,13 @@ impl From<OrderRow> for StoredOrder {
     fn from(row: OrderRow) -> Self {
         let order = Order {
             id: row.id,
+            number: row.number.and_then(|number| number.parse().ok()),
             user_id: row.user_id,
             status: row.status.0,
             lines: row.lines.into_iter().map(OrderLine::from).collect(),
             total: row.total,
             refunded_total: row.refunded_total,
-            shipping_address: row.shipping_address,
+            shipping_address: address(row.shipping_address, row.ship_to),
             note: row.note,
             language: row.language,
             request_id: row.request_id,

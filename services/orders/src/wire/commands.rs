@@ -7,10 +7,10 @@ use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Money};
 use serde::Serialize;
 
-use super::{at_most, shipping_address};
+use super::at_most;
 use crate::domain::{
-    CARRIER_CHARS_MAX, Correction, METHOD_CHARS_MAX, NOTE_CHARS_MAX, OrderCommand, Parcel,
-    PaymentDetails, REASON_CHARS_MAX, REFERENCE_BYTES_MAX,
+    CARRIER_CHARS_MAX, Correction, METHOD_CHARS_MAX, NOTE_CHARS_MAX, OrderAddress, OrderCommand,
+    Parcel, PaymentDetails, REASON_CHARS_MAX, REFERENCE_BYTES_MAX,
 };
 
 /// A command as a body gives it.
@@ -211,7 +211,10 @@ impl ReadFields for CorrectionBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let shipping_address = match fields.take_null("shipping_address") {
             true => Some(None),
-            false => shipping_address(fields).map(Some),
+            false => {
+                let address = fields.object("shipping_address");
+                address.map(|address| Some(OrderAddress::Typed(address)))
+            }
         };
         let carrier = fields.patched("carrier", at_most::<CARRIER_CHARS_MAX>);
         let tracking = fields.patched("tracking", at_most::<CARRIER_CHARS_MAX>);
@@ -258,9 +261,8 @@ mod tests {
     fn the_text_that_is_hashed_is_the_same_in_every_version() {
         let lamp = "prod_01h455vb4pex5vsknk084sn02q";
         let items = format!(r#"[{{"product_id":"{lamp}","quantity":2}}]"#);
-        let order = format!(
-            r#"{{"items":{items},"shipping_address":{{"city":"Kobe","name":"A"}},"note":"ring"}}"#
-        );
+        let address = r#"{"name":"A","line1":"Sannomiya 1","city":"Kobe","country":"JP"}"#;
+        let order = format!(r#"{{"items":{items},"shipping_address":{address},"note":"ring"}}"#);
         let spaced = order.replace(',', " , ").replace(':', " : ");
         assert_eq!(hashed::<OrderContent>(&spaced), order);
         assert_eq!(

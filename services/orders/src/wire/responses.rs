@@ -1,11 +1,11 @@
 //! Response bodies: an order, its history, and a customer.
 
 use mesh::AccountContact;
-use model::{Id, Money, OrderId, ProductId, Time, UserId, kinds};
+use model::{Address, Id, Money, OrderId, ProductId, Time, UserId, kinds};
 use serde::Serialize;
 
 use crate::domain::{
-    FreeFormAddress, Order, OrderField, OrderStatus, PaymentDetails, StatusChange,
+    FreeFormAddress, Order, OrderAddress, OrderField, OrderStatus, PaymentDetails, StatusChange,
 };
 use crate::sales::SpentRow;
 
@@ -13,6 +13,8 @@ use crate::sales::SpentRow;
 #[derive(Debug, Serialize)]
 pub(crate) struct OrderResponse<'a> {
     id: OrderId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
     user_id: UserId,
     status: &'static str,
     payment_status: &'static str,
@@ -20,7 +22,7 @@ pub(crate) struct OrderResponse<'a> {
     total: Money,
     refunded_total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
-    shipping_address: Option<&'a FreeFormAddress>,
+    shipping_address: Option<AddressResponse<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +61,14 @@ impl<'a> OrderResponse<'a> {
         let is_unpaid = order.status == OrderStatus::Confirmed;
         Self {
             id: order.id,
+            number: order.number.as_ref().map(ToString::to_string),
             user_id: order.user_id,
             status: order.status.name(),
             payment_status: order.payment_status().name(),
             items: lines.collect(),
             total: order.total,
             refunded_total: order.refunded_total,
-            shipping_address: order.shipping_address.as_ref(),
+            shipping_address: order.shipping_address.as_ref().map(AddressResponse::from),
             note: order.note.as_deref(),
             carrier: order.parcel.carrier.as_deref(),
             tracking: order.parcel.tracking.as_deref(),
@@ -73,6 +76,23 @@ impl<'a> OrderResponse<'a> {
             reserved_until: order.reserved_until.filter(|_| is_unpaid),
             created_at: order.created_at,
             updated_at: order.updated_at,
+        }
+    }
+}
+
+/// An address, with the fields that it has.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AddressResponse<'a> {
+    Typed(&'a Address),
+    FreeForm(&'a FreeFormAddress),
+}
+
+impl<'a> From<&'a OrderAddress> for AddressResponse<'a> {
+    fn from(address: &'a OrderAddress) -> Self {
+        match address {
+            OrderAddress::Typed(address) => Self::Typed(address),
+            OrderAddress::FreeForm(fields) => Self::FreeForm(fields),
         }
     }
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TIMEOUT, eventually, send};
 
-use crate::shop::{Shop, items};
+use crate::shop::{Shop, items, kobe};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn placed_confirmed_and_listed() {
@@ -16,7 +16,7 @@ async fn placed_confirmed_and_listed() {
     let lamp = shop.sell(1999, "EUR").await;
     let mut body = items(&[(lamp, 2), (lamp, 1)]);
     body["note"] = "ring twice".into();
-    body["shipping_address"] = json!({ "city": "Kobe" });
+    body["shipping_address"] = kobe();
     let placed = shop.order(&buyer, body, None, None).await;
     assert_eq!(placed.status, 201, "{:?}", placed.body);
     assert_eq!(placed.body["status"], "confirmed");

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, eventually, send};
 
-use crate::shop::{Shop, items};
+use crate::shop::{Shop, items, kobe};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,7 +39,7 @@ async fn an_order_is_answered_as_staff_see_it() {
     let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
     let lamp = shop.sell(1000, "EUR").await;
     let mut body = items(&[(lamp, 2)]);
-    body["shipping_address"] = json!({ "city": "Kobe" });
+    body["shipping_address"] = kobe();
     body["note"] = json!("ring twice");
     let placed = shop.order(&buyer, body, None, None).await.body;
     let told = shop.asked(&placed).await.unwrap();

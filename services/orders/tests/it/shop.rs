@@ -107,6 +107,11 @@ pub(crate) async fn newest(buyer: &Person) -> Option<String> {
     list.body["items"][0]["id"].as_str().map(str::to_owned)
 }
 
+/// An address in Kobe.
+pub(crate) fn kobe() -> Value {
+    json!({ "name": "Hana Mori", "line1": "Sannomiya 1-2-3", "city": "Kobe", "country": "JP" })
+}
+
 pub(crate) fn items(wanted: &[(ProductId, u32)]) -> Value {
     let items: Vec<_> = wanted
         .iter()

@@ -11,7 +11,7 @@ use testkit::{Person, TestResponse, send};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::shop::{ProductId, Shop, items};
+use crate::shop::{ProductId, Shop, items, kobe};
 
 async fn patch(who: &Person, path: &str, body: Value, version: Option<&str>) -> TestResponse {
     let mut request = who.request(Method::PATCH, path).json(&body);
@@ -63,16 +63,19 @@ async fn staff_correct_the_address_and_record_the_payment() {
     let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
     let lamp = shop.sell(2000, "EUR").await;
     let mut body = items(&[(lamp, 1)]);
-    body["shipping_address"] = json!({ "city": "Kobe", "line2": null });
+    body["shipping_address"] = kobe();
+    body["shipping_address"]["line2"] = json!(null);
     let placed = shop.order(&buyer, body.clone(), Some("k"), None).await;
     assert_eq!(placed.status, 201, "{:?}", placed.body);
-    assert_eq!(placed.body["shipping_address"], json!({ "city": "Kobe" }));
+    assert_eq!(placed.body["shipping_address"], kobe());
     assert_eq!(placed.body["payment_status"], "unpaid");
     let path = placed.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(patch(&buyer, &path, json!({}), None).await.status, 403);
 
     let seen = tag(&staff.get(&path).await);
-    let address = json!({ "shipping_address": { "city": "Osaka" } });
+    let mut address = kobe();
+    address["city"] = "Osaka".into();
+    let address = json!({ "shipping_address": address });
     let corrected = patch(&staff, &path, address, Some(&seen)).await;
     assert_eq!(corrected.status, 200, "{:?}", corrected.body);
     assert_eq!(corrected.body["shipping_address"]["city"], "Osaka");

@@ -4,6 +4,7 @@ use futures::executor::block_on;
 use store::{Options, Store};
 
 use super::*;
+use crate::domain::OrderNumber;
 use crate::domain::tests::order;
 use crate::tables;
 
@@ -25,7 +26,7 @@ pub(in crate::lists) fn store_with(
 }
 
 pub(in crate::lists) fn runs_of_eight() -> SortedRuns {
-    SortedRuns::with_size(8)
+    SortedRuns::with_size(12)
 }
 
 /// Loads what is in no run, as a process does at its start.
@@ -46,7 +47,12 @@ fn place(store: &Store, runs: &SortedRuns, orders: &[Order]) {
 
 /// An order whose id was made at that second.
 fn made_at(second: i64) -> Order {
-    Order { id: OrderId::first_at(Time(1000 * second)), ..order(1) }
+    let value = second.unsigned_abs();
+    Order {
+        id: OrderId::first_at(Time(1000 * second)),
+        number: Some(OrderNumber { prefix: String::new(), value }),
+        ..order(1)
+    }
 }
 
 fn digest_of(orders: &[Order]) -> IndexDigest {
@@ -83,6 +89,11 @@ fn late_orders_and_those_placed_while_loading_are_indexed_once() {
     let next = runs_of_eight();
     load(&store, &next);
     assert_eq!(next.digest(&store).unwrap(), digest_of(&orders));
+    for order in &orders {
+        let number = order.number.as_ref().unwrap().value;
+        assert_eq!(next.of_number(&store, number).unwrap(), [order.id]);
+    }
+    assert_eq!(next.of_number(&store, 11).unwrap(), []);
 }
 
 #[test]

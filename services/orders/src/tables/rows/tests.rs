@@ -48,7 +48,8 @@ fn golden_bytes() {
 fn golden_bytes_of_a_full_row() {
     let mut order = order(1999);
     order.status = OrderStatus::Cancelled;
-    order.shipping_address = Some([("city".to_owned(), "Kobe".to_owned())].into());
+    let address = [("city".to_owned(), "Kobe".to_owned())].into();
+    order.shipping_address = Some(OrderAddress::FreeForm(address));
     order.note = Some("ring".into());
     order.language = Some("de".into());
     order.stock_outcome_at = Some(Time(2));
