@@ -53,10 +53,11 @@ const ODD_SIZES: [(&str, &str); 8] = [
 const LINES: std::ops::RangeInclusive<usize> = 40..=400;
 
 /// The workspace's crates and which of each other they may depend on.
-const DEPENDENCIES: [(&str, &[&str]); 14] = [
+const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("api", &[]),
     ("model", &[]),
     ("search", &["model"]),
+    ("pricing", &["model"]),
     ("store", &["model"]),
     ("mesh", &["model", "store"]),
     ("chassis", &["api", "mesh", "model", "store"]),

@@ -61,6 +61,12 @@ pub mod kinds {
         Message = "msg",
         /// A person who buys, as staff see them.
         Customer = "cust",
+        /// A way to send goods, with its prices.
+        ShippingMethod = "ship",
+        /// A rate of tax at a place.
+        TaxRate = "tax",
+        /// An offer that takes something off.
+        Promotion = "promo",
     }
 }
 
@@ -78,6 +84,12 @@ pub type AddressId = Id<kinds::Address>;
 pub type ProductId = Id<kinds::Product>;
 /// The id of an order.
 pub type OrderId = Id<kinds::Order>;
+/// The id of a shipping method.
+pub type ShippingMethodId = Id<kinds::ShippingMethod>;
+/// The id of a tax rate.
+pub type TaxRateId = Id<kinds::TaxRate>;
+/// The id of a promotion.
+pub type PromotionId = Id<kinds::Promotion>;
 
 /// An id of one kind. On the wire its TypeID text; in stored records and keys
 /// its 16 bytes.

@@ -33,8 +33,8 @@ pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, RevocationReason, Shortage, UserField,
 };
 pub use id::{
-    AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, SessionId, UserId,
-    kinds,
+    AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, PromotionId,
+    SessionId, ShippingMethodId, TaxRateId, UserId, kinds,
 };
 pub use listing::{Listing, PublicationStatus};
 pub use money::{Currency, Money, NotACurrency};
