@@ -27,7 +27,7 @@ use chassis::{Folder, Open, opener};
 use garde::Validate;
 use mesh::ZenohEndpoints;
 use notifications::config::{InboxConfig, MailConfig, WebhooksConfig};
-use orders::config::{OrdersConfig, PaymentsConfig};
+use orders::config::{OrdersConfig, PaymentsConfig, TaxConfig};
 use serde::{Deserialize, Serialize};
 use users::config::{KeysConfig, PasswordConfig, UsersConfig};
 
@@ -69,6 +69,8 @@ pub(crate) struct ShopConfig {
     orders: OrdersConfig,
     #[garde(dive)]
     payments: PaymentsConfig,
+    #[garde(dive)]
+    tax: TaxConfig,
     #[garde(dive)]
     notifications: InboxConfig,
     #[garde(dive)]
@@ -186,8 +188,8 @@ impl ShopConfig {
             }
             ServiceName::Products => opener(products::open, config.products),
             ServiceName::Orders => {
-                let (orders, payments) = (config.orders, config.payments);
-                opener(orders::open, orders::Config { orders, payments })
+                let Self { orders, payments, tax, .. } = config;
+                opener(orders::open, orders::Config { orders, payments, tax })
             }
             ServiceName::Notifications => opener(notifications::open, self.notifications()),
             ServiceName::Gateway => opener(gateway::open, config.gateway),

@@ -216,6 +216,7 @@ async fn every_route_responds_as_recorded() {
     let ids = admin.sell(&[lamp("ORDERED-1", "Ordered lamp", 100)]).await;
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
     orders(&mut calls, &buyer, &admin, &ids[0]).await;
+    terms(&mut calls, &anyone, &admin).await;
     webhooks(&mut calls, &admin).await;
     operating(&mut calls, &admin).await;
     let missing: Vec<_> = ROUTES
@@ -489,6 +490,30 @@ fn payment(person: &Person, message: &Value) -> RequestBuilder {
         .header("webhook-timestamp", seconds)
         .header("webhook-signature", signature.unwrap())
         .body(body)
+}
+
+async fn terms(calls: &mut Calls, anyone: &Person, admin: &Person) {
+    let price = json!({ "amount": 490, "currency": "EUR" });
+    let bands = json!([{ "price": price }, { "from": 5000, "price": price }]);
+    let method = json!({ "name": "Parcel", "kind": "by_weight", "countries": ["DE"], "bands": bands, "delivery_days": [1, 3] });
+    let rate = json!({ "country": "DE", "rate_bp": 1900, "name": "VAT 19 %" });
+    let promotion = json!({ "name": "Summer", "code": "SONNE", "kind": "percent", "value": 1000 });
+    for (list, body, reader) in [
+        ("/v1/shipping-methods", method, anyone),
+        ("/v1/tax-rates", rate, anyone),
+        ("/v1/promotions", promotion, admin),
+    ] {
+        let made = calls.post(admin, list, body).await;
+        let path = format!("{list}/{}", made["id"].as_str().unwrap());
+        calls.get(reader, list).await;
+        calls.get(reader, &path).await;
+        let mut next = made;
+        next["name"] = "Another name".into();
+        calls
+            .send(admin.request(Method::PUT, &path).json(&next))
+            .await;
+        calls.delete(admin, &path).await;
+    }
 }
 
 async fn webhooks(calls: &mut Calls, admin: &Person) {

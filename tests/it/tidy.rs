@@ -66,7 +66,10 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
         "products",
         &["api", "chassis", "mesh", "model", "search", "store"],
     ),
-    ("orders", &["api", "chassis", "mesh", "model", "store"]),
+    (
+        "orders",
+        &["api", "chassis", "mesh", "model", "pricing", "store"],
+    ),
     (
         "notifications",
         &["api", "chassis", "mesh", "model", "store"],

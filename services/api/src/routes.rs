@@ -160,6 +160,36 @@ routes! {
     LIST_CUSTOMERS = Route::get("/v1/customers", Orders, Staff).query(&["limit", "cursor", "q"]).scope(CustomersRead);
     /// Shows a customer.
     GET_CUSTOMER = Route::get("/v1/customers/{id}", Orders, Staff).scope(CustomersRead);
+    /// Lists shipping methods.
+    LIST_SHIPPING_METHODS = Route::get("/v1/shipping-methods", Orders, Anyone).query(&["limit", "cursor"]).scope(CatalogueRead);
+    /// Makes a shipping method.
+    CREATE_SHIPPING_METHOD = Route::post("/v1/shipping-methods", Orders, Admin);
+    /// Shows a shipping method.
+    GET_SHIPPING_METHOD = Route::get("/v1/shipping-methods/{id}", Orders, Anyone).scope(CatalogueRead);
+    /// Replaces a shipping method.
+    PUT_SHIPPING_METHOD = Route::put("/v1/shipping-methods/{id}", Orders, Admin);
+    /// Deletes a shipping method.
+    DELETE_SHIPPING_METHOD = Route::delete("/v1/shipping-methods/{id}", Orders, Admin);
+    /// Lists tax rates.
+    LIST_TAX_RATES = Route::get("/v1/tax-rates", Orders, Anyone).query(&["limit", "cursor"]).scope(CatalogueRead);
+    /// Makes a tax rate.
+    CREATE_TAX_RATE = Route::post("/v1/tax-rates", Orders, Admin);
+    /// Shows a tax rate.
+    GET_TAX_RATE = Route::get("/v1/tax-rates/{id}", Orders, Anyone).scope(CatalogueRead);
+    /// Replaces a tax rate.
+    PUT_TAX_RATE = Route::put("/v1/tax-rates/{id}", Orders, Admin);
+    /// Deletes a tax rate.
+    DELETE_TAX_RATE = Route::delete("/v1/tax-rates/{id}", Orders, Admin);
+    /// Lists promotions.
+    LIST_PROMOTIONS = Route::get("/v1/promotions", Orders, Admin).query(&["limit", "cursor"]);
+    /// Makes a promotion.
+    CREATE_PROMOTION = Route::post("/v1/promotions", Orders, Admin);
+    /// Shows a promotion.
+    GET_PROMOTION = Route::get("/v1/promotions/{id}", Orders, Admin);
+    /// Replaces a promotion.
+    PUT_PROMOTION = Route::put("/v1/promotions/{id}", Orders, Admin);
+    /// Deletes a promotion.
+    DELETE_PROMOTION = Route::delete("/v1/promotions/{id}", Orders, Admin);
     /// Takes a payment provider's signed message.
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
 

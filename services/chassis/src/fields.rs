@@ -45,6 +45,7 @@
 
 mod address;
 mod body;
+mod price;
 mod read_only;
 
 use std::borrow::Cow;
@@ -56,6 +57,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use self::body::{CheckedBody, ParsedBody};
+pub use self::price::Price;
 pub use self::read_only::ReadOnly;
 use crate::json::{ParseError, escape, parse_fields};
 use crate::{FieldError, Problem};

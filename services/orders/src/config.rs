@@ -1,4 +1,4 @@
-//! The settings of orders: `[orders]` and `[payments]`.
+//! The settings of orders: `[orders]`, `[payments]` and `[tax]`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use garde::Validate;
+use model::{Country, NotACountry};
+use pricing::{PriceBasis, Promotion, ShippingTaxedBy, TaxRate, Terms};
 use serde::{Deserialize, Serialize, Serializer};
 
 use chassis::Error;
@@ -21,6 +23,8 @@ pub struct Config {
     pub orders: OrdersConfig,
     /// `[payments]`
     pub payments: PaymentsConfig,
+    /// `[tax]`
+    pub tax: TaxConfig,
 }
 
 /// `[orders]`
@@ -69,6 +73,69 @@ impl OrdersConfig {
     pub fn unpaid_expire(&self) -> Option<Duration> {
         let minutes = u64::from(self.unpaid_expire_minutes?);
         Some(Duration::from_secs(minutes * 60))
+    }
+}
+
+/// `[tax]`: how prices are meant, and what is taxed where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaxConfig {
+    /// Whether prices include tax.
+    #[garde(skip)]
+    pub prices_include_tax: bool,
+    /// Where the shop is, as an ISO 3166-1 code: what is picked up, or has no destination yet, is
+    /// taxed there.
+    #[garde(custom(is_listed))]
+    pub home_country: Country,
+    /// What decides the tax of shipping: the tax class of its `method`, or the `goods`, by whose
+    /// rates it is split.
+    #[garde(skip)]
+    pub shipping_taxed_by: TaxedBy,
+}
+
+/// What decides the tax of shipping, by its name in the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaxedBy {
+    /// The tax class of the shipping method.
+    Method,
+    /// The goods.
+    Goods,
+}
+
+impl Default for TaxConfig {
+    fn default() -> Self {
+        Self {
+            prices_include_tax: true,
+            home_country: "DE".parse().expect("the code of Germany"),
+            shipping_taxed_by: TaxedBy::Method,
+        }
+    }
+}
+
+impl TaxConfig {
+    /// The terms of a basket with these rates and promotions.
+    pub fn terms<'a>(&self, tax_rates: &'a [TaxRate], promotions: &'a [Promotion]) -> Terms<'a> {
+        Terms {
+            price_basis: match self.prices_include_tax {
+                true => PriceBasis::Gross,
+                false => PriceBasis::Net,
+            },
+            home_country: self.home_country,
+            shipping_taxed_by: match self.shipping_taxed_by {
+                TaxedBy::Method => ShippingTaxedBy::Method,
+                TaxedBy::Goods => ShippingTaxedBy::Goods,
+            },
+            tax_rates,
+            promotions,
+        }
+    }
+}
+
+fn is_listed(country: &Country, _: &()) -> garde::Result {
+    match country.is_listed() {
+        true => Ok(()),
+        false => Err(garde::Error::new(NotACountry)),
     }
 }
 

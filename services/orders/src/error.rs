@@ -5,6 +5,7 @@
 //! `Idempotency-Key` and repeated; any other is not.
 
 use chassis::{FieldError, Problem};
+use model::{PromotionId, TaxRateId};
 
 use crate::domain::TransitionError;
 
@@ -20,6 +21,15 @@ pub(crate) enum Error {
     Invalid(Vec<FieldError>),
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    /// Another promotion has the code.
+    #[error("{0} has this code")]
+    CodeTaken(PromotionId),
+    /// The place and the tax class have a rate.
+    #[error("{0} is the rate of this place and tax class")]
+    TaxRateTaken(TaxRateId),
+    /// The shop has as many as it may have.
+    #[error("there are {most} {noun}, the most of a shop; delete one of them")]
+    TooManyTerms { noun: &'static str, most: u64 },
     #[error("an order has no JSON: {0}")]
     Unwritable(serde_json::Error),
 }
@@ -31,6 +41,13 @@ impl From<Error> for Problem {
             Error::NotFound => Self::not_found(),
             Error::Invalid(faults) => Self::invalid(faults),
             Error::Unwritable(_) => Self::internal(error),
+            Error::CodeTaken(id) => {
+                Self::conflict("code-taken", error.to_string()).member("promotion_id", id)
+            }
+            Error::TaxRateTaken(id) => {
+                Self::conflict("tax-rate-taken", error.to_string()).member("tax_rate_id", id)
+            }
+            Error::TooManyTerms { .. } => Self::conflict("too-many-terms", error.to_string()),
             Error::Transition(
                 error @ (TransitionError::Forbidden { status, .. }
                 | TransitionError::Uncorrectable { status }),

@@ -3,6 +3,7 @@
 mod control;
 mod lists;
 mod reports;
+mod terms;
 
 use api::routes;
 use axum::extract::{FromRequestParts, Request, State};
@@ -13,7 +14,7 @@ use chassis::fields::{CheckedBody, ParsedBody, ReadFields};
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::limits::HEADER_ID_BYTES_MAX;
-use chassis::{Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
+use chassis::{Admin, Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
 use model::{OrderId, kinds, now};
 use serde::Serialize;
 use standardwebhooks::HEADER_WEBHOOK_ID;
@@ -23,6 +24,9 @@ pub(crate) use self::control::control;
 use crate::domain::StatusChange;
 use crate::placing::PlaceOrder;
 use crate::tables;
+use crate::terms::{
+    PromotionContent as Promotion, ShippingMethodContent as Method, TaxRateContent as TaxRate,
+};
 use crate::wire::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, HistoryResponse, NoteBody,
     OrderContent, OrderResponse, PayBody, RefundBody, ShipBody, StaffOrderResponse, WebhookBody,
@@ -35,7 +39,7 @@ const SETUP_RETRY_SECONDS: &str = "600";
 
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
-    Routes::new()
+    with_terms(Routes::new())
         .on(&routes::LIST_ORDERS, lists::list)
         .on(&routes::EXPORT_ORDERS, lists::export)
         .on(&routes::PLACE_ORDER, place)
@@ -53,6 +57,35 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::LIST_CUSTOMERS, reports::customers)
         .on(&routes::GET_CUSTOMER, reports::customer)
         .with_state(state)
+}
+
+/// The handlers of the shop's terms of sale.
+fn with_terms(endpoints: Routes<OrdersState>) -> Routes<OrdersState> {
+    endpoints
+        .on(
+            &routes::LIST_SHIPPING_METHODS,
+            terms::list::<Method, Option<Caller>>,
+        )
+        .on(&routes::CREATE_SHIPPING_METHOD, terms::create::<Method>)
+        .on(
+            &routes::GET_SHIPPING_METHOD,
+            terms::one::<Method, Option<Caller>>,
+        )
+        .on(&routes::PUT_SHIPPING_METHOD, terms::replace::<Method>)
+        .on(&routes::DELETE_SHIPPING_METHOD, terms::delete::<Method>)
+        .on(
+            &routes::LIST_TAX_RATES,
+            terms::list::<TaxRate, Option<Caller>>,
+        )
+        .on(&routes::CREATE_TAX_RATE, terms::create::<TaxRate>)
+        .on(&routes::GET_TAX_RATE, terms::one::<TaxRate, Option<Caller>>)
+        .on(&routes::PUT_TAX_RATE, terms::replace::<TaxRate>)
+        .on(&routes::DELETE_TAX_RATE, terms::delete::<TaxRate>)
+        .on(&routes::LIST_PROMOTIONS, terms::list::<Promotion, Admin>)
+        .on(&routes::CREATE_PROMOTION, terms::create::<Promotion>)
+        .on(&routes::GET_PROMOTION, terms::one::<Promotion, Admin>)
+        .on(&routes::PUT_PROMOTION, terms::replace::<Promotion>)
+        .on(&routes::DELETE_PROMOTION, terms::delete::<Promotion>)
 }
 
 async fn order(

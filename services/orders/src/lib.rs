@@ -2,7 +2,7 @@
 //!
 //! **Owns** orders with their lines and history, the messages of the payment provider,
 //! and a projection of products' listings, so that placing an order calls no other
-//! service.
+//! service; shipping methods, tax rates and promotions.
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded`,
@@ -20,6 +20,7 @@
 //! | `domain` | the order, its status machine, its limits; payments |
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
+//! | `terms` | shipping methods, tax rates and promotions: fields, tables, what pricing reads |
 //! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
 //! | `payments` | payment webhook: signature verification, the transaction |
@@ -54,6 +55,7 @@ mod queries;
 mod rollback;
 mod sales;
 mod tables;
+mod terms;
 mod waiters;
 mod wire;
 
@@ -100,6 +102,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs, numbers };
         ledger.sums.start(&ctx).await?;
         check::add(&ctx, &ledger);
+        terms::check::add(&ctx);
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {

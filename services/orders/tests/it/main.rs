@@ -8,3 +8,4 @@ mod placing;
 mod queries;
 mod shop;
 mod staff;
+mod terms;

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use chassis::fields::{Fields, ReadFields, ReadOnly};
-use model::{Currency, Money, PublicationStatus, TaxClass};
+use chassis::fields::{Fields, Price, ReadFields, ReadOnly};
+use model::{PublicationStatus, TaxClass};
 use serde_json::value::RawValue;
 
 use super::{CategoryRename, READ_ONLY, Submission};
@@ -30,8 +30,6 @@ const ATTRIBUTE_NAME_CHARS_MAX: usize = 128;
 const ATTRIBUTE_VALUE_CHARS_MAX: usize = 8_000;
 pub(crate) const IMAGES_MAX: usize = 20;
 const IMAGE_CHARS_MAX: usize = 500;
-/// Minor units.
-const PRICE_MAX: i64 = 1_000_000_000_000;
 
 impl ReadFields for Submission {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
@@ -71,33 +69,6 @@ impl ReadFields for Submission {
             requires_shipping: is_shipped.unwrap_or_else(shipped_by_default),
         };
         Some(Self { content, stock, read_only })
-    }
-}
-
-/// The price of a product: not negative and not absurd.
-struct Price(Money);
-
-impl ReadFields for Price {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        fields.require("amount");
-        fields.require("currency");
-        let amount = fields.parsed("amount", |amount: i64| {
-            if !(0..=PRICE_MAX).contains(&amount) {
-                return Err(format!(
-                    "must be 0..{PRICE_MAX}, in minor units of the currency"
-                ));
-            }
-            Ok(amount)
-        });
-        let currency = fields.parsed("currency", |currency: Currency| {
-            if !currency.is_in_use() {
-                return Err(format!(
-                    "{currency} is not a currency in use; give an ISO 4217 code such as EUR"
-                ));
-            }
-            Ok(currency)
-        });
-        Some(Self(Money { amount: amount?, currency: currency? }))
     }
 }
 
