@@ -166,6 +166,14 @@ published_language! {
         order_id: Id<kinds::Order>,
         user_id: Id<kinds::User>
     }
+    /// Staff corrected the order's address or parcel. What it is now is asked of orders.
+    "order.corrected" => OrderCorrected {
+        order_id: Id<kinds::Order>,
+        user_id: Id<kinds::User>,
+        corrected: Vec<OrderField>,
+        /// Whether it had been shipped by then.
+        shipped: bool
+    }
     /// The order was cancelled before it was shipped; its reservation is released.
     "order.cancelled" => OrderCancelled {
         order_id: Id<kinds::Order>,
@@ -292,6 +300,21 @@ pub enum UserField {
     Unknown,
 }
 
+/// A field of an order that staff can correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderField {
+    /// The address that it is sent to.
+    ShippingAddress,
+    /// Who carries the parcel.
+    Carrier,
+    /// The carrier's number of it.
+    Tracking,
+    /// A field this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
 /// The purpose of a one-time code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -389,6 +412,11 @@ mod tests {
         Fact::EventParked { service, source, seq: 7, count: 2 }
     }
 
+    fn corrected() -> Fact {
+        let corrected = vec![OrderField::ShippingAddress, OrderField::Tracking];
+        Fact::OrderCorrected { order_id: id(), user_id: id(), corrected, shipped: true }
+    }
+
     /// One fact of every kind.
     fn samples() -> Vec<Fact> {
         let (user_id, order_id, product_id) = (id(), id(), id());
@@ -444,6 +472,7 @@ mod tests {
             Fact::OrderPaid { order_id, user_id },
             Fact::OrderShipped { order_id, user_id },
             Fact::OrderDelivered { order_id, user_id },
+            corrected(),
             Fact::OrderCancelled { order_id, user_id, refunded: Some(euros(5997)) },
             Fact::OrderLost { order_id },
             Fact::OrderRestored {

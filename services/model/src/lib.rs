@@ -30,7 +30,8 @@ mod time;
 pub use address::{Address, Country, NotACountry};
 pub use carrier::tracking_url;
 pub use fact::{
-    CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, RevocationReason, Shortage, UserField,
+    CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, OrderField, RevocationReason, Shortage,
+    UserField,
 };
 pub use id::{
     AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, PromotionId,

@@ -138,6 +138,10 @@ topics! {
     "order.shipped" (Owner, Usually) => OrderShipped {
         order_id: Id<kinds::Order>
     }
+    /// The carrier or number of the order's parcel was corrected after it was shipped.
+    "order.corrected" (Owner, Usually) => OrderCorrected {
+        order_id: Id<kinds::Order>
+    }
     /// The order was delivered.
     "order.delivered" (Owner, Usually) => OrderDelivered {
         order_id: Id<kinds::Order>
@@ -296,6 +300,7 @@ impl Topic {
             | Self::OrderRejected { order_id }
             | Self::OrderPaid { order_id }
             | Self::OrderShipped { order_id }
+            | Self::OrderCorrected { order_id }
             | Self::OrderDelivered { order_id }
             | Self::OrderCancelled { order_id, .. }
             | Self::OrderRefunded { order_id, .. }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::store::Tx;
 use mesh::{Event, Refusal};
-use model::{Fact, RevocationReason, UserField, UserId};
+use model::{Fact, OrderField, RevocationReason, UserField, UserId};
 use tokio::sync::Notify;
 
 use crate::domain::Topic;
@@ -132,6 +132,13 @@ fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
         Fact::OrderPaid { order_id, user_id } => (user_id, Topic::OrderPaid { order_id }),
         Fact::OrderShipped { order_id, user_id } => (user_id, Topic::OrderShipped { order_id }),
         Fact::OrderDelivered { order_id, user_id } => (user_id, Topic::OrderDelivered { order_id }),
+        // Before it is shipped the parcel is nothing that its buyer has been told.
+        Fact::OrderCorrected { order_id, user_id, ref corrected, shipped: true }
+            if corrected.contains(&OrderField::Carrier)
+                || corrected.contains(&OrderField::Tracking) =>
+        {
+            (user_id, Topic::OrderCorrected { order_id })
+        }
         Fact::OrderCancelled { order_id, user_id, refunded } => {
             (user_id, Topic::OrderCancelled { order_id, refunded })
         }

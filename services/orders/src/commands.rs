@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, StatusCode};
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
+use chassis::request_id::request_id;
 use chassis::{Caller, FieldError, Problem, etag};
-use model::{Fact, Mismatch, OrderId, now};
+use model::{Fact, Mismatch, OrderField, OrderId, now};
 use store::{Read, Tx};
 
 use crate::domain::{
-    Actor, AppliedTransition, Correction, Order, OrderCause, OrderCommand, OrderField, OrderStatus,
-    PaymentDetails, StatusChange, require_room,
+    Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
+    StatusChange, require_room,
 };
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
@@ -81,16 +82,17 @@ impl OrdersState {
         correction: Correction,
     ) -> Result<Order, Problem> {
         self.current_order(&caller, id).await?;
-        let cause = OrderCause::new(now(), Actor::User(caller.user_id));
+        let cause = OrderCause {
+            trace: Some(request_id(&headers).0),
+            ..OrderCause::new(now(), Actor::User(caller.user_id))
+        };
+        let log = self.ledger.log.clone();
         let work = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find(tx, id)?;
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             let address = stored.order.shipping_address.clone();
-            let change = stored
-                .order
-                .correct(correction, &cause)
-                .map_err(Error::from)?;
-            let Some(change) = change else {
+            let applied = stored.order.correct(correction, &cause);
+            let Some(AppliedChange { change, fact }) = applied.map_err(Error::from)? else {
                 return Ok::<_, Problem>(stored.order);
             };
             require_room(stored.history_rows).map_err(Error::from)?;
@@ -98,6 +100,7 @@ impl OrdersState {
                 tables::keep_placed_address(tx, id, address)?;
             }
             append(tx, &mut stored, &change)?;
+            tables::append_event(tx, &log, &stored.order, fact, &cause)?;
             Ok(stored.order)
         };
         self.store.write(work).await
@@ -191,7 +194,7 @@ pub(crate) fn apply(
         command,
         OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
     );
-    let AppliedTransition { change, fact } = stored.order.apply(command, cause)?;
+    let AppliedChange { change, fact } = stored.order.apply(command, cause)?;
     ledger.sums.record(tx, sales, &stored, &change)?;
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;

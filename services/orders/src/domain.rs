@@ -23,11 +23,11 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use model::{Fact, Money, OrderId, ProductId, Shortage, Time, UserId};
+use model::{Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId};
 
 pub(crate) use address::{FreeFormAddress, OrderAddress};
 pub(crate) use cause::{Actor, OrderCause};
-pub(crate) use correction::{Correction, OrderField, Parcel, require_room};
+pub(crate) use correction::{Correction, Parcel, require_room};
 pub(crate) use number::OrderNumber;
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
 pub(crate) use status::{OrderStatus, Transition};
@@ -156,9 +156,9 @@ impl StatusChange {
     }
 }
 
-/// An applied transition: its history entry and its event.
+/// An applied transition or correction: its history entry and its event.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct AppliedTransition {
+pub(crate) struct AppliedChange {
     pub(crate) change: StatusChange,
     pub(crate) fact: Fact,
 }
@@ -189,7 +189,7 @@ impl Order {
         &mut self,
         command: OrderCommand,
         cause: &OrderCause,
-    ) -> Result<AppliedTransition, TransitionError> {
+    ) -> Result<AppliedChange, TransitionError> {
         let status = self.status;
         let left = Money {
             amount: self.total.amount - self.refunded_total.amount,
@@ -243,7 +243,7 @@ impl Order {
             }
         };
         (self.status, self.updated_at) = (to, cause.at);
-        Ok(AppliedTransition { change, fact })
+        Ok(AppliedChange { change, fact })
     }
 
     /// The order as it was at its stock outcome, before any later transition, but for a

@@ -5,7 +5,7 @@
 //! service; shipping methods, tax rates and promotions.
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
-//! `order.shipped`, `order.delivered`, `order.cancelled`, `order.refunded`,
+//! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
 //! `payment.unmatched` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf` and `OrderBodyOf`.

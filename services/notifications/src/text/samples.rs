@@ -71,6 +71,7 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderRejected { order_id },
         Topic::OrderPaid { order_id },
         Topic::OrderShipped { order_id },
+        Topic::OrderCorrected { order_id },
         Topic::OrderDelivered { order_id },
         Topic::OrderCancelled { order_id, refunded: Some(amount) },
         Topic::OrderCancelled { order_id, refunded: None },
@@ -156,7 +157,7 @@ fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) ->
     };
     let has_left = matches!(
         topic,
-        Topic::OrderShipped { .. } | Topic::OrderDelivered { .. }
+        Topic::OrderShipped { .. } | Topic::OrderCorrected { .. } | Topic::OrderDelivered { .. }
     );
     let shipped = |text: &str| has_left.then(|| text.to_owned());
     let details = OrderDetails {

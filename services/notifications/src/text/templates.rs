@@ -41,6 +41,7 @@ macro_rules! files {
             files!(@ $language, "mail.txt"),
             files!(@ $language, "order.cancelled.txt"),
             files!(@ $language, "order.confirmed.txt"),
+            files!(@ $language, "order.corrected.txt"),
             files!(@ $language, "order.delivered.txt"),
             files!(@ $language, "order.paid.txt"),
             files!(@ $language, "order.refunded.txt"),

@@ -1,9 +1,35 @@
 //! Audiences: which events notify whom.
 
-use model::{Fact, Id, Mismatch, Money, RevocationReason, UserField};
+use model::{Fact, Id, Mismatch, Money, OrderField, OrderId, RevocationReason, UserField, UserId};
 use testkit::eventually;
 
 use super::{entries, kinds_of, start};
+
+/// What happens to an order, with corrections that are no news to its buyer.
+fn of_an_order(order_id: OrderId, user_id: UserId, amount: Money) -> Vec<Fact> {
+    let corrected = |field, shipped| {
+        let corrected = vec![field];
+        Fact::OrderCorrected { order_id, user_id, corrected, shipped }
+    };
+    vec![
+        Fact::OrderConfirmed { order_id, user_id },
+        Fact::OrderPaid { order_id, user_id },
+        corrected(OrderField::Tracking, false),
+        Fact::OrderShipped { order_id, user_id },
+        corrected(OrderField::ShippingAddress, true),
+        corrected(OrderField::Tracking, true),
+        Fact::OrderDelivered { order_id, user_id },
+        Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
+        Fact::PaymentUnmatched {
+            order_id: Some(order_id),
+            user_id: Some(user_id),
+            amount,
+            reason: Mismatch::OrderOver,
+            reference: Some("pi_1".into()),
+        },
+        Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
+    ]
+}
 
 /// Every kind of event that notifies its owner.
 #[tokio::test(flavor = "multi_thread")]
@@ -36,29 +62,16 @@ async fn owners_are_notified() {
         "user.registered",
     ];
     assert_eq!(kinds_of(&ann, 5).await, of_users);
-    for fact in [
-        Fact::OrderConfirmed { order_id, user_id },
-        Fact::OrderPaid { order_id, user_id },
-        Fact::OrderShipped { order_id, user_id },
-        Fact::OrderDelivered { order_id, user_id },
-        Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
-        Fact::PaymentUnmatched {
-            order_id: Some(order_id),
-            user_id: Some(user_id),
-            amount,
-            reason: Mismatch::OrderOver,
-            reference: Some("pi_1".into()),
-        },
-        Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
-    ] {
+    for fact in of_an_order(order_id, user_id, amount) {
         orders.publish("order", fact).await;
     }
-    let items = entries(&ann, 12).await;
+    let items = entries(&ann, 13).await;
     let of_orders = [
         "order.cancelled",
         "order.payment_kept",
         "order.refunded",
         "order.delivered",
+        "order.corrected",
         "order.shipped",
         "order.paid",
         "order.confirmed",

@@ -5,8 +5,11 @@
 //! history. An address stands in no entry, so that erasing a person has one place to erase it
 //! from.
 
+use model::{Fact, OrderField};
+
 use super::{
-    HISTORY_ROWS_MAX, Order, OrderAddress, OrderCause, OrderStatus, StatusChange, TransitionError,
+    AppliedChange, HISTORY_ROWS_MAX, Order, OrderAddress, OrderCause, OrderStatus, StatusChange,
+    TransitionError,
 };
 
 /// What was handed to the carrier.
@@ -32,27 +35,6 @@ pub(crate) struct Correction {
     pub(crate) tracking: Option<Option<String>>,
 }
 
-/// A field of an order that staff can correct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OrderField {
-    ShippingAddress,
-    Carrier,
-    Tracking,
-}
-
-impl OrderField {
-    pub(crate) const ALL: [Self; 3] = [Self::ShippingAddress, Self::Carrier, Self::Tracking];
-
-    /// The name in bodies and in stored rows.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ShippingAddress => "shipping_address",
-            Self::Carrier => "carrier",
-            Self::Tracking => "tracking",
-        }
-    }
-}
-
 impl Order {
     /// Corrects the order; `None` if that changes nothing. The order must have a stock outcome,
     /// because the response to its placing is made from what it was then, and must not be
@@ -61,7 +43,7 @@ impl Order {
         &mut self,
         correction: Correction,
         cause: &OrderCause,
-    ) -> Result<Option<StatusChange>, TransitionError> {
+    ) -> Result<Option<AppliedChange>, TransitionError> {
         let status = self.status;
         let is_open = matches!(
             status,
@@ -89,7 +71,13 @@ impl Order {
             change.parcel = self.parcel.clone();
         }
         self.updated_at = cause.at;
-        Ok(Some(change))
+        let fact = Fact::OrderCorrected {
+            order_id: self.id,
+            user_id: self.user_id,
+            corrected: change.corrected.clone(),
+            shipped: status == OrderStatus::Shipped,
+        };
+        Ok(Some(AppliedChange { change, fact }))
     }
 
     /// A note of staff's, as an entry of the history.
@@ -145,7 +133,14 @@ mod tests {
             order.apply(command, &cause(3)).unwrap();
         }
         let placed = order.at_stock_outcome();
-        let change = order.correct(correction(), &cause(4)).unwrap().unwrap();
+        let applied = order.correct(correction(), &cause(4)).unwrap().unwrap();
+        let AppliedChange { change, fact } = applied;
+        let (order_id, user_id) = (order.id, order.user_id);
+        let corrected = vec![OrderField::Tracking];
+        assert_eq!(
+            fact,
+            Fact::OrderCorrected { order_id, user_id, corrected, shipped: true }
+        );
         assert_eq!(change.corrected, [OrderField::Tracking]);
         assert_eq!(change.parcel, order.parcel);
         assert_eq!(

@@ -6,12 +6,14 @@
 #[cfg(test)]
 mod tests;
 
-use model::{Address, Listing, Mismatch, Money, OrderId, ProductId, Shortage, Time, UserId};
+use model::{
+    Address, Listing, Mismatch, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId,
+};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
 use crate::domain::{
-    FreeFormAddress, Order, OrderAddress, OrderField, OrderLine, OrderNumber, OrderStatus, Parcel,
+    FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
     PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
 };
 
@@ -132,9 +134,8 @@ pub(super) struct StatusChangeRow {
     tracking: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment: Option<PaymentDetailsRow>,
-    /// Names of fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    corrected: Vec<String>,
+    corrected: Vec<OrderField>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -340,10 +341,7 @@ impl From<&StatusChange> for StatusChangeRow {
             carrier: parcel.carrier,
             tracking: parcel.tracking,
             payment: is_known.then_some(PaymentDetailsRow { reference, method, amount }),
-            corrected: corrected
-                .iter()
-                .map(|field| field.name().to_owned())
-                .collect(),
+            corrected,
             note,
         }
     }
@@ -351,11 +349,6 @@ impl From<&StatusChange> for StatusChangeRow {
 
 impl From<StatusChangeRow> for StatusChange {
     fn from(row: StatusChangeRow) -> Self {
-        let known = |name: String| {
-            OrderField::ALL
-                .into_iter()
-                .find(|field| field.name() == name)
-        };
         let payment = row.payment.map(|details| {
             let PaymentDetailsRow { reference, method, amount } = details;
             PaymentDetails { reference, method, amount }
@@ -369,7 +362,7 @@ impl From<StatusChangeRow> for StatusChange {
             refunded: row.refunded,
             parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
             payment: payment.unwrap_or_default(),
-            corrected: row.corrected.into_iter().filter_map(known).collect(),
+            corrected: row.corrected,
             note: row.note,
         }
     }

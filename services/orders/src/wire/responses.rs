@@ -1,11 +1,11 @@
 //! Response bodies: an order, its history, and a customer.
 
 use mesh::AccountContact;
-use model::{Address, Id, Money, OrderId, ProductId, Time, UserId, kinds};
+use model::{Address, Id, Money, OrderField, OrderId, ProductId, Time, UserId, kinds};
 use serde::Serialize;
 
 use crate::domain::{
-    FreeFormAddress, Order, OrderAddress, OrderField, OrderStatus, PaymentDetails, StatusChange,
+    FreeFormAddress, Order, OrderAddress, OrderStatus, PaymentDetails, StatusChange,
 };
 use crate::sales::SpentRow;
 
@@ -149,7 +149,7 @@ pub(crate) struct HistoryEntryResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<PaymentDetailsResponse>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    corrected: Vec<&'static str>,
+    corrected: Vec<OrderField>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -185,7 +185,7 @@ impl HistoryEntryResponse {
             carrier: change.parcel.carrier,
             tracking: change.parcel.tracking,
             payment: is_known.then_some(PaymentDetailsResponse { reference, method, amount }),
-            corrected: change.corrected.into_iter().map(OrderField::name).collect(),
+            corrected: change.corrected,
             note: change.note,
         }
     }

@@ -129,6 +129,19 @@ async fn staff_correct_the_parcel_and_leave_notes() {
     let tracking = patch(&staff, &path, json!({ "tracking": "1Z2" }), Some("*")).await;
     assert_eq!(tracking.body["tracking"], "1Z2");
     assert_eq!(tracking.body["carrier"], "UPS");
+    // The event names the fields, and has none of their values.
+    let admin = shop.orders.admin();
+    let events = admin.get("/v1/events?kind=order.corrected").await.body["items"].clone();
+    let data = json!({
+        "order_id": path.rsplit('/').next(),
+        "user_id": buyer.user_id(),
+        "corrected": ["tracking"],
+        "shipped": true,
+    });
+    assert_eq!(
+        (&events[0]["data"], &events[0]["by"], &events[1]),
+        (&data, &json!(staff.user_id()), &Value::Null)
+    );
     let note = staff
         .post(&to("notes"), json!({ "text": "rang twice" }))
         .await;
