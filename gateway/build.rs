@@ -1,6 +1,6 @@
 //! Turns the OpenAPI document, which people edit as YAML, into the JSON that is
 //! served, with the scope of API keys that each operation takes from the route table, and the kinds
-//! of events from the facts; a document that does not parse fails the build.
+//! that webhooks subscribe to from the vocabulary; a document that does not parse fails the build.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -41,14 +41,13 @@ fn add_scopes(document: &mut Value) {
     }
 }
 
-/// Adds the kinds of events to the operation that lists them, and to their schema.
+/// Adds the kinds of events and notices to the operation that lists them, and to their schema.
 fn add_kinds(document: &mut Value) {
-    let described = model::Fact::DESCRIPTIONS.iter();
-    let lines = described.map(|(kind, text)| format!("- `{kind}`: {}", text.trim()));
+    let lines = model::described_kinds().map(|(kind, text)| format!("- `{kind}`: {text}"));
     let list = lines.collect::<Vec<_>>().join("\n");
     let operation = &mut document["paths"]["/v1/webhooks/kinds"]["get"];
     let text = operation["description"].as_str().unwrap_or_default();
     operation["description"] = format!("{}\n\n{list}", text.trim()).into();
     document["components"]["schemas"]["EventKind"]["properties"]["kind"]["enum"] =
-        json!(model::Fact::KINDS);
+        model::described_kinds().map(|(kind, _)| kind).collect();
 }

@@ -16,6 +16,7 @@
 //! | `text` | whether a name or title is legible |
 //! | `time` | [`Time`]: milliseconds since 1970, UTC; [`Day`] |
 //! | `fact` | [`Fact`]: every kind of event and what it carries |
+//! | `notice` | [`NOTICES`]: the kinds of messages to staff that are no event |
 
 mod address;
 mod carrier;
@@ -23,6 +24,7 @@ mod fact;
 mod id;
 mod listing;
 mod money;
+mod notice;
 mod tax_class;
 mod text;
 mod time;
@@ -39,6 +41,7 @@ pub use id::{
 };
 pub use listing::{Listing, PublicationStatus};
 pub use money::{Currency, Money, NotACurrency};
+pub use notice::{NOTICES, described_kinds};
 pub use tax_class::{NotATaxClass, TaxClass};
 pub use text::{ILLEGIBLE, is_legible, is_visible_throughout, normalised};
 pub use time::{Day, NotADay, NotATime, Time, now};

@@ -25,8 +25,6 @@ pub(crate) const SOURCES: [&str; 3] = ["orders", "products", "users"];
 pub(crate) struct NotificationHandler {
     pub(crate) notifier: Notifier,
     pub(crate) queries: Queries,
-    /// Wakes the webhook worker.
-    pub(crate) webhooks: Arc<Notify>,
     /// Wakes the expiry.
     pub(crate) expiry: Arc<Notify>,
 }
@@ -54,9 +52,8 @@ impl NotificationHandler {
         if let Some(topic) = for_staff(event, fact) {
             self.notifier.notify_staff(tx, &topic, event.at)?;
         }
-        if webhooks::tables::queue(tx, event, model::now())? {
-            let webhooks = self.webhooks.clone();
-            tx.on_durable(move || webhooks.notify_one());
+        if webhooks::tables::queue_event(tx, event, model::now())? {
+            self.notifier.wake_webhooks(tx);
         }
         Ok(())
     }

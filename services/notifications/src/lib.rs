@@ -105,12 +105,13 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let settings = &config.notifications;
         let texts = text::Texts::open(ctx.folder.templates(), settings, config.public_url);
         let queries = queries::Queries::new(ctx.mesh.clone());
+        let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let notifier = notify::Notifier {
             keep: domain::Retention::new(settings),
             wake_ups: live::WakeUps::default(),
             outbox: mail::Outbox::new(config.mail),
+            webhooks: webhooks.clone(),
         };
-        let (webhooks, expiry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         mail::start(&ctx, queries.clone(), texts.clone(), notifier.clone())?;
         webhooks::start(
             &ctx,
@@ -123,7 +124,6 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let handler = follow::NotificationHandler {
             notifier: notifier.clone(),
             queries: queries.clone(),
-            webhooks: webhooks.clone(),
             expiry,
         };
         let mut followings = Vec::new();
@@ -137,7 +137,10 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         }
         let of_its_own = notifier.clone();
         dead_letters::watch(&ctx, followings, move |tx, new| {
-            of_its_own.notify_staff(tx, &Topic::parked_here(new), new.at)
+            let topic = Topic::parked_here(new);
+            of_its_own.notify_staff(tx, &topic, new.at)?;
+            // Other services publish an event of theirs; this one has no log.
+            of_its_own.notify_webhooks(tx, &topic, new.at)
         });
         backups::start(&ctx, notifier.clone());
 

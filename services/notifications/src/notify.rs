@@ -1,19 +1,22 @@
 //! Notifying people, by the channels they chose: the inbox entry, the mail, and the wake-up of
-//! open streams.
+//! open streams; and webhooks of what staff are told that no event says.
 //!
 //! **Invariant:** all writes are part of the caller's transaction, so an event notifies a
-//! person exactly once.
+//! person, and each webhook, exactly once.
+
+use std::sync::Arc;
 
 use ::store::{Error as StoreError, Read, Table, Tx};
 use mesh::Event;
 use model::{Time, UserId};
+use tokio::sync::Notify;
 
 use crate::domain::{Retention, Topic};
 use crate::inbox_digest::{self, EntryChange};
 use crate::live::WakeUps;
 use crate::mail::{MailContent, Outbox};
 use crate::preferences::{self, Channel};
-use crate::tables;
+use crate::{tables, webhooks};
 
 /// user → nothing: they have a staff role. A projection of users' events.
 const STAFF: Table<UserId, ()> = Table::new("staff");
@@ -27,6 +30,8 @@ pub(crate) struct Notifier {
     pub(crate) keep: Retention,
     pub(crate) wake_ups: WakeUps,
     pub(crate) outbox: Outbox,
+    /// Wakes the webhook worker.
+    pub(crate) webhooks: Arc<Notify>,
 }
 
 impl Notifier {
@@ -50,7 +55,7 @@ impl Notifier {
         Ok(())
     }
 
-    /// Notifies all staff of what happened at `at`.
+    /// Notifies all staff of what happened at `at`, and webhooks if no event says it.
     pub(crate) fn notify_staff(
         &self,
         tx: &mut Tx<'_>,
@@ -73,7 +78,29 @@ impl Notifier {
                 }
             }
         }
+        match webhooks::kinds::is_notice(topic.kind()) {
+            true => self.notify_webhooks(tx, topic, at),
+            false => Ok(()),
+        }
+    }
+
+    /// Notifies webhooks alone of what staff are told.
+    pub(crate) fn notify_webhooks(
+        &self,
+        tx: &mut Tx<'_>,
+        topic: &Topic,
+        at: Time,
+    ) -> Result<(), StoreError> {
+        if webhooks::tables::queue_topic(tx, topic, at, model::now())? {
+            self.wake_webhooks(tx);
+        }
         Ok(())
+    }
+
+    /// Wakes the webhook worker once the transaction is durable.
+    pub(crate) fn wake_webhooks(&self, tx: &mut Tx<'_>) {
+        let webhooks = self.webhooks.clone();
+        tx.on_durable(move || webhooks.notify_one());
     }
 
     /// Wakes the streams of a user that has a new entry.

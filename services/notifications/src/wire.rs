@@ -6,7 +6,7 @@ use crate::config::WebhooksConfig;
 use chassis::FieldError;
 use chassis::fields::{CheckedBody, Fields, ReadFields};
 use chassis::page::Page;
-use model::{Fact, Time};
+use model::{Time, described_kinds};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -190,7 +190,7 @@ impl ReadFields for PatchWebhookBody {
 /// The field `events`, if it is there: kinds of events and patterns of them, each once.
 fn event_patterns(fields: &mut Fields<'_>) -> Option<Vec<String>> {
     let is_there = fields.has("events");
-    let entries = fields.list("events", Fact::KINDS.len());
+    let entries = fields.list("events", described_kinds().count());
     if is_there && entries.is_empty() {
         let detail = "name at least one kind of event, such as order.confirmed, order.* or *";
         fields.fault("/events", detail);
@@ -207,7 +207,8 @@ fn event_patterns(fields: &mut Fields<'_>) -> Option<Vec<String>> {
     is_there.then_some(events)
 }
 
-const UNKNOWN_KIND: &str = "no kind of event has this name; GET /v1/webhooks/kinds lists them, and * and order.* are patterns";
+const UNKNOWN_KIND: &str =
+    "no kind has this name; GET /v1/webhooks/kinds lists them, and * and order.* are patterns";
 
 /// Checks the URL of a body against the settings.
 fn check_url<T>(body: &mut CheckedBody<T>, url: Option<&String>, settings: &WebhooksConfig) {

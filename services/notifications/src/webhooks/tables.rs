@@ -19,6 +19,7 @@ use model::Time;
 use serde::Serialize;
 
 use super::{MessageId, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, kinds};
+use crate::domain::Topic;
 use crate::error::Error;
 use crate::incidents;
 
@@ -107,24 +108,53 @@ pub(crate) fn delete_chunk(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Queues a message for every webhook subscribed to the event, due at `now`. Returns whether
-/// there was one.
-pub(crate) fn queue(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, StoreError> {
+/// Queues the message of an event for every webhook subscribed to it, due at `now`. Returns
+/// whether there was one.
+pub(crate) fn queue_event(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<bool, StoreError> {
     let Some(fact) = &event.fact else {
         return Ok(false);
     };
+    let data = || {
+        let mut data = serde_json::to_value(fact).unwrap_or_default();
+        data[&event.kind].take()
+    };
+    queue(tx, &event.kind, event.at, data, now)
+}
+
+/// Queues what staff are told for every webhook subscribed to its kind, due at `now`. Returns
+/// whether there was one.
+pub(crate) fn queue_topic(
+    tx: &mut Tx<'_>,
+    topic: &Topic,
+    at: Time,
+    now: Time,
+) -> Result<bool, StoreError> {
+    let data = || {
+        let mut topic = serde_json::to_value(topic).unwrap_or_default();
+        topic["data"].take()
+    };
+    queue(tx, topic.kind(), at, data, now)
+}
+
+/// Queues a message about what happened at `at`, whose data is made if somebody subscribes.
+fn queue(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    at: Time,
+    data: impl FnOnce() -> serde_json::Value,
+    now: Time,
+) -> Result<bool, StoreError> {
     let mut subscribed = Vec::new();
     for row in tx.scan(WEBHOOKS.all())? {
         let (id, webhook) = row?;
-        if webhook.is_subscribed(&event.kind, event.at) {
+        if webhook.is_subscribed(kind, at) {
             subscribed.push(id);
         }
     }
     if subscribed.is_empty() {
         return Ok(false);
     }
-    let mut data = serde_json::to_value(fact).unwrap_or_default();
-    let message = message_of(&event.kind, event.at, data[&event.kind].take(), now);
+    let message = message_of(kind, at, data(), now);
     for webhook in subscribed {
         insert(tx, webhook, &message, now)?;
     }

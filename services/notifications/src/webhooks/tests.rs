@@ -2,9 +2,11 @@
 
 use chassis::FieldError;
 use chassis::fields::Fields;
+use model::Fact;
 
 use super::*;
 use crate::config::WebhooksConfig;
+use crate::domain::Topic;
 use crate::wire::RegisterWebhookBody;
 
 fn register(url: &str, events: &[&str]) -> Result<Webhook, Vec<FieldError>> {
@@ -174,4 +176,20 @@ fn rows_of_earlier_versions_are_read() {
         topic,
         crate::domain::Topic::MailFailed { mail_id: None, code: Some(550), .. }
     ));
+}
+
+/// Other services publish their dead letters as events; those of this one are sent alike.
+#[test]
+fn dead_letters_of_every_service_look_alike() {
+    let (service, source) = (String::from("notifications"), String::from("orders"));
+    let topic = Topic::EventParked {
+        service: service.clone(),
+        source: source.clone(),
+        seq: 7,
+        count: 2,
+    };
+    let fact = Fact::EventParked { service, source, seq: 7, count: 2 };
+    assert_eq!(topic.kind(), fact.kind());
+    let (topic, event) = (serde_json::to_value(&topic), serde_json::to_value(&fact));
+    assert_eq!(topic.unwrap()["data"], event.unwrap()[fact.kind()]);
 }
