@@ -334,12 +334,69 @@ const inbox = () => [
   }),
 ];
 
+// What keys may do, and what only those of an admin may.
+const SCOPES = ["catalogue:read", "catalogue:write", "orders:read", "orders:write", "customers:read", "reports:read"];
+const ADMIN_SCOPES = ["events:read"];
+
+const labelled = (text, input) => element("label", {}, text, input);
+
+const box = (name, value) => element("label", { className: "box" }, element("input", { type: "checkbox", name, value }), value);
+
+// The form that makes a key. Its secret is shown once, and nowhere again.
+function keyForm() {
+  const scopes = login().user.roles.includes("admin") ? [...SCOPES, ...ADMIN_SCOPES] : SCOPES;
+  const form = element(
+    "form",
+    { className: "wide" },
+    labelled("Program that uses it", element("input", { name: "name", maxLength: 100, required: true })),
+    element("fieldset", {}, element("legend", { textContent: "What it may do" }), ...scopes.map((scope) => box("scopes", scope))),
+    labelled("Last day, if it ends by itself", element("input", { name: "last_day", type: "date" })),
+    labelled("Your password", element("input", { name: "current_password", type: "password", autocomplete: "current-password", required: true })),
+    element("button", { textContent: "Make the key" }),
+  );
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const given = new FormData(form);
+    const last = given.get("last_day");
+    const body = { name: given.get("name"), scopes: given.getAll("scopes"), current_password: given.get("current_password") };
+    if (last) body.expires_at = new Date(`${last}T23:59:59`).toISOString();
+    say("");
+    try {
+      const { name, secret } = await call("POST", "/v1/api-keys", body);
+      await show();
+      say(`The key of ${name}. It is shown only now: `, element("code", { textContent: secret }));
+    } catch (error) {
+      complain(error.message);
+    }
+  };
+  return form;
+}
+
+const apiKeys = () => [
+  ...list({
+    path: "/v1/api-keys",
+    heads: ["made", "program", "may", "made by", "ends", "last used", ""],
+    show: (key) => [
+      when(key.created_at),
+      key.name,
+      key.scopes.join(", "),
+      element("code", { textContent: key.user_id }),
+      when(key.expires_at),
+      when(key.last_used_at),
+      action("revoke", () => (confirm(`Revoke the key of ${key.name}? It stops working within a second.`) ? call("DELETE", `/v1/api-keys/${key.id}`) : false), readAgainAll),
+    ],
+  }),
+  element("h2", { textContent: "A new key" }),
+  keyForm(),
+];
+
 const VIEWS = {
   overview: { title: "Overview", make: overview, isForAdmins: true },
   orders: { title: "Orders", make: orders },
   inbox: { title: "Inbox", make: inbox },
   products: { title: "Products", make: products },
   users: { title: "Users", make: users, isForAdmins: true },
+  "api-keys": { title: "API keys", make: apiKeys },
   events: { title: "Events", make: events, isForAdmins: true },
   "dead-letters": { title: "Dead letters", make: deadLetters, isForAdmins: true },
 };

@@ -170,6 +170,15 @@ mod tests {
     }
 
     #[test]
+    fn the_console_offers_every_scope_of_keys() {
+        for scope in api::KeyScope::ALL {
+            let name = format!("\"{}\"", scope.name());
+            let script = include_str!("../../pages/console.js");
+            assert!(script.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_console_gets_the_minor_digits_of_every_currency() {
         let script = std::str::from_utf8(&CURRENCIES).unwrap();
         for (code, digits) in [("EUR", 2), ("HUF", 2), ("JPY", 0), ("IQD", 3), ("CLF", 4)] {
