@@ -32,6 +32,10 @@ const _: () = assert!(RENEWED_BEFORE.as_secs() < KEY_TOKEN_LIFE.as_secs() / 2);
 /// Timeout of an exchange.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a refused address is told.
+const TOO_MANY_KEYS: &str =
+    "too many API keys from this address were not valid, and this one is not either";
+
 /// The longest API key that is exchanged, in bytes; ours have 62.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -107,7 +111,7 @@ impl ApiKeys {
                 Ok(ExchangedToken { token: token.into(), until })
             }
             Some(TokenAnswer::Refused) => Err(Problem::invalid_token()),
-            Some(TokenAnswer::Throttled { wait }) => Err(throttled(wait)),
+            Some(TokenAnswer::Throttled { wait }) => Err(Problem::too_many_attempts(TOO_MANY_KEYS, wait)),
             None => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service-unavailable",
@@ -118,15 +122,4 @@ impl ApiKeys {
             .header(RETRY_AFTER, "1")),
         }
     }
-}
-
-fn throttled(wait: Duration) -> Problem {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too-many-attempts",
-        "Too many attempts",
-        format!("too many API keys from this address were not valid, and this one is not either; wait {seconds} s"),
-    )
-    .header(RETRY_AFTER, &seconds.to_string())
 }

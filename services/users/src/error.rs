@@ -150,7 +150,7 @@ impl From<Error> for Problem {
             Error::WrongUndoToken => wrong_link("wrong-undo-token", UNDO_TOKEN),
             Error::WrongSetUpToken => wrong_link("wrong-setup-token", SET_UP_TOKEN),
             Error::HasAdmin => Self::conflict("set-up", SET_UP),
-            Error::Throttled(wait) => throttled(wait),
+            Error::Throttled(wait) => Problem::too_many_attempts("too many attempts failed", wait),
             Error::ClockNotSet => clock_not_set(),
             Error::TooManyApiKeys => Self::conflict("too-many-api-keys", TOO_MANY_API_KEYS),
             Error::AddressBookFull => Self::conflict("address-book-full", ADDRESS_BOOK_FULL),
@@ -221,17 +221,6 @@ fn clock_not_set() -> Problem {
         detail,
     )
     .header(RETRY_AFTER, "10")
-}
-
-fn throttled(wait: Duration) -> Problem {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too-many-attempts",
-        "Too many attempts",
-        format!("wait {seconds} s, then try again"),
-    )
-    .header(RETRY_AFTER, &seconds.to_string())
 }
 
 fn unauthorized(code: &'static str, title: &'static str, detail: &str) -> Problem {
