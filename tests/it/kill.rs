@@ -1,16 +1,19 @@
 //! Services killed with SIGKILL during checkouts and started again: every acknowledged
-//! order remains, stock adds up, and each outcome is notified exactly once. Then a whole
-//! shop killed during an import.
+//! order remains, stock adds up, each outcome is notified exactly once, and a webhook gets each
+//! under one id. Then a whole shop killed during an import.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::eventually;
 use testkit::shop::{Form, SERVICES, Shop};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::people::{Person, lamp, pieces, send};
-use crate::world::{konbini, open};
+use crate::world::{closed, konbini, open};
 
 const BUYERS: usize = 4;
 const STOCK: u32 = 60;
@@ -27,8 +30,18 @@ const KILLS: [&str; 7] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_order_is_lost_when_services_are_killed_during_checkouts() {
-    let mut shop = open(Form::Run).await;
+    let mut shop = closed();
+    for (setting, text) in [
+        ("KONBINI_WEBHOOKS_ALLOW_PRIVATE", "true"),
+        ("KONBINI_WEBHOOKS_ALLOW_HTTP", "true"),
+        ("KONBINI_WEBHOOKS_RETRY_FIRST_MS", "20"),
+    ] {
+        shop.set_variable(setting, text);
+    }
+    shop.open(Form::Run).unwrap();
+    shop.ready().await.unwrap();
     let admin = Person::admin(&shop).await;
+    let told = Told::start(&admin).await;
     let lamps = admin.sell(&[lamp("LAMP-1", "Desk lamp", STOCK)]).await;
     let mut buyers = Vec::new();
     for number in 0..BUYERS {
@@ -72,7 +85,67 @@ async fn no_order_is_lost_when_services_are_killed_during_checkouts() {
         shop.ready().await.unwrap();
     }
     audit(&shop, &admin, &buyers, &lamps[0], &acknowledged).await;
+    told.audit(&admin).await;
     shop.terminate_all().await.unwrap();
+}
+
+/// A program that a webhook calls: the ids of the messages about each confirmed order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<HashMap<String, HashSet<String>>>>);
+
+impl Told {
+    async fn start(admin: &Person) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let hook = json!({ "url": url, "events": ["order.confirmed"] });
+        assert_eq!(admin.post("/v1/webhooks", hook).await.status, 201);
+        let told = Self::default();
+        let program = told.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let program = program.clone();
+                tokio::spawn(async move { program.take(stream).await });
+            }
+        });
+        told
+    }
+
+    /// Takes a message, and answers late, so that a kill finds some that are under way.
+    async fn take(self, stream: TcpStream) -> std::io::Result<()> {
+        let (mut stream, mut id, mut length) = (BufReader::new(stream), String::new(), 0);
+        let mut line = String::new();
+        while stream.read_line(&mut line).await? > 2 {
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "webhook-id" => value.trim().clone_into(&mut id),
+                "content-length" => length = value.trim().parse().unwrap(),
+                _ => {}
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let body: Value = serde_json::from_slice(&body)?;
+        let order = body["data"]["order_id"].as_str().unwrap().to_owned();
+        self.0.lock().unwrap().entry(order).or_default().insert(id);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await
+    }
+
+    async fn audit(&self, admin: &Person) {
+        let orders = admin.all("/v1/orders?status=confirmed").await;
+        let confirmed: HashSet<_> = orders.iter().map(|order| order["id"].as_str()).collect();
+        let all = || async {
+            let told = self.0.lock().unwrap();
+            confirmed.len() == told.len()
+        };
+        eventually("the webhook is called for each confirmed order", all).await;
+        for (order, ids) in &*self.0.lock().unwrap() {
+            assert!(confirmed.contains(&Some(order.as_str())), "{order}");
+            assert_eq!(ids.len(), 1, "{order} has one message: {ids:?}");
+        }
+    }
 }
 
 async fn audit(

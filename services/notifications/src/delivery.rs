@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 /// The longest pause between two scans of a queue.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 
-/// The pause after the store could not be read or written.
+/// The pause after the store could not be read or written, or a delivery panicked.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The key of a queued delivery: rows of a partition are in order of time.
@@ -154,6 +154,8 @@ async fn run<D: Delivery>(delivery: Arc<D>, wake_up: Arc<Notify>) {
                 in_flight.remove(&task);
                 if let Err(error) = ended {
                     tracing::error!(%error, "a delivery task failed");
+                    // It is still due, and would fail in a tight loop.
+                    tokio::time::sleep(STORE_PAUSE).await;
                 }
             }
             () = tokio::time::sleep(pause) => {}

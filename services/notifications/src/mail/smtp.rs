@@ -118,7 +118,8 @@ impl MailServer {
         text: MailText,
     ) -> Result<Message, String> {
         let address = address(&to.email).ok_or("mail cannot be sent to this address")?;
-        let name = Some(to.name.clone()).filter(|name| !name.trim().is_empty());
+        // lettre panics at a control character.
+        let name = Some(to.name.clone()).filter(|name| model::is_legible(name));
         let message_id = format!("<{}@{}>", HEXLOWER.encode(id), self.from.email.domain());
         let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
         let MailText { subject, text, html } = text;
@@ -213,6 +214,65 @@ fn kind(error: &lettre::transport::smtp::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever a person is called, a mail has one recipient, their name whole, and lines that
+    /// every server takes (RFC 5322 §2.1.1).
+    #[test]
+    fn a_name_is_one_recipient() {
+        let settings = MailConfig {
+            server: Some("127.0.0.1".into()),
+            from: Some("The Shop <shop@example.com>".into()),
+            ..MailConfig::default()
+        };
+        let server = MailServer::open(&settings).unwrap().unwrap();
+        let long = "x".repeat(100);
+        for name in [
+            "Ann Mori",
+            "M\u{fc}ller, Jürgen",
+            "O'Brien \"Bob\"",
+            "Mori <eve@example.org>",
+            "a@example.org, b@example.org",
+            "Ann (at work)",
+            "back\\slash",
+            "Dr. Ann; Bob: Eve",
+            "\u{68ee}\u{82b1}\u{5b50}",
+            "\u{1f986} Duck",
+            "=?utf-8?q?eve?=",
+            "{{ title }}",
+            "Ann\r\nBcc: eve@example.org",
+            "Ann\nBcc: eve@example.org",
+            long.as_str(),
+            "",
+        ] {
+            let contact = Contact {
+                email: "ann@example.com".into(),
+                email_verified: true,
+                name: name.into(),
+                language: None,
+            };
+            let text = MailText {
+                subject: "A".repeat(300),
+                text: "b".repeat(5_000),
+                html: format!("<p>{}</p>", "c".repeat(5_000)),
+            };
+            let mail = server.compose(&contact, &[7; 16], text).unwrap();
+            assert_eq!(mail.envelope().to().len(), 1, "{name}");
+            assert_eq!(
+                mail.envelope().to()[0].to_string(),
+                "ann@example.com",
+                "{name}"
+            );
+            let to = mail.headers().get::<lettre::message::header::To>().unwrap();
+            let to = lettre::message::Mailboxes::from(to);
+            let to: Vec<_> = to.iter().collect();
+            let shown = model::is_legible(name).then_some(name);
+            assert_eq!((to.len(), to[0].name.as_deref()), (1, shown), "{name}");
+            let sent = String::from_utf8(mail.formatted()).unwrap();
+            let (head, _) = sent.split_once("\r\n\r\n").unwrap();
+            assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+            assert!(sent.lines().all(|line| line.len() <= 998), "{name}");
+        }
+    }
 
     #[test]
     fn domains_are_sent_in_a_labels() {

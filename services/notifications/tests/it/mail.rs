@@ -343,6 +343,43 @@ async fn mail_is_sent_over_tls_to_a_trusted_server() {
     }
 }
 
+/// A command that the server refuses ("220" is the connection, "." the end of the mail), how, and
+/// what the status says of it.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    ("220", "554 5.7.1 no service for you", "554"),
+    ("EHLO", "550 5.7.1 a name that I do not like", "550"),
+    ("MAIL", "553 5.7.1 not your address", "553 to the sender"),
+    (
+        "MAIL",
+        "550 5.7.60 not permitted to send as",
+        "550 to the sender",
+    ),
+    (
+        "RCPT",
+        "554 5.7.1 relay access denied",
+        "554 to the recipient",
+    ),
+    (
+        "RCPT",
+        "553 5.7.1 sender not owned by user",
+        "553 to the recipient",
+    ),
+    (
+        "DATA",
+        "554 5.5.1 no valid recipients",
+        "554 to the content",
+    ),
+    ("220", "421 4.3.2 not now", "421"),
+    ("RCPT", "450 4.2.1 greylisted", "450 to the recipient"),
+    (
+        "RCPT",
+        "501 5.1.3 a syntax that I do not like",
+        "501 to the recipient",
+    ),
+    ("RCPT", "530 5.7.0 log in first", "530 to the recipient"),
+    (".", "550 5.7.1 looks like spam", "550 to the content"),
+];
+
 /// The server refuses the shop and not the recipient, so the mail waits until the setting is
 /// corrected; staff get no notification, and the status has the server's answer.
 #[tokio::test(flavor = "multi_thread")]
@@ -356,35 +393,7 @@ async fn a_wrong_setting_throws_no_mail_away() {
     test.other("users").publish("staff", hired).await;
     entries(&staff, 1).await;
     let orders = test.other("orders");
-    for (place, (command, answer, why)) in [
-        ("220", "554 5.7.1 no service for you", "554"),
-        ("EHLO", "550 5.7.1 a name that I do not like", "550"),
-        ("MAIL", "553 5.7.1 not your address", "553 to the sender"),
-        (
-            "MAIL",
-            "550 5.7.60 not permitted to send as",
-            "550 to the sender",
-        ),
-        (
-            "RCPT",
-            "554 5.7.1 relay access denied",
-            "554 to the recipient",
-        ),
-        (
-            "RCPT",
-            "553 5.7.1 sender not owned by user",
-            "553 to the recipient",
-        ),
-        (
-            "DATA",
-            "554 5.5.1 no valid recipients",
-            "554 to the content",
-        ),
-        (".", "550 5.7.1 looks like spam", "550 to the content"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (place, (command, answer, why)) in REFUSALS.iter().copied().enumerate() {
         server.next(Manner::AnswersTo(command, answer));
         let order = confirm(&orders, &ann).await;
         let mails = server.takes(place + 1).await;

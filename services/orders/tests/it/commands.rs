@@ -22,12 +22,26 @@ async fn command(who: &Person, path: &str, key: Option<&str>, body: Option<Value
     send(request).await
 }
 
+/// The path of a confirmed order whose product is deleted: it does not need it any more.
+async fn of_deleted(shop: &Shop, buyer: &Person) -> String {
+    let path = shop.confirmed(buyer, 1000).await;
+    let order = buyer.get(&path).await.body;
+    let product_id = order["items"][0]["product_id"].as_str().unwrap();
+    let product_id = product_id.parse().unwrap();
+    let deleted = Fact::ProductDeleted { product_id };
+    shop.products.publish("deleted", deleted).await;
+    let again = items(&[(product_id, 1)]);
+    let is_gone = || async { buyer.post("/v1/orders", again.clone()).await.status == 422 };
+    eventually("the product is deleted", is_gone).await;
+    path
+}
+
 /// Every transition of a delivered and refunded order, with its history.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_paid_to_refunded() {
     let shop = Shop::open().await;
     let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
-    let path = shop.confirmed(&buyer, 1000).await;
+    let path = of_deleted(&shop, &buyer).await;
     let to = |name: &str| format!("{path}/{name}");
 
     assert_eq!(command(&buyer, &to("pay"), None, None).await.status, 403);
