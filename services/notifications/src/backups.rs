@@ -3,24 +3,23 @@
 //! A command makes backups and leaves a file in the data folder; no event says that one has
 //! not been made, so the file is looked at.
 //!
-//! **Invariant:** an incident is stored with its notification, so each is notified once and
-//! its end once, also across restarts. An incident is from the first fault to the next
-//! success, whatever faults lie between.
+//! A fault is news at once, and an incident lasts from the first one to the next success, whatever
+//! faults lie between.
 
 use std::time::Duration;
 
-use ::store::{Error as StoreError, Read, Table, Tx};
+use ::store::{Error as StoreError, Tx};
 use chassis::backup_state::{self, BackupFault};
 use chassis::config::BackupConfig;
 use chassis::{Context, Folder};
 use model::Time;
 
 use crate::domain::Topic;
+use crate::incidents::{self, IncidentNews};
 use crate::notify::{Notifier, has_staff};
 
-/// Nothing → when the incident began that staff were notified of.
-const INCIDENT: Table<u16, Time> = Table::new("backup_incident");
-const KEY: u16 = 0;
+/// Backups among incidents.
+const BACKUP: &str = "backup";
 
 /// How often the file is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -38,8 +37,8 @@ pub(crate) fn start(ctx: &Context, notifier: Notifier) {
                 log(&folder, fault);
                 logged = fault;
             }
-            let is_open = store.contains(INCIDENT, &KEY);
-            if is_open.is_ok_and(|is_open| is_open != fault.is_some()) {
+            let since = incidents::since(&store, &BACKUP.to_owned());
+            if since.is_ok_and(|since| since.is_some() != fault.is_some()) {
                 let (notifier, expected) = (notifier.clone(), expected.clone());
                 let notified = store
                     .write_when_free(move |tx| notify(tx, &notifier, fault, &expected, now))
@@ -63,8 +62,8 @@ fn log(folder: &Folder, fault: Option<BackupFault>) {
     }
 }
 
-/// Opens or closes the incident. Without staff it is not opened, so that the first of them
-/// are notified.
+/// Notifies staff of what they do not know yet. Without staff a fault is not noted, so that the
+/// first of them are notified.
 fn notify(
     tx: &mut Tx<'_>,
     notifier: &Notifier,
@@ -72,18 +71,24 @@ fn notify(
     expected: &BackupConfig,
     now: Time,
 ) -> Result<(), StoreError> {
-    let expected_hours = expected.expected_hours;
+    if !has_staff(tx)? {
+        return Ok(());
+    }
+    let what = BACKUP.to_owned();
+    let news = match fault {
+        Some(_) => incidents::failed(tx, &what, Duration::ZERO, now)?,
+        None => incidents::succeeded(tx, &what)?,
+    };
+    if news == IncidentNews::Nothing {
+        return Ok(());
+    }
     let topic = match fault {
-        _ if !has_staff(tx)? => return Ok(()),
         Some(BackupFault::Failed) => Topic::BackupFailed {},
         Some(BackupFault::Overdue { succeeded_at }) => {
+            let expected_hours = expected.expected_hours;
             Topic::BackupOverdue { succeeded_at, expected_hours }
         }
         None => Topic::BackupRecovered {},
     };
-    match fault {
-        Some(_) => tx.put(INCIDENT, &KEY, &now)?,
-        None => tx.delete(INCIDENT, &KEY)?,
-    }
     notifier.notify_staff(tx, &topic, now)
 }

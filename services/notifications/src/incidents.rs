@@ -1,7 +1,8 @@
 //! Incidents: faults that last. Staff are notified once of each, and once of its end.
 //!
-//! A single failure is retried and is no news. **Invariant:** an incident is stored in the
-//! transaction of the attempt that shows it, so it is notified once, also across restarts.
+//! A failure of something that is tried again is news once it lasts; one that nobody repeats is
+//! news at once. **Invariant:** an incident is stored in the transaction of the attempt that shows
+//! it, so it is notified once, also across restarts.
 
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use ::store::{Error as StoreError, Read, Table, Tx};
 use model::Time;
 use serde::{Deserialize, Serialize};
 
-/// How long something fails before it is an incident: longer than a restart of what is at the
-/// other end, or a greylisting server, takes.
-const LASTS: Duration = Duration::from_secs(15 * 60);
+/// How long something fails that is tried again before it is an incident: longer than a restart
+/// of what is at the other end, or a greylisting server, takes.
+pub(crate) const LASTS: Duration = Duration::from_secs(15 * 60);
 
 /// What fails → since when.
 const INCIDENTS: Table<String, Incident> = Table::new("incidents");
@@ -48,15 +49,21 @@ pub(crate) fn succeeded(tx: &mut Tx<'_>, what: &String) -> Result<IncidentNews, 
     })
 }
 
-/// Notes a failure at `now`.
+/// Since when something fails.
+pub(crate) fn since(from: &impl Read, what: &String) -> Result<Option<Time>, StoreError> {
+    Ok(from.get(INCIDENTS, what)?.map(|incident| incident.since))
+}
+
+/// Notes a failure at `now`, which is news once there have been only failures for `lasts`.
 pub(crate) fn failed(
     tx: &mut Tx<'_>,
     what: &String,
+    lasts: Duration,
     now: Time,
 ) -> Result<IncidentNews, StoreError> {
     let earlier = tx.get(INCIDENTS, what)?;
     let mut incident = earlier.unwrap_or(Incident { since: now, is_notified: false });
-    let is_news = !incident.is_notified && now.since(incident.since) >= LASTS;
+    let is_news = !incident.is_notified && now.since(incident.since) >= lasts;
     incident.is_notified |= is_news;
     if earlier != Some(incident) {
         tx.put(INCIDENTS, what, &incident)?;
@@ -90,7 +97,7 @@ mod tests {
             (92, works, IncidentNews::Nothing),
         ] {
             let noted = store.write(move |tx| match is_failure {
-                true => failed(tx, &"mail".into(), minute(at)),
+                true => failed(tx, &"mail".into(), LASTS, minute(at)),
                 false => succeeded(tx, &"mail".into()),
             });
             let noted: Result<_, StoreError> = noted.await;

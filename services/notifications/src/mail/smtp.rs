@@ -46,11 +46,6 @@ impl SmtpFailure {
     pub(super) fn before(retry: Retry, why: impl Into<String>) -> Self {
         Self { step: None, code: None, retry, why: why.into() }
     }
-
-    /// Whether the server refused the recipient, and not the shop.
-    pub(super) fn is_about_recipient(&self) -> bool {
-        self.step == Some(Step::Recipient)
-    }
 }
 
 /// The mail server, as the settings name it.

@@ -1,9 +1,8 @@
-//! State of outbound mail: how much waits, and why the last attempt failed, for the status and
-//! the warnings. Without these a mail server that takes nothing would show only when its
-//! mails are given up.
+//! State of outbound mail: how much waits, since when the server takes none, and why the last
+//! attempt failed, for the status and the warnings. Without these a mail server that takes nothing
+//! would show only when its mails are given up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::store::Store;
 use chassis::Context;
@@ -14,20 +13,17 @@ use serde_json::json;
 
 use super::MAIL;
 use super::smtp::SmtpFailure;
+use crate::incidents::{self, LASTS};
 
-/// For how long every attempt has to fail until that is a warning: longer than greylisting and
-/// a restart of the server take.
-const WARNED_AFTER: Duration = Duration::from_secs(10 * 60);
+/// The mail server among incidents.
+pub(super) const MAIL_SERVER: &str = "mail";
 
-/// The state since the start. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct MailState(Arc<Mutex<Attempts>>);
-
-#[derive(Default, Clone, Serialize)]
-struct Attempts {
-    /// The first failure since the last mail that the server took.
-    failing_since: Option<Time>,
-    last_failure: Option<LastFailure>,
+/// The state. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct MailState {
+    store: Store,
+    /// Since the start of the service.
+    last_failure: Arc<Mutex<Option<LastFailure>>>,
 }
 
 #[derive(Clone, Serialize)]
@@ -39,47 +35,45 @@ struct LastFailure {
 }
 
 impl MailState {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, last_failure: Arc::default() }
+    }
+
     /// Shows the state in the status, and warns of a server that takes no mail.
     pub(super) fn report(&self, ctx: &Context) {
-        let (shown, store) = (self.clone(), ctx.store.clone());
+        let shown = self.clone();
         ctx.status.report("mail", move || {
-            let attempts = shown.0.lock().clone();
             json!({
-                "queued": queued(&store),
-                "failing_since": attempts.failing_since,
-                "last_failure": attempts.last_failure,
+                "queued": queued(&shown.store),
+                "failing_since": shown.failing_since(),
+                "last_failure": *shown.last_failure.lock(),
             })
         });
         let watched = self.clone();
         ctx.health.warn(move || watched.warning(model::now()));
     }
 
-    /// Notes that the server took a mail.
-    pub(super) fn note_sent(&self) {
-        self.0.lock().failing_since = None;
+    /// Notes a failed attempt.
+    pub(super) fn note_failure(&self, failure: &SmtpFailure, at: Time) {
+        let (why, code) = (failure.why.clone(), failure.code);
+        *self.last_failure.lock() = Some(LastFailure { at, why, code });
     }
 
-    /// Notes a failed attempt. A refused recipient is no trouble of the server.
-    pub(super) fn note_failure(&self, failure: &SmtpFailure, at: Time) {
-        let mut attempts = self.0.lock();
-        if !failure.is_about_recipient() {
-            attempts.failing_since.get_or_insert(at);
-        }
-        let (why, code) = (failure.why.clone(), failure.code);
-        attempts.last_failure = Some(LastFailure { at, why, code });
+    /// The first failure since the server last took a mail, as far as it is known.
+    fn failing_since(&self) -> Option<Time> {
+        let since = incidents::since(&self.store, &MAIL_SERVER.to_owned());
+        since.ok().flatten()
     }
 
     fn warning(&self, now: Time) -> Option<String> {
-        let attempts = self.0.lock();
-        let since = attempts.failing_since?;
-        let why = attempts.last_failure.as_ref().map(|failure| &*failure.why);
-        let is_long = now.since(since) >= WARNED_AFTER;
-        is_long.then(|| {
-            format!(
-                "no mail can be sent since {since}: {}",
-                why.unwrap_or_default()
-            )
-        })
+        let since = self.failing_since()?;
+        if now.since(since) < LASTS {
+            return None;
+        }
+        let last = self.last_failure.lock();
+        let why = last.as_ref().map(|failure| format!(": {}", failure.why));
+        let why = why.unwrap_or_default();
+        Some(format!("no mail can be sent since {since}{why}"))
     }
 }
 
@@ -90,29 +84,45 @@ fn queued(store: &Store) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use ::store::{Error, Options};
+
     use super::super::connection::Step;
     use super::super::smtp::Retry;
     use super::*;
 
-    #[test]
-    fn a_server_that_takes_nothing_is_a_warning_after_a_while() {
-        let state = MailState::default();
-        let failure = |step| SmtpFailure {
-            step: Some(step),
+    #[tokio::test]
+    async fn a_server_that_takes_nothing_is_a_warning_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let state = MailState::new(store.clone());
+        let start = Time(1_000);
+        let late = start.after(LASTS);
+        assert_eq!(state.warning(late), None);
+        for at in [start, late] {
+            let noted = store
+                .write(move |tx| incidents::failed(tx, &MAIL_SERVER.into(), LASTS, at).map(drop));
+            let noted: Result<(), Error> = noted.await;
+            noted.unwrap();
+        }
+        assert_eq!(state.warning(Time(late.0 - 1)), None);
+        // After a restart nobody knows why, until the next attempt.
+        let warning = state.warning(late).unwrap();
+        assert!(warning.ends_with(&start.to_string()), "{warning}");
+        let failure = SmtpFailure {
+            step: Some(Step::Login),
             code: Some(535),
             retry: Retry::Later,
             why: "the server answered 535 to the login".into(),
         };
-        let start = Time(1_000);
-        let late = start.after(WARNED_AFTER);
-        state.note_failure(&failure(Step::Recipient), start);
-        assert_eq!(state.warning(late), None, "one recipient");
-        state.note_failure(&failure(Step::Login), start);
-        state.note_failure(&failure(Step::Login), late);
-        assert_eq!(state.warning(Time(late.0 - 1)), None);
+        state.note_failure(&failure, late);
         let warning = state.warning(late).unwrap();
-        assert!(warning.contains("535 to the login"), "{warning}");
-        state.note_sent();
+        assert!(
+            warning.ends_with(": the server answered 535 to the login"),
+            "{warning}"
+        );
+        let noted = store.write(|tx| incidents::succeeded(tx, &MAIL_SERVER.into()).map(drop));
+        let noted: Result<(), Error> = noted.await;
+        noted.unwrap();
         assert_eq!(state.warning(late), None);
     }
 }

@@ -16,11 +16,11 @@ use super::smtp::{MailServer, Retry, SmtpFailure};
 use super::status::MailState;
 use super::{
     CODE_PRIORITY, MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail, Outbox,
-    STAFF_PRIORITY, given_up, sequence,
+    STAFF_PRIORITY, given_up, sequence, status,
 };
 use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::{Audience, Topic};
-use crate::incidents::{self, IncidentNews};
+use crate::incidents::{self, IncidentNews, LASTS};
 use crate::notify::Notifier;
 use crate::queries::Queries;
 use crate::text::order::OrderData;
@@ -29,9 +29,6 @@ use crate::text::{MailText, Texts};
 /// Services that are asked for what a mail is made of.
 const USERS: &str = "users";
 const ORDERS: &str = "orders";
-
-/// The mail server among incidents.
-const MAIL_SERVER: &str = "mail";
 
 /// Timeout of a query to one of them.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,7 +85,7 @@ pub(crate) fn start(
     let mut rate_limit = tokio::time::interval(Duration::from_secs(1) / settings.per_second_max);
     rate_limit.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let wake_up = outbox.wake_up.clone();
-    let state = MailState::default();
+    let state = MailState::new(ctx.store.clone());
     state.report(ctx);
     let worker = MailWorker {
         store: ctx.store.clone(),
@@ -277,12 +274,10 @@ impl MailWorker {
             // A mail that was refused by itself says nothing of others.
             Outcome::Obsolete | Outcome::Failed(_) | Outcome::NotMade(_) => ServerNote::Nothing,
         };
-        match &outcome {
-            Outcome::Sent => self.state.note_sent(),
-            Outcome::Failed(failure) if failure.step.is_some() => {
-                self.state.note_failure(failure, now);
-            }
-            Outcome::Failed(_) | Outcome::NotMade(_) | Outcome::Obsolete => {}
+        if let Outcome::Failed(failure) = &outcome
+            && failure.step.is_some()
+        {
+            self.state.note_failure(failure, now);
         }
         if let Outcome::Failed(failure) | Outcome::NotMade(failure) = outcome {
             let SmtpFailure { code, retry, why, .. } = failure;
@@ -333,11 +328,11 @@ enum ServerNote {
 impl ServerNote {
     /// What staff are to be notified of.
     fn news(self, tx: &mut Tx<'_>, now: Time) -> Result<Option<Topic>, StoreError> {
-        let what = MAIL_SERVER.to_owned();
+        let what = status::MAIL_SERVER.to_owned();
         let (news, code) = match self {
             Self::Nothing => return Ok(None),
             Self::Accepts => (incidents::succeeded(tx, &what)?, None),
-            Self::Fails(code) => (incidents::failed(tx, &what, now)?, code),
+            Self::Fails(code) => (incidents::failed(tx, &what, LASTS, now)?, code),
         };
         Ok(match news {
             IncidentNews::Nothing => None,

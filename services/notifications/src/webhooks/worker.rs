@@ -26,7 +26,7 @@ use super::{
 use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::Topic;
 use crate::error::Error;
-use crate::incidents::{self, IncidentNews};
+use crate::incidents::{self, IncidentNews, LASTS};
 use crate::notify::Notifier;
 
 struct WebhookWorker {
@@ -188,7 +188,7 @@ fn news(
     let what = webhook_id.to_string();
     let news = match attempt.is_success() || noted == Noted::Disabled {
         true => incidents::succeeded(tx, &what)?,
-        false => incidents::failed(tx, &what, attempt.at)?,
+        false => incidents::failed(tx, &what, LASTS, attempt.at)?,
     };
     Ok(match news {
         IncidentNews::Began(since) => Some(Topic::WebhookFailing { webhook_id, since }),
