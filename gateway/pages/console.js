@@ -291,7 +291,7 @@ const events = () =>
     path: "/v1/events",
     filters: [choice("source", ["users", "products", "orders", "notifications"]), field("kind", "order.placed")],
     heads: ["time", "kind", "id", "data", "by"],
-    show: (event) => [when(event.at), event.kind, element("code", { textContent: event.id }), element("pre", { textContent: JSON.stringify(event.data) }), event.by],
+    show: (event) => [when(event.at), event.kind, element("code", { textContent: event.id }), element("pre", { textContent: JSON.stringify(event.data) }), [event.by, event.via].filter(Boolean).join(" via ")],
   });
 
 const deadLetters = () =>

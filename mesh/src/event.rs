@@ -45,6 +45,8 @@ pub struct Event {
     pub trace: Option<String>,
     /// The user who caused it.
     pub by: Option<String>,
+    /// The API key by which they did.
+    pub via: Option<String>,
     /// The fact; `None` for a kind unknown to this version.
     pub fact: Option<Fact>,
 }
@@ -62,6 +64,8 @@ struct Body<S, F> {
     trace: Option<S>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<S>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    via: Option<S>,
     data: F,
 }
 
@@ -81,6 +85,7 @@ impl Event {
             at: self.at,
             trace: self.trace.as_deref(),
             by: self.by.as_deref(),
+            via: self.via.as_deref(),
             data: &self.fact,
         };
         rmp_serde::to_vec_named(&body).expect("plain structs of strings and numbers encode")
@@ -94,7 +99,7 @@ impl Event {
         let known = rmp_serde::from_slice::<Body<String, Fact>>(bytes);
         let (body, fact) = match known {
             Ok(body) => {
-                let Body { source, epoch, seq, key, kind, at, trace, by, data } = body;
+                let Body { source, epoch, seq, key, kind, at, trace, by, via, data } = body;
                 let envelope = Body {
                     source,
                     epoch,
@@ -104,6 +109,7 @@ impl Event {
                     at,
                     trace,
                     by,
+                    via,
                     data: IgnoredAny,
                 };
                 (envelope, Some(data))
@@ -117,8 +123,8 @@ impl Event {
                 (body, None)
             }
         };
-        let Body { source, epoch, seq, key, kind, at, trace, by, data: _ } = body;
-        Ok(Self { source, epoch, seq, key, kind, at, trace, by, fact })
+        let Body { source, epoch, seq, key, kind, at, trace, by, via, data: _ } = body;
+        Ok(Self { source, epoch, seq, key, kind, at, trace, by, via, fact })
     }
 
     /// The epoch of recorded bytes; `None` for bytes that are not an envelope.
@@ -208,6 +214,7 @@ mod tests {
             at: Time(1),
             trace: None,
             by: None,
+            via: None,
             fact: Some(fact),
         }
     }
@@ -245,6 +252,7 @@ mod tests {
             at: Time(1),
             trace: None,
             by: None,
+            via: None,
             data: Data { gift: "ribbon" },
         };
         let unknown = rmp_serde::to_vec_named(&body("order.gift_wrapped")).unwrap();

@@ -54,6 +54,8 @@ pub struct Cause {
     pub at: Time,
     /// The id of the user who asked for it; `None` for the shop's own work.
     pub by: Option<String>,
+    /// The id of the API key that they asked with, if it was one.
+    pub via: Option<String>,
     /// The id of the request it came from.
     pub trace: Option<String>,
 }
@@ -61,7 +63,7 @@ pub struct Cause {
 impl Cause {
     /// The cause of a change that no request led to.
     pub fn own(at: Time) -> Self {
-        Self { at, by: None, trace: None }
+        Self { at, by: None, via: None, trace: None }
     }
 }
 
@@ -157,7 +159,7 @@ impl Log {
                 table: "log_head",
                 why: "the log was not opened".into(),
             })?;
-        let Draft { key, fact, cause: Cause { at, by, trace } } = draft;
+        let Draft { key, fact, cause: Cause { at, by, via, trace } } = draft;
         let own = self.epoch.load(Ordering::Relaxed);
         if head.epoch != own {
             head = begin_epoch(tx, &source, Some(head), own)?;
@@ -166,7 +168,8 @@ impl Log {
         let kind = fact.kind().to_owned();
         let fact = Some(fact);
         let epoch = head.epoch;
-        let body = Event { source, epoch, seq, key, kind, at, trace, by, fact }.encode();
+        let event = Event { source, epoch, seq, key, kind, at, trace, by, via, fact };
+        let body = event.encode();
         let hash = chain(&head.mark.hash, &body);
         let recorded = Recorded { seq, body, hash };
         tx.put(LOG, &seq, &recorded)?;

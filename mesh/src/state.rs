@@ -48,6 +48,7 @@ impl Log {
             at: now(),
             trace: None,
             by: None,
+            via: None,
             fact: Some(fact),
         };
         let events = facts

@@ -1,7 +1,7 @@
 //! An API key on a whole shop of five processes: made, used, and revoked everywhere.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::eventually;
 use testkit::shop::Form;
 
@@ -87,6 +87,16 @@ async fn a_key_works_everywhere_until_it_is_revoked() {
     assert_eq!(refused.body["type"], "/problems/insufficient-scope");
     assert_eq!(writer.get(&path).await.status, 403);
     assert_eq!(writer.post(&pay, json!({})).await.status, 200);
+    // An event says who caused it, and with which key.
+    for (kind, by, via) in [
+        ("order.placed", &buyer, Value::Null),
+        ("order.paid", &admin, json!(writes.rsplit('/').next())),
+    ] {
+        let path = format!("/v1/events?source=orders&kind={kind}");
+        let event = admin.get(&path).await.body["items"][0].clone();
+        let id = by.get("/v1/users/me").await.body["id"].clone();
+        assert_eq!((&event["by"], &event["via"]), (&id, &via), "{event}");
+    }
     assert_eq!(reader.get("/v1/status").await.status, 403);
     follow_events(&admin, &buyer, &ids[0]).await;
 

@@ -56,6 +56,7 @@ fn of_key(scopes: &[KeyScope]) -> Claims {
         aud: KEY_AUDIENCE.into(),
         exp: now.after(KEY_TOKEN_LIFE),
         scopes: Some(scopes.to_vec()),
+        key: None,
         ..claims(Id::new(), &[Role::Admin], now)
     }
 }

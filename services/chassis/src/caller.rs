@@ -14,7 +14,7 @@ use api::{Found, KeyScope, Route};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use model::{Id, kinds};
+use model::{ApiKeyId, Id, kinds};
 
 use crate::token::API_KEY_PREFIX;
 use crate::{Problem, Role, Trust};
@@ -32,6 +32,8 @@ pub struct Caller {
     pub roles: Vec<Role>,
     /// The scopes of the API key that was used; `None` for a login.
     pub scopes: Option<Vec<KeyScope>>,
+    /// That API key.
+    pub api_key: Option<ApiKeyId>,
 }
 
 impl Caller {
@@ -126,6 +128,7 @@ pub async fn holder(
                 session_id: claims.sid,
                 roles: claims.roles.clone(),
                 scopes: claims.scopes.clone(),
+                api_key: claims.key,
             })
         }
         Err(why) => {

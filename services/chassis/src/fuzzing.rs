@@ -20,6 +20,7 @@ static SIGNED: LazyLock<(VerifyingKey, String)> = LazyLock::new(|| {
     let id = "01h455vb4pex5vsknk084sn02q";
     let token = pair.issue(&Claims {
         scopes: None,
+        key: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: parsed_id(&format!("user_{id}")),

@@ -7,7 +7,7 @@
 //! assertions differ.
 
 use api::KeyScope;
-use model::{Id, Time, kinds};
+use model::{ApiKeyId, Id, Time, kinds};
 use pasetors::Public;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate};
 use pasetors::paserk::{self, FormatAsPaserk};
@@ -182,6 +182,9 @@ pub struct Claims {
     /// The scopes of the API key that it was given for; absent for a login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<KeyScope>>,
+    /// That API key; absent for a login, and in tokens of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<ApiKeyId>,
 }
 
 /// A public key.

@@ -53,8 +53,11 @@ impl OrdersState {
         }
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));
-        let (at, by) = (now(), Actor::User(caller.user_id));
-        let cause = OrderCause { at, by, reason, trace: Some(guard.request_id.clone()) };
+        let cause = OrderCause {
+            reason,
+            trace: Some(guard.request_id.clone()),
+            ..cause(&caller)
+        };
         let ledger = self.ledger.clone();
         let work = move |tx: &mut Tx<'_>| {
             let stored = find_for(tx, &caller, id)?;
@@ -82,10 +85,7 @@ impl OrdersState {
         correction: Correction,
     ) -> Result<Order, Problem> {
         self.current_order(&caller, id).await?;
-        let cause = OrderCause {
-            trace: Some(request_id(&headers).0),
-            ..OrderCause::new(now(), Actor::User(caller.user_id))
-        };
+        let cause = OrderCause { trace: Some(request_id(&headers).0), ..cause(&caller) };
         let log = self.ledger.log.clone();
         let work = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find(tx, id)?;
@@ -114,7 +114,7 @@ impl OrdersState {
         guard: &IdempotencyGuard,
         text: String,
     ) -> Result<Reply, Problem> {
-        let cause = OrderCause::new(now(), Actor::User(caller.user_id));
+        let cause = cause(&caller);
         let work = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find(tx, id)?;
             require_room(stored.history_rows).map_err(Error::from)?;
@@ -142,6 +142,14 @@ impl OrdersState {
         }
         self.products.catch_up(CATCH_UP_TIMEOUT).await;
         find_for(&self.store, caller, id)
+    }
+}
+
+/// The cause of what a caller does now.
+fn cause(caller: &Caller) -> OrderCause {
+    OrderCause {
+        via: caller.api_key,
+        ..OrderCause::new(now(), Actor::User(caller.user_id))
     }
 }
 

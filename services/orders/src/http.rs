@@ -161,6 +161,7 @@ async fn place(
     let request = PlaceOrder {
         order_id,
         user_id: caller.user_id,
+        via: caller.api_key,
         content,
         language: accept_language::preferred(&headers),
         request_id: guard.request_id.clone(),

@@ -16,7 +16,9 @@ use axum::http::StatusCode;
 use chassis::idempotency::{BoundKey, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{FieldError, Problem};
-use model::{Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time, UserId};
+use model::{
+    ApiKeyId, Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time, UserId,
+};
 use serde_json::json;
 use store::Tx;
 
@@ -34,6 +36,8 @@ const STOCK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct PlaceOrder {
     pub(crate) order_id: OrderId,
     pub(crate) user_id: UserId,
+    /// The key that the user's program places it with.
+    pub(crate) via: Option<ApiKeyId>,
     pub(crate) content: OrderContent,
     /// The language of its messages, as a BCP 47 tag.
     pub(crate) language: Option<String>,
@@ -151,7 +155,16 @@ fn place(
     if let Some(placement) = repeated(tx, request)? {
         return Ok(placement);
     }
-    let PlaceOrder { order_id, user_id, content, language, request_id, key, at } = request;
+    let PlaceOrder {
+        order_id,
+        user_id,
+        via,
+        content,
+        language,
+        request_id,
+        key,
+        at,
+    } = request;
     let mut listings = Vec::with_capacity(content.items.len());
     for item in &content.items {
         listings.push(tables::listing(tx, item.product_id)?);
@@ -196,7 +209,7 @@ fn place(
         .map(|line| ItemOrdered { product_id: line.product_id, quantity: line.quantity });
     let items = items.collect();
     let fact = Fact::OrderPlaced { order_id: *order_id, user_id: *user_id, items };
-    let cause = OrderCause::new(*at, Actor::User(*user_id));
+    let cause = OrderCause { via: *via, ..OrderCause::new(*at, Actor::User(*user_id)) };
     tables::append_event(tx, &ledger.log, &order, fact, &cause)?;
     let placed = tables::insert(tx, order)?;
     ledger.runs.add(tx, &placed.order)?;

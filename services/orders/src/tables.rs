@@ -236,12 +236,13 @@ pub(crate) fn append_event(
         Actor::User(id) => Some(id.to_string()),
         Actor::Products | Actor::Expiry | Actor::Payments => None,
     };
+    let via = cause.via.map(|key| key.to_string());
     let trace = Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone());
     counters::count(tx, order, &fact);
     let draft = Draft {
         key: order.id.to_string(),
         fact,
-        cause: Cause { at: cause.at, by, trace },
+        cause: Cause { at: cause.at, by, via, trace },
     };
     log.append(tx, draft).map(|_| ())
 }

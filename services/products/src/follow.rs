@@ -73,6 +73,7 @@ fn cause(event: &Event) -> Cause {
     Cause {
         at: event.at,
         by: event.by.clone(),
+        via: event.via.clone(),
         trace: event.trace.clone(),
     }
 }

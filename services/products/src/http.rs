@@ -97,6 +97,7 @@ fn cause(caller: &Caller, request: RequestId) -> Cause {
     Cause {
         at: model::now(),
         by: Some(caller.user_id.to_string()),
+        via: caller.api_key.map(|key| key.to_string()),
         trace: Some(request.0),
     }
 }

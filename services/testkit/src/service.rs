@@ -331,5 +331,6 @@ pub fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
         jti: Id::<kinds::Session>::new().to_string(),
         roles: roles.to_vec(),
         scopes: None,
+        key: None,
     }
 }

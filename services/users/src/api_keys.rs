@@ -128,6 +128,7 @@ impl Users {
         let until = now.after(KEY_TOKEN_LIFE);
         let until = key.expires_at.map_or(until, |expires| expires.min(until));
         let token = KeyToken {
+            key: secret.id,
             user_id: user.id,
             session_id: key.session_id,
             roles,

@@ -158,7 +158,7 @@ impl Users {
     /// The cause that the events of one request share.
     fn cause(&self, by: Option<UserId>, request: RequestId) -> AccountCause {
         let by = by.map(|id| id.to_string());
-        let cause = Cause { at: model::now(), by, trace: Some(request.0) };
+        let cause = Cause { by, trace: Some(request.0), ..Cause::own(model::now()) };
         AccountCause { log: self.log.clone(), cause }
     }
 

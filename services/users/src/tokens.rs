@@ -16,7 +16,7 @@ use chassis::limits::ACCESS_TOKEN_LIFE;
 use chassis::token::{AUDIENCE, Claims, ISSUER, KEY_AUDIENCE};
 use chassis::{Context, Error, Role};
 use data_encoding::BASE64URL_NOPAD;
-use model::{SessionId, Time, UserId};
+use model::{ApiKeyId, SessionId, Time, UserId};
 use store::Key;
 
 use crate::domain::Session;
@@ -42,6 +42,7 @@ pub(crate) struct Generation {
 
 /// What the access token of an API key says.
 pub(crate) struct KeyToken {
+    pub(crate) key: ApiKeyId,
     pub(crate) user_id: UserId,
     pub(crate) session_id: SessionId,
     /// The roles of the account that made the key.
@@ -98,12 +99,13 @@ impl Tokens {
             jti: format!("{session_id}.{}", session.generation),
             roles,
             scopes: None,
+            key: None,
         })
     }
 
     /// The access token of an API key, issued at `now`.
     pub(crate) fn access_of_key(&self, token: KeyToken, now: Time) -> String {
-        let KeyToken { user_id, session_id, roles, scopes, until } = token;
+        let KeyToken { key, user_id, session_id, roles, scopes, until } = token;
         self.keys.signing(now, now).issue(&Claims {
             iss: ISSUER.into(),
             aud: KEY_AUDIENCE.into(),
@@ -115,6 +117,7 @@ impl Tokens {
             jti: format!("{session_id}.{}", now.0),
             roles,
             scopes: Some(scopes),
+            key: Some(key),
         })
     }
 

@@ -39,6 +39,8 @@ pub(super) struct EventResponse {
     pub(super) at: Time,
     trace: Option<String>,
     by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<String>,
     data: Value,
     hash: String,
 }
@@ -56,9 +58,22 @@ impl EventResponse {
             Value::Object(fact) => fact.into_iter().next().map(|(_, fields)| fields),
             _ => None,
         };
-        let Event { source, epoch, seq, key, kind, at, trace, by, fact: _ } = event;
+        let Event { source, epoch, seq, key, kind, at, trace, by, via, fact: _ } = event;
         let (data, hash) = (data.unwrap_or_default(), HEXLOWER.encode(&recorded.hash));
-        Ok(Self { id, source, epoch, seq, key, kind, at, trace, by, data, hash })
+        Ok(Self {
+            id,
+            source,
+            epoch,
+            seq,
+            key,
+            kind,
+            at,
+            trace,
+            by,
+            via,
+            data,
+            hash,
+        })
     }
 }
 

@@ -175,6 +175,7 @@ fn signed(roles: Vec<Role>) -> (VerifyingKey, String) {
     let pair = KeyPair::generate();
     let claims = Claims {
         scopes: None,
+        key: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: Id::new(),

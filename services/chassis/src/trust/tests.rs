@@ -16,6 +16,7 @@ const NOW: Time = Time(1_795_369_454_120);
 fn claims(user_id: Id<kinds::User>, roles: &[Role], now: Time) -> Claims {
     Claims {
         scopes: None,
+        key: None,
         iss: ISSUER.into(),
         aud: AUDIENCE.into(),
         sub: user_id,
@@ -57,6 +58,7 @@ impl Verifier {
             at: NOW,
             trace: None,
             by: None,
+            via: None,
             fact: Some(fact),
         };
         let heard = self.store.write(move |tx| {

@@ -1,6 +1,6 @@
 //! Who or what is behind a change of an order.
 
-use model::{Time, UserId};
+use model::{ApiKeyId, Time, UserId};
 
 /// The actor behind a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,18 +25,20 @@ impl Actor {
     }
 }
 
-/// The time, actor, reason and request of a command.
+/// The time, actor, API key, reason and request of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderCause {
     pub(crate) at: Time,
     pub(crate) by: Actor,
+    /// The key that the user's program asked with.
+    pub(crate) via: Option<ApiKeyId>,
     pub(crate) reason: Option<String>,
     pub(crate) trace: Option<String>,
 }
 
 impl OrderCause {
     pub(crate) fn new(at: Time, by: Actor) -> Self {
-        Self { at, by, reason: None, trace: None }
+        Self { at, by, via: None, reason: None, trace: None }
     }
 
     pub(crate) fn because(self, reason: impl Into<String>) -> Self {

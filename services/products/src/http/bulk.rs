@@ -146,7 +146,7 @@ pub(super) async fn import_by_operator(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let cause = Cause { at: model::now(), by: None, trace: Some(request_id.0) };
+    let cause = Cause { trace: Some(request_id.0), ..Cause::own(model::now()) };
     Import { cause, app }.run(request).await
 }
 
