@@ -151,6 +151,13 @@ impl From<(MessageId, WebhookMessage)> for DeliveryResponse {
     }
 }
 
+impl DeliveryResponse {
+    /// As it is while its webhook is disabled: it waits, and no attempt is planned.
+    pub(crate) fn waiting(self) -> Self {
+        Self { next_attempt_at: None, ..self }
+    }
+}
+
 /// The body that registers a webhook.
 #[derive(Debug)]
 pub(crate) struct RegisterWebhookBody {

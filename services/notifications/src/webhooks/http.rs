@@ -190,11 +190,14 @@ async fn deliveries(
     paging: Paging,
     PathId(id): PathId<kinds::Webhook>,
 ) -> Result<Json<Page<DeliveryResponse>>, Problem> {
-    tables::one(&webhooks.store, id)?;
+    let is_disabled = tables::one(&webhooks.store, id)?.disabled_at.is_some();
     let rows = tables::newest_first(&webhooks.store, id, paging.after()?)?;
-    let response =
-        rows.map(|row| row.map(|(id, message)| (id, DeliveryResponse::from((id, message)))));
-    Ok(Json(paging.collect(response)?))
+    let response = |(id, message)| {
+        let delivery = DeliveryResponse::from((id, message));
+        let shown = if is_disabled { delivery.waiting() } else { delivery };
+        (id, shown)
+    };
+    Ok(Json(paging.collect(rows.map(|row| row.map(response)))?))
 }
 
 async fn redeliver(

@@ -274,6 +274,9 @@ async fn a_failing_webhook_affects_no_other() {
     assert_eq!(notice["data"]["webhook_id"], gone["id"]);
     let path = format!("/v1/webhooks/{}", text(&gone, "id"));
     assert!(admin.get(&path).await.body["disabled_at"].is_string());
+    let waits = admin.get(&format!("{path}/deliveries")).await.body["items"][0].clone();
+    let next = &waits["next_attempt_at"];
+    assert_eq!((&waits["status"], next), (&json!("pending"), &Value::Null));
     let enabled = post(&admin, &format!("{path}/enable")).await;
     assert_eq!(enabled.body["disabled_at"], Value::Null);
     let before = bad.got().len();
