@@ -130,9 +130,17 @@ pub struct Backfill<K, V> {
     progress: Arc<BackfillProgress>,
 }
 
+/// How much of the table is covered.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Coverage {
+    #[default]
+    Part,
+    Whole,
+}
+
 #[derive(Default)]
 struct BackfillProgress {
-    is_done: watch::Sender<bool>,
+    coverage: watch::Sender<Coverage>,
     walked: AtomicU64,
     /// The rows to walk, as counted at the start.
     rows: AtomicU64,
@@ -153,14 +161,15 @@ impl<K: Key, V: Record> Backfill<K, V> {
 
     /// Whether all rows are covered.
     pub fn is_done(&self) -> bool {
-        *self.progress.is_done.borrow()
+        *self.progress.coverage.borrow() == Coverage::Whole
     }
 
     /// Waits until all rows are covered.
     pub async fn done(&self) {
-        let mut is_done = self.progress.is_done.subscribe();
+        let mut coverage = self.progress.coverage.subscribe();
+        let is_whole = |coverage: &Coverage| *coverage == Coverage::Whole;
         // The sender is in `self`, so it is not dropped meanwhile.
-        let _ = is_done.wait_for(|is_done| *is_done).await;
+        let _ = coverage.wait_for(is_whole).await;
     }
 
     /// Whether the row of this key is covered.
@@ -241,7 +250,7 @@ impl<K: Key, V: Record> Backfill<K, V> {
         }
         if row.is_done {
             let progress = self.progress.clone();
-            tx.on_durable(move || _ = progress.is_done.send_replace(true));
+            tx.on_durable(move || _ = progress.coverage.send_replace(Coverage::Whole));
         }
         Ok(row.is_done)
     }
@@ -261,7 +270,7 @@ impl<K: Key + 'static, V: Record + 'static> Backfill<K, V> {
     ) -> Result<(), store::Error> {
         let known = ctx.store.get(CURSORS, &self.name.to_owned())?;
         if known.is_some_and(|row| row.is_done) {
-            self.progress.is_done.send_replace(true);
+            self.progress.coverage.send_replace(Coverage::Whole);
             return Ok(());
         }
         if self.walk_batch(&ctx.store, &make).await? {

@@ -6,7 +6,9 @@
 use model::{Currency, Money};
 
 use super::{Fields, ReadFields};
-/// What somebody pays for something: `fields.object::<Price>("price")`.
+
+/// What somebody pays for something: `fields.object::<Price>("price")`. An amount that was paid,
+/// or that is counted from prices, is none: it may be above the highest price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price(pub Money);
 

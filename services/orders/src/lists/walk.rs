@@ -11,7 +11,8 @@ use model::{OrderId, ProductId, UserId};
 use store::{Key, Read, Record, Span};
 
 use super::age::{AgeOrder, IdRange, Ids};
-use super::runs::{SortedRuns, late_of_product};
+use super::runs::SortedRuns;
+use super::runs::reading::late_of_product;
 use crate::domain::OrderStatus;
 use crate::tables::{BY_STATUS, BY_STATUS_AND_USER, ORDERS};
 
