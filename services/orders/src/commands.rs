@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
+use crate::terms::uses;
 use crate::wire::{CommandRequest, HistoryEntryResponse, OrderResponse};
 use crate::{Error, OrdersState};
 
@@ -203,6 +204,12 @@ pub(crate) fn apply(
         OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
     );
     let AppliedChange { change, fact } = stored.order.apply(command, cause)?;
+    if matches!(
+        stored.order.status,
+        OrderStatus::Rejected | OrderStatus::Cancelled
+    ) {
+        uses::give_back(tx, &stored.order)?;
+    }
     ledger.sums.record(tx, sales, &stored, &change)?;
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;

@@ -114,13 +114,18 @@ impl Default for TaxConfig {
 }
 
 impl TaxConfig {
+    /// Whether prices include tax.
+    pub fn price_basis(&self) -> PriceBasis {
+        match self.prices_include_tax {
+            true => PriceBasis::Gross,
+            false => PriceBasis::Net,
+        }
+    }
+
     /// The terms of a basket with these rates and promotions.
     pub fn terms<'a>(&self, tax_rates: &'a [TaxRate], promotions: &'a [Promotion]) -> Terms<'a> {
         Terms {
-            price_basis: match self.prices_include_tax {
-                true => PriceBasis::Gross,
-                false => PriceBasis::Net,
-            },
+            price_basis: self.price_basis(),
             home_country: self.home_country,
             shipping_taxed_by: match self.shipping_taxed_by {
                 TaxedBy::Method => ShippingTaxedBy::Method,

@@ -16,6 +16,7 @@
 
 mod address;
 mod cause;
+mod charges;
 mod correction;
 mod number;
 mod payment;
@@ -23,10 +24,11 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use model::{Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId};
+use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId};
 
 pub(crate) use address::{FreeFormAddress, OrderAddress};
 pub(crate) use cause::{Actor, OrderCause};
+pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
 pub(crate) use number::OrderNumber;
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
@@ -62,9 +64,13 @@ pub(crate) struct Order {
     pub(crate) user_id: UserId,
     pub(crate) status: OrderStatus,
     pub(crate) lines: Vec<OrderLine>,
+    /// What the buyer pays.
     pub(crate) total: Money,
+    /// What of that is no line.
+    pub(crate) charges: Charges,
     pub(crate) refunded_total: Money,
     pub(crate) shipping_address: Option<OrderAddress>,
+    pub(crate) billing_address: Option<Address>,
     pub(crate) note: Option<String>,
     /// The language it was placed in, as a BCP 47 tag, if the client named one.
     pub(crate) language: Option<String>,
@@ -93,6 +99,12 @@ pub(crate) struct OrderLine {
     pub(crate) quantity: u32,
     pub(crate) unit_price: Money,
     pub(crate) line_total: Money,
+    /// What promotions take off it, in minor units.
+    pub(crate) discount: i64,
+    /// Basis points; 0 also where no rate is charged.
+    pub(crate) tax_rate_bp: u32,
+    /// Its share of the tax of its rate, in minor units.
+    pub(crate) tax: i64,
 }
 
 /// A command to an order: a transition with its parameters.

@@ -21,7 +21,8 @@
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
 //! | `terms` | shipping methods, tax rates and promotions: fields, tables, what pricing reads |
-//! | `placing` | placing: pricing, the transaction, the wait for the stock outcome |
+//! | `placing` | placing: the transaction, the wait for the stock outcome |
+//! | `quoting` | what items cost by the shop's terms |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
 //! | `payments` | payment webhook: signature verification, the transaction |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
@@ -52,6 +53,7 @@ mod numbers;
 mod payments;
 mod placing;
 mod queries;
+mod quoting;
 mod rollback;
 mod sales;
 mod tables;
@@ -68,6 +70,7 @@ use mesh::{Event, Following};
 use store::{Store, Tx};
 
 use crate::buyers::Buyers;
+use crate::config::TaxConfig;
 use crate::error::Error;
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
@@ -88,6 +91,7 @@ pub(crate) struct OrdersState {
     products: Following,
     buyers: Buyers,
     webhook_verifier: Arc<WebhookVerifier>,
+    tax: Arc<TaxConfig>,
 }
 
 /// Opens the service.
@@ -127,6 +131,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             products: products.clone(),
             buyers: Buyers::new(ctx.mesh.clone()),
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
+            tax: Arc::new(config.tax),
         };
         let endpoints = http::endpoints(state.clone());
         // A response names the events of products it rests on: after an order for the

@@ -1,4 +1,4 @@
-//! Placing an order: pricing, the transaction, and the wait for the stock outcome.
+//! Placing an order: the transaction, and the wait for the stock outcome.
 //!
 //! One transaction writes the pending order, `order.placed` and the `Idempotency-Key`
 //! as a reference to the order. products reserves or refuses the stock and publishes
@@ -13,20 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use chassis::Problem;
 use chassis::idempotency::{BoundKey, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
-use chassis::{FieldError, Problem};
-use model::{
-    ApiKeyId, Fact, ItemOrdered, Listing, Money, OrderId, PublicationStatus, Time, UserId,
-};
+use model::{ApiKeyId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
 use serde_json::json;
 use store::Tx;
 
-use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel};
+use crate::config::TaxConfig;
+use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderStatus, Parcel};
+use crate::quoting::{self, Quote, QuoteError, QuoteRequest};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
+use crate::terms::uses;
 use crate::waiters::Waiter;
-use crate::wire::{OrderContent, OrderResponse, RequestedItem, unknown_product};
+use crate::wire::{OrderContent, OrderResponse};
 use crate::{Error, OrdersState};
 
 /// How long a request waits for the stock outcome before it responds with 202.
@@ -96,8 +97,8 @@ impl OrdersState {
         request: &Arc<PlaceOrder>,
         projection: Projection,
     ) -> Result<Placement, Problem> {
-        let (ledger, request) = (self.ledger.clone(), request.clone());
-        let place = move |tx: &mut Tx<'_>| place(tx, &ledger, &request, projection);
+        let (ledger, tax, request) = (self.ledger.clone(), self.tax.clone(), request.clone());
+        let place = move |tx: &mut Tx<'_>| place(tx, &ledger, &tax, &request, projection);
         self.store.write(place).await
     }
 
@@ -149,6 +150,7 @@ impl OrdersState {
 fn place(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
+    tax: &TaxConfig,
     request: &PlaceOrder,
     projection: Projection,
 ) -> Result<Placement, Problem> {
@@ -169,20 +171,21 @@ fn place(
     for item in &content.items {
         listings.push(tables::listing(tx, item.product_id)?);
     }
-    let is_for_sale = |listing: &Option<_>| listing.as_ref().is_some_and(is_for_sale);
+    let is_for_sale = |listing: &Option<_>| listing.as_ref().is_some_and(quoting::is_for_sale);
     if projection == Projection::MayLag && !listings.iter().all(is_for_sale) {
         return Ok(Placement::NotForSale);
     }
-    let (lines, total) = match price(&content.items, listings) {
-        Ok(priced) => priced,
-        Err(faults) => {
-            let answer = StoredResponse::refusal(&Error::Invalid(faults).into(), request_id);
-            if let Some(key) = key {
-                key.keep(tx, &answer)?;
-            }
-            return Ok(Placement::Decided(Reply { answer, replayed: false }));
+    let quote = match quoting::quote(tx, tax, &request.quote(), listings) {
+        Ok(quote) => quote,
+        Err(QuoteError::Store(error)) => return Err(error.into()),
+        Err(QuoteError::Invalid(faults)) => {
+            return refuse(tx, request, Error::Invalid(faults).into());
         }
     };
+    if let Some(problem) = total_changed(content, &quote) {
+        return refuse(tx, request, problem);
+    }
+    let Quote { lines, total, charges } = quote;
     let order = Order {
         id: *order_id,
         number: ledger.numbers.take(tx, *order_id)?,
@@ -190,8 +193,10 @@ fn place(
         status: OrderStatus::Pending,
         lines,
         total,
+        charges,
         refunded_total: Money::zero(total.currency),
         shipping_address: content.shipping_address.clone().map(OrderAddress::Typed),
+        billing_address: content.billing_address.clone(),
         note: content.note.clone(),
         language: language.clone(),
         request_id: request_id.clone(),
@@ -213,6 +218,7 @@ fn place(
     tables::append_event(tx, &ledger.log, &order, fact, &cause)?;
     let placed = tables::insert(tx, order)?;
     ledger.runs.add(tx, &placed.order)?;
+    uses::spend(tx, &placed.order)?;
     if let Some(key) = key {
         key.refer(tx, order_id.to_string())?;
     }
@@ -282,96 +288,42 @@ fn out_of_stock(order: &Order) -> Problem {
         .member("items", items.collect::<Vec<_>>())
 }
 
-/// Prices the items by their listings: the lines, with the titles and prices of now, and
-/// the total. Fails with every item that is not for sale, on mixed currencies, and on a
-/// total that an amount cannot hold.
-fn price(
-    items: &[RequestedItem],
-    listings: impl IntoIterator<Item = Option<Listing>>,
-) -> Result<(Vec<OrderLine>, Money), Vec<FieldError>> {
-    const TOO_LARGE: &str = "the total is too large";
-    let mut faults = Vec::new();
-    let mut lines: Vec<OrderLine> = Vec::with_capacity(items.len());
-    for (item, listing) in items.iter().zip(listings) {
-        let RequestedItem { position, product_id, quantity } = *item;
-        let Some(listing) = listing.filter(is_for_sale) else {
-            faults.push(unknown_product(position));
-            continue;
-        };
-        let Listing { sku, title, price: unit_price, .. } = listing;
-        match unit_price.checked_mul(quantity) {
-            Some(line_total) => {
-                lines.push(OrderLine { product_id, sku, title, quantity, unit_price, line_total });
-            }
-            None => {
-                let pointer = format!("/items/{position}/quantity");
-                faults.push(FieldError::new(pointer, TOO_LARGE));
-            }
+impl PlaceOrder {
+    fn quote(&self) -> QuoteRequest<'_> {
+        QuoteRequest {
+            items: &self.content.items,
+            ship_to: self.content.shipping_address.as_ref(),
+            shipping_method_id: self.content.shipping_method_id,
+            codes: &self.content.codes,
+            buyer: Some(self.user_id),
+            at: self.at,
         }
-    }
-    let currency = lines.first().map(|line| line.unit_price.currency);
-    let is_foreign = |line: &OrderLine| Some(line.unit_price.currency) != currency;
-    if lines.iter().any(is_foreign) {
-        let detail = "all items of an order must have one currency";
-        faults.push(FieldError::new("/items", detail));
-    }
-    let total = currency.and_then(|currency| {
-        let mut line_totals = lines.iter().map(|line| line.line_total);
-        line_totals.try_fold(Money::zero(currency), Money::checked_add)
-    });
-    match total {
-        Some(total) if faults.is_empty() => Ok((lines, total)),
-        None if faults.is_empty() => Err(vec![FieldError::new("/items", TOO_LARGE)]),
-        _ => Err(faults),
     }
 }
 
-fn is_for_sale(listing: &Listing) -> bool {
-    listing.status == PublicationStatus::Published
+/// Decides for a refusal, which a repeat under the same key gets again.
+fn refuse(tx: &mut Tx<'_>, request: &PlaceOrder, problem: Problem) -> Result<Placement, Problem> {
+    let answer = StoredResponse::refusal(&problem, &request.request_id);
+    if let Some(key) = &request.key {
+        key.keep(tx, &answer)?;
+    }
+    Ok(Placement::Decided(Reply { answer, replayed: false }))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::Id;
-
-    fn listing(amount: i64, currency: &str) -> Listing {
-        Listing {
-            product_id: Id::new(),
-            sku: "S".into(),
-            title: "T".into(),
-            price: Money { amount, currency: currency.parse().unwrap() },
-            status: PublicationStatus::Published,
-            category: None,
-            other_categories: Vec::new(),
-            weight_g: None,
-            tax_class: model::TaxClass::default(),
-            requires_shipping: true,
-        }
+/// The refusal of an order that costs something else than its buyer agreed to.
+fn total_changed(content: &OrderContent, quote: &Quote) -> Option<Problem> {
+    let expected = content.expected_total?;
+    if expected.is(quote.total) {
+        return None;
     }
-
-    #[test]
-    fn currencies_do_not_mix_and_totals_do_not_wrap() {
-        let items =
-            [1, 2].map(|quantity| RequestedItem { position: 0, product_id: Id::new(), quantity });
-        let euros = price(
-            &items,
-            [250, 250].map(|amount| Some(listing(amount, "EUR"))),
-        )
-        .unwrap();
-        assert_eq!(euros.1.amount, 750);
-        let mixed = price(
-            &items,
-            ["EUR", "USD"].map(|currency| Some(listing(1, currency))),
-        );
-        assert_eq!(mixed.unwrap_err()[0].pointer, "/items");
-        let huge = price(&items, [(); 2].map(|()| Some(listing(i64::MAX / 2, "EUR"))));
-        assert_eq!(huge.unwrap_err()[0].detail, "the total is too large");
-        let draft = price(
-            &items,
-            [(); 2]
-                .map(|()| Some(Listing { status: PublicationStatus::Draft, ..listing(1, "EUR") })),
-        );
-        assert_eq!(draft.unwrap_err().len(), 2);
+    let refused = quote.charges.codes.iter();
+    let refused = refused.filter_map(|code| Some((code, code.refusal.as_deref()?)));
+    let refused: Vec<_> = refused
+        .map(|(code, why)| format!("{}: {why}", code.code))
+        .collect();
+    let mut detail = format!("the total is {} now", quote.total);
+    if !refused.is_empty() {
+        detail = format!("{detail} ({})", refused.join("; "));
     }
+    Some(Problem::conflict("total-changed", detail).member("total", quote.total))
 }

@@ -87,7 +87,7 @@ fn address(address: Option<&OrderAddress>) -> BTreeMap<String, String> {
 }
 
 fn item(order: &Order, line: &OrderLine) -> OrderLineDetails {
-    let OrderLine { product_id, sku, title, quantity, unit_price, line_total } = line.clone();
+    let OrderLine { product_id, sku, title, quantity, unit_price, line_total, .. } = line.clone();
     let mut shortages = order.shortages.iter();
     let shortage = shortages.find(|short| short.product_id == product_id);
     let available = shortage.map(|short| short.available);

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 
 pub(crate) use self::report::{SalesReport, by_category, by_day, by_product};
-use crate::domain::{Order, OrderStatus, StatusChange};
+use crate::domain::{Order, OrderLine, OrderStatus, StatusChange};
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
 use crate::tables::{self, ORDERS, OrderRow, StoredOrder};
@@ -43,6 +43,8 @@ pub(crate) struct SalesRow {
     pub(crate) orders: i64,
     pub(crate) units: i64,
     pub(crate) gross: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) tax: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) refunds: i64,
 }
@@ -81,17 +83,19 @@ impl SalesRow {
             orders: self.orders + other.orders,
             units: self.units + other.units,
             gross: self.gross.saturating_add(other.gross),
+            tax: self.tax.saturating_add(other.tax),
             refunds: self.refunds.saturating_add(other.refunds),
         }
     }
 
     fn times(self, sign: Sign) -> Self {
-        let Self { orders, units, gross, refunds } = self;
+        let Self { orders, units, gross, tax, refunds } = self;
         let Sign(sign) = sign;
         Self {
             orders: orders * sign,
             units: units * sign,
             gross: gross * sign,
+            tax: tax * sign,
             refunds: refunds * sign,
         }
     }
@@ -103,7 +107,20 @@ impl SalesRow {
             .iter()
             .map(|line| i64::from(line.quantity))
             .sum();
-        Self { orders: 1, units, gross: order.total.amount, refunds: 0 }
+        let (gross, tax) = (order.total.amount, order.charges.tax);
+        Self { orders: 1, units, gross, tax, refunds: 0 }
+    }
+
+    /// A line of an order as it is placed; shipping is in no line.
+    fn of_line(order: &Order, line: &OrderLine) -> Self {
+        let gross = line.charged(order.charges.price_basis);
+        Self {
+            orders: 1,
+            units: line.quantity.into(),
+            gross,
+            tax: line.tax,
+            refunds: 0,
+        }
     }
 
     fn of_refund(amount: Money) -> Self {
@@ -232,9 +249,7 @@ fn add_sale(tx: &mut Tx<'_>, order: &Order, sign: Sign) -> Result<(), store::Err
                 sales: SalesRow::default(),
             },
         };
-        let units = i64::from(line.quantity);
-        let gross = line.line_total.amount;
-        let sold = SalesRow { orders: 1, units, gross, refunds: 0 };
+        let sold = SalesRow::of_line(order, line);
         let sales = row.sales.plus(sold.times(sign));
         if sales == SalesRow::default() {
             tx.delete(BY_PRODUCT, &key)?;
@@ -345,8 +360,7 @@ impl AllSums {
         for line in &order.lines {
             let key = (day.0, line.product_id, currency.clone());
             let sum = self.by_product.entry(key).or_default();
-            let (units, gross) = (i64::from(line.quantity), line.line_total.amount);
-            *sum = sum.plus(SalesRow { orders: 1, units, gross, refunds: 0 });
+            *sum = sum.plus(SalesRow::of_line(order, line));
         }
         if let Some(kept) = kept {
             let row = self.by_user.entry(order.user_id).or_default();

@@ -3,7 +3,7 @@
 //! | table | key → value |
 //! | --- | --- |
 //! | `orders` | order → the order, without the lines and history below |
-//! | `order_lines` | order, part → the lines that do not fit into the order's row |
+//! | `order_lines` | order, part → the lines and taxes that do not fit into the order's row |
 //! | `order_history` | order, number → a status change, correction or note, after those derived from the order |
 //! | `order_placed_addresses` | order → its address from before the first correction |
 //! | `orders_by_status_and_user` | status, user, order: every order |
@@ -31,7 +31,7 @@ use store::{Read, Table, Tx};
 pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
 use self::rows::{
     LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, PlacedAddressRow,
-    ROW_LINES_BYTES_MAX, StatusChangeRow, fitting,
+    ROW_LINES_BYTES_MAX, StatusChangeRow, TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow, fitting,
 };
 use crate::domain::{
     Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
@@ -76,8 +76,12 @@ pub(crate) fn with_lines(from: &impl Read, row: OrderRow) -> Result<StoredOrder,
     let mut stored = StoredOrder::from(row);
     if stored.line_parts > 0 {
         for row in from.scan(LINES.prefix(&stored.order.id))? {
-            let lines = row?.1.lines.into_iter().map(OrderLine::from);
-            stored.order.lines.extend(lines);
+            let LinesRow { lines, tax_lines } = row?.1;
+            let order = &mut stored.order;
+            order.lines.extend(lines.into_iter().map(OrderLine::from));
+            let currency = order.total.currency;
+            let tax_lines = tax_lines.into_iter().map(|line| line.into_line(currency));
+            order.charges.tax_lines.extend(tax_lines);
         }
     }
     Ok(stored)
@@ -116,6 +120,7 @@ pub(crate) fn keep_placed_address(
 pub(crate) fn erase_person(tx: &mut Tx<'_>, id: OrderId) -> Result<(), Error> {
     let mut stored = find(tx, id)?;
     stored.order.shipping_address = None;
+    stored.order.billing_address = None;
     stored.order.note = None;
     stored.order.language = None;
     save(tx, &stored)?;
@@ -151,10 +156,18 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: Order) -> Result<StoredOrder, store
     let mut rest = &order.lines[fitting(&order.lines, ROW_LINES_BYTES_MAX)..];
     while !rest.is_empty() {
         let (part, later) = rest.split_at(fitting(rest, PART_LINES_BYTES_MAX).max(1));
-        let row = LinesRow { lines: part.iter().map(LineRow::from).collect() };
+        let lines = part.iter().map(LineRow::from).collect();
+        let row = LinesRow { lines, tax_lines: Vec::new() };
         tx.put(LINES, &(order.id, line_parts), &row)?;
         line_parts += 1;
         rest = later;
+    }
+    let further = order.charges.tax_lines.iter().skip(TAX_LINES_OF_ROW);
+    let further: Vec<_> = further.map(TaxLineRow::from).collect();
+    for tax_lines in further.chunks(TAX_LINES_OF_PART) {
+        let row = LinesRow { lines: Vec::new(), tax_lines: tax_lines.to_vec() };
+        tx.put(LINES, &(order.id, line_parts), &row)?;
+        line_parts += 1;
     }
     let stored = StoredOrder { order, accepted: false, line_parts, history_rows: 0 };
     save(tx, &stored)?;

@@ -20,13 +20,10 @@
 //! | `promotions` | promotions, at most one for a code |
 //! | `reading` | fields that several have |
 //! | `priced` | what pricing reads of them |
+//! | `uses` | how often promotions are used |
 //! | `check` | the consistency check of their indexes |
 
 pub(crate) mod check;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "carts, and placing an order, price with it")
-)]
 pub(crate) mod priced;
 mod promotions;
 mod reading;
@@ -35,6 +32,7 @@ mod tax;
 mod term;
 #[cfg(test)]
 mod tests;
+pub(crate) mod uses;
 
 pub(crate) use self::{
     promotions::PromotionContent,

@@ -5,24 +5,29 @@
 //! text in every version: the fingerprint of an `Idempotency-Key` is a hash of it, so the
 //! names and the order of its fields must stay.
 
+mod charges;
 mod commands;
 mod payments;
 mod responses;
 
 use chassis::FieldError;
 use chassis::fields::{Fields, ReadFields};
-use model::{Address, ProductId};
+use model::{Address, ProductId, ShippingMethodId};
+use pricing::{CODES_MAX, code_key};
 use serde::Serialize;
 
 pub(crate) use self::commands::{
-    CancelBody, CommandRequest, CorrectionBody, DeliverBody, NoteBody, PayBody, RefundBody,
-    ShipBody,
+    CancelBody, CommandRequest, CorrectionBody, DeliverBody, GivenAmount, NoteBody, PayBody,
+    RefundBody, ShipBody, expected_total,
 };
 pub(crate) use self::payments::{WebhookBody, WebhookResponse};
 pub(crate) use self::responses::{
     CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
 };
 use crate::domain;
+
+/// Characters of a code that a buyer gives: more than any promotion has.
+const CODE_CHARS_MAX: usize = 100;
 
 /// `POST /v1/orders`, checked as far as that is possible without the products.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +36,15 @@ pub(crate) struct OrderContent {
     pub(crate) items: Vec<RequestedItem>,
     pub(crate) shipping_address: Option<Address>,
     pub(crate) note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) billing_address: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shipping_method_id: Option<ShippingMethodId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) codes: Vec<String>,
+    /// What the buyer agreed to pay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected_total: Option<GivenAmount>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -47,7 +61,43 @@ impl ReadFields for OrderContent {
         let items = items(fields);
         let note = fields.optional("note", at_most::<{ domain::NOTE_CHARS_MAX }>);
         let shipping_address = fields.object("shipping_address");
-        Some(Self { items, shipping_address, note })
+        let billing_address = fields.object("billing_address");
+        let shipping_method_id = fields.optional("shipping_method_id", shipping_method_id);
+        let codes = codes(fields);
+        let expected_total = expected_total(fields);
+        Some(Self {
+            items,
+            shipping_address,
+            note,
+            billing_address,
+            shipping_method_id,
+            codes,
+            expected_total,
+        })
+    }
+}
+
+fn shipping_method_id(id: &str) -> Result<ShippingMethodId, &'static str> {
+    id.parse()
+        .map_err(|_| "there is no shipping method of this id")
+}
+
+/// Codes as they are compared: once each.
+pub(crate) fn codes(fields: &mut Fields<'_>) -> Vec<String> {
+    let mut codes: Vec<String> = Vec::new();
+    for (pointer, raw) in fields.list("codes", CODES_MAX) {
+        let code = fields.parsed_at(&pointer, raw, code);
+        let is_new = |code: &String| codes.iter().all(|one| code_key(one) != code_key(code));
+        codes.extend(code.filter(is_new));
+    }
+    codes
+}
+
+fn code(given: &str) -> Result<String, String> {
+    let code = model::normalised(given);
+    match (1..=CODE_CHARS_MAX).contains(&code.chars().count()) && model::is_legible(&code) {
+        true => Ok(code.into_owned()),
+        false => Err(format!("must have 1..{CODE_CHARS_MAX} legible characters")),
     }
 }
 

@@ -49,6 +49,9 @@ pub(crate) fn order(total: i64) -> Order {
         quantity: 1,
         unit_price: total,
         line_total: total,
+        discount: 0,
+        tax_rate_bp: 0,
+        tax: 0,
     };
     Order {
         id: "order_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
@@ -57,8 +60,10 @@ pub(crate) fn order(total: i64) -> Order {
         status: OrderStatus::Pending,
         lines: vec![line],
         total,
+        charges: Charges::default(),
         refunded_total: Money::zero(total.currency),
         shipping_address: None,
+        billing_address: None,
         note: None,
         language: None,
         request_id: "r".into(),

@@ -50,7 +50,11 @@ pub(super) async fn list<T: Term, R: TermReader>(
         Ok((_, row)) => sees_all || row.content.is_public(),
         Err(_) => true,
     });
-    let responses = rows.map(|row| row.map(|(id, row)| (id, TermResponse::from((id, row)))));
+    let responses = rows.map(|row| {
+        let (id, row) = row?;
+        let uses = T::uses(&state.store, id)?;
+        Ok::<_, store::Error>((id, TermResponse::from((id, row)).with_uses(uses)))
+    });
     Ok(Json(paging.collect(responses)?))
 }
 
@@ -64,7 +68,12 @@ pub(super) async fn one<T: Term, R: TermReader>(
     if !row.content.is_public() && !reader.sees_all() {
         return Err(Error::NotFound.into());
     }
-    Ok(etag::respond(&headers, &TermResponse::from((id, row))))
+    let resource = TermResponse::from((id, row.clone()));
+    let Some(uses) = T::uses(&state.store, id)? else {
+        return Ok(etag::respond(&headers, &resource));
+    };
+    let shown = TermResponse::from((id, row)).with_uses(Some(uses));
+    Ok(etag::respond_with(&headers, &resource, &shown))
 }
 
 pub(super) async fn create<T: Term>(
@@ -119,9 +128,9 @@ fn current<T: Term>(
     headers: &HeaderMap,
 ) -> Result<(TermRow<T>, TermResponse<T>), Problem> {
     let row: TermRow<T> = terms::find(from, id)?;
-    let shown = TermResponse::from((id, row.clone()));
-    etag::require_match(headers, &shown)?;
-    Ok((row, shown))
+    let resource = TermResponse::from((id, row.clone()));
+    etag::require_match(headers, &resource)?;
+    Ok((row, resource.with_uses(T::uses(from, id)?)))
 }
 
 /// Refuses a body that sets what only the shop sets.

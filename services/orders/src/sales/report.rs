@@ -54,6 +54,9 @@ struct SalesFigures {
     units: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     gross: Option<Money>,
+    /// What of that is tax.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tax: Option<Money>,
     /// Absent by product and category, as a refund is of a whole order.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunds: Option<Money>,
@@ -66,6 +69,7 @@ impl SalesFigures {
             orders: Some(sales.orders),
             units: sales.units,
             gross: Some(gross),
+            tax: Some(Money { amount: sales.tax, currency }),
             refunds: None,
         }
     }

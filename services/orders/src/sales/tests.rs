@@ -196,9 +196,9 @@ async fn a_report_has_each_day_and_the_dearest_first() {
         |amount: i64, currency: &str| serde_json::json!({ "amount": amount, "currency": currency });
     let days = shown(by_day(&store, first, end));
     let expected = serde_json::json!([
-        { "day": "1970-01-02", "orders": 2, "units": 5, "gross": money(2_000, "EUR"), "refunds": money(0, "EUR") },
-        { "day": "1970-01-02", "orders": 1, "units": 3, "gross": money(1_000, "JPY"), "refunds": money(0, "JPY") },
-        { "day": "1970-01-03", "orders": 0, "units": 0, "gross": money(0, "EUR"), "refunds": money(300, "EUR") },
+        { "day": "1970-01-02", "orders": 2, "units": 5, "gross": money(2_000, "EUR"), "tax": money(0, "EUR"), "refunds": money(0, "EUR") },
+        { "day": "1970-01-02", "orders": 1, "units": 3, "gross": money(1_000, "JPY"), "tax": money(0, "JPY"), "refunds": money(0, "JPY") },
+        { "day": "1970-01-03", "orders": 0, "units": 0, "gross": money(0, "EUR"), "tax": money(0, "EUR"), "refunds": money(300, "EUR") },
     ]);
     assert_eq!(days["items"], expected);
     assert_eq!(days["totals"][0]["gross"], money(2_000, "EUR"));

@@ -3,6 +3,7 @@
 //! The field names and variant names are part of the stored format (MessagePack by
 //! name): a renamed one needs `#[serde(rename)]`.
 
+mod charges;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,8 @@ use model::{
 use serde::{Deserialize, Serialize};
 use store::Record;
 
+use self::charges::ChargesRow;
+pub(super) use self::charges::{TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow};
 use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
     PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
@@ -23,7 +26,7 @@ pub(super) const ROW_LINES_BYTES_MAX: usize = 2 * 1024;
 /// Bytes of the lines of one part.
 pub(super) const PART_LINES_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a line without its texts.
-const LINE_FIXED_BYTES: usize = 200;
+const LINE_FIXED_BYTES: usize = 250;
 
 impl store::Key for OrderStatus {
     fn write_to(&self, out: &mut Vec<u8>) {
@@ -66,14 +69,18 @@ pub(crate) struct OrderRow {
     user_id: UserId,
     status: StatusName,
     lines: Vec<LineRow>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     line_parts: u16,
     total: Money,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charges: Option<ChargesRow>,
     refunded_total: Money,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipping_address: Option<FreeFormAddress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ship_to: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bill_to: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,15 +100,14 @@ pub(crate) struct OrderRow {
     tracking: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     accepted: bool,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     changes: u16,
     created_at: Time,
     updated_at: Time,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(value: &u16) -> bool {
-    *value == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -112,11 +118,20 @@ pub(super) struct LineRow {
     quantity: u32,
     unit_price: Money,
     line_total: Money,
+    #[serde(default, skip_serializing_if = "is_default")]
+    discount: i64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tax_rate_bp: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tax: i64,
 }
 
+/// Lines, or taxes, that do not fit into the order's row.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LinesRow {
     pub(super) lines: Vec<LineRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tax_lines: Vec<TaxLineRow>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -254,9 +269,11 @@ impl StoredOrder {
             lines: lines.iter().map(LineRow::from).collect(),
             line_parts: self.line_parts,
             total: order.total,
+            charges: ChargesRow::of(&order.charges),
             refunded_total: order.refunded_total,
             shipping_address,
             ship_to,
+            bill_to: order.billing_address.clone(),
             note: order.note.clone(),
             language: order.language.clone(),
             request_id: order.request_id.clone(),
@@ -283,8 +300,13 @@ impl From<OrderRow> for StoredOrder {
             status: row.status.0,
             lines: row.lines.into_iter().map(OrderLine::from).collect(),
             total: row.total,
+            charges: row
+                .charges
+                .map(|charges| charges.into_charges(row.total.currency))
+                .unwrap_or_default(),
             refunded_total: row.refunded_total,
             shipping_address: address(row.shipping_address, row.ship_to),
+            billing_address: row.bill_to,
             note: row.note,
             language: row.language,
             request_id: row.request_id,
@@ -303,15 +325,55 @@ impl From<OrderRow> for StoredOrder {
 
 impl From<&OrderLine> for LineRow {
     fn from(line: &OrderLine) -> Self {
-        let OrderLine { product_id, sku, title, quantity, unit_price, line_total } = line.clone();
-        Self { product_id, sku, title, quantity, unit_price, line_total }
+        let OrderLine {
+            product_id,
+            sku,
+            title,
+            quantity,
+            unit_price,
+            line_total,
+            discount,
+            tax_rate_bp,
+            tax,
+        } = line.clone();
+        Self {
+            product_id,
+            sku,
+            title,
+            quantity,
+            unit_price,
+            line_total,
+            discount,
+            tax_rate_bp,
+            tax,
+        }
     }
 }
 
 impl From<LineRow> for OrderLine {
     fn from(row: LineRow) -> Self {
-        let LineRow { product_id, sku, title, quantity, unit_price, line_total } = row;
-        Self { product_id, sku, title, quantity, unit_price, line_total }
+        let LineRow {
+            product_id,
+            sku,
+            title,
+            quantity,
+            unit_price,
+            line_total,
+            discount,
+            tax_rate_bp,
+            tax,
+        } = row;
+        Self {
+            product_id,
+            sku,
+            title,
+            quantity,
+            unit_price,
+            line_total,
+            discount,
+            tax_rate_bp,
+            tax,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use store::Read;
 use super::promotions::{AUTOMATIC, BY_CODE, CODE_CHARS_MAX, PromotionContent, PromotionValue};
 use super::shipping::{BandContent, MethodKind, ShippingMethodContent};
 use super::tax::{BY_PLACE, TaxRateContent};
-use super::term::Term;
+use super::term::{self, Term};
+use super::uses::Caps;
 
 /// The method for `pricing`; `None` without a band, which no valid one is.
 fn priced(id: ShippingMethodId, content: ShippingMethodContent) -> Option<ShippingMethod> {
@@ -41,6 +42,9 @@ fn priced(id: ShippingMethodId, content: ShippingMethodContent) -> Option<Shippi
 pub(crate) fn active_shipping_methods(
     from: &impl Read,
 ) -> Result<Vec<ShippingMethod>, store::Error> {
+    if term::count_of(from, ShippingMethodContent::TABLE.name())? == 0 {
+        return Ok(Vec::new());
+    }
     let mut methods = Vec::new();
     for row in from.scan(ShippingMethodContent::TABLE.all())? {
         let (id, row) = row?;
@@ -74,6 +78,9 @@ pub(crate) fn tax_rates_of(
     from: &impl Read,
     country: Country,
 ) -> Result<Vec<TaxRate>, store::Error> {
+    if term::count_of(from, TaxRateContent::TABLE.name())? == 0 {
+        return Ok(Vec::new());
+    }
     let mut rates = Vec::new();
     for row in from.scan(BY_PLACE.prefix(&country.to_string()))? {
         let (_, id) = row?;
@@ -90,8 +97,7 @@ pub(crate) fn tax_rates_of(
 pub(crate) struct PromotionTerms {
     /// With its uses as not used up.
     pub(crate) promotion: Promotion,
-    pub(crate) uses_max: Option<u32>,
-    pub(crate) uses_max_per_buyer: Option<u32>,
+    pub(crate) caps: Caps,
 }
 
 impl PromotionTerms {
@@ -114,13 +120,19 @@ impl PromotionTerms {
             is_active: content.active,
             uses_left: UsesLeft::Some,
         };
-        let PromotionContent { uses_max, uses_max_per_buyer, .. } = content;
-        Self { promotion, uses_max, uses_max_per_buyer }
+        let caps = Caps {
+            in_all: content.uses_max,
+            by_buyer: content.uses_max_per_buyer,
+        };
+        Self { promotion, caps }
     }
 }
 
 /// Every promotion without a code, active or not.
 pub(crate) fn automatic_promotions(from: &impl Read) -> Result<Vec<PromotionTerms>, store::Error> {
+    if term::count_of(from, PromotionContent::TABLE.name())? == 0 {
+        return Ok(Vec::new());
+    }
     let mut promotions = Vec::new();
     for row in from.scan(AUTOMATIC.all())? {
         promotions.extend(promotion(from, row?.0)?);

@@ -15,6 +15,7 @@ use store::{Read, Table, Tx};
 
 use super::reading;
 use super::term::{Term, TermId, TermRow};
+use super::uses;
 use crate::Error;
 
 pub(super) const BY_CODE: Table<String, PromotionId> = Table::new("promotions_by_code");
@@ -77,6 +78,10 @@ pub(super) enum PromotionValue {
 }
 
 impl Term for PromotionContent {
+    fn uses(from: &impl Read, id: PromotionId) -> Result<Option<u64>, store::Error> {
+        uses::uses(from, id).map(Some)
+    }
+
     type Kind = kinds::Promotion;
     const TABLE: Table<PromotionId, TermRow<Self>> = Table::new("promotions");
     const NOUN: &'static str = "promotions";

@@ -57,6 +57,14 @@ pub(crate) trait Term:
         Ok(())
     }
 
+    /// How often it is used, where that is counted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn uses(_: &impl Read, _: TermId<Self>) -> Result<Option<u64>, store::Error> {
+        Ok(None)
+    }
+
     /// The number of its index rows that are there; for the consistency check.
     fn index_rows(&self, _: &impl Read, _: TermId<Self>) -> Result<u64, store::Error> {
         Ok(0)
@@ -84,14 +92,24 @@ pub(crate) struct TermResponse<T: Term> {
     pub(crate) id: TermId<T>,
     #[serde(flatten)]
     content: T,
+    /// Beside the resource: an order changes it, and no version of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uses: Option<u64>,
     created_at: Time,
     updated_at: Time,
+}
+
+impl<T: Term> TermResponse<T> {
+    /// The same with its uses.
+    pub(crate) fn with_uses(self, uses: Option<u64>) -> Self {
+        Self { uses, ..self }
+    }
 }
 
 impl<T: Term> From<(TermId<T>, TermRow<T>)> for TermResponse<T> {
     fn from((id, row): (TermId<T>, TermRow<T>)) -> Self {
         let TermRow { content, created_at, updated_at } = row;
-        Self { id, content, created_at, updated_at }
+        Self { id, content, uses: None, created_at, updated_at }
     }
 }
 

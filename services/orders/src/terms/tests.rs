@@ -356,7 +356,7 @@ fn a_code_is_of_one_promotion() {
         (id, Benefit::Percent(1000))
     );
     assert_eq!(
-        (found.promotion.uses_left, found.uses_max),
+        (found.promotion.uses_left, found.caps.in_all),
         (UsesLeft::Some, None)
     );
     for unknown in ["", "SOMMER", &"x".repeat(100_000)] {
@@ -368,7 +368,7 @@ fn a_code_is_of_one_promotion() {
         .unwrap();
     shop.create::<PromotionContent>(&taken).unwrap();
     let automatic = priced::automatic_promotions(&shop.0).unwrap();
-    assert_eq!((automatic.len(), automatic[0].uses_max), (1, Some(3)));
+    assert_eq!((automatic.len(), automatic[0].caps.in_all), (1, Some(3)));
     let five = Money { amount: 5, currency: "EUR".parse().unwrap() };
     assert_eq!(automatic[0].promotion.benefit, Benefit::Amount(five));
     assert!(shop.is_well());

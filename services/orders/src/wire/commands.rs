@@ -141,7 +141,7 @@ pub(crate) struct RefundBody {
 /// An amount in the order's currency: minor units, with or without the currency.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(untagged)]
-enum GivenAmount {
+pub(crate) enum GivenAmount {
     Minor(i64),
     Money(Money),
 }
@@ -155,16 +155,25 @@ impl ReadFields for RefundBody {
 }
 
 fn amount(fields: &mut Fields<'_>) -> Option<GivenAmount> {
-    let raw = fields.raw("amount")?;
-    let amount = if raw.get().starts_with('{') {
-        fields.object_at("/amount", raw)?
-    } else {
-        GivenAmount::Minor(fields.value_at("/amount", raw)?)
-    };
+    let amount = given_amount(fields, "amount")?;
     if amount.units() < 1 {
         fields.fault("/amount", "at least 1 minor unit");
     }
     Some(amount)
+}
+
+/// The total that the buyer agreed to.
+pub(crate) fn expected_total(fields: &mut Fields<'_>) -> Option<GivenAmount> {
+    given_amount(fields, "expected_total")
+}
+
+fn given_amount(fields: &mut Fields<'_>, name: &str) -> Option<GivenAmount> {
+    let raw = fields.raw(name)?;
+    let pointer = format!("/{name}");
+    if raw.get().starts_with('{') {
+        return fields.object_at(&pointer, raw);
+    }
+    fields.value_at(&pointer, raw).map(GivenAmount::Minor)
 }
 
 /// Reads the form with the currency.
@@ -181,6 +190,11 @@ impl GivenAmount {
         match self {
             Self::Minor(amount) | Self::Money(Money { amount, .. }) => amount,
         }
+    }
+
+    /// Whether it is this amount.
+    pub(crate) fn is(self, money: Money) -> bool {
+        self.units() == money.amount && self.currency().is_none_or(|known| known == money.currency)
     }
 
     fn currency(self) -> Option<Currency> {

@@ -8,6 +8,7 @@ use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderStatus, PaymentDetails, StatusChange,
 };
 use crate::sales::SpentRow;
+use crate::wire::charges::ChargesResponse;
 
 /// An order, as its owner sees it.
 #[derive(Debug, Serialize)]
@@ -20,9 +21,13 @@ pub(crate) struct OrderResponse<'a> {
     payment_status: &'static str,
     items: Vec<LineResponse<'a>>,
     total: Money,
+    #[serde(flatten)]
+    charges: ChargesResponse<'a>,
     refunded_total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     shipping_address: Option<AddressResponse<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_address: Option<&'a Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +51,9 @@ struct LineResponse<'a> {
     quantity: u32,
     unit_price: Money,
     line_total: Money,
+    discount: Money,
+    tax_rate_bp: u32,
+    tax: Money,
 }
 
 impl<'a> OrderResponse<'a> {
@@ -57,6 +65,9 @@ impl<'a> OrderResponse<'a> {
             quantity: line.quantity,
             unit_price: line.unit_price,
             line_total: line.line_total,
+            discount: Money { amount: line.discount, ..order.total },
+            tax_rate_bp: line.tax_rate_bp,
+            tax: Money { amount: line.tax, ..order.total },
         });
         let is_unpaid = order.status == OrderStatus::Confirmed;
         Self {
@@ -67,8 +78,10 @@ impl<'a> OrderResponse<'a> {
             payment_status: order.payment_status().name(),
             items: lines.collect(),
             total: order.total,
+            charges: ChargesResponse::of(order),
             refunded_total: order.refunded_total,
             shipping_address: order.shipping_address.as_ref().map(AddressResponse::from),
+            billing_address: order.billing_address.as_ref(),
             note: order.note.as_deref(),
             carrier: order.parcel.carrier.as_deref(),
             tracking: order.parcel.tracking.as_deref(),

@@ -9,3 +9,4 @@ mod queries;
 mod shop;
 mod staff;
 mod terms;
+mod totals;

@@ -1,0 +1,261 @@
+//! Quotes: what items cost by the listings and the shop's terms of now.
+//!
+//! **Invariant:** a quote reads and writes nothing else, so one that is made in the transaction
+//! of an order is what the order costs.
+
+use std::collections::HashSet;
+
+use chassis::FieldError;
+use model::{Address, Currency, Listing, Money, PublicationStatus, ShippingMethodId, Time, UserId};
+use pricing::{
+    Basket, BasketLine, CodeOutcome, PricedBasket, PricingError, ShipTo, ShippingMethod,
+    ShippingOutcome, code_key,
+};
+use store::Read;
+
+use crate::config::TaxConfig;
+use crate::domain::{Charges, ChosenMethod, GivenCode, OrderLine};
+use crate::terms::priced::{self, PromotionTerms};
+use crate::terms::uses;
+use crate::wire::{RequestedItem, unknown_product};
+
+/// What somebody wants to know the price of.
+pub(crate) struct QuoteRequest<'a> {
+    pub(crate) items: &'a [RequestedItem],
+    pub(crate) ship_to: Option<&'a Address>,
+    pub(crate) shipping_method_id: Option<ShippingMethodId>,
+    pub(crate) codes: &'a [String],
+    /// Whose uses of promotions count.
+    pub(crate) buyer: Option<UserId>,
+    pub(crate) at: Time,
+}
+
+/// The price of what was asked for.
+#[derive(Debug)]
+pub(crate) struct Quote {
+    pub(crate) lines: Vec<OrderLine>,
+    pub(crate) total: Money,
+    pub(crate) charges: Charges,
+}
+
+/// Why there is no quote: every fault of the request, or the store's.
+#[derive(Debug)]
+pub(crate) enum QuoteError {
+    Invalid(Vec<FieldError>),
+    Store(store::Error),
+}
+
+impl From<store::Error> for QuoteError {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl QuoteError {
+    fn at(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, detail.into())])
+    }
+}
+
+/// Quotes items by their listings, which are in the order of the items.
+pub(crate) fn quote(
+    from: &impl Read,
+    tax: &TaxConfig,
+    request: &QuoteRequest<'_>,
+    listings: Vec<Option<Listing>>,
+) -> Result<Quote, QuoteError> {
+    let goods = goods(request.items, listings)?;
+    let currency = goods[0].1.price.currency;
+    let methods = priced::active_shipping_methods(from)?;
+    let method = method(from, request, &goods, &methods)?;
+    let promotions = promotions(from, request)?;
+    let country = request
+        .ship_to
+        .map_or(tax.home_country, |address| address.country);
+    let mut rates = priced::tax_rates_of(from, country)?;
+    if country != tax.home_country {
+        rates.extend(priced::tax_rates_of(from, tax.home_country)?);
+    }
+    let basket = basket(request, &goods, method.as_ref(), currency);
+    let priced = pricing::price(&basket, &tax.terms(&rates, &promotions), request.at);
+    let priced = priced.map_err(|error| refusal(request, error))?;
+    require_shipping(request, &methods, &priced)?;
+    Ok(of_priced(goods, priced, tax, method))
+}
+
+/// The items that are for sale, all in one currency, and each with its listing.
+fn goods(
+    items: &[RequestedItem],
+    listings: Vec<Option<Listing>>,
+) -> Result<Vec<(RequestedItem, Listing)>, QuoteError> {
+    let (mut goods, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
+    for (item, listing) in items.iter().zip(listings) {
+        match listing.filter(is_for_sale) {
+            Some(listing) => goods.push((*item, listing)),
+            None => faults.push(unknown_product(item.position)),
+        }
+    }
+    let mut currencies = goods.iter().map(|(_, listing)| listing.price.currency);
+    let first = currencies.next();
+    if currencies.any(|currency| Some(currency) != first) {
+        let detail = "all items of an order must have one currency";
+        faults.push(FieldError::new("/items", detail));
+    }
+    match faults.is_empty() && first.is_some() {
+        true => Ok(goods),
+        false => Err(QuoteError::Invalid(faults)),
+    }
+}
+
+/// Whether a product can be ordered.
+pub(crate) fn is_for_sale(listing: &Listing) -> bool {
+    listing.status == PublicationStatus::Published
+}
+
+/// The chosen method, if it is offered.
+fn method(
+    from: &impl Read,
+    request: &QuoteRequest<'_>,
+    goods: &[(RequestedItem, Listing)],
+    methods: &[ShippingMethod],
+) -> Result<Option<ShippingMethod>, QuoteError> {
+    let Some(id) = request.shipping_method_id else {
+        return Ok(None);
+    };
+    let offered = methods.iter().find(|method| method.id == id).cloned();
+    if offered.is_none() && goods.iter().any(|(_, listing)| listing.requires_shipping) {
+        let known = priced::shipping_method(from, id)?.is_some();
+        let detail = match known {
+            true => "this shipping method is no longer offered",
+            false => "there is no shipping method of this id",
+        };
+        return Err(QuoteError::at("/shipping_method_id", detail));
+    }
+    Ok(offered)
+}
+
+/// The automatic promotions and those of the codes, with the uses that are left of each.
+fn promotions(
+    from: &impl Read,
+    request: &QuoteRequest<'_>,
+) -> Result<Vec<pricing::Promotion>, store::Error> {
+    let mut known: Vec<PromotionTerms> = priced::automatic_promotions(from)?;
+    let mut keys = HashSet::new();
+    for code in request.codes {
+        if keys.insert(code_key(code)) {
+            known.extend(priced::promotion_of_code(from, code)?);
+        }
+    }
+    let promotions = known.into_iter().map(|mut terms| {
+        terms.promotion.uses_left =
+            uses::uses_left(from, terms.promotion.id, terms.caps, request.buyer)?;
+        Ok(terms.promotion)
+    });
+    promotions.collect()
+}
+
+fn basket<'a>(
+    request: &'a QuoteRequest<'_>,
+    goods: &'a [(RequestedItem, Listing)],
+    shipping_method: Option<&'a ShippingMethod>,
+    currency: Currency,
+) -> Basket<'a> {
+    let lines = goods.iter().map(|(item, listing)| BasketLine {
+        product_id: item.product_id,
+        quantity: item.quantity,
+        unit_price: listing.price,
+        tax_class: &listing.tax_class,
+        weight_g: listing.weight_g.unwrap_or(0),
+        requires_shipping: listing.requires_shipping,
+        categories: listing.categories().collect(),
+    });
+    Basket {
+        currency,
+        lines: lines.collect(),
+        ship_to: request.ship_to.map(|address| ShipTo {
+            country: address.country,
+            region: address.region.as_deref(),
+            postal_code: address.postal_code.as_deref(),
+        }),
+        shipping_method,
+        codes: request.codes,
+    }
+}
+
+/// What pricing refuses, in the request's words.
+fn refusal(request: &QuoteRequest<'_>, error: PricingError) -> QuoteError {
+    let item = |place: usize| request.items.get(place).map_or(place, |item| item.position);
+    match error {
+        PricingError::Quantity(place) => QuoteError::at(
+            &format!("/items/{}/quantity", item(place)),
+            error.to_string(),
+        ),
+        PricingError::TooManyCodes => QuoteError::at("/codes", error.to_string()),
+        _ => QuoteError::at("/items", error.to_string()),
+    }
+}
+
+/// Once the shop has shipping methods, what has to be sent needs one that fits.
+fn require_shipping(
+    request: &QuoteRequest<'_>,
+    methods: &[ShippingMethod],
+    priced: &PricedBasket,
+) -> Result<(), QuoteError> {
+    let is_addressed = request.ship_to.is_some();
+    match priced.shipping {
+        ShippingOutcome::NotChosen if !methods.is_empty() => {
+            let detail =
+                "is required: choose one of GET /v1/shipping-methods that goes to the address";
+            Err(QuoteError::at("/shipping_method_id", detail))
+        }
+        ShippingOutcome::NotAvailable if is_addressed => {
+            let detail = "this shipping method does not take these items to this address";
+            Err(QuoteError::at("/shipping_method_id", detail))
+        }
+        ShippingOutcome::NotAvailable => {
+            let detail = "is required: this shipping method does not go to every address";
+            Err(QuoteError::at("/shipping_address", detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn of_priced(
+    goods: Vec<(RequestedItem, Listing)>,
+    priced: PricedBasket,
+    tax: &TaxConfig,
+    method: Option<ShippingMethod>,
+) -> Quote {
+    let PricedBasket { totals, lines, tax_lines, shipping, codes, promotions } = priced;
+    let lines = goods.into_iter().zip(lines);
+    let lines = lines.map(|((item, listing), line)| OrderLine {
+        product_id: item.product_id,
+        sku: listing.sku,
+        title: listing.title,
+        quantity: item.quantity,
+        unit_price: listing.price,
+        line_total: line.line_total,
+        discount: line.discount.amount,
+        tax_rate_bp: line.tax_rate_bp,
+        tax: line.tax.amount,
+    });
+    let method = method.filter(|_| matches!(shipping, ShippingOutcome::Charged { .. }));
+    let given = |CodeOutcome { code, refusal }| GivenCode {
+        code,
+        refusal: refusal.map(|why| why.to_string()),
+    };
+    Quote {
+        lines: lines.collect(),
+        total: totals.total,
+        charges: Charges {
+            discount: totals.discount.amount,
+            shipping: totals.shipping.amount,
+            tax: totals.tax.amount,
+            price_basis: tax.price_basis(),
+            tax_lines,
+            codes: codes.into_iter().map(given).collect(),
+            promotions: promotions.into_iter().map(|applied| applied.id).collect(),
+            shipping_method: method.map(|method| ChosenMethod { id: method.id, name: method.name }),
+        },
+    }
+}
