@@ -55,8 +55,8 @@ mod zenoh;
 pub use apply::{OnRefusal, Refusal};
 pub use ask::{
     AccountContact, Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode,
-    OrderBody, OrderBodyOf, OrderChange, OrderDetails, OrderLineDetails, OrderOf, PEOPLE_MAX,
-    PeopleQuery, TokenAnswer, TokenOf,
+    OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails,
+    OrderOf, PEOPLE_MAX, PeopleQuery, TokenAnswer, TokenOf,
 };
 pub use dead_letters::{DeadLetter, dead_letter_count};
 pub use discovery::{Directory, Instance, Presence};

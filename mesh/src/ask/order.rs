@@ -24,12 +24,18 @@ pub struct OrderOf {
 pub struct OrderDetails {
     /// Its owner.
     pub user_id: UserId,
+    /// What people call it by, once it has that.
+    #[serde(default)]
+    pub number: Option<String>,
     /// The status, by its name in responses.
     pub status: String,
     /// Its lines.
     pub items: Vec<OrderLineDetails>,
     /// What it costs.
     pub total: Money,
+    /// What of that is no line.
+    #[serde(default)]
+    pub charges: OrderChargesDetails,
     /// What of that was refunded.
     pub refunded_total: Money,
     /// Texts under the names that the shop's front end uses; empty for none.
@@ -56,6 +62,21 @@ pub struct OrderDetails {
     pub language: Option<String>,
     /// When it was placed.
     pub placed_at: Time,
+}
+
+/// What an order charges besides its lines. Each is absent where it is nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderChargesDetails {
+    /// What promotions take off the lines.
+    pub discount: Option<Money>,
+    /// What shipping costs.
+    pub shipping: Option<Money>,
+    /// The name of the shipping method.
+    pub shipping_method: Option<String>,
+    /// All tax.
+    pub tax: Option<Money>,
+    /// Whether the tax is added to the prices, and not a part of them.
+    pub has_net_prices: bool,
 }
 
 /// A line of an order.

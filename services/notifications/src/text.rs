@@ -248,6 +248,10 @@ fn data_of(topic: &Topic, order: Option<&OrderData>) -> Value {
     let mut written = serde_json::to_value(topic).unwrap_or_default();
     let mut data = written["data"].take();
     data["order"] = serde_json::to_value(order).unwrap_or_default();
+    if let Some(id) = topic.order_id() {
+        let name = order.map_or_else(|| id.to_string(), OrderData::name);
+        data["order_number"] = name.into();
+    }
     Value::from(Serde(data))
 }
 

@@ -18,11 +18,13 @@ mod address;
 mod cause;
 mod charges;
 mod correction;
-mod number;
 mod payment;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::fmt;
+use std::str::FromStr;
 
 use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId};
 
@@ -30,7 +32,6 @@ pub(crate) use address::{FreeFormAddress, OrderAddress};
 pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
-pub(crate) use number::OrderNumber;
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
 pub(crate) use status::{OrderStatus, Transition};
 
@@ -88,6 +89,36 @@ pub(crate) struct Order {
     pub(crate) parcel: Parcel,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
+}
+
+/// What people call an order by: the shop's prefix, and digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderNumber {
+    /// Ends with no digit.
+    pub(crate) prefix: String,
+    pub(crate) value: u64,
+}
+
+/// The text does not end with the digits of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no number of an order")]
+pub(crate) struct NotAnOrderNumber;
+
+impl fmt::Display for OrderNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prefix, value } = self;
+        write!(f, "{prefix}{value}")
+    }
+}
+
+impl FromStr for OrderNumber {
+    type Err = NotAnOrderNumber;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrderNumber> {
+        let prefix = text.trim_end_matches(|sign: char| sign.is_ascii_digit());
+        let value = text[prefix.len()..].parse().map_err(|_| NotAnOrderNumber)?;
+        Ok(Self { prefix: prefix.to_owned(), value })
+    }
 }
 
 /// A line of an order, with title and price as they were when it was placed.

@@ -11,7 +11,7 @@ use chassis::export::{ExportFormat, pages};
 use chassis::spreadsheet::{BYTE_ORDER_MARK, CsvRow};
 use futures::Stream;
 use mesh::AccountContact;
-use model::{OrderId, UserId};
+use model::{Money, OrderId, UserId};
 use store::Store;
 use tokio::runtime::Handle;
 
@@ -25,8 +25,9 @@ use crate::wire::StaffOrderResponse;
 const PAGE_ORDERS: usize = 100;
 
 /// The columns. Those up to `note` are the order's and are repeated on each of its rows.
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 31] = [
     "order_id",
+    "number",
     "created_at",
     "updated_at",
     "status",
@@ -35,12 +36,17 @@ const COLUMNS: [&str; 23] = [
     "buyer_name",
     "buyer_email",
     "currency",
+    "discount",
+    "shipping",
+    "shipping_method",
+    "tax",
     "total",
     "refunded_total",
     "carrier",
     "tracking",
     "tracking_url",
     "shipping_address",
+    "billing_address",
     "note",
     "line",
     "product_id",
@@ -49,6 +55,8 @@ const COLUMNS: [&str; 23] = [
     "quantity",
     "unit_price",
     "line_total",
+    "line_discount",
+    "line_tax",
 ];
 
 /// The orders of a list as chunks of lines; none without a filter.
@@ -123,13 +131,15 @@ fn write_row(
 ) {
     let mut cells = CsvRow::begin(row);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let address = order.shipping_address.as_ref().map(OrderAddress::fields);
-    let address = address.into_iter().flatten();
-    let address: Vec<_> = address
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
+    let billing = order.billing_address.clone().map(OrderAddress::Typed);
+    let money = |amount: i64| Money { amount, ..order.total }.decimal();
     for plain in [
         order.id.to_string(),
+        order
+            .number
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         order.created_at.to_string(),
         order.updated_at.to_string(),
         order.status.name().to_owned(),
@@ -141,12 +151,18 @@ fn write_row(
     cells.foreign_text(buyer.map_or("", |buyer| &buyer.name));
     cells.foreign_text(buyer.map_or("", |buyer| &buyer.email));
     cells.cell(&order.total.currency.to_string());
+    cells.cell(&money(order.charges.discount));
+    cells.cell(&money(order.charges.shipping));
+    let method = order.charges.shipping_method.as_ref();
+    cells.foreign_text(method.map_or("", |method| &method.name));
+    cells.cell(&money(order.charges.tax));
     cells.cell(&order.total.decimal());
     cells.cell(&order.refunded_total.decimal());
     cells.foreign_text(&text(&order.parcel.carrier));
     cells.foreign_text(&text(&order.parcel.tracking));
     cells.cell(&order.parcel.tracking_url().unwrap_or_default());
-    cells.foreign_text(&address.join("\n"));
+    cells.foreign_text(&lines_of(order.shipping_address.as_ref()));
+    cells.foreign_text(&lines_of(billing.as_ref()));
     cells.foreign_text(&text(&order.note));
     cells.cell(&(place + 1).to_string());
     cells.cell(&line.product_id.to_string());
@@ -155,5 +171,16 @@ fn write_row(
     cells.cell(&line.quantity.to_string());
     cells.cell(&line.unit_price.decimal());
     cells.cell(&line.line_total.decimal());
+    cells.cell(&money(line.discount));
+    cells.cell(&money(line.tax));
     cells.end();
+}
+
+/// An address, a field a line.
+fn lines_of(address: Option<&OrderAddress>) -> String {
+    let fields = address.map(OrderAddress::fields).into_iter().flatten();
+    let lines: Vec<_> = fields
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    lines.join("\n")
 }

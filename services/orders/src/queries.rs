@@ -8,11 +8,15 @@
 use std::collections::BTreeMap;
 
 use chassis::Context;
-use mesh::{OrderBody, OrderBodyOf, OrderChange, OrderDetails, OrderLineDetails, OrderOf};
-use model::{OrderId, UserId};
+use mesh::{
+    OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails,
+    OrderOf,
+};
+use model::{Money, OrderId, UserId};
+use pricing::PriceBasis;
 use store::Store;
 
-use crate::domain::{Order, OrderAddress, OrderLine, StatusChange};
+use crate::domain::{Charges, Order, OrderAddress, OrderLine, OrderNumber, StatusChange};
 use crate::wire::OrderResponse;
 use crate::{Error, tables};
 
@@ -63,9 +67,11 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
     let change = history.iter().rev().find(of_moment);
     Ok(OrderDetails {
         user_id: order.user_id,
+        number: order.number.as_ref().map(OrderNumber::to_string),
         status: order.status.name().into(),
         items: order.lines.iter().map(|line| item(order, line)).collect(),
         total: order.total,
+        charges: charges(order),
         refunded_total: order.refunded_total,
         shipping_address: address(order.shipping_address.as_ref()),
         note: order.note.clone(),
@@ -79,6 +85,18 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
         language: order.language.clone(),
         placed_at: order.created_at,
     })
+}
+
+fn charges(order: &Order) -> OrderChargesDetails {
+    let Charges { discount, shipping, tax, price_basis, shipping_method, .. } = &order.charges;
+    let money = |amount: i64| (amount != 0).then_some(Money { amount, ..order.total });
+    OrderChargesDetails {
+        discount: money(*discount),
+        shipping: money(*shipping),
+        shipping_method: shipping_method.as_ref().map(|method| method.name.clone()),
+        tax: money(*tax),
+        has_net_prices: *price_basis == PriceBasis::Net,
+    }
 }
 
 fn address(address: Option<&OrderAddress>) -> BTreeMap<String, String> {

@@ -21,8 +21,15 @@ const ADDRESS_LINES: &[&[&str]] = &[
 #[derive(Serialize)]
 pub(crate) struct OrderData {
     id: OrderId,
+    number: Option<String>,
     status: String,
     items: Vec<ItemData>,
+    discount: Option<Money>,
+    shipping: Option<Money>,
+    shipping_method: Option<String>,
+    tax: Option<Money>,
+    /// Whether the tax is added to the prices.
+    has_net_prices: bool,
     total: Money,
     refunded_total: Money,
     /// Lines of text.
@@ -68,8 +75,14 @@ impl OrderData {
         };
         Self {
             id,
+            number: details.number,
             status: details.status,
             items: details.items.into_iter().map(ItemData::from).collect(),
+            discount: details.charges.discount,
+            shipping: details.charges.shipping,
+            shipping_method: details.charges.shipping_method,
+            tax: details.charges.tax,
+            has_net_prices: details.charges.has_net_prices,
             total: details.total,
             refunded_total: details.refunded_total,
             address: address(details.shipping_address),
@@ -82,6 +95,11 @@ impl OrderData {
             placed_at: details.placed_at,
             buyer: None,
         }
+    }
+
+    /// What people call it by: its number, or its id until it has one.
+    pub(crate) fn name(&self) -> String {
+        self.number.clone().unwrap_or_else(|| self.id.to_string())
     }
 
     /// The same with its buyer, for staff.

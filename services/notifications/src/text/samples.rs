@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::{Contact, OrderChange, OrderDetails, OrderLineDetails};
+use mesh::{Contact, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails};
 use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, Time};
 
 use super::order::OrderData;
@@ -162,9 +162,17 @@ fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) ->
     let shipped = |text: &str| has_left.then(|| text.to_owned());
     let details = OrderDetails {
         user_id: id(),
+        number: Some("1001".into()),
         status: "confirmed".into(),
         items,
-        total: euros(7_995),
+        total: euros(7_686),
+        charges: OrderChargesDetails {
+            discount: Some(euros(799)),
+            shipping: Some(euros(490)),
+            shipping_method: Some("DHL parcel".into()),
+            tax: Some(euros(1_227)),
+            has_net_prices: false,
+        },
         refunded_total: euros(0),
         shipping_address: address(),
         note: Some("Please ring twice.".into()),

@@ -81,6 +81,7 @@ impl Orders {
         let euros = |amount| Money { amount, currency: "EUR".parse().unwrap() };
         let mut order = OrderDetails {
             user_id: buyer.user_id(),
+            number: Some("1001".into()),
             status: "shipped".into(),
             items: vec![OrderLineDetails {
                 product_id: Id::new(),
@@ -92,6 +93,7 @@ impl Orders {
                 available: None,
             }],
             total: euros(2500),
+            charges: mesh::OrderChargesDetails::default(),
             refunded_total: euros(0),
             shipping_address: [("city".to_owned(), "Kobe".to_owned())].into(),
             note: None,

@@ -193,3 +193,15 @@ fn refusals_name_the_status() {
         "at most 1.00 EUR can still be refunded"
     );
 }
+
+#[test]
+fn a_number_is_read_as_it_is_written() {
+    for (text, prefix, value) in [("1001", "", 1001), ("A-7", "A-", 7), ("20/1", "20/", 1)] {
+        let number: OrderNumber = text.parse().unwrap();
+        assert_eq!((number.prefix.as_str(), number.value), (prefix, value));
+        assert_eq!(number.to_string(), text);
+    }
+    for text in ["", "A-", "99999999999999999999", "1-a"] {
+        assert_eq!(text.parse::<OrderNumber>(), Err(NotAnOrderNumber), "{text}");
+    }
+}

@@ -4,29 +4,25 @@
 //! name): a renamed one needs `#[serde(rename)]`.
 
 mod charges;
+mod history;
+mod lines;
 #[cfg(test)]
 mod tests;
 
-use model::{
-    Address, Listing, Mismatch, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId,
-};
+use model::{Address, Listing, Mismatch, Money, OrderId, Shortage, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
 use self::charges::ChargesRow;
 pub(super) use self::charges::{TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow};
+pub(super) use self::history::StatusChangeRow;
+pub(super) use self::lines::{
+    LineRow, LinesRow, PART_LINES_BYTES_MAX, ROW_LINES_BYTES_MAX, fitting,
+};
 use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
-    PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
+    PaymentMessage, PaymentOutcome, PaymentResult,
 };
-
-/// Bytes of the lines within an order's row: about eight usual ones. With the largest
-/// address, note and shortages the row stays below the largest stored value.
-pub(super) const ROW_LINES_BYTES_MAX: usize = 2 * 1024;
-/// Bytes of the lines of one part.
-pub(super) const PART_LINES_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of a line without its texts.
-const LINE_FIXED_BYTES: usize = 250;
 
 impl store::Key for OrderStatus {
     fn write_to(&self, out: &mut Vec<u8>) {
@@ -110,61 +106,6 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct LineRow {
-    product_id: ProductId,
-    sku: String,
-    title: String,
-    quantity: u32,
-    unit_price: Money,
-    line_total: Money,
-    #[serde(default, skip_serializing_if = "is_default")]
-    discount: i64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    tax_rate_bp: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    tax: i64,
-}
-
-/// Lines, or taxes, that do not fit into the order's row.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct LinesRow {
-    pub(super) lines: Vec<LineRow>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) tax_lines: Vec<TaxLineRow>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StatusChangeRow {
-    at: Time,
-    from: Option<StatusName>,
-    to: StatusName,
-    by: String,
-    reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refunded: Option<Money>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    carrier: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tracking: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    payment: Option<PaymentDetailsRow>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    corrected: Vec<OrderField>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct PaymentDetailsRow {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    amount: Option<Money>,
-}
-
 /// The address with which an order was placed, from before its first correction.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlacedAddressRow {
@@ -238,8 +179,6 @@ pub(crate) struct ErasureRow {
 }
 
 impl Record for OrderRow {}
-impl Record for LinesRow {}
-impl Record for StatusChangeRow {}
 impl Record for PlacedAddressRow {}
 impl Record for ListingRow {}
 impl Record for PaymentRow {}
@@ -323,113 +262,6 @@ impl From<OrderRow> for StoredOrder {
     }
 }
 
-impl From<&OrderLine> for LineRow {
-    fn from(line: &OrderLine) -> Self {
-        let OrderLine {
-            product_id,
-            sku,
-            title,
-            quantity,
-            unit_price,
-            line_total,
-            discount,
-            tax_rate_bp,
-            tax,
-        } = line.clone();
-        Self {
-            product_id,
-            sku,
-            title,
-            quantity,
-            unit_price,
-            line_total,
-            discount,
-            tax_rate_bp,
-            tax,
-        }
-    }
-}
-
-impl From<LineRow> for OrderLine {
-    fn from(row: LineRow) -> Self {
-        let LineRow {
-            product_id,
-            sku,
-            title,
-            quantity,
-            unit_price,
-            line_total,
-            discount,
-            tax_rate_bp,
-            tax,
-        } = row;
-        Self {
-            product_id,
-            sku,
-            title,
-            quantity,
-            unit_price,
-            line_total,
-            discount,
-            tax_rate_bp,
-            tax,
-        }
-    }
-}
-
-impl From<&StatusChange> for StatusChangeRow {
-    fn from(change: &StatusChange) -> Self {
-        let StatusChange {
-            at,
-            from,
-            to,
-            by,
-            reason,
-            refunded,
-            parcel,
-            payment,
-            corrected,
-            note,
-        } = change.clone();
-        let is_known = payment != PaymentDetails::default();
-        let PaymentDetails { reference, method, amount } = payment;
-        Self {
-            at,
-            from: from.map(StatusName),
-            to: StatusName(to),
-            by,
-            reason,
-            refunded,
-            carrier: parcel.carrier,
-            tracking: parcel.tracking,
-            payment: is_known.then_some(PaymentDetailsRow { reference, method, amount }),
-            corrected,
-            note,
-        }
-    }
-}
-
-impl From<StatusChangeRow> for StatusChange {
-    fn from(row: StatusChangeRow) -> Self {
-        let payment = row.payment.map(|details| {
-            let PaymentDetailsRow { reference, method, amount } = details;
-            PaymentDetails { reference, method, amount }
-        });
-        Self {
-            at: row.at,
-            from: row.from.map(|name| name.0),
-            to: row.to.0,
-            by: row.by,
-            reason: row.reason,
-            refunded: row.refunded,
-            parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
-            payment: payment.unwrap_or_default(),
-            corrected: row.corrected,
-            note: row.note,
-        }
-    }
-}
-
 impl PaymentRow {
     pub(super) fn new(at: Time, message: PaymentMessage, outcome: PaymentOutcome) -> Self {
         let PaymentMessage { result, order_id, amount, reference } = message;
@@ -437,14 +269,4 @@ impl PaymentRow {
         let message = PaymentMessageRow { succeeded, order_id, amount, reference };
         Self { at, message, outcome }
     }
-}
-
-/// How many of these lines take at most so many bytes.
-pub(super) fn fitting(lines: &[OrderLine], bytes_max: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |line: &&OrderLine| {
-        bytes += LINE_FIXED_BYTES + line.sku.len() + line.title.len();
-        bytes <= bytes_max
-    };
-    lines.iter().take_while(fits).count()
 }

@@ -1,8 +1,11 @@
 //! Golden bytes of the rows: a change here is a change of the stored format.
 
+use model::OrderField;
+
 use super::*;
 use crate::domain::tests::order;
 use crate::domain::{Actor, OrderCause, OrderCommand};
+use crate::domain::{PaymentDetails, StatusChange};
 
 const UUID: &[u8] = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
 const MONEY: &[u8] = b"\x82\xa6amount\xcd\x07\xcf\xa8currency\xa3EUR";
