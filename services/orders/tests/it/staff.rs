@@ -476,18 +476,18 @@ async fn exported(staff: &Person, ids: &[String]) {
     let table = read("?format=csv&q=Mori").await;
     let rows: Vec<_> = table.lines().collect();
     assert!(
-        rows[0].starts_with("\u{feff}order_id,created_at,"),
+        rows[0].starts_with("\u{feff}order_id,number,created_at,"),
         "{}",
         rows[0]
     );
     assert_eq!(rows.len(), 3, "a row for each line: {table}");
     assert!(
-        rows[1].starts_with(&ids[1]) && rows[1].ends_with(",2,20.00,40.00"),
+        rows[1].starts_with(&ids[1]) && rows[1].ends_with(",2,20.00,40.00,0.00,0.00"),
         "{}",
         rows[1]
     );
     assert!(
-        rows[1].contains(",Mori,m@x.example,EUR,45.00,0.00,"),
+        rows[1].contains(",Mori,m@x.example,EUR,0.00,0.00,,0.00,45.00,0.00,"),
         "{}",
         rows[1]
     );
