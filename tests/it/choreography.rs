@@ -172,7 +172,7 @@ async fn buy(
             0 => &[(&buyer, "cancel", reason)],
             1 => &[(&staff, "pay", json!({})), (&staff, "ship", json!({}))],
             2 => &[(&staff, "pay", json!({})), (&staff, "refund", reason)],
-            3 => &[(&staff, "pay", json!({})), (&buyer, "cancel", reason)],
+            3 => &[(&staff, "pay", json!({})), (&staff, "cancel", reason)],
             4 => &[
                 (&staff, "pay", json!({})),
                 (&staff, "ship", json!({})),

@@ -197,7 +197,9 @@ fn redacted(text: &str) -> String {
 async fn every_route_responds_as_recorded() {
     let mut shop = closed();
     shop.add_user(ADMIN, "admin", PASSWORD).unwrap();
-    let settings = format!("[payments]\nsecrets = [\"{SECRET}\"]\n");
+    let settings = format!(
+        "[payments]\nsecrets = [\"{SECRET}\"]\n[payments.transfer]\ntext = \"To our account.\"\n"
+    );
     shop.configure(&settings).unwrap();
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
@@ -469,6 +471,12 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
         },
     });
     calls.send(payment(buyer, &message)).await;
+    let payments = format!("{}/payments", place().await);
+    calls.get(buyer, "/v1/payment-methods").await;
+    let transfer = json!({ "method": "transfer" });
+    calls.post(buyer, &payments, transfer).await;
+    calls.get(buyer, &payments).await;
+    calls.get(admin, "/v1/payments/unmatched").await;
 }
 
 #[expect(

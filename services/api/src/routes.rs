@@ -190,6 +190,14 @@ routes! {
     PUT_PROMOTION = Route::put("/v1/promotions/{id}", Orders, Admin);
     /// Deletes a promotion.
     DELETE_PROMOTION = Route::delete("/v1/promotions/{id}", Orders, Admin);
+    /// Lists the payment methods of the shop.
+    LIST_PAYMENT_METHODS = Route::get("/v1/payment-methods", Orders, Anyone);
+    /// Opens an attempt to pay an order.
+    OPEN_PAYMENT = Route::post("/v1/orders/{id}/payments", Orders, Customer).idempotent().scope(OrdersWrite);
+    /// Lists the attempts to pay an order, and its refunds.
+    LIST_PAYMENTS = Route::get("/v1/orders/{id}/payments", Orders, Customer).scope(OrdersRead);
+    /// Lists money that pays no order.
+    LIST_UNMATCHED_PAYMENTS = Route::get("/v1/payments/unmatched", Orders, Staff).query(&["limit", "cursor"]).scope(OrdersRead);
     /// Takes a payment provider's signed message.
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
 

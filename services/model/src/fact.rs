@@ -202,6 +202,11 @@ published_language! {
         /// Whether the total is returned by now; the reservation is released then.
         in_full: bool
     }
+    /// The buyer of a paid order asked to cancel it. Staff decide.
+    "order.cancel_requested" => OrderCancelRequested {
+        order_id: Id<kinds::Order>,
+        user_id: Id<kinds::User>
+    }
     /// A payment fits no order that expects it. It is recorded, and staff decide.
     "payment.unmatched" => PaymentUnmatched {
         /// The order that the payment names, if it exists.
@@ -214,6 +219,30 @@ published_language! {
         /// The provider's id of the payment. Absent in events of earlier versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reference: Option<String>
+    }
+    /// A signed message about money could not be read. It is recorded, and staff decide.
+    "payment.unreadable" => PaymentUnreadable {
+        /// The provider's id of the message.
+        message_id: String,
+        /// The type that it names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message_type: Option<String>
+    }
+    /// A payment provider returned money, in its own console. No order is changed.
+    "payment.refunded" => PaymentRefunded {
+        /// The order that it names, if it exists.
+        order_id: Option<Id<kinds::Order>>,
+        amount: Money,
+        /// The provider's id.
+        reference: String
+    }
+    /// A payment is disputed: the payer wants it back from the provider. No order is changed.
+    "payment.disputed" => PaymentDisputed {
+        /// The order that it names, if it exists.
+        order_id: Option<Id<kinds::Order>>,
+        amount: Money,
+        /// The provider's id.
+        reference: String
     }
     /// Events could not be applied and wait for an operator, as dead letters of a service.
     "event.parked" => EventParked {
@@ -361,6 +390,8 @@ pub enum Mismatch {
     AlreadyPaid,
     /// The order is over: cancelled, rejected, or refunded.
     OrderOver,
+    /// The message about it could not be read.
+    Unreadable,
     /// A reason this program does not know.
     #[serde(other)]
     Unknown,
@@ -417,10 +448,34 @@ mod tests {
         Fact::OrderCorrected { order_id: id(), user_id: id(), corrected, shipped: true }
     }
 
+    fn about_money(order_id: Id<kinds::Order>, user_id: Id<kinds::User>) -> Vec<Fact> {
+        vec![
+            Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
+            Fact::OrderCancelRequested { order_id, user_id },
+            Fact::PaymentUnmatched {
+                order_id: Some(order_id),
+                user_id: Some(user_id),
+                amount: euros(1),
+                reason: Mismatch::WrongAmount,
+                reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
+            },
+            Fact::PaymentUnreadable {
+                message_id: "msg_1".into(),
+                message_type: Some("payment.succeeded".into()),
+            },
+            Fact::PaymentRefunded {
+                order_id: Some(order_id),
+                amount: euros(1),
+                reference: "re_1".into(),
+            },
+            Fact::PaymentDisputed { order_id: None, amount: euros(1), reference: "dp_1".into() },
+        ]
+    }
+
     /// One fact of every kind.
     fn samples() -> Vec<Fact> {
         let (user_id, order_id, product_id) = (id(), id(), id());
-        vec![
+        let mut facts = vec![
             Fact::UserRegistered { user_id, staff: false },
             Fact::UserUpdated {
                 user_id,
@@ -479,16 +534,10 @@ mod tests {
                 order_id,
                 items: vec![ItemOrdered { product_id, quantity: 3 }],
             },
-            Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
-            Fact::PaymentUnmatched {
-                order_id: Some(order_id),
-                user_id: Some(user_id),
-                amount: euros(1),
-                reason: Mismatch::WrongAmount,
-                reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
-            },
-            parked(),
-        ]
+        ];
+        facts.extend(about_money(order_id, user_id));
+        facts.push(parked());
+        facts
     }
 
     /// A change of the snapshot is a change of what other programs read.

@@ -51,6 +51,8 @@ pub mod kinds {
         Product = "prod",
         /// A purchase.
         Order = "order",
+        /// An attempt to pay an order.
+        Payment = "pay",
         /// A message in a person's inbox.
         Notification = "notif",
         /// An outbound mail.

@@ -181,6 +181,10 @@ topics! {
     "order.cancelled_by_buyer" (Staff, OnRequest) => OrderCancelledByBuyer {
         order_id: Id<kinds::Order>
     }
+    /// To staff: the buyer of a paid order asked to cancel it.
+    "order.cancel_requested" (Staff, Usually) => OrderCancelRequested {
+        order_id: Id<kinds::Order>
+    }
     /// To staff: a paid order was cancelled, and its payment has to be sent back.
     "refund.due" (Staff, Usually) => RefundDue {
         order_id: Id<kinds::Order>,
@@ -204,6 +208,32 @@ topics! {
         /// The provider's id of the payment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reference: Option<String>
+    }
+    /// To staff: a signed message about money could not be read.
+    "payment.unreadable" (Staff, Usually) => PaymentUnreadable {
+        /// The provider's id of the message.
+        message_id: String,
+        /// The type that it names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message_type: Option<String>
+    }
+    /// To staff: the payment provider returned money.
+    "payment.refunded" (Staff, Usually) => PaymentRefunded {
+        /// The order that it names, if that exists.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<Id<kinds::Order>>,
+        amount: Money,
+        /// The provider's id.
+        reference: String
+    }
+    /// To staff: the payer wants a payment back.
+    "payment.disputed" (Staff, Usually) => PaymentDisputed {
+        /// The order that it names, if that exists.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<Id<kinds::Order>>,
+        amount: Money,
+        /// The provider's id.
+        reference: String
     }
     /// To staff: a mail was given up.
     "mail.failed" (Staff, Never) => MailFailed {
@@ -308,8 +338,11 @@ impl Topic {
             | Self::OrderPlaced { order_id }
             | Self::OrderPaymentReceived { order_id }
             | Self::OrderCancelledByBuyer { order_id }
+            | Self::OrderCancelRequested { order_id }
             | Self::RefundDue { order_id, .. }
-            | Self::PaymentUnmatched { order_id: Some(order_id), .. } => Some(order_id),
+            | Self::PaymentUnmatched { order_id: Some(order_id), .. }
+            | Self::PaymentRefunded { order_id: Some(order_id), .. }
+            | Self::PaymentDisputed { order_id: Some(order_id), .. } => Some(order_id),
             _ => None,
         }
     }

@@ -172,10 +172,21 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
                 None => return None,
             }
         }
+        Fact::OrderCancelRequested { order_id, .. } => Topic::OrderCancelRequested { order_id },
         Fact::StockLow { product_id, available } => Topic::StockLow { product_id, available },
         Fact::PaymentUnmatched { order_id, amount, reason, ref reference, .. } => {
             let reference = reference.clone();
             Topic::PaymentUnmatched { order_id, amount, reason, reference }
+        }
+        Fact::PaymentUnreadable { ref message_id, ref message_type } => {
+            let (message_id, message_type) = (message_id.clone(), message_type.clone());
+            Topic::PaymentUnreadable { message_id, message_type }
+        }
+        Fact::PaymentRefunded { order_id, amount, ref reference } => {
+            Topic::PaymentRefunded { order_id, amount, reference: reference.clone() }
+        }
+        Fact::PaymentDisputed { order_id, amount, ref reference } => {
+            Topic::PaymentDisputed { order_id, amount, reference: reference.clone() }
         }
         Fact::EventParked { ref service, ref source, seq, count } => {
             let (service, source) = (service.clone(), source.clone());

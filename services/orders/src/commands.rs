@@ -4,6 +4,7 @@
 //! **Invariant:** [`apply`] changes the order, its indexes, its history, the sums of sales and
 //! its event in one transaction. The stock outcome of a pending order comes before a request's command.
 
+use std::iter;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
@@ -12,13 +13,15 @@ use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::request_id::request_id;
 use chassis::{Caller, FieldError, Problem, etag};
-use model::{Fact, Mismatch, OrderField, OrderId, now};
+use model::{Mismatch, OrderField, OrderId, now};
 use store::{Read, Tx};
 
 use crate::domain::{
     Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
     StatusChange, require_room,
 };
+use crate::payments::cancellation;
+use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
 use crate::terms::uses;
@@ -54,6 +57,8 @@ impl OrdersState {
         }
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));
+        let by_buyer = is_cancel && !caller.is_staff();
+        let paid_cancellation = self.paid_cancellation;
         let cause = OrderCause {
             reason,
             trace: Some(guard.request_id.clone()),
@@ -63,13 +68,18 @@ impl OrdersState {
         let work = move |tx: &mut Tx<'_>| {
             let stored = find_for(tx, &caller, id)?;
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
+            if by_buyer && paid_cancellation.is_request(&stored.order) {
+                let stored = cancellation::request(tx, &ledger, stored, &cause)?;
+                let response = OrderResponse::new(&stored.order);
+                return Ok(StoredResponse::new(StatusCode::ACCEPTED, &response));
+            }
             let stored = apply(tx, &ledger, stored, command, &cause)?;
             let response = OrderResponse::new(&stored.order);
             Ok(StoredResponse::new(StatusCode::OK, &response))
         };
         let reply = guard.once(&self.store, work).await?;
         if let Some(mut release) = release
-            && reply.answer.is_success()
+            && reply.answer.status() == StatusCode::OK
             && !reply.replayed
         {
             release.wait(RELEASE_TIMEOUT).await;
@@ -93,7 +103,7 @@ impl OrdersState {
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             let address = stored.order.shipping_address.clone();
             let applied = stored.order.correct(correction, &cause);
-            let Some(AppliedChange { change, fact }) = applied.map_err(Error::from)? else {
+            let Some(AppliedChange { change, fact, .. }) = applied.map_err(Error::from)? else {
                 return Ok::<_, Problem>(stored.order);
             };
             require_room(stored.history_rows).map_err(Error::from)?;
@@ -179,8 +189,12 @@ fn amount_fault(request: &CommandRequest, order: &Order) -> Option<FieldError> {
     is_other.then(|| FieldError::new("/amount", detail()))
 }
 
-/// The order, if it is the caller's or the caller is staff.
-fn find_for(from: &impl Read, caller: &Caller, id: OrderId) -> Result<StoredOrder, Error> {
+/// The order, if the caller holds it: its owner, or staff.
+pub(crate) fn find_for(
+    from: &impl Read,
+    caller: &Caller,
+    id: OrderId,
+) -> Result<StoredOrder, Error> {
     let stored = tables::find(from, id)?;
     if stored.order.user_id == caller.user_id || caller.is_staff() {
         Ok(stored)
@@ -203,48 +217,59 @@ pub(crate) fn apply(
         command,
         OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
     );
-    let AppliedChange { change, fact } = stored.order.apply(command, cause)?;
-    if matches!(
-        stored.order.status,
-        OrderStatus::Rejected | OrderStatus::Cancelled
-    ) {
-        uses::give_back(tx, &stored.order)?;
+    let AppliedChange { change, fact, also } = stored.order.apply(command, cause)?;
+    match stored.order.status {
+        OrderStatus::Rejected | OrderStatus::Cancelled => uses::give_back(tx, &stored.order)?,
+        // It is revived.
+        _ if before == OrderStatus::Cancelled => uses::spend(tx, &stored.order)?,
+        _ => {}
     }
     ledger.sums.record(tx, sales, &stored, &change)?;
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;
     }
     tables::update(tx, &stored, before)?;
-    tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
-    if before == OrderStatus::Pending {
+    for fact in iter::once(fact).chain(also) {
+        tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
+    }
+    if matches!(before, OrderStatus::Pending | OrderStatus::Cancelled) {
         return apply_early_payment(tx, ledger, stored, cause);
     }
     Ok(stored)
 }
 
-/// Applies a payment that was received while the order was pending: it pays a confirmed
-/// order, and matches no other.
+/// Applies a payment that was received while the order was pending or had expired: it pays a
+/// confirmed order, and matches no other.
 fn apply_early_payment(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     stored: StoredOrder,
     cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
-    let Some(reference) = &stored.order.payment else {
+    let order = &stored.order;
+    let Some(reference) = order.payment.clone() else {
         return Ok(stored);
     };
-    let cause = OrderCause::new(cause.at, Actor::Payments).because(reference);
-    if stored.order.status == OrderStatus::Confirmed {
-        let pay = OrderCommand::Pay(PaymentDetails::default());
-        return apply(tx, ledger, stored, pay, &cause);
+    let cause = OrderCause::new(cause.at, Actor::Payments).because(&reference);
+    match order.status {
+        OrderStatus::Confirmed => {
+            let pay = OrderCommand::Pay(PaymentDetails::default());
+            return apply(tx, ledger, stored, pay, &cause);
+        }
+        // There was nothing to pay, and it was nothing that was paid.
+        OrderStatus::Paid => {}
+        _ => {
+            let unmatched = UnmatchedPayment {
+                message_id: &reference,
+                kind: SUCCEEDED,
+                named: None,
+                order: Some(order),
+                amount: order.total,
+                reference: &reference,
+                reason: Mismatch::OrderOver,
+            };
+            unmatched.record(tx, ledger, cause.at)?;
+        }
     }
-    let fact = Fact::PaymentUnmatched {
-        order_id: Some(stored.order.id),
-        user_id: Some(stored.order.user_id),
-        amount: stored.order.total,
-        reason: Mismatch::OrderOver,
-        reference: Some(reference.clone()),
-    };
-    tables::append_event(tx, &ledger.log, &stored.order, fact, &cause)?;
     Ok(stored)
 }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use chassis::Error;
 use chassis::config::credential;
 
+use crate::payments::cancellation::PaidCancellation;
+
 /// The secrets' name among systemd's credentials.
 const CREDENTIAL: &str = "payments_secrets";
 
@@ -42,6 +44,10 @@ pub struct OrdersConfig {
     /// The first number, 1..=999,999,999,999. A later and higher one counts from then on.
     #[garde(range(min = 1, max = 999_999_999_999))]
     pub number_start: u64,
+    /// Whether a buyer's cancellation of a paid order cancels it, and its payment is to be
+    /// sent back; otherwise it asks staff to.
+    #[garde(skip)]
+    pub buyer_cancels_paid: bool,
 }
 
 impl Default for OrdersConfig {
@@ -50,6 +56,7 @@ impl Default for OrdersConfig {
             unpaid_expire_minutes: None,
             number_prefix: String::new(),
             number_start: 1001,
+            buyer_cancels_paid: false,
         }
     }
 }
@@ -71,9 +78,19 @@ fn is_prefix(prefix: &str, (): &()) -> garde::Result {
 impl OrdersConfig {
     /// How long stock is held for an order that is not paid; `None`: for ever.
     pub fn unpaid_expire(&self) -> Option<Duration> {
-        let minutes = u64::from(self.unpaid_expire_minutes?);
-        Some(Duration::from_secs(minutes * 60))
+        self.unpaid_expire_minutes.map(minutes)
     }
+
+    pub(crate) fn paid_cancellation(&self) -> PaidCancellation {
+        match self.buyer_cancels_paid {
+            true => PaidCancellation::IsDone,
+            false => PaidCancellation::IsRequested,
+        }
+    }
+}
+
+fn minutes(minutes: u32) -> Duration {
+    Duration::from_secs(u64::from(minutes) * 60)
 }
 
 /// `[tax]`: how prices are meant, and what is taxed where.
@@ -144,7 +161,7 @@ fn is_listed(country: &Country, _: &()) -> garde::Result {
     }
 }
 
-/// `[payments]`: the payment provider's webhook. Several secrets may be valid at
+/// `[payments]`: the payment provider's webhook, and payment methods. Several secrets may be valid at
 /// once, so that one can be replaced while the other still counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
@@ -156,6 +173,42 @@ pub struct PaymentsConfig {
     /// `payments_secrets`].
     #[garde(skip)]
     pub secrets_files: Vec<PathBuf>,
+    /// `[payments.transfer]`
+    #[garde(dive)]
+    pub transfer: TransferConfig,
+    /// `[payments.on_delivery]`
+    #[garde(skip)]
+    pub on_delivery: OnDeliveryConfig,
+}
+
+/// `[payments.transfer]`: payment by bank transfer, which staff record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferConfig {
+    /// What the buyer is told, such as the shop's account, 1..=2,000 bytes; without it, the
+    /// method is not offered.
+    #[garde(inner(length(bytes, min = 1, max = 2_000)))]
+    pub text: Option<String>,
+    /// After how many minutes an order that is to be paid so is cancelled, 1..=525,600
+    /// [default: that of `[orders]`].
+    #[garde(range(min = 1, max = 525_600))]
+    pub unpaid_expire_minutes: Option<u32>,
+}
+
+impl TransferConfig {
+    /// How long stock is held for an order that is to be paid so; `None`: not set.
+    pub(crate) fn unpaid_expire(&self) -> Option<Duration> {
+        self.unpaid_expire_minutes.map(minutes)
+    }
+}
+
+/// `[payments.on_delivery]`: payment to the carrier, which staff record. Such an order does not
+/// expire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OnDeliveryConfig {
+    /// Whether the method is offered.
+    pub enabled: bool,
 }
 
 impl PaymentsConfig {
@@ -234,6 +287,7 @@ mod tests {
         let payments = PaymentsConfig {
             secrets: vec![format!("whsec_{}", BASE64.encode(&[1; 24])).as_str().into()],
             secrets_files: vec![file.clone()],
+            ..PaymentsConfig::default()
         };
         payments.validate().unwrap();
         assert_eq!(payments.all_secrets().unwrap(), [vec![1; 24], vec![2; 32]]);

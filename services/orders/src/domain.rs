@@ -3,13 +3,16 @@
 //! | from | command | to |
 //! | --- | --- | --- |
 //! | – | place | pending |
-//! | pending | confirm · reject · cancel | confirmed · rejected · cancelled |
+//! | pending | confirm (a total of 0: paid at once) · reject · cancel | confirmed (paid) · rejected · cancelled |
 //! | confirmed | pay · cancel | paid · cancelled |
+//! | confirmed, to be paid by transfer or on delivery | ship | shipped |
 //! | paid | ship · cancel (refunds in full) | shipped · cancelled |
 //! | shipped | deliver | delivered |
-//! | paid, shipped, delivered | refund of a part · refund of the rest | unchanged · refunded |
+//! | shipped, delivered, not paid yet | pay | unchanged |
+//! | paid, shipped, delivered, of what was paid | refund of a part · refund of the rest | unchanged · refunded |
+//! | cancelled by expiry, paid after that | revive | confirmed |
 //!
-//! Rejected, cancelled and refunded are final.
+//! Rejected and refunded are final, and so is any other cancelled order.
 //!
 //! **Invariant:** an order changes its status in [`Order::apply`] only, which returns
 //! the history entry and the event of the transition together.
@@ -19,6 +22,7 @@ mod cause;
 mod charges;
 mod correction;
 mod payment;
+mod settlement;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,6 +37,7 @@ pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
+pub(crate) use settlement::{ChosenPayment, PaymentMethod, Revival, Settlement};
 pub(crate) use status::{OrderStatus, Transition};
 
 /// Units of one product in an order.
@@ -55,6 +60,8 @@ pub(crate) const HISTORY_ROWS_MAX: u16 = 200;
 
 /// The reason in the history of a rejected order.
 const OUT_OF_STOCK: &str = "out of stock";
+/// The reason in the history of an order whose total is 0.
+const NOTHING_TO_PAY: &str = "nothing to pay";
 
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,10 +88,12 @@ pub(crate) struct Order {
     pub(crate) stock_outcome_at: Option<Time>,
     /// The lines that products had too little stock of.
     pub(crate) shortages: Vec<Shortage>,
-    /// When an unpaid order is cancelled and its stock released.
+    /// When an unpaid order is cancelled and its stock released, unless the payment method
+    /// that its buyer chose says otherwise ([`Order::unpaid_until`]).
     pub(crate) reserved_until: Option<Time>,
     /// The reference of the payment that paid for it, or that will once it is confirmed.
     pub(crate) payment: Option<String>,
+    pub(crate) settlement: Settlement,
     /// What was handed to the carrier.
     pub(crate) parcel: Parcel,
     pub(crate) created_at: Time,
@@ -155,6 +164,8 @@ pub(crate) enum OrderCommand {
     Cancel,
     /// `amount` in minor units is refunded, or all that is left.
     Refund { amount: Option<i64> },
+    /// Its stock is reserved again, after it had expired.
+    Revive,
 }
 
 /// An entry of an order's history.
@@ -199,11 +210,13 @@ impl StatusChange {
     }
 }
 
-/// An applied transition or correction: its history entry and its event.
+/// An applied transition or correction: its history entry and its events.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AppliedChange {
     pub(crate) change: StatusChange,
     pub(crate) fact: Fact,
+    /// What happened with it: an order without anything to pay is paid.
+    pub(crate) also: Option<Fact>,
 }
 
 /// The refusal of a command. The order is unchanged.
@@ -215,7 +228,7 @@ pub(crate) enum TransitionError {
         status: OrderStatus,
         transition: Transition,
     },
-    /// The refund exceeds `left`, the part of the total that is not refunded yet.
+    /// The refund exceeds `left`, the part of what was paid that is not refunded yet.
     #[error("at most {left} can still be refunded")]
     RefundTooLarge { left: Money },
     /// Its stock is not decided yet, or it is beyond correction.
@@ -234,19 +247,27 @@ impl Order {
         cause: &OrderCause,
     ) -> Result<AppliedChange, TransitionError> {
         let status = self.status;
-        let left = Money {
-            amount: self.total.amount - self.refunded_total.amount,
-            ..self.total
-        };
-        let transition = transition(&command, left);
+        let left = self.refundable();
+        let transition = self.transition(&command, left);
         let forbidden = TransitionError::Forbidden { status, transition };
-        let to = status.after(transition).ok_or(forbidden)?;
+        let is_revivable = self.settlement.revival == Revival::Awaited;
+        let to = status
+            .after(transition)
+            .filter(|_| transition != Transition::Revive || is_revivable)
+            .ok_or(forbidden)?;
         let mut change = StatusChange::new(Some(status), to, cause);
         let (order_id, user_id) = (self.id, self.user_id);
+        let mut also = None;
         let fact = match command {
             OrderCommand::Confirm { reserved_until } => {
                 self.stock_outcome_at = Some(cause.at);
-                self.reserved_until = reserved_until;
+                if transition == Transition::ConfirmFree {
+                    self.settlement.at_once = true;
+                    change.reason = Some(NOTHING_TO_PAY.into());
+                    also = Some(Fact::OrderPaid { order_id, user_id });
+                } else {
+                    self.reserved_until = reserved_until;
+                }
                 Fact::OrderConfirmed { order_id, user_id }
             }
             OrderCommand::Reject { shortages } => {
@@ -256,13 +277,11 @@ impl Order {
                 Fact::OrderRejected { order_id, user_id }
             }
             OrderCommand::Pay(details) => {
-                if let Some(reference) = &details.reference {
-                    self.payment = Some(reference.clone());
-                }
-                change.payment = details;
+                change.payment = self.receive(details, cause.by);
                 Fact::OrderPaid { order_id, user_id }
             }
             OrderCommand::Ship(parcel) => {
+                self.settlement.owed = transition == Transition::ShipUnpaid;
                 self.parcel = parcel.clone();
                 change.parcel = parcel;
                 Fact::OrderShipped { order_id, user_id }
@@ -272,11 +291,14 @@ impl Order {
                 let refunded = (status == OrderStatus::Paid).then_some(left);
                 self.refunded_total.amount += refunded.map_or(0, |refund| refund.amount);
                 change.refunded = refunded;
+                if cause.by == Actor::Expiry {
+                    self.settlement.revival = Revival::Possible;
+                }
                 Fact::OrderCancelled { order_id, user_id, refunded }
             }
             OrderCommand::Refund { amount } => {
                 let amount = Money { amount: amount.unwrap_or(left.amount), ..left };
-                if amount.amount > left.amount {
+                if amount.amount > left.amount || !self.is_paid() {
                     return Err(TransitionError::RefundTooLarge { left });
                 }
                 self.refunded_total.amount += amount.amount;
@@ -284,9 +306,33 @@ impl Order {
                 let in_full = transition == Transition::RefundRest;
                 Fact::OrderRefunded { order_id, user_id, amount, in_full }
             }
+            OrderCommand::Revive => {
+                self.settlement.revival = Revival::No;
+                Fact::OrderConfirmed { order_id, user_id }
+            }
         };
         (self.status, self.updated_at) = (to, cause.at);
-        Ok(AppliedChange { change, fact })
+        Ok(AppliedChange { change, fact, also })
+    }
+
+    /// The transition of a command to this order, of which `left` can still be refunded.
+    fn transition(&self, command: &OrderCommand, left: Money) -> Transition {
+        match command {
+            OrderCommand::Confirm { .. } if self.total.amount == 0 => Transition::ConfirmFree,
+            OrderCommand::Confirm { .. } => Transition::Confirm,
+            OrderCommand::Reject { .. } => Transition::Reject,
+            OrderCommand::Pay(_) if self.settlement.owed => Transition::PayLate,
+            OrderCommand::Pay(_) => Transition::Pay,
+            OrderCommand::Ship(_) if self.is_shipped_unpaid() => Transition::ShipUnpaid,
+            OrderCommand::Ship(_) => Transition::Ship,
+            OrderCommand::Deliver => Transition::Deliver,
+            OrderCommand::Cancel => Transition::Cancel,
+            OrderCommand::Refund { amount: Some(amount) } if *amount < left.amount => {
+                Transition::RefundPart
+            }
+            OrderCommand::Refund { .. } => Transition::RefundRest,
+            OrderCommand::Revive => Transition::Revive,
+        }
     }
 
     /// The order as it was at its stock outcome, before any later transition, but for a
@@ -296,6 +342,7 @@ impl Order {
             updated_at: self.stock_outcome_at?,
             status: self.stock_outcome_status(),
             refunded_total: Money::zero(self.total.currency),
+            settlement: self.settlement.at_stock_outcome(),
             parcel: Parcel::default(),
             ..self.clone()
         })
@@ -309,34 +356,23 @@ impl Order {
         if let Some(at) = self.stock_outcome_at {
             let to = self.stock_outcome_status();
             let mut cause = OrderCause::new(at, Actor::Products);
-            cause.reason = (to == OrderStatus::Rejected).then(|| OUT_OF_STOCK.into());
+            cause.reason = match to {
+                OrderStatus::Rejected => Some(OUT_OF_STOCK.into()),
+                OrderStatus::Paid => Some(NOTHING_TO_PAY.into()),
+                _ => None,
+            };
             changes.push(StatusChange::new(Some(OrderStatus::Pending), to, &cause));
         }
         changes
     }
 
     /// The status right after the stock outcome: rejected is final, and every other
-    /// status is reached through confirmed.
+    /// status is reached through confirmed, or through paid if there was nothing to pay.
     fn stock_outcome_status(&self) -> OrderStatus {
         match self.status {
             OrderStatus::Rejected => OrderStatus::Rejected,
+            _ if self.settlement.at_once => OrderStatus::Paid,
             _ => OrderStatus::Confirmed,
         }
-    }
-}
-
-/// The transition of a command to an order of which `left` is not refunded yet.
-fn transition(command: &OrderCommand, left: Money) -> Transition {
-    match command {
-        OrderCommand::Confirm { .. } => Transition::Confirm,
-        OrderCommand::Reject { .. } => Transition::Reject,
-        OrderCommand::Pay(_) => Transition::Pay,
-        OrderCommand::Ship(_) => Transition::Ship,
-        OrderCommand::Deliver => Transition::Deliver,
-        OrderCommand::Cancel => Transition::Cancel,
-        OrderCommand::Refund { amount: Some(amount) } if *amount < left.amount => {
-            Transition::RefundPart
-        }
-        OrderCommand::Refund { .. } => Transition::RefundRest,
     }
 }

@@ -7,7 +7,8 @@ use mesh::{Event, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
-use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
+use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus, Revival};
+use crate::payments::revival;
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
@@ -58,8 +59,14 @@ impl ProductsFollower {
         command: OrderCommand,
     ) -> Result<(), Refusal> {
         let cause = OrderCause::new(event.at, Actor::Products);
-        let recorded = tables::find(tx, id)
-            .and_then(|stored| commands::apply(tx, &self.ledger, stored, command, &cause));
+        let ledger = &self.ledger;
+        let recorded =
+            tables::find(tx, id).and_then(|stored| match stored.order.settlement.revival {
+                Revival::Awaited => revival::end(tx, ledger, stored, &command, cause),
+                Revival::No | Revival::Possible => {
+                    commands::apply(tx, ledger, stored, command, &cause)
+                }
+            });
         match recorded {
             Ok(stored) => {
                 if self.stock_outcomes.contains(id) {

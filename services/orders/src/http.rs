@@ -6,19 +6,15 @@ mod reports;
 mod terms;
 
 use api::routes;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::RETRY_AFTER;
+use axum::extract::{FromRequestParts, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chassis::fields::{CheckedBody, ParsedBody, ReadFields};
 use chassis::idempotency::IdempotentRequest;
-use chassis::json::{self, PathId};
-use chassis::limits::HEADER_ID_BYTES_MAX;
+use chassis::json::PathId;
 use chassis::{Admin, Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
-use model::{OrderId, kinds, now};
+use model::{OrderId, kinds};
 use serde::Serialize;
-use standardwebhooks::HEADER_WEBHOOK_ID;
-use store::Tx;
 
 pub(crate) use self::control::control;
 use crate::domain::StatusChange;
@@ -29,13 +25,9 @@ use crate::terms::{
 };
 use crate::wire::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, HistoryResponse, NoteBody,
-    OrderContent, OrderResponse, PayBody, RefundBody, ShipBody, StaffOrderResponse, WebhookBody,
-    WebhookResponse,
+    OrderContent, OrderResponse, PayBody, RefundBody, ShipBody, StaffOrderResponse,
 };
 use crate::{Error, OrdersState, payments};
-
-/// `Retry-After` for the payment provider while no secret is configured.
-const SETUP_RETRY_SECONDS: &str = "600";
 
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
@@ -52,7 +44,11 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::SHIP_ORDER, command::<Staff, ShipBody>)
         .on(&routes::DELIVER_ORDER, command::<Staff, DeliverBody>)
         .on(&routes::REFUND_ORDER, command::<Staff, RefundBody>)
-        .on(&routes::PAYMENT_WEBHOOK, payment_webhook)
+        .on(&routes::LIST_PAYMENT_METHODS, payments::http::methods)
+        .on(&routes::OPEN_PAYMENT, payments::http::open)
+        .on(&routes::LIST_PAYMENTS, payments::http::list)
+        .on(&routes::LIST_UNMATCHED_PAYMENTS, payments::http::unmatched)
+        .on(&routes::PAYMENT_WEBHOOK, payments::http::webhook)
         .on(&routes::SALES_REPORT, reports::sales)
         .on(&routes::LIST_CUSTOMERS, reports::customers)
         .on(&routes::GET_CUSTOMER, reports::customer)
@@ -189,54 +185,4 @@ where
     let body = body.map(B::into);
     let reply = state.command(caller, id, headers, &guard, body).await?;
     Ok(reply.into())
-}
-
-/// Receives a message of the payment provider. Every signed and readable one is 200,
-/// whatever its outcome: a repeat would not change it.
-async fn payment_webhook(
-    State(state): State<OrdersState>,
-    headers: HeaderMap,
-    request: Request,
-) -> Result<Json<WebhookResponse>, Problem> {
-    if state.webhook_verifier.is_empty() {
-        return Err(not_configured());
-    }
-    let body = json::read_body(request).await?;
-    // The signature is over text.
-    if std::str::from_utf8(&body).is_err() {
-        return Err(Problem::bad_request("the body is not UTF-8"));
-    }
-    let id = headers.get(HEADER_WEBHOOK_ID);
-    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let has_id = (1..=HEADER_ID_BYTES_MAX).contains(&id.len());
-    if !has_id || !state.webhook_verifier.verify(&headers, &body) {
-        return Err(not_signed());
-    }
-    let body: WebhookBody = json::parse(&body)?;
-    let Some(message) = body.read().map_err(Error::Invalid)? else {
-        return Ok(Json(WebhookResponse::IGNORED));
-    };
-    let (ledger, id) = (state.ledger, id.to_owned());
-    let receive = move |tx: &mut Tx<'_>| payments::receive(tx, &ledger, &id, message, now());
-    let outcome = state.store.write(receive).await?;
-    Ok(Json(WebhookResponse::new(outcome)))
-}
-
-fn not_signed() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "webhook-signature",
-        "It is not signed by the payment provider",
-        "webhook-id, webhook-timestamp and webhook-signature must be those of Standard Webhooks, made with one of the shop's secrets within five minutes",
-    )
-}
-
-fn not_configured() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "payments-not-configured",
-        "No payment provider is set up here",
-        "nothing was written; set payments.secrets or payments.secrets_files in konbini.toml, restart, and let the provider try again",
-    )
-    .header(RETRY_AFTER, SETUP_RETRY_SECONDS)
 }

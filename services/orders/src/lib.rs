@@ -6,7 +6,8 @@
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
-//! `payment.unmatched` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
+//! `order.cancel_requested`, `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
+//! `payment.disputed` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf` and `OrderBodyOf`.
 //!
@@ -24,7 +25,7 @@
 //! | `placing` | placing: the transaction, the wait for the stock outcome |
 //! | `quoting` | what items cost by the shop's terms |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
-//! | `payments` | payment webhook: signature verification, the transaction |
+//! | `payments` | payment methods and attempts, the webhook, money that pays no order |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `buyers` | the people behind orders, asked of users |
 //! | `lists`, `export` | lists of orders, from the indexes; the indexes by total and product; a list as a file |
@@ -65,7 +66,7 @@ pub use config::Config;
 
 use std::sync::Arc;
 
-use chassis::{Context, Opening, cache_tags, dead_letters};
+use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
 use mesh::{Event, Following};
 use store::{Store, Tx};
 
@@ -74,7 +75,10 @@ use crate::config::TaxConfig;
 use crate::error::Error;
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
-use crate::payments::WebhookVerifier;
+use crate::payments::cancellation::PaidCancellation;
+use crate::payments::methods::OfferedMethods;
+use crate::payments::unmatched;
+use crate::payments::webhook::WebhookVerifier;
 use crate::sales::{Ledger, Sums};
 use crate::tables::StoredOrder;
 use crate::waiters::Waiters;
@@ -92,6 +96,8 @@ pub(crate) struct OrdersState {
     buyers: Buyers,
     webhook_verifier: Arc<WebhookVerifier>,
     tax: Arc<TaxConfig>,
+    methods: Arc<OfferedMethods>,
+    paid_cancellation: PaidCancellation,
 }
 
 /// Opens the service.
@@ -101,6 +107,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let secrets = config.payments.all_secrets()?;
         let numbers = Numbers::new(&config.orders);
         numbers.start(&ctx).await?;
+        let listing = Backfill::new("payments that pay no order", tables::PAYMENTS, &[]);
+        listing.start(&ctx, unmatched::list_known).await?;
         let runs = SortedRuns::default();
         runs.start(&ctx, &numbers.backfill).await?;
         let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs, numbers };
@@ -132,6 +140,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             buyers: Buyers::new(ctx.mesh.clone()),
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
             tax: Arc::new(config.tax),
+            methods: Arc::new(OfferedMethods::new(&config.orders, &config.payments)),
+            paid_cancellation: config.orders.paid_cancellation(),
         };
         let endpoints = http::endpoints(state.clone());
         // A response names the events of products it rests on: after an order for the

@@ -21,7 +21,7 @@ use serde_json::json;
 use store::Tx;
 
 use crate::config::TaxConfig;
-use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderStatus, Parcel};
+use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderStatus, Parcel, Settlement};
 use crate::quoting::{self, Quote, QuoteError, QuoteRequest};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
@@ -204,6 +204,7 @@ fn place(
         shortages: Vec::new(),
         reserved_until: None,
         payment: None,
+        settlement: Settlement::default(),
         parcel: Parcel::default(),
         created_at: *at,
         updated_at: *at,

@@ -8,7 +8,7 @@ use mesh::{Cause, Draft, Log};
 use model::{Fact, ItemOrdered, OrderId, Time};
 use store::Tx;
 
-use crate::domain::OrderStatus;
+use crate::domain::{OrderStatus, Revival};
 use crate::{Error, tables};
 
 /// Publishes that an order is lost and its stock is released, or that its stock is to be
@@ -31,7 +31,11 @@ pub(crate) fn settle(
     let fact = match order {
         None => Fact::OrderLost { order_id: id },
         Some(order) => match order.status {
-            status if status.holds_stock() || status == OrderStatus::Pending => {
+            status
+                if status.holds_stock()
+                    || status == OrderStatus::Pending
+                    || order.settlement.revival == Revival::Awaited =>
+            {
                 let items = order.lines.iter().map(|line| ItemOrdered {
                     product_id: line.product_id,
                     quantity: line.quantity,

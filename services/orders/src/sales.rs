@@ -157,9 +157,13 @@ pub(crate) struct SalesState {
 impl SalesState {
     pub(crate) fn of(order: &Order) -> Self {
         use OrderStatus::{Confirmed, Delivered, Paid, Refunded, Shipped};
-        let is_paid = matches!(order.status, Paid | Shipped | Delivered | Refunded);
-        let kept = is_paid.then(|| order.total.amount - order.refunded_total.amount);
-        Self { is_sold: is_paid || order.status == Confirmed, kept }
+        let is_sold = matches!(
+            order.status,
+            Confirmed | Paid | Shipped | Delivered | Refunded
+        );
+        let is_kept = is_sold && order.is_paid();
+        let kept = is_kept.then(|| order.total.amount - order.refunded_total.amount);
+        Self { is_sold, kept }
     }
 }
 

@@ -8,9 +8,11 @@
 //! | `order_placed_addresses` | order → its address from before the first correction |
 //! | `orders_by_status_and_user` | status, user, order: every order |
 //! | `orders_by_status` | status, order: every order that is not pending |
-//! | `orders_unpaid` | reserved until, order: the confirmed orders that can expire |
+//! | `orders_unpaid` | unpaid until, order: the confirmed orders that can expire |
 //! | `listings` | product → its listing: a projection of products' events |
 //! | `payments` | message id → the provider's message and its outcome; never deleted |
+//! | `payments_unmatched` | received at, message id → money that pays no order, and why |
+//! | `order_payments` | order, payment → an attempt to pay it |
 //! | `erasures` | user → the progress of the erasure of their orders |
 //!
 //! The number of rows is what an order costs, so an order of usual size is placed with
@@ -23,15 +25,16 @@
 //! only. No list scans the orders of other users.
 
 mod rows;
+mod settlement;
 
 use mesh::{Cause, Draft, Log};
-use model::{Fact, Listing, OrderId, ProductId, Time, UserId};
+use model::{Fact, Listing, Mismatch, OrderId, ProductId, Time, UserId};
 use store::{Read, Table, Tx};
 
-pub(crate) use self::rows::{ErasureRow, OrderRow, StoredOrder};
+pub(crate) use self::rows::{ErasureRow, OrderRow, PaymentRow, StoredOrder};
 use self::rows::{
-    LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PaymentRow, PlacedAddressRow,
-    ROW_LINES_BYTES_MAX, StatusChangeRow, TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow, fitting,
+    LineRow, LinesRow, ListingRow, PART_LINES_BYTES_MAX, PlacedAddressRow, ROW_LINES_BYTES_MAX,
+    StatusChangeRow, TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow, fitting,
 };
 use crate::domain::{
     Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
@@ -48,7 +51,7 @@ pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
 pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
 pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
 const LISTINGS: Table<ProductId, ListingRow> = Table::new("listings");
-const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
+pub(crate) const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
 pub(crate) const ERASURES: Table<UserId, ErasureRow> = Table::new("erasures");
 
 /// The listing of a product; `None` for one that is deleted or not known yet.
@@ -202,10 +205,28 @@ pub(crate) fn update(
     if before != OrderStatus::Pending {
         tx.delete(BY_STATUS, &(before, order.id))?;
     }
-    if let (OrderStatus::Confirmed, Some(until)) = (before, order.reserved_until) {
+    if let (OrderStatus::Confirmed, Some(until)) = (before, order.unpaid_until()) {
         tx.delete(UNPAID, &(until, order.id))?;
     }
     index(tx, order)
+}
+
+/// Writes an order whose status is unchanged, and that was to expire at `before`.
+pub(crate) fn save_expiring(
+    tx: &mut Tx<'_>,
+    stored: &StoredOrder,
+    before: Option<Time>,
+) -> Result<(), store::Error> {
+    let order = &stored.order;
+    if order.status == OrderStatus::Confirmed {
+        if let Some(before) = before {
+            tx.delete(UNPAID, &(before, order.id))?;
+        }
+        if let Some(until) = order.unpaid_until() {
+            tx.put(UNPAID, &(until, order.id), &())?;
+        }
+    }
+    save(tx, stored)
 }
 
 /// Writes an order whose status is unchanged.
@@ -219,7 +240,7 @@ fn index(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
     if status != OrderStatus::Pending {
         tx.put(BY_STATUS, &(status, id), &())?;
     }
-    match order.reserved_until {
+    match order.unpaid_until() {
         Some(until) if status == OrderStatus::Confirmed => tx.put(UNPAID, &(until, id), &()),
         _ => Ok(()),
     }
@@ -271,10 +292,18 @@ pub(crate) fn payment_outcome(
 pub(crate) fn insert_payment(
     tx: &mut Tx<'_>,
     message_id: &String,
-    message: PaymentMessage,
+    message: Option<PaymentMessage>,
     outcome: PaymentOutcome,
     at: Time,
 ) -> Result<(), store::Error> {
     let row = PaymentRow::new(at, message, outcome);
     tx.put(PAYMENTS, message_id, &row)
+}
+
+/// A message that pays no order: when it came, what it says if it could be read, and why.
+pub(crate) fn unmatched(row: PaymentRow) -> Option<(Time, Option<PaymentMessage>, Mismatch)> {
+    match row.outcome {
+        PaymentOutcome::Unmatched(reason) => Some((row.at, row.message(), reason)),
+        _ => None,
+    }
 }

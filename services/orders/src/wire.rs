@@ -7,7 +7,6 @@
 
 mod charges;
 mod commands;
-mod payments;
 mod responses;
 
 use chassis::FieldError;
@@ -20,7 +19,6 @@ pub(crate) use self::commands::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, GivenAmount, NoteBody, PayBody,
     RefundBody, ShipBody, expected_total,
 };
-pub(crate) use self::payments::{WebhookBody, WebhookResponse};
 pub(crate) use self::responses::{
     CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
 };

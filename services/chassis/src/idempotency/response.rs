@@ -31,6 +31,11 @@ impl StoredResponse {
         Self { location: Some(location), ..self }
     }
 
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// Whether its status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
@@ -48,7 +53,7 @@ impl StoredResponse {
 
 impl IntoResponse for StoredResponse {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         if status.is_client_error() {
             let kind = [(CONTENT_TYPE, "application/problem+json")];
             return (status, kind, self.body).into_response();

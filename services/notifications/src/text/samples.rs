@@ -56,11 +56,43 @@ pub(crate) fn kinds() -> Vec<&'static str> {
     notices.chain(others).collect()
 }
 
+/// What providers say of money that staff look into.
+fn of_money(order_id: OrderId, amount: Money) -> Vec<Topic> {
+    vec![
+        Topic::PaymentUnmatched {
+            order_id: Some(order_id),
+            amount,
+            reason: Mismatch::AlreadyPaid,
+            reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
+        },
+        Topic::PaymentUnmatched {
+            order_id: None,
+            amount,
+            reason: Mismatch::UnknownOrder,
+            reference: None,
+        },
+        Topic::PaymentUnreadable {
+            message_id: "msg_2kd8".into(),
+            message_type: Some("payment.succeeded".into()),
+        },
+        Topic::PaymentRefunded {
+            order_id: Some(order_id),
+            amount,
+            reference: "re_3MtwBwLkdIwHu7ix".into(),
+        },
+        Topic::PaymentDisputed {
+            order_id: None,
+            amount,
+            reference: "dp_1MtwBwLkdIwHu7ix".into(),
+        },
+    ]
+}
+
 /// Notifications of every kind.
 pub(crate) fn topics() -> Vec<Topic> {
     let (order_id, session_id, product_id) = (id(), id(), id());
     let amount = euros(7_995);
-    vec![
+    let mut topics = vec![
         Topic::UserRegistered {},
         Topic::PasswordChanged {},
         Topic::EmailChanged {},
@@ -86,21 +118,10 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderPlaced { order_id },
         Topic::OrderPaymentReceived { order_id },
         Topic::OrderCancelledByBuyer { order_id },
+        Topic::OrderCancelRequested { order_id },
         Topic::RefundDue { order_id, amount, by_buyer: true },
         Topic::RefundDue { order_id, amount, by_buyer: false },
         Topic::StockLow { product_id, available: 3 },
-        Topic::PaymentUnmatched {
-            order_id: Some(order_id),
-            amount,
-            reason: Mismatch::AlreadyPaid,
-            reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
-        },
-        Topic::PaymentUnmatched {
-            order_id: None,
-            amount,
-            reason: Mismatch::UnknownOrder,
-            reference: None,
-        },
         Topic::MailFailed {
             mail_id: None,
             user_id: id(),
@@ -121,7 +142,9 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::BackupOverdue { succeeded_at: Some(AT), expected_hours: Some(26) },
         Topic::BackupOverdue { succeeded_at: None, expected_hours: Some(26) },
         Topic::BackupRecovered {},
-    ]
+    ];
+    topics.extend(of_money(order_id, amount));
+    topics
 }
 
 /// The order of a notification, if it is about one.
@@ -149,9 +172,9 @@ fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) ->
         Topic::OrderCancelled { refunded: None, .. } => ("expiry", Some("not paid in time")),
         Topic::OrderCancelled { .. } => ("staff", Some(BROKEN)),
         Topic::OrderRefunded { .. } => ("staff", Some("It arrived with a scratch.")),
-        Topic::OrderCancelledByBuyer { .. } | Topic::RefundDue { by_buyer: true, .. } => {
-            ("buyer", Some("I found it in my attic."))
-        }
+        Topic::OrderCancelledByBuyer { .. }
+        | Topic::OrderCancelRequested { .. }
+        | Topic::RefundDue { by_buyer: true, .. } => ("buyer", Some("I found it in my attic.")),
         Topic::RefundDue { .. } => ("staff", Some(BROKEN)),
         _ => ("products", None),
     };

@@ -127,6 +127,7 @@ async fn the_shop_is_told_of_its_orders() {
     let refunded = Some(Money { amount: 2500, currency: "EUR".parse().unwrap() });
     publish(&test, Fact::OrderConfirmed { order_id, user_id }).await;
     publish(&test, Fact::OrderPaid { order_id, user_id }).await;
+    publish(&test, Fact::OrderCancelRequested { order_id, user_id }).await;
     let cancelled = |refunded| Fact::OrderCancelled { order_id, user_id, refunded };
     let log = test.other("orders");
     log.publish_by(&ann, "order", cancelled(refunded)).await;
@@ -134,7 +135,7 @@ async fn the_shop_is_told_of_its_orders() {
     // Not paid in time: no action of staff is needed.
     publish(&test, cancelled(None)).await;
 
-    let items = entries(&packer, 5).await;
+    let items = entries(&packer, 6).await;
     let kinds: Vec<_> = items
         .iter()
         .map(|item| item["kind"].as_str().unwrap())
@@ -142,6 +143,7 @@ async fn the_shop_is_told_of_its_orders() {
     let expected = [
         "order.cancelled_by_buyer",
         "refund.due",
+        "order.cancel_requested",
         "order.payment_received",
         "order.placed",
         "user.registered",
@@ -149,15 +151,19 @@ async fn the_shop_is_told_of_its_orders() {
     assert_eq!(kinds, expected);
     assert_eq!(items[1]["title"], "Send 25.00 EUR back");
     assert!(items[1]["body"].as_str().unwrap().contains("found one"));
-    assert_eq!(items[3]["title"], "A new order for 25.00 EUR");
+    assert_eq!(items[4]["title"], "A new order for 25.00 EUR");
     entries(&ann, 5).await;
 
-    let mails = server.takes(2).await;
+    let mails = server.takes(3).await;
     let mut subjects: Vec<_> = mails.iter().map(|mail| header(mail, "Subject:")).collect();
     subjects.sort_unstable();
     assert_eq!(
         subjects,
-        ["A new order for 25.00 EUR", "Send 25.00 EUR back"]
+        [
+            "A buyer asks to cancel a paid order",
+            "A new order for 25.00 EUR",
+            "Send 25.00 EUR back"
+        ]
     );
     assert!(
         mails

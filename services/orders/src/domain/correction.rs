@@ -77,7 +77,7 @@ impl Order {
             corrected: change.corrected.clone(),
             shipped: status == OrderStatus::Shipped,
         };
-        Ok(Some(AppliedChange { change, fact }))
+        Ok(Some(AppliedChange { change, fact, also: None }))
     }
 
     /// A note of staff's, as an entry of the history.
@@ -134,7 +134,7 @@ mod tests {
         }
         let placed = order.at_stock_outcome();
         let applied = order.correct(correction(), &cause(4)).unwrap().unwrap();
-        let AppliedChange { change, fact } = applied;
+        let AppliedChange { change, fact, .. } = applied;
         let (order_id, user_id) = (order.id, order.user_id);
         let corrected = vec![OrderField::Tracking];
         assert_eq!(

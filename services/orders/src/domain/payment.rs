@@ -5,7 +5,7 @@
 
 use model::{Mismatch, Money, OrderId};
 
-use super::{Order, OrderStatus};
+use super::{Actor, Order, OrderStatus, Revival};
 
 /// A message of the payment provider.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub(crate) struct PaymentMessage {
 pub(crate) enum PaymentResult {
     Succeeded,
     Failed,
+    /// Money went back at the provider.
+    Refunded,
+    /// The payer had it fetched back, or asked for that.
+    Disputed,
 }
 
 /// What staff know of a payment that they record, for the books.
@@ -61,16 +65,28 @@ impl Order {
     pub(crate) fn payment_status(&self) -> PaymentStatus {
         let is_refunded = self.refunded_total.amount > 0;
         match self.status {
-            OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Rejected => {
-                PaymentStatus::Unpaid
-            }
-            OrderStatus::Cancelled if !is_refunded => PaymentStatus::Unpaid,
-            OrderStatus::Cancelled | OrderStatus::Refunded => PaymentStatus::Refunded,
+            OrderStatus::Refunded => PaymentStatus::Refunded,
+            OrderStatus::Cancelled if is_refunded => PaymentStatus::Refunded,
+            _ if !self.is_paid() => PaymentStatus::Unpaid,
             _ if is_refunded => PaymentStatus::PartiallyRefunded,
-            OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered => {
-                PaymentStatus::Paid
-            }
+            _ => PaymentStatus::Paid,
         }
+    }
+
+    /// Takes in that the total was received, and completes what is known of that: a member of
+    /// staff who names no method records a payment by the chosen one.
+    pub(super) fn receive(&mut self, details: PaymentDetails, by: Actor) -> PaymentDetails {
+        let chosen = self.settlement.chosen.map(|chosen| chosen.method);
+        let method = match by {
+            Actor::User(_) => details.method.or(chosen.map(|method| method.name().into())),
+            _ => details.method,
+        };
+        self.settlement.owed = false;
+        self.settlement.received = chosen.filter(|chosen| method.as_deref() == Some(chosen.name()));
+        if let Some(reference) = &details.reference {
+            self.payment = Some(reference.clone());
+        }
+        PaymentDetails { method, ..details }
     }
 }
 
@@ -83,8 +99,12 @@ pub(crate) enum PaymentOutcome {
     Awaiting,
     /// The same payment has paid for the order before.
     Repeated,
+    /// The order had expired; it is paid once its stock is reserved again.
+    Reviving,
     /// The payment failed.
     Failed,
+    /// It is told to staff, and changes no order.
+    Reported,
     /// The payment pays no order.
     Unmatched(Mismatch),
 }
@@ -98,17 +118,18 @@ impl PaymentMessage {
         if order.payment.as_ref() == Some(&self.reference) {
             return PaymentOutcome::Repeated;
         }
-        let mismatch = match order.status {
-            OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Refunded => {
+        let fits = self.amount == order.total;
+        let mismatch = match (order.status, order.settlement.revival) {
+            (OrderStatus::Cancelled, Revival::Possible) if fits => return PaymentOutcome::Reviving,
+            (OrderStatus::Cancelled, Revival::Awaited) => Mismatch::AlreadyPaid,
+            (OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Refunded, _) => {
                 Mismatch::OrderOver
             }
-            OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Delivered => {
-                Mismatch::AlreadyPaid
-            }
-            _ if self.amount != order.total => Mismatch::WrongAmount,
-            OrderStatus::Pending if order.payment.is_some() => Mismatch::AlreadyPaid,
-            OrderStatus::Pending => return PaymentOutcome::Awaiting,
-            OrderStatus::Confirmed => return PaymentOutcome::Paid,
+            _ if order.is_paid() => Mismatch::AlreadyPaid,
+            _ if !fits => Mismatch::WrongAmount,
+            (OrderStatus::Pending, _) if order.payment.is_some() => Mismatch::AlreadyPaid,
+            (OrderStatus::Pending, _) => return PaymentOutcome::Awaiting,
+            _ => return PaymentOutcome::Paid,
         };
         PaymentOutcome::Unmatched(mismatch)
     }

@@ -10,9 +10,9 @@ pub(crate) enum OrderStatus {
     Confirmed = 1,
     /// Its stock could not be reserved.
     Rejected = 2,
-    /// Paid in full; its stock is still reserved.
+    /// Paid in full, before it was shipped; its stock is still reserved.
     Paid = 3,
-    /// Handed to the carrier; its stock has left the warehouse.
+    /// Handed to the carrier, paid or not; its stock has left the warehouse.
     Shipped = 4,
     /// Received by the customer.
     Delivered = 5,
@@ -26,13 +26,21 @@ pub(crate) enum OrderStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transition {
     Confirm,
+    /// There is nothing to pay.
+    ConfirmFree,
     Reject,
     Pay,
+    /// It was shipped before it was paid.
+    PayLate,
     Ship,
+    /// Its payment method lets it be shipped before it is paid.
+    ShipUnpaid,
     Deliver,
     Cancel,
     RefundPart,
     RefundRest,
+    /// It had expired; its payment came after that, and its stock is reserved again.
+    Revive,
 }
 
 impl OrderStatus {
@@ -49,17 +57,18 @@ impl OrderStatus {
 
     /// The status after a transition, if this status allows it.
     pub(crate) fn after(self, transition: Transition) -> Option<Self> {
-        use Transition::{Cancel, Confirm, Deliver, Pay, RefundPart, RefundRest, Reject, Ship};
+        use Transition as T;
         match (self, transition) {
-            (Self::Pending, Confirm) => Some(Self::Confirmed),
-            (Self::Pending, Reject) => Some(Self::Rejected),
-            (Self::Pending | Self::Confirmed | Self::Paid, Cancel) => Some(Self::Cancelled),
-            (Self::Confirmed, Pay) => Some(Self::Paid),
-            (Self::Paid, Ship) => Some(Self::Shipped),
-            (Self::Shipped, Deliver) => Some(Self::Delivered),
-            (Self::Paid | Self::Shipped | Self::Delivered, RefundPart) => Some(self),
-            (Self::Paid | Self::Shipped | Self::Delivered, RefundRest) => Some(Self::Refunded),
-            (_, Confirm | Reject | Pay | Ship | Deliver | Cancel | RefundPart | RefundRest) => None,
+            (Self::Pending, T::Confirm) | (Self::Cancelled, T::Revive) => Some(Self::Confirmed),
+            (Self::Pending, T::ConfirmFree) | (Self::Confirmed, T::Pay) => Some(Self::Paid),
+            (Self::Pending, T::Reject) => Some(Self::Rejected),
+            (Self::Pending | Self::Confirmed | Self::Paid, T::Cancel) => Some(Self::Cancelled),
+            (Self::Paid, T::Ship) | (Self::Confirmed, T::ShipUnpaid) => Some(Self::Shipped),
+            (Self::Shipped, T::Deliver) => Some(Self::Delivered),
+            (Self::Shipped | Self::Delivered, T::PayLate) => Some(self),
+            (Self::Paid | Self::Shipped | Self::Delivered, T::RefundPart) => Some(self),
+            (Self::Paid | Self::Shipped | Self::Delivered, T::RefundRest) => Some(Self::Refunded),
+            _ => None,
         }
     }
 
@@ -92,13 +101,14 @@ impl Transition {
     /// For the text of a refusal.
     pub(super) fn participle(self) -> &'static str {
         match self {
-            Self::Confirm => "confirmed",
+            Self::Confirm | Self::ConfirmFree => "confirmed",
             Self::Reject => "rejected",
-            Self::Pay => "paid",
-            Self::Ship => "shipped",
+            Self::Pay | Self::PayLate => "paid",
+            Self::Ship | Self::ShipUnpaid => "shipped",
             Self::Deliver => "delivered",
             Self::Cancel => "cancelled",
             Self::RefundPart | Self::RefundRest => "refunded",
+            Self::Revive => "revived",
         }
     }
 }

@@ -4,6 +4,7 @@
 use model::{Fact, Id, Money, Shortage, Time};
 use proptest::prelude::*;
 
+use super::payment::PaymentStatus;
 use super::*;
 
 /// The contract's table: from, command, to. Every other pair is refused.
@@ -11,11 +12,16 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("pending", "confirm", "confirmed"),
     ("pending", "reject", "rejected"),
     ("pending", "cancel", "cancelled"),
+    ("pending", "confirm for nothing", "paid"),
     ("confirmed", "pay", "paid"),
+    ("confirmed", "ship unpaid", "shipped"),
     ("confirmed", "cancel", "cancelled"),
     ("paid", "ship", "shipped"),
     ("paid", "cancel", "cancelled"),
     ("shipped", "deliver", "delivered"),
+    ("shipped", "pay late", "shipped"),
+    ("delivered", "pay late", "delivered"),
+    ("cancelled", "revive", "confirmed"),
     ("paid", "refund a part", "paid"),
     ("shipped", "refund a part", "shipped"),
     ("delivered", "refund a part", "delivered"),
@@ -33,6 +39,7 @@ fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
         2 => Just(OrderCommand::Ship(Parcel::default())),
         2 => Just(OrderCommand::Deliver),
         1 => Just(OrderCommand::Cancel),
+        1 => Just(OrderCommand::Revive),
         1 => Just(OrderCommand::Refund { amount: None }),
         4 => (1..700_i64).prop_map(|amount| OrderCommand::Refund { amount: Some(amount) }),
     ];
@@ -71,16 +78,29 @@ pub(crate) fn order(total: i64) -> Order {
         shortages: Vec::new(),
         reserved_until: None,
         payment: None,
+        settlement: Settlement::default(),
         parcel: Parcel::default(),
         created_at: Time(1),
         updated_at: Time(1),
     }
 }
 
+fn method() -> impl Strategy<Value = Option<PaymentMethod>> {
+    prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(PaymentMethod::Transfer)),
+        1 => Just(Some(PaymentMethod::OnDelivery)),
+    ]
+}
+
 /// The model: a status, and the money of the customer's that the shop has.
 struct Model {
     status: &'static str,
     total: i64,
+    /// Whether its method lets it be shipped before it is paid.
+    ships_unpaid: bool,
+    owed: bool,
+    expired: bool,
     paid: i64,
     kept: i64,
 }
@@ -89,11 +109,17 @@ impl Model {
     /// Applies a command; `false` if it is refused.
     fn apply(&mut self, command: &OrderCommand) -> bool {
         let name = match command {
+            OrderCommand::Confirm { .. } if self.total == 0 => "confirm for nothing",
             OrderCommand::Confirm { .. } => "confirm",
             OrderCommand::Reject { .. } => "reject",
+            OrderCommand::Pay(_) if self.owed => "pay late",
             OrderCommand::Pay(_) => "pay",
+            OrderCommand::Ship(_) if self.status == "confirmed" && self.ships_unpaid => {
+                "ship unpaid"
+            }
             OrderCommand::Ship(_) => "ship",
             OrderCommand::Deliver => "deliver",
+            OrderCommand::Revive => "revive",
             OrderCommand::Cancel => "cancel",
             OrderCommand::Refund { amount: Some(amount) } if *amount < self.kept => "refund a part",
             OrderCommand::Refund { .. } => "refund the rest",
@@ -106,7 +132,11 @@ impl Model {
         };
         self.status = to;
         match command {
-            OrderCommand::Pay(_) => (self.paid, self.kept) = (self.total, self.total),
+            OrderCommand::Pay(_) => {
+                (self.paid, self.kept, self.owed) = (self.total, self.total, false);
+            }
+            OrderCommand::Ship(_) => self.owed = name == "ship unpaid",
+            OrderCommand::Revive => self.expired = false,
             OrderCommand::Refund { amount: Some(amount) } => self.kept -= amount,
             OrderCommand::Refund { amount: None } | OrderCommand::Cancel => self.kept = 0,
             _ => {}
@@ -114,9 +144,15 @@ impl Model {
         true
     }
 
-    /// Whether the kept money is enough.
+    /// Whether the kept money is enough, and the order may come back.
     fn covers(&self, command: &OrderCommand) -> bool {
-        !matches!(command, OrderCommand::Refund { amount: Some(amount) } if *amount > self.kept)
+        match command {
+            OrderCommand::Refund { amount } => {
+                !self.owed && amount.is_none_or(|amount| amount <= self.kept)
+            }
+            OrderCommand::Revive => self.expired,
+            _ => true,
+        }
     }
 }
 
@@ -124,18 +160,35 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn money_and_history_match_the_model(total in 0..2_000_i64, commands in commands()) {
+    fn money_and_history_match_the_model(
+        total in prop_oneof![4 => 1..2_000_i64, 1 => Just(0)],
+        method in method(),
+        commands in commands(),
+    ) {
         let mut order = order(total);
-        let mut model = Model { status: "pending", total, paid: 0, kept: 0 };
+        order.settlement.chosen = method.map(|method| ChosenPayment { method, until: None });
+        let ships_unpaid = method.is_some();
+        let (owed, expired) = (false, false);
+        let mut model =
+            Model { status: "pending", total, ships_unpaid, owed, expired, paid: 0, kept: 0 };
         let mut changes: Vec<StatusChange> = Vec::new();
         let (mut refunded, mut first_outcome) = (0, None);
         for (at, command) in (2_i64..).zip(&commands) {
+            // As a payment of an expired order asks for its stock.
+            if order.settlement.revival == Revival::Possible {
+                order.settlement.revival = Revival::Awaited;
+            }
             let before = order.clone();
-            let cause = OrderCause::new(Time(at), Actor::User(order.user_id)).because("why");
+            let expires = matches!(command, OrderCommand::Cancel)
+                && order.status == OrderStatus::Confirmed
+                && at % 2 == 0;
+            let by = if expires { Actor::Expiry } else { Actor::User(order.user_id) };
+            let cause = OrderCause::new(Time(at), by).because("why");
             let applied = order.apply(command.clone(), &cause);
             let expected = model.apply(command);
             prop_assert_eq!(applied.is_ok(), expected, "{:?} {:?}", before.status, command);
             prop_assert_eq!(order.status.name(), model.status);
+            model.expired |= expires;
             let Ok(applied) = applied else {
                 // A refused command changes nothing.
                 prop_assert_eq!(&order, &before);
@@ -150,6 +203,12 @@ proptest! {
                 _ => 0,
             };
             prop_assert_eq!(order.updated_at, Time(at));
+            let is_unpaid = order.payment_status() == PaymentStatus::Unpaid;
+            let is_open = matches!(model.status, "confirmed" | "paid" | "shipped" | "delivered");
+            let is_due = model.owed || model.status == "confirmed";
+            prop_assert_eq!(order.is_payable(), is_due);
+            prop_assert!(!is_open || is_unpaid == is_due);
+            prop_assert_eq!(applied.also.is_some(), model.status == "paid" && before.status == OrderStatus::Pending);
             if !matches!(command, OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }) {
                 changes.push(applied.change);
             }

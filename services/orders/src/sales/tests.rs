@@ -11,9 +11,13 @@ use super::*;
 use crate::commands;
 use crate::config::OrdersConfig;
 use crate::domain::tests::order;
-use crate::domain::{Actor, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails};
+use crate::domain::{
+    Actor, ChosenPayment, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails,
+    PaymentMethod, Settlement,
+};
 use crate::lists;
 
+const ON_DELIVERY: ChosenPayment = ChosenPayment { method: PaymentMethod::OnDelivery, until: None };
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn placed(number: u64, at: Time) -> Order {
@@ -38,6 +42,10 @@ fn placed(number: u64, at: Time) -> Order {
         lines,
         total: in_currency(template.total),
         refunded_total: in_currency(template.refunded_total),
+        settlement: Settlement {
+            chosen: number.is_multiple_of(4).then_some(ON_DELIVERY),
+            ..Settlement::default()
+        },
         created_at: at,
         updated_at: at,
         ..template

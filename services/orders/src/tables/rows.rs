@@ -19,6 +19,7 @@ pub(super) use self::history::StatusChangeRow;
 pub(super) use self::lines::{
     LineRow, LinesRow, PART_LINES_BYTES_MAX, ROW_LINES_BYTES_MAX, fitting,
 };
+use super::settlement::SettlementRow;
 use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
     PaymentMessage, PaymentOutcome, PaymentResult,
@@ -90,6 +91,8 @@ pub(crate) struct OrderRow {
     reserved_until: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment: Option<String>,
+    #[serde(default, skip_serializing_if = "SettlementRow::is_absent")]
+    settlement: SettlementRow,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,9 +150,11 @@ pub(super) struct ListingRow {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct PaymentRow {
-    at: Time,
-    message: PaymentMessageRow,
+pub(crate) struct PaymentRow {
+    pub(super) at: Time,
+    /// Absent for a message that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<PaymentMessageRow>,
     #[serde(with = "PaymentOutcomeRow")]
     pub(super) outcome: PaymentOutcome,
 }
@@ -157,9 +162,19 @@ pub(super) struct PaymentRow {
 #[derive(Debug, Serialize, Deserialize)]
 struct PaymentMessageRow {
     succeeded: bool,
+    /// What else it says than that the payment succeeded or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    report: Option<PaymentReportRow>,
     order_id: Option<OrderId>,
     amount: Money,
     reference: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PaymentReportRow {
+    Refunded,
+    Disputed,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,7 +183,9 @@ enum PaymentOutcomeRow {
     Paid,
     Awaiting,
     Repeated,
+    Reviving,
     Failed,
+    Reported,
     Unmatched(Mismatch),
 }
 
@@ -220,6 +237,7 @@ impl StoredOrder {
             shortages: order.shortages.clone(),
             reserved_until: order.reserved_until,
             payment: order.payment.clone(),
+            settlement: order.settlement.into(),
             carrier: order.parcel.carrier.clone(),
             tracking: order.parcel.tracking.clone(),
             accepted: self.accepted,
@@ -253,6 +271,7 @@ impl From<OrderRow> for StoredOrder {
             shortages: row.shortages,
             reserved_until: row.reserved_until,
             payment: row.payment,
+            settlement: row.settlement.into(),
             parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -263,10 +282,30 @@ impl From<OrderRow> for StoredOrder {
 }
 
 impl PaymentRow {
-    pub(super) fn new(at: Time, message: PaymentMessage, outcome: PaymentOutcome) -> Self {
-        let PaymentMessage { result, order_id, amount, reference } = message;
-        let succeeded = result == PaymentResult::Succeeded;
-        let message = PaymentMessageRow { succeeded, order_id, amount, reference };
+    pub(super) fn new(at: Time, message: Option<PaymentMessage>, outcome: PaymentOutcome) -> Self {
+        let message = message.map(|message| PaymentMessageRow {
+            succeeded: message.result == PaymentResult::Succeeded,
+            report: match message.result {
+                PaymentResult::Succeeded | PaymentResult::Failed => None,
+                PaymentResult::Refunded => Some(PaymentReportRow::Refunded),
+                PaymentResult::Disputed => Some(PaymentReportRow::Disputed),
+            },
+            order_id: message.order_id,
+            amount: message.amount,
+            reference: message.reference,
+        });
         Self { at, message, outcome }
+    }
+
+    /// The message, if it could be read.
+    pub(super) fn message(self) -> Option<PaymentMessage> {
+        let PaymentMessageRow { succeeded, report, order_id, amount, reference } = self.message?;
+        let result = match report {
+            Some(PaymentReportRow::Refunded) => PaymentResult::Refunded,
+            Some(PaymentReportRow::Disputed) => PaymentResult::Disputed,
+            None if succeeded => PaymentResult::Succeeded,
+            None => PaymentResult::Failed,
+        };
+        Some(PaymentMessage { result, order_id, amount, reference })
     }
 }

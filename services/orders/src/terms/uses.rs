@@ -6,7 +6,8 @@
 //! | `promotion_uses_by_buyer` | promotion, account → the orders of that account that use it |
 //!
 //! **Invariant:** an order counts from its placing until it is rejected or cancelled, and only
-//! the one writer counts. So a cap is exact, whoever races for the last use.
+//! the one writer counts. So a cap is exact, whoever races for the last use. An order that is
+//! revived counts again, whatever the cap: it was paid at the price that it was placed at.
 
 use model::{PromotionId, UserId};
 use pricing::UsesLeft;
@@ -51,7 +52,7 @@ pub(crate) fn uses_left(
     })
 }
 
-/// Counts the promotions of a new order.
+/// Counts the promotions of a new order, or of one that is revived.
 pub(crate) fn spend(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
     count(tx, order, |used| used + 1)
 }

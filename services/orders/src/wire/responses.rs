@@ -19,6 +19,9 @@ pub(crate) struct OrderResponse<'a> {
     user_id: UserId,
     status: &'static str,
     payment_status: &'static str,
+    /// The method that its buyer chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_method: Option<&'static str>,
     items: Vec<LineResponse<'a>>,
     total: Money,
     #[serde(flatten)]
@@ -39,6 +42,8 @@ pub(crate) struct OrderResponse<'a> {
     tracking_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reserved_until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<Time>,
     created_at: Time,
     updated_at: Time,
 }
@@ -70,12 +75,14 @@ impl<'a> OrderResponse<'a> {
             tax: Money { amount: line.tax, ..order.total },
         });
         let is_unpaid = order.status == OrderStatus::Confirmed;
+        let settlement = &order.settlement;
         Self {
             id: order.id,
             number: order.number.as_ref().map(ToString::to_string),
             user_id: order.user_id,
             status: order.status.name(),
             payment_status: order.payment_status().name(),
+            payment_method: settlement.chosen.map(|chosen| chosen.method.name()),
             items: lines.collect(),
             total: order.total,
             charges: ChargesResponse::of(order),
@@ -86,7 +93,8 @@ impl<'a> OrderResponse<'a> {
             carrier: order.parcel.carrier.as_deref(),
             tracking: order.parcel.tracking.as_deref(),
             tracking_url: order.parcel.tracking_url(),
-            reserved_until: order.reserved_until.filter(|_| is_unpaid),
+            reserved_until: order.unpaid_until().filter(|_| is_unpaid),
+            cancel_requested_at: settlement.cancel_requested_at,
             created_at: order.created_at,
             updated_at: order.updated_at,
         }

@@ -6,6 +6,7 @@ mod commands;
 mod payments;
 mod placing;
 mod queries;
+mod settlement;
 mod shop;
 mod staff;
 mod terms;

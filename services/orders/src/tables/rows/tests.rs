@@ -4,8 +4,10 @@ use model::OrderField;
 
 use super::*;
 use crate::domain::tests::order;
-use crate::domain::{Actor, OrderCause, OrderCommand};
-use crate::domain::{PaymentDetails, StatusChange};
+use crate::domain::{
+    Actor, ChosenPayment, OrderCause, OrderCommand, PaymentDetails, PaymentMethod, Revival,
+    Settlement, StatusChange,
+};
 
 const UUID: &[u8] = b"\xc4\x10\x01\x89\x0a\x5d\xac\x96\x77\x4b\xbc\xce\xb3\x02\x09\x9a\x80\x57";
 const MONEY: &[u8] = b"\x82\xa6amount\xcd\x07\xcf\xa8currency\xa3EUR";
@@ -63,10 +65,18 @@ fn golden_bytes_of_a_full_row() {
     }];
     order.reserved_until = Some(Time(3));
     order.payment = Some("pay_1".into());
+    order.settlement = Settlement {
+        chosen: Some(ChosenPayment { method: PaymentMethod::Transfer, until: Some(Time(4)) }),
+        received: Some(PaymentMethod::OnDelivery),
+        owed: true,
+        at_once: true,
+        revival: Revival::Awaited,
+        cancel_requested_at: Some(Time(5)),
+    };
     order.parcel = Parcel { carrier: Some("UPS".into()), tracking: Some("1Z".into()) };
     let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
     let golden = [
-        b"\x01\xde\x00\x15\xa2id".as_slice(),
+        b"\x01\xde\x00\x16\xa2id".as_slice(),
         UUID,
         b"\xa7user_id",
         UUID,
@@ -83,6 +93,8 @@ fn golden_bytes_of_a_full_row() {
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
+        b"\xaasettlement\x87\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
+        b"\xa4owed\xc3\xa7at_once\xc3\xa7revival\xa7awaited\xb3cancel_requested_at\x05",
         b"\xa7carrier\xa3UPS\xa8tracking\xa21Z\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
     ];
     assert_bytes(&stored, &golden.concat());
@@ -144,7 +156,7 @@ fn golden_bytes_of_a_payment() {
         reference: "pay_1".into(),
     };
     let outcome = PaymentOutcome::Unmatched(Mismatch::WrongAmount);
-    let payment = PaymentRow::new(Time(4), message, outcome);
+    let payment = PaymentRow::new(Time(4), Some(message), outcome);
     let golden = [
         b"\x01\x83\xa2at\x04\xa7message\x84\xa9succeeded\xc3\xa8order_id".as_slice(),
         UUID,
@@ -154,6 +166,26 @@ fn golden_bytes_of_a_payment() {
     assert_eq!(store::encode(&payment).unwrap(), golden.concat());
     let row: PaymentRow = store::decode(&golden.concat()).unwrap();
     assert_eq!(row.outcome, outcome);
+    let report = PaymentMessage {
+        result: PaymentResult::Disputed,
+        order_id: None,
+        ..payment.message().unwrap()
+    };
+    let report = PaymentRow::new(Time(4), Some(report), PaymentOutcome::Reported);
+    let bytes = store::encode(&report).unwrap();
+    let golden_report = [
+        b"\x01\x83\xa2at\x04\xa7message\x85\xa9succeeded\xc2\xa6report\xa8disputed".as_slice(),
+        b"\xa8order_id\xc0\xa6amount\x82\xa6amount\x05\xa8currency\xa3EUR\xa9reference\xa5pay_1",
+        b"\xa7outcome\xa8reported",
+    ];
+    assert_eq!(bytes, golden_report.concat());
+    let unreadable = PaymentOutcome::Unmatched(Mismatch::Unreadable);
+    let unreadable = store::encode(&PaymentRow::new(Time(4), None, unreadable)).unwrap();
+    assert_eq!(
+        unreadable,
+        b"\x01\x82\xa2at\x04\xa7outcome\x81\xa9unmatched\xaaunreadable"
+    );
+    let payment: PaymentRow = store::decode(&golden.concat()).unwrap();
     let awaiting = PaymentRow { outcome: PaymentOutcome::Awaiting, ..payment };
     let bytes = store::encode(&awaiting).unwrap();
     assert!(bytes.ends_with(b"\xa7outcome\xa8awaiting"));

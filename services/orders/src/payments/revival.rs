@@ -1,0 +1,70 @@
+//! Orders that expired and were paid after that: their stock is asked for again, and if
+//! products reserves it they are confirmed and paid.
+//!
+//! The order stays cancelled until products has answered the event `order.restored`, as after
+//! a rollback. **Invariant:** one payment revives an order; when its stock is gone, that payment is
+//! listed as unmatched, and staff and buyer are told.
+
+use model::{Fact, ItemOrdered, Mismatch};
+use store::Tx;
+
+use super::unmatched::{SUCCEEDED, UnmatchedPayment};
+use crate::domain::{OrderCause, OrderCommand, Revival};
+use crate::sales::Ledger;
+use crate::tables::{self, StoredOrder};
+use crate::{Error, commands};
+
+/// The reason in the history of a revived order.
+const PAID_LATE: &str = "paid after it had expired";
+
+/// Asks products to reserve the stock of an expired order again, which a payment came for.
+pub(super) fn begin(
+    tx: &mut Tx<'_>,
+    ledger: &Ledger,
+    mut stored: StoredOrder,
+    reference: &str,
+    cause: &OrderCause,
+) -> Result<(), Error> {
+    stored.order.payment = Some(reference.to_owned());
+    stored.order.settlement.revival = Revival::Awaited;
+    tables::save(tx, &stored)?;
+    let lines = stored.order.lines.iter();
+    let items =
+        lines.map(|line| ItemOrdered { product_id: line.product_id, quantity: line.quantity });
+    let fact = Fact::OrderRestored { order_id: stored.order.id, items: items.collect() };
+    Ok(tables::append_event(
+        tx,
+        &ledger.log,
+        &stored.order,
+        fact,
+        cause,
+    )?)
+}
+
+/// Takes in what products decided about the stock of such an order.
+pub(crate) fn end(
+    tx: &mut Tx<'_>,
+    ledger: &Ledger,
+    mut stored: StoredOrder,
+    outcome: &OrderCommand,
+    cause: OrderCause,
+) -> Result<StoredOrder, Error> {
+    if matches!(outcome, OrderCommand::Confirm { .. }) {
+        let cause = cause.because(PAID_LATE);
+        return commands::apply(tx, ledger, stored, OrderCommand::Revive, &cause);
+    }
+    stored.order.settlement.revival = Revival::No;
+    tables::save(tx, &stored)?;
+    let reference = stored.order.payment.as_deref().unwrap_or_default();
+    let unmatched = UnmatchedPayment {
+        message_id: reference,
+        kind: SUCCEEDED,
+        named: None,
+        order: Some(&stored.order),
+        amount: stored.order.total,
+        reference,
+        reason: Mismatch::OrderOver,
+    };
+    unmatched.record(tx, ledger, cause.at)?;
+    Ok(stored)
+}

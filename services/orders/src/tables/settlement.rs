@@ -1,0 +1,85 @@
+//! The row part of a [`Settlement`], within the row of its order: absent for an order whose
+//! buyer chose no method and that was paid as it was confirmed, as most are.
+
+use model::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{ChosenPayment, PaymentMethod, Revival, Settlement};
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SettlementRow {
+    /// The name of the method that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    received: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    owed: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    at_once: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revival: Option<RevivalRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RevivalRow {
+    Possible,
+    Awaited,
+}
+
+impl SettlementRow {
+    pub(super) fn is_absent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Settlement> for SettlementRow {
+    fn from(settlement: Settlement) -> Self {
+        let Settlement {
+            chosen,
+            received,
+            owed,
+            at_once,
+            revival,
+            cancel_requested_at,
+        } = settlement;
+        let name = |method: PaymentMethod| method.name().to_owned();
+        Self {
+            method: chosen.map(|chosen| name(chosen.method)),
+            until: chosen.and_then(|chosen| chosen.until),
+            received: received.map(name),
+            owed,
+            at_once,
+            revival: match revival {
+                Revival::No => None,
+                Revival::Possible => Some(RevivalRow::Possible),
+                Revival::Awaited => Some(RevivalRow::Awaited),
+            },
+            cancel_requested_at,
+        }
+    }
+}
+
+impl From<SettlementRow> for Settlement {
+    fn from(row: SettlementRow) -> Self {
+        let known = |name: Option<String>| PaymentMethod::parse(name?.as_str());
+        let until = row.until;
+        Self {
+            chosen: known(row.method).map(|method| ChosenPayment { method, until }),
+            received: known(row.received),
+            owed: row.owed,
+            at_once: row.at_once,
+            revival: match row.revival {
+                None => Revival::No,
+                Some(RevivalRow::Possible) => Revival::Possible,
+                Some(RevivalRow::Awaited) => Revival::Awaited,
+            },
+            cancel_requested_at: row.cancel_requested_at,
+        }
+    }
+}
