@@ -7,12 +7,12 @@ use mesh::{Event, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
-use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus, Revival};
+use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
 use crate::payments::revival;
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, commands, expiry, rollback};
+use crate::{Error, expiry, rollback};
 
 /// Follows products: its listings, and the stock of each order.
 pub(crate) struct ProductsFollower {
@@ -60,13 +60,8 @@ impl ProductsFollower {
     ) -> Result<(), Refusal> {
         let cause = OrderCause::new(event.at, Actor::Products);
         let ledger = &self.ledger;
-        let recorded =
-            tables::find(tx, id).and_then(|stored| match stored.order.settlement.revival {
-                Revival::Awaited => revival::end(tx, ledger, stored, &command, cause),
-                Revival::No | Revival::Possible => {
-                    commands::apply(tx, ledger, stored, command, &cause)
-                }
-            });
+        let recorded = tables::find(tx, id)
+            .and_then(|stored| revival::stock_outcome(tx, ledger, stored, command, cause));
         match recorded {
             Ok(stored) => {
                 if self.stock_outcomes.contains(id) {

@@ -19,6 +19,8 @@ pub(crate) mod http;
 pub(crate) mod methods;
 pub(crate) mod revival;
 pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
 pub(crate) mod unmatched;
 pub(crate) mod webhook;
 mod wire;

@@ -41,14 +41,18 @@ pub(super) fn begin(
     )?)
 }
 
-/// Takes in what products decided about the stock of such an order.
-pub(crate) fn end(
+/// Takes in what products decided about the stock of an order: for its placing, or for its
+/// revival.
+pub(crate) fn stock_outcome(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     mut stored: StoredOrder,
-    outcome: &OrderCommand,
+    outcome: OrderCommand,
     cause: OrderCause,
 ) -> Result<StoredOrder, Error> {
+    if stored.order.settlement.revival != Revival::Awaited {
+        return commands::apply(tx, ledger, stored, outcome, &cause);
+    }
     if matches!(outcome, OrderCommand::Confirm { .. }) {
         let cause = cause.because(PAID_LATE);
         return commands::apply(tx, ledger, stored, OrderCommand::Revive, &cause);
