@@ -167,6 +167,15 @@ const STEPS = {
   shipped: ["deliver", "refund", "parcel"],
   delivered: ["refund"],
 };
+
+// The steps that are open to an order. One with a payment method can be shipped before it is paid.
+function steps({ status, payment_status, payment_method }) {
+  const usual = STEPS[status] ?? [];
+  if (payment_status !== "unpaid") return usual;
+  if (status === "confirmed") return payment_method ? ["ship", ...usual] : usual;
+  return usual.map((name) => (name === "refund" ? "pay" : name));
+}
+
 const OPTIONAL = " (may stay empty)";
 // What a step asks for: the fields of its body.
 const QUESTIONS = {
@@ -214,6 +223,17 @@ const buyer = ({ buyer, shipping_address: address }) => {
   return [buyer && `${buyer.name} <${buyer.email}>`, to].filter(Boolean).join(" · ");
 };
 
+// Where the order is, and its money.
+const standing = ({ status, payment_status, payment_method, cancel_requested_at }) =>
+  [
+    status,
+    payment_status !== status && payment_status.replace("_", " "),
+    payment_status === "unpaid" && payment_method && `by ${payment_method.replace("_", " ")}`,
+    status === "paid" && cancel_requested_at && "its buyer asks to cancel it",
+  ]
+    .filter(Boolean)
+    .join(", ");
+
 const parcel = ({ carrier, tracking, tracking_url }) => {
   const text = [carrier, tracking].filter(Boolean).join(" ");
   return tracking_url ? element("a", { href: tracking_url, rel: "noreferrer", textContent: text }) : text;
@@ -238,9 +258,23 @@ const orders = () =>
       buyer(order),
       order.items.map((item) => `${item.quantity} × ${item.title}`).join(", "),
       money(order.total),
-      order.status === order.payment_status ? order.status : `${order.status}, ${order.payment_status.replace("_", " ")}`,
+      standing(order),
       parcel(order),
-      element("span", {}, ...[...(STEPS[order.status] ?? []), "note"].map((name) => step(order, name, readAgain))),
+      element("span", {}, ...[...steps(order), "note"].map((name) => step(order, name, readAgain))),
+    ],
+  });
+
+const payments = () =>
+  list({
+    path: "/v1/payments/unmatched",
+    heads: ["received", "why", figure("amount"), "order", "reference", "message"],
+    show: (one) => [
+      when(one.received_at),
+      one.reason.replace("_", " "),
+      one.amount ? money(one.amount) : "",
+      element("code", { textContent: one.order_id ?? "" }),
+      element("code", { textContent: one.reference ?? "" }),
+      [one.type, one.message_id].filter(Boolean).join(" "),
     ],
   });
 
@@ -393,6 +427,7 @@ const apiKeys = () => [
 const VIEWS = {
   overview: { title: "Overview", make: overview, isForAdmins: true },
   orders: { title: "Orders", make: orders },
+  payments: { title: "Unmatched payments", make: payments },
   inbox: { title: "Inbox", make: inbox },
   products: { title: "Products", make: products },
   users: { title: "Users", make: users, isForAdmins: true },
