@@ -19,6 +19,7 @@
 //! | `event_stream` | streams of server-sent events |
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
+//! | `delivery` | the queue of what is sent out: due rows, backoff, the worker |
 //! | `outbound` | the HTTP client for hosts on the internet |
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events`, also on the control socket |
 //! | `backfill` | what is made of a table's rows, made for those of an earlier version |
@@ -41,6 +42,7 @@ pub mod client_address;
 pub mod config;
 pub mod context;
 pub mod dead_letters;
+pub mod delivery;
 mod error;
 pub mod etag;
 pub mod event_stream;

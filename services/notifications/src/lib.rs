@@ -17,8 +17,7 @@
 //! | `queries` | queries of contacts, through a cache, and of orders |
 //! | `preview` | a mail with sample data, for the operator |
 //! | `tickets` | tickets, with which browsers open streams |
-//! | `delivery` | the delivery queue: due rows, backoff, the worker |
-//! | `mail` | outbound mail: a kind of delivery |
+//! | `mail` | outbound mail: a kind of delivery of `chassis::delivery` |
 //! | `webhooks` | signed webhook messages: a kind of delivery |
 //! | `windows`, `inbox_digest` | many notifications of a kind at once, which become one |
 //! | `incidents` | faults that last, of which staff are notified once |
@@ -34,7 +33,6 @@
 
 mod backups;
 pub mod config;
-mod delivery;
 mod domain;
 mod error;
 mod expiry;

@@ -32,6 +32,7 @@ use std::time::Duration;
 use ::store::{Error as StoreError, Table, Tx};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
+use chassis::delivery::Backoff;
 use mesh::Event;
 use model::{CodePurpose, EmailChangeId, Time, UserId};
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,6 @@ pub(crate) use self::worker::start;
 
 use self::digest::Admission;
 use self::smtp::MailServer;
-use crate::delivery::Backoff;
 use crate::domain::{Audience, CODE_KIND, EMAIL_UNDO_KIND, Topic};
 
 /// The longest pause between two attempts of a mail, and of one with a code.

@@ -26,13 +26,13 @@ use crate::config::WebhooksConfig;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chassis::delivery::Backoff;
 use model::{Id, Time};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 pub(crate) use self::request::new_secret;
 pub(crate) use self::worker::start;
-use crate::delivery::Backoff;
 
 pub(crate) type WebhookId = Id<model::kinds::Webhook>;
 pub(crate) type MessageId = Id<model::kinds::Message>;

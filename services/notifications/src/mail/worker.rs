@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::{Error as StoreError, Read, Store, Table, Tx};
+use chassis::delivery::{self, Delivery, QueueMetrics};
 use chassis::{Context, Error};
 use mesh::{CodeOf, Contact, EmailUndo, EmailUndoOf, Mesh, OneTimeCode};
 use model::{CodePurpose, Time, UserId};
@@ -18,7 +19,6 @@ use super::{
     CODE_PRIORITY, MAIL, MailContent, MailId, NOTICE_PRIORITY, OutboundMail, Outbox,
     STAFF_PRIORITY, given_up, sequence, status,
 };
-use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::{Audience, Topic};
 use crate::incidents::{self, IncidentNews, LASTS};
 use crate::notify::Notifier;
@@ -108,6 +108,7 @@ impl Delivery for MailWorker {
     type Row = OutboundMail;
     const QUEUE: Table<(u16, Time, MailId), OutboundMail> = MAIL;
     const METRICS: QueueMetrics = QueueMetrics {
+        service: "notifications",
         waiting: "konbini_mail_queue",
         given_up: "konbini_mail_given_up_total",
     };

@@ -11,6 +11,7 @@ use ::store::{Error as StoreError, Store, Table, Tx};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chassis::Context;
+use chassis::delivery::{self, Delivery, QueueMetrics};
 use chassis::outbound::Outbound;
 use mesh::Mesh;
 use model::Time;
@@ -23,7 +24,6 @@ use super::{
     DeliveryAttempt, MessageId, Noted, WEBHOOKS_MAX, Webhook, WebhookId, WebhookMessage, backoff,
     request,
 };
-use crate::delivery::{self, Delivery, QueueMetrics};
 use crate::domain::Topic;
 use crate::error::Error;
 use crate::incidents::{self, IncidentNews, LASTS};
@@ -59,6 +59,7 @@ impl Delivery for WebhookWorker {
     type Row = ();
     const QUEUE: Table<(WebhookId, Time, MessageId), ()> = DUE;
     const METRICS: QueueMetrics = QueueMetrics {
+        service: "notifications",
         waiting: "konbini_webhook_queue",
         given_up: "konbini_webhook_given_up_total",
     };

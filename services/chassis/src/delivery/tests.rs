@@ -21,7 +21,11 @@ impl Delivery for Fake {
     type DeliveryId = u16;
     type Row = u64;
     const QUEUE: Table<(u16, Time, u16), u64> = QUEUE;
-    const METRICS: QueueMetrics = QueueMetrics { waiting: "fake_queue", given_up: "fake_total" };
+    const METRICS: QueueMetrics = QueueMetrics {
+        service: "fake",
+        waiting: "fake_queue",
+        given_up: "fake_total",
+    };
     const IN_FLIGHT_MAX: usize = 3;
     const PARTITION_IN_FLIGHT_MAX: usize = 2;
 

@@ -1,6 +1,7 @@
 //! Delivery queue: rows that are due at a time, sent by a worker with retries.
 //!
-//! Mail and webhook messages are two kinds of [`Delivery`]. A row's key holds its
+//! Mail and webhook messages are two kinds of [`Delivery`]; any service's calls to others can be
+//! one. A row's key holds its
 //! partition and the time it is due; the worker claims due rows, sends them within its
 //! concurrency limits and lets the delivery reschedule them with a [`Backoff`]. A wake-up
 //! carries no data, so a lost one costs a delay and never a delivery.
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::{Error as StoreError, Key, Prefix, Read, Record, Store, Table};
-use chassis::Context;
 use metrics::{Counter, counter, gauge};
 use model::Time;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
+
+use crate::Context;
 
 /// The longest pause between two scans of a queue.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
@@ -26,7 +28,7 @@ const SCAN_EVERY: Duration = Duration::from_secs(30);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The key of a queued delivery: rows of a partition are in order of time.
-pub(crate) type DueKey<D> = (
+pub type DueKey<D> = (
     <D as Delivery>::Partition,
     Time,
     <D as Delivery>::DeliveryId,
@@ -35,20 +37,20 @@ pub(crate) type DueKey<D> = (
 /// Exponential backoff with jitter, which spreads the retries of deliveries that failed
 /// together.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     /// The pause after the first failure.
-    pub(crate) first: Duration,
+    pub first: Duration,
     /// The longest pause.
-    pub(crate) pause_max: Duration,
+    pub pause_max: Duration,
     /// The latest attempt, counted from the first.
-    pub(crate) give_up_after: Duration,
+    pub give_up_after: Duration,
 }
 
 impl Backoff {
     /// The time of the next attempt after `failed` failures, the last of them at `now`;
     /// `None` to give up. `jitter` in 0..1 shortens or lengthens the pause by up to a
     /// fifth.
-    pub(crate) fn next(&self, began: Time, failed: u32, now: Time, jitter: f64) -> Option<Time> {
+    pub fn next(&self, began: Time, failed: u32, now: Time, jitter: f64) -> Option<Time> {
         let doublings = failed.saturating_sub(1).min(31);
         let pause = self.first.saturating_mul(1 << doublings);
         let pause = pause.min(self.pause_max).mul_f64(0.8 + 0.4 * jitter);
@@ -58,9 +60,12 @@ impl Backoff {
 }
 
 /// One kind of delivery: where its rows are queued and how one is sent.
-pub(crate) trait Delivery: Send + Sync + 'static {
+pub trait Delivery: Send + Sync + 'static {
+    /// What its rows are queued by; each has its share of those in flight.
     type Partition: Key + Prefix<DueKey<Self>> + Clone + Eq + Send;
+    /// What tells it from others of its partition.
     type DeliveryId: Key + Clone + Eq + Send;
+    /// What is queued besides.
     type Row: Record;
 
     /// The rows in the queue.
@@ -69,16 +74,24 @@ pub(crate) trait Delivery: Send + Sync + 'static {
     /// The names of its metrics.
     const METRICS: QueueMetrics;
 
-    /// Most deliveries in flight, in all and per partition.
+    /// Most deliveries in flight.
     const IN_FLIGHT_MAX: usize;
+    /// Most of them of one partition.
     const PARTITION_IN_FLIGHT_MAX: usize;
 
+    /// The store that has the queue.
     fn store(&self) -> &Store;
 
     /// The partitions to scan, most urgent first.
+    ///
+    /// # Errors
+    /// When they cannot be read; the queue is scanned again a moment later.
     fn partitions(&self) -> Result<Vec<Self::Partition>, StoreError>;
 
     /// Sends one delivery and stores the outcome: removed, or due again later.
+    ///
+    /// # Errors
+    /// When the outcome cannot be stored; the delivery is sent again.
     fn deliver(
         self: Arc<Self>,
         key: DueKey<Self>,
@@ -86,34 +99,37 @@ pub(crate) trait Delivery: Send + Sync + 'static {
 }
 
 /// The names of a queue's metrics.
-pub(crate) struct QueueMetrics {
+#[derive(Debug, Clone, Copy)]
+pub struct QueueMetrics {
+    /// The service that has the queue.
+    pub service: &'static str,
     /// A gauge: the rows in the queue.
-    pub(crate) waiting: &'static str,
+    pub waiting: &'static str,
     /// A counter: the deliveries that will not be attempted again.
-    pub(crate) given_up: &'static str,
+    pub given_up: &'static str,
 }
 
 /// Measures a queue: its rows are counted at each scrape, by the store's own count.
-pub(crate) fn measure<D: Delivery>(ctx: &Context) {
+pub fn measure<D: Delivery>(ctx: &Context) {
     // Registered at zero.
     let _ = given_up::<D>();
-    let (service, store) = (ctx.name, ctx.store.clone());
+    let store = ctx.store.clone();
     ctx.collectors.add(move || {
         // A count that cannot be had leaves the last value.
         if let Ok(Some(rows)) = store.row_count(D::QUEUE) {
-            gauge!(D::METRICS.waiting, "service" => service).set(rows as f64);
+            gauge!(D::METRICS.waiting, "service" => D::METRICS.service).set(rows as f64);
         }
     });
 }
 
 /// The counter of a queue's deliveries that were given up.
-pub(crate) fn given_up<D: Delivery>() -> Counter {
-    counter!(D::METRICS.given_up, "service" => "notifications")
+pub fn given_up<D: Delivery>() -> Counter {
+    counter!(D::METRICS.given_up, "service" => D::METRICS.service)
 }
 
 /// Spawns the worker of a queue; `wake_up` announces new rows. While the shop is
-/// [quiet](chassis::Folder::is_quiet) nothing is sent, and everything stays queued.
-pub(crate) fn spawn<D: Delivery>(ctx: &Context, delivery: D, wake_up: Arc<Notify>) {
+/// [quiet](crate::Folder::is_quiet) nothing is sent, and everything stays queued.
+pub fn spawn<D: Delivery>(ctx: &Context, delivery: D, wake_up: Arc<Notify>) {
     let folder = ctx.folder.clone();
     let worker = async move {
         while folder.is_quiet() {
