@@ -21,6 +21,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The database as it was before it was opened without its snapshot; salvage reads it.
 pub(crate) const KEPT_DATABASE: &str = "db.kept";
 
+/// How long opening waits for the folder's lock. A store that was just closed is held by the last
+/// task that reads it, for as long as a busy machine takes to end that.
+const FOLDER_TIMEOUT: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Locks the folder for this process, or fails when another process has it.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let failed = |error: io::Error| Error::io(dir, "its lock", &error);
@@ -28,10 +33,16 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true);
     let file = options.open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < FOLDER_TIMEOUT => {
+                std::thread::sleep(RETRY_INTERVAL);
+            }
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
     let inode = |metadata: io::Result<Metadata>| metadata.map(|file| file.ino()).map_err(failed);
     match inode(file.metadata())? == inode(path.metadata())? {
