@@ -98,9 +98,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     anstream::eprintln!("seed {seed}");
     let shop = Shop::new(args.binary.clone())?;
+    shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     // A cancellation is what it was asked for.
     shop.configure("[orders]\nbuyer_cancels_paid = true\n")?;
-    shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     let mut torture = Torture {
         shop,
         form: if args.form == Forms::Run { Form::Run } else { Form::Up },

@@ -66,7 +66,10 @@ impl Setup {
         let notified = loop {
             let path = ["v1", "notifications"];
             let inbox: Vec<InboxEntry> = self.client.all(&self.staff, &path).await?;
-            let notices = inbox.iter().filter(|one| one.kind == "payment.unmatched");
+            let kinds = ["payment.unmatched", "payment.unreadable"];
+            let notices = inbox
+                .iter()
+                .filter(|one| kinds.contains(&one.kind.as_str()));
             let notified = notices.count();
             if notified >= self.unmatched || Instant::now() >= deadline {
                 break notified;

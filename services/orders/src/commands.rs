@@ -13,14 +13,13 @@ use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::request_id::request_id;
 use chassis::{Caller, FieldError, Problem, etag};
-use model::{Mismatch, OrderField, OrderId, now};
+use model::{Fact, Mismatch, OrderField, OrderId, now};
 use store::{Read, Tx};
 
 use crate::domain::{
     Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
     StatusChange, require_room,
 };
-use crate::payments::cancellation;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
@@ -69,7 +68,7 @@ impl OrdersState {
             let stored = find_for(tx, &caller, id)?;
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             if by_buyer && paid_cancellation.is_request(&stored.order) {
-                let stored = cancellation::request(tx, &ledger, stored, &cause)?;
+                let stored = request_cancellation(tx, &ledger, stored, &cause)?;
                 let response = OrderResponse::new(&stored.order);
                 return Ok(StoredResponse::new(StatusCode::ACCEPTED, &response));
             }
@@ -235,6 +234,29 @@ pub(crate) fn apply(
     if matches!(before, OrderStatus::Pending | OrderStatus::Cancelled) {
         return apply_early_payment(tx, ledger, stored, cause);
     }
+    Ok(stored)
+}
+
+/// Records a buyer's request to cancel a paid order, if it is the first: it changes no status and
+/// promises no money, and staff are told.
+fn request_cancellation(
+    tx: &mut Tx<'_>,
+    ledger: &Ledger,
+    mut stored: StoredOrder,
+    cause: &OrderCause,
+) -> Result<StoredOrder, Error> {
+    let order = &mut stored.order;
+    if order.settlement.cancel_requested_at.is_some() {
+        return Ok(stored);
+    }
+    require_room(stored.history_rows)?;
+    order.settlement.cancel_requested_at = Some(cause.at);
+    order.updated_at = cause.at;
+    let change = StatusChange::within(order.status, cause);
+    let fact = Fact::OrderCancelRequested { order_id: order.id, user_id: order.user_id };
+    tables::append_history(tx, &mut stored, &change)?;
+    tables::save(tx, &stored)?;
+    tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
     Ok(stored)
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use chassis::Error;
 use chassis::config::credential;
 
-use crate::payments::cancellation::PaidCancellation;
+use crate::domain::PaidCancellation;
 
 /// The secrets' name among systemd's credentials.
 const CREDENTIAL: &str = "payments_secrets";

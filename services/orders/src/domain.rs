@@ -37,7 +37,7 @@ pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
-pub(crate) use settlement::{ChosenPayment, PaymentMethod, Revival, Settlement};
+pub(crate) use settlement::{ChosenPayment, PaidCancellation, PaymentMethod, Revival, Settlement};
 pub(crate) use status::{OrderStatus, Transition};
 
 /// Units of one product in an order.

@@ -72,10 +72,10 @@ use store::{Store, Tx};
 
 use crate::buyers::Buyers;
 use crate::config::TaxConfig;
+use crate::domain::PaidCancellation;
 use crate::error::Error;
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
-use crate::payments::cancellation::PaidCancellation;
 use crate::payments::methods::OfferedMethods;
 use crate::payments::unmatched;
 use crate::payments::webhook::WebhookVerifier;

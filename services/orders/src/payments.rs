@@ -7,14 +7,12 @@
 //! | `webhook` | the signed webhook: verification, the transaction of a message |
 //! | `revival` | orders that expired and were paid after that |
 //! | `unmatched` | money that pays no order |
-//! | `cancellation` | a buyer's cancellation of a paid order, which is a request to staff |
 //! | `tables`, `wire`, `http` | as in the whole service |
 //!
 //! **Invariant:** money that was received pays an order or is listed as unmatched, with its
 //! provider's reference, and staff are told; no message that is signed is refused.
 
 pub(crate) mod attempts;
-pub(crate) mod cancellation;
 pub(crate) mod http;
 pub(crate) mod methods;
 pub(crate) mod revival;

@@ -75,6 +75,23 @@ pub(crate) struct Settlement {
     pub(crate) cancel_requested_at: Option<Time>,
 }
 
+/// What a buyer's cancellation of a paid order does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PaidCancellation {
+    /// It asks staff to cancel the order.
+    IsRequested,
+    /// It cancels the order, and staff or a provider are asked to send the money back.
+    IsDone,
+}
+
+impl PaidCancellation {
+    /// Whether a buyer's cancellation of this order is a request.
+    pub(crate) fn is_request(self, order: &Order) -> bool {
+        let holds_money = order.status == OrderStatus::Paid && order.total.amount > 0;
+        self == Self::IsRequested && holds_money
+    }
+}
+
 impl Settlement {
     /// As it was at the order's stock outcome.
     pub(super) fn at_stock_outcome(self) -> Self {
