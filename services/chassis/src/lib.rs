@@ -11,6 +11,7 @@
 //! | `routes` | routers, made from the route table |
 //! | `folder`, `config`, `limits` | the data folder, the settings, the bounds of all services |
 //! | `token`, `trust`, `caller` | access tokens: signing, verification, authorisation |
+//! | `mac`, `rate_limit` | message authentication codes, and counters of attempts |
 //! | `fields` | request bodies, read field by field with every fault collected |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
 //! | `export`, `spreadsheet` | streamed exports, and tables for spreadsheets |
@@ -59,11 +60,13 @@ pub mod idempotency;
 pub mod in_process;
 pub mod json;
 pub mod limits;
+pub mod mac;
 pub mod occupancy;
 pub mod outbound;
 pub mod page;
 mod positions;
 pub mod problem;
+pub mod rate_limit;
 pub mod request_id;
 mod routes;
 pub mod run;

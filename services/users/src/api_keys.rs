@@ -22,11 +22,11 @@ use model::{ApiKeyId, Time};
 use store::{Key, Read, Tx};
 
 use crate::domain::{ApiKey, User};
-use crate::mac::MacKey;
 use crate::tables::{self, API_KEYS, USERS};
 use crate::throttle::{LoginAttempt, ThrottleTarget};
 use crate::tokens::KeyToken;
 use crate::{Error, Users};
+use chassis::mac::MacKey;
 
 /// How often the last use of a key is written at most.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);

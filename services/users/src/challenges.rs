@@ -13,7 +13,7 @@ use data_encoding::BASE64URL_NOPAD;
 use model::{Time, UserId};
 use store::Key;
 
-use crate::mac::MacKey;
+use chassis::mac::MacKey;
 
 /// How long a challenge can be answered.
 pub(crate) const CHALLENGE_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -65,13 +65,13 @@ mod tests {
 
     #[test]
     fn only_our_own_challenges_are_read_and_only_in_time() {
-        let ours = MacKey::for_tests(7);
+        let ours = MacKey::of_bytes([7; 32]);
         let challenge = Challenge::new(UserId::new(), 3, Time(1000));
         let token = challenge.token(&ours);
         let last = Time(challenge.until.0 - 1);
         assert_eq!(Challenge::read(&token, &ours, last), Some(challenge));
         assert_eq!(Challenge::read(&token, &ours, challenge.until), None);
-        let other = MacKey::for_tests(8);
+        let other = MacKey::of_bytes([8; 32]);
         assert_eq!(Challenge::read(&token, &other, last), None);
         for wrong in ["", PREFIX, &token[1..], &token[..token.len() - 4]] {
             assert_eq!(Challenge::read(wrong, &ours, last), None, "{wrong}");

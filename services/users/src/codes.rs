@@ -20,7 +20,8 @@ use store::{Key, Read, Record, Table, Tx};
 
 use crate::Error;
 use crate::domain::{Email, User};
-use crate::mac::{self, MacKey};
+use crate::mac_keys;
+use chassis::mac::MacKey;
 
 /// account, purpose → the latest requested code.
 const CODES: Table<(UserId, u16), Requested> = Table::new("codes");
@@ -74,7 +75,7 @@ pub(crate) struct Codes(MacKey);
 impl Codes {
     /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
-        Ok(Self(MacKey::open(context, mac::CODES)?))
+        Ok(Self(MacKey::open(context, mac_keys::CODES)?))
     }
 
     /// The requested code of an account, if it is still valid.
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_code_is_bound_to_account_address_purpose_and_nonce() {
-        let codes = Codes(MacKey::for_tests(7));
+        let codes = Codes(MacKey::of_bytes([7; 32]));
         let email = |text| Email::parse(text).unwrap();
         let ana = User::new(email("ana@x.org"), "Ana".into(), Time(1));
         let other = model::Id::new();
@@ -306,11 +307,14 @@ mod tests {
 
     #[test]
     fn only_our_own_undo_tokens_are_read() {
-        let codes = Codes(MacKey::for_tests(7));
+        let codes = Codes(MacKey::of_bytes([7; 32]));
         let change = (model::Id::new(), model::Id::new());
         let token = codes.undo_token(change.0, change.1);
         assert_eq!(codes.read_undo_token(&token), Some(change));
-        assert_eq!(Codes(MacKey::for_tests(8)).read_undo_token(&token), None);
+        assert_eq!(
+            Codes(MacKey::of_bytes([8; 32])).read_undo_token(&token),
+            None
+        );
         for wrong in ["", UNDO_PREFIX, &token[1..], &token[..token.len() - 4]] {
             assert_eq!(codes.read_undo_token(wrong), None, "{wrong}");
         }

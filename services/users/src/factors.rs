@@ -19,9 +19,10 @@ use store::{Read, Record, Table, Tx};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 
 use crate::domain::{Email, User};
-use crate::mac::{self, MacKey};
+use crate::mac_keys;
 use crate::tables::{self, AccountCause};
 use crate::{Error, codes};
+use chassis::mac::MacKey;
 
 /// account → its second factor, pending or enrolled.
 const FACTORS: Table<UserId, Factor> = Table::new("factors");
@@ -74,16 +75,16 @@ impl Factors {
     pub(crate) fn open(context: &Context, shop: String) -> Result<Self, chassis::Error> {
         let is_lost = context
             .folder
-            .kept_secret(context.name, mac::FACTORS)?
+            .kept_secret(context.name, mac_keys::FACTORS)?
             .is_none()
             && context.store.scan(FACTORS.all())?.next().is_some();
         if is_lost {
             tracing::warn!(
-                file = %context.data_dir.join(format!("{}.secret", mac::FACTORS)).display(),
+                file = %context.data_dir.join(format!("{}.secret", mac_keys::FACTORS)).display(),
                 "the secret is missing and is made anew; second factors that were enrolled with it count no more and are removed with `konbini user factor-reset`"
             );
         }
-        Ok(Self { key: MacKey::open(context, mac::FACTORS)?, shop })
+        Ok(Self { key: MacKey::open(context, mac_keys::FACTORS)?, shop })
     }
 
     /// Makes a secret for an account, which replaces one that waits.

@@ -12,7 +12,7 @@
 //! | `email_changes` | changes of address: request, confirmation, undo |
 //! | `erasure` | the list of erased accounts, beside the store |
 //! | `setup` | the link with which the first admin is made |
-//! | `mac` | message authentication codes with a secret of this service |
+//! | `mac_keys` | the names of the keys for MACs |
 //! | `keys` | the signing keys and their rotation |
 //! | `tokens` | access tokens and refresh tokens |
 //! | `queries` | answers to mesh queries: contact data and codes |
@@ -50,7 +50,7 @@ mod error;
 mod factors;
 mod http;
 mod keys;
-mod mac;
+mod mac_keys;
 mod password;
 mod queries;
 mod setup;
@@ -77,12 +77,12 @@ use crate::domain::{Email, PlaintextPassword, User};
 use crate::erasure::{Erasures, Listed};
 use crate::error::Error;
 use crate::factors::Factors;
-use crate::mac::MacKey;
 use crate::password::{Hasher, Verified};
 use crate::setup::SetUpLinks;
 use crate::tables::{AccountCause, PendingReset};
 use crate::throttle::{AttemptCounters, Throttle};
 use crate::tokens::Tokens;
+use chassis::mac::MacKey;
 
 /// Opens the service: reads or creates its keys, applies the list of erasures to the
 /// store, then serves.
@@ -91,7 +91,7 @@ use crate::tokens::Tokens;
 /// When a key or the list of erasures cannot be kept or read, or the store fails.
 pub fn open(context: Context, config: Config) -> Opening {
     Box::pin(async move {
-        mac::warn_of_missing_keys(&context)?;
+        mac_keys::warn_of_missing(&context)?;
         let hasher = Hasher::new(&config.password)
             .await
             .map_err(|error| chassis::Error::Service(error.to_string()))?;
@@ -101,8 +101,8 @@ pub fn open(context: Context, config: Config) -> Opening {
             tokens: Tokens::open(&context, config.keys.rotate_every()).await?,
             codes: Arc::new(Codes::open(&context)?),
             factors: Arc::new(Factors::open(&context, config.shop)?),
-            challenge_key: MacKey::open(&context, mac::FACTORS)?,
-            api_key_mac: MacKey::open(&context, mac::API_KEYS)?,
+            challenge_key: MacKey::open(&context, mac_keys::FACTORS)?,
+            api_key_mac: MacKey::open(&context, mac_keys::API_KEYS)?,
             require_second_factor: config.users.require_second_factor,
             throttle: Throttle::open(&context)?,
             set_up_links: SetUpLinks::new(),

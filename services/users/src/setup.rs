@@ -11,7 +11,7 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use model::Time;
 
-use crate::mac::MacKey;
+use chassis::mac::MacKey;
 
 /// How long a link is good.
 const LIFE: Duration = Duration::from_secs(30 * 60);

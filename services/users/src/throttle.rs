@@ -9,14 +9,12 @@
 //! **Invariants:** attempts of one address on one account are serialized, so concurrent
 //! ones all count. E-mail and IP addresses are stored only as their MAC.
 
-mod counters;
-mod rule;
-
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::Context;
 use chassis::client_address::{ClientAddress, network};
+use chassis::rate_limit::{self, Rule};
 use model::{Time, UserId};
 use store::{Read, Table, Tx};
 use tokio::sync::{Mutex, MutexGuard};
@@ -24,8 +22,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::Error;
 use crate::challenges::CHALLENGE_LIFE;
 use crate::domain::Email;
-use crate::mac::{self, MacKey};
-use rule::Rule;
+use crate::mac_keys;
+use chassis::mac::MacKey;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -67,7 +65,7 @@ const STRIPES: usize = 256;
 /// account, MAC of an address → last login from there.
 const KNOWN: Table<(UserId, Key), Time> = Table::new("known_addresses");
 
-type Key = [u8; 16];
+type Key = rate_limit::CounterKey;
 
 /// The kind of attempt being throttled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +172,7 @@ impl Throttle {
     /// Reads the service's MAC key, or creates it.
     pub(crate) fn open(context: &Context) -> Result<Self, chassis::Error> {
         let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Ok(Self { key: MacKey::open(context, mac::THROTTLE)?, stripes })
+        Ok(Self { key: MacKey::open(context, mac_keys::THROTTLE)?, stripes })
     }
 
     /// The counters of an attempt from an address.
@@ -241,7 +239,7 @@ impl AttemptCounters {
     pub(crate) fn check(&self, read: &impl Read, now: Time) -> Result<(), Error> {
         let mut wait = Duration::ZERO;
         for (_, key, rule) in &self.counters {
-            wait = wait.max(counters::wait(read, key, *rule, now)?);
+            wait = wait.max(rate_limit::wait(read, key, *rule, now)?);
         }
         if wait.is_zero() {
             Ok(())
@@ -253,7 +251,7 @@ impl AttemptCounters {
     /// Adds one to every counter.
     pub(crate) fn count(&self, tx: &mut Tx<'_>, now: Time) -> Result<(), store::Error> {
         for (_, key, rule) in &self.counters {
-            counters::count(tx, key, *rule, now)?;
+            rate_limit::count(tx, key, *rule, now)?;
         }
         Ok(())
     }
@@ -282,7 +280,7 @@ impl AttemptCounters {
     pub(crate) fn clear(&self, tx: &mut Tx<'_>) -> Result<(), store::Error> {
         for (scope, key, rule) in &self.counters {
             if *scope == Scope::Both {
-                counters::clear(tx, key, *rule)?;
+                rate_limit::clear(tx, key, *rule)?;
             }
         }
         Ok(())

@@ -21,7 +21,8 @@ use store::Key;
 
 use crate::domain::Session;
 use crate::keys::SigningKeys;
-use crate::mac::{self, MacKey};
+use crate::mac_keys;
+use chassis::mac::MacKey;
 
 /// Prefix by which scanners recognise a leaked token.
 const PREFIX: &str = "refresh_";
@@ -54,7 +55,7 @@ pub(crate) struct KeyToken {
 impl Tokens {
     /// Reads or creates the keys and starts the task that rotates them.
     pub(crate) async fn open(context: &Context, rotate_every: Duration) -> Result<Self, Error> {
-        let refresh_key = MacKey::open(context, mac::REFRESH)?;
+        let refresh_key = MacKey::open(context, mac_keys::REFRESH)?;
         let (folder, store, log) = (&context.folder, &context.store, &context.log);
         let (folder, store, log) = (folder.clone(), store.clone(), log.clone());
         let keys = SigningKeys::open(folder, store, log, rotate_every, model::now());
@@ -165,12 +166,12 @@ mod tests {
 
     #[test]
     fn only_our_own_refresh_tokens_are_read() {
-        let ours = MacKey::for_tests(1);
+        let ours = MacKey::of_bytes([1; 32]);
         let generation = Generation { user_id: Id::new(), session_id: Id::new(), number: 7 };
         let token = generation.token(&ours);
         assert_eq!(token, generation.token(&ours), "the same again");
         assert_eq!(Generation::read(&token, &ours), Some(generation));
-        assert_eq!(Generation::read(&token, &MacKey::for_tests(2)), None);
+        assert_eq!(Generation::read(&token, &MacKey::of_bytes([2; 32])), None);
         for wrong in [
             "",
             PREFIX,

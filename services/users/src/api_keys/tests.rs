@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn only_the_secret_of_a_key_matches_it() {
-    let ours = MacKey::for_tests(1);
+    let ours = MacKey::of_bytes([1; 32]);
     let secret = ApiKeySecret::generate();
     let mac = secret.mac(&ours);
     let text = secret.text();
     let parsed = ApiKeySecret::parse(&text).unwrap();
     assert!(parsed == secret && parsed.matches(&ours, mac));
-    assert!(!parsed.matches(&MacKey::for_tests(2), mac));
+    assert!(!parsed.matches(&MacKey::of_bytes([2; 32]), mac));
     let other = ApiKeySecret { id: secret.id, ..ApiKeySecret::generate() };
     assert!(!other.matches(&ours, mac), "the same id");
     let moved = ApiKeySecret { id: ApiKeyId::new(), ..secret };

@@ -9,7 +9,10 @@ use super::*;
 const START: Time = Time(1_795_369_440_000);
 
 fn factors(byte: u8) -> Factors {
-    Factors { key: MacKey::for_tests(byte), shop: "Mori & Söhne".into() }
+    Factors {
+        key: MacKey::of_bytes([byte; 32]),
+        shop: "Mori & Söhne".into(),
+    }
 }
 
 fn after(seconds: i64) -> Time {

@@ -1,4 +1,4 @@
-//! Rules of the throttle: exponential backoff and fixed windows. Pure: the counter and the
+//! Rules of rate limits: exponential backoff and fixed windows. Pure: the counter and the
 //! time are given, the wait is returned. **Invariant:** a clock step backwards never
 //! lengthens a wait.
 
@@ -9,24 +9,32 @@ use serde::{Deserialize, Serialize};
 
 /// How a counter limits attempts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// After `free` attempts each one costs a pause: `first`, doubled each time up to
     /// `longest`. No lockout is permanent.
     Backoff {
+        /// Attempts without a pause.
         free: u32,
+        /// The first pause.
         first: Duration,
+        /// The longest one.
         longest: Duration,
         /// Time after the last attempt at which the counter expires.
         forgotten_after: Duration,
     },
     /// At most so many in a `span` that begins with the first attempt.
-    Window { most: u32, span: Duration },
+    Window {
+        /// Attempts.
+        most: u32,
+        /// How long they count.
+        span: Duration,
+    },
 }
 
 /// A counter: number of attempts, time of the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counter {
-    pub(super) count: u32,
+pub(super) struct Counter {
+    count: u32,
     began: Time,
     last: Time,
 }
@@ -76,8 +84,16 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BACKOFF, UNKNOWN_ADDRESSES};
     use super::*;
+
+    const HOUR: Duration = seconds(3600);
+    const UNKNOWN_ADDRESSES: Rule = Rule::Window { most: 60, span: HOUR };
+    const BACKOFF: Rule = Rule::Backoff {
+        free: 5,
+        first: seconds(1),
+        longest: seconds(900),
+        forgotten_after: HOUR.saturating_mul(24),
+    };
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -1,4 +1,5 @@
-//! Stored counters: bounded in number, expired by time, kept across restarts.
+//! Rate limits by stored counters: bounded in number, expired by time, kept across restarts. Each
+//! service has its own; what they count by is stored as its MAC.
 //!
 //! ```text
 //! counters         counter              → count and times
@@ -9,16 +10,21 @@
 //! **Invariant:** each row of `counters` has exactly one row in `counters_by_end`, at
 //! the time its rule expires it.
 
+mod rule;
+
 use std::time::Duration;
 
 use model::Time;
 use store::{Read, Table, Tx};
 
-use super::Key;
-use super::rule::{Counter, Rule};
+use self::rule::Counter;
+pub use self::rule::Rule;
 
-const COUNTERS: Table<Key, Counter> = Table::new("counters");
-const COUNTERS_BY_END: Table<(Time, Key), ()> = Table::new("counters_by_end");
+/// What is counted by: the MAC of an account, of a network, or of both.
+pub type CounterKey = [u8; 16];
+
+const COUNTERS: Table<CounterKey, Counter> = Table::new("counters");
+const COUNTERS_BY_END: Table<(Time, CounterKey), ()> = Table::new("counters_by_end");
 const COUNTERS_KEPT: Table<String, u64> = Table::new("counters_kept");
 
 /// Most counters kept, some 100 bytes each. Beyond that the earliest to expire is dropped.
@@ -27,10 +33,13 @@ const COUNTERS_MAX: u64 = 100_000;
 /// Counters expired with each new one, so that they are deleted faster than created.
 const EXPIRED_AT_ONCE: usize = 8;
 
-/// The time until the next attempt is allowed.
-pub(super) fn wait(
+/// The time until the next attempt is allowed; zero if it is now.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn wait(
     read: &impl Read,
-    key: &Key,
+    key: &CounterKey,
     rule: Rule,
     now: Time,
 ) -> Result<Duration, store::Error> {
@@ -39,7 +48,10 @@ pub(super) fn wait(
 }
 
 /// Adds one to a counter.
-pub(super) fn count(tx: &mut Tx<'_>, key: &Key, rule: Rule, now: Time) -> Result<(), store::Error> {
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn count(tx: &mut Tx<'_>, key: &CounterKey, rule: Rule, now: Time) -> Result<(), store::Error> {
     let before = tx.get(COUNTERS, key)?;
     let after = rule.counted(before, now);
     match before {
@@ -54,7 +66,10 @@ pub(super) fn count(tx: &mut Tx<'_>, key: &Key, rule: Rule, now: Time) -> Result
 }
 
 /// Deletes a counter.
-pub(super) fn clear(tx: &mut Tx<'_>, key: &Key, rule: Rule) -> Result<(), store::Error> {
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn clear(tx: &mut Tx<'_>, key: &CounterKey, rule: Rule) -> Result<(), store::Error> {
     let Some(counter) = tx.get(COUNTERS, key)? else {
         return Ok(());
     };
@@ -79,7 +94,7 @@ fn expire(tx: &mut Tx<'_>, now: Time) -> Result<u64, store::Error> {
     Ok(kept)
 }
 
-fn drop_row(tx: &mut Tx<'_>, end: Time, key: &Key) -> Result<(), store::Error> {
+fn drop_row(tx: &mut Tx<'_>, end: Time, key: &CounterKey) -> Result<(), store::Error> {
     tx.delete(COUNTERS_BY_END, &(end, *key))?;
     tx.delete(COUNTERS, key)
 }
@@ -94,9 +109,17 @@ fn set_kept(tx: &mut Tx<'_>, kept: u64) -> Result<(), store::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BACKOFF, CLAIMS};
     use super::*;
     use store::{Error, Options, Store};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const CLAIMS: Rule = Rule::Window { most: 100, span: HOUR };
+    const BACKOFF: Rule = Rule::Backoff {
+        free: 5,
+        first: Duration::from_secs(1),
+        longest: Duration::from_secs(900),
+        forgotten_after: HOUR.saturating_mul(24),
+    };
 
     #[tokio::test]
     async fn counters_expire() {

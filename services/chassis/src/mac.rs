@@ -1,52 +1,32 @@
-//! Message authentication codes: keyed BLAKE2b (RFC 7693 §2.9) with a secret of this
-//! service.
+//! Message authentication codes: keyed BLAKE2b (RFC 7693 §2.9) with a secret of a service.
 //!
-//! Data that must not be readable at rest, such as addresses in counters, is stored as
-//! its MAC, and refresh tokens carry one. **Invariant:** in a MAC of parts each part is
+//! Data that must not be readable at rest, such as addresses in counters and tokens of carts, is
+//! stored as its MAC, and refresh tokens carry one. **Invariant:** in a MAC of parts each part is
 //! hashed after its length, so two lists have the same MAC only if they are equal.
 
 use blake2::Blake2bMac;
 use blake2::digest::consts::{U16, U20, U32};
 use blake2::digest::{KeyInit, Mac};
-use chassis::Context;
 
-/// The names of the keys.
-pub(crate) const REFRESH: &str = "refresh";
-pub(crate) const CODES: &str = "codes";
-pub(crate) const THROTTLE: &str = "throttle";
-pub(crate) const FACTORS: &str = "factors";
-pub(crate) const API_KEYS: &str = "api_keys";
+use crate::{Context, Error};
 
 /// Length of the MAC that [`MacKey::append`] adds.
 const APPENDED_BYTES: usize = 32;
 
-/// Warns of keys that a shop which has run lacks: they are made anew.
-pub(crate) fn warn_of_missing_keys(context: &Context) -> Result<(), chassis::Error> {
-    if context.log.tail().seq == 0 {
-        return Ok(());
-    }
-    for name in [REFRESH, CODES, THROTTLE] {
-        if context.folder.kept_secret(context.name, name)?.is_none() {
-            tracing::warn!(
-                file = %context.data_dir.join(format!("{name}.secret")).display(),
-                "the secret is missing and is made anew; what was made with it (sessions, codes, counts of failed logins) ends"
-            );
-        }
-    }
-    Ok(())
-}
-
 /// A secret key for MACs. It has no `Debug`, so it cannot reach a log.
-pub(crate) struct MacKey([u8; 32]);
+pub struct MacKey([u8; 32]);
 
 impl MacKey {
-    /// Reads the key called `name` from the data folder; creates it on first use.
-    pub(crate) fn open(context: &Context, name: &str) -> Result<Self, chassis::Error> {
+    /// Reads the key called `name` from the service's folder; creates it on first use.
+    ///
+    /// # Errors
+    /// When it cannot be written or is damaged.
+    pub fn open(context: &Context, name: &str) -> Result<Self, Error> {
         Ok(Self(context.folder.service_secret(context.name, name)?))
     }
 
     /// The 128-bit MAC of a list of parts.
-    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 16] {
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 16] {
         self.of_parts::<Blake2bMac<U16>>(parts)
             .finalize()
             .into_bytes()
@@ -54,14 +34,14 @@ impl MacKey {
     }
 
     /// Whether `mac` is the 128-bit MAC of a list of parts. Compared in constant time.
-    pub(crate) fn is_mac(&self, parts: &[&[u8]], mac: [u8; 16]) -> bool {
+    pub fn is_mac(&self, parts: &[&[u8]], mac: [u8; 16]) -> bool {
         let whole = self.of_parts::<Blake2bMac<U16>>(parts);
         whole.verify(&mac.into()).is_ok()
     }
 
     /// The 160-bit MAC of a list of parts. The length is part of what BLAKE2b hashes, so it has
     /// nothing in common with the shorter MAC of the same parts.
-    pub(crate) fn mac160(&self, parts: &[&[u8]]) -> [u8; 20] {
+    pub fn mac160(&self, parts: &[&[u8]]) -> [u8; 20] {
         self.of_parts::<Blake2bMac<U20>>(parts)
             .finalize()
             .into_bytes()
@@ -79,14 +59,14 @@ impl MacKey {
     }
 
     /// Appends the 256-bit MAC of `content` to it.
-    pub(crate) fn append(&self, mut content: Vec<u8>) -> Vec<u8> {
+    pub fn append(&self, mut content: Vec<u8>) -> Vec<u8> {
         let mac = self.whole(&content).finalize().into_bytes();
         content.extend_from_slice(&mac);
         content
     }
 
     /// The content before an appended MAC, if that verifies. Compared in constant time.
-    pub(crate) fn verify<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    pub fn verify<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let content_len = bytes.len().checked_sub(APPENDED_BYTES)?;
         let (content, mac) = bytes.split_at_checked(content_len)?;
         self.whole(content).verify_slice(mac).ok()?;
@@ -100,12 +80,12 @@ impl MacKey {
     }
 
     /// A key that only the memory of this process has.
-    pub(crate) fn random() -> Self {
+    pub fn random() -> Self {
         Self(rand::random())
     }
 
-    #[cfg(test)]
-    pub(crate) fn for_tests(byte: u8) -> Self {
-        Self([byte; 32])
+    /// The key of these bytes.
+    pub fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
