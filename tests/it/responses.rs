@@ -33,7 +33,7 @@ const HEADERS: [&str; 9] = [
     "www-authenticate",
 ];
 /// Members whose values differ from run to run.
-const REDACTED: [&str; 18] = [
+const REDACTED: [&str; 19] = [
     "access_token",
     "challenge",
     "epoch",
@@ -49,6 +49,7 @@ const REDACTED: [&str; 18] = [
     "secret",
     "seq",
     "ticket",
+    "token",
     "took_us",
     "trace",
     "uri",
@@ -218,6 +219,7 @@ async fn every_route_responds_as_recorded() {
     let ids = admin.sell(&[lamp("ORDERED-1", "Ordered lamp", 100)]).await;
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
     orders(&mut calls, &buyer, &admin, &ids[0]).await;
+    carts(&mut calls, &anyone, &buyer, &ids[0]).await;
     terms(&mut calls, &anyone, &admin).await;
     webhooks(&mut calls, &admin).await;
     operating(&mut calls, &admin).await;
@@ -498,6 +500,35 @@ fn payment(person: &Person, message: &Value) -> RequestBuilder {
         .header("webhook-timestamp", seconds)
         .header("webhook-signature", signature.unwrap())
         .body(body)
+}
+
+/// A guest's cart, from the first lamp to the claim.
+async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, lamp: &str) {
+    const TOKEN: &str = "cart-token";
+    let gone = "prod_01h455vb4pex5vsknk084sn02q";
+    let items = json!({ "items": [{ "product_id": lamp, "quantity": 2 }] });
+    let made = calls.post(anyone, "/v1/carts", items).await;
+    let path = format!("/v1/carts/{}", made["id"].as_str().unwrap());
+    let token = made["token"].as_str().unwrap();
+    let held = |method, path: &str| anyone.request(method, path).header(TOKEN, token);
+    let items = format!("{path}/items");
+    let added = json!({ "product_id": gone, "quantity": 1 });
+    calls.send(held(Method::POST, &items).json(&added)).await;
+    let details = json!({
+        "email": "hana@example.org", "name": "Hana Mori", "codes": ["SONNE"], "note": "ring",
+        "shipping_address": { "name": "Hana Mori", "line1": "Sannomiya 1-2-3", "city": "Kobe", "country": "JP" },
+    });
+    calls.send(held(Method::PATCH, &path).json(&details)).await;
+    let set = held(Method::PATCH, &format!("{items}/{lamp}"));
+    calls.send(set.json(&json!({ "quantity": 3 }))).await;
+    calls
+        .send(held(Method::DELETE, &format!("{items}/{gone}")))
+        .await;
+    calls.send(held(Method::GET, &path)).await;
+    let options = format!("{path}/shipping-options");
+    calls.send(held(Method::GET, &options)).await;
+    let claim = buyer.request(Method::POST, &format!("{path}/claim"));
+    calls.send(claim.header(TOKEN, token)).await;
 }
 
 async fn terms(calls: &mut Calls, anyone: &Person, admin: &Person) {

@@ -134,6 +134,22 @@ routes! {
     LIST_ORDERS = Route::get("/v1/orders", Orders, Customer).query(&["limit", "cursor", "q", "status", "user_id", "product_id", "created_from", "created_to", "sort"]).scope(OrdersRead);
     /// Exports orders.
     EXPORT_ORDERS = Route::get("/v1/orders/export", Orders, Staff).bulk().query(&["q", "status", "user_id", "product_id", "created_from", "created_to", "sort", "format"]).scope(OrdersRead);
+    /// Makes a cart.
+    CREATE_CART = Route::post("/v1/carts", Orders, Anyone);
+    /// Shows a cart, priced now.
+    GET_CART = Route::get("/v1/carts/{id}", Orders, Anyone);
+    /// Changes the details of a cart.
+    PATCH_CART = Route::patch("/v1/carts/{id}", Orders, Anyone);
+    /// Adds units of a product to a cart.
+    ADD_CART_ITEM = Route::post("/v1/carts/{id}/items", Orders, Anyone);
+    /// Sets the units of a product in a cart.
+    SET_CART_ITEM = Route::patch("/v1/carts/{id}/items/{product_id}", Orders, Anyone);
+    /// Removes a product from a cart.
+    REMOVE_CART_ITEM = Route::delete("/v1/carts/{id}/items/{product_id}", Orders, Anyone);
+    /// Lists the shipping methods that fit a cart.
+    LIST_SHIPPING_OPTIONS = Route::get("/v1/carts/{id}/shipping-options", Orders, Anyone);
+    /// Gives a cart to the caller.
+    CLAIM_CART = Route::post("/v1/carts/{id}/claim", Orders, Customer);
     /// Places an order.
     PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent().scope(OrdersWrite);
     /// Shows an order.

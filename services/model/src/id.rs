@@ -49,6 +49,8 @@ pub mod kinds {
         Address = "addr",
         /// Something sold.
         Product = "prod",
+        /// What somebody is about to order.
+        Cart = "cart",
         /// A purchase.
         Order = "order",
         /// An attempt to pay an order.
@@ -84,6 +86,8 @@ pub type EmailChangeId = Id<kinds::EmailChange>;
 pub type AddressId = Id<kinds::Address>;
 /// The id of a product.
 pub type ProductId = Id<kinds::Product>;
+/// The id of a cart.
+pub type CartId = Id<kinds::Cart>;
 /// The id of an order.
 pub type OrderId = Id<kinds::Order>;
 /// The id of a shipping method.

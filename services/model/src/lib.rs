@@ -36,7 +36,7 @@ pub use fact::{
     UserField,
 };
 pub use id::{
-    AddressId, ApiKeyId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, PromotionId,
+    AddressId, ApiKeyId, CartId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, PromotionId,
     SessionId, ShippingMethodId, TaxRateId, UserId, kinds,
 };
 pub use listing::{Listing, PublicationStatus};

@@ -4,8 +4,12 @@
 //! converts it. A 409 or 422 is decided, so it is stored under the request's
 //! `Idempotency-Key` and repeated; any other is not.
 
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use chassis::{FieldError, Problem};
-use model::{PromotionId, TaxRateId};
+use model::{OrderId, PromotionId, TaxRateId};
 
 use crate::domain::TransitionError;
 
@@ -30,6 +34,15 @@ pub(crate) enum Error {
     /// The shop has as many as it may have.
     #[error("there are {most} {noun}, the most of a shop; delete one of them")]
     TooManyTerms { noun: &'static str, most: u64 },
+    /// Too many carts were made from one network.
+    #[error("too many carts were made from this address")]
+    CartsThrottled(Duration),
+    /// The shop keeps as many as it may, and none was idle for a day.
+    #[error("the shop keeps as many carts as it can")]
+    TooManyCarts,
+    /// The cart became an order.
+    #[error("the cart became {0}")]
+    CartCompleted(OrderId),
     #[error("an order has no JSON: {0}")]
     Unwritable(serde_json::Error),
 }
@@ -46,6 +59,17 @@ impl From<Error> for Problem {
             }
             Error::TaxRateTaken(id) => {
                 Self::conflict("tax-rate-taken", error.to_string()).member("tax_rate_id", id)
+            }
+            Error::CartsThrottled(wait) => Self::too_many_attempts(&error.to_string(), wait),
+            Error::TooManyCarts => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too-many-carts",
+                "No cart can be made now",
+                "the shop keeps as many carts as it can, and all were used today; order without one, or try again later",
+            )
+            .header(RETRY_AFTER, "600"),
+            Error::CartCompleted(id) => {
+                Self::conflict("cart-completed", error.to_string()).member("order_id", id)
             }
             Error::TooManyTerms { .. } => Self::conflict("too-many-terms", error.to_string()),
             Error::Transition(

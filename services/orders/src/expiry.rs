@@ -1,7 +1,7 @@
-//! Background work: cancels unpaid orders whose reservation expired, and erases the
-//! personal data of erased users from their orders.
+//! Background work: cancels unpaid orders whose reservation expired, deletes carts that were idle
+//! for too long, and erases the personal data of erased users from their orders.
 //!
-//! One task looks at the first row of two tables once a second. The work is stored, so a
+//! One task looks at the first row of three tables once a second. The work is stored, so a
 //! restart loses none; a batch is one short transaction.
 
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use chassis::SteadyClock;
 use model::{OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
+use crate::carts::tables as carts;
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
 use crate::lists::{self, SortedRuns};
 use crate::sales::Ledger;
@@ -20,8 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders of one batch.
 const BATCH_ORDERS_MAX: usize = 50;
 
-/// Schedules the erasure of a user's personal data from their orders.
+/// Deletes a user's cart, and schedules the erasure of their personal data from their orders.
 pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), store::Error> {
+    carts::erase(tx, user)?;
     tx.put(ERASURES, &user, &ErasureRow::default())
 }
 
@@ -53,6 +55,11 @@ async fn run_batch(store: &Store, ledger: &Ledger, now: Time) -> Result<Batch, E
         let ledger = ledger.clone();
         let cancel = move |tx: &mut Tx<'_>| cancel_expired(tx, &ledger, now);
         store.write_when_free(cancel).await?;
+        return Ok(Batch::Done);
+    }
+    if !carts::expired(store, now)?.is_empty() {
+        let delete = move |tx: &mut Tx<'_>| carts::delete_expired(tx, now);
+        store.write_when_free(delete).await?;
         return Ok(Batch::Done);
     }
     if store.scan(ERASURES.all())?.next().is_some() {

@@ -17,6 +17,7 @@ use model::{OrderId, kinds};
 use serde::Serialize;
 
 pub(crate) use self::control::control;
+use crate::carts;
 use crate::domain::StatusChange;
 use crate::placing::PlaceOrder;
 use crate::tables;
@@ -31,7 +32,7 @@ use crate::{Error, OrdersState, payments};
 
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
-    with_terms(Routes::new())
+    carts::http::bind(with_terms(Routes::new()))
         .on(&routes::LIST_ORDERS, lists::list)
         .on(&routes::EXPORT_ORDERS, lists::export)
         .on(&routes::PLACE_ORDER, place)

@@ -2,7 +2,7 @@
 //!
 //! **Owns** orders with their lines and history, the messages of the payment provider,
 //! and a projection of products' listings, so that placing an order calls no other
-//! service; shipping methods, tax rates and promotions.
+//! service; shipping methods, tax rates and promotions; carts.
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
@@ -22,6 +22,7 @@
 //! | `wire` | request and response bodies |
 //! | `tables` | rows and tables |
 //! | `terms` | shipping methods, tax rates and promotions: fields, tables, what pricing reads |
+//! | `carts` | carts of guests and accounts |
 //! | `placing` | placing: the transaction, the wait for the stock outcome |
 //! | `quoting` | what items cost by the shop's terms |
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
@@ -39,6 +40,7 @@
 //! | `http`, `follow`, `error` | as in every service |
 
 mod buyers;
+mod carts;
 mod check;
 mod commands;
 pub mod config;
@@ -71,6 +73,7 @@ use mesh::{Event, Following};
 use store::{Store, Tx};
 
 use crate::buyers::Buyers;
+use crate::carts::Carts;
 use crate::config::TaxConfig;
 use crate::domain::PaidCancellation;
 use crate::error::Error;
@@ -98,6 +101,7 @@ pub(crate) struct OrdersState {
     tax: Arc<TaxConfig>,
     methods: Arc<OfferedMethods>,
     paid_cancellation: PaidCancellation,
+    carts: Arc<Carts>,
 }
 
 /// Opens the service.
@@ -115,6 +119,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         ledger.sums.start(&ctx).await?;
         check::add(&ctx, &ledger);
         terms::check::add(&ctx);
+        carts::check::add(&ctx);
+        let carts = Arc::new(Carts::open(&ctx)?);
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
@@ -142,6 +148,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             tax: Arc::new(config.tax),
             methods: Arc::new(OfferedMethods::new(&config.orders, &config.payments)),
             paid_cancellation: config.orders.paid_cancellation(),
+            carts,
         };
         let endpoints = http::endpoints(state.clone());
         // A response names the events of products it rests on: after an order for the

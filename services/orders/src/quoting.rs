@@ -9,7 +9,7 @@ use chassis::FieldError;
 use model::{Address, Currency, Listing, Money, PublicationStatus, ShippingMethodId, Time, UserId};
 use pricing::{
     Basket, BasketLine, CodeOutcome, PricedBasket, PricingError, ShipTo, ShippingMethod,
-    ShippingOutcome, code_key,
+    ShippingOutcome, TaxRate, code_key,
 };
 use store::Read;
 
@@ -69,18 +69,26 @@ pub(crate) fn quote(
     let methods = priced::active_shipping_methods(from)?;
     let method = method(from, request, &goods, &methods)?;
     let promotions = promotions(from, request)?;
-    let country = request
-        .ship_to
-        .map_or(tax.home_country, |address| address.country);
-    let mut rates = priced::tax_rates_of(from, country)?;
-    if country != tax.home_country {
-        rates.extend(priced::tax_rates_of(from, tax.home_country)?);
-    }
+    let rates = tax_rates(from, tax, request.ship_to)?;
     let basket = basket(request, &goods, method.as_ref(), currency);
     let priced = pricing::price(&basket, &tax.terms(&rates, &promotions), request.at);
     let priced = priced.map_err(|error| refusal(request, error))?;
     require_shipping(request, &methods, &priced)?;
     Ok(of_priced(goods, priced, tax, method))
+}
+
+/// The rates of the destination and, for what is picked up, of the shop's own country.
+pub(crate) fn tax_rates(
+    from: &impl Read,
+    tax: &TaxConfig,
+    ship_to: Option<&Address>,
+) -> Result<Vec<TaxRate>, store::Error> {
+    let country = ship_to.map_or(tax.home_country, |address| address.country);
+    let mut rates = priced::tax_rates_of(from, country)?;
+    if country != tax.home_country {
+        rates.extend(priced::tax_rates_of(from, tax.home_country)?);
+    }
+    Ok(rates)
 }
 
 /// The items that are for sale, all in one currency, and each with its listing.
@@ -135,7 +143,7 @@ fn method(
 }
 
 /// The automatic promotions and those of the codes, with the uses that are left of each.
-fn promotions(
+pub(crate) fn promotions(
     from: &impl Read,
     request: &QuoteRequest<'_>,
 ) -> Result<Vec<pricing::Promotion>, store::Error> {
@@ -154,7 +162,8 @@ fn promotions(
     promotions.collect()
 }
 
-fn basket<'a>(
+/// The goods for pricing.
+pub(crate) fn basket<'a>(
     request: &'a QuoteRequest<'_>,
     goods: &'a [(RequestedItem, Listing)],
     shipping_method: Option<&'a ShippingMethod>,

@@ -12,6 +12,8 @@
 //! | tax rate | anyone | 2,000 | those of one country |
 //! | promotion | admins | 10,000, of them 100 without a code | by code, and all without one |
 //!
+//! **Invariant:** what a read needs of them is bounded by the numbers above.
+//!
 //! | module | holds |
 //! | --- | --- |
 //! | `term` | [`Term`], its row, its body, the transactions over its table |
@@ -26,7 +28,7 @@
 pub(crate) mod check;
 pub(crate) mod priced;
 mod promotions;
-mod reading;
+pub(crate) mod reading;
 mod shipping;
 mod tax;
 mod term;

@@ -148,7 +148,7 @@ pub(crate) fn unknown_product(position: usize) -> FieldError {
 }
 
 /// A text of at most that many characters.
-fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+pub(crate) fn at_most<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
     if text.chars().count() > CHARS_MAX {
         return Err(format!("at most {CHARS_MAX} characters"));
     }

@@ -26,7 +26,7 @@ pub(super) fn price(fields: &mut Fields<'_>, name: &str) -> Option<Money> {
 }
 
 /// A number from the least to the most; `None` if it is absent.
-pub(super) fn number<T: TryFrom<i64> + Into<i64> + Copy>(
+pub(crate) fn number<T: TryFrom<i64> + Into<i64> + Copy>(
     fields: &mut Fields<'_>,
     name: &str,
     least: T,
@@ -48,7 +48,7 @@ pub(super) fn country(text: &str) -> Result<Country, String> {
 }
 
 /// A legible text of 1 to so many characters.
-pub(super) fn text<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
+pub(crate) fn text<const CHARS_MAX: usize>(text: &str) -> Result<String, String> {
     let text = model::normalised(text);
     if !(1..=CHARS_MAX).contains(&text.chars().count()) {
         return Err(format!("must have 1..{CHARS_MAX} characters"));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod carts;
 mod commands;
 mod payments;
 mod placing;
