@@ -40,6 +40,7 @@ impl Priority {
         let is_read = parts.method.is_safe();
         match destination.route.path {
             path if path.starts_with("/v1/orders") && parts.method == Method::POST => Self::Order,
+            "/v1/carts/{id}/complete" => Self::Order,
             _ if !is_read => Self::Write,
             _ if parts.headers.contains_key(AUTHORIZATION) => Self::OwnRead,
             _ => Self::PublicRead,

@@ -529,6 +529,9 @@ async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, lamp: &str) {
     calls.send(held(Method::GET, &options)).await;
     let claim = buyer.request(Method::POST, &format!("{path}/claim"));
     calls.send(claim.header(TOKEN, token)).await;
+    let complete = format!("{path}/complete");
+    let total = json!({ "expected_total": 7497 });
+    calls.post(buyer, &complete, total).await;
 }
 
 async fn terms(calls: &mut Calls, anyone: &Person, admin: &Person) {

@@ -150,6 +150,8 @@ routes! {
     LIST_SHIPPING_OPTIONS = Route::get("/v1/carts/{id}/shipping-options", Orders, Anyone);
     /// Gives a cart to the caller.
     CLAIM_CART = Route::post("/v1/carts/{id}/claim", Orders, Customer);
+    /// Orders what is in a cart.
+    COMPLETE_CART = Route::post("/v1/carts/{id}/complete", Orders, Anyone).idempotent();
     /// Places an order.
     PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent().scope(OrdersWrite);
     /// Shows an order.

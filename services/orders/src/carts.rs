@@ -22,6 +22,7 @@
 //! | `holder` | tokens, and who may open a cart |
 //! | `tables` | rows, indexes, expiry |
 //! | `changes` | making, changing and claiming a cart |
+//! | `completing` | ordering what is in a cart |
 //! | `quote` | the price of a cart now, and what keeps it from being ordered |
 //! | `wire`, `responses` | request and response bodies |
 //! | `http` | the handlers |
@@ -32,6 +33,7 @@
 
 mod changes;
 pub(crate) mod check;
+mod completing;
 mod domain;
 mod holder;
 pub(crate) mod http;

@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// The shop keeps as many as it may, and none was idle for a day.
     #[error("the shop keeps as many carts as it can")]
     TooManyCarts,
+    /// The cart was changed while it was ordered.
+    #[error("the cart was changed meanwhile; read it and complete it again")]
+    CartChanged,
     /// The cart became an order.
     #[error("the cart became {0}")]
     CartCompleted(OrderId),
@@ -68,6 +71,7 @@ impl From<Error> for Problem {
                 "the shop keeps as many carts as it can, and all were used today; order without one, or try again later",
             )
             .header(RETRY_AFTER, "600"),
+            Error::CartChanged => Self::conflict("cart-changed", error.to_string()),
             Error::CartCompleted(id) => {
                 Self::conflict("cart-completed", error.to_string()).member("order_id", id)
             }

@@ -160,6 +160,7 @@ async fn place(
         user_id: caller.user_id,
         via: caller.api_key,
         content,
+        cart: None,
         language: accept_language::preferred(&headers),
         request_id: guard.request_id.clone(),
         key: guard.key.clone(),

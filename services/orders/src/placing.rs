@@ -20,8 +20,11 @@ use model::{ApiKeyId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
 use serde_json::json;
 use store::Tx;
 
+use crate::carts::tables::{CartSince, OrderedCart};
 use crate::config::TaxConfig;
-use crate::domain::{Actor, Order, OrderAddress, OrderCause, OrderStatus, Parcel, Settlement};
+use crate::domain::{
+    Actor, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus, Parcel, Settlement,
+};
 use crate::quoting::{self, Quote, QuoteError, QuoteRequest};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
@@ -40,6 +43,8 @@ pub(crate) struct PlaceOrder {
     /// The key that the user's program places it with.
     pub(crate) via: Option<ApiKeyId>,
     pub(crate) content: OrderContent,
+    /// The cart that the content is of.
+    pub(crate) cart: Option<OrderedCart>,
     /// The language of its messages, as a BCP 47 tag.
     pub(crate) language: Option<String>,
     pub(crate) request_id: String,
@@ -157,16 +162,10 @@ fn place(
     if let Some(placement) = repeated(tx, request)? {
         return Ok(placement);
     }
-    let PlaceOrder {
-        order_id,
-        user_id,
-        via,
-        content,
-        language,
-        request_id,
-        key,
-        at,
-    } = request;
+    if let Some(placement) = ordered_before(tx, request)? {
+        return Ok(placement);
+    }
+    let PlaceOrder { order_id, user_id, via, content, cart, key, at, .. } = request;
     let mut listings = Vec::with_capacity(content.items.len());
     for item in &content.items {
         listings.push(tables::listing(tx, item.product_id)?);
@@ -185,30 +184,8 @@ fn place(
     if let Some(problem) = total_changed(content, &quote) {
         return refuse(tx, request, problem);
     }
-    let Quote { lines, total, charges } = quote;
-    let order = Order {
-        id: *order_id,
-        number: ledger.numbers.take(tx, *order_id)?,
-        user_id: *user_id,
-        status: OrderStatus::Pending,
-        lines,
-        total,
-        charges,
-        refunded_total: Money::zero(total.currency),
-        shipping_address: content.shipping_address.clone().map(OrderAddress::Typed),
-        billing_address: content.billing_address.clone(),
-        note: content.note.clone(),
-        language: language.clone(),
-        request_id: request_id.clone(),
-        stock_outcome_at: None,
-        shortages: Vec::new(),
-        reserved_until: None,
-        payment: None,
-        settlement: Settlement::default(),
-        parcel: Parcel::default(),
-        created_at: *at,
-        updated_at: *at,
-    };
+    let number = ledger.numbers.take(tx, request.order_id)?;
+    let order = pending(request, number, quote);
     let items = order
         .lines
         .iter()
@@ -220,10 +197,42 @@ fn place(
     let placed = tables::insert(tx, order)?;
     ledger.runs.add(tx, &placed.order)?;
     uses::spend(tx, &placed.order)?;
+    if let Some(cart) = cart {
+        cart.complete(tx, *order_id)?;
+    }
     if let Some(key) = key {
         key.refer(tx, order_id.to_string())?;
     }
     Ok(Placement::Placed)
+}
+
+/// The order that a request makes, before its stock outcome.
+fn pending(request: &PlaceOrder, number: Option<OrderNumber>, quote: Quote) -> Order {
+    let PlaceOrder { content, at, .. } = request;
+    let Quote { lines, total, charges } = quote;
+    Order {
+        id: request.order_id,
+        number,
+        user_id: request.user_id,
+        status: OrderStatus::Pending,
+        lines,
+        total,
+        charges,
+        refunded_total: Money::zero(total.currency),
+        shipping_address: content.shipping_address.clone().map(OrderAddress::Typed),
+        billing_address: content.billing_address.clone(),
+        note: content.note.clone(),
+        language: request.language.clone(),
+        request_id: request.request_id.clone(),
+        stock_outcome_at: None,
+        shortages: Vec::new(),
+        reserved_until: None,
+        payment: None,
+        settlement: Settlement::default(),
+        parcel: Parcel::default(),
+        created_at: *at,
+        updated_at: *at,
+    }
 }
 
 /// The outcome of an earlier request under the same key.
@@ -242,6 +251,24 @@ fn repeated(tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Prob
             }
         }
     };
+    Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
+}
+
+/// The order that the request's cart became already, as it is now.
+fn ordered_before(tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Problem> {
+    let Some(cart) = &request.cart else {
+        return Ok(None);
+    };
+    let id = match cart.since(tx)? {
+        CartSince::AsRead => return Ok(None),
+        CartSince::Changed => return Err(Error::CartChanged.into()),
+        CartSince::Became(id) => id,
+    };
+    let StoredOrder { order, .. } = tables::find(tx, id)?;
+    if order.status == OrderStatus::Pending {
+        return Ok(Some(Placement::Pending(id)));
+    }
+    let answer = StoredResponse::new(StatusCode::OK, &OrderResponse::new(&order));
     Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
 }
 

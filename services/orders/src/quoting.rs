@@ -109,7 +109,10 @@ fn goods(
         let detail = "all items of an order must have one currency";
         faults.push(FieldError::new("/items", detail));
     }
-    match faults.is_empty() && first.is_some() {
+    if first.is_none() && faults.is_empty() {
+        faults.push(FieldError::new("/items", "there is nothing to order"));
+    }
+    match faults.is_empty() {
         true => Ok(goods),
         false => Err(QuoteError::Invalid(faults)),
     }

@@ -89,9 +89,10 @@ impl OrdersState {
     ) -> Result<Cart, Error> {
         self.carts.find(&self.store, id, &who)?;
         let change = move |cart: &mut Cart, tx: &Tx<'_>| {
-            if let Some(order_id) = cart.order_id {
+            if let Some(order_id) = tables::became(tx, cart)? {
                 return Err(Error::CartCompleted(order_id));
             }
+            cart.order_id = None;
             change(cart, tx)
         };
         self.write_cart(id, who, change).await
@@ -135,7 +136,7 @@ impl OrdersState {
             if before.owner.is_some_and(|owner| owner != caller) {
                 return Err(Error::NotFound);
             }
-            if let Some(order_id) = before.order_id {
+            if let Some(order_id) = tables::became(tx, &before)? {
                 return Err(Error::CartCompleted(order_id));
             }
             let mut cart = before.clone();
@@ -177,7 +178,8 @@ fn require_room(from: &impl Read, counter: Option<CounterKey>, now: Time) -> Res
     }
 }
 
-/// Merges the account's open cart, if that is another one, and deletes it.
+/// Merges the account's open cart, if that is another one, and deletes it. One that became an
+/// order is stripped instead.
 fn take_in_earlier(
     tx: &mut Tx<'_>,
     id: CartId,
@@ -186,6 +188,10 @@ fn take_in_earlier(
 ) -> Result<Vec<CartItem>, store::Error> {
     match tables::of_owner(tx, owner)? {
         Some((earlier_id, earlier)) if earlier_id != id => {
+            if tables::became(tx, &earlier)?.is_some() {
+                tables::strip(tx, earlier_id, &earlier)?;
+                return Ok(Vec::new());
+            }
             tables::delete(tx, earlier_id, &earlier)?;
             Ok(cart.merge(earlier))
         }

@@ -18,9 +18,9 @@ use store::Tx;
 use super::changes::OpenedCart;
 use super::domain::{Cart, CartFull};
 use super::holder::CartRequester;
-use super::quote;
 use super::responses::{CartResponse, ShippingOptionResponse, ShippingOptionsResponse};
 use super::wire::{CartBody, ItemBody, NewCartBody, NewItemBody};
+use super::{completing, quote, tables};
 use crate::terms::priced;
 use crate::{Error, OrdersState};
 
@@ -35,12 +35,14 @@ pub(crate) fn bind(endpoints: Routes<OrdersState>) -> Routes<OrdersState> {
         .on(&routes::REMOVE_CART_ITEM, remove_item)
         .on(&routes::LIST_SHIPPING_OPTIONS, shipping_options)
         .on(&routes::CLAIM_CART, claim)
+        .on(&routes::COMPLETE_CART, completing::complete)
 }
 
 type CartResult = Result<Json<CartResponse>, Problem>;
 
 /// The cart as it is shown.
-fn shown(state: &OrdersState, id: CartId, cart: Cart) -> Result<CartResponse, Error> {
+fn shown(state: &OrdersState, id: CartId, mut cart: Cart) -> Result<CartResponse, Error> {
+    cart.order_id = tables::became(&state.store, &cart)?;
     let quote = state.quote_cart(&cart)?;
     Ok(CartResponse::new(id, cart, quote, state.tax.price_basis()))
 }

@@ -3,7 +3,7 @@
 //! | table | key → value |
 //! | --- | --- |
 //! | `carts` | cart → the cart |
-//! | `carts_by_owner` | account → its open cart |
+//! | `carts_by_owner` | account → its latest cart, until that is [stripped](strip) |
 //! | `carts_due` | when it is deleted, cart: every cart |
 //! | `carts_kept` | 0 → the number of carts |
 //!
@@ -12,11 +12,13 @@
 
 use std::time::Duration;
 
-use model::{CartId, Time, UserId};
+use model::{CartId, OrderId, Time, UserId};
 use store::{Read, Table, Tx};
 
-use super::domain::{Cart, IDLE_MAX, TOUCHED_EVERY};
+use super::domain::{Cart, CartDetails, IDLE_MAX, TOUCHED_EVERY};
 use crate::Error;
+use crate::domain::OrderStatus;
+use crate::tables::status;
 
 pub(super) const CARTS: Table<CartId, Cart> = Table::new("carts");
 pub(super) const BY_OWNER: Table<UserId, CartId> = Table::new("carts_by_owner");
@@ -82,9 +84,66 @@ pub(super) fn delete(tx: &mut Tx<'_>, id: CartId, cart: &Cart) -> Result<(), sto
     tx.put(KEPT, &0, &kept)
 }
 
-/// The account whose open cart it is.
+/// The account that has it as its latest.
 pub(super) fn open_owner(cart: &Cart) -> Option<UserId> {
-    cart.owner.filter(|_| cart.order_id.is_none())
+    let is_stripped = cart.order_id.is_some() && cart.items.is_empty();
+    cart.owner.filter(|_| !is_stripped)
+}
+
+/// The order that a cart became. One that was rejected for lack of stock counts as none, so that
+/// its buyer can change the cart and try again.
+pub(super) fn became(from: &impl Read, cart: &Cart) -> Result<Option<OrderId>, store::Error> {
+    let Some(id) = cart.order_id else {
+        return Ok(None);
+    };
+    let is_rejected = status(from, id)? == Some(OrderStatus::Rejected);
+    Ok(Some(id).filter(|_| !is_rejected))
+}
+
+/// Takes everything out of a cart that became an order but the id of that.
+pub(super) fn strip(tx: &mut Tx<'_>, id: CartId, before: &Cart) -> Result<(), store::Error> {
+    let items = Vec::new();
+    let after = Cart { items, details: CartDetails::default(), ..before.clone() };
+    update(tx, id, before, &after)
+}
+
+/// A cart that is ordered, as it was read for that.
+pub(crate) struct OrderedCart {
+    pub(super) id: CartId,
+    pub(super) cart: Cart,
+}
+
+/// What became of a cart since it was read.
+pub(crate) enum CartSince {
+    /// It can be ordered.
+    AsRead,
+    Changed,
+    Became(OrderId),
+}
+
+impl OrderedCart {
+    /// What became of it.
+    pub(crate) fn since(&self, from: &impl Read) -> Result<CartSince, store::Error> {
+        let Some(now) = from.get(CARTS, &self.id)? else {
+            return Ok(CartSince::Changed);
+        };
+        if let Some(id) = became(from, &now)? {
+            return Ok(CartSince::Became(id));
+        }
+        let read = &self.cart;
+        let is_same =
+            (&now.items, &now.details, now.owner) == (&read.items, &read.details, read.owner);
+        Ok(if is_same { CartSince::AsRead } else { CartSince::Changed })
+    }
+
+    /// Marks it as done, in the transaction of its order.
+    pub(crate) fn complete(&self, tx: &mut Tx<'_>, order: OrderId) -> Result<(), store::Error> {
+        let Some(before) = tx.get(CARTS, &self.id)? else {
+            return Ok(());
+        };
+        let after = Cart { order_id: Some(order), ..before.clone() };
+        update(tx, self.id, &before, &after)
+    }
 }
 
 fn index(tx: &mut Tx<'_>, id: CartId, cart: &Cart) -> Result<(), store::Error> {
@@ -101,7 +160,7 @@ fn unindex(tx: &mut Tx<'_>, id: CartId, cart: &Cart) -> Result<(), store::Error>
     }
 }
 
-/// The open cart of an account.
+/// The latest cart of an account.
 pub(super) fn of_owner(
     from: &impl Read,
     owner: UserId,
@@ -141,8 +200,8 @@ fn delete_due(tx: &mut Tx<'_>, until: Time, id: CartId) -> Result<(), store::Err
     }
 }
 
-/// Deletes the open cart of an account that is erased. One that became an order has nothing but
-/// its id.
+/// Deletes the latest cart of an account that is erased. Earlier ones have nothing but the ids of
+/// their orders.
 pub(crate) fn erase(tx: &mut Tx<'_>, owner: UserId) -> Result<(), store::Error> {
     match of_owner(tx, owner)? {
         Some((id, cart)) => delete(tx, id, &cart),

@@ -1,11 +1,11 @@
 //! Carts over HTTP: who may open one, what they cost, what does not fit, how they end.
 
-use model::{Fact, Id};
+use model::{Fact, Id, Shortage};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, eventually, send};
 
-use crate::shop::{ProductId, Shop, items, kobe};
+use crate::shop::{ProductId, Shop, items, kobe, newest};
 
 /// A cart and its token.
 struct HeldCart {
@@ -448,4 +448,151 @@ async fn an_account_has_one_cart_and_takes_it_along() {
         .await;
     let is_gone = || async { next.read(&guest).await.status == 404 };
     eventually("the cart is erased", is_gone).await;
+}
+
+/// Completes a cart and publishes the stock outcome as soon as its order is pending.
+async fn complete(
+    shop: &Shop,
+    cart: &HeldCart,
+    buyer: &Person,
+    shortages: Vec<Shortage>,
+) -> TestResponse {
+    let before = newest(buyer).await;
+    let path = format!("{}/complete", cart.path);
+    let completing = tokio::spawn(send(buyer.request(Method::POST, &path)));
+    let pending = || async { newest(buyer).await != before };
+    eventually("the order is pending", pending).await;
+    let order_id = newest(buyer).await.unwrap().parse().unwrap();
+    let fact = match shortages.is_empty() {
+        true => Fact::StockReserved { order_id },
+        false => Fact::StockRefused { order_id, shortages },
+    };
+    shop.products.publish("k", fact).await;
+    completing.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_owner_completes_a_cart() {
+    let shop = Shop::open().await;
+    let (guest, buyer) = (shop.orders.anonymous(), shop.orders.customer());
+    let lamp = shop.sell(1000, "EUR").await;
+    let cart = HeldCart::made(&guest, &[(lamp, 2)]).await;
+    let total = |amount: i64| json!({ "expected_total": amount });
+    for (who, status, problem) in [
+        (&guest, 401, "unauthenticated"),
+        (&buyer, 409, "cart-not-claimed"),
+    ] {
+        let refused = cart.send(who, Method::POST, "/complete", total(2000)).await;
+        assert_eq!((refused.status, refused.problem()), (status, problem));
+    }
+    assert_eq!(
+        cart.send(&buyer, Method::POST, "/claim", Value::Null)
+            .await
+            .status,
+        200
+    );
+    let dearer = cart
+        .send(&buyer, Method::POST, "/complete", total(1999))
+        .await;
+    assert_eq!((dearer.status, dearer.problem()), (409, "total-changed"));
+    let stranger = shop.orders.customer();
+    assert_eq!(
+        cart.send(&stranger, Method::POST, "/complete", total(2000))
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cart_that_stock_refused_is_open_again() {
+    let shop = Shop::open().await;
+    let buyer = shop.orders.customer();
+    let lamp = shop.sell(1000, "EUR").await;
+    let cart = HeldCart::made(&buyer, &[(lamp, 2)]).await;
+    let shortage = Shortage { product_id: lamp, requested: 2, available: 1 };
+    let refused = complete(&shop, &cart, &buyer, vec![shortage]).await;
+    assert_eq!((refused.status, refused.problem()), (409, "out-of-stock"));
+    assert!(cart.read(&buyer).await.body["order_id"].is_null());
+    let item = format!("/items/{lamp}");
+    let fewer = cart
+        .send(&buyer, Method::PATCH, &item, json!({ "quantity": 1 }))
+        .await;
+    assert_eq!(fewer.status, 200);
+    let placed = complete(&shop, &cart, &buyer, Vec::new()).await;
+    assert_eq!(
+        (placed.status, &placed.body["total"]["amount"]),
+        (201, &json!(1000))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cart_becomes_one_order() {
+    let shop = Shop::open().await;
+    let buyer = shop.orders.customer();
+    let lamp = shop.sell(1000, "EUR").await;
+    let cart = HeldCart::made(&buyer, &[(lamp, 1)]).await;
+    let details = json!({ "note": "ring", "shipping_address": kobe() });
+    cart.patch(&buyer, details).await;
+    let item = format!("/items/{lamp}");
+    let placed = complete(&shop, &cart, &buyer, Vec::new()).await;
+    assert_eq!(placed.status, 201, "{:?}", placed.body);
+    assert_eq!(placed.body["total"]["amount"], 1000);
+    assert_eq!(
+        (&placed.body["note"], &placed.body["shipping_address"]),
+        (&json!("ring"), &kobe())
+    );
+    let id = &placed.body["id"];
+    assert_eq!(&cart.read(&buyer).await.body["order_id"], id);
+    let late = cart
+        .send(&buyer, Method::PATCH, &item, json!({ "quantity": 3 }))
+        .await;
+    assert_eq!(
+        (late.status, late.problem(), &late.body["order_id"]),
+        (409, "cart-completed", id)
+    );
+
+    // The next cart is empty, and the one before still knows its order.
+    let next = HeldCart::made(&buyer, &[]).await;
+    assert_eq!(quantities(&next.read(&buyer).await), [0; 0]);
+    let empty = next
+        .send(&buyer, Method::POST, "/complete", Value::Null)
+        .await;
+    assert_eq!(
+        (empty.status, &empty.body["errors"][0]["pointer"]),
+        (422, &json!("/items"))
+    );
+    let cancelled = json!({ "reason": "no" });
+    let order = placed.headers["location"].to_str().unwrap();
+    shop.orders
+        .staff()
+        .post(&format!("{order}/cancel"), cancelled)
+        .await;
+    let again = cart
+        .send(&buyer, Method::POST, "/complete", Value::Null)
+        .await;
+    assert_eq!((again.status, &again.body["id"]), (200, id));
+    assert_eq!(again.body["status"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_complete_a_cart_it_becomes_one_order() {
+    let shop = Shop::open().await;
+    let buyer = shop.orders.customer();
+    let lamp = shop.sell(1000, "EUR").await;
+    let cart = HeldCart::made(&buyer, &[(lamp, 1)]).await;
+    let path = format!("{}/complete", cart.path);
+    let requests = (0..64).map(|_| tokio::spawn(send(buyer.request(Method::POST, &path))));
+    let requests: Vec<_> = requests.collect();
+    let placed = || async { newest(&buyer).await.is_some() };
+    eventually("the order is pending", placed).await;
+    let order = newest(&buyer).await.unwrap();
+    shop.reserve(&order).await;
+    for request in requests {
+        let response = request.await.unwrap();
+        assert!([200, 201].contains(&response.status), "{:?}", response.body);
+        assert_eq!(response.body["id"], order.as_str());
+    }
+    let orders = buyer.get("/v1/orders").await;
+    assert_eq!(orders.body["items"].as_array().unwrap().len(), 1);
 }

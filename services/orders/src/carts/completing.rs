@@ -1,0 +1,117 @@
+//! Completing a cart: its content becomes an order, once.
+//!
+//! The order is placed as `POST /v1/orders` places one. **Invariants:** the transaction that writes
+//! the order also marks the cart, and looks at the mark first, so however many requests complete a
+//! cart at once, they make one order. A later request answers with the order as it is then. Where
+//! stock is short the order is rejected and the cart is open again.
+
+use axum::extract::State;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use chassis::fields::{CheckedBody, Fields, ReadFields};
+use chassis::idempotency::IdempotentRequest;
+use chassis::json::PathId;
+use chassis::{Caller, FieldError, Problem, accept_language};
+use model::{OrderId, kinds};
+use serde::Serialize;
+
+use super::domain::{Cart, CartDetails, CartItem};
+use super::holder::CartRequester;
+use super::tables::OrderedCart;
+use crate::placing::PlaceOrder;
+use crate::wire::{GivenAmount, OrderContent, RequestedItem, expected_total};
+use crate::{Error, OrdersState};
+
+/// `POST /v1/carts/{id}/complete`
+#[derive(Debug, Serialize)]
+pub(super) struct CompleteBody {
+    expected_total: Option<GivenAmount>,
+}
+
+impl ReadFields for CompleteBody {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self { expected_total: expected_total(fields) })
+    }
+}
+
+pub(super) async fn complete(
+    State(state): State<OrdersState>,
+    caller: Option<Caller>,
+    who: CartRequester,
+    PathId(id): PathId<kinds::Cart>,
+    headers: HeaderMap,
+    request: IdempotentRequest,
+    body: CheckedBody<CompleteBody>,
+) -> Result<Response, Problem> {
+    let cart = state.carts.find(&state.store, id, &who)?;
+    let caller = caller.ok_or_else(guests_cannot_order)?;
+    if cart.owner != Some(caller.user_id) {
+        let detail = "claim the cart first, with POST /v1/carts/{id}/claim";
+        return Err(Problem::conflict("cart-not-claimed", detail));
+    }
+    let guard = request.begin(&caller, &body)?;
+    let content = body.valid().and_then(|body| content(&cart, body));
+    let content = match content {
+        Ok(content) => content,
+        Err(faults) => {
+            let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
+            return Ok(refused?.into());
+        }
+    };
+    let order_id = OrderId::new();
+    let request = PlaceOrder {
+        order_id,
+        user_id: caller.user_id,
+        via: caller.api_key,
+        content,
+        cart: Some(OrderedCart { id, cart }),
+        language: accept_language::preferred(&headers),
+        request_id: guard.request_id.clone(),
+        key: guard.key.clone(),
+        at: order_id.made_at(),
+    };
+    Ok(state.place(request).await?.into())
+}
+
+/// The order that a cart asks for.
+fn content(cart: &Cart, body: CompleteBody) -> Result<OrderContent, Vec<FieldError>> {
+    // One that became an order may be empty, and answers with that order.
+    if cart.items.is_empty() && cart.order_id.is_none() {
+        return Err(vec![FieldError::new("/items", "the cart is empty")]);
+    }
+    let items = cart.items.iter().enumerate();
+    let items = items.map(|(position, item)| {
+        let CartItem { product_id, quantity } = *item;
+        RequestedItem { position, product_id, quantity }
+    });
+    let CartDetails {
+        shipping_address,
+        billing_address,
+        shipping_method_id,
+        codes,
+        note,
+        ..
+    } = cart.details.clone();
+    Ok(OrderContent {
+        items: items.collect(),
+        shipping_address,
+        note,
+        billing_address,
+        shipping_method_id,
+        codes,
+        expected_total: body.expected_total,
+    })
+}
+
+fn guests_cannot_order() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "A valid access token is required",
+        "an order needs an account: log in with POST /v1/sessions, claim the cart with POST /v1/carts/{id}/claim, then complete it",
+    )
+    .header(WWW_AUTHENTICATE, "Bearer")
+}
