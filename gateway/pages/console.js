@@ -206,7 +206,7 @@ function minorUnits(text, currency) {
 }
 
 function take(order, name) {
-  const body = ask(QUESTIONS[name] ?? {}, `${name} ${order.id}`);
+  const body = ask(QUESTIONS[name] ?? {}, `${name} ${named(order)}`);
   if (body === null) return false;
   const path = `/v1/orders/${order.id}`;
   if (name === "parcel") return call("PATCH", path, body);
@@ -217,9 +217,16 @@ function take(order, name) {
 
 const step = (order, name, readAgain) => action(name, () => take(order, name), readAgain);
 
+// What people call an order by.
+const named = (order) => order.number ?? order.id;
+
+// The fields of an address, as they stand on a parcel; those of old orders have other names.
+const ADDRESS = ["name", "company", "line1", "line2", "postal_code", "city", "region", "country", "phone"];
+
 // Who ordered, and where to.
 const buyer = ({ buyer, shipping_address: address }) => {
-  const to = address && Object.values(address).join(", ");
+  const fields = address && [...ADDRESS, ...Object.keys(address).filter((name) => !ADDRESS.includes(name))];
+  const to = fields?.map((name) => address[name]).filter(Boolean).join(", ");
   return [buyer && `${buyer.name} <${buyer.email}>`, to].filter(Boolean).join(" · ");
 };
 
@@ -244,7 +251,7 @@ const orders = () =>
     path: "/v1/orders",
     one: (order) => `/v1/orders/${order.id}`,
     filters: [
-      field("q", "order_…, name or e-mail"),
+      field("q", "number, name or e-mail"),
       choice("status", ["pending", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "refunded"]),
       field("product_id", "prod_…"),
       field("created_from", "from 2026-11-01"),
@@ -254,7 +261,7 @@ const orders = () =>
     heads: ["placed", "order", "buyer", "items", figure("total"), "status", "parcel", ""],
     show: (order, readAgain) => [
       when(order.created_at),
-      element("code", { textContent: order.id }),
+      element("span", { title: order.id, textContent: named(order) }),
       buyer(order),
       order.items.map((item) => `${item.quantity} × ${item.title}`).join(", "),
       money(order.total),
