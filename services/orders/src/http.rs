@@ -12,8 +12,8 @@ use axum::response::Response;
 use chassis::fields::{CheckedBody, ParsedBody, ReadFields};
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::PathId;
-use chassis::{Admin, Caller, Json, Problem, Routes, ServiceRoutes, Staff, accept_language, etag};
-use model::{OrderId, kinds};
+use chassis::{Admin, Caller, Json, Problem, Routes, ServiceRoutes, Staff, etag};
+use model::kinds;
 use serde::Serialize;
 
 pub(crate) use self::control::control;
@@ -153,19 +153,7 @@ async fn place(
             return Ok(refused?.into());
         }
     };
-    // The id has the time of creation, so lists find a day's orders by their ids.
-    let order_id = OrderId::new();
-    let request = PlaceOrder {
-        order_id,
-        user_id: caller.user_id,
-        via: caller.api_key,
-        content,
-        cart: None,
-        language: accept_language::preferred(&headers),
-        request_id: guard.request_id.clone(),
-        key: guard.key.clone(),
-        at: order_id.made_at(),
-    };
+    let request = PlaceOrder::new(&caller, &headers, &guard, content, None);
     Ok(state.place(request).await?.into())
 }
 

@@ -12,10 +12,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use chassis::Problem;
-use chassis::idempotency::{BoundKey, KnownOutcome, Reply, StoredResponse};
+use axum::http::{HeaderMap, StatusCode};
+use chassis::idempotency::{BoundKey, IdempotencyGuard, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
+use chassis::{Caller, Problem, accept_language};
 use model::{ApiKeyId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
 use serde_json::json;
 use store::Tx;
@@ -317,6 +317,29 @@ fn out_of_stock(order: &Order) -> Problem {
 }
 
 impl PlaceOrder {
+    /// The caller's request of now. The id has the time of creation, so lists find a day's
+    /// orders by their ids.
+    pub(crate) fn new(
+        caller: &Caller,
+        headers: &HeaderMap,
+        guard: &IdempotencyGuard,
+        content: OrderContent,
+        cart: Option<OrderedCart>,
+    ) -> Self {
+        let order_id = OrderId::new();
+        Self {
+            order_id,
+            user_id: caller.user_id,
+            via: caller.api_key,
+            content,
+            cart,
+            language: accept_language::preferred(headers),
+            request_id: guard.request_id.clone(),
+            key: guard.key.clone(),
+            at: order_id.made_at(),
+        }
+    }
+
     fn quote(&self) -> QuoteRequest<'_> {
         QuoteRequest {
             items: &self.content.items,

@@ -12,8 +12,8 @@ use axum::response::Response;
 use chassis::fields::{CheckedBody, Fields, ReadFields};
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::PathId;
-use chassis::{Caller, FieldError, Problem, accept_language};
-use model::{OrderId, kinds};
+use chassis::{Caller, FieldError, Problem};
+use model::kinds;
 use serde::Serialize;
 
 use super::domain::{Cart, CartDetails, CartItem};
@@ -61,18 +61,8 @@ pub(super) async fn complete(
             return Ok(refused?.into());
         }
     };
-    let order_id = OrderId::new();
-    let request = PlaceOrder {
-        order_id,
-        user_id: caller.user_id,
-        via: caller.api_key,
-        content,
-        cart: Some(OrderedCart { id, cart }),
-        language: accept_language::preferred(&headers),
-        request_id: guard.request_id.clone(),
-        key: guard.key.clone(),
-        at: order_id.made_at(),
-    };
+    let cart = Some(OrderedCart { id, cart });
+    let request = PlaceOrder::new(&caller, &headers, &guard, content, cart);
     Ok(state.place(request).await?.into())
 }
 
