@@ -79,7 +79,7 @@ struct RunRow {
 
 impl Record for RunRow {}
 
-/// The indexes of orders by total and by product. Cheap to clone.
+/// The indexes of orders by total, by product and by number. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SortedRuns {
     tail: Arc<Mutex<Tail>>,
@@ -175,21 +175,25 @@ impl SortedRuns {
         if end(tx)?.is_some_and(|end| order.id <= end) {
             return write_late(tx, order);
         }
-        let is_full = {
+        {
             let mut tail = self.tail();
             if tail.expects(order.id) {
                 tail.push(order);
             }
-            tail.entries >= self.run_entries
-        };
-        if is_full {
+        }
+        if self.is_full() {
             self.write_run(tx)?;
         }
         Ok(())
     }
 
-    /// Writes the first orders of the tail as a run.
-    fn write_run(&self, tx: &mut Tx<'_>) -> Result<(), store::Error> {
+    /// Whether the tail has a run.
+    fn is_full(&self) -> bool {
+        self.tail().entries >= self.run_entries
+    }
+
+    /// Writes the first orders of the tail as a run. Returns whether there were any.
+    fn write_run(&self, tx: &mut Tx<'_>) -> Result<bool, store::Error> {
         let (mut totals, mut products, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let (mut first, mut last) = (None, None);
         for (id, content) in self.first_of_tail(end(tx)?) {
@@ -203,7 +207,7 @@ impl SortedRuns {
             numbers.extend(content.number.map(|number| (number, id)));
         }
         let Some(last) = last else {
-            return Ok(());
+            return Ok(false);
         };
         write_parts(tx, TOTAL_PARTS, last, &mut totals)?;
         write_parts(tx, PRODUCT_PARTS, last, &mut products)?;
@@ -214,7 +218,7 @@ impl SortedRuns {
         tx.put(END, &0, &last)?;
         let runs = self.clone();
         tx.on_durable(move || runs.tail().forget(last));
-        Ok(())
+        Ok(true)
     }
 
     /// The orders of the next run: the first ones of the tail after the last run.

@@ -1,5 +1,7 @@
 //! Loading: the tail, and at the first start all runs, are made from the orders.
 
+use std::time::Duration;
+
 use chassis::{Backfill, Context, Problem};
 use store::{Key, Read, Record, Store, Tx};
 
@@ -10,7 +12,7 @@ use crate::tables::{self, ORDERS};
 const LOADED_AT_ONCE: usize = 200;
 
 /// The wait after a transaction that failed.
-const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl SortedRuns {
     /// Indexes the orders that are in no run: a few at once, all others beside requests. The
@@ -40,7 +42,7 @@ impl SortedRuns {
     }
 
     async fn load_all(&self, store: &Store) {
-        tracing::info!("indexing the orders by total and product");
+        tracing::info!("indexing the orders by total, product and number");
         loop {
             match self.load(store).await {
                 Ok(true) => break,
@@ -51,7 +53,7 @@ impl SortedRuns {
                 }
             }
         }
-        tracing::info!("the orders are indexed by total and product");
+        tracing::info!("the orders are indexed by total, product and number");
     }
 
     /// Loads some orders. Returns whether all are indexed.
@@ -83,16 +85,14 @@ impl SortedRuns {
         if count < LOADED_AT_ONCE {
             self.tail().loaded = Loaded::All;
         }
-        while self.tail().entries >= self.run_entries {
-            self.write_run(tx)?;
-        }
+        while self.is_full() && self.write_run(tx)? {}
         Ok(count < LOADED_AT_ONCE)
     }
 
     /// What is not indexed yet, for `/readyz` and for requests that need it.
     fn missing(&self) -> Option<String> {
         let is_loaded = self.is_loaded();
-        (!is_loaded).then(|| "building the index of orders by total and product".to_owned())
+        (!is_loaded).then(|| "building the index of orders by total, product and number".to_owned())
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
