@@ -32,7 +32,7 @@ const _: () = assert!(RENEWED_BEFORE.as_secs() < KEY_TOKEN_LIFE.as_secs() / 2);
 /// Timeout of an exchange.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a refused address is told.
+/// The response to an address over its rate limit of failed keys.
 const TOO_MANY_KEYS: &str =
     "too many API keys from this address were not valid, and this one is not either";
 

@@ -20,7 +20,7 @@
 //! | `event_stream` | streams of server-sent events |
 //! | `cache_tags` | response headers that control the gateway's cache |
 //! | `in_process` | the transport between services of one process |
-//! | `delivery` | the queue of what is sent out: due rows, backoff, the worker |
+//! | `delivery` | the delivery queue: due rows, backoff, the worker |
 //! | `outbound` | the HTTP client for hosts on the internet |
 //! | `health`, `status` | readiness, `/v1/status` and `/v1/events`, also on the control socket |
 //! | `backfill` | what is made of a table's rows, made for those of an earlier version |

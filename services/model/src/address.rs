@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where somebody lives, receives parcels or is billed. On the wire and in stored rows alike
+/// A postal address, for shipping or billing. On the wire and in stored rows alike
 /// an optional field that is absent is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {

@@ -49,7 +49,7 @@ pub mod kinds {
         Address = "addr",
         /// Something sold.
         Product = "prod",
-        /// What somebody is about to order.
+        /// A cart: the items of an order that is not placed yet.
         Cart = "cart",
         /// A purchase.
         Order = "order",

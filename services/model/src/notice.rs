@@ -1,5 +1,4 @@
-//! What staff are told that no event of a log says: the kinds of these messages, with what they
-//! mean.
+//! Notices to staff that are no event of a log: their kinds and descriptions.
 //!
 //! The service of notifications makes them, of its own or of what several events come to, and
 //! webhooks subscribe to them as they do to kinds of events. The names are those of inboxes and

@@ -129,7 +129,7 @@ fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
         Fact::OrderPaid { order_id, user_id } => (user_id, Topic::OrderPaid { order_id }),
         Fact::OrderShipped { order_id, user_id } => (user_id, Topic::OrderShipped { order_id }),
         Fact::OrderDelivered { order_id, user_id } => (user_id, Topic::OrderDelivered { order_id }),
-        // Before it is shipped the parcel is nothing that its buyer has been told.
+        // The buyer learns of a parcel when it is shipped, so an earlier correction is no news.
         Fact::OrderCorrected { order_id, user_id, ref corrected, shipped: true }
             if corrected.contains(&OrderField::Carrier)
                 || corrected.contains(&OrderField::Tracking) =>

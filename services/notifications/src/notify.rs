@@ -1,5 +1,5 @@
 //! Notifying people, by the channels they chose: the inbox entry, the mail, and the wake-up of
-//! open streams; and webhooks of what staff are told that no event says.
+//! open streams; and webhooks of notices to staff.
 //!
 //! **Invariant:** all writes are part of the caller's transaction, so an event notifies a
 //! person, and each webhook, exactly once.
@@ -84,7 +84,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies webhooks alone of what staff are told.
+    /// Queues a notice to staff for webhooks alone.
     pub(crate) fn notify_webhooks(
         &self,
         tx: &mut Tx<'_>,

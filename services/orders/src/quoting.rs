@@ -19,7 +19,7 @@ use crate::terms::priced::{self, PromotionTerms};
 use crate::terms::uses;
 use crate::wire::{RequestedItem, unknown_product};
 
-/// What somebody wants to know the price of.
+/// The items to price, with what their price depends on.
 pub(crate) struct QuoteRequest<'a> {
     pub(crate) items: &'a [RequestedItem],
     pub(crate) ship_to: Option<&'a Address>,

@@ -7,7 +7,7 @@ use model::{Currency, Money};
 
 use super::{Fields, ReadFields};
 
-/// What somebody pays for something: `fields.object::<Price>("price")`. An amount that was paid,
+/// A price in a body: `fields.object::<Price>("price")`. An amount that was paid,
 /// or that is counted from prices, is none: it may be above the highest price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price(pub Money);

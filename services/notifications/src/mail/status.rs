@@ -105,7 +105,7 @@ mod tests {
             noted.unwrap();
         }
         assert_eq!(state.warning(Time(late.0 - 1)), None);
-        // After a restart nobody knows why, until the next attempt.
+        // The reason is in memory: after a restart it is unknown until the next attempt.
         let warning = state.warning(late).unwrap();
         assert!(warning.ends_with(&start.to_string()), "{warning}");
         let failure = SmtpFailure {

@@ -121,7 +121,7 @@ pub(crate) fn queue_event(tx: &mut Tx<'_>, event: &Event, now: Time) -> Result<b
     queue(tx, &event.kind, event.at, data, now)
 }
 
-/// Queues what staff are told for every webhook subscribed to its kind, due at `now`. Returns
+/// Queues a notice to staff for every webhook subscribed to its kind, due at `now`. Returns
 /// whether there was one.
 pub(crate) fn queue_topic(
     tx: &mut Tx<'_>,
