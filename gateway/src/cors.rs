@@ -18,7 +18,7 @@ use crate::body::Body;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Cart-Token, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, Last-Event-ID, \
+    "Authorization, Cart-Token, Content-Type, Idempotency-Key, If-Match, If-None-Match, Order-Token, X-Request-Id, Last-Event-ID, \
      Cache-Control, X-Requested-With, traceparent, tracestate, baggage, sentry-trace",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(

@@ -98,7 +98,10 @@ impl Destination {
 
     /// Whether nothing is forwarded without a valid token.
     pub(crate) fn needs_token(&self) -> bool {
-        !matches!(self.route.access, Access::ProvenByBody | Access::Anyone)
+        !matches!(
+            self.route.access,
+            Access::ProvenByBody | Access::Anyone | Access::Holder
+        )
     }
 }
 

@@ -21,7 +21,9 @@ use tokio_util::task::TaskTracker;
 use crate::{Mesh, TransportError};
 use model::{CodePurpose, Id, Time, kinds};
 
-pub use self::order::{OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails, OrderOf};
+pub use self::order::{
+    GuestDetails, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails, OrderOf,
+};
 
 /// The most answers in preparation at one time, for each kind of question of a service.
 const ANSWERS_AT_ONCE_MAX: usize = 16;

@@ -54,9 +54,9 @@ mod zenoh;
 
 pub use apply::{OnRefusal, Refusal};
 pub use ask::{
-    AccountContact, Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, OneTimeCode,
-    OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails,
-    OrderOf, PEOPLE_MAX, PeopleQuery, TokenAnswer, TokenOf,
+    AccountContact, Ask, CodeOf, Contact, ContactOf, EmailUndo, EmailUndoOf, GuestDetails,
+    OneTimeCode, OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails,
+    OrderLineDetails, OrderOf, PEOPLE_MAX, PeopleQuery, TokenAnswer, TokenOf,
 };
 pub use dead_letters::{DeadLetter, dead_letter_count};
 pub use discovery::{Directory, Instance, Presence};

@@ -219,7 +219,7 @@ async fn every_route_responds_as_recorded() {
     let ids = admin.sell(&[lamp("ORDERED-1", "Ordered lamp", 100)]).await;
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
     orders(&mut calls, &buyer, &admin, &ids[0]).await;
-    carts(&mut calls, &anyone, &buyer, &ids[0]).await;
+    carts(&mut calls, &anyone, &buyer, &admin, &ids[0]).await;
     terms(&mut calls, &anyone, &admin).await;
     webhooks(&mut calls, &admin).await;
     operating(&mut calls, &admin).await;
@@ -460,6 +460,9 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     let found = calls.get(admin, "/v1/customers?q=buyer").await;
     let customer = found["items"][0]["id"].as_str().unwrap();
     calls.get(admin, &format!("/v1/customers/{customer}")).await;
+    calls
+        .post(buyer, &format!("{path}/claim"), Value::Null)
+        .await;
     let cancel = format!("{}/cancel", place().await);
     calls.post(buyer, &cancel, json!({ "reason": "no" })).await;
     let paid = place().await;
@@ -503,7 +506,7 @@ fn payment(person: &Person, message: &Value) -> RequestBuilder {
 }
 
 /// A guest's cart, from the first lamp to the claim.
-async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, lamp: &str) {
+async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, admin: &Person, lamp: &str) {
     const TOKEN: &str = "cart-token";
     let gone = "prod_01h455vb4pex5vsknk084sn02q";
     let items = json!({ "items": [{ "product_id": lamp, "quantity": 2 }] });
@@ -527,11 +530,37 @@ async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, lamp: &str) {
     calls.send(held(Method::GET, &path)).await;
     let options = format!("{path}/shipping-options");
     calls.send(held(Method::GET, &options)).await;
+    let guest = order_of_guest(anyone, admin, lamp).await;
+    calls.delete(admin, &format!("/v1/customers/{guest}")).await;
     let claim = buyer.request(Method::POST, &format!("{path}/claim"));
     calls.send(claim.header(TOKEN, token)).await;
     let complete = format!("{path}/complete");
     let total = json!({ "expected_total": 7497 });
     calls.post(buyer, &complete, total).await;
+}
+
+/// Places an order without an account; returns the customer's id.
+async fn order_of_guest(anyone: &Person, admin: &Person, lamp: &str) -> String {
+    let items = json!({ "items": [{ "product_id": lamp, "quantity": 1 }] });
+    let made = anyone.request(Method::POST, "/v1/carts").json(&items);
+    let cart: Value = made.send().await.unwrap().json().await.unwrap();
+    let path = format!("/v1/carts/{}", cart["id"].as_str().unwrap());
+    let held = |method, path: &str| {
+        let request = anyone.request(method, path);
+        request.header("cart-token", cart["token"].as_str().unwrap())
+    };
+    let details = json!({ "email": "mika@example.org", "name": "Mika" });
+    held(Method::PATCH, &path)
+        .json(&details)
+        .send()
+        .await
+        .unwrap();
+    let complete = held(Method::POST, &format!("{path}/complete"));
+    let placed: Value = complete.send().await.unwrap().json().await.unwrap();
+    let order = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    let read = admin.request(Method::GET, &order).send().await.unwrap();
+    let read: Value = read.json().await.unwrap();
+    read["buyer"]["id"].as_str().unwrap().to_owned()
 }
 
 async fn terms(calls: &mut Calls, anyone: &Person, admin: &Person) {

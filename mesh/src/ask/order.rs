@@ -18,12 +18,25 @@ pub struct OrderOf {
     pub changed_at: Option<Time>,
 }
 
+/// How a guest is reached. Personal data.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestDetails {
+    /// The e-mail address.
+    pub email: String,
+    /// The name.
+    pub name: String,
+}
+
 /// An order as it is now, as its owner and staff see it. Personal data: never in an event,
 /// never in a log line.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderDetails {
-    /// Its owner.
-    pub user_id: UserId,
+    /// Its owner; `None` for a guest's.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
+    /// The contact of a guest that is not erased.
+    #[serde(default)]
+    pub guest: Option<GuestDetails>,
     /// What people call it by, once it has that.
     #[serde(default)]
     pub number: Option<String>,

@@ -89,6 +89,8 @@ pub enum Access {
     ProvenByBody,
     /// Anyone; a token may be left out, but not be invalid.
     Anyone,
+    /// Anyone with an account, and who sends the token of the thing that they ask for.
+    Holder,
     /// Anyone with an account.
     Customer,
     /// Staff and admins.

@@ -1,6 +1,6 @@
 //! The rows, by service.
 
-use crate::route::Access::{Admin, Anyone, Customer, HostOrAdmin, ProvenByBody, Staff};
+use crate::route::Access::{Admin, Anyone, Customer, Holder, HostOrAdmin, ProvenByBody, Staff};
 use crate::route::Route;
 use crate::route::Service::{Each, Gateway, Notifications, Orders, Products, Users};
 use crate::scope::KeyScope::{
@@ -155,15 +155,17 @@ routes! {
     /// Places an order.
     PLACE_ORDER = Route::post("/v1/orders", Orders, Customer).idempotent().scope(OrdersWrite);
     /// Shows an order.
-    GET_ORDER = Route::get("/v1/orders/{id}", Orders, Customer).scope(OrdersRead);
+    GET_ORDER = Route::get("/v1/orders/{id}", Orders, Holder).scope(OrdersRead);
     /// Corrects the address or the parcel of an order.
     PATCH_ORDER = Route::patch("/v1/orders/{id}", Orders, Staff).scope(OrdersWrite);
     /// Adds a note of staff's to an order.
     ADD_ORDER_NOTE = Route::post("/v1/orders/{id}/notes", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Shows an order's history.
-    GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Customer).scope(OrdersRead);
+    GET_ORDER_HISTORY = Route::get("/v1/orders/{id}/history", Orders, Holder).scope(OrdersRead);
     /// Cancels an order.
-    CANCEL_ORDER = Route::post("/v1/orders/{id}/cancel", Orders, Customer).idempotent().scope(OrdersWrite);
+    CANCEL_ORDER = Route::post("/v1/orders/{id}/cancel", Orders, Holder).idempotent().scope(OrdersWrite);
+    /// Gives a guest's order to the caller.
+    CLAIM_ORDER = Route::post("/v1/orders/{id}/claim", Orders, Customer);
     /// Records an order as paid.
     PAY_ORDER = Route::post("/v1/orders/{id}/pay", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Records an order as shipped.
@@ -178,6 +180,8 @@ routes! {
     LIST_CUSTOMERS = Route::get("/v1/customers", Orders, Staff).query(&["limit", "cursor", "q"]).scope(CustomersRead);
     /// Shows a customer.
     GET_CUSTOMER = Route::get("/v1/customers/{id}", Orders, Staff).scope(CustomersRead);
+    /// Erases a guest.
+    ERASE_CUSTOMER = Route::delete("/v1/customers/{id}", Orders, Admin);
     /// Lists shipping methods.
     LIST_SHIPPING_METHODS = Route::get("/v1/shipping-methods", Orders, Anyone).query(&["limit", "cursor"]).scope(CatalogueRead);
     /// Makes a shipping method.
@@ -211,9 +215,9 @@ routes! {
     /// Lists the payment methods of the shop.
     LIST_PAYMENT_METHODS = Route::get("/v1/payment-methods", Orders, Anyone);
     /// Opens an attempt to pay an order.
-    OPEN_PAYMENT = Route::post("/v1/orders/{id}/payments", Orders, Customer).idempotent().scope(OrdersWrite);
+    OPEN_PAYMENT = Route::post("/v1/orders/{id}/payments", Orders, Holder).idempotent().scope(OrdersWrite);
     /// Lists the attempts to pay an order, and its refunds.
-    LIST_PAYMENTS = Route::get("/v1/orders/{id}/payments", Orders, Customer).scope(OrdersRead);
+    LIST_PAYMENTS = Route::get("/v1/orders/{id}/payments", Orders, Holder).scope(OrdersRead);
     /// Lists money that pays no order.
     LIST_UNMATCHED_PAYMENTS = Route::get("/v1/payments/unmatched", Orders, Staff).query(&["limit", "cursor"]).scope(OrdersRead);
     /// Takes a payment provider's signed message.

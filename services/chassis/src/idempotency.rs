@@ -1,6 +1,6 @@
 //! Idempotent requests: one outcome under one `Idempotency-Key`.
 //!
-//! A key belongs to one user and one path, and is bound to one request by a fingerprint of
+//! A key belongs to one user, or one holder of a cart or an order, and one path, and is bound to one request by a fingerprint of
 //! its body. The first decided outcome, a response below 300, 409 or 422, is stored in the
 //! transaction that decided it and replayed byte for byte to every repeat for 24 hours.
 //! Outcomes that depend on the moment (401, 403, 429, 5xx) are not stored.
@@ -34,6 +34,7 @@ mod response;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use model::{Id, Kind};
 use serde::Serialize;
 use store::{Store, Tx};
 
@@ -99,12 +100,24 @@ impl IdempotentRequest {
         caller: &Caller,
         body: &impl Serialize,
     ) -> Result<IdempotencyGuard, Problem> {
+        self.begin_as(caller.user_id, body)
+    }
+
+    /// The same for one who has no account: `holder` is what they hold, such as a cart.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_as<K: Kind>(
+        self,
+        holder: Id<K>,
+        body: &impl Serialize,
+    ) -> Result<IdempotencyGuard, Problem> {
         let Self { in_flight, path, key, request_id } = self;
         let Some(key) = key else {
             return Ok(IdempotencyGuard { key: None, request_id, _place: None });
         };
         let body = serde_json::to_vec(body).map_err(Problem::internal)?;
-        let scope = Scope { user_id: caller.user_id, path, key };
+        let scope = Scope { holder: Id::from_uuid(holder.uuid()), path, key };
         let place = enter(&in_flight, scope.clone())?;
         let key = BoundKey::new(scope, &body, model::now());
         Ok(IdempotencyGuard { key: Some(key), request_id, _place: Some(place) })
@@ -192,8 +205,8 @@ mod tests {
     #[test]
     fn one_in_flight() {
         let in_flight = InFlight::default();
-        let user_id = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
-        let scope = Scope { user_id, path: "/v1/orders".into(), key: "k".into() };
+        let holder = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let scope = Scope { holder, path: "/v1/orders".into(), key: "k".into() };
         let first = enter(&in_flight, scope.clone()).unwrap();
         assert_eq!(enter(&in_flight, scope.clone()).unwrap_err().status(), 409);
         drop(first);

@@ -14,6 +14,7 @@
 //! | `mac`, `rate_limit` | message authentication codes, and counters of attempts |
 //! | `fields` | request bodies, read field by field with every fault collected |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
+//! | `people_index` | people by the parts of their address and name, for the search of staff |
 //! | `export`, `spreadsheet` | streamed exports, and tables for spreadsheets |
 //! | `http` | the layers around every router, and the health pages |
 //! | `request_id`, `trace`, `client_address`, `accept_language` | the identity of a request |
@@ -64,6 +65,7 @@ pub mod mac;
 pub mod occupancy;
 pub mod outbound;
 pub mod page;
+pub mod people_index;
 mod positions;
 pub mod problem;
 pub mod rate_limit;

@@ -137,39 +137,53 @@ published_language! {
     /// An order was placed; its stock outcome is pending.
     "order.placed" => OrderPlaced {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>,
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
         /// Each product once.
         items: Vec<ItemOrdered>
     }
     /// The order's stock was reserved.
     "order.confirmed" => OrderConfirmed {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// The order's stock was refused; the order is final.
     "order.rejected" => OrderRejected {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// The order was paid for in full.
     "order.paid" => OrderPaid {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// The order was shipped: its reserved units leave the stock.
     "order.shipped" => OrderShipped {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// The order was delivered.
     "order.delivered" => OrderDelivered {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// Staff corrected the order's address or parcel. What it is now is asked of orders.
     "order.corrected" => OrderCorrected {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>,
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
         corrected: Vec<OrderField>,
         /// Whether it had been shipped by then.
         shipped: bool
@@ -177,10 +191,22 @@ published_language! {
     /// The order was cancelled before it was shipped; its reservation is released.
     "order.cancelled" => OrderCancelled {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>,
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
         /// The payment that is returned.
         #[serde(default)]
         refunded: Option<Money>
+    }
+    /// The account of the order's buyer was erased, or a guest's contact was, while the order may
+    /// still be sent. It keeps its address until then.
+    "order.buyer_erased" => OrderBuyerErased {
+        order_id: Id<kinds::Order>
+    }
+    /// An account claimed a guest's order, which is its own from then on.
+    "order.claimed" => OrderClaimed {
+        order_id: Id<kinds::Order>,
+        user_id: Id<kinds::User>
     }
     /// An order that products holds stock for is not known to orders: its data was rolled
     /// back, and that was accepted. The reservation is released.
@@ -197,7 +223,9 @@ published_language! {
     /// Money was returned.
     "order.refunded" => OrderRefunded {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>,
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
         amount: Money,
         /// Whether the total is returned by now; the reservation is released then.
         in_full: bool
@@ -205,7 +233,9 @@ published_language! {
     /// The buyer of a paid order asked to cancel it. Staff decide.
     "order.cancel_requested" => OrderCancelRequested {
         order_id: Id<kinds::Order>,
-        user_id: Id<kinds::User>
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>
     }
     /// A payment fits no order that expects it. It is recorded, and staff decide.
     "payment.unmatched" => PaymentUnmatched {
@@ -445,16 +475,21 @@ mod tests {
 
     fn corrected() -> Fact {
         let corrected = vec![OrderField::ShippingAddress, OrderField::Tracking];
-        Fact::OrderCorrected { order_id: id(), user_id: id(), corrected, shipped: true }
+        Fact::OrderCorrected {
+            order_id: id(),
+            user_id: Some(id()),
+            corrected,
+            shipped: true,
+        }
     }
 
-    fn about_money(order_id: Id<kinds::Order>, user_id: Id<kinds::User>) -> Vec<Fact> {
+    fn about_money(order_id: Id<kinds::Order>, user_id: Option<Id<kinds::User>>) -> Vec<Fact> {
         vec![
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::OrderCancelRequested { order_id, user_id },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),
-                user_id: Some(user_id),
+                user_id,
                 amount: euros(1),
                 reason: Mismatch::WrongAmount,
                 reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
@@ -475,6 +510,7 @@ mod tests {
     /// One fact of every kind.
     fn samples() -> Vec<Fact> {
         let (user_id, order_id, product_id) = (id(), id(), id());
+        let owner = Some(user_id);
         let mut facts = vec![
             Fact::UserRegistered { user_id, staff: false },
             Fact::UserUpdated {
@@ -519,23 +555,25 @@ mod tests {
             Fact::StockLow { product_id, available: 2 },
             Fact::OrderPlaced {
                 order_id,
-                user_id,
+                user_id: owner,
                 items: vec![ItemOrdered { product_id, quantity: 3 }],
             },
-            Fact::OrderConfirmed { order_id, user_id },
-            Fact::OrderRejected { order_id, user_id },
-            Fact::OrderPaid { order_id, user_id },
-            Fact::OrderShipped { order_id, user_id },
-            Fact::OrderDelivered { order_id, user_id },
+            Fact::OrderConfirmed { order_id, user_id: owner },
+            Fact::OrderRejected { order_id, user_id: owner },
+            Fact::OrderPaid { order_id, user_id: owner },
+            Fact::OrderShipped { order_id, user_id: owner },
+            Fact::OrderDelivered { order_id, user_id: owner },
             corrected(),
-            Fact::OrderCancelled { order_id, user_id, refunded: Some(euros(5997)) },
+            Fact::OrderCancelled { order_id, user_id: owner, refunded: Some(euros(5997)) },
+            Fact::OrderBuyerErased { order_id },
+            Fact::OrderClaimed { order_id, user_id },
             Fact::OrderLost { order_id },
             Fact::OrderRestored {
                 order_id,
                 items: vec![ItemOrdered { product_id, quantity: 3 }],
             },
         ];
-        facts.extend(about_money(order_id, user_id));
+        facts.extend(about_money(order_id, owner));
         facts.push(parked());
         facts
     }

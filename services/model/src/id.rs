@@ -76,6 +76,8 @@ pub mod kinds {
 
 /// The id of an account.
 pub type UserId = Id<kinds::User>;
+/// The id of a customer: a guest's own, or an account's under another prefix.
+pub type CustomerId = Id<kinds::Customer>;
 /// The id of a session.
 pub type SessionId = Id<kinds::Session>;
 /// The id of an API key.
@@ -105,6 +107,9 @@ pub struct Id<K> {
 }
 
 impl<K: Kind> Id<K> {
+    /// The id that nothing has.
+    pub const NIL: Self = Self { uuid: Uuid::nil(), kind: PhantomData };
+
     /// A fresh id, later in order than every one this process made before.
     #[expect(
         clippy::new_without_default,

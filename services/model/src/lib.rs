@@ -36,8 +36,8 @@ pub use fact::{
     UserField,
 };
 pub use id::{
-    AddressId, ApiKeyId, CartId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId, PromotionId,
-    SessionId, ShippingMethodId, TaxRateId, UserId, kinds,
+    AddressId, ApiKeyId, CartId, CustomerId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId,
+    PromotionId, SessionId, ShippingMethodId, TaxRateId, UserId, kinds,
 };
 pub use listing::{Listing, PublicationStatus};
 pub use money::{Currency, Money, NotACurrency};

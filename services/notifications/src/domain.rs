@@ -185,6 +185,10 @@ topics! {
     "order.cancel_requested" (Staff, Usually) => OrderCancelRequested {
         order_id: Id<kinds::Order>
     }
+    /// To staff: the buyer of an order that may still be sent is erased.
+    "order.buyer_erased" (Staff, Usually) => OrderBuyerErased {
+        order_id: Id<kinds::Order>
+    }
     /// To staff: a paid order was cancelled, and its payment has to be sent back.
     "refund.due" (Staff, Usually) => RefundDue {
         order_id: Id<kinds::Order>,
@@ -237,8 +241,12 @@ topics! {
     }
     /// To staff: a mail was given up.
     "mail.failed" (Staff, Never) => MailFailed {
-        /// The recipient.
-        user_id: UserId,
+        /// The recipient; absent for a guest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+        /// The order that the mail is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<Id<kinds::Order>>,
         /// The kind of its topic.
         about: String,
         /// The mail, where it can be sent again.
@@ -339,6 +347,7 @@ impl Topic {
             | Self::OrderPaymentReceived { order_id }
             | Self::OrderCancelledByBuyer { order_id }
             | Self::OrderCancelRequested { order_id }
+            | Self::OrderBuyerErased { order_id }
             | Self::RefundDue { order_id, .. }
             | Self::PaymentUnmatched { order_id: Some(order_id), .. }
             | Self::PaymentRefunded { order_id: Some(order_id), .. }

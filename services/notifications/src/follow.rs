@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::store::Tx;
 use mesh::{Event, Refusal};
-use model::{Fact, OrderField, RevocationReason, UserField, UserId};
+use model::{CustomerId, Fact, OrderField, RevocationReason, UserField, UserId};
 use tokio::sync::Notify;
 
 use crate::domain::Topic;
@@ -46,8 +46,10 @@ impl NotificationHandler {
             return Ok(());
         };
         self.update(tx, event, fact)?;
-        if let Some((user, topic)) = for_owner(fact) {
-            self.notifier.notify(tx, event, user, topic)?;
+        match for_owner(fact) {
+            Some((Some(user), topic)) => self.notifier.notify(tx, event, user, topic)?,
+            Some((None, topic)) => self.notifier.notify_guest(tx, event, topic)?,
+            None => {}
         }
         if let Some(topic) = for_staff(event, fact) {
             self.notifier.notify_staff(tx, &topic, event.at)?;
@@ -86,11 +88,15 @@ impl NotificationHandler {
             }
             Fact::UserCodeRequested { user_id, purpose, until } => {
                 let content = MailContent::Code { purpose, until };
-                self.notifier.outbox.queue(tx, event, user_id, content)?;
+                self.notifier
+                    .outbox
+                    .queue(tx, event, Some(user_id), content)?;
             }
             Fact::UserEmailChangeRequested { user_id, change_id, until } => {
                 let content = MailContent::EmailUndo { change_id, until };
-                self.notifier.outbox.queue(tx, event, user_id, content)?;
+                self.notifier
+                    .outbox
+                    .queue(tx, event, Some(user_id), content)?;
             }
             _ => {}
         }
@@ -103,27 +109,27 @@ impl NotificationHandler {
     }
 }
 
-/// What an event means to the person it is about.
-fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
+/// What an event means to the person it is about: an account, or the guest who placed the order.
+fn for_owner(fact: &Fact) -> Option<(Option<UserId>, Topic)> {
     Some(match *fact {
-        Fact::UserRegistered { user_id, .. } => (user_id, Topic::UserRegistered {}),
+        Fact::UserRegistered { user_id, .. } => (Some(user_id), Topic::UserRegistered {}),
         Fact::UserUpdated { user_id, ref changed, .. }
             if changed.contains(&UserField::Password) =>
         {
-            (user_id, Topic::PasswordChanged {})
+            (Some(user_id), Topic::PasswordChanged {})
         }
         Fact::UserUpdated { user_id, ref changed, .. } if changed.contains(&UserField::Email) => {
-            (user_id, Topic::EmailChanged {})
+            (Some(user_id), Topic::EmailChanged {})
         }
         Fact::UserSecondFactorChanged { user_id, enrolled } => {
-            (user_id, Topic::SecondFactorChanged { enrolled })
+            (Some(user_id), Topic::SecondFactorChanged { enrolled })
         }
         Fact::SessionRevoked {
             user_id,
             session_id,
             reason: Some(RevocationReason::Reused),
             ..
-        } => (user_id, Topic::SessionReused { session_id }),
+        } => (Some(user_id), Topic::SessionReused { session_id }),
         Fact::OrderConfirmed { order_id, user_id } => (user_id, Topic::OrderConfirmed { order_id }),
         Fact::OrderRejected { order_id, user_id } => (user_id, Topic::OrderRejected { order_id }),
         Fact::OrderPaid { order_id, user_id } => (user_id, Topic::OrderPaid { order_id }),
@@ -144,7 +150,7 @@ fn for_owner(fact: &Fact) -> Option<(UserId, Topic)> {
         }
         Fact::PaymentUnmatched {
             order_id: Some(order_id),
-            user_id: Some(user_id),
+            user_id,
             amount,
             reason,
             ref reference,
@@ -165,7 +171,11 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
         Fact::OrderConfirmed { order_id, .. } => Topic::OrderPlaced { order_id },
         Fact::OrderPaid { order_id, .. } => Topic::OrderPaymentReceived { order_id },
         Fact::OrderCancelled { order_id, user_id, refunded } => {
-            let by_buyer = event.by.as_ref() == Some(&user_id.to_string());
+            let by = event.by.as_deref().unwrap_or_default();
+            let by_buyer = match user_id {
+                Some(buyer) => by == buyer.to_string(),
+                None => by.parse::<CustomerId>().is_ok(),
+            };
             match refunded.filter(|refund| refund.amount > 0) {
                 Some(amount) => Topic::RefundDue { order_id, amount, by_buyer },
                 None if by_buyer => Topic::OrderCancelledByBuyer { order_id },
@@ -173,6 +183,7 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
             }
         }
         Fact::OrderCancelRequested { order_id, .. } => Topic::OrderCancelRequested { order_id },
+        Fact::OrderBuyerErased { order_id } => Topic::OrderBuyerErased { order_id },
         Fact::StockLow { product_id, available } => Topic::StockLow { product_id, available },
         Fact::PaymentUnmatched { order_id, amount, reason, ref reference, .. } => {
             let reference = reference.clone();

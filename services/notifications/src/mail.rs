@@ -34,7 +34,7 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use chassis::delivery::Backoff;
 use mesh::Event;
-use model::{CodePurpose, EmailChangeId, Time, UserId};
+use model::{CodePurpose, EmailChangeId, OrderId, Time, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -87,7 +87,9 @@ pub(crate) type MailId = [u8; 16];
 /// A queued mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutboundMail {
-    pub(crate) user_id: UserId,
+    /// The account; `None` for the guest whose order it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<UserId>,
     #[serde(rename = "letter")]
     pub(crate) content: MailContent,
     /// When its event happened.
@@ -126,6 +128,14 @@ pub(crate) enum MailContent {
 }
 
 impl MailContent {
+    /// The order that it is about.
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Self::Notice(topic) => topic.order_id(),
+            Self::Code { .. } | Self::EmailUndo { .. } | Self::Digest { .. } => None,
+        }
+    }
+
     /// The kind of its topic, for logs and notifications.
     pub(crate) fn kind(&self) -> &str {
         match self {
@@ -167,7 +177,7 @@ impl Outbox {
         &self,
         tx: &mut Tx<'_>,
         event: &Event,
-        user_id: UserId,
+        user_id: Option<UserId>,
         content: MailContent,
     ) -> Result<(), StoreError> {
         let is_code = matches!(content, MailContent::Code { .. });
@@ -190,7 +200,8 @@ impl Outbox {
         at: Time,
     ) -> Result<(), StoreError> {
         let content = MailContent::Notice(topic.clone());
-        let mail = OutboundMail { user_id, content, began_at: at, failed: 0 };
+        let recipient = Some(user_id);
+        let mail = OutboundMail { user_id: recipient, content, began_at: at, failed: 0 };
         let (now, id) = (model::now(), rand::random());
         let is_too_old = now.since(at) > self.backoff(&mail).give_up_after;
         if self.settings.server.is_none() || is_too_old {
@@ -236,10 +247,13 @@ impl Outbox {
     }
 }
 
-fn id(event: &Event, user: UserId) -> MailId {
+/// No account has this id.
+const NOBODY: UserId = UserId::NIL;
+
+fn id(event: &Event, user: Option<UserId>) -> MailId {
     Blake2b::<U16>::new()
         .chain_update(event.id())
-        .chain_update(user.uuid().as_bytes())
+        .chain_update(user.unwrap_or(NOBODY).uuid().as_bytes())
         .finalize()
         .into()
 }
@@ -254,7 +268,12 @@ mod tests {
         let user_id: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         let until = Time(9);
         let content = MailContent::Code { purpose: CodePurpose::PasswordReset, until };
-        let mail = OutboundMail { user_id, content, began_at: Time(7), failed: 1 };
+        let mail = OutboundMail {
+            user_id: Some(user_id),
+            content,
+            began_at: Time(7),
+            failed: 1,
+        };
         let mut golden = b"\x01\x84\xa7user_id\xc4\x10".to_vec();
         golden.extend_from_slice(user_id.uuid().as_bytes());
         golden.extend_from_slice(b"\xa6letter\x81\xa4Code\x82\xa7purpose\xaepassword_reset");

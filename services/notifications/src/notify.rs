@@ -11,7 +11,7 @@ use mesh::Event;
 use model::{Time, UserId};
 use tokio::sync::Notify;
 
-use crate::domain::{Retention, Topic};
+use crate::domain::{MailRule, Retention, Topic};
 use crate::inbox_digest::{self, EntryChange};
 use crate::live::WakeUps;
 use crate::mail::{MailContent, Outbox};
@@ -46,13 +46,29 @@ impl Notifier {
         let channels = preferences::channels(tx, user, topic.rule())?;
         if channels.contains(&Channel::Mail) {
             self.outbox
-                .queue(tx, event, user, MailContent::Notice(topic.clone()))?;
+                .queue(tx, event, Some(user), MailContent::Notice(topic.clone()))?;
         }
         if channels.contains(&Channel::Inbox) {
             tables::add_entry(tx, &self.keep, user, topic, event.at)?;
             self.wake(tx, user);
         }
         Ok(())
+    }
+
+    /// Notifies the guest whose order it is about, who has no inbox and no preferences.
+    pub(crate) fn notify_guest(
+        &self,
+        tx: &mut Tx<'_>,
+        event: &Event,
+        topic: Topic,
+    ) -> Result<(), StoreError> {
+        match topic.rule().mail {
+            MailRule::Always | MailRule::Usually => {
+                self.outbox
+                    .queue(tx, event, None, MailContent::Notice(topic))
+            }
+            MailRule::OnRequest | MailRule::Never => Ok(()),
+        }
     }
 
     /// Notifies all staff of what happened at `at`, and webhooks if no event says it.

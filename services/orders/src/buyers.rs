@@ -1,4 +1,5 @@
-//! The people behind orders, asked of users: their addresses lie in no other database.
+//! The people behind orders. Accounts are asked of users: their addresses lie in no other
+//! database. Guests' contacts lie in the orders.
 //!
 //! **Invariants:** an order is shown without its buyer rather than not at all: users may be away.
 //! An API key sees no people without the scope for them.
@@ -10,10 +11,10 @@ use api::KeyScope;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use chassis::{Caller, Problem};
-use mesh::{AccountContact, Mesh, PEOPLE_MAX, PeopleQuery};
+use mesh::{AccountContact, Contact, ContactOf, Mesh, PEOPLE_MAX, PeopleQuery};
 use model::UserId;
 
-use crate::domain::Order;
+use crate::domain::{Buyer, BuyerContact, Order};
 
 /// How long a response waits for its buyers; an answer takes a millisecond.
 const SHOWN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -28,6 +29,30 @@ pub(crate) struct Buyers {
     is_allowed: bool,
 }
 
+/// The buyers of some orders, as far as they are known to who asks.
+#[derive(Default)]
+pub(crate) struct KnownBuyers {
+    accounts: HashMap<UserId, AccountContact>,
+    hides_guests: bool,
+}
+
+impl KnownBuyers {
+    /// The buyer's contact, as name and address.
+    pub(crate) fn of<'a>(&'a self, order: &'a Order) -> Option<(&'a str, &'a str)> {
+        match &order.buyer {
+            Buyer::Account(id) => {
+                let account = self.accounts.get(id)?;
+                Some((&account.name, &account.email))
+            }
+            Buyer::Guest(_) if self.hides_guests => None,
+            buyer @ Buyer::Guest(_) => {
+                let BuyerContact { email, name } = buyer.guest_contact()?;
+                Some((name, email))
+            }
+        }
+    }
+}
+
 impl Buyers {
     pub(crate) fn new(mesh: Mesh) -> Self {
         Self { mesh, is_allowed: true }
@@ -39,27 +64,26 @@ impl Buyers {
         Self { mesh: self.mesh.clone(), is_allowed }
     }
 
-    /// The buyers of orders, as many as users knows and answers for in time.
-    pub(crate) async fn of<'a>(
-        &self,
-        orders: impl IntoIterator<Item = &'a Order>,
-    ) -> HashMap<UserId, AccountContact> {
+    /// The buyers of orders: guests, and as many accounts as users knows and answers for in time.
+    pub(crate) async fn of<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) -> KnownBuyers {
         if !self.is_allowed {
-            return HashMap::new();
+            return KnownBuyers { hides_guests: true, ..KnownBuyers::default() };
         }
-        let ids: BTreeSet<UserId> = orders.into_iter().map(|order| order.user_id).collect();
-        let mut found = HashMap::new();
+        let ids = orders.into_iter().filter_map(|order| order.buyer.user_id());
+        let ids: BTreeSet<UserId> = ids.collect();
+        let mut known = KnownBuyers::default();
         for some in Vec::from_iter(ids).chunks(PEOPLE_MAX) {
             let query = PeopleQuery::Of(some.to_vec());
             let Some(Some(people)) = self.mesh.ask(&query, SHOWN_TIMEOUT).await else {
                 break;
             };
-            found.extend(people.into_iter().map(|person| (person.user_id, person)));
+            let people = people.into_iter().map(|person| (person.user_id, person));
+            known.accounts.extend(people);
         }
-        found
+        known
     }
 
-    /// The people whose address or name has every word of a text, at most [`PEOPLE_MAX`].
+    /// The accounts whose address or name has every word of a text, at most [`PEOPLE_MAX`].
     ///
     /// # Errors
     /// 403 for an API key without the scope for people; 503 while users does not answer, or has
@@ -90,6 +114,15 @@ impl Buyers {
     ) -> Result<Vec<AccountContact>, Problem> {
         self.ask(PeopleQuery::RegisteredBefore { before, limit })
             .await
+    }
+
+    /// The contact of an active account, with whether the address is verified.
+    ///
+    /// # Errors
+    /// 503 while users does not answer.
+    pub(crate) async fn contact(&self, user_id: UserId) -> Result<Option<Contact>, Problem> {
+        let answer = self.mesh.ask(&ContactOf { user_id }, SEARCH_TIMEOUT).await;
+        answer.ok_or_else(people_unavailable)
     }
 
     async fn ask(&self, query: PeopleQuery) -> Result<Vec<AccountContact>, Problem> {

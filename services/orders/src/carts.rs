@@ -42,20 +42,17 @@ mod responses;
 pub(crate) mod tables;
 mod wire;
 
-use chassis::Context;
-use chassis::mac::MacKey;
+use std::sync::Arc;
 
-/// The name of the key of tokens and networks.
-const KEY: &str = "carts";
+use chassis::mac::MacKey;
 
 /// What the handlers of carts share.
 pub(crate) struct Carts {
-    key: MacKey,
+    key: Arc<MacKey>,
 }
 
 impl Carts {
-    /// Reads the service's key for carts, or creates it.
-    pub(crate) fn open(ctx: &Context) -> Result<Self, chassis::Error> {
-        Ok(Self { key: MacKey::open(ctx, KEY)? })
+    pub(crate) fn new(key: Arc<MacKey>) -> Self {
+        Self { key }
     }
 }

@@ -13,13 +13,14 @@ use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::request_id::request_id;
 use chassis::{Caller, FieldError, Problem, etag};
-use model::{Fact, Mismatch, OrderField, OrderId, now};
+use model::{Fact, Mismatch, OrderField, OrderId};
 use store::{Read, Tx};
 
 use crate::domain::{
     Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
     StatusChange, require_room,
 };
+use crate::holder::OrderRequester;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
@@ -31,18 +32,18 @@ use crate::{Error, OrdersState};
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl OrdersState {
-    /// Applies the command of a request to the caller's order, if it is the version that
+    /// Applies the command of a request to the order of its holder, if it is the version that
     /// `If-Match` names. A cancellation responds after products has released the stock, so that
     /// the next order can have it.
     pub(crate) async fn command(
         &self,
-        caller: Caller,
+        who: OrderRequester,
         id: OrderId,
         headers: HeaderMap,
         guard: &IdempotencyGuard,
         mut body: CheckedBody<CommandRequest>,
     ) -> Result<Reply, Problem> {
-        let current = self.current_order(&caller, id).await;
+        let current = self.current_order(&who, id).await;
         if let (Some(request), Ok(stored)) = (&body.value, &current) {
             body.faults.extend(amount_fault(request, &stored.order));
         }
@@ -56,16 +57,13 @@ impl OrdersState {
         }
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));
-        let by_buyer = is_cancel && !caller.is_staff();
+        let by_buyer = is_cancel && !who.is_staff();
         let paid_cancellation = self.paid_cancellation;
-        let cause = OrderCause {
-            reason,
-            trace: Some(guard.request_id.clone()),
-            ..cause(&caller)
-        };
+        let trace = Some(guard.request_id.clone());
         let ledger = self.ledger.clone();
         let work = move |tx: &mut Tx<'_>| {
-            let stored = find_for(tx, &caller, id)?;
+            let stored = find_for(tx, &who, id)?;
+            let cause = OrderCause { reason, trace, ..who.cause(&stored.order) };
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             if by_buyer && paid_cancellation.is_request(&stored.order) {
                 let stored = request_cancellation(tx, &ledger, stored, &cause)?;
@@ -94,11 +92,13 @@ impl OrdersState {
         headers: HeaderMap,
         correction: Correction,
     ) -> Result<Order, Problem> {
-        self.current_order(&caller, id).await?;
-        let cause = OrderCause { trace: Some(request_id(&headers).0), ..cause(&caller) };
+        let who = OrderRequester::from(caller);
+        self.current_order(&who, id).await?;
         let log = self.ledger.log.clone();
         let work = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find(tx, id)?;
+            let trace = Some(request_id(&headers).0);
+            let cause = OrderCause { trace, ..who.cause(&stored.order) };
             etag::require_match(&headers, &OrderResponse::new(&stored.order))?;
             let address = stored.order.shipping_address.clone();
             let applied = stored.order.correct(correction, &cause);
@@ -124,9 +124,10 @@ impl OrdersState {
         guard: &IdempotencyGuard,
         text: String,
     ) -> Result<Reply, Problem> {
-        let cause = cause(&caller);
+        let who = OrderRequester::from(caller);
         let work = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find(tx, id)?;
+            let cause = who.cause(&stored.order);
             require_room(stored.history_rows).map_err(Error::from)?;
             let change = stored.order.note(text, &cause);
             append(tx, &mut stored, &change)?;
@@ -137,29 +138,21 @@ impl OrdersState {
         guard.once(&self.store, work).await
     }
 
-    /// The caller's order. The stock outcome of a pending one may be in products' log
+    /// An order for who holds it. The stock outcome of a pending one may be in products' log
     /// and not in this store yet, and a process before this one may have responded from
     /// it, so that log is caught up with first.
     pub(crate) async fn current_order(
         &self,
-        caller: &Caller,
+        who: &OrderRequester,
         id: OrderId,
     ) -> Result<StoredOrder, Error> {
-        let stored = find_for(&self.store, caller, id)?;
+        let stored = find_for(&self.store, who, id)?;
         let is_pending = stored.order.status == OrderStatus::Pending;
         if !is_pending || self.products.state().is_caught_up() {
             return Ok(stored);
         }
         self.products.catch_up(CATCH_UP_TIMEOUT).await;
-        find_for(&self.store, caller, id)
-    }
-}
-
-/// The cause of what a caller does now.
-fn cause(caller: &Caller) -> OrderCause {
-    OrderCause {
-        via: caller.api_key,
-        ..OrderCause::new(now(), Actor::User(caller.user_id))
+        find_for(&self.store, who, id)
     }
 }
 
@@ -188,17 +181,16 @@ fn amount_fault(request: &CommandRequest, order: &Order) -> Option<FieldError> {
     is_other.then(|| FieldError::new("/amount", detail()))
 }
 
-/// The order, if the caller holds it: its owner, or staff.
+/// The order, for who holds it.
 pub(crate) fn find_for(
     from: &impl Read,
-    caller: &Caller,
+    who: &OrderRequester,
     id: OrderId,
 ) -> Result<StoredOrder, Error> {
     let stored = tables::find(from, id)?;
-    if stored.order.user_id == caller.user_id || caller.is_staff() {
-        Ok(stored)
-    } else {
-        Err(Error::NotFound)
+    match who.holds(&stored.order) {
+        true => Ok(stored),
+        false => Err(Error::NotFound),
     }
 }
 
@@ -224,6 +216,9 @@ pub(crate) fn apply(
         _ => {}
     }
     ledger.sums.record(tx, sales, &stored, &change)?;
+    if stored.order.erasure_due && !stored.order.status.awaits_shipping() {
+        tables::erase_person(tx, &mut stored.order)?;
+    }
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;
     }
@@ -253,7 +248,7 @@ fn request_cancellation(
     order.settlement.cancel_requested_at = Some(cause.at);
     order.updated_at = cause.at;
     let change = StatusChange::within(order.status, cause);
-    let fact = Fact::OrderCancelRequested { order_id: order.id, user_id: order.user_id };
+    let fact = Fact::OrderCancelRequested { order_id: order.id, user_id: order.buyer.user_id() };
     tables::append_history(tx, &mut stored, &change)?;
     tables::save(tx, &stored)?;
     tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;

@@ -18,6 +18,7 @@
 //! the history entry and the event of the transition together.
 
 mod address;
+mod buyer;
 mod cause;
 mod charges;
 mod correction;
@@ -30,9 +31,10 @@ pub(crate) mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UserId};
+use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time};
 
 pub(crate) use address::{FreeFormAddress, OrderAddress};
+pub(crate) use buyer::{Buyer, BuyerContact, Guest};
 pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
@@ -69,7 +71,7 @@ pub(crate) struct Order {
     pub(crate) id: OrderId,
     /// `None` for one of an earlier version that has not got its number yet.
     pub(crate) number: Option<OrderNumber>,
-    pub(crate) user_id: UserId,
+    pub(crate) buyer: Buyer,
     pub(crate) status: OrderStatus,
     pub(crate) lines: Vec<OrderLine>,
     /// What the buyer pays.
@@ -96,6 +98,8 @@ pub(crate) struct Order {
     pub(crate) settlement: Settlement,
     /// What was handed to the carrier.
     pub(crate) parcel: Parcel,
+    /// Its buyer is erased: what shipping needs of them goes once it is shipped or over.
+    pub(crate) erasure_due: bool,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
@@ -256,7 +260,7 @@ impl Order {
             .filter(|_| transition != Transition::Revive || is_revivable)
             .ok_or(forbidden)?;
         let mut change = StatusChange::new(Some(status), to, cause);
-        let (order_id, user_id) = (self.id, self.user_id);
+        let (order_id, user_id) = (self.id, self.buyer.user_id());
         let mut also = None;
         let fact = match command {
             OrderCommand::Confirm { reserved_until } => {
@@ -351,7 +355,7 @@ impl Order {
     /// The first entries of the history, made from the order's own fields: the placing
     /// and the stock outcome.
     pub(crate) fn first_changes(&self) -> Vec<StatusChange> {
-        let placed = OrderCause::new(self.created_at, Actor::User(self.user_id));
+        let placed = OrderCause::new(self.created_at, Actor::of(&self.buyer));
         let mut changes = vec![StatusChange::new(None, OrderStatus::Pending, &placed)];
         if let Some(at) = self.stock_outcome_at {
             let to = self.stock_outcome_status();
@@ -364,6 +368,21 @@ impl Order {
             changes.push(StatusChange::new(Some(OrderStatus::Pending), to, &cause));
         }
         changes
+    }
+
+    /// Erases what it has of its buyer. While it may still be sent, the address it goes to and
+    /// the note stay, and the rest of the erasure is due.
+    pub(crate) fn erase_contact(&mut self) {
+        if let Buyer::Guest(guest) = &mut self.buyer {
+            guest.contact = None;
+        }
+        self.billing_address = None;
+        self.language = None;
+        self.erasure_due = self.status.awaits_shipping();
+        if !self.erasure_due {
+            self.shipping_address = None;
+            self.note = None;
+        }
     }
 
     /// The status right after the stock outcome: rejected is final, and every other

@@ -37,6 +37,9 @@ pub(crate) enum Error {
     /// Too many carts were made from one network.
     #[error("too many carts were made from this address")]
     CartsThrottled(Duration),
+    /// Too many orders were placed with a guest's address.
+    #[error("too many orders were placed with this e-mail address")]
+    GuestThrottled(Duration),
     /// The shop keeps as many as it may, and none was idle for a day.
     #[error("the shop keeps as many carts as it can")]
     TooManyCarts,
@@ -63,7 +66,9 @@ impl From<Error> for Problem {
             Error::TaxRateTaken(id) => {
                 Self::conflict("tax-rate-taken", error.to_string()).member("tax_rate_id", id)
             }
-            Error::CartsThrottled(wait) => Self::too_many_attempts(&error.to_string(), wait),
+            Error::CartsThrottled(wait) | Error::GuestThrottled(wait) => {
+                Self::too_many_attempts(&error.to_string(), wait)
+            }
             Error::TooManyCarts => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too-many-carts",

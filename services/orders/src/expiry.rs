@@ -1,5 +1,5 @@
 //! Background work: cancels unpaid orders whose reservation expired, deletes carts that were idle
-//! for too long, and erases the personal data of erased users from their orders.
+//! for too long, and erases the personal data of erased customers from their orders.
 //!
 //! One task looks at the first row of three tables once a second. The work is stored, so a
 //! restart loses none; a batch is one short transaction.
@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use chassis::SteadyClock;
-use model::{OrderId, Time, UserId, now};
+use model::{CustomerId, Fact, OrderId, Time, UserId, now};
 use store::{Read, Store, Tx};
 
 use crate::carts::tables as carts;
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
-use crate::lists::{self, SortedRuns};
+use crate::lists;
 use crate::sales::Ledger;
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
 use crate::{Error, commands};
@@ -24,7 +24,15 @@ const BATCH_ORDERS_MAX: usize = 50;
 /// Deletes a user's cart, and schedules the erasure of their personal data from their orders.
 pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), store::Error> {
     carts::erase(tx, user)?;
-    tx.put(ERASURES, &user, &ErasureRow::default())
+    schedule_erasure_of(tx, CustomerId::from_uuid(user.uuid()))
+}
+
+/// Schedules the erasure of a customer's personal data from their orders.
+pub(crate) fn schedule_erasure_of(
+    tx: &mut Tx<'_>,
+    customer: CustomerId,
+) -> Result<(), store::Error> {
+    tx.put(ERASURES, &customer, &ErasureRow::default())
 }
 
 /// Works until dropped.
@@ -63,8 +71,8 @@ async fn run_batch(store: &Store, ledger: &Ledger, now: Time) -> Result<Batch, E
         return Ok(Batch::Done);
     }
     if store.scan(ERASURES.all())?.next().is_some() {
-        let runs = ledger.runs.clone();
-        let erase = move |tx: &mut Tx<'_>| erase_batch(tx, &runs);
+        let ledger = ledger.clone();
+        let erase = move |tx: &mut Tx<'_>| erase_batch(tx, &ledger, now);
         store.write_when_free(erase).await?;
         return Ok(Batch::Done);
     }
@@ -93,22 +101,30 @@ fn cancel_expired(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Err
     Ok(())
 }
 
-/// Erases the person from a batch of one user's orders.
-fn erase_batch(tx: &mut Tx<'_>, runs: &SortedRuns) -> Result<(), Error> {
+/// Erases the person from a batch of one customer's orders. Staff are told of those that may still
+/// be sent.
+fn erase_batch(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Error> {
     let Some(first) = tx.scan(ERASURES.all())?.next() else {
         return Ok(());
     };
-    let (user, ErasureRow { before }) = first?;
-    let ids = lists::ids(tx, runs, Some(user), None, before)?;
+    let (customer, ErasureRow { before }) = first?;
+    let ids = lists::ids(tx, &ledger.runs, Some(customer), None, before)?;
     let ids: Vec<_> = ids.take(BATCH_ORDERS_MAX).collect::<Result<_, _>>()?;
     for id in &ids {
-        tables::erase_person(tx, *id)?;
+        let mut stored = tables::find(tx, *id)?;
+        tables::erase_person(tx, &mut stored.order)?;
+        tables::save(tx, &stored)?;
+        if stored.order.erasure_due {
+            let cause = OrderCause::new(now, Actor::Expiry);
+            let fact = Fact::OrderBuyerErased { order_id: *id };
+            tables::append_event(tx, &ledger.log, &stored.order, fact, &cause)?;
+        }
     }
     match ids.last() {
         Some(last) if ids.len() == BATCH_ORDERS_MAX => {
-            tx.put(ERASURES, &user, &ErasureRow { before: Some(*last) })?;
+            tx.put(ERASURES, &customer, &ErasureRow { before: Some(*last) })?;
         }
-        _ => tx.delete(ERASURES, &user)?,
+        _ => tx.delete(ERASURES, &customer)?,
     }
     Ok(())
 }

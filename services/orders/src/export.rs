@@ -4,22 +4,19 @@
 //! are when its page is read. It holds one page in memory. In CSV no text of a buyer is computed
 //! by a spreadsheet.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use chassis::export::{ExportFormat, pages};
 use chassis::spreadsheet::{BYTE_ORDER_MARK, CsvRow};
 use futures::Stream;
-use mesh::AccountContact;
-use model::{Money, OrderId, UserId};
+use model::{Money, OrderId};
 use store::Store;
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::buyers::Buyers;
+use crate::buyers::{Buyers, KnownBuyers};
 use crate::domain::{Order, OrderAddress, OrderLine};
 use crate::lists::{self, AgeOrder, OrderFilter, SortedRuns};
-use crate::wire::StaffOrderResponse;
+use crate::wire::OrderWithBuyer;
 
 /// Orders of one page: as many buyers are asked of users at once.
 const PAGE_ORDERS: usize = 100;
@@ -100,21 +97,20 @@ fn head(format: ExportFormat) -> Vec<u8> {
 
 fn lines<'a>(
     orders: impl Iterator<Item = &'a Order>,
-    buyers: &HashMap<UserId, AccountContact>,
+    buyers: &KnownBuyers,
     format: ExportFormat,
 ) -> Result<Vec<u8>, Error> {
     let mut lines = Vec::new();
     for order in orders {
-        let buyer = buyers.get(&order.user_id);
         match format {
             ExportFormat::Ndjson => {
-                let shown = StaffOrderResponse::new(order, buyer);
+                let shown = OrderWithBuyer::new(order, buyers);
                 serde_json::to_writer(&mut lines, &shown).map_err(Error::Unwritable)?;
                 lines.push(b'\n');
             }
             ExportFormat::Csv => {
                 for (place, line) in order.lines.iter().enumerate() {
-                    write_row(&mut lines, order, buyer, place, line);
+                    write_row(&mut lines, order, buyers, place, line);
                 }
             }
         }
@@ -125,7 +121,7 @@ fn lines<'a>(
 fn write_row(
     row: &mut Vec<u8>,
     order: &Order,
-    buyer: Option<&AccountContact>,
+    buyers: &KnownBuyers,
     place: usize,
     line: &OrderLine,
 ) {
@@ -144,12 +140,17 @@ fn write_row(
         order.updated_at.to_string(),
         order.status.name().to_owned(),
         order.payment_status().name().to_owned(),
-        order.user_id.to_string(),
+        order
+            .buyer
+            .user_id()
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
     ] {
         cells.cell(&plain);
     }
-    cells.foreign_text(buyer.map_or("", |buyer| &buyer.name));
-    cells.foreign_text(buyer.map_or("", |buyer| &buyer.email));
+    let (name, email) = buyers.of(order).unwrap_or_default();
+    cells.foreign_text(name);
+    cells.foreign_text(email);
     cells.cell(&order.total.currency.to_string());
     cells.cell(&money(order.charges.discount));
     cells.cell(&money(order.charges.shipping));

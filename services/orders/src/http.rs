@@ -17,8 +17,10 @@ use model::kinds;
 use serde::Serialize;
 
 pub(crate) use self::control::control;
+use crate::buyers::KnownBuyers;
 use crate::carts;
 use crate::domain::StatusChange;
+use crate::holder::OrderRequester;
 use crate::placing::PlaceOrder;
 use crate::tables;
 use crate::terms::{
@@ -26,9 +28,9 @@ use crate::terms::{
 };
 use crate::wire::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, HistoryResponse, NoteBody,
-    OrderContent, OrderResponse, PayBody, RefundBody, ShipBody, StaffOrderResponse,
+    OrderContent, OrderResponse, OrderWithBuyer, PayBody, RefundBody, ShipBody,
 };
-use crate::{Error, OrdersState, payments};
+use crate::{Error, OrdersState, customers, payments};
 
 /// The handlers of this service.
 pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
@@ -40,7 +42,8 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::PATCH_ORDER, correct)
         .on(&routes::ADD_ORDER_NOTE, note)
         .on(&routes::GET_ORDER_HISTORY, history)
-        .on(&routes::CANCEL_ORDER, command::<Caller, CancelBody>)
+        .on(&routes::CANCEL_ORDER, command::<OrderRequester, CancelBody>)
+        .on(&routes::CLAIM_ORDER, customers::claim::claim)
         .on(&routes::PAY_ORDER, command::<Staff, PayBody>)
         .on(&routes::SHIP_ORDER, command::<Staff, ShipBody>)
         .on(&routes::DELIVER_ORDER, command::<Staff, DeliverBody>)
@@ -51,8 +54,9 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::LIST_UNMATCHED_PAYMENTS, payments::http::unmatched)
         .on(&routes::PAYMENT_WEBHOOK, payments::http::webhook)
         .on(&routes::SALES_REPORT, reports::sales)
-        .on(&routes::LIST_CUSTOMERS, reports::customers)
-        .on(&routes::GET_CUSTOMER, reports::customer)
+        .on(&routes::LIST_CUSTOMERS, customers::http::list)
+        .on(&routes::GET_CUSTOMER, customers::http::one)
+        .on(&routes::ERASE_CUSTOMER, customers::http::erase)
         .with_state(state)
 }
 
@@ -87,17 +91,21 @@ fn with_terms(endpoints: Routes<OrdersState>) -> Routes<OrdersState> {
 
 async fn order(
     State(state): State<OrdersState>,
-    caller: Caller,
+    who: OrderRequester,
     PathId(id): PathId<kinds::Order>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let stored = state.current_order(&caller, id).await?;
+    let stored = state.current_order(&who, id).await?;
     let order = OrderResponse::new(&stored.order);
-    if !caller.is_staff() {
-        return Ok(etag::respond(&headers, &order));
-    }
-    let buyers = state.buyers.seen_by(&caller).of([&stored.order]).await;
-    let shown = StaffOrderResponse::new(&stored.order, buyers.get(&stored.order.user_id));
+    let buyers = match who.staff() {
+        Some(staff) => state.buyers.seen_by(staff).of([&stored.order]).await,
+        None if stored.order.buyer.user_id().is_some() => {
+            return Ok(etag::respond(&headers, &order));
+        }
+        // A guest reads what they gave.
+        None => KnownBuyers::default(),
+    };
+    let shown = OrderWithBuyer::new(&stored.order, &buyers);
     Ok(etag::respond_with(&headers, &order, &shown))
 }
 
@@ -129,12 +137,12 @@ async fn note(
 
 async fn history(
     State(state): State<OrdersState>,
-    caller: Caller,
+    who: OrderRequester,
     PathId(id): PathId<kinds::Order>,
 ) -> Result<Json<HistoryResponse>, Problem> {
-    let stored = state.current_order(&caller, id).await?;
+    let stored = state.current_order(&who, id).await?;
     let changes = tables::history(&state.store, &stored.order)?.into_iter();
-    let is_shown = |change: &StatusChange| change.note.is_none() || caller.is_staff();
+    let is_shown = |change: &StatusChange| change.note.is_none() || who.is_staff();
     Ok(Json(HistoryResponse::new(changes.filter(is_shown))))
 }
 
@@ -153,26 +161,26 @@ async fn place(
             return Ok(refused?.into());
         }
     };
-    let request = PlaceOrder::new(&caller, &headers, &guard, content, None);
+    let request = PlaceOrder::new((&caller).into(), &headers, &guard, content, None);
     Ok(state.place(request).await?.into())
 }
 
-/// Applies the command of a route to the caller's order.
+/// Applies the command of a route to an order of who holds it.
 async fn command<C, B>(
     State(state): State<OrdersState>,
-    caller: C,
+    who: C,
     PathId(id): PathId<kinds::Order>,
     headers: HeaderMap,
     request: IdempotentRequest,
     body: CheckedBody<B>,
 ) -> Result<Response, Problem>
 where
-    C: FromRequestParts<OrdersState> + Into<Caller>,
+    C: FromRequestParts<OrdersState> + Into<OrderRequester>,
     B: ReadFields + Serialize + Into<CommandRequest>,
 {
-    let caller = caller.into();
-    let guard = request.begin(&caller, &body)?;
+    let who: OrderRequester = who.into();
+    let guard = who.begin(request, id, &body)?;
     let body = body.map(B::into);
-    let reply = state.command(caller, id, headers, &guard, body).await?;
+    let reply = state.command(who, id, headers, &guard, body).await?;
     Ok(reply.into())
 }

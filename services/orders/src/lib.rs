@@ -6,7 +6,7 @@
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
-//! `order.cancel_requested`, `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
+//! `order.cancel_requested`, `order.claimed`, `order.buyer_erased`, `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
 //! `payment.disputed` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf` and `OrderBodyOf`.
@@ -28,7 +28,9 @@
 //! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
 //! | `payments` | payment methods and attempts, the webhook, money that pays no order |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
-//! | `buyers` | the people behind orders, asked of users |
+//! | `customers` | guests; customers as staff see them; claiming a guest's order |
+//! | `holder` | who may open an order; the tokens of guests' orders |
+//! | `buyers` | the people behind orders: guests, and accounts, asked of users |
 //! | `lists`, `export` | lists of orders, from the indexes; the indexes by total and product; a list as a file |
 //! | `numbers` | the numbers of orders |
 //! | `sales` | sums of sales, moved in the orders' transactions; the report |
@@ -45,11 +47,13 @@ mod check;
 mod commands;
 pub mod config;
 mod counters;
+mod customers;
 mod domain;
 mod error;
 mod expiry;
 mod export;
 mod follow;
+mod holder;
 mod http;
 mod lists;
 mod numbers;
@@ -68,6 +72,7 @@ pub use config::Config;
 
 use std::sync::Arc;
 
+use chassis::mac::MacKey;
 use chassis::{Backfill, Context, Opening, cache_tags, dead_letters};
 use mesh::{Event, Following};
 use store::{Store, Tx};
@@ -75,8 +80,10 @@ use store::{Store, Tx};
 use crate::buyers::Buyers;
 use crate::carts::Carts;
 use crate::config::TaxConfig;
+use crate::customers::guests::Guests;
 use crate::domain::PaidCancellation;
 use crate::error::Error;
+use crate::holder::OrderTokens;
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
 use crate::payments::methods::OfferedMethods;
@@ -102,7 +109,12 @@ pub(crate) struct OrdersState {
     methods: Arc<OfferedMethods>,
     paid_cancellation: PaidCancellation,
     carts: Arc<Carts>,
+    guests: Guests,
+    order_tokens: OrderTokens,
 }
+
+/// The name of the key of tokens and of what is counted by network or address.
+const KEY: &str = "carts";
 
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
@@ -120,7 +132,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         check::add(&ctx, &ledger);
         terms::check::add(&ctx);
         carts::check::add(&ctx);
-        let carts = Arc::new(Carts::open(&ctx)?);
+        let key = Arc::new(MacKey::open(&ctx, KEY)?);
+        let carts = Arc::new(Carts::new(key.clone()));
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();
         let follower = follow::ProductsFollower {
@@ -149,6 +162,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             methods: Arc::new(OfferedMethods::new(&config.orders, &config.payments)),
             paid_cancellation: config.orders.paid_cancellation(),
             carts,
+            guests: Guests::new(key.clone()),
+            order_tokens: OrderTokens::new(key),
         };
         let endpoints = http::endpoints(state.clone());
         // A response names the events of products it rests on: after an order for the

@@ -17,7 +17,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::{OrderId, ProductId, Time, UserId};
+use model::{CustomerId, OrderId, ProductId, Time};
 use store::Read;
 
 use self::age::IdRange;
@@ -39,8 +39,8 @@ const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(1);
 /// The orders that a list has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrderFilter {
-    /// Of any of these users.
-    pub(crate) users: Option<BTreeSet<UserId>>,
+    /// Of any of these buyers.
+    pub(crate) buyers: Option<BTreeSet<CustomerId>>,
     pub(crate) status: Option<OrderStatus>,
     pub(crate) product: Option<ProductId>,
     /// This one alone.
@@ -70,8 +70,8 @@ pub(crate) struct OrderPage<P> {
 impl OrderFilter {
     /// Whether the filter leaves anything out.
     fn is_narrow(&self) -> bool {
-        let Self { users, status, product, order, created_from, created_to } = self;
-        users.is_some()
+        let Self { buyers, status, product, order, created_from, created_to } = self;
+        buyers.is_some()
             || status.is_some()
             || product.is_some()
             || order.is_some()
@@ -82,9 +82,9 @@ impl OrderFilter {
     /// Whether an order fits.
     fn fits(&self, order: &Order) -> bool {
         let is_of = |product| order.lines.iter().any(|line| line.product_id == product);
-        self.users
+        self.buyers
             .as_ref()
-            .is_none_or(|users| users.contains(&order.user_id))
+            .is_none_or(|buyers| buyers.contains(&order.buyer.customer_id()))
             && self.status.is_none_or(|status| status == order.status)
             && self.product.is_none_or(is_of)
             && self.order.is_none_or(|id| id == order.id)
@@ -123,15 +123,15 @@ impl OrderFilter {
             .status
             .map_or_else(|| OrderStatus::ALL.to_vec(), |one| vec![one]);
         let mut unions = Vec::new();
-        match (&self.users, self.status) {
-            (Some(users), _) => {
-                let of_user = |user: &UserId| {
-                    let user = *user;
+        match (&self.buyers, self.status) {
+            (Some(buyers), _) => {
+                let of_buyer = |buyer: &CustomerId| {
+                    let buyer = *buyer;
                     statuses
                         .iter()
-                        .map(move |status| Index::UserAndStatus(user, *status))
+                        .map(move |status| Index::BuyerAndStatus(buyer, *status))
                 };
-                unions.push(users.iter().flat_map(of_user).collect());
+                unions.push(buyers.iter().flat_map(of_buyer).collect());
             }
             (None, Some(status)) => unions.push(vec![Index::Status(status)]),
             (None, None) => {}
@@ -146,24 +146,24 @@ impl OrderFilter {
     }
 }
 
-/// The ids of the orders older than `before`, newest first: of a user or of all users,
+/// The ids of the orders older than `before`, newest first: of a buyer or of all buyers,
 /// in one status or in any.
 pub(crate) fn ids<'a>(
     from: &'a impl Read,
     runs: &'a SortedRuns,
-    user: Option<UserId>,
+    buyer: Option<CustomerId>,
     status: Option<OrderStatus>,
     before: Option<OrderId>,
 ) -> Result<Ids<'a>, store::Error> {
     let age = AgeOrder::NewestFirst;
     let range = IdRange::all();
     let range = before.map_or(range, |before| range.after(before, age));
-    let indexes = match (user, status) {
+    let indexes = match (buyer, status) {
         (None, None) => vec![Index::All],
         (None, Some(status)) => vec![Index::Status(status)],
-        (Some(user), Some(status)) => vec![Index::UserAndStatus(user, status)],
-        (Some(user), None) => OrderStatus::ALL
-            .map(|status| Index::UserAndStatus(user, status))
+        (Some(buyer), Some(status)) => vec![Index::BuyerAndStatus(buyer, status)],
+        (Some(buyer), None) => OrderStatus::ALL
+            .map(|status| Index::BuyerAndStatus(buyer, status))
             .to_vec(),
     };
     walk::union(Source { from, runs }, &indexes, range, age)

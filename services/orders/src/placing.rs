@@ -9,6 +9,8 @@
 //! at its stock outcome, so a repeat has the same bytes whatever has happened to the
 //! order since, and no bytes are stored.
 
+mod response;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,21 +18,24 @@ use axum::http::{HeaderMap, StatusCode};
 use chassis::idempotency::{BoundKey, IdempotencyGuard, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::{Caller, Problem, accept_language};
-use model::{ApiKeyId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
-use serde_json::json;
-use store::Tx;
+use model::{ApiKeyId, CustomerId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
+use store::{Read, Tx};
 
+use self::response::{opened, response, total_changed};
 use crate::carts::tables::{CartSince, OrderedCart};
 use crate::config::TaxConfig;
+use crate::customers::guests::Guests;
 use crate::domain::{
-    Actor, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus, Parcel, Settlement,
+    Actor, Buyer, BuyerContact, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus,
+    Parcel, Settlement,
 };
+use crate::holder::OrderTokens;
 use crate::quoting::{self, Quote, QuoteError, QuoteRequest};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::terms::uses;
 use crate::waiters::Waiter;
-use crate::wire::{OrderContent, OrderResponse};
+use crate::wire::OrderContent;
 use crate::{Error, OrdersState};
 
 /// How long a request waits for the stock outcome before it responds with 202.
@@ -39,9 +44,7 @@ const STOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A request to place an order.
 pub(crate) struct PlaceOrder {
     pub(crate) order_id: OrderId,
-    pub(crate) user_id: UserId,
-    /// The key that the user's program places it with.
-    pub(crate) via: Option<ApiKeyId>,
+    pub(crate) by: PlacedBy,
     pub(crate) content: OrderContent,
     /// The cart that the content is of.
     pub(crate) cart: Option<OrderedCart>,
@@ -50,6 +53,16 @@ pub(crate) struct PlaceOrder {
     pub(crate) request_id: String,
     pub(crate) key: Option<BoundKey>,
     pub(crate) at: Time,
+}
+
+/// Who places an order.
+pub(crate) enum PlacedBy {
+    Account {
+        id: UserId,
+        /// The key that the account's program places it with.
+        via: Option<ApiKeyId>,
+    },
+    Guest(BuyerContact),
 }
 
 /// The result of the placing transaction.
@@ -102,9 +115,18 @@ impl OrdersState {
         request: &Arc<PlaceOrder>,
         projection: Projection,
     ) -> Result<Placement, Problem> {
-        let (ledger, tax, request) = (self.ledger.clone(), self.tax.clone(), request.clone());
-        let place = move |tx: &mut Tx<'_>| place(tx, &ledger, &tax, &request, projection);
+        let (placing, request) = (self.placing(), request.clone());
+        let place = move |tx: &mut Tx<'_>| placing.place(tx, &request, projection);
         self.store.write(place).await
+    }
+
+    fn placing(&self) -> Placing {
+        Placing {
+            ledger: self.ledger.clone(),
+            tax: self.tax.clone(),
+            guests: self.guests.clone(),
+            tokens: self.order_tokens.clone(),
+        }
     }
 
     /// The response after the stock outcome, or 202 after the timeout.
@@ -117,7 +139,7 @@ impl OrdersState {
         mut waiter: Waiter<Arc<StoredOrder>>,
     ) -> Result<StoredResponse, Problem> {
         let stored = waiter.wait(STOCK_TIMEOUT).await;
-        match stored.and_then(|stored| response(&stored)) {
+        match stored.and_then(|stored| response(&stored, &self.order_tokens)) {
             Some(response) => Ok(response),
             None => self.accept(id).await,
         }
@@ -131,7 +153,8 @@ impl OrdersState {
         if !self.products.catch_up(CATCH_UP_TIMEOUT).await {
             return Err(Problem::busy());
         }
-        if response(&tables::find_as_placed(&self.store, id)?).is_none() {
+        let stored = tables::find_as_placed(&self.store, id)?;
+        if response(&stored, &self.order_tokens).is_none() {
             return self.stock_outcome(id, waiter).await;
         }
         self.accept(id).await
@@ -139,81 +162,166 @@ impl OrdersState {
 
     /// Decides for 202, unless another response was decided meanwhile; durable.
     async fn accept(&self, id: OrderId) -> Result<StoredResponse, Problem> {
+        let tokens = self.order_tokens.clone();
         let accept = move |tx: &mut Tx<'_>| {
             let mut stored = tables::find_as_placed(tx, id)?;
-            if response(&stored).is_none() {
+            if response(&stored, &tokens).is_none() {
                 stored.accepted = true;
                 tables::save(tx, &stored)?;
             }
-            response(&stored).ok_or_else(|| Problem::internal("an accepted order has a response"))
+            response(&stored, &tokens)
+                .ok_or_else(|| Problem::internal("an accepted order has a response"))
         };
         self.store.write_when_free(accept).await
     }
 }
 
-/// The placing transaction.
-fn place(
-    tx: &mut Tx<'_>,
-    ledger: &Ledger,
-    tax: &TaxConfig,
-    request: &PlaceOrder,
-    projection: Projection,
-) -> Result<Placement, Problem> {
-    if let Some(placement) = repeated(tx, request)? {
-        return Ok(placement);
-    }
-    if let Some(placement) = ordered_before(tx, request)? {
-        return Ok(placement);
-    }
-    let PlaceOrder { order_id, user_id, via, content, cart, key, at, .. } = request;
-    let mut listings = Vec::with_capacity(content.items.len());
-    for item in &content.items {
-        listings.push(tables::listing(tx, item.product_id)?);
-    }
-    let is_for_sale = |listing: &Option<_>| listing.as_ref().is_some_and(quoting::is_for_sale);
-    if projection == Projection::MayLag && !listings.iter().all(is_for_sale) {
-        return Ok(Placement::NotForSale);
-    }
-    let quote = match quoting::quote(tx, tax, &request.quote(), listings) {
-        Ok(quote) => quote,
-        Err(QuoteError::Store(error)) => return Err(error.into()),
-        Err(QuoteError::Invalid(faults)) => {
-            return refuse(tx, request, Error::Invalid(faults).into());
+/// What the placing transaction works with.
+struct Placing {
+    ledger: Ledger,
+    tax: Arc<TaxConfig>,
+    guests: Guests,
+    tokens: OrderTokens,
+}
+
+impl Placing {
+    /// The placing transaction.
+    fn place(
+        &self,
+        tx: &mut Tx<'_>,
+        request: &PlaceOrder,
+        projection: Projection,
+    ) -> Result<Placement, Problem> {
+        if let Some(placement) = self.repeated(tx, request)? {
+            return Ok(placement);
         }
-    };
-    if let Some(problem) = total_changed(content, &quote) {
-        return refuse(tx, request, problem);
+        if let Some(placement) = self.ordered_before(tx, request)? {
+            return Ok(placement);
+        }
+        let content = &request.content;
+        let mut listings = Vec::with_capacity(content.items.len());
+        for item in &content.items {
+            listings.push(tables::listing(tx, item.product_id)?);
+        }
+        let is_for_sale = |listing: &Option<_>| listing.as_ref().is_some_and(quoting::is_for_sale);
+        if projection == Projection::MayLag && !listings.iter().all(is_for_sale) {
+            return Ok(Placement::NotForSale);
+        }
+        let buyer = self.buyer(tx, &request.by)?;
+        let quote = quoting::quote(tx, &self.tax, &request.quote(&buyer), listings);
+        let quote = match quote {
+            Ok(quote) => quote,
+            Err(QuoteError::Store(error)) => return Err(error.into()),
+            Err(QuoteError::Invalid(faults)) => {
+                return refuse(tx, request, Error::Invalid(faults).into());
+            }
+        };
+        if let Some(problem) = total_changed(content, &quote) {
+            return refuse(tx, request, problem);
+        }
+        if let Buyer::Guest(Guest { id, contact: Some(contact) }) = &buyer {
+            self.guests.keep(tx, *id, contact, request.at)?;
+        }
+        let number = self.ledger.numbers.take(tx, request.order_id)?;
+        self.write(tx, request, pending(request, buyer, number, quote))?;
+        Ok(Placement::Placed)
     }
-    let number = ledger.numbers.take(tx, request.order_id)?;
-    let order = pending(request, number, quote);
-    let items = order
-        .lines
-        .iter()
-        .map(|line| ItemOrdered { product_id: line.product_id, quantity: line.quantity });
-    let items = items.collect();
-    let fact = Fact::OrderPlaced { order_id: *order_id, user_id: *user_id, items };
-    let cause = OrderCause { via: *via, ..OrderCause::new(*at, Actor::User(*user_id)) };
-    tables::append_event(tx, &ledger.log, &order, fact, &cause)?;
-    let placed = tables::insert(tx, order)?;
-    ledger.runs.add(tx, &placed.order)?;
-    uses::spend(tx, &placed.order)?;
-    if let Some(cart) = cart {
-        cart.complete(tx, *order_id)?;
+
+    /// The buyer: a guest of a known address is the same customer.
+    fn buyer(&self, from: &impl Read, by: &PlacedBy) -> Result<Buyer, store::Error> {
+        Ok(match by {
+            PlacedBy::Account { id, .. } => Buyer::Account(*id),
+            PlacedBy::Guest(contact) => {
+                let known = self.guests.of_email(from, &contact.email)?;
+                let id = known.unwrap_or_else(CustomerId::new);
+                Buyer::Guest(Guest { id, contact: Some(contact.clone()) })
+            }
+        })
     }
-    if let Some(key) = key {
-        key.refer(tx, order_id.to_string())?;
+
+    /// Writes a new order with its event, and what refers to it.
+    fn write(&self, tx: &mut Tx<'_>, request: &PlaceOrder, order: Order) -> Result<(), Error> {
+        let order_id = order.id;
+        let items = order
+            .lines
+            .iter()
+            .map(|line| ItemOrdered { product_id: line.product_id, quantity: line.quantity });
+        let user_id = order.buyer.user_id();
+        let fact = Fact::OrderPlaced { order_id, user_id, items: items.collect() };
+        let via = match request.by {
+            PlacedBy::Account { via, .. } => via,
+            PlacedBy::Guest(_) => None,
+        };
+        let cause = OrderCause::new(request.at, Actor::of(&order.buyer));
+        tables::append_event(
+            tx,
+            &self.ledger.log,
+            &order,
+            fact,
+            &OrderCause { via, ..cause },
+        )?;
+        let placed = tables::insert(tx, order)?;
+        self.ledger.runs.add(tx, &placed.order)?;
+        uses::spend(tx, &placed.order)?;
+        if let Some(cart) = &request.cart {
+            cart.complete(tx, order_id)?;
+        }
+        if let Some(key) = &request.key {
+            key.refer(tx, order_id.to_string())?;
+        }
+        Ok(())
     }
-    Ok(Placement::Placed)
+
+    /// The outcome of an earlier request under the same key.
+    fn repeated(&self, tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Problem> {
+        let Some(key) = &request.key else {
+            return Ok(None);
+        };
+        let answer = match key.look_up(tx)? {
+            None => return Ok(None),
+            Some(KnownOutcome::Response(answer)) => answer,
+            Some(KnownOutcome::Reference(to)) => {
+                let id = to.parse().map_err(Problem::internal)?;
+                match response(&tables::find_as_placed(tx, id)?, &self.tokens) {
+                    Some(answer) => answer,
+                    None => return Ok(Some(Placement::Pending(id))),
+                }
+            }
+        };
+        Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
+    }
+
+    /// The order that the request's cart became already, as it is now.
+    fn ordered_before(
+        &self,
+        tx: &Tx<'_>,
+        request: &PlaceOrder,
+    ) -> Result<Option<Placement>, Problem> {
+        let Some(cart) = &request.cart else {
+            return Ok(None);
+        };
+        let id = match cart.since(tx)? {
+            CartSince::AsRead => return Ok(None),
+            CartSince::Changed => return Err(Error::CartChanged.into()),
+            CartSince::Became(id) => id,
+        };
+        let StoredOrder { order, .. } = tables::find(tx, id)?;
+        if order.status == OrderStatus::Pending {
+            return Ok(Some(Placement::Pending(id)));
+        }
+        let answer = StoredResponse::new(StatusCode::OK, &opened(&order, &self.tokens));
+        Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
+    }
 }
 
 /// The order that a request makes, before its stock outcome.
-fn pending(request: &PlaceOrder, number: Option<OrderNumber>, quote: Quote) -> Order {
+fn pending(request: &PlaceOrder, buyer: Buyer, number: Option<OrderNumber>, quote: Quote) -> Order {
     let PlaceOrder { content, at, .. } = request;
     let Quote { lines, total, charges } = quote;
     Order {
         id: request.order_id,
         number,
-        user_id: request.user_id,
+        buyer,
         status: OrderStatus::Pending,
         lines,
         total,
@@ -230,97 +338,17 @@ fn pending(request: &PlaceOrder, number: Option<OrderNumber>, quote: Quote) -> O
         payment: None,
         settlement: Settlement::default(),
         parcel: Parcel::default(),
+        erasure_due: false,
         created_at: *at,
         updated_at: *at,
     }
 }
 
-/// The outcome of an earlier request under the same key.
-fn repeated(tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Problem> {
-    let Some(key) = &request.key else {
-        return Ok(None);
-    };
-    let answer = match key.look_up(tx)? {
-        None => return Ok(None),
-        Some(KnownOutcome::Response(answer)) => answer,
-        Some(KnownOutcome::Reference(to)) => {
-            let id = to.parse().map_err(Problem::internal)?;
-            match response(&tables::find_as_placed(tx, id)?) {
-                Some(answer) => answer,
-                None => return Ok(Some(Placement::Pending(id))),
-            }
-        }
-    };
-    Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
-}
-
-/// The order that the request's cart became already, as it is now.
-fn ordered_before(tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Problem> {
-    let Some(cart) = &request.cart else {
-        return Ok(None);
-    };
-    let id = match cart.since(tx)? {
-        CartSince::AsRead => return Ok(None),
-        CartSince::Changed => return Err(Error::CartChanged.into()),
-        CartSince::Became(id) => id,
-    };
-    let StoredOrder { order, .. } = tables::find(tx, id)?;
-    if order.status == OrderStatus::Pending {
-        return Ok(Some(Placement::Pending(id)));
-    }
-    let answer = StoredResponse::new(StatusCode::OK, &OrderResponse::new(&order));
-    Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
-}
-
-/// The placing response; `None` while it is not decided.
-fn response(stored: &StoredOrder) -> Option<StoredResponse> {
-    let StoredOrder { order, accepted, .. } = stored;
-    let resource = |status, order: &Order| {
-        let location = format!("/v1/orders/{}", order.id);
-        StoredResponse::new(status, &OrderResponse::new(order)).at(location)
-    };
-    if *accepted {
-        return Some(resource(StatusCode::ACCEPTED, order));
-    }
-    let problem = match order.at_stock_outcome() {
-        Some(order) if order.status == OrderStatus::Rejected => out_of_stock(&order),
-        Some(order) => return Some(resource(StatusCode::CREATED, &order)),
-        None if order.status == OrderStatus::Cancelled => {
-            let detail = "the order was cancelled before its stock was reserved";
-            Problem::conflict("order-cancelled", detail).member("order_id", order.id)
-        }
-        None => return None,
-    };
-    Some(StoredResponse::refusal(&problem, &order.request_id))
-}
-
-fn out_of_stock(order: &Order) -> Problem {
-    let short = order.lines.iter().filter_map(|line| {
-        let mut shortages = order.shortages.iter();
-        let shortage = shortages.find(|short| short.product_id == line.product_id)?;
-        Some((line, shortage))
-    });
-    let titles: Vec<_> = short.clone().map(|(line, _)| line.title.as_str()).collect();
-    let items = short.map(|(line, shortage)| {
-        json!({
-            "product_id": line.product_id,
-            "sku": line.sku,
-            "title": line.title,
-            "requested": shortage.requested,
-            "available": shortage.available,
-        })
-    });
-    let detail = format!("not enough in stock: {}", titles.join(", "));
-    Problem::conflict("out-of-stock", detail)
-        .member("order_id", order.id)
-        .member("items", items.collect::<Vec<_>>())
-}
-
 impl PlaceOrder {
-    /// The caller's request of now. The id has the time of creation, so lists find a day's
+    /// A request of now. The id has the time of creation, so lists find a day's
     /// orders by their ids.
     pub(crate) fn new(
-        caller: &Caller,
+        by: PlacedBy,
         headers: &HeaderMap,
         guard: &IdempotencyGuard,
         content: OrderContent,
@@ -329,8 +357,7 @@ impl PlaceOrder {
         let order_id = OrderId::new();
         Self {
             order_id,
-            user_id: caller.user_id,
-            via: caller.api_key,
+            by,
             content,
             cart,
             language: accept_language::preferred(headers),
@@ -340,13 +367,13 @@ impl PlaceOrder {
         }
     }
 
-    fn quote(&self) -> QuoteRequest<'_> {
+    fn quote(&self, buyer: &Buyer) -> QuoteRequest<'_> {
         QuoteRequest {
             items: &self.content.items,
             ship_to: self.content.shipping_address.as_ref(),
             shipping_method_id: self.content.shipping_method_id,
             codes: &self.content.codes,
-            buyer: Some(self.user_id),
+            buyer: Some(buyer.customer_id()),
             at: self.at,
         }
     }
@@ -361,20 +388,8 @@ fn refuse(tx: &mut Tx<'_>, request: &PlaceOrder, problem: Problem) -> Result<Pla
     Ok(Placement::Decided(Reply { answer, replayed: false }))
 }
 
-/// The refusal of an order that costs something else than its buyer agreed to.
-fn total_changed(content: &OrderContent, quote: &Quote) -> Option<Problem> {
-    let expected = content.expected_total?;
-    if expected.is(quote.total) {
-        return None;
+impl From<&Caller> for PlacedBy {
+    fn from(caller: &Caller) -> Self {
+        Self::Account { id: caller.user_id, via: caller.api_key }
     }
-    let refused = quote.charges.codes.iter();
-    let refused = refused.filter_map(|code| Some((code, code.refusal.as_deref()?)));
-    let refused: Vec<_> = refused
-        .map(|(code, why)| format!("{}: {why}", code.code))
-        .collect();
-    let mut detail = format!("the total is {} now", quote.total);
-    if !refused.is_empty() {
-        detail = format!("{detail} ({})", refused.join("; "));
-    }
-    Some(Problem::conflict("total-changed", detail).member("total", quote.total))
 }

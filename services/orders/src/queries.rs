@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use chassis::Context;
 use mesh::{
-    OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails,
-    OrderOf,
+    GuestDetails, OrderBody, OrderBodyOf, OrderChange, OrderChargesDetails, OrderDetails,
+    OrderLineDetails, OrderOf,
 };
-use model::{Money, OrderId, UserId};
+use model::{CustomerId, Money, OrderId, UserId};
 use pricing::PriceBasis;
 use store::Store;
 
-use crate::domain::{Charges, Order, OrderAddress, OrderLine, OrderNumber, StatusChange};
+use crate::domain::{Buyer, Charges, Order, OrderAddress, OrderLine, OrderNumber, StatusChange};
 use crate::wire::OrderResponse;
 use crate::{Error, tables};
 
@@ -66,7 +66,11 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
     let of_moment = |change: &&StatusChange| Some(change.at) == asked.changed_at;
     let change = history.iter().rev().find(of_moment);
     Ok(OrderDetails {
-        user_id: order.user_id,
+        user_id: order.buyer.user_id(),
+        guest: order.buyer.guest_contact().map(|contact| GuestDetails {
+            email: contact.email.clone(),
+            name: contact.name.clone(),
+        }),
         number: order.number.as_ref().map(OrderNumber::to_string),
         status: order.status.name().into(),
         items: order.lines.iter().map(|line| item(order, line)).collect(),
@@ -78,7 +82,7 @@ fn details(store: &Store, asked: &OrderOf) -> Result<OrderDetails, Error> {
         carrier: order.parcel.carrier.clone(),
         tracking: order.parcel.tracking.clone(),
         change: change.map(|change| OrderChange {
-            by: by(change, order.user_id),
+            by: by(change, &order.buyer),
             reason: change.reason.clone(),
         }),
         outcome_was_awaited: stored.accepted,
@@ -121,10 +125,12 @@ fn item(order: &Order, line: &OrderLine) -> OrderLineDetails {
 }
 
 /// Who made a change, without an id of a person.
-fn by(change: &StatusChange, owner: UserId) -> String {
+fn by(change: &StatusChange, buyer: &Buyer) -> String {
+    let is_guest = change.by.parse::<CustomerId>().is_ok();
     match change.by.parse::<UserId>() {
-        Ok(user) if user == owner => "buyer".into(),
+        Ok(user) if Some(user) == buyer.user_id() => "buyer".into(),
         Ok(_) => "staff".into(),
+        Err(_) if is_guest => "buyer".into(),
         Err(_) => change.by.clone(),
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 
 use chassis::FieldError;
-use model::{Address, Currency, Listing, Money, PublicationStatus, ShippingMethodId, Time, UserId};
+use model::{
+    Address, Currency, CustomerId, Listing, Money, PublicationStatus, ShippingMethodId, Time,
+};
 use pricing::{
     Basket, BasketLine, CodeOutcome, PricedBasket, PricingError, ShipTo, ShippingMethod,
     ShippingOutcome, TaxRate, code_key,
@@ -26,7 +28,7 @@ pub(crate) struct QuoteRequest<'a> {
     pub(crate) shipping_method_id: Option<ShippingMethodId>,
     pub(crate) codes: &'a [String],
     /// Whose uses of promotions count.
-    pub(crate) buyer: Option<UserId>,
+    pub(crate) buyer: Option<CustomerId>,
     pub(crate) at: Time,
 }
 

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `sales_by_day` | day, currency → orders, units and money of the orders placed on it, and refunds made on it |
 //! | `sales_by_product` | day, product, currency → orders, units and money of the orders placed on it |
-//! | `sales_by_user` | user → their paid orders, and what they spent |
+//! | `sales_by_user` | customer → their paid orders, and what they spent |
 //!
 //! An order counts from its confirmation on, on the day of UTC on which it was placed. A
 //! cancelled one counts no more, on no day, nor do refunds of it. A refund counts on the day on
@@ -15,6 +15,7 @@
 //! **Invariant:** the sums are those of [`Sums::add_order`] over all orders that the backfill
 //! covers; `check` compares them.
 
+mod comparison;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,11 @@ use std::collections::BTreeMap;
 
 use chassis::{Backfill, Context};
 use mesh::Log;
-use model::{Currency, Day, Money, OrderId, ProductId, UserId};
+use model::{Currency, CustomerId, Day, Money, OrderId, ProductId};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
 
+pub(crate) use self::comparison::AllSums;
 pub(crate) use self::report::{SalesReport, by_category, by_day, by_product};
 use crate::domain::{Order, OrderLine, OrderStatus, StatusChange};
 use crate::lists::SortedRuns;
@@ -35,7 +37,7 @@ use crate::tables::{self, ORDERS, OrderRow, StoredOrder};
 
 const BY_DAY: Table<(u16, String), SalesRow> = Table::new("sales_by_day");
 const BY_PRODUCT: Table<(u16, ProductId, String), ProductSalesRow> = Table::new("sales_by_product");
-const BY_USER: Table<UserId, SpentRow> = Table::new("sales_by_user");
+const BY_BUYER: Table<CustomerId, SpentRow> = Table::new("sales_by_user");
 
 /// What was sold, in minor units of one currency.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +185,7 @@ pub(crate) struct Sums(Backfill<OrderId, OrderRow>);
 
 impl Sums {
     pub(crate) fn new() -> Self {
-        const SUMS: &[&str] = &[BY_DAY.name(), BY_PRODUCT.name(), BY_USER.name()];
+        const SUMS: &[&str] = &[BY_DAY.name(), BY_PRODUCT.name(), BY_BUYER.name()];
         Self(Backfill::new("sums of sales", ORDERS, SUMS))
     }
 
@@ -308,94 +310,30 @@ fn add_spent(
     if before == after {
         return Ok(());
     }
-    let mut row = tx.get(BY_USER, &order.user_id)?.unwrap_or_default();
+    let mut row = tx
+        .get(BY_BUYER, &order.buyer.customer_id())?
+        .unwrap_or_default();
     row.orders += i64::from(after.is_some()) - i64::from(before.is_some());
     let units = after.unwrap_or(0) - before.unwrap_or(0);
     row.add(order.total.currency, units);
     if row.orders == 0 {
-        return tx.delete(BY_USER, &order.user_id);
+        return tx.delete(BY_BUYER, &order.buyer.customer_id());
     }
-    tx.put(BY_USER, &order.user_id, &row)
+    tx.put(BY_BUYER, &order.buyer.customer_id(), &row)
+}
+
+/// Moves what was paid for an order from its buyer `before` to its buyer now.
+pub(crate) fn change_buyer(
+    tx: &mut Tx<'_>,
+    before: &Order,
+    after: &Order,
+) -> Result<(), store::Error> {
+    let SalesState { kept, .. } = SalesState::of(after);
+    add_spent(tx, before, kept, None)?;
+    add_spent(tx, after, None, kept)
 }
 
 /// What a buyer spent.
-pub(crate) fn spent(from: &impl Read, user: UserId) -> Result<SpentRow, store::Error> {
-    Ok(from.get(BY_USER, &user)?.unwrap_or_default())
-}
-
-/// All sums, as they are stored or as they should be.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct AllSums {
-    by_day: BTreeMap<(u16, String), SalesRow>,
-    by_product: BTreeMap<(u16, ProductId, String), SalesRow>,
-    by_user: BTreeMap<UserId, SpentRow>,
-}
-
-impl AllSums {
-    /// The stored sums.
-    pub(crate) fn stored(from: &impl Read) -> Result<Self, store::Error> {
-        let by_product = from.scan(BY_PRODUCT.all())?;
-        Ok(Self {
-            by_day: from.scan(BY_DAY.all())?.collect::<Result<_, _>>()?,
-            by_product: by_product
-                .map(|row| row.map(|(key, row)| (key, row.sales)))
-                .collect::<Result<_, _>>()?,
-            by_user: from.scan(BY_USER.all())?.collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// Adds an order with its history.
-    pub(crate) fn add_order(&mut self, order: &Order, history: &[StatusChange]) {
-        let SalesState { is_sold, kept } = SalesState::of(order);
-        if !is_sold {
-            return;
-        }
-        let (day, currency) = (order.created_at.day(), order.total.currency.to_string());
-        let mut add = |day: Day, sales: SalesRow| {
-            let sum = self.by_day.entry((day.0, currency.clone())).or_default();
-            *sum = sum.plus(sales);
-        };
-        add(day, SalesRow::of_order(order));
-        for change in history {
-            if let Some(amount) = change.refunded {
-                add(change.at.day(), SalesRow::of_refund(amount));
-            }
-        }
-        for line in &order.lines {
-            let key = (day.0, line.product_id, currency.clone());
-            let sum = self.by_product.entry(key).or_default();
-            *sum = sum.plus(SalesRow::of_line(order, line));
-        }
-        if let Some(kept) = kept {
-            let row = self.by_user.entry(order.user_id).or_default();
-            row.orders += 1;
-            row.add(order.total.currency, kept);
-        }
-    }
-
-    /// The places at which other sums differ, described.
-    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
-        let mut found = differing(&self.by_day, &other.by_day, |(day, currency)| {
-            format!("the day {}, {currency}", Day(*day))
-        });
-        found.extend(differing(
-            &self.by_product,
-            &other.by_product,
-            |(day, product, currency)| format!("the day {}, {product}, {currency}", Day(*day)),
-        ));
-        found.extend(differing(&self.by_user, &other.by_user, UserId::to_string));
-        found
-    }
-}
-
-fn differing<K: Ord, V: PartialEq>(
-    one: &BTreeMap<K, V>,
-    other: &BTreeMap<K, V>,
-    name: impl Fn(&K) -> String,
-) -> Vec<String> {
-    let changed = one
-        .iter()
-        .filter(|(key, value)| other.get(*key) != Some(*value));
-    let absent = other.iter().filter(|(key, _)| !one.contains_key(*key));
-    changed.chain(absent).map(|(key, _)| name(key)).collect()
+pub(crate) fn spent(from: &impl Read, buyer: CustomerId) -> Result<SpentRow, store::Error> {
+    Ok(from.get(BY_BUYER, &buyer)?.unwrap_or_default())
 }

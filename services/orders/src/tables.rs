@@ -6,29 +6,29 @@
 //! | `order_lines` | order, part → the lines and taxes that do not fit into the order's row |
 //! | `order_history` | order, number → a status change, correction or note, after those derived from the order |
 //! | `order_placed_addresses` | order → its address from before the first correction |
-//! | `orders_by_status_and_user` | status, user, order: every order |
+//! | `orders_by_status_and_user` | status, customer id of the buyer, order: every order |
 //! | `orders_by_status` | status, order: every order that is not pending |
 //! | `orders_unpaid` | unpaid until, order: the confirmed orders that can expire |
 //! | `listings` | product → its listing: a projection of products' events |
 //! | `payments` | message id → the provider's message and its outcome; never deleted |
 //! | `payments_unmatched` | received at, message id → money that pays no order, and why |
 //! | `order_payments` | order, payment → an attempt to pay it |
-//! | `erasures` | user → the progress of the erasure of their orders |
+//! | `erasures` | customer → the progress of the erasure of their orders |
 //!
 //! The number of rows is what an order costs, so an order of usual size is placed with
-//! four (the order, its index by user, `order.placed`, the idempotency key) and confirmed with six
+//! four (the order, its index by buyer, `order.placed`, the idempotency key) and confirmed with six
 //! and one for each product (the order, its indexes, `order.confirmed`, the sums of the day and
 //! of each product in it). Its indexes by total and product are [runs](crate::lists). The first two history entries are derived from the order. A pending order
 //! has one index row: it is pending for milliseconds, so all of them are few.
 //!
 //! **Invariant:** an order's indexes change with its row, in [`insert`] and [`update`]
-//! only. No list scans the orders of other users.
+//! only. No list scans the orders of other buyers.
 
 mod rows;
 mod settlement;
 
 use mesh::{Cause, Draft, Log};
-use model::{Fact, Listing, Mismatch, OrderId, ProductId, Time, UserId};
+use model::{CustomerId, Fact, Listing, Mismatch, OrderId, ProductId, Time};
 use store::{Read, Table, Tx};
 
 pub(crate) use self::rows::{ErasureRow, OrderRow, PaymentRow, StoredOrder};
@@ -37,7 +37,7 @@ use self::rows::{
     StatusChangeRow, TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow, fitting,
 };
 use crate::domain::{
-    Actor, Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
+    Order, OrderAddress, OrderCause, OrderLine, OrderStatus, Parcel, PaymentMessage,
     PaymentOutcome, StatusChange,
 };
 use crate::{Error, counters};
@@ -46,13 +46,13 @@ pub(crate) const ORDERS: Table<OrderId, OrderRow> = Table::new("orders");
 const LINES: Table<(OrderId, u16), LinesRow> = Table::new("order_lines");
 const HISTORY: Table<(OrderId, u16), StatusChangeRow> = Table::new("order_history");
 const PLACED_ADDRESSES: Table<OrderId, PlacedAddressRow> = Table::new("order_placed_addresses");
-pub(crate) const BY_STATUS_AND_USER: Table<(OrderStatus, UserId, OrderId), ()> =
+pub(crate) const BY_STATUS_AND_BUYER: Table<(OrderStatus, CustomerId, OrderId), ()> =
     Table::new("orders_by_status_and_user");
 pub(crate) const BY_STATUS: Table<(OrderStatus, OrderId), ()> = Table::new("orders_by_status");
 pub(crate) const UNPAID: Table<(Time, OrderId), ()> = Table::new("orders_unpaid");
 const LISTINGS: Table<ProductId, ListingRow> = Table::new("listings");
 pub(crate) const PAYMENTS: Table<String, PaymentRow> = Table::new("payments");
-pub(crate) const ERASURES: Table<UserId, ErasureRow> = Table::new("erasures");
+pub(crate) const ERASURES: Table<CustomerId, ErasureRow> = Table::new("erasures");
 
 /// The listing of a product; `None` for one that is deleted or not known yet.
 pub(crate) fn listing(from: &impl Read, id: ProductId) -> Result<Option<Listing>, store::Error> {
@@ -118,15 +118,15 @@ pub(crate) fn keep_placed_address(
     )
 }
 
-/// Erases what an order, its history and its placing have of a person. Prices, products and
-/// payments are accounting records and stay.
-pub(crate) fn erase_person(tx: &mut Tx<'_>, id: OrderId) -> Result<(), Error> {
-    let mut stored = find(tx, id)?;
-    stored.order.shipping_address = None;
-    stored.order.billing_address = None;
-    stored.order.note = None;
-    stored.order.language = None;
-    save(tx, &stored)?;
+/// Erases what an order, its history and its placing have of a person; the order itself has to be
+/// written after it. Prices, products and payments are accounting records and stay. An order that
+/// may still be sent keeps until then what that needs: the address it goes to, and the notes.
+pub(crate) fn erase_person(tx: &mut Tx<'_>, order: &mut Order) -> Result<(), store::Error> {
+    order.erase_contact();
+    if order.erasure_due {
+        return Ok(());
+    }
+    let id = order.id;
     tx.delete(PLACED_ADDRESSES, &id)?;
     let history = tx.scan(HISTORY.prefix(&id))?;
     let history: Vec<_> = history.collect::<Result<_, _>>()?;
@@ -201,13 +201,31 @@ pub(crate) fn update(
     if before == order.status {
         return Ok(());
     }
-    tx.delete(BY_STATUS_AND_USER, &(before, order.user_id, order.id))?;
+    tx.delete(
+        BY_STATUS_AND_BUYER,
+        &(before, order.buyer.customer_id(), order.id),
+    )?;
     if before != OrderStatus::Pending {
         tx.delete(BY_STATUS, &(before, order.id))?;
     }
     if let (OrderStatus::Confirmed, Some(until)) = (before, order.unpaid_until()) {
         tx.delete(UNPAID, &(until, order.id))?;
     }
+    index(tx, order)
+}
+
+/// Writes an order whose status is unchanged, and whose buyer was another one `before`.
+pub(crate) fn change_buyer(
+    tx: &mut Tx<'_>,
+    stored: &StoredOrder,
+    before: &Order,
+) -> Result<(), store::Error> {
+    let order = &stored.order;
+    tx.delete(
+        BY_STATUS_AND_BUYER,
+        &(before.status, before.buyer.customer_id(), order.id),
+    )?;
+    save(tx, stored)?;
     index(tx, order)
 }
 
@@ -235,8 +253,9 @@ pub(crate) fn save(tx: &mut Tx<'_>, stored: &StoredOrder) -> Result<(), store::E
 }
 
 fn index(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
-    let Order { status, user_id, id, .. } = *order;
-    tx.put(BY_STATUS_AND_USER, &(status, user_id, id), &())?;
+    let (status, id) = (order.status, order.id);
+    let buyer = order.buyer.customer_id();
+    tx.put(BY_STATUS_AND_BUYER, &(status, buyer, id), &())?;
     if status != OrderStatus::Pending {
         tx.put(BY_STATUS, &(status, id), &())?;
     }
@@ -266,10 +285,7 @@ pub(crate) fn append_event(
     fact: Fact,
     cause: &OrderCause,
 ) -> Result<(), store::Error> {
-    let by = match cause.by {
-        Actor::User(id) => Some(id.to_string()),
-        Actor::Products | Actor::Expiry | Actor::Payments => None,
-    };
+    let by = cause.by.person();
     let via = cause.via.map(|key| key.to_string());
     let trace = Some(cause.trace.as_ref().unwrap_or(&order.request_id).clone());
     counters::count(tx, order, &fact);

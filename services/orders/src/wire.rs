@@ -20,7 +20,7 @@ pub(crate) use self::commands::{
     RefundBody, ShipBody, expected_total,
 };
 pub(crate) use self::responses::{
-    CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, StaffOrderResponse,
+    CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, OrderWithBuyer,
 };
 use crate::domain;
 

@@ -105,12 +105,12 @@ impl OtherService {
         self.append(key, fact, Cause::own(at)).await;
     }
 
-    /// Appends an event of now to its log that a person caused.
+    /// Appends an event of now to its log that the person of that id caused.
     ///
     /// # Panics
     /// When the store fails.
-    pub async fn publish_by(&self, person: &Person, key: &str, fact: Fact) {
-        let by = Some(person.user_id().to_string());
+    pub async fn publish_by(&self, person: impl ToString, key: &str, fact: Fact) {
+        let by = Some(person.to_string());
         self.append(key, fact, Cause { by, ..Cause::own(model::now()) })
             .await;
     }

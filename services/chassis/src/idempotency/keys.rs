@@ -25,24 +25,25 @@ const BATCH_MAX: usize = 64;
 /// The size of a part; with its key well below the limit of a value.
 const PART_BYTES_MAX: usize = 24 * 1024;
 
-/// The user, path and `Idempotency-Key` of a request.
+/// The holder, path and `Idempotency-Key` of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
-    pub(super) user_id: Id<kinds::User>,
+    /// An account, or what a guest holds, as the same bytes.
+    pub(super) holder: Id<kinds::User>,
     pub(super) path: String,
     pub(super) key: String,
 }
 
 impl store::Key for Scope {
     fn write_to(&self, out: &mut Vec<u8>) {
-        self.user_id.write_to(out);
+        self.holder.write_to(out);
         self.path.write_to(out);
         self.key.write_to(out);
     }
 
     fn read_from(bytes: &mut &[u8]) -> Option<Self> {
-        let (user_id, path, key) = store::Key::read_from(bytes)?;
-        Some(Self { user_id, path, key })
+        let (holder, path, key) = store::Key::read_from(bytes)?;
+        Some(Self { holder, path, key })
     }
 }
 
@@ -210,8 +211,8 @@ mod tests {
     use store::Store;
 
     fn key(name: &str, body: &str, at: Time) -> BoundKey {
-        let user_id = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
-        let scope = Scope { user_id, path: "/v1/orders".into(), key: name.into() };
+        let holder = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let scope = Scope { holder, path: "/v1/orders".into(), key: name.into() };
         BoundKey::new(scope, body.as_bytes(), at)
     }
 

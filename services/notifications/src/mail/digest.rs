@@ -61,7 +61,7 @@ pub(super) fn admit(
     tx.put(
         MAIL,
         &row,
-        &OutboundMail { user_id, content, began_at: due, failed: 0 },
+        &OutboundMail { user_id: Some(user_id), content, began_at: due, failed: 0 },
     )?;
     Ok(Admission::Counted)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::store::{Error as StoreError, Read, Table, Tx};
 use model::{OrderId, Time, UserId};
 
-use super::{MailContent, MailId, OutboundMail};
+use super::{MailContent, MailId, NOBODY, OutboundMail};
 
 /// (order, recipient), place, mail → when the mail is due. Places grow in the order of events.
 const SEQUENCE: Table<Place, Time> = Table::new("mail_sequence");
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The order and the recipient of a mail; `None` for mails that are about no order.
 fn group(mail: &OutboundMail) -> Option<(OrderId, UserId)> {
     match &mail.content {
-        MailContent::Notice(topic) => Some((topic.order_id()?, mail.user_id)),
+        MailContent::Notice(topic) => Some((topic.order_id()?, mail.user_id.unwrap_or(NOBODY))),
         _ => None,
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         let store = Store::open(folder.path(), &Options::default()).unwrap();
         let (order_id, user_id) = (Id::new(), UserId::new());
         let mail = |order_id, user_id, began_at| OutboundMail {
-            user_id,
+            user_id: Some(user_id),
             content: MailContent::Notice(Topic::OrderPaid { order_id }),
             began_at: Time(began_at),
             failed: 0,

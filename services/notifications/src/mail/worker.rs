@@ -8,7 +8,9 @@ use std::time::Duration;
 use ::store::{Error as StoreError, Read, Store, Table, Tx};
 use chassis::delivery::{self, Delivery, QueueMetrics};
 use chassis::{Context, Error};
-use mesh::{CodeOf, Contact, EmailUndo, EmailUndoOf, Mesh, OneTimeCode};
+use mesh::{
+    CodeOf, Contact, EmailUndo, EmailUndoOf, GuestDetails, Mesh, OneTimeCode, OrderDetails,
+};
 use model::{CodePurpose, Time, UserId};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -168,9 +170,15 @@ impl MailWorker {
         &self,
         mail: &OutboundMail,
     ) -> Result<Option<(Contact, MailText)>, &'static str> {
-        let user_id = mail.user_id;
+        if let MailContent::Notice(topic) = &mail.content {
+            return self.compose_notice(mail, topic).await;
+        }
+        // Only notices go to guests.
+        let Some(user_id) = mail.user_id else {
+            return Ok(None);
+        };
         Ok(match &mail.content {
-            MailContent::Notice(topic) => self.compose_notice(mail, topic).await?,
+            MailContent::Notice(_) => None,
             MailContent::Code { purpose, .. } => {
                 let query = CodeOf { user_id, purpose: *purpose };
                 let code = self.mesh.ask(&query, QUERY_TIMEOUT).await.ok_or(USERS)?;
@@ -206,8 +214,9 @@ impl MailWorker {
         mail: &OutboundMail,
         topic: &Topic,
     ) -> Result<Option<(Contact, MailText)>, &'static str> {
-        let Some(mut contact) = self.contact(mail.user_id).await? else {
-            return Ok(None);
+        let mut contact = match mail.user_id {
+            Some(user_id) => self.contact(user_id).await?,
+            None => None,
         };
         let mut order = None;
         if let Some(order_id) = topic.order_id() {
@@ -217,19 +226,39 @@ impl MailWorker {
                 if !topic.is_news(&details) {
                     return Ok(None);
                 }
-                let (language, buyer) = (details.language.clone(), details.user_id);
+                let (language, buyer) = (details.language.clone(), self.buyer(&details).await?);
                 let data = OrderData::new(order_id, details);
                 order = Some(match topic.rule().audience {
                     Audience::Owner => {
-                        contact.language = language.or(contact.language);
+                        contact = contact.or(buyer);
+                        if let Some(contact) = &mut contact {
+                            contact.language = language.or(contact.language.take());
+                        }
                         data
                     }
-                    Audience::Staff => data.with_buyer(self.contact(buyer).await?),
+                    Audience::Staff => data.with_buyer(buyer),
                 });
             }
         }
+        let Some(contact) = contact else {
+            return Ok(None);
+        };
         let text = self.texts.mail(topic, order.as_ref(), &contact);
         Ok(Some((contact, text)))
+    }
+
+    /// The buyer of an order, unless they are erased.
+    async fn buyer(&self, order: &OrderDetails) -> Result<Option<Contact>, &'static str> {
+        if let Some(user_id) = order.user_id {
+            return self.contact(user_id).await;
+        }
+        let guest = order.guest.clone();
+        Ok(guest.map(|GuestDetails { email, name }| Contact {
+            email,
+            email_verified: false,
+            name,
+            language: None,
+        }))
     }
 
     /// The contact of an active account.
@@ -304,8 +333,13 @@ impl MailWorker {
                 sequence::forget(tx, &mail, key.2)?;
                 if let Some(code) = given_up {
                     let mail_id = given_up::keep(tx, key.2, &mail, now)?;
-                    let (user_id, about) = (mail.user_id, kind);
-                    let topic = Topic::MailFailed { user_id, about, code, mail_id };
+                    let topic = Topic::MailFailed {
+                        user_id: mail.user_id,
+                        order_id: mail.content.order_id(),
+                        about: kind,
+                        code,
+                        mail_id,
+                    };
                     notifier.notify_staff(tx, &topic, now)?;
                 }
             }
@@ -350,6 +384,9 @@ fn unavailable(service: &str) -> Outcome {
 
 /// A shop without mail logs its codes, if the settings ask for it.
 fn print_code(mail: &OutboundMail, purpose: CodePurpose, code: &str) {
-    let user = mail.user_id;
-    tracing::warn!(%user, "this shop sends no mail; the one-time code for {purpose:?} is {code}");
+    let user = mail.user_id.map(|id| id.to_string());
+    tracing::warn!(
+        user,
+        "this shop sends no mail; the one-time code for {purpose:?} is {code}"
+    );
 }

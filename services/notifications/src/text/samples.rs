@@ -119,12 +119,14 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderPaymentReceived { order_id },
         Topic::OrderCancelledByBuyer { order_id },
         Topic::OrderCancelRequested { order_id },
+        Topic::OrderBuyerErased { order_id },
         Topic::RefundDue { order_id, amount, by_buyer: true },
         Topic::RefundDue { order_id, amount, by_buyer: false },
         Topic::StockLow { product_id, available: 3 },
         Topic::MailFailed {
             mail_id: None,
-            user_id: id(),
+            user_id: Some(id()),
+            order_id: None,
             about: "order.paid".into(),
             code: Some(550),
         },
@@ -184,7 +186,8 @@ fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) ->
     );
     let shipped = |text: &str| has_left.then(|| text.to_owned());
     let details = OrderDetails {
-        user_id: id(),
+        user_id: Some(id()),
+        guest: None,
         number: Some("1001".into()),
         status: "confirmed".into(),
         items,

@@ -27,6 +27,7 @@ macro_rules! files {
             files!(@ $language, "backup.overdue.txt"),
             files!(@ $language, "backup.recovered.txt"),
             files!(@ $language, "digest.txt"),
+            files!(@ $language, "order.buyer_erased.txt"),
             files!(@ $language, "order.cancel_requested.txt"),
             files!(@ $language, "order.cancelled_by_buyer.txt"),
             files!(@ $language, "order.payment_kept.txt"),

@@ -9,17 +9,17 @@ use super::{entries, kinds_of, start};
 fn of_an_order(order_id: OrderId, user_id: UserId, amount: Money) -> Vec<Fact> {
     let corrected = |field, shipped| {
         let corrected = vec![field];
-        Fact::OrderCorrected { order_id, user_id, corrected, shipped }
+        Fact::OrderCorrected { order_id, user_id: Some(user_id), corrected, shipped }
     };
     vec![
-        Fact::OrderConfirmed { order_id, user_id },
-        Fact::OrderPaid { order_id, user_id },
+        Fact::OrderConfirmed { order_id, user_id: Some(user_id) },
+        Fact::OrderPaid { order_id, user_id: Some(user_id) },
         corrected(OrderField::Tracking, false),
-        Fact::OrderShipped { order_id, user_id },
+        Fact::OrderShipped { order_id, user_id: Some(user_id) },
         corrected(OrderField::ShippingAddress, true),
         corrected(OrderField::Tracking, true),
-        Fact::OrderDelivered { order_id, user_id },
-        Fact::OrderRefunded { order_id, user_id, amount, in_full: false },
+        Fact::OrderDelivered { order_id, user_id: Some(user_id) },
+        Fact::OrderRefunded { order_id, user_id: Some(user_id), amount, in_full: false },
         Fact::PaymentUnmatched {
             order_id: Some(order_id),
             user_id: Some(user_id),
@@ -27,7 +27,7 @@ fn of_an_order(order_id: OrderId, user_id: UserId, amount: Money) -> Vec<Fact> {
             reason: Mismatch::OrderOver,
             reference: Some("pi_1".into()),
         },
-        Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) },
+        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: Some(amount) },
     ]
 }
 
@@ -153,7 +153,10 @@ async fn staff_are_notified() {
     let before = staff.get("/v1/notifications").await.body;
     orders.publish("payment", unmatched()).await;
     orders
-        .publish("order", Fact::OrderPaid { order_id, user_id })
+        .publish(
+            "order",
+            Fact::OrderPaid { order_id, user_id: Some(user_id) },
+        )
         .await;
     entries(&ann, 2).await;
     assert_eq!(

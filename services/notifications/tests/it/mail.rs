@@ -80,7 +80,8 @@ impl Orders {
     pub(crate) fn know(&self, id: OrderId, buyer: &Person, change: impl FnOnce(&mut OrderDetails)) {
         let euros = |amount| Money { amount, currency: "EUR".parse().unwrap() };
         let mut order = OrderDetails {
-            user_id: buyer.user_id(),
+            user_id: Some(buyer.user_id()),
+            guest: None,
             number: Some("1001".into()),
             status: "shipped".into(),
             items: vec![OrderLineDetails {
@@ -457,7 +458,7 @@ async fn mails_about_one_order_stay_in_their_order() {
     let users = Users::start(&test.mesh).await;
     let ann = test.customer();
     users.know(&ann, "ann", None);
-    let (orders, user_id) = (test.other("orders"), ann.user_id());
+    let (orders, user_id) = (test.other("orders"), Some(ann.user_id()));
     let order_id = confirm(&orders, &ann).await;
     eventually("it has failed once", || async { server.connections() == 1 }).await;
     let key = order_id.to_string();

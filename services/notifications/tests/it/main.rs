@@ -25,7 +25,7 @@ async fn start() -> TestService {
 /// Publishes that an order of `person` is confirmed, and returns its id.
 async fn confirm(orders: &OtherService, person: &Person) -> Id<kinds::Order> {
     let (order_id, user_id) = (Id::new(), person.user_id());
-    let fact = Fact::OrderConfirmed { order_id, user_id };
+    let fact = Fact::OrderConfirmed { order_id, user_id: Some(user_id) };
     orders.publish(&order_id.to_string(), fact).await;
     order_id
 }
@@ -77,7 +77,7 @@ async fn each_event_notifies_its_owner_once() {
     users.publish_at("ann", welcome, at).await;
     entries(&ann, 1).await;
     let (order_id, user_id) = (Id::new(), ann.user_id());
-    let rejected = Fact::OrderRejected { order_id, user_id };
+    let rejected = Fact::OrderRejected { order_id, user_id: Some(user_id) };
     orders.publish_at("o", rejected, at).await;
     let items = entries(&ann, 2).await;
 

@@ -1,6 +1,6 @@
 //! Messages about orders, to their owners and to staff, by each one's preferences.
 
-use mesh::OrderChange;
+use mesh::{GuestDetails, OrderChange};
 use model::{Fact, Id, Money, OrderId};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -31,6 +31,54 @@ async fn choose(person: &Person, kinds: Value) -> TestResponse {
     send(person.request(Method::PUT, path).json(&body)).await
 }
 
+/// A guest has no inbox and gets the mail; once the order is erased there is nobody to tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_gets_mail_at_the_address_of_the_order() {
+    let server = Server::start(&[]).await;
+    let test = start(&server).await;
+    let users = Users::start_alone(&test.mesh).await;
+    let (ann, packer) = (test.customer(), test.staff());
+    users.know(&packer, "packer", Some("en"));
+    hire(&test, &packer, 0).await;
+    let orders = Orders::start(&test.mesh).await;
+    let know = |order_id, guest: Option<GuestDetails>| {
+        orders.know(order_id, &ann, |order| {
+            (order.user_id, order.guest) = (None, guest);
+            order.language = Some("de".into());
+        });
+    };
+    let guest = GuestDetails { email: "hana@example.org".into(), name: "Hana Mori".into() };
+    let (order_id, erased) = (OrderId::new(), OrderId::new());
+    know(order_id, Some(guest));
+    know(erased, None);
+    for order_id in [erased, order_id] {
+        publish(&test, Fact::OrderShipped { order_id, user_id: None }).await;
+    }
+    let mail = unfolded(&server.takes(1).await[0]);
+    for part in [
+        "To: \"Hana Mori\" <hana@example.org>",
+        "Subject: Ihre Bestellung ist unterwegs",
+        "2 x Desk lamp: 25,00 EUR",
+    ] {
+        assert!(mail.contains(part), "{part} in {mail}");
+    }
+    // Staff hear of it as of any other, and who cancelled it.
+    let guest = Id::<model::kinds::Customer>::new();
+    let cancelled = Fact::OrderCancelled { order_id, user_id: None, refunded: None };
+    test.other("orders")
+        .publish_by(guest, "order", cancelled)
+        .await;
+    let entry = entries(&packer, 2).await.remove(0);
+    assert_eq!(entry["kind"], "order.cancelled_by_buyer");
+    publish(&test, Fact::OrderBuyerErased { order_id }).await;
+    let mails = server.takes(3).await;
+    let told = mails
+        .iter()
+        .any(|mail| unfolded(mail).contains("The buyer of an open order erased their data"));
+    assert!(told, "{mails:?}");
+    test.finish().await;
+}
+
 /// A mail waits until orders says what was ordered, and has it in the order's language; none
 /// of it is stored here.
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +89,11 @@ async fn a_mail_says_what_was_ordered() {
     let ann = test.customer();
     users.know(&ann, "ann", Some("en"));
     let (order_id, user_id) = (OrderId::new(), ann.user_id());
-    publish(&test, Fact::OrderShipped { order_id, user_id }).await;
+    publish(
+        &test,
+        Fact::OrderShipped { order_id, user_id: Some(user_id) },
+    )
+    .await;
     let entry = entries(&ann, 1).await.remove(0);
     assert_eq!(entry["title"], "Your order is on its way");
     assert!(server.taken().is_empty());
@@ -94,7 +146,11 @@ async fn an_order_that_failed_on_the_page_makes_no_mail() {
             order.outcome_was_awaited = was_awaited;
             order.items[0].available = Some(1);
         });
-        publish(&test, Fact::OrderRejected { order_id, user_id }).await;
+        publish(
+            &test,
+            Fact::OrderRejected { order_id, user_id: Some(user_id) },
+        )
+        .await;
     }
     let mails = server.takes(1).await;
     assert_eq!(kinds_of(&ann, 2).await, ["order.rejected"; 2]);
@@ -125,13 +181,23 @@ async fn the_shop_is_told_of_its_orders() {
         order.change = Some(OrderChange { by, reason });
     });
     let refunded = Some(Money { amount: 2500, currency: "EUR".parse().unwrap() });
-    publish(&test, Fact::OrderConfirmed { order_id, user_id }).await;
-    publish(&test, Fact::OrderPaid { order_id, user_id }).await;
-    publish(&test, Fact::OrderCancelRequested { order_id, user_id }).await;
-    let cancelled = |refunded| Fact::OrderCancelled { order_id, user_id, refunded };
+    publish(
+        &test,
+        Fact::OrderConfirmed { order_id, user_id: Some(user_id) },
+    )
+    .await;
+    publish(&test, Fact::OrderPaid { order_id, user_id: Some(user_id) }).await;
+    publish(
+        &test,
+        Fact::OrderCancelRequested { order_id, user_id: Some(user_id) },
+    )
+    .await;
+    let cancelled = |refunded| Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded };
     let log = test.other("orders");
-    log.publish_by(&ann, "order", cancelled(refunded)).await;
-    log.publish_by(&ann, "order", cancelled(None)).await;
+    log.publish_by(ann.user_id(), "order", cancelled(refunded))
+        .await;
+    log.publish_by(ann.user_id(), "order", cancelled(None))
+        .await;
     // Not paid in time: no action of staff is needed.
     publish(&test, cancelled(None)).await;
 
@@ -198,13 +264,21 @@ async fn many_new_orders_are_few_mails() {
     for _ in 0..ORDERS {
         let (order_id, user_id) = (OrderId::new(), ann.user_id());
         orders.know(order_id, &ann, |_| ());
-        publish(&test, Fact::OrderConfirmed { order_id, user_id }).await;
+        publish(
+            &test,
+            Fact::OrderConfirmed { order_id, user_id: Some(user_id) },
+        )
+        .await;
     }
     // Another kind comes after them, and is not held up.
     let amount = Money { amount: 2500, currency: "EUR".parse().unwrap() };
     let (order_id, user_id) = (OrderId::new(), ann.user_id());
     let refunded = Some(amount);
-    publish(&test, Fact::OrderCancelled { order_id, user_id, refunded }).await;
+    publish(
+        &test,
+        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded },
+    )
+    .await;
     entries(&packer, ORDERS + 2).await;
     let is_there = || async {
         let mails = server.taken();
@@ -268,7 +342,7 @@ async fn preferences_are_obeyed() {
     test.restart().await;
     (ann, packer) = (ann.at(test.address), packer.at(test.address));
     assert_eq!(ann.get(path).await.body, chosen.body);
-    let (order_id, user_id) = (OrderId::new(), ann.user_id());
+    let (order_id, user_id) = (OrderId::new(), Some(ann.user_id()));
     orders.know(order_id, &ann, |_| ());
     publish(&test, Fact::OrderConfirmed { order_id, user_id }).await;
     publish(&test, Fact::OrderPaid { order_id, user_id }).await;

@@ -438,9 +438,10 @@ async fn staff_notices_are_sent_once() {
     }
     let (order_id, user_id) = (model::Id::new(), ann.user_id());
     let amount = model::Money { amount: 1999, currency: "EUR".parse().unwrap() };
-    let cancelled = Fact::OrderCancelled { order_id, user_id, refunded: Some(amount) };
+    let cancelled =
+        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: Some(amount) };
     test.other("orders")
-        .publish_by(&ann, "order", cancelled)
+        .publish_by(ann.user_id(), "order", cancelled)
         .await;
     receiver.gets(2).await;
     for error in [Some("no room"), Some("no room again"), None] {

@@ -6,7 +6,7 @@
 use chassis::client_address::{ClientAddress, network};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::rate_limit::{self, CounterKey, Rule};
-use model::{CartId, Time, UserId, now};
+use model::{CartId, CustomerId, Time, UserId, now};
 use store::{Read, Tx};
 
 use super::domain::{Cart, CartItem};
@@ -154,7 +154,12 @@ impl OrdersState {
 
     /// The price of a cart now.
     pub(super) fn quote_cart(&self, cart: &Cart) -> Result<CartQuote, Error> {
-        Ok(quote::quote(&self.store, &self.tax, cart, now())?)
+        let buyer = match (cart.owner, &cart.details.email) {
+            (Some(owner), _) => Some(CustomerId::from_uuid(owner.uuid())),
+            (None, Some(email)) => self.guests.of_email(&self.store, email)?,
+            (None, None) => None,
+        };
+        Ok(quote::quote(&self.store, &self.tax, cart, buyer, now())?)
     }
 
     /// Waits for listings that products may just have published, where a product that was added

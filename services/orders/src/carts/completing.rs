@@ -6,8 +6,7 @@
 //! stock is short the order is rejected and the cart is open again.
 
 use axum::extract::State;
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use chassis::fields::{CheckedBody, Fields, ReadFields};
 use chassis::idempotency::IdempotentRequest;
@@ -18,8 +17,9 @@ use serde::Serialize;
 
 use super::domain::{Cart, CartDetails, CartItem};
 use super::holder::CartRequester;
+use super::quote;
 use super::tables::OrderedCart;
-use crate::placing::PlaceOrder;
+use crate::placing::{PlaceOrder, PlacedBy};
 use crate::wire::{GivenAmount, OrderContent, RequestedItem, expected_total};
 use crate::{Error, OrdersState};
 
@@ -47,23 +47,36 @@ pub(super) async fn complete(
     body: CheckedBody<CompleteBody>,
 ) -> Result<Response, Problem> {
     let cart = state.carts.find(&state.store, id, &who)?;
-    let caller = caller.ok_or_else(guests_cannot_order)?;
-    if cart.owner != Some(caller.user_id) {
-        let detail = "claim the cart first, with POST /v1/carts/{id}/claim";
-        return Err(Problem::conflict("cart-not-claimed", detail));
-    }
-    let guard = request.begin(&caller, &body)?;
-    let content = body.valid().and_then(|body| content(&cart, body));
-    let content = match content {
-        Ok(content) => content,
+    let guard = match &caller {
+        Some(caller) if cart.owner != Some(caller.user_id) => {
+            let detail = "claim the cart first, with POST /v1/carts/{id}/claim";
+            return Err(Problem::conflict("cart-not-claimed", detail));
+        }
+        Some(caller) => request.begin(caller, &body)?,
+        None => request.begin_as(id, &body)?,
+    };
+    let wanted = body.valid().and_then(|body| {
+        let by = placed_by(caller.as_ref(), &cart)?;
+        Ok((by, content(&cart, body)?))
+    });
+    let (by, content) = match wanted {
+        Ok(wanted) => wanted,
         Err(faults) => {
             let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
             return Ok(refused?.into());
         }
     };
     let cart = Some(OrderedCart { id, cart });
-    let request = PlaceOrder::new(&caller, &headers, &guard, content, cart);
+    let request = PlaceOrder::new(by, &headers, &guard, content, cart);
     Ok(state.place(request).await?.into())
+}
+
+/// Who orders: the account, or a guest, who has to say how to be reached.
+fn placed_by(caller: Option<&Caller>, cart: &Cart) -> Result<PlacedBy, Vec<FieldError>> {
+    if let Some(caller) = caller {
+        return Ok(caller.into());
+    }
+    quote::guest(&cart.details).map(PlacedBy::Guest)
 }
 
 /// The order that a cart asks for.
@@ -94,14 +107,4 @@ fn content(cart: &Cart, body: CompleteBody) -> Result<OrderContent, Vec<FieldErr
         codes,
         expected_total: body.expected_total,
     })
-}
-
-fn guests_cannot_order() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthenticated",
-        "A valid access token is required",
-        "an order needs an account: log in with POST /v1/sessions, claim the cart with POST /v1/carts/{id}/claim, then complete it",
-    )
-    .header(WWW_AUTHENTICATE, "Bearer")
 }

@@ -7,13 +7,14 @@
 //! always has an answer.
 
 use chassis::FieldError;
-use model::{Listing, Money, Time};
+use model::{CustomerId, Listing, Money, Time};
 use pricing::{PricedBasket, PricedLine, ShippingMethod, ShippingOutcome};
 use serde::Serialize;
 use store::Read;
 
-use super::domain::{Cart, CartItem};
+use super::domain::{Cart, CartDetails, CartItem};
 use crate::config::TaxConfig;
+use crate::domain::BuyerContact;
 use crate::quoting::{self, QuoteRequest, is_for_sale};
 use crate::tables;
 use crate::terms::priced;
@@ -49,14 +50,15 @@ pub(super) enum LineProblem {
     TooLarge,
 }
 
-/// Prices a cart at a time.
+/// Prices a cart at a time, for the customer that its buyer is known as.
 pub(super) fn quote(
     from: &impl Read,
     tax: &TaxConfig,
     cart: &Cart,
+    buyer: Option<CustomerId>,
     now: Time,
 ) -> Result<CartQuote, store::Error> {
-    let request = request(cart, now);
+    let request = request(cart, buyer, now);
     let rates = quoting::tax_rates(from, tax, request.ship_to)?;
     let promotions = quoting::promotions(from, &request)?;
     let method = match request.shipping_method_id {
@@ -92,10 +94,29 @@ pub(super) fn quote(
     let lines = lines.map(|((item, listing), outcome)| CartLine { item, listing, outcome });
     let lines: Vec<_> = lines.collect();
     let mut blocking = blocking_lines(&lines);
+    if cart.owner.is_none() {
+        blocking.extend(guest(&cart.details).err().unwrap_or_default());
+    }
     if let Some(priced) = &priced {
         blocking.extend(blocking_shipping(from, priced, method.as_ref(), cart)?);
     }
     Ok(CartQuote { lines, priced, problems: blocking })
+}
+
+/// The contact of who orders without an account.
+///
+/// # Errors
+/// What is missing of it.
+pub(super) fn guest(details: &CartDetails) -> Result<BuyerContact, Vec<FieldError>> {
+    let required = |pointer| FieldError::new(pointer, "is required to order without an account");
+    match (details.email.clone(), details.name.clone()) {
+        (Some(email), Some(name)) => Ok(BuyerContact { email, name }),
+        (email, name) => {
+            let email = email.is_none().then(|| required("/email"));
+            let name = name.is_none().then(|| required("/name"));
+            Err(email.into_iter().chain(name).collect())
+        }
+    }
 }
 
 /// The methods that fit a cart, the cheapest first, each with its price.
@@ -104,7 +125,7 @@ pub(super) fn shipping_options(
     tax: &TaxConfig,
     cart: &Cart,
 ) -> Result<Vec<(ShippingMethod, Money)>, store::Error> {
-    let (request, listings) = (request(cart, Time(0)), listings(from, cart)?);
+    let (request, listings) = (request(cart, None, Time(0)), listings(from, cart)?);
     let mut problems = sellable(&listings);
     let methods = priced::active_shipping_methods(from)?;
     loop {
@@ -125,14 +146,14 @@ pub(super) fn shipping_options(
     }
 }
 
-fn request(cart: &Cart, at: Time) -> QuoteRequest<'_> {
+fn request(cart: &Cart, buyer: Option<CustomerId>, at: Time) -> QuoteRequest<'_> {
     let details = &cart.details;
     QuoteRequest {
         items: &[],
         ship_to: details.shipping_address.as_ref(),
         shipping_method_id: details.shipping_method_id,
         codes: &details.codes,
-        buyer: cart.owner,
+        buyer,
         at,
     }
 }

@@ -17,6 +17,7 @@ use store::{Read, Table, Tx};
 
 use super::domain::{Cart, CartDetails, IDLE_MAX, TOUCHED_EVERY};
 use crate::Error;
+use crate::customers::guests::email_key;
 use crate::domain::OrderStatus;
 use crate::tables::status;
 
@@ -197,6 +198,29 @@ fn delete_due(tx: &mut Tx<'_>, until: Time, id: CartId) -> Result<(), store::Err
     match tx.get(CARTS, &id)? {
         Some(cart) => delete(tx, id, &cart),
         None => tx.delete(DUE, &(until, id)),
+    }
+}
+
+/// The carts that have an e-mail address, whatever its case. All carts are read, which are
+/// [`CARTS_MAX`] at most.
+pub(crate) fn of_email(from: &impl Read, email: &str) -> Result<Vec<CartId>, store::Error> {
+    let wanted = email_key(email);
+    let mut found = Vec::new();
+    for row in from.scan(CARTS.all())? {
+        let (id, cart) = row?;
+        let email = cart.details.email.as_deref();
+        if email.is_some_and(|email| email_key(email) == wanted) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes a cart, if it is still there.
+pub(crate) fn delete_cart(tx: &mut Tx<'_>, id: CartId) -> Result<(), store::Error> {
+    match tx.get(CARTS, &id)? {
+        Some(cart) => delete(tx, id, &cart),
+        None => Ok(()),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Who or what is behind a change of an order.
 
-use model::{ApiKeyId, Time, UserId};
+use model::{ApiKeyId, CustomerId, Time, UserId};
+
+use super::Buyer;
 
 /// The actor behind a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Actor {
     User(UserId),
+    /// Who bought without an account.
+    Guest(CustomerId),
     /// The service that owns the stock.
     Products,
     /// The expiry of unpaid orders.
@@ -15,9 +19,26 @@ pub(crate) enum Actor {
 }
 
 impl Actor {
+    /// The buyer of an order.
+    pub(crate) fn of(buyer: &Buyer) -> Self {
+        match buyer {
+            Buyer::Account(id) => Self::User(*id),
+            Buyer::Guest(guest) => Self::Guest(guest.id),
+        }
+    }
+
+    /// The id of the person, if it is one.
+    pub(crate) fn person(self) -> Option<String> {
+        match self {
+            Self::User(_) | Self::Guest(_) => Some(self.name()),
+            Self::Products | Self::Expiry | Self::Payments => None,
+        }
+    }
+
     pub(super) fn name(self) -> String {
         match self {
             Self::User(id) => id.to_string(),
+            Self::Guest(id) => id.to_string(),
             Self::Products => "products".into(),
             Self::Expiry => "expiry".into(),
             Self::Payments => "payments".into(),

@@ -73,7 +73,7 @@ impl Order {
         self.updated_at = cause.at;
         let fact = Fact::OrderCorrected {
             order_id: self.id,
-            user_id: self.user_id,
+            user_id: self.buyer.user_id(),
             corrected: change.corrected.clone(),
             shipped: status == OrderStatus::Shipped,
         };
@@ -135,7 +135,7 @@ mod tests {
         let placed = order.at_stock_outcome();
         let applied = order.correct(correction(), &cause(4)).unwrap().unwrap();
         let AppliedChange { change, fact, .. } = applied;
-        let (order_id, user_id) = (order.id, order.user_id);
+        let (order_id, user_id) = (order.id, order.buyer.user_id());
         let corrected = vec![OrderField::Tracking];
         assert_eq!(
             fact,

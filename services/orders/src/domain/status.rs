@@ -78,6 +78,11 @@ impl OrderStatus {
         matches!(self, Self::Confirmed | Self::Paid)
     }
 
+    /// Whether it may still be sent, so that its address is needed.
+    pub(crate) fn awaits_shipping(self) -> bool {
+        matches!(self, Self::Pending | Self::Confirmed | Self::Paid)
+    }
+
     /// The name in responses and in stored rows.
     pub(crate) fn name(self) -> &'static str {
         match self {

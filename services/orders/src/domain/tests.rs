@@ -63,7 +63,7 @@ pub(crate) fn order(total: i64) -> Order {
     Order {
         id: "order_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
         number: None,
-        user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        buyer: Buyer::Account("user_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
         status: OrderStatus::Pending,
         lines: vec![line],
         total,
@@ -80,6 +80,7 @@ pub(crate) fn order(total: i64) -> Order {
         payment: None,
         settlement: Settlement::default(),
         parcel: Parcel::default(),
+        erasure_due: false,
         created_at: Time(1),
         updated_at: Time(1),
     }
@@ -182,7 +183,7 @@ proptest! {
             let expires = matches!(command, OrderCommand::Cancel)
                 && order.status == OrderStatus::Confirmed
                 && at % 2 == 0;
-            let by = if expires { Actor::Expiry } else { Actor::User(order.user_id) };
+            let by = if expires { Actor::Expiry } else { Actor::of(&order.buyer) };
             let cause = OrderCause::new(Time(at), by).because("why");
             let applied = order.apply(command.clone(), &cause);
             let expected = model.apply(command);

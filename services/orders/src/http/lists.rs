@@ -9,15 +9,16 @@ use axum::response::{IntoResponse, Response};
 use chassis::export::ExportFormat;
 use chassis::page::{self, Page, Paging};
 use chassis::{Caller, Json, Problem, Staff, check};
-use model::{OrderId, Time};
+use model::{CustomerId, OrderId, Time, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 use store::Key;
 
+use crate::customers::guests;
 use crate::domain::{OrderNumber, OrderStatus};
 use crate::lists::{self, AgeOrder, OrderFilter, OrderPage, TotalOrder};
 use crate::tables::{self, StoredOrder};
-use crate::wire::{OrderResponse, StaffOrderResponse};
+use crate::wire::{OrderResponse, OrderWithBuyer};
 use crate::{OrdersState, export};
 
 /// The parameters of a list. `limit` and `cursor` are read by the paging.
@@ -147,13 +148,13 @@ impl OrdersState {
             .map(str::trim)
             .filter(|text| !text.is_empty());
         if !caller.is_staff() {
-            filter.users = Some(BTreeSet::from([caller.user_id]));
+            filter.buyers = Some(BTreeSet::from([customer(caller.user_id)]));
             return match text {
                 None => Ok(Some(filter)),
                 Some(_) => Err(Problem::forbidden("staff")),
             };
         }
-        filter.users = user.map(|user| BTreeSet::from([user]));
+        filter.buyers = user.map(|user| BTreeSet::from([customer(user)]));
         match text.map(str::parse::<OrderId>) {
             None => {}
             Some(Ok(order)) => filter.order = Some(order),
@@ -164,14 +165,17 @@ impl OrdersState {
                 }
                 let people = self.buyers.seen_by(caller);
                 let found = people.matching(text.unwrap_or_default()).await?;
-                let mut users: BTreeSet<_> = found.iter().map(|person| person.user_id).collect();
-                if let Some(only) = &filter.users {
-                    users.retain(|user| only.contains(user));
+                let guests = guests::matching(&self.store, text.unwrap_or_default())?;
+                let accounts = found.iter().map(|person| customer(person.user_id));
+                let mut buyers: BTreeSet<_> = accounts.collect();
+                buyers.extend(guests.into_iter().map(|(id, _)| id));
+                if let Some(only) = &filter.buyers {
+                    buyers.retain(|buyer| only.contains(buyer));
                 }
-                if users.is_empty() {
+                if buyers.is_empty() {
                     return Ok(None);
                 }
-                filter.users = Some(users);
+                filter.buyers = Some(buyers);
             }
         }
         Ok(Some(filter))
@@ -208,10 +212,9 @@ impl OrdersState {
         let orders = orders.iter().map(|stored| &stored.order);
         let shown: Result<Vec<Value>, _> = if caller.is_staff() {
             let buyers = self.buyers.seen_by(caller).of(orders.clone()).await;
-            let shown = orders.map(|order| {
-                serde_json::to_value(StaffOrderResponse::new(order, buyers.get(&order.user_id)))
-            });
-            shown.collect()
+            orders
+                .map(|order| serde_json::to_value(OrderWithBuyer::new(order, &buyers)))
+                .collect()
         } else {
             orders
                 .map(|order| serde_json::to_value(OrderResponse::new(order)))
@@ -219,6 +222,11 @@ impl OrdersState {
         };
         shown.map_err(Problem::internal)
     }
+}
+
+/// The customer that an account is.
+fn customer(account: UserId) -> CustomerId {
+    CustomerId::from_uuid(account.uuid())
 }
 
 /// The value of a parameter that has a few.

@@ -1,16 +1,12 @@
-//! `GET /v1/reports/sales` and `GET /v1/customers`: what the sums of sales say.
+//! `GET /v1/reports/sales`: what the sums of sales say.
 
 use axum::extract::{Query, State};
-use chassis::json::PathId;
-use chassis::page::{self, Page, Paging};
 use chassis::{Json, Problem, Staff, check};
-use mesh::AccountContact;
-use model::{Day, NotADay, UserId, kinds, now};
+use model::{Day, NotADay, now};
 use serde::Deserialize;
 
 use super::lists::chosen;
 use crate::sales::{self, SalesReport};
-use crate::wire::CustomerResponse;
 use crate::{Error, OrdersState};
 
 /// The days of a report.
@@ -68,66 +64,4 @@ pub(super) async fn sales(
 fn day(name: &str, given: Option<&str>) -> Result<Option<Day>, Problem> {
     let day = given.map(str::parse).transpose();
     day.map_err(|why: NotADay| Problem::bad_request(format!("`{name}`: {why}")))
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CustomersQuery {
-    q: Option<String>,
-}
-
-/// People who registered, the newest first.
-pub(super) async fn customers(
-    State(state): State<OrdersState>,
-    Staff(_): Staff,
-    paging: Paging,
-    Query(query): Query<CustomersQuery>,
-) -> Result<Json<Page<CustomerResponse>>, Problem> {
-    state.ledger.sums.require()?;
-    let after: Option<UserId> = paging.after()?;
-    let text = query
-        .q
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let mut people = match text {
-        None => {
-            state
-                .buyers
-                .registered_before(after, paging.limit + 1)
-                .await?
-        }
-        Some(text) => state.buyers.matching(text).await?,
-    };
-    people.sort_by_key(|person| std::cmp::Reverse(person.user_id));
-    people.retain(|person| after.is_none_or(|after| person.user_id < after));
-    let is_last = people.len() <= paging.limit;
-    people.truncate(paging.limit);
-    let last = people.last().filter(|_| !is_last);
-    let next_cursor = last.map(|person| page::cursor(&person.user_id));
-    let items = people.into_iter().map(|person| state.customer(person));
-    Ok(Json(Page {
-        items: items.collect::<Result<_, _>>()?,
-        next_cursor,
-    }))
-}
-
-pub(super) async fn customer(
-    State(state): State<OrdersState>,
-    Staff(_): Staff,
-    PathId(id): PathId<kinds::Customer>,
-) -> Result<Json<CustomerResponse>, Problem> {
-    state.ledger.sums.require()?;
-    let found = state
-        .buyers
-        .of_accounts(vec![UserId::from_uuid(id.uuid())])
-        .await?;
-    let person = found.into_iter().next().ok_or_else(Problem::not_found)?;
-    Ok(Json(state.customer(person)?))
-}
-
-impl OrdersState {
-    fn customer(&self, person: AccountContact) -> Result<CustomerResponse, Problem> {
-        let spent = sales::spent(&self.store, person.user_id)?;
-        Ok(CustomerResponse::new(person, spent))
-    }
 }

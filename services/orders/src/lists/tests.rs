@@ -4,22 +4,31 @@ use std::cell::Cell;
 use std::ops::Bound;
 
 use futures::executor::block_on;
-use model::Money;
+use model::{Money, UserId};
 use proptest::prelude::*;
 use store::Store;
 
 use super::runs::tests::{load, runs_of_eight, store_with};
 use super::*;
 use crate::domain::tests::order;
-use crate::domain::{Actor, OrderCause, OrderLine, Parcel, StatusChange};
+use crate::domain::{Actor, Buyer, Guest, OrderCause, OrderLine, Parcel, StatusChange};
 
 const PRODUCTS: [&str; 2] = [
     "prod_01h455vb4pex5vsknk084sn02q",
     "prod_01h455vb4pex5vsknk084sn02r",
 ];
 
-fn user(number: u64) -> UserId {
-    UserId::first_at(Time(number.cast_signed()))
+/// Every third is a guest.
+fn buyer(number: u64) -> Buyer {
+    let id = CustomerId::first_at(Time(number.cast_signed()));
+    match number % 3 {
+        2 => Buyer::Guest(Guest { id, contact: None }),
+        _ => Buyer::Account(UserId::from_uuid(id.uuid())),
+    }
+}
+
+fn customer(number: u64) -> CustomerId {
+    buyer(number).customer_id()
 }
 
 fn product(number: usize) -> ProductId {
@@ -57,7 +66,7 @@ fn orders() -> impl Strategy<Value = Vec<Order>> {
                 .filter(|number| products & (1 << number) != 0)
                 .map(line);
             Order {
-                user_id: user(owner),
+                buyer: buyer(owner),
                 status: OrderStatus::ALL[status],
                 lines: lines.collect(),
                 total: Money { amount: total, ..template.total },
@@ -70,13 +79,16 @@ fn orders() -> impl Strategy<Value = Vec<Order>> {
 }
 
 fn filters() -> impl Strategy<Value = OrderFilter> {
-    let users = prop::option::of(prop::collection::btree_set((0..3_u64).prop_map(user), 1..3));
+    let buyers = prop::option::of(prop::collection::btree_set(
+        (0..3_u64).prop_map(customer),
+        1..3,
+    ));
     let status = prop::option::of((0..8_usize).prop_map(|number| OrderStatus::ALL[number]));
     let product = prop::option::of((0..2_usize).prop_map(product));
     let time = || prop::option::weighted(0.3, (0..45_000_i64).prop_map(Time));
-    (users, status, product, time(), time()).prop_map(
-        |(users, status, product, created_from, created_to)| OrderFilter {
-            users,
+    (buyers, status, product, time(), time()).prop_map(
+        |(buyers, status, product, created_from, created_to)| OrderFilter {
+            buyers,
             status,
             product,
             order: None,
@@ -163,7 +175,7 @@ impl Read for Counted<'_> {
     }
 }
 
-/// A shop of that many orders: a hundredth are of each of a hundred users, one in a thousand is
+/// A shop of that many orders: a hundredth are of each of a hundred buyers, one in a thousand is
 /// paid and one confirmed, the rest are delivered; every other has the second product.
 fn shop_of(count: i64) -> Vec<Order> {
     let made = (0..count).map(|number| {
@@ -178,7 +190,7 @@ fn shop_of(count: i64) -> Vec<Order> {
             _ => OrderStatus::Delivered,
         };
         Order {
-            user_id: user((number % 100).unsigned_abs()),
+            buyer: buyer((number % 100).unsigned_abs()),
             status,
             lines: vec![line],
             total: Money { amount: number * 7_919 % 100_003, ..template.total },
@@ -198,7 +210,7 @@ fn assert_bounded(count: i64) {
         created_to: Some(Time(middle.0 + 24 * 60 * 60 * 1000)),
         ..everybody()
     };
-    let users: BTreeSet<UserId> = (0..40).map(user).collect();
+    let buyers: BTreeSet<_> = (0..40).map(customer).collect();
     // Paid orders have the first product, and none has the second.
     let no_such = OrderFilter {
         status: Some(OrderStatus::Paid),
@@ -220,12 +232,12 @@ fn assert_bounded(count: i64) {
         ),
         (
             "a user",
-            OrderFilter { users: Some([user(7)].into()), ..everybody() },
+            OrderFilter { buyers: Some([customer(7)].into()), ..everybody() },
             60,
         ),
         (
-            "many users",
-            OrderFilter { users: Some(users), ..everybody() },
+            "many buyers",
+            OrderFilter { buyers: Some(buyers), ..everybody() },
             120,
         ),
         (

@@ -7,14 +7,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::Peekable;
 
-use model::{OrderId, ProductId, UserId};
+use model::{CustomerId, OrderId, ProductId};
 use store::{Key, Read, Record, Span};
 
 use super::age::{AgeOrder, IdRange, Ids};
 use super::runs::SortedRuns;
 use super::runs::reading::late_of_product;
 use crate::domain::OrderStatus;
-use crate::tables::{BY_STATUS, BY_STATUS_AND_USER, ORDERS};
+use crate::tables::{BY_STATUS, BY_STATUS_AND_BUYER, ORDERS};
 
 /// Rows read one by one before a walk seeks instead, which costs about as much.
 const STEPS_MAX: usize = 16;
@@ -41,7 +41,7 @@ impl<R> Copy for Source<'_, R> {}
 pub(super) enum Index {
     All,
     Status(OrderStatus),
-    UserAndStatus(UserId, OrderStatus),
+    BuyerAndStatus(CustomerId, OrderStatus),
     Product(ProductId),
 }
 
@@ -63,14 +63,14 @@ impl Index {
                 let rows = BY_STATUS.prefix(&status);
                 scan(from, rows, range, age, |id| (status, id), |(_, id)| id)
             }
-            Self::UserAndStatus(user, status) => {
-                let rows = BY_STATUS_AND_USER.prefix(&(status, user));
+            Self::BuyerAndStatus(buyer, status) => {
+                let rows = BY_STATUS_AND_BUYER.prefix(&(status, buyer));
                 scan(
                     from,
                     rows,
                     range,
                     age,
-                    |id| (status, user, id),
+                    |id| (status, buyer, id),
                     |(_, _, id)| id,
                 )
             }
@@ -105,7 +105,7 @@ fn scan<'a, K: Key + 'static, V: Record + 'static>(
     Ok(Box::new(rows.map(move |row| row.map(|(key, _)| id(key)))))
 }
 
-/// The pending orders, which are found by their users: sorted a part at a time.
+/// The pending orders, which are found by their buyers: sorted a part at a time.
 struct PendingIds<'a, R> {
     from: &'a R,
     range: IdRange,
@@ -118,7 +118,7 @@ impl<R: Read> PendingIds<'_, R> {
         let mut first = BTreeSet::new();
         for row in self
             .from
-            .scan(BY_STATUS_AND_USER.prefix(&OrderStatus::Pending))?
+            .scan(BY_STATUS_AND_BUYER.prefix(&OrderStatus::Pending))?
         {
             let ((_, _, id), ()) = row?;
             if self.range.contains(id) {

@@ -10,7 +10,7 @@
 use axum::http::StatusCode;
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
-use chassis::{Caller, FieldError, Problem};
+use chassis::{FieldError, Problem};
 use model::{OrderId, now};
 use store::Tx;
 
@@ -18,6 +18,7 @@ use super::methods::OfferedMethod;
 use super::tables::{self, PaymentId};
 use super::wire::{AttemptResponse, PaymentBody, PaymentsResponse};
 use crate::domain::{Order, PaymentMethod, Transition, TransitionError};
+use crate::holder::OrderRequester;
 use crate::{Error, OrdersState, commands, tables as orders};
 
 /// What became of an attempt.
@@ -53,7 +54,7 @@ impl OrdersState {
     /// Opens an attempt to pay an order, or finds the open one of the method.
     pub(crate) async fn open_payment(
         &self,
-        caller: Caller,
+        who: OrderRequester,
         id: OrderId,
         guard: &IdempotencyGuard,
         mut body: CheckedBody<PaymentBody>,
@@ -70,18 +71,18 @@ impl OrdersState {
             (Ok(_), _) => return Err(Problem::internal("a valid body names a method")),
             (Err(faults), _) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
         };
-        self.current_order(&caller, id).await?;
-        let work = move |tx: &mut Tx<'_>| open(tx, &caller, id, &offered);
+        self.current_order(&who, id).await?;
+        let work = move |tx: &mut Tx<'_>| open(tx, &who, id, &offered);
         guard.once(&self.store, work).await
     }
 
     /// What was tried to pay an order, and what went back.
     pub(crate) async fn payments(
         &self,
-        caller: &Caller,
+        who: &OrderRequester,
         id: OrderId,
     ) -> Result<PaymentsResponse, Error> {
-        let order = self.current_order(caller, id).await?.order;
+        let order = self.current_order(who, id).await?.order;
         let attempts = tables::attempts(&self.store, id)?;
         let items = attempts.into_iter().map(|(id, method)| {
             let offered = self.methods.find(method);
@@ -95,11 +96,11 @@ impl OrdersState {
 
 fn open(
     tx: &mut Tx<'_>,
-    caller: &Caller,
+    who: &OrderRequester,
     order_id: OrderId,
     offered: &OfferedMethod,
 ) -> Result<StoredResponse, Problem> {
-    let mut stored = commands::find_for(tx, caller, order_id)?;
+    let mut stored = commands::find_for(tx, who, order_id)?;
     if !stored.order.is_payable() {
         let (status, transition) = (stored.order.status, Transition::Pay);
         let refusal = TransitionError::Forbidden { status, transition };

@@ -11,7 +11,7 @@ use chassis::fields::CheckedBody;
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
 use chassis::page::{Page, Paging};
-use chassis::{Caller, Json, Problem, Staff};
+use chassis::{Json, Problem, Staff};
 use model::{Time, kinds, now};
 use store::Tx;
 
@@ -21,6 +21,7 @@ use super::wire::{
     MethodsResponse, PaymentBody, PaymentsResponse, UnmatchedResponse, WebhookResponse, read_signed,
 };
 use crate::OrdersState;
+use crate::holder::OrderRequester;
 
 /// `Retry-After` for the payment provider while no secret is configured.
 const SETUP_RETRY_SECONDS: &str = "600";
@@ -34,21 +35,21 @@ pub(crate) async fn methods(State(state): State<OrdersState>) -> Json<MethodsRes
 
 pub(crate) async fn open(
     State(state): State<OrdersState>,
-    caller: Caller,
+    who: OrderRequester,
     PathId(id): PathId<kinds::Order>,
     request: IdempotentRequest,
     body: CheckedBody<PaymentBody>,
 ) -> Result<Response, Problem> {
-    let guard = request.begin(&caller, &body)?;
-    Ok(state.open_payment(caller, id, &guard, body).await?.into())
+    let guard = who.begin(request, id, &body)?;
+    Ok(state.open_payment(who, id, &guard, body).await?.into())
 }
 
 pub(crate) async fn list(
     State(state): State<OrdersState>,
-    caller: Caller,
+    who: OrderRequester,
     PathId(id): PathId<kinds::Order>,
 ) -> Result<Json<PaymentsResponse>, Problem> {
-    Ok(Json(state.payments(&caller, id).await?))
+    Ok(Json(state.payments(&who, id).await?))
 }
 
 pub(crate) async fn unmatched(

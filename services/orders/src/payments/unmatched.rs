@@ -41,7 +41,7 @@ impl UnmatchedPayment<'_> {
         let order_id = self.order.map(|order| order.id);
         let fact = Fact::PaymentUnmatched {
             order_id,
-            user_id: self.order.map(|order| order.user_id),
+            user_id: self.order.and_then(|order| order.buyer.user_id()),
             amount: self.amount,
             reason: self.reason,
             reference: Some(self.reference.to_owned()),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use model::{OrderId, Time};
+use model::{OrderId, Time, UserId};
 use proptest::prelude::*;
 use store::{Options, Store};
 
@@ -12,7 +12,7 @@ use crate::commands;
 use crate::config::OrdersConfig;
 use crate::domain::tests::order;
 use crate::domain::{
-    Actor, ChosenPayment, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails,
+    Actor, Buyer, ChosenPayment, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails,
     PaymentMethod, Settlement,
 };
 use crate::lists;
@@ -38,7 +38,7 @@ fn placed(number: u64, at: Time) -> Order {
     }
     Order {
         id: OrderId::first_at(at),
-        user_id: UserId::first_at(Time((number % 4).cast_signed())),
+        buyer: Buyer::Account(UserId::first_at(Time((number % 4).cast_signed()))),
         lines,
         total: in_currency(template.total),
         refunded_total: in_currency(template.refunded_total),
@@ -227,6 +227,6 @@ async fn a_report_has_each_day_and_the_dearest_first() {
         shown(by_day(&store, Day(0), Day(1)))["items"],
         serde_json::json!([])
     );
-    let buyer = spent(&store, UserId::first_at(Time(3))).unwrap();
+    let buyer = spent(&store, CustomerId::first_at(Time(3))).unwrap();
     assert_eq!((buyer.orders, buyer.spent["EUR"]), (1, 1_000));
 }

@@ -3,6 +3,7 @@
 //! The field names and variant names are part of the stored format (MessagePack by
 //! name): a renamed one needs `#[serde(rename)]`.
 
+mod buyer;
 mod charges;
 mod history;
 mod lines;
@@ -13,6 +14,7 @@ use model::{Address, Listing, Mismatch, Money, OrderId, Shortage, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
+use self::buyer::{GuestRow, buyer};
 use self::charges::ChargesRow;
 pub(super) use self::charges::{TAX_LINES_OF_PART, TAX_LINES_OF_ROW, TaxLineRow};
 pub(super) use self::history::StatusChangeRow;
@@ -63,7 +65,11 @@ pub(crate) struct OrderRow {
     id: OrderId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<String>,
-    user_id: UserId,
+    /// Absent for a guest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest: Option<GuestRow>,
     status: StatusName,
     lines: Vec<LineRow>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -97,6 +103,8 @@ pub(crate) struct OrderRow {
     carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    erasure_due: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     accepted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -220,7 +228,8 @@ impl StoredOrder {
         OrderRow {
             id: order.id,
             number: order.number.as_ref().map(OrderNumber::to_string),
-            user_id: order.user_id,
+            user_id: order.buyer.user_id(),
+            guest: GuestRow::of(&order.buyer),
             status: StatusName(order.status),
             lines: lines.iter().map(LineRow::from).collect(),
             line_parts: self.line_parts,
@@ -240,6 +249,7 @@ impl StoredOrder {
             settlement: order.settlement.into(),
             carrier: order.parcel.carrier.clone(),
             tracking: order.parcel.tracking.clone(),
+            erasure_due: order.erasure_due,
             accepted: self.accepted,
             changes: self.history_rows,
             created_at: order.created_at,
@@ -253,7 +263,7 @@ impl From<OrderRow> for StoredOrder {
         let order = Order {
             id: row.id,
             number: row.number.and_then(|number| number.parse().ok()),
-            user_id: row.user_id,
+            buyer: buyer(row.user_id, row.guest),
             status: row.status.0,
             lines: row.lines.into_iter().map(OrderLine::from).collect(),
             total: row.total,
@@ -273,6 +283,7 @@ impl From<OrderRow> for StoredOrder {
             payment: row.payment,
             settlement: row.settlement.into(),
             parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
+            erasure_due: row.erasure_due,
             created_at: row.created_at,
             updated_at: row.updated_at,
         };

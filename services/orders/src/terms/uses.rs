@@ -3,20 +3,20 @@
 //! | table | key → value |
 //! | --- | --- |
 //! | `promotion_uses` | promotion → the orders that use it |
-//! | `promotion_uses_by_buyer` | promotion, account → the orders of that account that use it |
+//! | `promotion_uses_by_buyer` | promotion, customer → the orders of that buyer that use it |
 //!
 //! **Invariant:** an order counts from its placing until it is rejected or cancelled, and only
 //! the one writer counts. So a cap is exact, whoever races for the last use. An order that is
 //! revived counts again, whatever the cap: it was paid at the price that it was placed at.
 
-use model::{PromotionId, UserId};
+use model::{CustomerId, PromotionId};
 use pricing::UsesLeft;
 use store::{Read, Table, Tx};
 
 use crate::domain::Order;
 
 const USES: Table<PromotionId, u64> = Table::new("promotion_uses");
-const USES_BY_BUYER: Table<(PromotionId, UserId), u64> = Table::new("promotion_uses_by_buyer");
+const USES_BY_BUYER: Table<(PromotionId, CustomerId), u64> = Table::new("promotion_uses_by_buyer");
 
 /// How often a promotion is used.
 pub(crate) fn uses(from: &impl Read, id: PromotionId) -> Result<u64, store::Error> {
@@ -35,7 +35,7 @@ pub(crate) fn uses_left(
     from: &impl Read,
     id: PromotionId,
     caps: Caps,
-    buyer: Option<UserId>,
+    buyer: Option<CustomerId>,
 ) -> Result<UsesLeft, store::Error> {
     if let Some(most) = caps.in_all
         && uses(from, id)? >= most.into()
@@ -69,7 +69,7 @@ fn count(tx: &mut Tx<'_>, order: &Order, next: impl Fn(u64) -> u64) -> Result<()
             0 => tx.delete(USES, id)?,
             _ => tx.put(USES, id, &used)?,
         }
-        let key = (*id, order.user_id);
+        let key = (*id, order.buyer.customer_id());
         let used = next(tx.get(USES_BY_BUYER, &key)?.unwrap_or(0));
         match used {
             0 => tx.delete(USES_BY_BUYER, &key)?,

@@ -1,9 +1,10 @@
 //! Response bodies: an order, its history, and a customer.
 
-use mesh::AccountContact;
-use model::{Address, Id, Money, OrderField, OrderId, ProductId, Time, UserId, kinds};
+use model::{Address, CustomerId, Money, OrderField, OrderId, ProductId, Time, UserId};
 use serde::Serialize;
 
+use crate::buyers::KnownBuyers;
+use crate::customers::Customer;
 use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderStatus, PaymentDetails, StatusChange,
 };
@@ -16,7 +17,9 @@ pub(crate) struct OrderResponse<'a> {
     id: OrderId,
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<String>,
-    user_id: UserId,
+    /// Absent for a guest's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
     status: &'static str,
     payment_status: &'static str,
     /// The method that its buyer chose.
@@ -44,6 +47,9 @@ pub(crate) struct OrderResponse<'a> {
     reserved_until: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel_requested_at: Option<Time>,
+    /// What opens a guest's order, in answers to who ordered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_token: Option<String>,
     created_at: Time,
     updated_at: Time,
 }
@@ -79,7 +85,7 @@ impl<'a> OrderResponse<'a> {
         Self {
             id: order.id,
             number: order.number.as_ref().map(ToString::to_string),
-            user_id: order.user_id,
+            user_id: order.buyer.user_id(),
             status: order.status.name(),
             payment_status: order.payment_status().name(),
             payment_method: settlement.chosen.map(|chosen| chosen.method.name()),
@@ -95,9 +101,17 @@ impl<'a> OrderResponse<'a> {
             tracking_url: order.parcel.tracking_url(),
             reserved_until: order.unpaid_until().filter(|_| is_unpaid),
             cancel_requested_at: settlement.cancel_requested_at,
+            order_token: None,
             created_at: order.created_at,
             updated_at: order.updated_at,
         }
+    }
+}
+
+impl OrderResponse<'_> {
+    /// The same with the token that opens it.
+    pub(crate) fn opened_by(self, order_token: Option<String>) -> Self {
+        Self { order_token, ..self }
     }
 }
 
@@ -118,30 +132,34 @@ impl<'a> From<&'a OrderAddress> for AddressResponse<'a> {
     }
 }
 
-/// An order as staff read it. The buyer's contact lies in users, so it is no part of what a
-/// command responds, which may be stored.
+/// An order with its buyer, as staff read it, and a guest their own. The contact is no part of
+/// what a command responds, which may be stored.
 #[derive(Debug, Serialize)]
-pub(crate) struct StaffOrderResponse<'a> {
+pub(crate) struct OrderWithBuyer<'a> {
     #[serde(flatten)]
     order: OrderResponse<'a>,
-    /// Absent while users does not answer, and after the account was erased.
+    /// Absent while users does not answer, and after the buyer was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     buyer: Option<BuyerResponse<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct BuyerResponse<'a> {
-    user_id: UserId,
+    /// The id under which staff find the customer.
+    id: CustomerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
     name: &'a str,
     email: &'a str,
 }
 
-impl<'a> StaffOrderResponse<'a> {
-    pub(crate) fn new(order: &'a Order, buyer: Option<&'a AccountContact>) -> Self {
-        let buyer = buyer.map(|buyer| BuyerResponse {
-            user_id: buyer.user_id,
-            name: &buyer.name,
-            email: &buyer.email,
+impl<'a> OrderWithBuyer<'a> {
+    pub(crate) fn new(order: &'a Order, buyers: &'a KnownBuyers) -> Self {
+        let buyer = buyers.of(order).map(|(name, email)| BuyerResponse {
+            id: order.buyer.customer_id(),
+            user_id: order.buyer.user_id(),
+            name,
+            email,
         });
         Self { order: OrderResponse::new(order), buyer }
     }
@@ -215,12 +233,14 @@ impl HistoryEntryResponse {
 /// A customer, as staff see them.
 #[derive(Debug, Serialize)]
 pub(crate) struct CustomerResponse {
-    /// The account's id under another prefix.
-    id: Id<kinds::Customer>,
-    user_id: UserId,
+    /// A guest's own, or the account's id under another prefix.
+    id: CustomerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
     name: String,
     email: String,
-    registered_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered_at: Option<Time>,
     /// The orders that were paid.
     orders: i64,
     /// What was paid and not returned, in each currency.
@@ -228,16 +248,17 @@ pub(crate) struct CustomerResponse {
 }
 
 impl CustomerResponse {
-    pub(crate) fn new(person: AccountContact, SpentRow { orders, spent }: SpentRow) -> Self {
+    pub(crate) fn new(customer: Customer, SpentRow { orders, spent }: SpentRow) -> Self {
         let spent = spent.into_iter().filter_map(|(currency, amount)| {
             Some(Money { amount, currency: currency.parse().ok()? })
         });
+        let Customer { id, user_id, contact, registered_at } = customer;
         Self {
-            id: Id::from_uuid(person.user_id.uuid()),
-            user_id: person.user_id,
-            name: person.name,
-            email: person.email,
-            registered_at: person.registered_at,
+            id,
+            user_id,
+            name: contact.name,
+            email: contact.email,
+            registered_at,
             orders,
             spent: spent.collect(),
         }

@@ -8,13 +8,13 @@ use testkit::{Person, TestResponse, eventually, send};
 use crate::shop::{ProductId, Shop, items, kobe, newest};
 
 /// A cart and its token.
-struct HeldCart {
-    path: String,
-    token: String,
+pub(crate) struct HeldCart {
+    pub(crate) path: String,
+    pub(crate) token: String,
 }
 
 impl HeldCart {
-    async fn made(by: &Person, wanted: &[(ProductId, u32)]) -> Self {
+    pub(crate) async fn made(by: &Person, wanted: &[(ProductId, u32)]) -> Self {
         let made = by.post("/v1/carts", items(wanted)).await;
         assert_eq!(made.status, 201, "{:?}", made.body);
         assert_eq!(made.headers["cache-control"], "private, no-store");
@@ -28,7 +28,13 @@ impl HeldCart {
         Self { path, token }
     }
 
-    async fn send(&self, by: &Person, method: Method, below: &str, body: Value) -> TestResponse {
+    pub(crate) async fn send(
+        &self,
+        by: &Person,
+        method: Method,
+        below: &str,
+        body: Value,
+    ) -> TestResponse {
         request(
             by,
             method,
@@ -39,16 +45,16 @@ impl HeldCart {
         .await
     }
 
-    async fn read(&self, by: &Person) -> TestResponse {
+    pub(crate) async fn read(&self, by: &Person) -> TestResponse {
         self.send(by, Method::GET, "", Value::Null).await
     }
 
-    async fn patch(&self, by: &Person, body: Value) -> TestResponse {
+    pub(crate) async fn patch(&self, by: &Person, body: Value) -> TestResponse {
         self.send(by, Method::PATCH, "", body).await
     }
 }
 
-async fn request(
+pub(crate) async fn request(
     by: &Person,
     method: Method,
     path: &str,
@@ -201,7 +207,9 @@ async fn a_cart_is_priced_at_every_read() {
     let add = json!({ "product_id": chair, "quantity": 1 });
     let more = cart.send(&guest, Method::POST, "/items", add.clone()).await;
     assert_eq!(more.body["totals"]["total"], euros(2500));
-    assert_eq!(more.body["problems"], json!([]));
+    let pointers: Vec<_> = more.body["problems"].as_array().unwrap().iter().collect();
+    let pointers: Vec<_> = pointers.iter().map(|problem| &problem["pointer"]).collect();
+    assert_eq!(pointers, ["/email", "/name"], "of who has no account");
     let more = cart.send(&guest, Method::POST, "/items", add).await;
     assert_eq!(quantities(&more), [2, 2]);
 
@@ -213,7 +221,7 @@ async fn a_cart_is_priced_at_every_read() {
     assert_eq!(admin.post("/v1/promotions", promotion).await.status, 201);
     let method = admin.post("/v1/shipping-methods", method).await;
     let read = cart.read(&guest).await;
-    assert_eq!(read.body["problems"][0]["pointer"], "/shipping_method_id");
+    assert_eq!(read.body["problems"][2]["pointer"], "/shipping_method_id");
 
     let options = cart
         .send(&guest, Method::GET, "/shipping-options", Value::Null)
@@ -224,7 +232,7 @@ async fn a_cart_is_priced_at_every_read() {
         "none goes to the shop's own country"
     );
     let details = json!({
-        "email": "hana@example.org", "shipping_address": kobe(),
+        "email": "hana@example.org", "name": "Hana", "shipping_address": kobe(),
         "shipping_method_id": method.body["id"], "codes": ["sonne", "REGEN"],
     });
     let read = cart.patch(&guest, details).await;
@@ -323,7 +331,10 @@ async fn what_cannot_be_sold_stays_and_is_named() {
     let pointers: Vec<_> = pointers
         .map(|problem| problem["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/items/0", "/items/2", "/items/3"]);
+    assert_eq!(
+        pointers,
+        ["/items/0", "/items/2", "/items/3", "/email", "/name"]
+    );
 }
 
 /// Requests to a cart with one of each of these: method, path below it, body, and the status with
@@ -478,10 +489,7 @@ async fn only_its_owner_completes_a_cart() {
     let lamp = shop.sell(1000, "EUR").await;
     let cart = HeldCart::made(&guest, &[(lamp, 2)]).await;
     let total = |amount: i64| json!({ "expected_total": amount });
-    for (who, status, problem) in [
-        (&guest, 401, "unauthenticated"),
-        (&buyer, 409, "cart-not-claimed"),
-    ] {
+    for (who, status, problem) in [(&guest, 422, "invalid"), (&buyer, 409, "cart-not-claimed")] {
         let refused = cart.send(who, Method::POST, "/complete", total(2000)).await;
         assert_eq!((refused.status, refused.problem()), (status, problem));
     }

@@ -4,6 +4,7 @@
 
 mod carts;
 mod commands;
+mod guests;
 mod payments;
 mod placing;
 mod queries;

@@ -45,7 +45,7 @@ async fn an_order_is_answered_as_staff_see_it() {
     let told = shop.asked(&placed).await.unwrap();
     assert_eq!(
         (told.user_id, told.status.as_str()),
-        (buyer.user_id(), "confirmed")
+        (Some(buyer.user_id()), "confirmed")
     );
     let line = &told.items[0];
     assert_eq!((line.title.as_str(), line.quantity), ("Desk lamp", 2));

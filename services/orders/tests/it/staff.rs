@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use mesh::{AccountContact, PeopleQuery};
-use model::{OrderId, Time, UserId};
+use model::{Id, OrderId, Time, UserId};
 use reqwest::Method;
 use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
@@ -222,7 +222,10 @@ async fn staff_find_orders_and_see_their_buyers() {
     )
     .await;
     let shown = staff.get(&path).await;
-    let buyer = json!({ "user_id": ana.user_id(), "name": "Ana", "email": "ana@shop.example" });
+    let buyer = json!({
+        "id": Id::<model::kinds::Customer>::from_uuid(ana.user_id().uuid()),
+        "user_id": ana.user_id(), "name": "Ana", "email": "ana@shop.example",
+    });
     assert_eq!(shown.body["buyer"], buyer);
     assert_eq!(ana.get(&path).await.body["buyer"], Value::Null);
     // The buyer is no part of what a change depends on.

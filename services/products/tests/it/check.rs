@@ -39,7 +39,7 @@ async fn the_check_finds_every_inconsistency() {
     let sku = list["items"][0]["sku"].as_str().unwrap().to_owned();
     let order_id: Id<kinds::Order> = Id::new();
     let items = vec![ItemOrdered { product_id, quantity: 1 }];
-    let placed = Fact::OrderPlaced { order_id, user_id: Id::new(), items };
+    let placed = Fact::OrderPlaced { order_id, user_id: Some(Id::new()), items };
     orders.publish(&order_id.to_string(), placed).await;
     eventually("a piece is held", || async {
         let stock = staff.get(&format!("/v1/products/{product_id}/stock")).await;

@@ -214,7 +214,7 @@ async fn stock_is_set_when_it_is_asked_for() {
         .unwrap();
     let order_id = model::Id::new();
     let items = vec![model::ItemOrdered { product_id: id, quantity: 3 }];
-    let placed = model::Fact::OrderPlaced { order_id, user_id: model::Id::new(), items };
+    let placed = model::Fact::OrderPlaced { order_id, user_id: Some(model::Id::new()), items };
     orders.publish(&order_id.to_string(), placed).await;
     let stock = format!("/v1/products/{id}/stock");
     testkit::eventually("the order's units are reserved", || async {

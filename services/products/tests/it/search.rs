@@ -301,7 +301,7 @@ async fn the_index_follows_every_change() {
     total(&app, "available=true", 1).await;
     let placed = model::Fact::OrderPlaced {
         order_id: model::Id::new(),
-        user_id: model::Id::new(),
+        user_id: Some(model::Id::new()),
         items: vec![model::ItemOrdered {
             product_id: path.rsplit('/').next().unwrap().parse().unwrap(),
             quantity: 1,

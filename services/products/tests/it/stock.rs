@@ -27,7 +27,7 @@ async fn place(orders: &OtherService, lines: &[(&str, u32)]) -> Id<kinds::Order>
         .iter()
         .map(|(path, quantity)| ItemOrdered { product_id: id_of(path), quantity: *quantity })
         .collect();
-    let placed = Fact::OrderPlaced { order_id, user_id: Id::new(), items };
+    let placed = Fact::OrderPlaced { order_id, user_id: Some(Id::new()), items };
     orders.publish(&order_id.to_string(), placed).await;
     order_id
 }
@@ -194,7 +194,10 @@ async fn a_stock_policy_decides_what_is_sold_beyond_the_stock() {
 
     let (order_id, user_id) = (first, Id::new());
     orders
-        .publish(&first.to_string(), Fact::OrderShipped { order_id, user_id })
+        .publish(
+            &first.to_string(),
+            Fact::OrderShipped { order_id, user_id: Some(user_id) },
+        )
         .await;
     eventually("the chairs are sent", async || {
         levels(&staff, &chair).await == (0, 0, 0)
@@ -224,7 +227,8 @@ async fn a_reservation_ends_once() {
     };
 
     // Cancellations: repeated, of a pending order, and of a refused one.
-    let cancelled = |order_id| Fact::OrderCancelled { order_id, user_id, refunded: None };
+    let cancelled =
+        |order_id| Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: None };
     let held = place(&orders, &[(&lamps, 3), (&chairs, 7)]).await;
     say(held, cancelled(held)).await;
     events.released(held, 1).await;
@@ -238,10 +242,10 @@ async fn a_reservation_ends_once() {
 
     // Shipment: a later cancellation or a repetition changes nothing.
     let sent = place(&orders, &[(&lamps, 3), (&chairs, 1)]).await;
-    let shipped = Fact::OrderShipped { order_id: sent, user_id };
+    let shipped = Fact::OrderShipped { order_id: sent, user_id: Some(user_id) };
     let refunded = |order_id, in_full| {
         let amount = model::Money { amount: 1, currency: "EUR".parse().unwrap() };
-        Fact::OrderRefunded { order_id, user_id, amount, in_full }
+        Fact::OrderRefunded { order_id, user_id: Some(user_id), amount, in_full }
     };
     for fact in [shipped.clone(), shipped, refunded(sent, true)] {
         say(sent, fact).await;

@@ -111,6 +111,11 @@ impl Email {
         ]
     }
 
+    /// The address as it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.rsplit_once('@').unwrap_or((&self.0, ""))
     }

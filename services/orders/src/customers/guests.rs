@@ -1,0 +1,158 @@
+//! The guests of a shop: who ordered without an account.
+//!
+//! | table | key → value |
+//! | --- | --- |
+//! | `guests` | customer → the contact of their latest order |
+//! | `guests_by_email` | MAC of the address → the customer |
+//! | `guests_by_part` | a part of the address or name, customer |
+//!
+//! **Invariants:** an address, whatever its case, is one customer until it is erased; after that
+//! it is another one. The indexes change with the row, in [`Guests::keep`] and [`Guests::delete`]
+//! only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::mac::MacKey;
+use chassis::people_index::{IndexedPerson, PeopleIndex};
+use chassis::rate_limit::{self, CounterKey, Rule};
+use mesh::PEOPLE_MAX;
+use model::{CustomerId, Time, kinds};
+use serde::{Deserialize, Serialize};
+use store::{Read, Table, Tx};
+
+use crate::Error;
+use crate::domain::BuyerContact;
+
+const GUESTS: Table<CustomerId, GuestRow> = Table::new("guests");
+const BY_EMAIL: Table<[u8; 16], CustomerId> = Table::new("guests_by_email");
+const BY_PART: PeopleIndex<kinds::Customer> = PeopleIndex::new("guests_by_part");
+
+/// Orders of guests under one address: more than anybody places, and few enough that nobody
+/// floods another one's inbox with mails about orders.
+const ORDERS_OF_EMAIL: Rule = Rule::Window { most: 20, span: Duration::from_secs(3600) };
+
+/// A guest in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GuestRow {
+    email: String,
+    name: String,
+}
+
+impl store::Record for GuestRow {}
+
+impl From<GuestRow> for BuyerContact {
+    fn from(GuestRow { email, name }: GuestRow) -> Self {
+        Self { email, name }
+    }
+}
+
+/// Finds and keeps guests. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Guests {
+    key: Arc<MacKey>,
+}
+
+impl Guests {
+    pub(crate) fn new(key: Arc<MacKey>) -> Self {
+        Self { key }
+    }
+
+    /// The guest of an address, if it ordered before.
+    pub(crate) fn of_email(
+        &self,
+        from: &impl Read,
+        email: &str,
+    ) -> Result<Option<CustomerId>, store::Error> {
+        from.get(BY_EMAIL, &self.mac(b"guest", email))
+    }
+
+    /// Keeps the contact of a guest who orders, and counts the order.
+    ///
+    /// # Errors
+    /// [`Error::GuestThrottled`] where too many were placed with the address.
+    pub(crate) fn keep(
+        &self,
+        tx: &mut Tx<'_>,
+        id: CustomerId,
+        contact: &BuyerContact,
+        now: Time,
+    ) -> Result<(), Error> {
+        let counter: CounterKey = self.mac(b"guest's orders", &contact.email);
+        let wait = rate_limit::wait(tx, &counter, ORDERS_OF_EMAIL, now)?;
+        if !wait.is_zero() {
+            return Err(Error::GuestThrottled(wait));
+        }
+        rate_limit::count(tx, &counter, ORDERS_OF_EMAIL, now)?;
+        let BuyerContact { email, name } = contact.clone();
+        let (before, after) = (tx.get(GUESTS, &id)?, GuestRow { email, name });
+        if before.as_ref() == Some(&after) {
+            return Ok(());
+        }
+        BY_PART.update(tx, id, before.as_ref().map(indexed), Some(indexed(&after)))?;
+        tx.put(BY_EMAIL, &self.mac(b"guest", &after.email), &id)?;
+        Ok(tx.put(GUESTS, &id, &after)?)
+    }
+
+    /// Deletes a guest; returns the contact, if there was one.
+    pub(crate) fn delete(
+        &self,
+        tx: &mut Tx<'_>,
+        id: CustomerId,
+    ) -> Result<Option<BuyerContact>, store::Error> {
+        let Some(row) = tx.get(GUESTS, &id)? else {
+            return Ok(None);
+        };
+        BY_PART.update(tx, id, Some(indexed(&row)), None)?;
+        tx.delete(BY_EMAIL, &self.mac(b"guest", &row.email))?;
+        tx.delete(GUESTS, &id)?;
+        Ok(Some(row.into()))
+    }
+
+    fn mac(&self, context: &[u8], email: &str) -> [u8; 16] {
+        self.key.mac(&[context, email_key(email).as_bytes()])
+    }
+}
+
+/// The form in which addresses are compared.
+pub(crate) fn email_key(email: &str) -> String {
+    email.to_lowercase()
+}
+
+/// The contact of a guest.
+pub(crate) fn find(from: &impl Read, id: CustomerId) -> Result<Option<BuyerContact>, store::Error> {
+    Ok(from.get(GUESTS, &id)?.map(BuyerContact::from))
+}
+
+/// The guests that a text finds, at most [`PEOPLE_MAX`].
+pub(crate) fn matching(
+    from: &impl Read,
+    text: &str,
+) -> Result<Vec<(CustomerId, BuyerContact)>, store::Error> {
+    let find = |id| from.get(GUESTS, &id);
+    let found = BY_PART.matching(from, text, PEOPLE_MAX, find, indexed)?;
+    Ok(found
+        .into_iter()
+        .map(|(id, row)| (id, row.into()))
+        .collect())
+}
+
+/// The guests who came before one, or of all, the newest first.
+pub(crate) fn before(
+    from: &impl Read,
+    before: Option<CustomerId>,
+    limit: usize,
+) -> Result<Vec<(CustomerId, BuyerContact)>, store::Error> {
+    let all = GUESTS.all().newest_first();
+    let rows = match before {
+        Some(id) => all.before(&id),
+        None => all,
+    };
+    let rows = from.scan(rows)?.take(limit);
+    rows.map(|row| row.map(|(id, row)| (id, row.into())))
+        .collect()
+}
+
+fn indexed(GuestRow { email, name }: &GuestRow) -> IndexedPerson<'_> {
+    IndexedPerson { email, name }
+}

@@ -1,0 +1,436 @@
+//! Guests: ordering without an account, the token of an order, customers, claiming, erasure.
+
+use futures::FutureExt;
+use mesh::{AccountContact, Contact, ContactOf, PeopleQuery};
+use model::{Fact, Id};
+use orders::Config;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{Person, TestResponse, eventually, send};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::carts::HeldCart;
+use crate::shop::{ProductId, Shop, items, kobe, newest};
+
+/// An order of a guest and what opens it.
+struct GuestOrder {
+    path: String,
+    token: String,
+    cart: HeldCart,
+}
+
+impl GuestOrder {
+    async fn placed(shop: &Shop, lamp: ProductId, email: &str) -> Self {
+        let cart = cart_of(shop, lamp, email).await;
+        let placed = complete(shop, &cart).await;
+        assert_eq!(placed.status, 201, "{:?}", placed.body);
+        let path = placed.headers["location"].to_str().unwrap().to_owned();
+        let token = placed.body["order_token"].as_str().unwrap().to_owned();
+        Self { path, token, cart }
+    }
+
+    async fn send(&self, by: &Person, method: Method, below: &str, body: Value) -> TestResponse {
+        let path = format!("{}{below}", self.path);
+        open(by, method, &path, Some(&self.token), body).await
+    }
+}
+
+async fn cart_of(shop: &Shop, lamp: ProductId, email: &str) -> HeldCart {
+    let guest = shop.orders.anonymous();
+    let cart = HeldCart::made(&guest, &[(lamp, 1)]).await;
+    let details = json!({
+        "email": email, "name": "Hana Mori", "shipping_address": kobe(),
+        "billing_address": kobe(), "note": "ring",
+    });
+    assert_eq!(cart.patch(&guest, details).await.status, 200);
+    cart
+}
+
+async fn open(
+    by: &Person,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Value,
+) -> TestResponse {
+    let mut request = by.request(method, path);
+    if let Some(token) = token {
+        request = request.header("order-token", token);
+    }
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    send(request).await
+}
+
+/// Completes a guest's cart and publishes the stock outcome as soon as its order is pending.
+async fn complete(shop: &Shop, cart: &HeldCart) -> TestResponse {
+    let (guest, staff) = (shop.orders.anonymous(), shop.orders.staff());
+    let before = newest(&staff).await;
+    let request = guest.request(Method::POST, &format!("{}/complete", cart.path));
+    let completing = tokio::spawn(send(request.header("cart-token", &cart.token)));
+    let pending = || async { newest(&staff).await != before };
+    eventually("the order is pending", pending).await;
+    shop.reserve(&newest(&staff).await.unwrap()).await;
+    completing.await.unwrap()
+}
+
+/// Plays users: an account with this address, verified or not.
+async fn play_users(shop: &Shop, account: &Person, email: &'static str, email_verified: bool) {
+    let user_id = account.user_id();
+    let contact = move |asked: ContactOf| {
+        let contact = Contact {
+            email: email.into(),
+            email_verified,
+            name: "Hana".into(),
+            language: None,
+        };
+        let contact = (asked.user_id == user_id).then_some(contact);
+        async move { contact }.boxed()
+    };
+    let people = move |asked: PeopleQuery| {
+        let account = AccountContact {
+            user_id,
+            email: email.into(),
+            name: "Hana".into(),
+            registered_at: model::Time(1),
+        };
+        let is_asked = match &asked {
+            PeopleQuery::Of(ids) => ids.contains(&user_id),
+            PeopleQuery::Matching(text) => account.email.contains(text.as_str()),
+            PeopleQuery::RegisteredBefore { before, .. } => {
+                before.is_none_or(|before| user_id < before)
+            }
+        };
+        let found = Vec::from_iter(is_asked.then_some(account));
+        async move { Some(found) }.boxed()
+    };
+    let (mesh, tasks) = (&shop.orders.mesh, TaskTracker::new());
+    let stop = CancellationToken::new;
+    mesh.answer(&tasks, stop(), contact).await.unwrap();
+    mesh.answer(&tasks, stop(), people).await.unwrap();
+}
+
+fn with_transfer() -> Config {
+    let mut config = Config::default();
+    config.payments.transfer.text = Some("DE02".into());
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_orders_and_opens_the_order_with_its_token() {
+    let shop = Shop::open_with(with_transfer()).await;
+    let (guest, lamp) = (shop.orders.anonymous(), shop.sell(1000, "EUR").await);
+    let cart = HeldCart::made(&guest, &[(lamp, 1)]).await;
+    let early = cart.send(&guest, Method::POST, "/complete", Value::Null);
+    let early = early.await;
+    let faults = early.body["errors"].as_array().unwrap().iter();
+    let faults: Vec<_> = faults.map(|fault| &fault["pointer"]).collect();
+    assert_eq!(
+        (early.status, faults),
+        (422, vec![&json!("/email"), &json!("/name")])
+    );
+
+    let order = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+    let again = order
+        .cart
+        .send(&guest, Method::POST, "/complete", Value::Null);
+    let again = again.await;
+    assert_eq!(
+        (again.status, &again.body["order_token"]),
+        (200, &json!(order.token))
+    );
+    let read = order.send(&guest, Method::GET, "", Value::Null).await;
+    assert_eq!(read.status, 200, "{:?}", read.body);
+    assert_eq!(read.headers["cache-control"], "private, no-store");
+    assert!(read.body["user_id"].is_null() && read.body["order_token"].is_null());
+    assert_eq!(read.body["buyer"]["email"], "hana@example.org");
+
+    let other = GuestOrder::placed(&shop, lamp, "mika@example.org").await;
+    let stranger = shop.orders.customer();
+    for (who, token, status) in [
+        (&guest, None, 401),
+        (&guest, Some(""), 404),
+        (&guest, Some(other.token.as_str()), 404),
+        (&guest, Some(order.cart.token.as_str()), 404),
+        (&stranger, None, 404),
+        (&stranger, Some(order.token.as_str()), 200),
+        (&shop.orders.staff(), None, 200),
+    ] {
+        for below in ["", "/history", "/payments"] {
+            let path = format!("{}{below}", order.path);
+            let opened = open(who, Method::GET, &path, token, Value::Null).await;
+            assert_eq!(opened.status, status, "{token:?} {path}");
+        }
+    }
+
+    shop.orders.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_pays_and_cancels_with_the_token() {
+    let shop = Shop::open_with(with_transfer()).await;
+    let (guest, lamp) = (shop.orders.anonymous(), shop.sell(1000, "EUR").await);
+    let order = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+    let method = json!({ "method": "transfer" });
+    let attempt = order.send(&guest, Method::POST, "/payments", method).await;
+    assert_eq!(
+        (attempt.status, &attempt.body["instructions"]),
+        (201, &json!("DE02"))
+    );
+    let reason = json!({ "reason": "too late" });
+    for replayed in [false, true] {
+        let cancel = guest.request(Method::POST, &format!("{}/cancel", order.path));
+        let cancel = cancel.header("order-token", &order.token);
+        let cancelled = send(cancel.header("idempotency-key", "k").json(&reason)).await;
+        assert_eq!(
+            (cancelled.status, &cancelled.body["status"]),
+            (200, &json!("cancelled"))
+        );
+        assert_eq!(
+            cancelled.headers.contains_key("idempotency-replayed"),
+            replayed
+        );
+    }
+    let history = order
+        .send(&guest, Method::GET, "/history", Value::Null)
+        .await;
+    let by = |place: usize| {
+        history.body["items"][place]["by"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        by(0).starts_with("cust_") && by(0) == by(2),
+        "{:?}",
+        history.body
+    );
+    for below in ["/pay", "/ship", "/notes"] {
+        let refused = order.send(&guest, Method::POST, below, json!({})).await;
+        assert_eq!(refused.status, 401, "{below}");
+    }
+    shop.orders.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_one_customer() {
+    let shop = Shop::open().await;
+    let (staff, lamp) = (shop.orders.staff(), shop.sell(1000, "EUR").await);
+    play_users(&shop, &shop.orders.customer(), "ana@example.net", true).await;
+    let code = json!({
+        "name": "Once", "code": "ONCE", "kind": "percent", "value": 1000,
+        "uses_max_per_buyer": 1,
+    });
+    let admin = shop.orders.admin();
+    assert_eq!(admin.post("/v1/promotions", code).await.status, 201);
+    let guest = shop.orders.anonymous();
+    let mut totals = Vec::new();
+    for email in ["hana@example.org", "HANA@example.org", "mika@example.org"] {
+        let cart = cart_of(&shop, lamp, email).await;
+        cart.patch(&guest, json!({ "codes": ["ONCE"] })).await;
+        let priced = cart.read(&guest).await;
+        let placed = complete(&shop, &cart).await;
+        assert_eq!(placed.body["total"], priced.body["totals"]["total"]);
+        totals.push(placed.body["total"]["amount"].as_i64().unwrap());
+        let paid = format!("{}/pay", placed.headers["location"].to_str().unwrap());
+        assert_eq!(staff.post(&paid, json!({})).await.status, 200);
+    }
+    assert_eq!(totals, [900, 1000, 900]);
+
+    let customers = staff.get("/v1/customers").await;
+    let items = customers.body["items"].as_array().unwrap();
+    let shown: Vec<_> = items
+        .iter()
+        .map(|item| {
+            (
+                item["email"].as_str().unwrap(),
+                item["orders"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("mika@example.org", 1),
+        ("HANA@example.org", 2),
+        ("ana@example.net", 0),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(items[1]["spent"][0]["amount"], 1900);
+    let id = items[1]["id"].as_str().unwrap();
+    let one = staff.get(&format!("/v1/customers/{id}")).await;
+    assert_eq!(one.body, items[1]);
+    let page = staff.get("/v1/customers?limit=2").await;
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    let rest = staff
+        .get(&format!("/v1/customers?limit=2&cursor={cursor}"))
+        .await;
+    assert_eq!(rest.body["items"], json!([items[2]]));
+    for (text, count) in [
+        ("hana@example.org", 2),
+        ("mori", 3),
+        ("mika mori", 1),
+        ("nobody", 0),
+    ] {
+        let found = staff.get(&format!("/v1/orders?q={text}")).await;
+        assert_eq!(
+            found.body["items"].as_array().unwrap().len(),
+            count,
+            "{text}"
+        );
+    }
+    let export = staff.request(Method::GET, "/v1/orders/export?format=ndjson");
+    let export = export.send().await.unwrap().text().await.unwrap();
+    assert!(export.contains("mika@example.org"), "{export}");
+    shop.orders.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_claims_the_orders_of_its_address() {
+    for (email, is_verified, status) in [
+        ("Hana@example.org", true, 200),
+        ("hana@example.org", false, 403),
+        ("hana@example.net", true, 404),
+    ] {
+        let shop = Shop::open().await;
+        let (guest, account) = (shop.orders.anonymous(), shop.orders.customer());
+        let lamp = shop.sell(1000, "EUR").await;
+        play_users(&shop, &account, email, is_verified).await;
+        let order = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+        let staff = shop.orders.staff();
+        assert_eq!(
+            staff
+                .post(&format!("{}/pay", order.path), json!({}))
+                .await
+                .status,
+            200
+        );
+        let claim = format!("{}/claim", order.path);
+        let claimed = account.post(&claim, Value::Null).await;
+        assert_eq!(claimed.status, status, "{:?}", claimed.body);
+        let by_token = order
+            .send(&guest, Method::GET, "", Value::Null)
+            .await
+            .status;
+        let listed = account.get("/v1/orders").await.body["items"].clone();
+        let listed = listed.as_array().unwrap().len();
+        if status != 200 {
+            assert_eq!((by_token, listed), (200, 0));
+            shop.orders.finish().await;
+            continue;
+        }
+        assert_eq!((by_token, listed), (404, 1));
+        assert_eq!(account.post(&claim, Value::Null).await.status, 200);
+        let history = account.get(&format!("{}/history", order.path)).await;
+        assert_eq!(
+            history.body["items"][3]["by"],
+            account.user_id().to_string()
+        );
+        let customers = staff.get("/v1/customers").await.body["items"].clone();
+        assert_eq!(
+            customers.as_array().unwrap().len(),
+            1,
+            "the guest is the account now"
+        );
+        assert_eq!(customers[0]["orders"], 1);
+        shop.orders.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_order_of_an_erased_guest_keeps_its_address_until_it_is_shipped() {
+    let shop = Shop::open().await;
+    let (admin, lamp) = (shop.orders.admin(), shop.sell(1000, "EUR").await);
+    let account = shop.orders.customer();
+    play_users(&shop, &account, "ana@example.net", true).await;
+    let done = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+    let reason = json!({ "reason": "no" });
+    let guest = shop.orders.anonymous();
+    assert_eq!(
+        done.send(&guest, Method::POST, "/cancel", reason)
+            .await
+            .status,
+        200
+    );
+    let order = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+    let id = admin.get(&order.path).await.body["buyer"]["id"].clone();
+    let customer = format!("/v1/customers/{}", id.as_str().unwrap());
+    let account_id = Id::<model::kinds::Customer>::from_uuid(account.user_id().uuid());
+    for (who, path, status) in [
+        (&shop.orders.staff(), customer.as_str(), 403),
+        (&admin, &format!("/v1/customers/{account_id}"), 409),
+        (
+            &admin,
+            &format!("/v1/customers/{}", Id::<model::kinds::Customer>::new()),
+            404,
+        ),
+        (&admin, &customer, 204),
+        (&admin, &customer, 404),
+    ] {
+        let erased = send(who.request(Method::DELETE, path)).await;
+        assert_eq!(erased.status, status, "{path}");
+    }
+    let is_erased = |path: String| {
+        let admin = &admin;
+        async move {
+            let order = admin.get(&path).await.body;
+            order["buyer"].is_null() && order["billing_address"].is_null()
+        }
+    };
+    eventually("both orders are erased", || async {
+        is_erased(done.path.clone()).await && is_erased(order.path.clone()).await
+    })
+    .await;
+    assert!(admin.get(&done.path).await.body["shipping_address"].is_null());
+    assert_eq!(
+        order.cart.read(&guest).await.status,
+        404,
+        "the cart has the address, too"
+    );
+    let kept = admin.get(&order.path).await.body;
+    assert_eq!(
+        (&kept["shipping_address"], &kept["note"]),
+        (&kobe(), &json!("ring"))
+    );
+    let told = admin.get("/v1/events?kind=order.buyer_erased").await.body;
+    let order_id = kept["id"].clone();
+    assert_eq!(told["items"].as_array().unwrap().len(), 1);
+    assert_eq!(told["items"][0]["data"]["order_id"], order_id);
+    for command in ["pay", "ship"] {
+        let done = admin
+            .post(&format!("{}/{command}", order.path), json!({}))
+            .await;
+        assert_eq!(done.status, 200);
+    }
+    let shipped = admin.get(&order.path).await.body;
+    assert!(shipped["shipping_address"].is_null() && shipped["note"].is_null());
+
+    shop.orders.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_order_of_an_erased_account_keeps_its_address_until_it_is_over() {
+    let shop = Shop::open().await;
+    let (admin, lamp) = (shop.orders.admin(), shop.sell(1000, "EUR").await);
+    let account = shop.orders.customer();
+    let mut body = items(&[(lamp, 1)]);
+    body["shipping_address"] = kobe();
+    let placed = shop.order(&account, body, None, None).await;
+    let path = placed.headers["location"].to_str().unwrap().to_owned();
+    let user_id = account.user_id();
+    let fact = Fact::UserErased { user_id };
+    shop.orders.other("users").publish("k", fact).await;
+    eventually("staff are told", || async {
+        let told = admin.get("/v1/events?kind=order.buyer_erased").await.body;
+        told["items"].as_array().unwrap().len() == 1
+    })
+    .await;
+    assert_eq!(admin.get(&path).await.body["shipping_address"], kobe());
+    let reason = json!({ "reason": "no" });
+    assert_eq!(
+        admin.post(&format!("{path}/cancel"), reason).await.status,
+        200
+    );
+    assert!(admin.get(&path).await.body["shipping_address"].is_null());
+    shop.orders.finish().await;
+}
