@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `address` | [`Address`], [`Country`] by ISO 3166-1 |
 //! | `carrier` | the page that follows a parcel |
+//! | `email` | [`Email`]: an address, its limits and the form in which it is compared |
 //! | `id` | [`Id`]: TypeIDs with a kind each |
 //! | `listing` | [`Listing`]: the part of a product that its events carry |
 //! | `money` | [`Money`] in minor units, [`Currency`] by ISO 4217 |
@@ -20,6 +21,7 @@
 
 mod address;
 mod carrier;
+mod email;
 mod fact;
 mod id;
 mod listing;
@@ -31,6 +33,7 @@ mod time;
 
 pub use address::{Address, Country, NotACountry};
 pub use carrier::tracking_url;
+pub use email::Email;
 pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, OrderField, RevocationReason, Shortage,
     UserField,

@@ -17,7 +17,8 @@ pub(crate) use api_key::{API_KEYS_MAX, ApiKey, NewApiKey, is_within, role_for};
 pub(crate) use commands::{
     Addition, Administration, LogIn, NewUser, PasswordChange, PasswordReset, Profile, Proof,
 };
-pub(crate) use fields::{Email, PlaintextPassword, name, roles};
+pub(crate) use fields::{PlaintextPassword, name, roles};
+pub(crate) use model::Email;
 #[cfg(test)]
 pub(crate) use session::REFRESH_GRACE;
 pub(crate) use session::{Refresh, SESSIONS_PER_USER_MAX, Session};

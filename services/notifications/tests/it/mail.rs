@@ -184,6 +184,25 @@ async fn a_mail_is_retried_until_it_is_accepted() {
     test.finish().await;
 }
 
+/// A server that closes idle connections takes each mail once, at the first try: each has a
+/// connection of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_connection_neither_repeats_a_mail_nor_delays_the_next() {
+    let server = Server::start(&[]).await;
+    server.usually(Manner::TakesAndCloses);
+    let test = start(&server).await;
+    let users = Users::start(&test.mesh).await;
+    let ann = test.customer();
+    users.know(&ann, "ann", None);
+    let orders = test.other("orders");
+    for sent in 1..=3 {
+        confirm(&orders, &ann).await;
+        server.takes(sent).await;
+    }
+    assert_eq!((server.read().len(), server.connections()), (3, 3));
+    test.finish().await;
+}
+
 /// Staff are notified of a permanent rejection, without the address, and it delays no other
 /// mail.
 #[tokio::test(flavor = "multi_thread")]

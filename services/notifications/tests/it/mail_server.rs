@@ -20,6 +20,8 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 pub(crate) enum Manner {
     /// Accepts the mail.
     Takes,
+    /// Accepts the mail and closes the connection, which is idle from then on.
+    TakesAndCloses,
     /// Replies to the recipient with this.
     Answers(&'static str),
     /// Replies to a command, by its first four letters, with this; "220" is the greeting, and "."
@@ -190,7 +192,7 @@ impl Server {
                 return None;
             }
         }
-        let taken = matches!(manner, Manner::Takes);
+        let taken = matches!(manner, Manner::Takes | Manner::TakesAndCloses);
         self.seen.lock().unwrap().read.push((mail, taken));
         if let Manner::AnswersTo(_, answer) = manner {
             return stream
@@ -199,7 +201,12 @@ impl Server {
                 .ok();
         }
         if taken {
-            return stream.write_all(b"250 taken\r\n").await.ok();
+            stream.write_all(b"250 taken\r\n").await.ok()?;
+        }
+        match manner {
+            Manner::Takes => return Some(()),
+            Manner::TakesAndCloses => stream.write_all(b"421 4.4.2 idle\r\n").await.ok()?,
+            _ => {}
         }
         stream.shutdown().await.ok()?;
         while stream.read_line(&mut line).await.ok()? > 0 {}

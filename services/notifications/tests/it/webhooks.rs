@@ -76,15 +76,17 @@ impl Receiver {
         headers: HeaderMap,
         body: Bytes,
     ) -> (StatusCode, HeaderMap, &'static str) {
-        let is_slow = path == "slow";
+        let pause = match path.as_str() {
+            "silent" => 60,
+            "slow" => 7,
+            _ => 0,
+        };
         receiver
             .got
             .lock()
             .unwrap()
             .push(Got { path, headers, body });
-        if is_slow {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
+        tokio::time::sleep(Duration::from_secs(pause)).await;
         let answer = receiver.answers.lock().unwrap().pop_front().unwrap_or(204);
         let mut headers = HeaderMap::new();
         headers.insert("location", "/elsewhere".parse().unwrap());
@@ -242,6 +244,21 @@ async fn no_webhook_reaches_a_private_address() {
     test.finish().await;
 }
 
+/// A receiver that works for some seconds before it responds is called once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_webhook_is_waited_for() {
+    let receiver = Receiver::start(&[]).await;
+    let test = start(true).await;
+    let (admin, ann) = (test.admin(), test.customer());
+    let hook = register(&admin, &receiver.url("slow")).await;
+    confirm(&test.other("orders"), &ann).await;
+    let sent = deliveries(&admin, &hook, "delivered").await;
+    assert_eq!((sent.len(), receiver.got().len()), (1, 1));
+    let attempts = sent[0]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 1, "{}", sent[0]);
+    test.finish().await;
+}
+
 /// A silent webhook delays no other; one that responds 410 is disabled, staff are notified,
 /// and it can be enabled again.
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +270,7 @@ async fn a_failing_webhook_affects_no_other() {
     let hired = Fact::UserRegistered { user_id: admin.user_id(), staff: true };
     test.other("users").publish("admin", hired).await;
     entries(&admin, 1).await;
-    register(&admin, &good.url("slow")).await;
+    register(&admin, &good.url("silent")).await;
     let gone = register(&admin, &bad.url("gone")).await;
     register(&admin, &good.url("quick")).await;
     for _ in 0..ORDERS {

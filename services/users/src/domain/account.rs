@@ -4,11 +4,11 @@
 //! API; secrets such as the password's hash are in tables of their own.
 
 use chassis::Role;
-use model::{Id, Time, UserField, kinds};
+use model::{Email, Id, Time, UserField, kinds};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{Addition, Administration};
-use super::fields::{AccountStatus, Email};
+use super::fields::AccountStatus;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,9 @@
 //! transaction validates again.
 
 use chassis::Role;
+use model::Email;
 
-use super::fields::{AccountStatus, Email, PlaintextPassword};
+use super::fields::{AccountStatus, PlaintextPassword};
 
 /// Registers an account.
 pub(crate) struct NewUser {

@@ -67,6 +67,13 @@ async fn every_refusal_is_a_problem() {
     let answer = registering(json!({ "email": 7 })).await;
     assert_eq!(answer.status, 422);
     assert_eq!(pointers(&answer), ["/email", "/password", "/name"]);
+    // Many mail servers take no such address, and the account would never get a mail.
+    let mut umlaut = good.clone();
+    umlaut["email"] = json!("jos\u{e9}@example.org");
+    let answer = registering(umlaut).await;
+    assert_eq!((answer.status, pointers(&answer)), (422, vec!["/email"]));
+    let why = answer.body["errors"][0]["detail"].as_str().unwrap();
+    assert!(why.contains("before the @"), "{why}");
     let plain = nobody.request(Method::POST, "/v1/users").body("{}");
     assert_eq!(send(plain).await.status, 415);
 
