@@ -163,9 +163,9 @@ async function overview() {
 const STEPS = {
   pending: ["cancel"],
   confirmed: ["pay", "cancel", "parcel"],
-  paid: ["ship", "cancel", "refund", "parcel"],
-  shipped: ["deliver", "refund", "parcel"],
-  delivered: ["refund"],
+  paid: ["ship", "cancel", "refund", "parcel", "undo"],
+  shipped: ["deliver", "refund", "parcel", "undo"],
+  delivered: ["refund", "undo"],
 };
 
 // The steps that are open to an order. One with a payment method can be shipped before it is paid.
@@ -184,6 +184,7 @@ const QUESTIONS = {
   parcel: { carrier: "Carrier, if it changes", tracking: "Number of the parcel, if it changes" },
   cancel: { reason: "Reason to cancel" },
   refund: { amount: "Amount to refund; all that is left, if empty", reason: "Reason to refund" },
+  undo: { reason: "Reason to undo the last step" },
   note: { text: "Note, which only staff see" },
 };
 

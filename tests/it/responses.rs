@@ -453,6 +453,8 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     calls
         .post(admin, &format!("{path}/deliver"), json!({}))
         .await;
+    let mistake = json!({ "reason": "the neighbour's parcel" });
+    calls.post(admin, &format!("{path}/undo"), mistake).await;
     let half = json!({ "amount": { "amount": 1000, "currency": "EUR" }, "reason": "a scratch" });
     calls.post(admin, &format!("{path}/refund"), half).await;
     calls.get(buyer, &format!("{path}/history")).await;

@@ -174,6 +174,8 @@ routes! {
     DELIVER_ORDER = Route::post("/v1/orders/{id}/deliver", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Refunds an order, in part or in full.
     REFUND_ORDER = Route::post("/v1/orders/{id}/refund", Orders, Staff).idempotent().scope(OrdersWrite);
+    /// Undoes the last step of an order.
+    UNDO_ORDER_STEP = Route::post("/v1/orders/{id}/undo", Orders, Staff).idempotent().scope(OrdersWrite);
     /// Reports sales.
     SALES_REPORT = Route::get("/v1/reports/sales", Orders, Staff).query(&["from", "to", "by"]).scope(ReportsRead);
     /// Lists customers.

@@ -5,8 +5,14 @@
 //! kind it does not know. **Invariant:** a fact holds ids and figures only, never personal
 //! data or a secret.
 
+mod fields;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::fields::{
+    CodePurpose, ItemOrdered, Mismatch, OrderField, RevocationReason, Shortage, UndoneStep,
+    UserField,
+};
 use crate::{Id, Listing, Money, Time, kinds};
 
 /// One line a kind: its name on the wire and its variant.
@@ -188,6 +194,18 @@ published_language! {
         /// Whether it had been shipped by then.
         shipped: bool
     }
+    /// Staff undid the order's last step, which was recorded by mistake.
+    "order.step_undone" => OrderStepUndone {
+        order_id: Id<kinds::Order>,
+        /// Its owner; absent for a guest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<Id<kinds::User>>,
+        step: UndoneStep,
+        /// Each product once: the shipped units, which are back in stock and reserved. Empty for
+        /// other steps.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<ItemOrdered>
+    }
     /// The order was cancelled before it was shipped; its reservation is released.
     "order.cancelled" => OrderCancelled {
         order_id: Id<kinds::Order>,
@@ -316,117 +334,6 @@ pub struct KeyPublished {
     pub voucher: String,
 }
 
-/// One line of an order, as products needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemOrdered {
-    /// The product.
-    pub product_id: Id<kinds::Product>,
-    /// Units, 1..=1000.
-    pub quantity: u32,
-}
-
-/// A line that could not be reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shortage {
-    /// The product.
-    pub product_id: Id<kinds::Product>,
-    /// Units requested.
-    pub requested: u32,
-    /// Units available.
-    pub available: i64,
-}
-
-/// A part of an account that can change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UserField {
-    /// The name.
-    Name,
-    /// The e-mail address.
-    Email,
-    /// Whether the address is verified.
-    EmailVerified,
-    /// The password.
-    Password,
-    /// The roles.
-    Roles,
-    /// Active or disabled.
-    Status,
-    /// Whether a second factor is enrolled.
-    SecondFactor,
-    /// A part this program does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// A field of an order that staff can correct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderField {
-    /// The address that it is sent to.
-    ShippingAddress,
-    /// Who carries the parcel.
-    Carrier,
-    /// The carrier's number of it.
-    Tracking,
-    /// A field this program does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// The purpose of a one-time code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CodePurpose {
-    /// Setting a new password without the old one.
-    PasswordReset,
-    /// Verifying the account's address.
-    EmailVerification,
-    /// Changing the account's address to the one that the code is sent to.
-    EmailChange,
-    /// Something this program does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationReason {
-    /// Its owner ended it, here or from another login.
-    Ended,
-    /// A spent refresh token was used again, so it may have been stolen.
-    Reused,
-    /// The password was changed.
-    PasswordChanged,
-    /// The account was disabled, erased, or lost a role.
-    AccountChanged,
-    /// A newer session took its place.
-    TooMany,
-    /// A reason this program does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// Why a payment fits no order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mismatch {
-    /// There is no such order.
-    UnknownOrder,
-    /// The amount or the currency is not the order's.
-    WrongAmount,
-    /// The order was already paid for.
-    AlreadyPaid,
-    /// The order is over: cancelled, rejected, or refunded.
-    OrderOver,
-    /// The message about it could not be read.
-    Unreadable,
-    /// A reason this program does not know.
-    #[serde(other)]
-    Unknown,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +388,12 @@ mod tests {
             corrected,
             shipped: true,
         }
+    }
+
+    fn undone() -> Fact {
+        let items = vec![ItemOrdered { product_id: id(), quantity: 3 }];
+        let step = UndoneStep::Shipped;
+        Fact::OrderStepUndone { order_id: id(), user_id: Some(id()), step, items }
     }
 
     fn about_money(order_id: Id<kinds::Order>, user_id: Option<Id<kinds::User>>) -> Vec<Fact> {
@@ -564,6 +477,7 @@ mod tests {
             Fact::OrderShipped { order_id, user_id: owner },
             Fact::OrderDelivered { order_id, user_id: owner },
             corrected(),
+            undone(),
             Fact::OrderCancelled { order_id, user_id: owner, refunded: Some(euros(5997)) },
             Fact::OrderBuyerErased { order_id },
             Fact::OrderClaimed { order_id, user_id },

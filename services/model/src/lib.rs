@@ -36,7 +36,7 @@ pub use carrier::tracking_url;
 pub use email::Email;
 pub use fact::{
     CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, OrderField, RevocationReason, Shortage,
-    UserField,
+    UndoneStep, UserField,
 };
 pub use id::{
     AddressId, ApiKeyId, CartId, CustomerId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId,

@@ -142,6 +142,9 @@ fn for_owner(fact: &Fact) -> Option<(Option<UserId>, Topic)> {
         {
             (user_id, Topic::OrderCorrected { order_id })
         }
+        Fact::OrderStepUndone { order_id, user_id, step, .. } => {
+            (user_id, Topic::OrderStepUndone { order_id, step })
+        }
         Fact::OrderCancelled { order_id, user_id, refunded } => {
             (user_id, Topic::OrderCancelled { order_id, refunded })
         }

@@ -1,4 +1,4 @@
-//! Commands to an order: pay, ship, deliver, cancel, refund, and the stock outcome; and what
+//! Commands to an order: pay, ship, deliver, cancel, refund, undo, and the stock outcome; and what
 //! staff change without a command: corrections and notes.
 //!
 //! **Invariant:** [`apply`] changes the order, its indexes, its history, the sums of sales and
@@ -18,7 +18,7 @@ use store::{Read, Tx};
 
 use crate::domain::{
     Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
-    StatusChange, require_room,
+    StatusChange, last_step, require_room,
 };
 use crate::holder::OrderRequester;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
@@ -199,9 +199,14 @@ pub(crate) fn apply(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     mut stored: StoredOrder,
-    command: OrderCommand,
+    mut command: OrderCommand,
     cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
+    if let OrderCommand::Undo { step } = &mut command {
+        // What can be undone can be done again, without an end.
+        require_room(stored.history_rows)?;
+        *step = last_step(&tables::history(tx, &stored.order)?);
+    }
     let (before, sales) = (stored.order.status, SalesState::of(&stored.order));
     // The history entry of a stock outcome is derived from the order.
     let is_stock_outcome = matches!(

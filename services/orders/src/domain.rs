@@ -11,6 +11,8 @@
 //! | shipped, delivered, not paid yet | pay | unchanged |
 //! | paid, shipped, delivered, of what was paid | refund of a part · refund of the rest | unchanged · refunded |
 //! | cancelled by expiry, paid after that | revive | confirmed |
+//! | delivered · shipped · paid | undo the last step | shipped · paid (confirmed, if it is not paid) · confirmed |
+//! | shipped, delivered, paid after that | undo the payment | unchanged |
 //!
 //! Rejected and refunded are final, and so is any other cancelled order.
 //!
@@ -22,25 +24,26 @@ mod buyer;
 mod cause;
 mod charges;
 mod correction;
+mod number;
 mod payment;
 mod settlement;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
+mod undo;
 
-use std::fmt;
-use std::str::FromStr;
-
-use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time};
+use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UndoneStep};
 
 pub(crate) use address::{FreeFormAddress, OrderAddress};
 pub(crate) use buyer::{Buyer, BuyerContact, Guest};
 pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
+pub(crate) use number::OrderNumber;
 pub(crate) use payment::{PaymentDetails, PaymentMessage, PaymentOutcome, PaymentResult};
 pub(crate) use settlement::{ChosenPayment, PaidCancellation, PaymentMethod, Revival, Settlement};
 pub(crate) use status::{OrderStatus, Transition};
+pub(crate) use undo::{PastStep, last_step};
 
 /// Units of one product in an order.
 pub(crate) const QUANTITY_MAX: u32 = 1000;
@@ -104,36 +107,6 @@ pub(crate) struct Order {
     pub(crate) updated_at: Time,
 }
 
-/// What people call an order by: the shop's prefix, and digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OrderNumber {
-    /// Ends with no digit.
-    pub(crate) prefix: String,
-    pub(crate) value: u64,
-}
-
-/// The text does not end with the digits of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no number of an order")]
-pub(crate) struct NotAnOrderNumber;
-
-impl fmt::Display for OrderNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prefix, value } = self;
-        write!(f, "{prefix}{value}")
-    }
-}
-
-impl FromStr for OrderNumber {
-    type Err = NotAnOrderNumber;
-
-    fn from_str(text: &str) -> Result<Self, NotAnOrderNumber> {
-        let prefix = text.trim_end_matches(|sign: char| sign.is_ascii_digit());
-        let value = text[prefix.len()..].parse().map_err(|_| NotAnOrderNumber)?;
-        Ok(Self { prefix: prefix.to_owned(), value })
-    }
-}
-
 /// A line of an order, with title and price as they were when it was placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderLine {
@@ -170,6 +143,8 @@ pub(crate) enum OrderCommand {
     Refund { amount: Option<i64> },
     /// Its stock is reserved again, after it had expired.
     Revive,
+    /// The last step was recorded by mistake; `None` if it is none that can be undone.
+    Undo { step: Option<PastStep> },
 }
 
 /// An entry of an order's history.
@@ -190,6 +165,8 @@ pub(crate) struct StatusChange {
     pub(crate) corrected: Vec<OrderField>,
     /// A note of staff's, which only staff see.
     pub(crate) note: Option<String>,
+    /// The step that this entry undoes.
+    pub(crate) undone: Option<UndoneStep>,
 }
 
 impl StatusChange {
@@ -205,6 +182,7 @@ impl StatusChange {
             payment: PaymentDetails::default(),
             corrected: Vec::new(),
             note: None,
+            undone: None,
         }
     }
 
@@ -238,6 +216,9 @@ pub(crate) enum TransitionError {
     /// Its stock is not decided yet, or it is beyond correction.
     #[error("the order is {}; it can be changed from `confirmed` until it is `delivered`", .status.name())]
     Uncorrectable { status: OrderStatus },
+    /// Its last step is no shipping, no delivery and no payment that staff recorded.
+    #[error("the order is {}, and its last step cannot be undone: only shipping, delivery and a payment that staff recorded can be, and no payment of which something was refunded", .status.name())]
+    NotUndoable { status: OrderStatus },
     /// Its history has as many entries as it may have.
     #[error("the order's history has {HISTORY_ROWS_MAX} entries; no more are added")]
     HistoryFull,
@@ -252,7 +233,7 @@ impl Order {
     ) -> Result<AppliedChange, TransitionError> {
         let status = self.status;
         let left = self.refundable();
-        let transition = self.transition(&command, left);
+        let transition = self.transition(&command, left)?;
         let forbidden = TransitionError::Forbidden { status, transition };
         let is_revivable = self.settlement.revival == Revival::Awaited;
         let to = status
@@ -314,14 +295,19 @@ impl Order {
                 self.settlement.revival = Revival::No;
                 Fact::OrderConfirmed { order_id, user_id }
             }
+            OrderCommand::Undo { step } => self.undo(step, &mut change)?,
         };
         (self.status, self.updated_at) = (to, cause.at);
         Ok(AppliedChange { change, fact, also })
     }
 
     /// The transition of a command to this order, of which `left` can still be refunded.
-    fn transition(&self, command: &OrderCommand, left: Money) -> Transition {
-        match command {
+    fn transition(
+        &self,
+        command: &OrderCommand,
+        left: Money,
+    ) -> Result<Transition, TransitionError> {
+        Ok(match command {
             OrderCommand::Confirm { .. } if self.total.amount == 0 => Transition::ConfirmFree,
             OrderCommand::Confirm { .. } => Transition::Confirm,
             OrderCommand::Reject { .. } => Transition::Reject,
@@ -336,7 +322,8 @@ impl Order {
             }
             OrderCommand::Refund { .. } => Transition::RefundRest,
             OrderCommand::Revive => Transition::Revive,
-        }
+            OrderCommand::Undo { step } => return self.undoing(*step),
+        })
     }
 
     /// The order as it was at its stock outcome, before any later transition, but for a

@@ -83,7 +83,8 @@ impl From<Error> for Problem {
             Error::TooManyTerms { .. } => Self::conflict("too-many-terms", error.to_string()),
             Error::Transition(
                 error @ (TransitionError::Forbidden { status, .. }
-                | TransitionError::Uncorrectable { status }),
+                | TransitionError::Uncorrectable { status }
+                | TransitionError::NotUndoable { status }),
             ) => Self::conflict("order-state", error.to_string())
                 .member("order_status", status.name()),
             Error::Transition(error @ TransitionError::RefundTooLarge { left }) => {

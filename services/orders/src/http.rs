@@ -28,7 +28,7 @@ use crate::terms::{
 };
 use crate::wire::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, HistoryResponse, NoteBody,
-    OrderContent, OrderResponse, OrderWithBuyer, PayBody, RefundBody, ShipBody,
+    OrderContent, OrderResponse, OrderWithBuyer, PayBody, RefundBody, ShipBody, UndoStepBody,
 };
 use crate::{Error, OrdersState, customers, payments};
 
@@ -48,6 +48,7 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::SHIP_ORDER, command::<Staff, ShipBody>)
         .on(&routes::DELIVER_ORDER, command::<Staff, DeliverBody>)
         .on(&routes::REFUND_ORDER, command::<Staff, RefundBody>)
+        .on(&routes::UNDO_ORDER_STEP, command::<Staff, UndoStepBody>)
         .on(&routes::LIST_PAYMENT_METHODS, payments::http::methods)
         .on(&routes::OPEN_PAYMENT, payments::http::open)
         .on(&routes::LIST_PAYMENTS, payments::http::list)

@@ -6,7 +6,8 @@
 //!
 //! **Publishes** `order.placed`, `order.confirmed`, `order.rejected`, `order.paid`,
 //! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
-//! `order.cancel_requested`, `order.claimed`, `order.buyer_erased`, `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
+//! `order.step_undone`, `order.cancel_requested`, `order.claimed`, `order.buyer_erased`,
+//! `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
 //! `payment.disputed` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf` and `OrderBodyOf`.
@@ -25,7 +26,7 @@
 //! | `carts` | carts of guests and accounts |
 //! | `placing` | placing: the transaction, the wait for the stock outcome |
 //! | `quoting` | what items cost by the shop's terms |
-//! | `commands` | pay, ship, deliver, cancel, refund, the stock outcome; corrections and notes |
+//! | `commands` | pay, ship, deliver, cancel, refund, undo, the stock outcome; corrections and notes |
 //! | `payments` | payment methods and attempts, the webhook, money that pays no order |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `customers` | guests; customers as staff see them; claiming a guest's order |

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub(crate) use self::commands::{
     CancelBody, CommandRequest, CorrectionBody, DeliverBody, GivenAmount, NoteBody, PayBody,
-    RefundBody, ShipBody, expected_total,
+    RefundBody, ShipBody, UndoStepBody, expected_total,
 };
 pub(crate) use self::responses::{
     CustomerResponse, HistoryEntryResponse, HistoryResponse, OrderResponse, OrderWithBuyer,

@@ -51,6 +51,9 @@ pub(crate) fn orders(
             Some(Fact::OrderShipped { order_id, .. }) => {
                 stock::ship(tx, &effects, &cause(), *order_id)?;
             }
+            Some(Fact::OrderStepUndone { order_id, items, .. }) if !items.is_empty() => {
+                stock::undo_shipment(tx, &effects, &cause(), *order_id, items)?;
+            }
             _ => {}
         }
         Ok(())

@@ -21,6 +21,8 @@ use crate::tables::{MOVEMENTS, PRODUCTS, RESERVATIONS, STOCK, level};
 const FIRST_STOCK: &str = "initial stock";
 /// The reason of a movement by shipping.
 const SHIPPED: &str = "order shipped";
+/// The reason of a movement by a shipment that is undone.
+const NOT_SHIPPED: &str = "shipment undone";
 
 /// A product's last movements, newest first; `count` is below [`MOVEMENTS_KEPT`].
 pub(crate) fn movements(
@@ -182,16 +184,10 @@ pub(crate) fn reserve(
     let lines = domain::each_product_once(items);
     let fact = match domain::reserve(&lines, |id| level(tx, id))? {
         Ok(changes) => {
-            let is_held = |line: &ItemOrdered| {
-                let mut held = changes.iter().map(|change| change.product_id);
-                held.any(|id| id == line.product_id)
-            };
-            let lines = lines.iter().filter(|line| is_held(line)).copied().collect();
+            put_reservation(tx, cause, order_id, &lines, &changes)?;
             for change in changes {
                 set_reserved(tx, effects, cause, change)?;
             }
-            let reservation = Reservation { lines, at: cause.at };
-            tx.put(RESERVATIONS, &order_id, &reservation)?;
             Fact::StockReserved { order_id }
         }
         Err(shortages) => Fact::StockRefused { order_id, shortages },
@@ -255,6 +251,44 @@ pub(crate) fn ship(
         set_on_hand(tx, effects, cause, change, SHIPPED)?;
     }
     Ok(())
+}
+
+/// Puts the units of a shipment back into stock, reserved for its order as before, unless it has a
+/// reservation.
+pub(crate) fn undo_shipment(
+    tx: &mut Tx<'_>,
+    effects: &Effects,
+    cause: &Cause,
+    order_id: OrderId,
+    items: &[ItemOrdered],
+) -> Result<(), store::Error> {
+    if reservation(tx, order_id)?.is_some() {
+        return Ok(());
+    }
+    let lines = domain::each_product_once(items);
+    let changes = domain::undo_shipment(&lines, |id| level(tx, id))?;
+    put_reservation(tx, cause, order_id, &lines, &changes)?;
+    for change in changes {
+        set_on_hand(tx, effects, cause, change, NOT_SHIPPED)?;
+    }
+    Ok(())
+}
+
+/// Writes the reservation of those lines whose level changes by it.
+fn put_reservation(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    order_id: OrderId,
+    lines: &[ItemOrdered],
+    changes: &[LevelChange],
+) -> Result<(), store::Error> {
+    let is_held = |line: &&ItemOrdered| {
+        let mut held = changes.iter().map(|change| change.product_id);
+        held.any(|id| id == line.product_id)
+    };
+    let lines = lines.iter().filter(is_held).copied().collect();
+    let reservation = Reservation { lines, at: cause.at };
+    tx.put(RESERVATIONS, &order_id, &reservation)
 }
 
 /// Removes a reservation, so that it ends once, and returns the level changes.

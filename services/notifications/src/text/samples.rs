@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mesh::{Contact, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails};
-use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, Time};
+use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, Time, UndoneStep};
 
 use super::order::OrderData;
 use crate::domain::{Audience, CODE_KIND, DIGEST_KIND, EMAIL_UNDO_KIND, KindRule, Topic};
@@ -105,6 +105,9 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderShipped { order_id },
         Topic::OrderCorrected { order_id },
         Topic::OrderDelivered { order_id },
+        Topic::OrderStepUndone { order_id, step: UndoneStep::Paid },
+        Topic::OrderStepUndone { order_id, step: UndoneStep::Shipped },
+        Topic::OrderStepUndone { order_id, step: UndoneStep::Delivered },
         Topic::OrderCancelled { order_id, refunded: Some(amount) },
         Topic::OrderCancelled { order_id, refunded: None },
         Topic::OrderRefunded { order_id, amount: euros(2_999), in_full: false },
@@ -182,7 +185,10 @@ fn order_with(topic: &Topic, order_id: OrderId, items: Vec<OrderLineDetails>) ->
     };
     let has_left = matches!(
         topic,
-        Topic::OrderShipped { .. } | Topic::OrderCorrected { .. } | Topic::OrderDelivered { .. }
+        Topic::OrderShipped { .. }
+            | Topic::OrderCorrected { .. }
+            | Topic::OrderDelivered { .. }
+            | Topic::OrderStepUndone { step: UndoneStep::Delivered, .. }
     );
     let shipped = |text: &str| has_left.then(|| text.to_owned());
     let details = OrderDetails {

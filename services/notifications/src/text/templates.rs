@@ -49,6 +49,7 @@ macro_rules! files {
             files!(@ $language, "order.refunded.txt"),
             files!(@ $language, "order.rejected.txt"),
             files!(@ $language, "order.shipped.txt"),
+            files!(@ $language, "order.step_undone.txt"),
             files!(@ $language, "payment.disputed.txt"),
             files!(@ $language, "payment.refunded.txt"),
             files!(@ $language, "payment.unmatched.txt"),

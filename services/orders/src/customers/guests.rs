@@ -17,7 +17,7 @@ use chassis::mac::MacKey;
 use chassis::people_index::{IndexedPerson, PeopleIndex};
 use chassis::rate_limit::{self, CounterKey, Rule};
 use mesh::PEOPLE_MAX;
-use model::{CustomerId, Time, kinds};
+use model::{CustomerId, Email, Time, kinds};
 use serde::{Deserialize, Serialize};
 use store::{Read, Table, Tx};
 
@@ -116,7 +116,10 @@ impl Guests {
 
 /// The form in which addresses are compared.
 pub(crate) fn email_key(email: &str) -> String {
-    email.to_lowercase()
+    match Email::parse(email) {
+        Ok(email) => email.key(),
+        Err(_) => email.to_lowercase(),
+    }
 }
 
 /// The contact of a guest.

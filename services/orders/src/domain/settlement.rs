@@ -5,6 +5,8 @@
 //! nothing of it can be refunded before. What an order waits for its payment is decided by the
 //! method that was chosen last.
 
+use std::time::Duration;
+
 use model::{Money, Time};
 
 use super::{Order, OrderStatus};
@@ -73,6 +75,9 @@ pub(crate) struct Settlement {
     pub(crate) revival: Revival,
     /// When its buyer asked staff to cancel it, since it is paid.
     pub(crate) cancel_requested_at: Option<Time>,
+    /// How long it was paid or shipped by mistake, which does not count as waiting for its
+    /// payment.
+    pub(crate) uncounted: Duration,
 }
 
 /// What a buyer's cancellation of a paid order does.
@@ -122,10 +127,11 @@ impl Order {
 
     /// When the order is cancelled unless it is paid; counts while it is confirmed.
     pub(crate) fn unpaid_until(&self) -> Option<Time> {
-        match self.settlement.chosen {
+        let until = match self.settlement.chosen {
             Some(chosen) => chosen.until,
             None => self.reserved_until,
-        }
+        };
+        until.map(|until| until.after(self.settlement.uncounted))
     }
 
     /// What can still be refunded of what was paid.

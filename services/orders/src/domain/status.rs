@@ -41,6 +41,14 @@ pub(crate) enum Transition {
     RefundRest,
     /// It had expired; its payment came after that, and its stock is reserved again.
     Revive,
+    /// The payment before it was shipped.
+    UndoPay,
+    /// The payment after it was shipped.
+    UndoPayLate,
+    UndoShip,
+    /// It is not paid.
+    UndoShipUnpaid,
+    UndoDeliver,
 }
 
 impl OrderStatus {
@@ -68,6 +76,10 @@ impl OrderStatus {
             (Self::Shipped | Self::Delivered, T::PayLate) => Some(self),
             (Self::Paid | Self::Shipped | Self::Delivered, T::RefundPart) => Some(self),
             (Self::Paid | Self::Shipped | Self::Delivered, T::RefundRest) => Some(Self::Refunded),
+            (Self::Delivered, T::UndoDeliver) => Some(Self::Shipped),
+            (Self::Shipped, T::UndoShip) => Some(Self::Paid),
+            (Self::Shipped, T::UndoShipUnpaid) | (Self::Paid, T::UndoPay) => Some(Self::Confirmed),
+            (Self::Shipped | Self::Delivered, T::UndoPayLate) => Some(self),
             _ => None,
         }
     }
@@ -114,6 +126,11 @@ impl Transition {
             Self::Cancel => "cancelled",
             Self::RefundPart | Self::RefundRest => "refunded",
             Self::Revive => "revived",
+            Self::UndoPay
+            | Self::UndoPayLate
+            | Self::UndoShip
+            | Self::UndoShipUnpaid
+            | Self::UndoDeliver => "set back",
         }
     }
 }

@@ -59,6 +59,7 @@ fn command() -> impl Strategy<Value = OrderCommand> {
         5 => Just(OrderCommand::Pay(PaymentDetails::default())),
         2 => Just(OrderCommand::Ship(Parcel::default())),
         1 => Just(OrderCommand::Deliver),
+        3 => Just(OrderCommand::Undo { step: None }),
         1 => Just(OrderCommand::Cancel),
         1 => Just(OrderCommand::Refund { amount: None }),
         3 => (1..700_i64).prop_map(|amount| OrderCommand::Refund { amount: Some(amount) }),
@@ -109,7 +110,8 @@ impl Books {
         for (number, command, hours) in commands.iter().cloned() {
             self.now = self.now.after(Duration::from_secs(hours * 60 * 60));
             let (ledger, id) = (self.ledger.clone(), ids[number % ids.len()]);
-            let cause = OrderCause::new(self.now, Actor::Products);
+            let staff = UserId::first_at(Time(1));
+            let cause = OrderCause::new(self.now, Actor::User(staff));
             let apply = self.store.write(move |tx| {
                 let stored = tables::find(tx, id)?;
                 commands::apply(tx, &ledger, stored, command, &cause)

@@ -1,6 +1,8 @@
 //! The row part of a [`Settlement`], within the row of its order: absent for an order whose
 //! buyer chose no method and that was paid as it was confirmed, as most are.
 
+use std::time::Duration;
+
 use model::Time;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,8 @@ pub(super) struct SettlementRow {
     revival: Option<RevivalRow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_requested_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uncounted_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,7 @@ impl From<Settlement> for SettlementRow {
             at_once,
             revival,
             cancel_requested_at,
+            uncounted,
         } = settlement;
         let name = |method: PaymentMethod| method.name().to_owned();
         Self {
@@ -61,6 +66,8 @@ impl From<Settlement> for SettlementRow {
                 Revival::Awaited => Some(RevivalRow::Awaited),
             },
             cancel_requested_at,
+            uncounted_ms: (!uncounted.is_zero())
+                .then(|| u64::try_from(uncounted.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -80,6 +87,7 @@ impl From<SettlementRow> for Settlement {
                 Some(RevivalRow::Awaited) => Revival::Awaited,
             },
             cancel_requested_at: row.cancel_requested_at,
+            uncounted: Duration::from_millis(row.uncounted_ms.unwrap_or(0)),
         }
     }
 }

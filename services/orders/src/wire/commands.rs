@@ -130,6 +130,26 @@ impl From<DeliverBody> for CommandRequest {
     }
 }
 
+/// `POST /v1/orders/{id}/undo`.
+#[derive(Debug, Serialize)]
+pub(crate) struct UndoStepBody {
+    reason: String,
+}
+
+impl ReadFields for UndoStepBody {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let reason = fields.required("reason", filled::<REASON_CHARS_MAX>)?;
+        Some(Self { reason })
+    }
+}
+
+impl From<UndoStepBody> for CommandRequest {
+    fn from(UndoStepBody { reason }: UndoStepBody) -> Self {
+        let request = Self::from(OrderCommand::Undo { step: None });
+        Self { reason: Some(reason), ..request }
+    }
+}
+
 /// `POST /v1/orders/{id}/refund`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RefundBody {
@@ -289,6 +309,7 @@ mod tests {
         assert_eq!(hashed::<DeliverBody>("{}"), "{}");
         let cancel = r#"{"reason":"no"}"#;
         assert_eq!(hashed::<CancelBody>(cancel), cancel);
+        assert_eq!(hashed::<UndoStepBody>(cancel), cancel);
         let parcel = r#"{"carrier":"Yamato","tracking":"1"}"#;
         assert_eq!(hashed::<ShipBody>(parcel), parcel);
         let unknown_parcel = r#"{"carrier":null,"tracking":null}"#;

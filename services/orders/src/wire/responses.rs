@@ -1,6 +1,6 @@
 //! Response bodies: an order, its history, and a customer.
 
-use model::{Address, CustomerId, Money, OrderField, OrderId, ProductId, Time, UserId};
+use model::{Address, CustomerId, Money, OrderField, OrderId, ProductId, Time, UndoneStep, UserId};
 use serde::Serialize;
 
 use crate::buyers::KnownBuyers;
@@ -191,6 +191,8 @@ pub(crate) struct HistoryEntryResponse {
     corrected: Vec<OrderField>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undone: Option<UndoneStep>,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,6 +228,7 @@ impl HistoryEntryResponse {
             payment: is_known.then_some(PaymentDetailsResponse { reference, method, amount }),
             corrected: change.corrected,
             note: change.note,
+            undone: change.undone,
         }
     }
 }

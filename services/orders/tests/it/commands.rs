@@ -117,6 +117,94 @@ async fn from_paid_to_refunded() {
 }
 
 /// Refunds add up to at most the total.
+/// The steps from confirmed to delivered.
+async fn to_delivered(staff: &Person, path: &str) {
+    for (name, body) in [
+        ("pay", json!({ "reference": "R1" })),
+        ("ship", json!({ "carrier": "UPS", "tracking": "1Z1" })),
+        ("deliver", json!({})),
+    ] {
+        let done = command(staff, &format!("{path}/{name}"), None, Some(body)).await;
+        assert_eq!(done.status, 200, "{name}: {}", done.body);
+    }
+}
+
+async fn undo(who: &Person, path: &str, key: Option<&str>) -> TestResponse {
+    let body = json!({ "reason": "the wrong order" });
+    command(who, &format!("{path}/undo"), key, Some(body)).await
+}
+
+/// Staff go back from delivered to confirmed, a step at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_click_is_undone() {
+    let shop = Shop::open().await;
+    let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
+    let path = shop.confirmed(&buyer, 1000).await;
+    to_delivered(&staff, &path).await;
+    for status in ["shipped", "paid", "confirmed"] {
+        let undone = undo(&staff, &path, Some(status)).await;
+        let shown = (undone.status, undone.body["status"].as_str());
+        assert_eq!(shown, (200, Some(status)));
+        assert_eq!(undone.body.get("tracking").is_some(), status == "shipped");
+    }
+    // A lost answer undoes nothing twice.
+    let again = undo(&staff, &path, Some("paid")).await;
+    assert_eq!((again.status, &again.body["status"]), (200, &json!("paid")));
+    let order = staff.get(&path).await.body;
+    assert_eq!(
+        (&order["status"], &order["payment_status"]),
+        (&json!("confirmed"), &json!("unpaid"))
+    );
+
+    let history = buyer.get(&format!("{path}/history")).await.body;
+    let entry = history["items"].as_array().unwrap().last().unwrap().clone();
+    let expected = json!({
+        "at": entry["at"],
+        "from": "paid",
+        "to": "confirmed",
+        "by": staff.user_id(),
+        "reason": "the wrong order",
+        "undone": "paid",
+    });
+    assert_eq!(entry, expected);
+    // The shipped units are back in stock.
+    let admin = shop.orders.admin();
+    let events = admin.get("/v1/events?kind=order.step_undone").await;
+    let events = events.body["items"].as_array().unwrap().clone();
+    let units = |event: &Value| {
+        let items = event["data"]["items"].as_array();
+        items.map_or(0, Vec::len)
+    };
+    assert_eq!(events.iter().map(units).collect::<Vec<_>>(), [0, 1, 0]);
+    shop.orders.finish().await;
+}
+
+/// A step that was never taken, is somebody else's to decide, or was followed by a refund stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_undone() {
+    let shop = Shop::open().await;
+    let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
+    let path = shop.confirmed(&buyer, 1000).await;
+    assert_eq!(undo(&buyer, &path, None).await.status, 403);
+    let undo_path = format!("{path}/undo");
+    let silent = command(&staff, &undo_path, None, Some(json!({}))).await;
+    assert_eq!(silent.status, 422);
+    let nothing = undo(&staff, &path, None).await;
+    assert_eq!((nothing.status, nothing.problem()), (409, "order-state"));
+
+    to_delivered(&staff, &path).await;
+    let stale = staff
+        .request(Method::POST, &undo_path)
+        .json(&json!({ "reason": "x" }));
+    let stale = send(stale.header("if-match", "\"0\"")).await;
+    assert_eq!(stale.status, 412);
+    let part = json!({ "amount": 1, "reason": "a scratch" });
+    let refund = format!("{path}/refund");
+    assert_eq!(command(&staff, &refund, None, Some(part)).await.status, 200);
+    assert_eq!(undo(&staff, &path, None).await.status, 409);
+    shop.orders.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refunds_never_exceed_the_total() {
     let shop = Shop::open().await;

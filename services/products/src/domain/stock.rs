@@ -120,6 +120,16 @@ impl StockLevel {
         }
     }
 
+    /// The level after so many units that had left are back, reserved as they were.
+    fn returned(self, quantity: u32) -> Self {
+        Self {
+            on_hand: self.on_hand + i64::from(quantity),
+            reserved: self.reserved + i64::from(quantity),
+            movements: self.movements + 1,
+            ..self
+        }
+    }
+
     /// Whether the change to `after` takes the available units below `low` (0: never), where
     /// they are counted.
     pub(crate) fn runs_low(&self, after: &Self, low: i64) -> bool {
@@ -226,6 +236,26 @@ pub(crate) fn end_reservation<E>(
     for &ItemOrdered { product_id, quantity } in lines {
         if let Some(before) = level_of(product_id)? {
             let after = before.after(end, quantity);
+            changes.push(LevelChange { product_id, before, after });
+        }
+    }
+    Ok(changes)
+}
+
+/// The level changes of a shipment that is undone. A product that was removed meanwhile is
+/// skipped, and so is one of which orders reserve nothing.
+///
+/// # Errors
+/// Those of `level_of`.
+pub(crate) fn undo_shipment<E>(
+    lines: &[ItemOrdered],
+    level_of: impl Fn(ProductId) -> Result<Option<StockLevel>, E>,
+) -> Result<Vec<LevelChange>, E> {
+    let mut changes = Vec::with_capacity(lines.len());
+    for &ItemOrdered { product_id, quantity } in lines {
+        let level = level_of(product_id)?;
+        if let Some(before) = level.filter(|level| level.policy != StockPolicy::Untracked) {
+            let after = before.returned(quantity);
             changes.push(LevelChange { product_id, before, after });
         }
     }

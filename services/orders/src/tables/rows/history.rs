@@ -1,6 +1,6 @@
 //! An entry of an order's history as a row.
 
-use model::{Money, OrderField, Time};
+use model::{Money, OrderField, Time, UndoneStep};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
@@ -26,6 +26,8 @@ pub(in crate::tables) struct StatusChangeRow {
     corrected: Vec<OrderField>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undone: Option<UndoneStep>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ impl From<&StatusChange> for StatusChangeRow {
             payment,
             corrected,
             note,
+            undone,
         } = change.clone();
         let is_known = payment != PaymentDetails::default();
         let PaymentDetails { reference, method, amount } = payment;
@@ -68,6 +71,7 @@ impl From<&StatusChange> for StatusChangeRow {
             payment: is_known.then_some(PaymentDetailsRow { reference, method, amount }),
             corrected,
             note,
+            undone,
         }
     }
 }
@@ -89,6 +93,7 @@ impl From<StatusChangeRow> for StatusChange {
             payment: payment.unwrap_or_default(),
             corrected: row.corrected,
             note: row.note,
+            undone: row.undone,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Golden bytes of the rows: a change here is a change of the stored format.
 
-use model::OrderField;
+use std::time::Duration;
+
+use model::{OrderField, UndoneStep};
 
 use super::*;
 use crate::domain::tests::order;
@@ -72,6 +74,7 @@ fn golden_bytes_of_a_full_row() {
         at_once: true,
         revival: Revival::Awaited,
         cancel_requested_at: Some(Time(5)),
+        uncounted: Duration::from_millis(6),
     };
     order.parcel = Parcel { carrier: Some("UPS".into()), tracking: Some("1Z".into()) };
     let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
@@ -93,8 +96,8 @@ fn golden_bytes_of_a_full_row() {
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
-        b"\xaasettlement\x87\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
-        b"\xa4owed\xc3\xa7at_once\xc3\xa7revival\xa7awaited\xb3cancel_requested_at\x05",
+        b"\xaasettlement\x88\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
+        b"\xa4owed\xc3\xa7at_once\xc3\xa7revival\xa7awaited\xb3cancel_requested_at\x05\xacuncounted_ms\x06",
         b"\xa7carrier\xa3UPS\xa8tracking\xa21Z\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
     ];
     assert_bytes(&stored, &golden.concat());
@@ -135,7 +138,16 @@ fn golden_bytes_of_history() {
         b"\x82\xa6amount\x05\xa8currency\xa3EUR",
         b"\xa9corrected\x91\xa7carrier\xa4note\xa4ring",
     ];
+    let undone = StatusChange {
+        undone: Some(UndoneStep::Paid),
+        ..StatusChange::new(Some(OrderStatus::Paid), OrderStatus::Confirmed, &cause)
+    };
+    let golden_undone = [
+        b"\x01\x86\xa2at\x04\xa4from\xa4paid\xa2to\xa9confirmed\xa2by\xa8products".as_slice(),
+        b"\xa6reason\xc0\xa6undone\xa4paid",
+    ];
     for (change, golden) in [
+        (undone, golden_undone.concat()),
         (paid, golden.concat()),
         (placed, golden_placed.to_vec()),
         (by_hand, golden_by_hand.concat()),
