@@ -9,6 +9,7 @@
 mod burst;
 mod catalogue;
 mod client;
+mod coupons;
 mod gateway;
 mod http1;
 mod import;
@@ -61,6 +62,7 @@ enum Command {
     #[command(alias = "rush")]
     Burst(burst::Args),
     Payments(payments::Args),
+    Coupons(coupons::Args),
     #[command(alias = "flood")]
     Overload(overload::Args),
     Slow(slow::Args),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Rolling(args) => over_http(rolling::run(args)),
         Command::Burst(args) => over_http(burst::run(args)),
         Command::Payments(args) => over_http(payments::run(args)),
+        Command::Coupons(args) => over_http(coupons::run(args)),
         Command::Overload(args) => over_http(overload::run(args)),
         Command::Slow(args) => over_http(slow::run(args)),
         Command::Gateway(args) => over_http(gateway::run(args)),

@@ -6,7 +6,7 @@
 //! afterwards. **Invariant:** a run in which one of them differs never ends with
 //! exit code 0.
 
-mod provider;
+pub(crate) mod provider;
 mod scenarios;
 mod setup;
 

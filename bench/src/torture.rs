@@ -7,15 +7,16 @@
 //! shop's data and logs behind.
 
 mod audit;
+pub(crate) mod cart;
 mod effects;
 mod ledger;
 mod observed;
-mod operation;
+pub(crate) mod operation;
 mod people;
 mod report;
-mod setup;
+pub(crate) mod setup;
 mod verification;
-mod workload;
+pub(crate) mod workload;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,12 +34,15 @@ use testkit::shop::{Form, SERVICES, Shop};
 use tokio::task::JoinSet;
 
 use self::report::TortureReport;
-use self::setup::{PASSWORD, STAFF, STAFF_EMAIL, TortureSetup};
+use self::setup::{PASSWORD, PIECES_EACH, STAFF, STAFF_EMAIL, ShopExtent, TortureSetup};
 use self::workload::Workload;
 use crate::client::ShopClient;
+use crate::payments::provider::WebhookSecrets;
 use crate::progress::PhaseProgress;
 use crate::table;
 
+/// Few enough uses that some orders come too late for each code.
+const CAPS: [u64; 3] = [5, 20, 60];
 /// People of the staff account at work.
 const CLERKS: usize = 3;
 /// In a shop that is now one process, now five, kills between two changes.
@@ -53,8 +57,9 @@ const DOWN_MS: [std::ops::Range<u64>; 4] = [0..20, 0..20, 100..400, 2_500..3_500
 
 /// Kill a shop in the middle of its work, again and again, and audit it.
 ///
-/// Starts the real binary in a temporary folder, lets buyers and staff place,
-/// cancel, pay, ship, deliver, refund and move stock, and kills processes with
+/// Starts the real binary in a temporary folder, lets buyers and staff place, with
+/// codes and through carts, cancel, pay, ship, deliver, refund, undo and move stock,
+/// plays the payment provider, and kills processes with
 /// SIGKILL at random moments. Whatever was not decided is sent again under the
 /// same Idempotency-Key. Then an audit over HTTP looks for anything lost, doubled,
 /// oversold or notified twice. Exit code 1 when it finds something.
@@ -98,9 +103,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     anstream::eprintln!("seed {seed}");
     let shop = Shop::new(args.binary.clone())?;
-    shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
+    shop.add_user(STAFF_EMAIL, "admin", PASSWORD)?;
+    let secrets = WebhookSecrets::new();
     // A cancellation is what it was asked for.
-    shop.configure("[orders]\nbuyer_cancels_paid = true\n")?;
+    let settings = "[orders]\nbuyer_cancels_paid = true\n";
+    shop.configure(&format!("{settings}{}", secrets.settings()))?;
     let mut torture = Torture {
         shop,
         form: if args.form == Forms::Run { Form::Run } else { Form::Up },
@@ -108,7 +115,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         rng: StdRng::seed_from_u64(seed),
         killed: BTreeMap::new(),
     };
-    let decision = torture.run(&args, seed).await;
+    let decision = torture.run(&args, seed, secrets).await;
     let is_fine = decision.as_ref().is_ok_and(TortureReport::passed);
     if !is_fine {
         let folder = torture.shop.keep();
@@ -129,12 +136,22 @@ struct Torture {
 }
 
 impl Torture {
-    async fn run(&mut self, args: &Args, seed: u64) -> anyhow::Result<TortureReport> {
+    async fn run(
+        &mut self,
+        args: &Args,
+        seed: u64,
+        secrets: WebhookSecrets,
+    ) -> anyhow::Result<TortureReport> {
         let started = Instant::now();
         self.shop.open(self.form)?;
         self.shop.ready().await?;
         let client = ShopClient::new(self.shop.url("/"))?;
-        let setup = TortureSetup::open(&client, args.buyers.into()).await?;
+        let extent = ShopExtent {
+            buyers: args.buyers.into(),
+            pieces: PIECES_EACH,
+            caps: CAPS.to_vec(),
+        };
+        let setup = TortureSetup::open(&client, extent, secrets).await?;
         let workload = Arc::new(Workload::new(setup));
         let mut people = JoinSet::new();
         let buyers = 1..=usize::from(args.buyers);

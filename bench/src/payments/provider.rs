@@ -17,20 +17,20 @@ const SECRET_BYTES: usize = 32;
 type Secret = [u8; SECRET_BYTES];
 
 /// The secrets of a rotation, and one that the shop has never seen.
-pub(super) struct WebhookSecrets {
-    pub(super) present: Secret,
-    pub(super) previous: Secret,
-    pub(super) stranger: Secret,
+pub(crate) struct WebhookSecrets {
+    pub(crate) present: Secret,
+    pub(crate) previous: Secret,
+    pub(crate) stranger: Secret,
 }
 
 impl WebhookSecrets {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let [present, previous, stranger] = std::array::from_fn(|_| rand::random());
         Self { present, previous, stranger }
     }
 
     /// The shop's settings, with the two that count.
-    pub(super) fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         let shown = |secret: &Secret| format!("\"whsec_{}\"", BASE64.encode(secret));
         let (present, previous) = (shown(&self.present), shown(&self.previous));
         format!("[payments]\nsecrets = [{present}, {previous}]\n")
@@ -39,33 +39,33 @@ impl WebhookSecrets {
 
 /// A webhook before it is signed.
 #[derive(Clone)]
-pub(super) struct WebhookMessage {
-    pub(super) id: String,
+pub(crate) struct ProviderMessage {
+    pub(crate) id: String,
     /// Seconds since 1970.
-    pub(super) timestamp: u64,
-    pub(super) body: Vec<u8>,
+    pub(crate) timestamp: u64,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A payment, as its provider reports it.
 #[derive(Clone)]
-pub(super) struct Payment {
-    pub(super) succeeded: bool,
-    pub(super) order_id: String,
-    pub(super) amount: i64,
-    pub(super) currency: &'static str,
-    pub(super) reference: String,
+pub(crate) struct Payment {
+    pub(crate) succeeded: bool,
+    pub(crate) order_id: String,
+    pub(crate) amount: i64,
+    pub(crate) currency: &'static str,
+    pub(crate) reference: String,
 }
 
 impl Payment {
     /// A message about it, sent now under an id of its own.
-    pub(super) fn message(&self) -> WebhookMessage {
+    pub(crate) fn message(&self) -> ProviderMessage {
         let Self { succeeded, order_id, amount, currency, reference } = self;
         let kind = if *succeeded {
             "payment.succeeded"
         } else {
             "payment.failed"
         };
-        WebhookMessage::of(&json!({
+        ProviderMessage::of(&json!({
             "type": kind,
             "data": {
                 "order_id": order_id,
@@ -77,26 +77,26 @@ impl Payment {
     }
 }
 
-impl WebhookMessage {
+impl ProviderMessage {
     /// A message with this body, sent now under an id of its own.
-    pub(super) fn of(body: &Value) -> Self {
+    pub(crate) fn of(body: &Value) -> Self {
         Self::raw(body.to_string().into_bytes())
     }
 
     /// As [`of`](Self::of), with a body that may be no JSON at all.
-    pub(super) fn raw(body: Vec<u8>) -> Self {
+    pub(crate) fn raw(body: Vec<u8>) -> Self {
         let id = format!("msg_{:016x}", rand::random::<u64>());
         Self { id, timestamp: now(), body }
     }
 
     /// The same, as if it had been sent so many seconds earlier; later, if negative.
-    pub(super) fn earlier(mut self, seconds: i64) -> Self {
+    pub(crate) fn earlier(mut self, seconds: i64) -> Self {
         self.timestamp = self.timestamp.saturating_add_signed(-seconds);
         self
     }
 
     /// `v1,` and the signature under `secret`.
-    pub(super) fn signed_by(&self, secret: &[u8]) -> String {
+    pub(crate) fn signed_by(&self, secret: &[u8]) -> String {
         let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         let mac = mac
             .chain_update(format!("{}.{}.", self.id, self.timestamp))
@@ -105,7 +105,7 @@ impl WebhookMessage {
     }
 
     /// The request with these signatures, whether they fit or not.
-    pub(super) fn request(&self, client: &ShopClient, signatures: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, client: &ShopClient, signatures: &str) -> RequestBuilder {
         client
             .request(Method::POST, &["v1", "payments", "webhook"])
             .header("content-type", "application/json")
@@ -132,7 +132,7 @@ mod tests {
     /// The example that the specification's own libraries are tested with.
     #[test]
     fn signs_as_the_specification_does() {
-        let message = WebhookMessage {
+        let message = ProviderMessage {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".into(),
             timestamp: 1_614_265_330,
             body: br#"{"test": 2432232314}"#.to_vec(),

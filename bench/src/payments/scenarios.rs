@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::WebhookCheck;
-use super::provider::{Payment, WebhookMessage};
+use super::provider::{Payment, ProviderMessage};
 use super::setup::{PIECES, PRICE, Setup, summary};
 
 /// Further from now than a shop may believe, and well within.
@@ -79,12 +79,12 @@ async fn signed_wrongly(setup: &mut Setup) -> anyhow::Result<()> {
 
     let mut tampered = message.clone();
     tampered.body.push(b' ');
-    let renamed = WebhookMessage { id: "msg_another".into(), ..message.clone() };
+    let renamed = ProviderMessage { id: "msg_another".into(), ..message.clone() };
     let restamped = message.clone().earlier(1);
     let old = message.clone().earlier(TOO_FAR_SECONDS);
     let early = message.clone().earlier(-TOO_FAR_SECONDS);
     let (old_good, early_good) = (old.signed_by(&secret), early.signed_by(&secret));
-    let tries: [(&str, &WebhookMessage, &str); 9] = [
+    let tries: [(&str, &ProviderMessage, &str); 9] = [
         (
             "signed by a stranger",
             &message,
@@ -253,11 +253,11 @@ async fn before_confirmation(setup: &mut Setup) -> anyhow::Result<()> {
 async fn unreadable(setup: &mut Setup) -> anyhow::Result<()> {
     let payment = setup.order().await?;
     let untouched = |answer: &str| format!("{answer} → confirmed");
-    let garbage = WebhookMessage::raw(vec![0xff, 0x00, 0xfe]);
-    let cut = WebhookMessage::raw(br#"{"type":"payment.succeeded","data":{"#.to_vec());
-    let huge = WebhookMessage::of(&json!({"type": "x", "data": "x".repeat(HUGE_BYTES)}));
-    let bare = WebhookMessage::of(&json!({"type": "payment.succeeded", "data": {}}));
-    let other = WebhookMessage::of(&json!({"type": "customer.created", "data": {}}));
+    let garbage = ProviderMessage::raw(vec![0xff, 0x00, 0xfe]);
+    let cut = ProviderMessage::raw(br#"{"type":"payment.succeeded","data":{"#.to_vec());
+    let huge = ProviderMessage::of(&json!({"type": "x", "data": "x".repeat(HUGE_BYTES)}));
+    let bare = ProviderMessage::of(&json!({"type": "payment.succeeded", "data": {}}));
+    let other = ProviderMessage::of(&json!({"type": "customer.created", "data": {}}));
     for (sent, message, answer) in [
         ("bytes that are no text", garbage, "400 bad-request"),
         ("JSON that breaks off", cut, "200 unmatched unreadable"),

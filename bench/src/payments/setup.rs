@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::shop::Shop;
 
 use super::WebhookCheck;
-use super::provider::{Payment, WebhookMessage, WebhookSecrets};
+use super::provider::{Payment, ProviderMessage, WebhookSecrets};
 use crate::client::{Credentials, NewProduct, ShopClient, ShopResponse};
 
 pub(super) const PRICE: i64 = 2_500;
@@ -87,7 +87,7 @@ impl Setup {
     pub(super) async fn send_signed(
         &mut self,
         sent: &str,
-        message: &WebhookMessage,
+        message: &ProviderMessage,
         about: &Payment,
         expected: &str,
     ) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ pub(super) fn stock(ledger: &Ledger, observed: &Observed) -> Vec<String> {
             items.map(|item| item.quantity).sum()
         };
         let held = pieces(&|order| matches!(order.status.as_str(), "confirmed" | "paid"));
-        let shipped = pieces(&|order| order.times("shipped") > 0);
+        let shipped = pieces(&|order| order.was("shipped"));
         let on_hand = ledger.pieces[product] - shipped;
         if level.reserved != held {
             let reserved = level.reserved;
@@ -45,7 +45,7 @@ pub(super) fn stock(ledger: &Ledger, observed: &Observed) -> Vec<String> {
 }
 
 /// The number of notifications due to an order's owner, by kind.
-fn due_notifications(account: &ExpectedOrder, order: &Order) -> [(&'static str, usize); 7] {
+fn due_notifications(account: &ExpectedOrder, order: &Order) -> [(&'static str, usize); 8] {
     let refunds = account.steps.iter();
     let refunds = refunds
         .filter(|step| matches!(step, OrderStep::Refund(_)))
@@ -59,7 +59,9 @@ fn due_notifications(account: &ExpectedOrder, order: &Order) -> [(&'static str, 
         "cancelled",
     ];
     let [a, b, c, d, e, f] = once.map(|status| (status, order.times(status)));
-    [a, b, c, d, e, f, ("refunded", refunds)]
+    let undone = ["paid", "shipped", "delivered"].map(|status| order.undone(status));
+    let undone = ("step_undone", undone.iter().sum());
+    [a, b, c, d, e, f, ("refunded", refunds), undone]
 }
 
 pub(super) fn notifications(ledger: &Ledger, observed: &Observed) -> Vec<String> {

@@ -13,6 +13,8 @@ pub(super) struct ExpectedOrder {
     /// Index among the people.
     pub(super) buyer: usize,
     pub(super) lines: Vec<OrderedProduct>,
+    /// Index of the code that it was placed with.
+    pub(super) code: Option<usize>,
     /// What the answer to placing said: 201, 202 or 409.
     pub(super) status: u16,
     /// The steps that were answered with success.
@@ -26,6 +28,11 @@ pub(super) struct Ledger {
     /// Pieces that were on hand or were moved by staff since, by product.
     pub(super) pieces: Vec<i64>,
     pub(super) products: Vec<String>,
+    /// The cap of each code.
+    pub(super) caps: Vec<u64>,
+    pub(super) codes: Vec<String>,
+    /// Payments that the provider reported and the shop acknowledged, by reference.
+    pub(super) received: HashMap<String, i64>,
     /// What could not be entered.
     pub(super) unreadable: Vec<String>,
 }
@@ -38,6 +45,9 @@ impl Ledger {
             orders: HashMap::new(),
             pieces: products.clone().map(|product| product.pieces).collect(),
             products: products.map(|product| product.id.clone()).collect(),
+            caps: setup.codes.iter().map(|code| code.cap).collect(),
+            codes: setup.codes.iter().map(|code| code.code.clone()).collect(),
+            received: HashMap::new(),
             unreadable: Vec::new(),
         };
         // Placings first: a step may have been decided before its order's answer
@@ -54,11 +64,12 @@ impl Ledger {
 
     fn enter(&mut self, DecidedOperation { operation, decision }: &DecidedOperation) {
         match &operation.action {
-            Action::Place(lines) => match decision.order() {
+            Action::Place(basket) | Action::Complete(_, basket) => match decision.order() {
                 Some(order) => {
                     let account = self.orders.entry(order).or_insert_with(|| ExpectedOrder {
                         buyer: operation.who,
-                        lines: lines.clone(),
+                        lines: basket.lines.clone(),
+                        code: basket.code,
                         status: decision.status,
                         steps: Vec::new(),
                         keys: Vec::new(),
@@ -76,7 +87,10 @@ impl Ledger {
                 }
             }
             Action::Move(line) if decision.is_success() => self.pieces[line.product] += line.pieces,
-            Action::OrderStep(..) | Action::Move(_) => {}
+            Action::Receive(receipt) if decision.is_success() => {
+                self.received.insert(operation.key.clone(), receipt.amount);
+            }
+            Action::OrderStep(..) | Action::Move(_) | Action::Receive(_) => {}
         }
     }
 }

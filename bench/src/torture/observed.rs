@@ -24,6 +24,8 @@ pub(super) struct Order {
     pub(super) items: Vec<OrderLine>,
     pub(super) total: Total,
     pub(super) refunded_total: Total,
+    #[serde(default)]
+    pub(super) codes: Vec<GivenCode>,
     #[serde(skip)]
     pub(super) history: Vec<HistoryEntry>,
 }
@@ -34,13 +36,49 @@ pub(super) struct OrderLine {
     pub(super) quantity: i64,
 }
 
+/// A code that an order was placed with.
+#[derive(Debug, Deserialize)]
+pub(super) struct GivenCode {
+    pub(super) code: String,
+    pub(super) applied: bool,
+}
+
 impl Order {
+    /// The entries of the history by which the order entered `status`, undone ones included.
+    pub(super) fn entered(&self, status: &str) -> impl Iterator<Item = &HistoryEntry> {
+        let is_into = move |change: &&HistoryEntry| {
+            change.undone.is_none() && change.to == status && change.from.as_deref() != Some(status)
+        };
+        self.history.iter().filter(is_into)
+    }
+
     /// The number of times that the order entered `status`, by its history.
     pub(super) fn times(&self, status: &str) -> usize {
-        let into =
-            |change: &&HistoryEntry| change.to == status && change.from.as_deref() != Some(status);
-        self.history.iter().filter(into).count()
+        self.entered(status).count()
     }
+
+    /// The number of times that entering `status` was undone.
+    pub(super) fn undone(&self, status: &str) -> usize {
+        let is_undone = |change: &&HistoryEntry| change.undone.as_deref() == Some(status);
+        self.history.iter().filter(is_undone).count()
+    }
+
+    /// Whether the order entered `status` and that was not undone.
+    pub(super) fn was(&self, status: &str) -> bool {
+        self.times(status) > self.undone(status)
+    }
+
+    /// Whether it was placed with a code that applied.
+    pub(super) fn has_discount(&self) -> bool {
+        self.codes.iter().any(|code| code.applied)
+    }
+}
+
+/// Money that pays no order, as staff read it.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeptPayment {
+    pub(super) amount: Option<Total>,
+    pub(super) reference: Option<String>,
 }
 
 /// A line of an order's history.
@@ -48,6 +86,9 @@ impl Order {
 pub(super) struct HistoryEntry {
     pub(super) from: Option<String>,
     pub(super) to: String,
+    pub(super) by: String,
+    pub(super) reason: Option<String>,
+    pub(super) undone: Option<String>,
 }
 
 /// An entry of an inbox.
@@ -64,6 +105,9 @@ pub(super) struct Observed {
     pub(super) levels: Vec<ObservedStock>,
     /// By buyer, from 1; the staff's own is left out.
     pub(super) inboxes: Vec<Vec<InboxEntry>>,
+    /// By code, as in the workload.
+    pub(super) uses: Vec<u64>,
+    pub(super) unmatched: Vec<KeptPayment>,
 }
 
 impl Observed {
@@ -94,8 +138,21 @@ impl Observed {
         for buyer in &setup.people[1..] {
             inboxes.push(client.all(buyer, &["v1", "notifications"]).await?);
         }
-        Ok(Self { orders, levels, inboxes })
+        let mut uses = Vec::new();
+        for code in &setup.codes {
+            let path = ["v1", "promotions", &code.promotion];
+            let answer = client.send_as(staff, client.request(Method::GET, &path));
+            let promotion: Promotion = answer.await?.expect(StatusCode::OK, "reading a code")?;
+            uses.push(promotion.uses);
+        }
+        let unmatched = client.all(staff, &["v1", "payments", "unmatched"]).await?;
+        Ok(Self { orders, levels, inboxes, uses, unmatched })
     }
+}
+
+#[derive(Deserialize)]
+struct Promotion {
+    uses: u64,
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::setup::{PRICE, TortureSetup};
 use crate::client::ShopResponse;
+use crate::payments::provider::{Payment, ProviderMessage};
 
 /// Longer than any process is ever down.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -22,13 +23,14 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 /// The answer to a twin: nothing is decided yet.
 const IN_FLIGHT: &str = "/problems/idempotency-key-in-flight";
 
-pub(super) type PlacedOrderId = Arc<str>;
+pub(crate) type PlacedOrderId = Arc<str>;
+pub(crate) type FilledCartId = Arc<str>;
 
 /// Pieces of one of the workload's products.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OrderedProduct {
-    pub(super) product: usize,
-    pub(super) pieces: i64,
+pub(crate) struct OrderedProduct {
+    pub(crate) product: usize,
+    pub(crate) pieces: i64,
 }
 
 /// An amount of money in an answer, in minor units.
@@ -37,28 +39,66 @@ pub(super) struct Total {
     pub(super) amount: i64,
 }
 
-/// The amount of these lines.
-pub(super) fn total(lines: &[OrderedProduct]) -> i64 {
+/// Products and the code given with them.
+#[derive(Clone, Debug)]
+pub(crate) struct OrderedBasket {
+    pub(crate) lines: Vec<OrderedProduct>,
+    /// Index among the workload's codes.
+    pub(crate) code: Option<usize>,
+}
+
+/// Money that the provider reports for an order.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipt {
+    pub(crate) order: PlacedOrderId,
+    pub(crate) amount: i64,
+}
+
+/// The amount of these lines; a code takes a tenth off.
+pub(super) fn total(lines: &[OrderedProduct], has_code: bool) -> i64 {
     let price = |line: &OrderedProduct| PRICE * (line.product as i64 + 1) * line.pieces;
-    lines.iter().map(price).sum()
+    let gross: i64 = lines.iter().map(price).sum();
+    if has_code { gross / 10 * 9 } else { gross }
+}
+
+impl OrderedBasket {
+    /// As the shop's bodies have them.
+    pub(super) fn items(&self, setup: &TortureSetup) -> Vec<serde_json::Value> {
+        let item = |line: &OrderedProduct| {
+            let product_id = &setup.products[line.product].id;
+            json!({"product_id": product_id, "quantity": line.pieces})
+        };
+        self.lines.iter().map(item).collect()
+    }
+
+    pub(super) fn codes<'a>(&self, setup: &'a TortureSetup) -> Vec<&'a str> {
+        let code = self.code.map(|code| setup.codes[code].code.as_str());
+        code.into_iter().collect()
+    }
 }
 
 /// The action that an operation requests.
 #[derive(Clone, Debug)]
-pub(super) enum Action {
-    Place(Vec<OrderedProduct>),
+pub(crate) enum Action {
+    Place(OrderedBasket),
+    /// Completes a cart that has this content.
+    Complete(FilledCartId, OrderedBasket),
     OrderStep(PlacedOrderId, OrderStep),
+    /// Under the operation's key as the id of the message and of the payment.
+    Receive(Receipt),
     Move(OrderedProduct),
 }
 
 impl Action {
-    pub(super) fn is_placing(&self) -> bool {
-        matches!(self, Self::Place(_))
+    pub(crate) fn is_placing(&self) -> bool {
+        matches!(self, Self::Place(_) | Self::Complete(..))
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Place(_) => "place",
+            Self::Complete(..) => "complete a cart",
+            Self::Receive(_) => "receive a payment",
             Self::OrderStep(_, step) => step.name(),
             Self::Move(_) => "move stock",
         }
@@ -67,13 +107,14 @@ impl Action {
 
 /// The steps of an order's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OrderStep {
+pub(crate) enum OrderStep {
     Cancel,
     Pay,
     Ship,
     Deliver,
     /// Of an amount in minor units, or of the rest.
     Refund(Option<i64>),
+    Undo,
 }
 
 impl OrderStep {
@@ -84,12 +125,13 @@ impl OrderStep {
             Self::Ship => "ship",
             Self::Deliver => "deliver",
             Self::Refund(_) => "refund",
+            Self::Undo => "undo",
         }
     }
 
     fn body(self) -> Option<serde_json::Value> {
         match self {
-            Self::Cancel => Some(json!({"reason": "tortured"})),
+            Self::Cancel | Self::Undo => Some(json!({"reason": "tortured"})),
             Self::Pay | Self::Deliver => None,
             Self::Ship => Some(json!({"carrier": "Yamato"})),
             Self::Refund(None) => Some(json!({"reason": "tortured"})),
@@ -100,31 +142,31 @@ impl OrderStep {
 
 /// Who asks for what, under which key.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
     /// Index among the workload's people.
-    pub(super) who: usize,
-    pub(super) key: String,
-    pub(super) action: Action,
+    pub(crate) who: usize,
+    pub(crate) key: String,
+    pub(crate) action: Action,
 }
 
 /// What the shop decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Decision {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Decision {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
     /// Whether it came with `Idempotency-Replayed: true`.
     pub(super) replayed: bool,
 }
 
 impl Decision {
     /// The order that the answer is about.
-    pub(super) fn order(&self) -> Option<PlacedOrderId> {
+    pub(crate) fn order(&self) -> Option<PlacedOrderId> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         let id = body["id"].as_str().or(body["order_id"].as_str())?;
         Some(id.into())
     }
 
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
@@ -134,8 +176,12 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, key) = (self.action.name(), &self.key);
         match &self.action {
-            Action::OrderStep(order, _) => write!(f, "{order}: {what} under {key}"),
-            Action::Place(_) | Action::Move(_) => write!(f, "{what} under {key}"),
+            Action::OrderStep(order, _) | Action::Receive(Receipt { order, .. }) => {
+                write!(f, "{order}: {what} under {key}")
+            }
+            Action::Place(_) | Action::Complete(..) | Action::Move(_) => {
+                write!(f, "{what} under {key}")
+            }
         }
     }
 }
@@ -172,10 +218,21 @@ impl Operation {
         let product = |line: &OrderedProduct| &*setup.products[line.product].id;
         let post = |segments: &[&str]| setup.client.request(Method::POST, segments);
         let request = match &self.action {
-            Action::Place(lines) => {
-                let item = |line| json!({"product_id": product(line), "quantity": line.pieces});
-                let items: Vec<_> = lines.iter().map(item).collect();
-                post(&["v1", "orders"]).json(&json!({"items": items}))
+            Action::Place(basket) => {
+                let body = json!({"items": basket.items(setup), "codes": basket.codes(setup)});
+                post(&["v1", "orders"]).json(&body)
+            }
+            Action::Complete(cart, _) => post(&["v1", "carts", cart, "complete"]),
+            Action::Receive(Receipt { order, amount }) => {
+                let payment = Payment {
+                    succeeded: true,
+                    order_id: order.to_string(),
+                    amount: *amount,
+                    currency: "EUR",
+                    reference: self.key.clone(),
+                };
+                let message = ProviderMessage { id: self.key.clone(), ..payment.message() };
+                return message.request(&setup.client, &message.signed_by(&setup.secrets.present));
             }
             Action::OrderStep(order, step) => {
                 let request = post(&["v1", "orders", order, step.name()]);

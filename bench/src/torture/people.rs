@@ -13,7 +13,10 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 
-use super::operation::{Action, Operation, OrderStep, OrderedProduct};
+use super::cart;
+use super::operation::{
+    Action, Decision, Operation, OrderStep, OrderedBasket, OrderedProduct, Receipt,
+};
 use super::setup::{STAFF, TortureSetup};
 use super::workload::{KnownOrder, Workload};
 
@@ -36,9 +39,12 @@ pub(super) async fn live(workload: Arc<Workload>, who: usize, number: u64, seed:
             5..10 if who == STAFF => look(&workload, &mut rng).await,
             _ => {
                 let action = if who == STAFF {
-                    staff_action(&workload, &mut rng)
+                    Some(staff_action(&workload, &mut rng))
                 } else {
-                    buyer_action(&workload, who, &mut rng)
+                    buyer_action(&workload, who, &mut rng).await
+                };
+                let Some(action) = action else {
+                    return;
                 };
                 let key = format!("{seed}-{number}-{count}");
                 let is_twofold = rng.random_range(0..100) < 5;
@@ -53,7 +59,8 @@ pub(super) async fn live(workload: Arc<Workload>, who: usize, number: u64, seed:
 
 async fn perform(workload: &Workload, operation: Operation, is_twofold: bool) -> Option<()> {
     if !is_twofold {
-        return workload.perform(operation).await.map(drop);
+        let decision = workload.perform(operation.clone()).await?;
+        return complete_again(workload, operation, &decision).await;
     }
     let (one, twin) = tokio::join!(
         workload.perform(operation.clone()),
@@ -71,6 +78,27 @@ async fn perform(workload: &Workload, operation: Operation, is_twofold: bool) ->
         Err(error) => workload.fault(format!("{error:#}")),
     }
     Some(())
+}
+
+/// A cart that became a confirmed order is that order under any other key.
+async fn complete_again(workload: &Workload, operation: Operation, first: &Decision) -> Option<()> {
+    if !matches!(operation.action, Action::Complete(..)) || first.status != 201 {
+        return Some(());
+    }
+    let key = format!("{}-again", operation.key);
+    let again = Operation { key, ..operation };
+    match again.done(&workload.setup).await {
+        Ok((decision, _)) if decision.order() == first.order() => Some(()),
+        Ok((decision, _)) => {
+            let (was, is) = (first.order(), decision.order());
+            workload.fault(format!("{again}: the cart became {was:?} and then {is:?}"));
+            Some(())
+        }
+        Err(error) => {
+            workload.fault(format!("{error:#}"));
+            None
+        }
+    }
 }
 
 /// A key that was decided is decided for good, also while everything falls.
@@ -93,7 +121,7 @@ async fn ask_again(workload: &Workload, rng: &mut StdRng) -> Option<()> {
 
 /// At no moment may more be promised than there is.
 async fn look(workload: &Workload, rng: &mut StdRng) -> Option<()> {
-    let TortureSetup { client, people, products } = &workload.setup;
+    let TortureSetup { client, people, products, .. } = &workload.setup;
     let id = &products[rng.random_range(0..products.len())].id;
     if let Ok(level) = client.stock(&people[STAFF], id).await
         && !(0..=level.on_hand).contains(&level.reserved)
@@ -103,24 +131,43 @@ async fn look(workload: &Workload, rng: &mut StdRng) -> Option<()> {
     Some(())
 }
 
-fn buyer_action(workload: &Workload, who: usize, rng: &mut StdRng) -> Action {
+/// `None` when no cart can be filled, which is a fault.
+async fn buyer_action(workload: &Workload, who: usize, rng: &mut StdRng) -> Option<Action> {
     if rng.random_range(0..100) < 15 {
         let own = workload.newest(ORDERS_IN_MIND).into_iter();
         let own = own.filter(|known| known.buyer == who).choose(rng);
         if let Some(known) = own {
-            return Action::OrderStep(known.order, OrderStep::Cancel);
+            return Some(Action::OrderStep(known.order, OrderStep::Cancel));
         }
     }
     let products = (0..workload.setup.products.len()).sample(rng, 1 + who % LINES_MAX);
     let lines = products
         .into_iter()
         .map(|product| OrderedProduct { product, pieces: rng.random_range(1..=PIECES_MAX) });
-    Action::Place(lines.collect())
+    let lines = lines.collect();
+    let codes = workload.setup.codes.len();
+    let code = rng.random_bool(0.4).then(|| rng.random_range(0..codes));
+    let basket = OrderedBasket { lines, code };
+    if rng.random_bool(0.6) {
+        return Some(Action::Place(basket));
+    }
+    match cart::fill(&workload.setup, who, &basket).await {
+        Ok(cart) => Some(Action::Complete(cart, basket)),
+        Err(error) => {
+            workload.fault(format!("{error:#}"));
+            None
+        }
+    }
 }
 
 fn staff_action(workload: &Workload, rng: &mut StdRng) -> Action {
     let known = workload.newest(ORDERS_IN_MIND);
     match known.choose(rng) {
+        Some(known) if rng.random_range(0..100) < 15 => {
+            // Now and then too much, which pays nothing.
+            let amount = known.total + i64::from(rng.random_bool(0.1));
+            Action::Receive(Receipt { order: known.order.clone(), amount })
+        }
         Some(known) if rng.random_range(0..100) < 80 => {
             Action::OrderStep(known.order.clone(), staff_step(known, rng))
         }
@@ -144,17 +191,24 @@ fn staff_step(known: &KnownOrder, rng: &mut StdRng) -> OrderStep {
         ],
         "paid" => &[
             (OrderStep::Ship, 6),
+            (OrderStep::Undo, 1),
             (OrderStep::Cancel, 1),
             (part, 2),
             (OrderStep::Refund(None), 1),
         ],
         "shipped" => &[
             (OrderStep::Deliver, 6),
+            (OrderStep::Undo, 1),
             (part, 2),
             (OrderStep::Refund(None), 1),
             (OrderStep::Cancel, 1),
         ],
-        "delivered" => &[(part, 6), (OrderStep::Refund(None), 2), (OrderStep::Pay, 2)],
+        "delivered" => &[
+            (part, 6),
+            (OrderStep::Refund(None), 2),
+            (OrderStep::Pay, 2),
+            (OrderStep::Undo, 1),
+        ],
         _ => &[(OrderStep::Pay, 1), (part, 1)],
     };
     let chosen = likely.choose_weighted(rng, |(_, weight)| *weight);

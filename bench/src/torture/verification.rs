@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** pure; it reads no shop and no clock.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::effects::{notifications, stock};
 use super::ledger::{ExpectedOrder, Ledger};
@@ -18,6 +18,13 @@ const LEGAL: [(&str, &[&str]); 6] = [
     ("paid", &["paid", "shipped", "cancelled", "refunded"]),
     ("shipped", &["shipped", "delivered", "refunded"]),
     ("delivered", &["delivered", "refunded"]),
+];
+
+/// The states that undoing leads to, from each.
+const UNDONE: [(&str, &str); 3] = [
+    ("paid", "confirmed"),
+    ("shipped", "paid"),
+    ("delivered", "shipped"),
 ];
 
 /// One promise, and where it was broken.
@@ -56,6 +63,16 @@ pub(super) fn verify(ledger: &Ledger, observed: &Observed) -> Vec<PromiseVerdict
             "each order's money is what was asked for and given back",
             orders,
             each(money),
+        ),
+        verdict(
+            "each code was used as often as orders have it, and never beyond its cap",
+            ledger.caps.len() as u64,
+            codes(ledger, observed),
+        ),
+        verdict(
+            "each payment that the provider reported paid an order or is listed, once",
+            ledger.received.len() as u64,
+            payments(ledger, observed),
         ),
         verdict(
             "on hand and reserved are what the orders and movements leave",
@@ -118,12 +135,82 @@ fn has_lines(ledger: &Ledger, account: &ExpectedOrder, order: &Order) -> bool {
     ordered == observed && order.items.len() == account.lines.len()
 }
 
+fn codes(ledger: &Ledger, observed: &Observed) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (id, order) in &observed.orders {
+        let given: Vec<_> = order.codes.iter().map(|code| code.code.as_str()).collect();
+        let account = ledger.orders.get(id);
+        let asked = account.and_then(|account| account.code);
+        let asked: Vec<_> = asked
+            .map(|code| ledger.codes[code].as_str())
+            .into_iter()
+            .collect();
+        if account.is_some() && given != asked {
+            findings.push(format!("{id}: placed with {asked:?}, but it has {given:?}"));
+        }
+    }
+    for (place, code) in ledger.codes.iter().enumerate() {
+        let (uses, cap) = (observed.uses[place], ledger.caps[place]);
+        let has_it = |order: &&Order| {
+            let is_sale = !matches!(order.status.as_str(), "rejected" | "cancelled");
+            let mut applied = order.codes.iter().filter(|code| code.applied);
+            is_sale && applied.any(|applied| applied.code == *code)
+        };
+        let orders = observed.orders.values().filter(has_it).count() as u64;
+        if uses != orders {
+            findings.push(format!(
+                "{code}: used {uses} times, but {orders} orders have it"
+            ));
+        }
+        if uses > cap {
+            findings.push(format!("{code}: used {uses} times, of {cap}"));
+        }
+    }
+    findings
+}
+
+fn payments(ledger: &Ledger, observed: &Observed) -> Vec<String> {
+    let paid = observed.orders.values().flat_map(|order| {
+        let by_provider = order
+            .entered("paid")
+            .filter(|change| change.by == "payments");
+        by_provider.map(|change| (change.reason.as_deref(), Some(order.total.amount)))
+    });
+    let unmatched = observed.unmatched.iter().map(|payment| {
+        let amount = payment.amount.map(|total| total.amount);
+        (payment.reference.as_deref(), amount)
+    });
+    let mut left: HashMap<&str, i64> = ledger
+        .received
+        .iter()
+        .map(|(reference, amount)| (reference.as_str(), *amount))
+        .collect();
+    let mut findings = Vec::new();
+    for (reference, amount) in paid.chain(unmatched) {
+        let reference = reference.unwrap_or("a payment without a reference");
+        match (left.remove(reference), amount) {
+            (Some(sent), Some(counted)) if sent == counted => {}
+            (Some(sent), counted) => {
+                findings.push(format!(
+                    "{reference}: {sent} came, and {counted:?} was counted"
+                ));
+            }
+            (None, _) => findings.push(format!("{reference}: counted twice, or it never came")),
+        }
+    }
+    findings.extend(left.keys().map(|reference| format!("{reference}: lost")));
+    findings
+}
+
 fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
     let mut at = "";
     for change in &order.history {
         let from = change.from.as_deref().unwrap_or("");
         let legal = LEGAL.iter().find(|(state, _)| *state == from);
-        let is_legal = legal.is_some_and(|(_, next)| next.contains(&change.to.as_str()));
+        let is_legal = match &change.undone {
+            None => legal.is_some_and(|(_, next)| next.contains(&change.to.as_str())),
+            Some(undone) => undone == from && UNDONE.contains(&(from, &change.to)),
+        };
         if from != at || !is_legal {
             return Some(format!("its history goes from {at:?} by {change:?}"));
         }
@@ -143,24 +230,34 @@ fn path(account: &ExpectedOrder, order: &Order) -> Option<String> {
     }
     let acknowledged = |step: OrderStep| account.steps.iter().filter(|done| **done == step).count();
     let by_step = [
-        (OrderStep::Cancel, "cancelled"),
-        (OrderStep::Pay, "paid"),
-        (OrderStep::Ship, "shipped"),
-        (OrderStep::Deliver, "delivered"),
+        (OrderStep::Cancel, order.times("cancelled")),
+        (
+            OrderStep::Pay,
+            order
+                .entered("paid")
+                .filter(|change| change.by != "payments")
+                .count(),
+        ),
+        (OrderStep::Ship, order.times("shipped")),
+        (OrderStep::Deliver, order.times("delivered")),
+        (
+            OrderStep::Undo,
+            UNDONE.iter().map(|(status, _)| order.undone(status)).sum(),
+        ),
     ];
-    by_step.into_iter().find_map(|(step, status)| {
-        let (said, did) = (acknowledged(step), order.times(status));
+    by_step.into_iter().find_map(|(step, did)| {
+        let said = acknowledged(step);
         let name = step.name();
         (said != did).then(|| format!("{name} was acknowledged {said} times and done {did} times"))
     })
 }
 
 fn money(account: &ExpectedOrder, order: &Order) -> Option<String> {
-    let asked = total(&account.lines);
+    let asked = total(&account.lines, order.has_discount());
     if order.total.amount != asked {
         return Some(format!("its total is {}, not {asked}", order.total.amount));
     }
-    let was_paid = order.times("paid") > 0;
+    let was_paid = order.was("paid");
     let mut back = 0;
     for step in &account.steps {
         match step {
@@ -193,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::client::ObservedStock;
-    use crate::torture::observed::{HistoryEntry, InboxEntry, OrderLine};
+    use crate::torture::observed::{GivenCode, HistoryEntry, InboxEntry, KeptPayment, OrderLine};
     use crate::torture::operation::{OrderedProduct, Total};
 
     const LAMP: &str = "prod_lamp";
@@ -202,6 +299,7 @@ mod tests {
         ExpectedOrder {
             buyer: 1,
             lines: vec![OrderedProduct { product: 0, pieces: 3 }],
+            code: None,
             status: 201,
             steps: steps.to_vec(),
             keys: vec!["key".into()],
@@ -213,12 +311,18 @@ mod tests {
         let change = |(from, to): (Option<&str>, &&str)| HistoryEntry {
             from: from.map(str::to_owned),
             to: (*to).to_owned(),
+            by: "user_1".into(),
+            reason: None,
+            undone: None,
         };
         Order {
             id: id.into(),
             status: states[states.len() - 1].into(),
             items: vec![OrderLine { product_id: LAMP.into(), quantity: 3 }],
-            total: Total { amount: total(&[OrderedProduct { product: 0, pieces: 3 }]) },
+            total: Total {
+                amount: total(&[OrderedProduct { product: 0, pieces: 3 }], false),
+            },
+            codes: Vec::new(),
             refunded_total: Total { amount: refunded },
             history: from.zip(states).map(change).collect(),
         }
@@ -227,6 +331,13 @@ mod tests {
     fn entry(order: &str, kind: &str) -> InboxEntry {
         let data = [("order_id".to_owned(), order.into())];
         InboxEntry { kind: kind.into(), data: data.into() }
+    }
+
+    fn payment(reference: &str, amount: i64) -> KeptPayment {
+        KeptPayment {
+            amount: Some(Total { amount }),
+            reference: Some(reference.into()),
+        }
     }
 
     /// One order that was shipped, one that was cancelled, and all that follows.
@@ -238,6 +349,9 @@ mod tests {
             ]),
             pieces: vec![10],
             products: vec![LAMP.into()],
+            caps: vec![1],
+            codes: vec!["TENTH".into()],
+            received: HashMap::from([("p1".into(), 5)]),
             unreadable: Vec::new(),
         };
         let shipped = order("a", &["pending", "confirmed", "paid", "shipped"], 0);
@@ -251,6 +365,8 @@ mod tests {
                 entry("a", "order.confirmed"),
                 welcome,
             ]],
+            uses: vec![0],
+            unmatched: vec![payment("p1", 5)],
         };
         (ledger, observed)
     }
@@ -305,6 +421,26 @@ mod tests {
         spoilt("5 given back, but 0 was acknowledged", |observed| {
             let order = observed.orders.values_mut().next().unwrap();
             order.refunded_total.amount = 5;
+        });
+    }
+
+    #[test]
+    fn wrong_codes_and_payments_are_found_and_named() {
+        spoilt("TENTH: used 1 times, but 0 orders have it", |observed| {
+            observed.uses[0] = 1;
+        });
+        spoilt("TENTH: used 2 times, of 1", |observed| observed.uses[0] = 2);
+        spoilt("a: placed with [], but it has", |observed| {
+            let order = observed.orders.get_mut("a").unwrap();
+            let code = GivenCode { code: "TENTH".into(), applied: true };
+            order.codes.push(code);
+        });
+        spoilt("p1: lost", |observed| observed.unmatched.clear());
+        spoilt("p1: counted twice", |observed| {
+            observed.unmatched.push(payment("p1", 5));
+        });
+        spoilt("p1: 5 came, and Some(4)", |observed| {
+            observed.unmatched[0] = payment("p1", 4);
         });
     }
 

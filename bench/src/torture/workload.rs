@@ -30,13 +30,13 @@ pub(super) struct KnownOrder {
 
 /// A decided operation.
 #[derive(Clone)]
-pub(super) struct DecidedOperation {
-    pub(super) operation: Operation,
-    pub(super) decision: Decision,
+pub(crate) struct DecidedOperation {
+    pub(crate) operation: Operation,
+    pub(crate) decision: Decision,
 }
 
-pub(super) struct Workload {
-    pub(super) setup: TortureSetup,
+pub(crate) struct Workload {
+    pub(crate) setup: TortureSetup,
     /// Orders by the order in which they were first acknowledged.
     known: Mutex<(Vec<KnownOrder>, HashMap<PlacedOrderId, usize>)>,
     decided: Mutex<Vec<DecidedOperation>>,
@@ -47,14 +47,14 @@ pub(super) struct Workload {
 
 /// Requests sent so far, and how many of them brought a decision.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Tries {
-    pub(super) sent: u64,
-    pub(super) decided: u64,
+pub(crate) struct Tries {
+    pub(crate) sent: u64,
+    pub(crate) decided: u64,
 }
 
 impl Workload {
     /// A workload in which nothing is decided yet.
-    pub(super) fn new(setup: TortureSetup) -> Self {
+    pub(crate) fn new(setup: TortureSetup) -> Self {
         Self {
             setup,
             known: Mutex::default(),
@@ -66,7 +66,7 @@ impl Workload {
     }
 
     /// Does an operation to its end and enters it; a fault is noted and ends it too.
-    pub(super) async fn perform(&self, operation: Operation) -> Option<Decision> {
+    pub(crate) async fn perform(&self, operation: Operation) -> Option<Decision> {
         match operation.done(&self.setup).await {
             Ok((decision, tries)) => {
                 self.note(&operation, &decision);
@@ -86,7 +86,8 @@ impl Workload {
     }
 
     fn note(&self, operation: &Operation, decision: &Decision) {
-        if !decision.is_success() || matches!(operation.action, Action::Move(_)) {
+        let is_about_order = !matches!(operation.action, Action::Move(_) | Action::Receive(_));
+        if !decision.is_success() || !is_about_order {
             return;
         }
         let Ok(body) = serde_json::from_slice::<OrderBody>(&decision.body) else {
@@ -118,25 +119,25 @@ impl Workload {
     }
 
     /// Everything that was decided.
-    pub(super) fn decided(&self) -> Vec<DecidedOperation> {
+    pub(crate) fn decided(&self) -> Vec<DecidedOperation> {
         self.decided.lock().clone()
     }
 
-    pub(super) fn fault(&self, fault: String) {
+    pub(crate) fn fault(&self, fault: String) {
         self.faults.lock().push(fault);
     }
 
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         self.faults.lock().clone()
     }
 
-    pub(super) fn tries(&self) -> Tries {
+    pub(crate) fn tries(&self) -> Tries {
         *self.tries.borrow()
     }
 
     /// Waits until so many more operations are decided: a kill then comes in the middle
     /// of work, however slow the machine is.
-    pub(super) async fn progress(&self, operations: u64) -> anyhow::Result<()> {
+    pub(crate) async fn progress(&self, operations: u64) -> anyhow::Result<()> {
         let mut tries = self.tries.subscribe();
         let goal = tries.borrow_and_update().decided + operations;
         let reached = tries.wait_for(|tries| tries.decided >= goal);

@@ -25,3 +25,19 @@ fn a_tortured_shop_keeps_its_promises() {
 fn wrong_payments_change_nothing() {
     passes(&["payments"]);
 }
+
+/// A code that few of many buyers can have, while orders and products are killed.
+#[test]
+fn a_code_is_redeemed_as_often_as_its_cap_says() {
+    passes(&[
+        "coupons",
+        "--cap",
+        "20",
+        "--buyers",
+        "300",
+        "--accounts",
+        "16",
+        "--kills",
+        "3",
+    ]);
+}
