@@ -110,6 +110,27 @@ impl OrdersState {
         Ok(Reply { answer, replayed })
     }
 
+    /// The outcome of an earlier request under the same key, whatever became of the cart that was
+    /// ordered then.
+    pub(crate) async fn placed_before(
+        &self,
+        guard: &IdempotencyGuard,
+    ) -> Result<Option<Reply>, Problem> {
+        let key = guard.key.clone();
+        let placing = self.placing();
+        let known = self
+            .store
+            .write(move |tx| placing.repeated(tx, key.as_ref()));
+        match known.await? {
+            Some(Placement::Pending(id)) => {
+                let answer = self.repeated_stock_outcome(id).await?;
+                Ok(Some(Reply { answer, replayed: true }))
+            }
+            Some(Placement::Decided(reply)) => Ok(Some(reply)),
+            _ => Ok(None),
+        }
+    }
+
     async fn write_order(
         &self,
         request: &Arc<PlaceOrder>,
@@ -192,7 +213,7 @@ impl Placing {
         request: &PlaceOrder,
         projection: Projection,
     ) -> Result<Placement, Problem> {
-        if let Some(placement) = self.repeated(tx, request)? {
+        if let Some(placement) = self.repeated(tx, request.key.as_ref())? {
             return Ok(placement);
         }
         if let Some(placement) = self.ordered_before(tx, request)? {
@@ -216,7 +237,11 @@ impl Placing {
                 return refuse(tx, request, Error::Invalid(faults).into());
             }
         };
-        if let Some(problem) = total_changed(content, &quote) {
+        if let Some(mut problem) = total_changed(content, &quote) {
+            if let Some(cart) = &request.cart {
+                let shown = cart.shown(tx, &self.tax, &self.guests, request.at)?;
+                problem = problem.member("cart", shown);
+            }
             return refuse(tx, request, problem);
         }
         if let Buyer::Guest(Guest { id, contact: Some(contact) }) = &buyer {
@@ -273,8 +298,8 @@ impl Placing {
     }
 
     /// The outcome of an earlier request under the same key.
-    fn repeated(&self, tx: &Tx<'_>, request: &PlaceOrder) -> Result<Option<Placement>, Problem> {
-        let Some(key) = &request.key else {
+    fn repeated(&self, tx: &Tx<'_>, key: Option<&BoundKey>) -> Result<Option<Placement>, Problem> {
+        let Some(key) = key else {
             return Ok(None);
         };
         let answer = match key.look_up(tx)? {

@@ -68,14 +68,18 @@ pub(crate) fn quote(
 ) -> Result<Quote, QuoteError> {
     let goods = goods(request.items, listings)?;
     let currency = goods[0].1.price.currency;
-    let methods = priced::active_shipping_methods(from)?;
-    let method = method(from, request, &goods, &methods)?;
+    let method = match request.shipping_method_id {
+        Some(id) => priced::shipping_method(from, id)?,
+        None => None,
+    };
     let promotions = promotions(from, request)?;
     let rates = tax_rates(from, tax, request.ship_to)?;
     let basket = basket(request, &goods, method.as_ref(), currency);
     let priced = pricing::price(&basket, &tax.terms(&rates, &promotions), request.at);
     let priced = priced.map_err(|error| refusal(request, error))?;
-    require_shipping(request, &methods, &priced)?;
+    if let Some(fault) = shipping_fault(from, request, method.as_ref(), &priced)? {
+        return Err(QuoteError::Invalid(vec![fault]));
+    }
     Ok(of_priced(goods, priced, tax, method))
 }
 
@@ -123,28 +127,6 @@ fn goods(
 /// Whether a product can be ordered.
 pub(crate) fn is_for_sale(listing: &Listing) -> bool {
     listing.status == PublicationStatus::Published
-}
-
-/// The chosen method, if it is offered.
-fn method(
-    from: &impl Read,
-    request: &QuoteRequest<'_>,
-    goods: &[(RequestedItem, Listing)],
-    methods: &[ShippingMethod],
-) -> Result<Option<ShippingMethod>, QuoteError> {
-    let Some(id) = request.shipping_method_id else {
-        return Ok(None);
-    };
-    let offered = methods.iter().find(|method| method.id == id).cloned();
-    if offered.is_none() && goods.iter().any(|(_, listing)| listing.requires_shipping) {
-        let known = priced::shipping_method(from, id)?.is_some();
-        let detail = match known {
-            true => "this shipping method is no longer offered",
-            false => "there is no shipping method of this id",
-        };
-        return Err(QuoteError::at("/shipping_method_id", detail));
-    }
-    Ok(offered)
 }
 
 /// The automatic promotions and those of the codes, with the uses that are left of each.
@@ -209,29 +191,40 @@ fn refusal(request: &QuoteRequest<'_>, error: PricingError) -> QuoteError {
     }
 }
 
-/// Once the shop has shipping methods, what has to be sent needs one that fits.
-fn require_shipping(
+/// The fault of shipping: once the shop has methods, what has to be sent needs one that is
+/// offered and fits. `method` is the chosen one, offered or not.
+pub(crate) fn shipping_fault(
+    from: &impl Read,
     request: &QuoteRequest<'_>,
-    methods: &[ShippingMethod],
+    method: Option<&ShippingMethod>,
     priced: &PricedBasket,
-) -> Result<(), QuoteError> {
-    let is_addressed = request.ship_to.is_some();
-    match priced.shipping {
-        ShippingOutcome::NotChosen if !methods.is_empty() => {
-            let detail =
-                "is required: choose one of GET /v1/shipping-methods that goes to the address";
-            Err(QuoteError::at("/shipping_method_id", detail))
+) -> Result<Option<FieldError>, store::Error> {
+    const METHOD: &str = "/shipping_method_id";
+    let is_open = match priced.shipping {
+        ShippingOutcome::NotNeeded | ShippingOutcome::Charged { .. } => false,
+        ShippingOutcome::NotAvailable => true,
+        ShippingOutcome::NotChosen => {
+            let is_chosen = request.shipping_method_id.is_some();
+            is_chosen || !priced::active_shipping_methods(from)?.is_empty()
         }
-        ShippingOutcome::NotAvailable if is_addressed => {
-            let detail = "this shipping method does not take these items to this address";
-            Err(QuoteError::at("/shipping_method_id", detail))
+    };
+    let (pointer, detail) = match (request.shipping_method_id, method) {
+        _ if !is_open => return Ok(None),
+        (None, _) => (METHOD, "is required: choose one of the shipping options"),
+        (Some(_), None) => (METHOD, "there is no shipping method of this id any more"),
+        (Some(_), Some(method)) if !method.is_active => {
+            (METHOD, "this shipping method is no longer offered")
         }
-        ShippingOutcome::NotAvailable => {
-            let detail = "is required: this shipping method does not go to every address";
-            Err(QuoteError::at("/shipping_address", detail))
-        }
-        _ => Ok(()),
-    }
+        _ if request.ship_to.is_some() => (
+            METHOD,
+            "this shipping method does not take these items to this address",
+        ),
+        _ => (
+            "/shipping_address",
+            "is required: this shipping method does not go to every address",
+        ),
+    };
+    Ok(Some(FieldError::new(pointer, detail)))
 }
 
 fn of_priced(

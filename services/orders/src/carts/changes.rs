@@ -6,13 +6,12 @@
 use chassis::client_address::{ClientAddress, network};
 use chassis::limits::CATCH_UP_TIMEOUT;
 use chassis::rate_limit::{self, CounterKey, Rule};
-use model::{CartId, CustomerId, Time, UserId, now};
+use model::{CartId, Time, UserId, now};
 use store::{Read, Tx};
 
 use super::domain::{Cart, CartItem};
 use super::holder::{CartRequester, CartToken};
-use super::quote::{self, CartQuote};
-use super::{Carts, tables};
+use super::{Carts, quote, tables};
 use crate::{Error, OrdersState};
 
 /// Carts made from one network: more than the buyers behind one address make, and few enough
@@ -150,16 +149,6 @@ impl OrdersState {
             Ok(OpenedCart { id, cart, left_out })
         };
         self.store.write(claim).await
-    }
-
-    /// The price of a cart now.
-    pub(super) fn quote_cart(&self, cart: &Cart) -> Result<CartQuote, Error> {
-        let buyer = match (cart.owner, &cart.details.email) {
-            (Some(owner), _) => Some(CustomerId::from_uuid(owner.uuid())),
-            (None, Some(email)) => self.guests.of_email(&self.store, email)?,
-            (None, None) => None,
-        };
-        Ok(quote::quote(&self.store, &self.tax, cart, buyer, now())?)
     }
 
     /// Waits for listings that products may just have published, where a product that was added

@@ -3,13 +3,14 @@
 //! The order is placed as `POST /v1/orders` places one. **Invariants:** the transaction that writes
 //! the order also marks the cart, and looks at the mark first, so however many requests complete a
 //! cart at once, they make one order. A later request answers with the order as it is then. Where
-//! stock is short the order is rejected and the cart is open again.
+//! stock is short the order is rejected and the cart is open again. A key is decided for good, also
+//! when its cart was changed or is gone.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chassis::fields::{CheckedBody, Fields, ReadFields};
-use chassis::idempotency::IdempotentRequest;
+use chassis::idempotency::{IdempotentRequest, Reply};
 use chassis::json::PathId;
 use chassis::{Caller, FieldError, Problem};
 use model::kinds;
@@ -46,15 +47,26 @@ pub(super) async fn complete(
     request: IdempotentRequest,
     body: CheckedBody<CompleteBody>,
 ) -> Result<Response, Problem> {
-    let cart = state.carts.find(&state.store, id, &who)?;
-    let guard = match &caller {
-        Some(caller) if cart.owner != Some(caller.user_id) => {
-            let detail = "claim the cart first, with POST /v1/carts/{id}/claim";
-            return Err(Problem::conflict("cart-not-claimed", detail));
-        }
-        Some(caller) => request.begin(caller, &body)?,
-        None => request.begin_as(id, &body)?,
+    let begin = |request: IdempotentRequest| match &caller {
+        Some(caller) => request.begin(caller, &body),
+        None => request.begin_as(id, &body),
     };
+    let cart = match state.carts.find(&state.store, id, &who) {
+        // One whose stock was refused may be a part of a later one by now.
+        Err(Error::NotFound) if caller.is_some() => {
+            let known = state.placed_before(&begin(request)?).await?;
+            return known.map(Reply::into).ok_or(Error::NotFound.into());
+        }
+        found => found?,
+    };
+    if caller
+        .as_ref()
+        .is_some_and(|caller| cart.owner != Some(caller.user_id))
+    {
+        let detail = "claim the cart first, with POST /v1/carts/{id}/claim";
+        return Err(Problem::conflict("cart-not-claimed", detail));
+    }
+    let guard = begin(request)?;
     let wanted = body.valid().and_then(|body| {
         let by = placed_by(caller.as_ref(), &cart)?;
         Ok((by, content(&cart, body)?))
@@ -62,6 +74,10 @@ pub(super) async fn complete(
     let (by, content) = match wanted {
         Ok(wanted) => wanted,
         Err(faults) => {
+            // It may have been emptied since.
+            if let Some(known) = state.placed_before(&guard).await? {
+                return Ok(known.into());
+            }
             let refused = guard.refuse(&state.store, Error::Invalid(faults)).await;
             return Ok(refused?.into());
         }

@@ -12,7 +12,7 @@ use chassis::client_address::ClientAddress;
 use chassis::fields::ParsedBody;
 use chassis::json::{PathId, PathIds};
 use chassis::{Caller, FieldError, Json, Problem, Routes};
-use model::{CartId, kinds};
+use model::{CartId, kinds, now};
 use store::Tx;
 
 use super::changes::OpenedCart;
@@ -20,7 +20,7 @@ use super::domain::{Cart, CartFull};
 use super::holder::CartRequester;
 use super::responses::{CartResponse, ShippingOptionResponse, ShippingOptionsResponse};
 use super::wire::{CartBody, ItemBody, NewCartBody, NewItemBody};
-use super::{completing, quote, tables};
+use super::{completing, quote};
 use crate::terms::priced;
 use crate::{Error, OrdersState};
 
@@ -41,10 +41,15 @@ pub(crate) fn bind(endpoints: Routes<OrdersState>) -> Routes<OrdersState> {
 type CartResult = Result<Json<CartResponse>, Problem>;
 
 /// The cart as it is shown.
-fn shown(state: &OrdersState, id: CartId, mut cart: Cart) -> Result<CartResponse, Error> {
-    cart.order_id = tables::became(&state.store, &cart)?;
-    let quote = state.quote_cart(&cart)?;
-    Ok(CartResponse::new(id, cart, quote, state.tax.price_basis()))
+fn shown(state: &OrdersState, id: CartId, cart: Cart) -> Result<CartResponse, Error> {
+    Ok(CartResponse::priced(
+        &state.store,
+        &state.tax,
+        &state.guests,
+        id,
+        cart,
+        now(),
+    )?)
 }
 
 async fn create(

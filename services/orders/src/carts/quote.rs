@@ -8,7 +8,7 @@
 
 use chassis::FieldError;
 use model::{CustomerId, Listing, Money, Time};
-use pricing::{PricedBasket, PricedLine, ShippingMethod, ShippingOutcome};
+use pricing::{PricedBasket, PricedLine, ShippingMethod};
 use serde::Serialize;
 use store::Read;
 
@@ -98,7 +98,12 @@ pub(super) fn quote(
         blocking.extend(guest(&cart.details).err().unwrap_or_default());
     }
     if let Some(priced) = &priced {
-        blocking.extend(blocking_shipping(from, priced, method.as_ref(), cart)?);
+        blocking.extend(quoting::shipping_fault(
+            from,
+            &request,
+            method.as_ref(),
+            priced,
+        )?);
     }
     Ok(CartQuote { lines, priced, problems: blocking })
 }
@@ -228,31 +233,4 @@ fn blocking_lines(lines: &[CartLine]) -> Vec<FieldError> {
         ))
     });
     faults.collect()
-}
-
-/// The fault of shipping: once the shop has methods, what has to be sent needs one that fits.
-fn blocking_shipping(
-    from: &impl Read,
-    priced: &PricedBasket,
-    method: Option<&ShippingMethod>,
-    cart: &Cart,
-) -> Result<Option<FieldError>, store::Error> {
-    const GONE: &str = "this shipping method is no longer offered";
-    let details = &cart.details;
-    let detail = match priced.shipping {
-        ShippingOutcome::NotChosen if details.shipping_method_id.is_some() => GONE,
-        ShippingOutcome::NotChosen if priced::active_shipping_methods(from)?.is_empty() => {
-            return Ok(None);
-        }
-        ShippingOutcome::NotChosen => "choose one of the shipping options",
-        ShippingOutcome::NotAvailable if !method.is_some_and(|method| method.is_active) => GONE,
-        ShippingOutcome::NotAvailable if details.shipping_address.is_some() => {
-            "this shipping method does not take these items to this address"
-        }
-        ShippingOutcome::NotAvailable => {
-            "this shipping method does not go to every address; give one"
-        }
-        ShippingOutcome::NotNeeded | ShippingOutcome::Charged { .. } => return Ok(None),
-    };
-    Ok(Some(FieldError::new("/shipping_method_id", detail)))
 }

@@ -1,12 +1,16 @@
 //! Response bodies of carts.
 
 use chassis::FieldError;
-use model::{Address, CartId, Money, OrderId, ProductId, ShippingMethodId, Time};
+use model::{Address, CartId, CustomerId, Money, OrderId, ProductId, ShippingMethodId, Time};
 use pricing::{PriceBasis, TaxLine, Totals};
 use serde::Serialize;
+use store::{Read, Tx};
 
 use super::domain::{Cart, CartDetails, CartItem};
-use super::quote::{CartLine, CartQuote, LineProblem};
+use super::quote::{self, CartLine, CartQuote, LineProblem};
+use super::tables::{self, OrderedCart};
+use crate::config::TaxConfig;
+use crate::customers::guests::Guests;
 
 /// A cart, priced now.
 #[derive(Debug, Serialize)]
@@ -115,8 +119,41 @@ pub(super) struct ShippingOptionResponse {
     pub(super) delivery_days: Option<(u16, u16)>,
 }
 
+impl OrderedCart {
+    /// The cart as its holder sees it.
+    pub(crate) fn shown(
+        &self,
+        tx: &Tx<'_>,
+        tax: &TaxConfig,
+        guests: &Guests,
+        at: Time,
+    ) -> Result<impl Serialize + use<>, store::Error> {
+        let Self { id, cart } = self;
+        CartResponse::priced(tx, tax, guests, *id, cart.clone(), at)
+    }
+}
+
 impl CartResponse {
-    pub(super) fn new(id: CartId, cart: Cart, quote: CartQuote, basis: PriceBasis) -> Self {
+    /// A cart at its price of a time.
+    pub(super) fn priced(
+        from: &impl Read,
+        tax: &TaxConfig,
+        guests: &Guests,
+        id: CartId,
+        mut cart: Cart,
+        at: Time,
+    ) -> Result<Self, store::Error> {
+        cart.order_id = tables::became(from, &cart)?;
+        let buyer = match (cart.owner, &cart.details.email) {
+            (Some(owner), _) => Some(CustomerId::from_uuid(owner.uuid())),
+            (None, Some(email)) => guests.of_email(from, email)?,
+            (None, None) => None,
+        };
+        let quote = quote::quote(from, tax, &cart, buyer, at)?;
+        Ok(Self::new(id, cart, quote, tax.price_basis()))
+    }
+
+    fn new(id: CartId, cart: Cart, quote: CartQuote, basis: PriceBasis) -> Self {
         let CartQuote { lines, priced, problems } = quote;
         let CartDetails {
             email,

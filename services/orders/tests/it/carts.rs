@@ -503,6 +503,8 @@ async fn only_its_owner_completes_a_cart() {
         .send(&buyer, Method::POST, "/complete", total(1999))
         .await;
     assert_eq!((dearer.status, dearer.problem()), (409, "total-changed"));
+    assert_eq!(dearer.body["cart"], cart.read(&buyer).await.body);
+    assert_eq!(dearer.body["cart"]["totals"]["total"], dearer.body["total"]);
     let stranger = shop.orders.customer();
     assert_eq!(
         cart.send(&stranger, Method::POST, "/complete", total(2000))
@@ -532,6 +534,42 @@ async fn a_cart_that_stock_refused_is_open_again() {
         (placed.status, &placed.body["total"]["amount"]),
         (201, &json!(1000))
     );
+}
+
+/// A key whose cart is gone is answered as before: the cart was emptied, and then taken in by
+/// the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_cart_is_refused_for_good_under_its_key() {
+    let shop = Shop::open().await;
+    let buyer = shop.orders.customer();
+    let lamp = shop.sell(1000, "EUR").await;
+    let cart = HeldCart::made(&buyer, &[(lamp, 2)]).await;
+    let complete = || {
+        let request = buyer.request(Method::POST, &format!("{}/complete", cart.path));
+        send(request.header("idempotency-key", "once"))
+    };
+    let completing = tokio::spawn(complete());
+    let pending = || async { newest(&buyer).await.is_some() };
+    eventually("the order is pending", pending).await;
+    let order_id = newest(&buyer).await.unwrap().parse().unwrap();
+    let shortages = vec![Shortage { product_id: lamp, requested: 2, available: 1 }];
+    let refused = Fact::StockRefused { order_id, shortages };
+    shop.products.publish("k", refused).await;
+    let refused = completing.await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (409, "out-of-stock"));
+    let again = async |state: &str| {
+        let again = complete().await;
+        assert_eq!((again.status, &again.body), (409, &refused.body), "{state}");
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+    };
+    again("as it was").await;
+    let item = format!("/items/{lamp}");
+    cart.send(&buyer, Method::DELETE, &item, Value::Null).await;
+    again("empty").await;
+    HeldCart::made(&buyer, &[]).await;
+    assert_eq!(cart.read(&buyer).await.status, 404);
+    again("gone").await;
+    shop.orders.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
