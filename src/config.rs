@@ -100,6 +100,9 @@ impl ShopConfig {
             &self.gateway.tls.key,
             &self.mail.password_file,
             &self.mesh.private_key,
+            &self.payments.stripe.key_file,
+            &self.payments.stripe.webhook_secret_file,
+            &self.payments.mollie.key_file,
         ];
         let named = named.into_iter().flatten().map(PathBuf::as_path);
         let payments = self.payments.secrets_files.iter().map(PathBuf::as_path);
@@ -119,6 +122,10 @@ impl ShopConfig {
         check("gateway.tls.certificate", text_of(certificate.map(drop)));
         let secrets = self.payments.all_secrets();
         check("payments.secrets_files", text_of(secrets.map(drop)));
+        let keys = self.payments.stripe.keys();
+        check("payments.stripe.key_file", text_of(keys.map(drop)));
+        let key = self.payments.mollie.key();
+        check("payments.mollie.key_file", text_of(key.map(drop)));
         let MeshConfig { listen, connect, .. } = &self.mesh;
         let mutual = self.mesh.mutual_tls();
         let endpoints = ZenohEndpoints::alone().and_beyond(listen, connect, mutual);
@@ -160,7 +167,7 @@ impl ShopConfig {
     /// lead to this host only.
     fn public_url(&self) -> String {
         let gateway = &self.gateway;
-        let is_known = self.public_url.is_some() || !gateway.acme.domains.is_empty();
+        let is_known = self.known_url().is_some();
         if !is_known && self.mail.server.is_some() {
             tracing::warn!(
                 listen = %gateway.listen,
@@ -168,6 +175,12 @@ impl ShopConfig {
             );
         }
         self.web_address(gateway.listen)
+    }
+
+    /// The address of the shop on the web, if the settings name one.
+    fn known_url(&self) -> Option<String> {
+        let is_known = self.public_url.is_some() || !self.gateway.acme.domains.is_empty();
+        is_known.then(|| self.web_address(self.gateway.listen))
     }
 
     /// The settings of notifications.
@@ -188,8 +201,10 @@ impl ShopConfig {
             }
             ServiceName::Products => opener(products::open, config.products),
             ServiceName::Orders => {
+                let public_url = config.known_url();
                 let Self { orders, payments, tax, .. } = config;
-                opener(orders::open, orders::Config { orders, payments, tax })
+                let config = orders::Config { orders, payments, tax, public_url };
+                opener(orders::open, config)
             }
             ServiceName::Notifications => opener(notifications::open, self.notifications()),
             ServiceName::Gateway => opener(gateway::open, config.gateway),

@@ -5,14 +5,16 @@
 //! **Invariant:** a row without a call fails the test.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{Access, Found, ROUTES, Route, Service};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
 use standardwebhooks::Webhook;
+use testkit::provider::STRIPE_WEBHOOK_SECRET;
 use testkit::shop::Form;
-use testkit::{eventually, totp_code};
+use testkit::{PlayedKind, PlayedProvider, eventually, totp_code};
 
 use crate::contract;
 use crate::people::{PASSWORD, Person, lamp, pieces};
@@ -198,10 +200,10 @@ fn redacted(text: &str) -> String {
 async fn every_route_responds_as_recorded() {
     let mut shop = closed();
     shop.add_user(ADMIN, "admin", PASSWORD).unwrap();
-    let settings = format!(
-        "[payments]\nsecrets = [\"{SECRET}\"]\n[payments.transfer]\ntext = \"To our account.\"\n"
-    );
-    shop.configure(&settings).unwrap();
+    let stripe = PlayedProvider::start(PlayedKind::Stripe).await;
+    let keys = tempfile::tempdir().unwrap();
+    shop.configure(&payments_settings(&stripe, keys.path()))
+        .unwrap();
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
     let admin = Person::stranger(&shop).log_in(ADMIN).await;
@@ -220,6 +222,7 @@ async fn every_route_responds_as_recorded() {
     let buyer = Person::register(&shop, "buyer@konbini.example").await;
     orders(&mut calls, &buyer, &admin, &ids[0]).await;
     carts(&mut calls, &anyone, &buyer, &admin, &ids[0]).await;
+    hints(&mut calls, &anyone, &stripe).await;
     terms(&mut calls, &anyone, &admin).await;
     webhooks(&mut calls, &admin).await;
     operating(&mut calls, &admin).await;
@@ -484,6 +487,37 @@ async fn orders(calls: &mut Calls, buyer: &Person, admin: &Person, lamp: &str) {
     calls.post(buyer, &payments, transfer).await;
     calls.get(buyer, &payments).await;
     calls.get(admin, "/v1/payments/unmatched").await;
+}
+
+/// The hints of payment providers.
+async fn hints(calls: &mut Calls, anyone: &Person, stripe: &PlayedProvider) {
+    let (path, signature, body) = stripe.hint("cs_1", model::now().0 / 1000);
+    let (name, value) = signature.unwrap();
+    let hint = anyone.request(Method::POST, &path).header(name, value);
+    let hint = hint.header("content-type", "application/json").body(body);
+    calls.send(hint).await;
+    let hint = anyone.request(Method::POST, "/v1/payments/mollie/webhook");
+    let form = "application/x-www-form-urlencoded";
+    calls
+        .send(hint.header("content-type", form).body("id=ord_1"))
+        .await;
+}
+
+/// The settings of all payment methods but payment to the carrier.
+fn payments_settings(stripe: &PlayedProvider, keys: &Path) -> String {
+    let file = |name: &str, text: &str| {
+        let file = keys.join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let (key, hook) = (file("key", "sk_1"), file("hook", STRIPE_WEBHOOK_SECRET));
+    let api = stripe.api_url();
+    format!(
+        "[payments]\nsecrets = [\"{SECRET}\"]\nreturn_origins = [\"https://shop.example\"]\n\
+        [payments.transfer]\ntext = \"To our account.\"\n\
+        [payments.stripe]\nkey_file = \"{key}\"\nwebhook_secret_file = \"{hook}\"\napi_url = \"{api}\"\n\
+        [payments.mollie]\nkey_file = \"{key}\"\n"
+    )
 }
 
 #[expect(

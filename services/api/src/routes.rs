@@ -224,6 +224,10 @@ routes! {
     LIST_UNMATCHED_PAYMENTS = Route::get("/v1/payments/unmatched", Orders, Staff).query(&["limit", "cursor"]).scope(OrdersRead);
     /// Takes a payment provider's signed message.
     PAYMENT_WEBHOOK = Route::post("/v1/payments/webhook", Orders, ProvenByBody);
+    /// Takes Stripe's hint that a payment is worth a look.
+    STRIPE_WEBHOOK = Route::post("/v1/payments/stripe/webhook", Orders, ProvenByBody);
+    /// Takes Mollie's hint that a payment is worth a look.
+    MOLLIE_WEBHOOK = Route::post("/v1/payments/mollie/webhook", Orders, ProvenByBody);
 
     /// Lists the caller's notifications.
     LIST_NOTIFICATIONS = Route::get("/v1/notifications", Notifications, Customer).query(&["limit", "cursor", "unread"]);

@@ -214,7 +214,10 @@ published_language! {
         user_id: Option<Id<kinds::User>>,
         /// The payment that is returned.
         #[serde(default)]
-        refunded: Option<Money>
+        refunded: Option<Money>,
+        /// The payment that its provider was asked to return.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refund_pending: Option<Money>
     }
     /// The account of the order's buyer was erased, or a guest's contact was, while the order may
     /// still be sent. It keeps its address until then.
@@ -254,6 +257,13 @@ published_language! {
         /// Its owner; absent for a guest's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user_id: Option<Id<kinds::User>>
+    }
+    /// A payment provider refused to return money, or took that back. Staff send it.
+    "refund.refused" => RefundRefused {
+        order_id: Id<kinds::Order>,
+        amount: Money,
+        /// The provider's id of the payment.
+        reference: String
     }
     /// A payment fits no order that expects it. It is recorded, and staff decide.
     "payment.unmatched" => PaymentUnmatched {
@@ -400,6 +410,7 @@ mod tests {
         vec![
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::OrderCancelRequested { order_id, user_id },
+            Fact::RefundRefused { order_id, amount: euros(1), reference: "pi_1".into() },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),
                 user_id,
@@ -478,7 +489,12 @@ mod tests {
             Fact::OrderDelivered { order_id, user_id: owner },
             corrected(),
             undone(),
-            Fact::OrderCancelled { order_id, user_id: owner, refunded: Some(euros(5997)) },
+            Fact::OrderCancelled {
+                order_id,
+                user_id: owner,
+                refunded: Some(euros(5997)),
+                refund_pending: None,
+            },
             Fact::OrderBuyerErased { order_id },
             Fact::OrderClaimed { order_id, user_id },
             Fact::OrderLost { order_id },

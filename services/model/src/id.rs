@@ -55,6 +55,8 @@ pub mod kinds {
         Order = "order",
         /// An attempt to pay an order.
         Payment = "pay",
+        /// Money that a payment provider is asked to send back.
+        Refund = "refund",
         /// A message in a person's inbox.
         Notification = "notif",
         /// An outbound mail.

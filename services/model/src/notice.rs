@@ -8,7 +8,7 @@
 pub const NOTICES: &[(&str, &str)] = &[
     (
         "refund.due",
-        "A paid order was cancelled, and its payment has to be sent back.",
+        "A paid order was cancelled, and its payment has to be sent back, or its provider did not send it.",
     ),
     ("mail.failed", "A mail was given up."),
     (

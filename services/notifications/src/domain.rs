@@ -193,12 +193,16 @@ topics! {
     "order.buyer_erased" (Staff, Usually) => OrderBuyerErased {
         order_id: Id<kinds::Order>
     }
-    /// To staff: a paid order was cancelled, and its payment has to be sent back.
+    /// To staff: a paid order was cancelled, and its payment has to be sent back, or its provider
+    /// did not send it.
     "refund.due" (Staff, Usually) => RefundDue {
         order_id: Id<kinds::Order>,
         amount: Money,
         /// Whether its buyer cancelled it.
-        by_buyer: bool
+        by_buyer: bool,
+        /// The id of the payment that its provider did not send back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>
     }
     /// To staff: the available stock of a product is low.
     "stock.low" (Staff, OnRequest) => StockLow {

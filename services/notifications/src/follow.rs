@@ -145,7 +145,8 @@ fn for_owner(fact: &Fact) -> Option<(Option<UserId>, Topic)> {
         Fact::OrderStepUndone { order_id, user_id, step, .. } => {
             (user_id, Topic::OrderStepUndone { order_id, step })
         }
-        Fact::OrderCancelled { order_id, user_id, refunded } => {
+        Fact::OrderCancelled { order_id, user_id, refunded, refund_pending } => {
+            let refunded = refunded.or(refund_pending);
             (user_id, Topic::OrderCancelled { order_id, refunded })
         }
         Fact::OrderRefunded { order_id, user_id, amount, in_full } => {
@@ -173,17 +174,21 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
     Some(match *fact {
         Fact::OrderConfirmed { order_id, .. } => Topic::OrderPlaced { order_id },
         Fact::OrderPaid { order_id, .. } => Topic::OrderPaymentReceived { order_id },
-        Fact::OrderCancelled { order_id, user_id, refunded } => {
+        Fact::OrderCancelled { order_id, user_id, refunded, .. } => {
             let by = event.by.as_deref().unwrap_or_default();
             let by_buyer = match user_id {
                 Some(buyer) => by == buyer.to_string(),
                 None => by.parse::<CustomerId>().is_ok(),
             };
             match refunded.filter(|refund| refund.amount > 0) {
-                Some(amount) => Topic::RefundDue { order_id, amount, by_buyer },
+                Some(amount) => Topic::RefundDue { order_id, amount, by_buyer, reference: None },
                 None if by_buyer => Topic::OrderCancelledByBuyer { order_id },
                 None => return None,
             }
+        }
+        Fact::RefundRefused { order_id, amount, ref reference } => {
+            let reference = Some(reference.clone());
+            Topic::RefundDue { order_id, amount, by_buyer: false, reference }
         }
         Fact::OrderCancelRequested { order_id, .. } => Topic::OrderCancelRequested { order_id },
         Fact::OrderBuyerErased { order_id } => Topic::OrderBuyerErased { order_id },

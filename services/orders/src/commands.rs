@@ -21,6 +21,7 @@ use crate::domain::{
     StatusChange, last_step, require_room,
 };
 use crate::holder::OrderRequester;
+use crate::payments::refunds;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
@@ -47,7 +48,7 @@ impl OrdersState {
         if let (Some(request), Ok(stored)) = (&body.value, &current) {
             body.faults.extend(amount_fault(request, &stored.order));
         }
-        let CommandRequest { mut command, reason, .. } = match body.valid() {
+        let CommandRequest { mut command, reason, by_hand, .. } = match body.valid() {
             Ok(request) => request,
             Err(faults) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
         };
@@ -70,7 +71,14 @@ impl OrdersState {
                 let response = OrderResponse::new(&stored.order);
                 return Ok(StoredResponse::new(StatusCode::ACCEPTED, &response));
             }
-            let stored = apply(tx, &ledger, stored, command, &cause)?;
+            let stored = match command {
+                OrderCommand::Refund { amount }
+                    if !by_hand && stored.order.paid_by_provider().is_some() =>
+                {
+                    request_refund(tx, &ledger, stored, amount, &cause)?
+                }
+                command => apply(tx, &ledger, stored, command, &cause)?,
+            };
             let response = OrderResponse::new(&stored.order);
             Ok(StoredResponse::new(StatusCode::OK, &response))
         };
@@ -214,12 +222,15 @@ pub(crate) fn apply(
         OrderCommand::Confirm { .. } | OrderCommand::Reject { .. }
     );
     let AppliedChange { change, fact, also } = stored.order.apply(command, cause)?;
+    let is_moved = stored.order.status != before;
     match stored.order.status {
+        _ if !is_moved => {}
         OrderStatus::Rejected | OrderStatus::Cancelled => uses::give_back(tx, &stored.order)?,
         // It is revived.
         _ if before == OrderStatus::Cancelled => uses::spend(tx, &stored.order)?,
         _ => {}
     }
+    refunds::after_cancel(tx, &ledger.calls, &mut stored, &fact, cause)?;
     ledger.sums.record(tx, sales, &stored, &change)?;
     if stored.order.erasure_due && !stored.order.status.awaits_shipping() {
         tables::erase_person(tx, &mut stored.order)?;
@@ -231,9 +242,23 @@ pub(crate) fn apply(
     for fact in iter::once(fact).chain(also) {
         tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
     }
-    if matches!(before, OrderStatus::Pending | OrderStatus::Cancelled) {
+    if is_moved && matches!(before, OrderStatus::Pending | OrderStatus::Cancelled) {
         return apply_early_payment(tx, ledger, stored, cause);
     }
+    Ok(stored)
+}
+
+/// Asks the provider that has an order's money to send some of it back; it counts once that is
+/// done.
+fn request_refund(
+    tx: &mut Tx<'_>,
+    ledger: &Ledger,
+    mut stored: StoredOrder,
+    amount: Option<i64>,
+    cause: &OrderCause,
+) -> Result<StoredOrder, Error> {
+    refunds::request(tx, &ledger.calls, &mut stored.order, amount, cause)?;
+    tables::save(tx, &stored)?;
     Ok(stored)
 }
 
@@ -275,7 +300,7 @@ fn apply_early_payment(
     let cause = OrderCause::new(cause.at, Actor::Payments).because(&reference);
     match order.status {
         OrderStatus::Confirmed => {
-            let pay = OrderCommand::Pay(PaymentDetails::default());
+            let pay = OrderCommand::Pay(PaymentDetails::by(order.settlement.received));
             return apply(tx, ledger, stored, pay, &cause);
         }
         // There was nothing to pay, and it was nothing that was paid.

@@ -1,5 +1,7 @@
 //! The settings of orders: `[orders]`, `[payments]` and `[tax]`.
 
+mod providers;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use chassis::Error;
 use chassis::config::credential;
 
+use self::providers::is_origin;
+pub use self::providers::{MollieConfig, StripeConfig, StripeKeys};
 use crate::domain::PaidCancellation;
 
 /// The secrets' name among systemd's credentials.
@@ -27,6 +31,9 @@ pub struct Config {
     pub payments: PaymentsConfig,
     /// `[tax]`
     pub tax: TaxConfig,
+    /// The shop's address on the web, without a slash at its end, if the settings name one:
+    /// where payment providers call.
+    pub public_url: Option<String>,
 }
 
 /// `[orders]`
@@ -161,7 +168,7 @@ fn is_listed(country: &Country, _: &()) -> garde::Result {
     }
 }
 
-/// `[payments]`: the payment provider's webhook, and payment methods. Several secrets may be valid at
+/// `[payments]`: payment methods, and the signed webhook of any provider. Several secrets may be valid at
 /// once, so that one can be replaced while the other still counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
@@ -173,6 +180,16 @@ pub struct PaymentsConfig {
     /// `payments_secrets`].
     #[garde(skip)]
     pub secrets_files: Vec<PathBuf>,
+    /// The origins of the pages that a provider may send buyers back to, such as
+    /// `https://shop.example`, at most 20.
+    #[garde(length(max = 20), inner(custom(is_origin)))]
+    pub return_origins: Vec<String>,
+    /// `[payments.stripe]`
+    #[garde(dive)]
+    pub stripe: StripeConfig,
+    /// `[payments.mollie]`
+    #[garde(dive)]
+    pub mollie: MollieConfig,
     /// `[payments.transfer]`
     #[garde(dive)]
     pub transfer: TransferConfig,

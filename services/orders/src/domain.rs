@@ -6,10 +6,11 @@
 //! | pending | confirm (a total of 0: paid at once) · reject · cancel | confirmed (paid) · rejected · cancelled |
 //! | confirmed | pay · cancel | paid · cancelled |
 //! | confirmed, to be paid by transfer or on delivery | ship | shipped |
-//! | paid | ship · cancel (refunds in full) | shipped · cancelled |
+//! | paid | ship · cancel (refunds in full, at a provider later) | shipped · cancelled |
 //! | shipped | deliver | delivered |
 //! | shipped, delivered, not paid yet | pay | unchanged |
 //! | paid, shipped, delivered, of what was paid | refund of a part · refund of the rest | unchanged · refunded |
+//! | cancelled, while a provider has its payment | refund | unchanged |
 //! | cancelled by expiry, paid after that | revive | confirmed |
 //! | delivered · shipped · paid | undo the last step | shipped · paid (confirmed, if it is not paid) · confirmed |
 //! | shipped, delivered, paid after that | undo the payment | unchanged |
@@ -233,12 +234,11 @@ impl Order {
     ) -> Result<AppliedChange, TransitionError> {
         let status = self.status;
         let left = self.refundable();
-        let transition = self.transition(&command, left)?;
+        let transition = self.transition(&command)?;
         let forbidden = TransitionError::Forbidden { status, transition };
-        let is_revivable = self.settlement.revival == Revival::Awaited;
         let to = status
             .after(transition)
-            .filter(|_| transition != Transition::Revive || is_revivable)
+            .filter(|_| self.settlement.allows(status, transition))
             .ok_or(forbidden)?;
         let mut change = StatusChange::new(Some(status), to, cause);
         let (order_id, user_id) = (self.id, self.buyer.user_id());
@@ -273,22 +273,27 @@ impl Order {
             }
             OrderCommand::Deliver => Fact::OrderDelivered { order_id, user_id },
             OrderCommand::Cancel => {
-                let refunded = (status == OrderStatus::Paid).then_some(left);
+                let returned = (status == OrderStatus::Paid).then_some(left);
+                // A provider is asked for it, and it counts once that is done.
+                self.settlement.kept = self.paid_by_provider().is_some() && returned.is_some();
+                let (refunded, refund_pending) = match self.settlement.kept {
+                    true => (None, returned),
+                    false => (returned, None),
+                };
                 self.refunded_total.amount += refunded.map_or(0, |refund| refund.amount);
                 change.refunded = refunded;
                 if cause.by == Actor::Expiry {
                     self.settlement.revival = Revival::Possible;
                 }
-                Fact::OrderCancelled { order_id, user_id, refunded }
+                Fact::OrderCancelled { order_id, user_id, refunded, refund_pending }
             }
             OrderCommand::Refund { amount } => {
                 let amount = Money { amount: amount.unwrap_or(left.amount), ..left };
-                if amount.amount > left.amount || !self.is_paid() {
-                    return Err(TransitionError::RefundTooLarge { left });
-                }
+                self.require_refundable(amount)?;
                 self.refunded_total.amount += amount.amount;
                 change.refunded = Some(amount);
                 let in_full = transition == Transition::RefundRest;
+                self.settlement.kept &= !in_full;
                 Fact::OrderRefunded { order_id, user_id, amount, in_full }
             }
             OrderCommand::Revive => {
@@ -301,12 +306,8 @@ impl Order {
         Ok(AppliedChange { change, fact, also })
     }
 
-    /// The transition of a command to this order, of which `left` can still be refunded.
-    fn transition(
-        &self,
-        command: &OrderCommand,
-        left: Money,
-    ) -> Result<Transition, TransitionError> {
+    /// The transition of a command to this order.
+    fn transition(&self, command: &OrderCommand) -> Result<Transition, TransitionError> {
         Ok(match command {
             OrderCommand::Confirm { .. } if self.total.amount == 0 => Transition::ConfirmFree,
             OrderCommand::Confirm { .. } => Transition::Confirm,
@@ -317,10 +318,13 @@ impl Order {
             OrderCommand::Ship(_) => Transition::Ship,
             OrderCommand::Deliver => Transition::Deliver,
             OrderCommand::Cancel => Transition::Cancel,
-            OrderCommand::Refund { amount: Some(amount) } if *amount < left.amount => {
-                Transition::RefundPart
+            OrderCommand::Refund { amount } => {
+                let amount = amount.unwrap_or(self.refundable().amount);
+                match amount < self.unreturned().amount {
+                    true => Transition::RefundPart,
+                    false => Transition::RefundRest,
+                }
             }
-            OrderCommand::Refund { .. } => Transition::RefundRest,
             OrderCommand::Revive => Transition::Revive,
             OrderCommand::Undo { step } => return self.undoing(*step),
         })

@@ -49,6 +49,9 @@ pub(crate) enum Error {
     /// The cart became an order.
     #[error("the cart became {0}")]
     CartCompleted(OrderId),
+    /// So many attempts by providers were made.
+    #[error("{0} attempts were made to pay the order; ask the shop")]
+    TooManyPayments(usize),
     #[error("an order has no JSON: {0}")]
     Unwritable(serde_json::Error),
 }
@@ -66,6 +69,7 @@ impl From<Error> for Problem {
             Error::TaxRateTaken(id) => {
                 Self::conflict("tax-rate-taken", error.to_string()).member("tax_rate_id", id)
             }
+            Error::TooManyPayments(_) => Self::conflict("too-many-payments", error.to_string()),
             Error::CartsThrottled(wait) | Error::GuestThrottled(wait) => {
                 Self::too_many_attempts(&error.to_string(), wait)
             }

@@ -54,6 +54,8 @@ pub(crate) fn endpoints(state: OrdersState) -> ServiceRoutes {
         .on(&routes::LIST_PAYMENTS, payments::http::list)
         .on(&routes::LIST_UNMATCHED_PAYMENTS, payments::http::unmatched)
         .on(&routes::PAYMENT_WEBHOOK, payments::http::webhook)
+        .on(&routes::STRIPE_WEBHOOK, payments::http::stripe_webhook)
+        .on(&routes::MOLLIE_WEBHOOK, payments::http::mollie_webhook)
         .on(&routes::SALES_REPORT, reports::sales)
         .on(&routes::LIST_CUSTOMERS, customers::http::list)
         .on(&routes::GET_CUSTOMER, customers::http::one)

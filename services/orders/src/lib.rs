@@ -8,7 +8,7 @@
 //! `order.shipped`, `order.corrected`, `order.delivered`, `order.cancelled`, `order.refunded`,
 //! `order.step_undone`, `order.cancel_requested`, `order.claimed`, `order.buyer_erased`,
 //! `payment.unmatched`, `payment.unreadable`, `payment.refunded`,
-//! `payment.disputed` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
+//! `payment.disputed`, `refund.refused` and `event.parked`, and after a rollback `order.lost` and `order.restored`. **Follows** products: listings, and `stock.reserved`,
 //! `stock.refused` or `stock.released` for each order; and users: `user.erased`. **Answers**
 //! `OrderOf` and `OrderBodyOf`.
 //!
@@ -27,7 +27,7 @@
 //! | `placing` | placing: the transaction, the wait for the stock outcome |
 //! | `quoting` | what items cost by the shop's terms |
 //! | `commands` | pay, ship, deliver, cancel, refund, undo, the stock outcome; corrections and notes |
-//! | `payments` | payment methods and attempts, the webhook, money that pays no order |
+//! | `payments` | payment methods and attempts, payment providers, refunds by them, the webhook, money that pays no order |
 //! | `queries` | answers to other services: what a message about an order says; whole orders |
 //! | `customers` | guests; customers as staff see them; claiming a guest's order |
 //! | `holder` | who may open an order; the tokens of guests' orders |
@@ -88,6 +88,8 @@ use crate::holder::OrderTokens;
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
 use crate::payments::methods::OfferedMethods;
+use crate::payments::providers::calls::CallQueue;
+use crate::payments::providers::{self, Providers};
 use crate::payments::unmatched;
 use crate::payments::webhook::WebhookVerifier;
 use crate::sales::{Ledger, Sums};
@@ -108,6 +110,11 @@ pub(crate) struct OrdersState {
     webhook_verifier: Arc<WebhookVerifier>,
     tax: Arc<TaxConfig>,
     methods: Arc<OfferedMethods>,
+    /// The origins of pages that buyers may be sent back to.
+    return_origins: Arc<[String]>,
+    providers: Providers,
+    /// Requests that wait for a provider to say something about their order.
+    looks: Waiters<()>,
     paid_cancellation: PaidCancellation,
     carts: Arc<Carts>,
     guests: Guests,
@@ -128,7 +135,14 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         listing.start(&ctx, unmatched::list_known).await?;
         let runs = SortedRuns::default();
         runs.start(&ctx, &numbers.backfill).await?;
-        let ledger = Ledger { log: ctx.log.clone(), sums: Sums::new(), runs, numbers };
+        let calls = CallQueue::default();
+        let ledger = Ledger {
+            log: ctx.log.clone(),
+            sums: Sums::new(),
+            runs,
+            numbers,
+            calls,
+        };
         ledger.sums.start(&ctx).await?;
         check::add(&ctx, &ledger);
         terms::check::add(&ctx);
@@ -148,6 +162,9 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         let users = ctx.follow("users", follow::on_users_event).await?;
         dead_letters::publish(&ctx, vec![products.clone(), users]);
         queries::start(&ctx).await?;
+        let providers = Providers::new(&config.payments, config.public_url.as_deref())?;
+        let looks = Waiters::default();
+        providers::worker::start(&ctx, &ledger, &providers, &looks);
         let expiry = expiry::run(ctx.store.clone(), ledger.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
@@ -160,7 +177,14 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             buyers: Buyers::new(ctx.mesh.clone()),
             webhook_verifier: Arc::new(WebhookVerifier::new(secrets)),
             tax: Arc::new(config.tax),
-            methods: Arc::new(OfferedMethods::new(&config.orders, &config.payments)),
+            methods: Arc::new(OfferedMethods::new(
+                &config.orders,
+                &config.payments,
+                providers.methods(),
+            )),
+            return_origins: config.payments.return_origins.into(),
+            providers,
+            looks,
             paid_cancellation: config.orders.paid_cancellation(),
             carts,
             guests: Guests::new(key.clone()),

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `methods` | the methods that the settings offer |
 //! | `attempts` | choosing a method for an order, and what was tried and refunded |
+//! | `providers` | payment providers: their calls and webhooks |
+//! | `refunds` | refunds that a provider is asked for |
 //! | `webhook` | the signed webhook: verification, the transaction of a message |
 //! | `revival` | orders that expired and were paid after that |
 //! | `unmatched` | money that pays no order |
@@ -15,6 +17,8 @@
 pub(crate) mod attempts;
 pub(crate) mod http;
 pub(crate) mod methods;
+pub(crate) mod providers;
+pub(crate) mod refunds;
 pub(crate) mod revival;
 pub(crate) mod tables;
 #[cfg(test)]

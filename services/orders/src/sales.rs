@@ -33,6 +33,7 @@ pub(crate) use self::report::{SalesReport, by_category, by_day, by_product};
 use crate::domain::{Order, OrderLine, OrderStatus, StatusChange};
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
+use crate::payments::providers::calls::CallQueue;
 use crate::tables::{self, ORDERS, OrderRow, StoredOrder};
 
 const BY_DAY: Table<(u16, String), SalesRow> = Table::new("sales_by_day");
@@ -169,14 +170,14 @@ impl SalesState {
     }
 }
 
-/// What changes with the orders: their log, the sums of sales, the indexes in runs, and the
-/// next number.
+/// What changes with the orders: log, sums, indexes, numbers, and calls to payment providers.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) log: Log,
     pub(crate) sums: Sums,
     pub(crate) runs: SortedRuns,
     pub(crate) numbers: Numbers,
+    pub(crate) calls: CallQueue,
 }
 
 /// The sums, and how far they count the orders of earlier versions.

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `service` | one service on port 0 in a temporary folder, its peers played by their logs |
 //! | `person` | HTTP clients with the tokens of a role |
+//! | `provider` | payment providers that are played: their API, and what goes wrong with it |
 //! | `shop` | the binary's processes in a temporary folder, started, killed and restarted |
 //! | `damage` | files damaged at rest, and copies of folders |
 //! | `crash` | a store's write load that is killed, and the audit of what it leaves |
@@ -15,6 +16,7 @@
 pub mod crash;
 pub mod damage;
 pub mod person;
+pub mod provider;
 pub mod service;
 pub mod shop;
 
@@ -25,6 +27,7 @@ use proptest::sample::{Index, select};
 use tokio::time::Instant;
 
 pub use person::{Person, TestResponse, send};
+pub use provider::{PlayedKind, PlayedProvider};
 pub use service::{OtherService, TestService, claims};
 
 /// The longest time for a condition to become true on a busy machine.

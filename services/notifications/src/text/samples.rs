@@ -123,8 +123,14 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderCancelledByBuyer { order_id },
         Topic::OrderCancelRequested { order_id },
         Topic::OrderBuyerErased { order_id },
-        Topic::RefundDue { order_id, amount, by_buyer: true },
-        Topic::RefundDue { order_id, amount, by_buyer: false },
+        Topic::RefundDue { order_id, amount, by_buyer: true, reference: None },
+        Topic::RefundDue { order_id, amount, by_buyer: false, reference: None },
+        Topic::RefundDue {
+            order_id,
+            amount,
+            by_buyer: false,
+            reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
+        },
         Topic::StockLow { product_id, available: 3 },
         Topic::MailFailed {
             mail_id: None,

@@ -27,7 +27,12 @@ fn of_an_order(order_id: OrderId, user_id: UserId, amount: Money) -> Vec<Fact> {
             reason: Mismatch::OrderOver,
             reference: Some("pi_1".into()),
         },
-        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: Some(amount) },
+        Fact::OrderCancelled {
+            order_id,
+            user_id: Some(user_id),
+            refunded: Some(amount),
+            refund_pending: None,
+        },
     ]
 }
 

@@ -64,7 +64,12 @@ async fn a_guest_gets_mail_at_the_address_of_the_order() {
     }
     // Staff hear of it as of any other, and who cancelled it.
     let guest = Id::<model::kinds::Customer>::new();
-    let cancelled = Fact::OrderCancelled { order_id, user_id: None, refunded: None };
+    let cancelled = Fact::OrderCancelled {
+        order_id,
+        user_id: None,
+        refunded: None,
+        refund_pending: None,
+    };
     test.other("orders")
         .publish_by(guest, "order", cancelled)
         .await;
@@ -192,7 +197,12 @@ async fn the_shop_is_told_of_its_orders() {
         Fact::OrderCancelRequested { order_id, user_id: Some(user_id) },
     )
     .await;
-    let cancelled = |refunded| Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded };
+    let cancelled = |refunded| Fact::OrderCancelled {
+        order_id,
+        user_id: Some(user_id),
+        refunded,
+        refund_pending: None,
+    };
     let log = test.other("orders");
     log.publish_by(ann.user_id(), "order", cancelled(refunded))
         .await;
@@ -276,7 +286,12 @@ async fn many_new_orders_are_few_mails() {
     let refunded = Some(amount);
     publish(
         &test,
-        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded },
+        Fact::OrderCancelled {
+            order_id,
+            user_id: Some(user_id),
+            refunded,
+            refund_pending: None,
+        },
     )
     .await;
     entries(&packer, ORDERS + 2).await;

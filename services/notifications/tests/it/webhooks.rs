@@ -455,8 +455,12 @@ async fn staff_notices_are_sent_once() {
     }
     let (order_id, user_id) = (model::Id::new(), ann.user_id());
     let amount = model::Money { amount: 1999, currency: "EUR".parse().unwrap() };
-    let cancelled =
-        Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: Some(amount) };
+    let cancelled = Fact::OrderCancelled {
+        order_id,
+        user_id: Some(user_id),
+        refunded: Some(amount),
+        refund_pending: None,
+    };
     test.other("orders")
         .publish_by(ann.user_id(), "order", cancelled)
         .await;

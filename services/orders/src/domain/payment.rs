@@ -5,7 +5,7 @@
 
 use model::{Mismatch, Money, OrderId};
 
-use super::{Actor, Order, OrderStatus, Revival};
+use super::{Actor, Order, OrderStatus, PaymentMethod, Revival};
 
 /// A message of the payment provider.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(crate) struct PaymentMessage {
     pub(crate) amount: Money,
     /// The provider's id of the payment.
     pub(crate) reference: String,
+    /// The method of its provider; `None` for one behind the signed webhook.
+    pub(crate) method: Option<PaymentMethod>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,14 @@ pub(crate) struct PaymentDetails {
     pub(crate) method: Option<String>,
     /// What was received.
     pub(crate) amount: Option<Money>,
+}
+
+impl PaymentDetails {
+    /// Those of a payment by the method of a provider.
+    pub(crate) fn by(method: Option<PaymentMethod>) -> Self {
+        let method = method.map(|method| method.name().to_owned());
+        Self { method, ..Self::default() }
+    }
 }
 
 /// How much of an order is paid.
@@ -66,7 +76,9 @@ impl Order {
         let is_refunded = self.refunded_total.amount > 0;
         match self.status {
             OrderStatus::Refunded => PaymentStatus::Refunded,
-            OrderStatus::Cancelled if is_refunded => PaymentStatus::Refunded,
+            OrderStatus::Cancelled if is_refunded && self.unreturned().amount == 0 => {
+                PaymentStatus::Refunded
+            }
             _ if !self.is_paid() => PaymentStatus::Unpaid,
             _ if is_refunded => PaymentStatus::PartiallyRefunded,
             _ => PaymentStatus::Paid,
@@ -74,15 +86,23 @@ impl Order {
     }
 
     /// Takes in that the total was received, and completes what is known of that: a member of
-    /// staff who names no method records a payment by the chosen one.
+    /// staff who names no method records a payment by the chosen one, unless a provider's, which
+    /// says itself what it received.
     pub(super) fn receive(&mut self, details: PaymentDetails, by: Actor) -> PaymentDetails {
         let chosen = self.settlement.chosen.map(|chosen| chosen.method);
+        let recorded = chosen.filter(|method| !method.has_provider());
         let method = match by {
-            Actor::User(_) => details.method.or(chosen.map(|method| method.name().into())),
+            Actor::User(_) => details
+                .method
+                .or(recorded.map(|method| method.name().into())),
             _ => details.method,
         };
+        let named = method.as_deref().and_then(PaymentMethod::parse);
         self.settlement.owed = false;
-        self.settlement.received = chosen.filter(|chosen| method.as_deref() == Some(chosen.name()));
+        self.settlement.received = match by {
+            Actor::Payments => named.filter(|method| method.has_provider()),
+            _ => recorded.filter(|recorded| named == Some(*recorded)),
+        };
         if let Some(reference) = &details.reference {
             self.payment = Some(reference.clone());
         }

@@ -74,7 +74,8 @@ impl OrderStatus {
             (Self::Paid, T::Ship) | (Self::Confirmed, T::ShipUnpaid) => Some(Self::Shipped),
             (Self::Shipped, T::Deliver) => Some(Self::Delivered),
             (Self::Shipped | Self::Delivered, T::PayLate) => Some(self),
-            (Self::Paid | Self::Shipped | Self::Delivered, T::RefundPart) => Some(self),
+            (Self::Paid | Self::Shipped | Self::Delivered, T::RefundPart)
+            | (Self::Cancelled, T::RefundPart | T::RefundRest) => Some(self),
             (Self::Paid | Self::Shipped | Self::Delivered, T::RefundRest) => Some(Self::Refunded),
             (Self::Delivered, T::UndoDeliver) => Some(Self::Shipped),
             (Self::Shipped, T::UndoShip) => Some(Self::Paid),

@@ -2,52 +2,46 @@
 //! refunded.
 //!
 //! An attempt by a method without a provider has no state of its own: it is pending for as long
-//! as its order waits for a payment, and then it was the one that paid, or was not needed.
+//! as its order waits for a payment, and then it was the one that paid, or was not needed. One by
+//! a provider is what the provider says; the request that opens it waits a while for the place
+//! where the buyer pays.
 //!
-//! **Invariant:** an order has at most one open attempt of a method; to ask for it again
+//! **Invariant:** an order has at most one pending attempt of a method; to ask for it again
 //! returns it.
+
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::{FieldError, Problem};
-use model::{OrderId, now};
+use model::{OrderId, Time, now};
 use store::Tx;
+use tokio::time::Instant;
+use url::Url;
 
 use super::methods::OfferedMethod;
-use super::tables::{self, PaymentId};
+use super::providers::calls::{CallQueue, Lane, ProviderRequest};
+use super::refunds;
+use super::tables::{self, Attempt, AttemptStatus, PaymentId, ProviderAttempt};
 use super::wire::{AttemptResponse, PaymentBody, PaymentsResponse};
 use crate::domain::{Order, PaymentMethod, Transition, TransitionError};
 use crate::holder::OrderRequester;
 use crate::{Error, OrdersState, commands, tables as orders};
 
-/// What became of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttemptStatus {
-    Pending,
-    Succeeded,
-    /// The order was paid otherwise, or is over.
-    Cancelled,
-}
+/// How long the response to opening an attempt waits for the provider.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a list of attempts waits for the provider.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long a pending attempt is not fetched again for a reader.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// Attempts of an order: each is a call to a provider, which anybody with an order can cause.
+const ATTEMPTS_MAX: usize = 50;
 
-impl AttemptStatus {
-    /// The name in responses.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Succeeded => "succeeded",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Of an attempt by a method without a provider.
-    fn of(method: PaymentMethod, order: &Order) -> Self {
-        match order.settlement.received {
-            Some(received) if received == method => Self::Succeeded,
-            _ if order.is_payable() => Self::Pending,
-            _ => Self::Cancelled,
-        }
-    }
+/// What is to be opened.
+struct AttemptToOpen {
+    offered: OfferedMethod,
+    return_url: Option<String>,
 }
 
 impl OrdersState {
@@ -59,46 +53,154 @@ impl OrdersState {
         guard: &IdempotencyGuard,
         mut body: CheckedBody<PaymentBody>,
     ) -> Result<Reply, Problem> {
-        let offered = body
-            .value
-            .as_ref()
-            .map(|body| self.methods.named(&body.method));
-        if let Some(Err(why)) = &offered {
-            body.faults.push(FieldError::new("/method", why));
-        }
-        let offered = match (body.valid(), offered) {
-            (Ok(_), Some(Ok(offered))) => offered.clone(),
-            (Ok(_), _) => return Err(Problem::internal("a valid body names a method")),
-            (Err(faults), _) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
+        let current = self.current_order(&who, id).await;
+        let attempt = match &body.value {
+            Some(asked) => self.attempt_to_open(asked, current.as_ref().ok().map(|it| &it.order)),
+            None => Err(Vec::new()),
         };
-        self.current_order(&who, id).await?;
-        let work = move |tx: &mut Tx<'_>| open(tx, &who, id, &offered);
-        guard.once(&self.store, work).await
+        let attempt = match attempt {
+            Ok(attempt) if body.faults.is_empty() => attempt,
+            refused => {
+                for fault in refused.err().into_iter().flatten() {
+                    // What is unreadable is not absent.
+                    let is_known = body.faults.iter().any(|it| it.pointer == fault.pointer);
+                    body.faults.extend((!is_known).then_some(fault));
+                }
+                return guard.refuse(&self.store, Error::Invalid(body.faults)).await;
+            }
+        };
+        current?;
+        let method = attempt.offered.method;
+        let calls = self.ledger.calls.clone();
+        let work = move |tx: &mut Tx<'_>| open(tx, &calls, &who, id, &attempt);
+        let reply = guard.once(&self.store, work).await?;
+        if !method.has_provider() || !reply.answer.is_success() {
+            return Ok(reply);
+        }
+        let shown = self.begun(id, method).await?;
+        let shown = shown.map(|shown| StoredResponse::new(reply.answer.status(), &shown));
+        let answer = shown.map_or(reply.answer, |shown| shown.at(location(id)));
+        Ok(Reply { answer, ..reply })
     }
 
-    /// What was tried to pay an order, and what went back.
+    /// What a body asks for, or its faults.
+    fn attempt_to_open(
+        &self,
+        body: &PaymentBody,
+        order: Option<&Order>,
+    ) -> Result<AttemptToOpen, Vec<FieldError>> {
+        let mut faults = Vec::new();
+        let return_url = body.return_url.clone();
+        if let Some(why) = return_url
+            .as_deref()
+            .and_then(|url| self.refused_origin(url))
+        {
+            faults.push(FieldError::new("/return_url", why));
+        }
+        let offered = match self.methods.named(&body.method) {
+            Ok(offered) => offered.clone(),
+            Err(why) => {
+                faults.push(FieldError::new("/method", why));
+                return Err(faults);
+            }
+        };
+        if let Some(provider) = self.providers.find(offered.method) {
+            if return_url.is_none() {
+                faults.push(FieldError::new("/return_url", "is needed by this method"));
+            }
+            let refused = order.and_then(|order| provider.require_payable(order.total).err());
+            faults.extend(refused.map(|why| FieldError::new("/method", why)));
+        }
+        match faults.is_empty() {
+            true => Ok(AttemptToOpen { offered, return_url }),
+            false => Err(faults),
+        }
+    }
+
+    /// Why buyers are not sent to a URL; the operator reads in the log how to allow it.
+    fn refused_origin(&self, url: &str) -> Option<&'static str> {
+        let origin = Url::parse(url).ok()?.origin().ascii_serialization();
+        if self.return_origins.contains(&origin) {
+            return None;
+        }
+        tracing::warn!(
+            origin,
+            "a buyer was to be sent back to a page that is not of this shop; if it is, add its origin to payments.return_origins"
+        );
+        Some("is not a page of this shop")
+    }
+
+    /// The newest attempt of a method, as it is once the provider has answered, or in a while.
+    async fn begun(
+        &self,
+        id: OrderId,
+        method: PaymentMethod,
+    ) -> Result<Option<AttemptResponse>, Problem> {
+        let deadline = Instant::now() + BEGIN_TIMEOUT;
+        loop {
+            let mut look = self.looks.register(id);
+            let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
+            let attempt = attempts
+                .into_iter()
+                .rfind(|attempt| attempt.method == method);
+            let is_waiting = attempt.as_ref().is_some_and(is_waiting);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !is_waiting || left.is_zero() || look.wait(left).await.is_none() {
+                let order = orders::find(&self.store, id)?.order;
+                return Ok(attempt.map(|attempt| response(attempt, None, &order)));
+            }
+        }
+    }
+
+    /// What was tried to pay an order, and what went back. A pending attempt that was not looked
+    /// at for a while is: the buyer may be back from the provider.
     pub(crate) async fn payments(
         &self,
         who: &OrderRequester,
         id: OrderId,
-    ) -> Result<PaymentsResponse, Error> {
-        let order = self.current_order(who, id).await?.order;
-        let attempts = tables::attempts(&self.store, id)?;
-        let items = attempts.into_iter().map(|(id, method)| {
-            let offered = self.methods.find(method);
+    ) -> Result<PaymentsResponse, Problem> {
+        self.current_order(who, id).await?;
+        let mut look = self.looks.register(id);
+        let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
+        let before = Time(now().0 - i64::try_from(LOOK_PAUSE.as_millis()).unwrap_or(i64::MAX));
+        if self.look_at_pending(id, &attempts, before).await? {
+            look.wait(LOOK_TIMEOUT).await;
+        }
+        let order = orders::find(&self.store, id)?.order;
+        let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
+        let items = attempts.into_iter().map(|attempt| {
+            let offered = self.methods.find(attempt.method);
             let instructions = offered.and_then(|offered| offered.instructions.clone());
-            response(id, method, instructions, &order)
+            response(attempt, instructions, &order)
         });
-        let history = orders::history(&self.store, &order)?;
-        Ok(PaymentsResponse::new(items.collect(), &order, history))
+        let history = orders::history(&self.store, &order).map_err(Error::from)?;
+        let asked = refunds::all(&self.store, id).map_err(Error::from)?;
+        Ok(PaymentsResponse::new(
+            items.collect(),
+            &order,
+            history,
+            asked,
+        ))
     }
+}
+
+/// Whether a provider has not answered yet where the buyer pays.
+fn is_waiting(attempt: &Attempt) -> bool {
+    attempt.at_provider.as_ref().is_some_and(|at_provider| {
+        at_provider.status == AttemptStatus::Pending && at_provider.provider_id.is_none()
+    })
+}
+
+fn location(order: OrderId) -> String {
+    format!("/v1/orders/{order}/payments")
 }
 
 fn open(
     tx: &mut Tx<'_>,
+    calls: &CallQueue,
     who: &OrderRequester,
     order_id: OrderId,
-    offered: &OfferedMethod,
+    AttemptToOpen { offered, return_url }: &AttemptToOpen,
 ) -> Result<StoredResponse, Problem> {
     let mut stored = commands::find_for(tx, who, order_id)?;
     if !stored.order.is_payable() {
@@ -107,45 +209,83 @@ fn open(
         return Err(Error::from(refusal).into());
     }
     let OfferedMethod { method, instructions, .. } = offered.clone();
-    let location = format!("/v1/orders/{order_id}/payments");
-    let known = tables::attempts(tx, order_id)?;
-    let known = known.into_iter().find(|(_, tried)| *tried == method);
-    let (status, id) = match known {
-        Some((id, _)) => (StatusCode::OK, id),
-        None => (StatusCode::CREATED, PaymentId::new()),
+    let attempts = tables::attempts(tx, order_id)?;
+    let made = attempts.len();
+    let mut of_method = attempts.into_iter().filter(|tried| tried.method == method);
+    // The span counts from the first choice of a method, so that to change it to and fro holds
+    // stock no longer, nor does opening a failed attempt anew.
+    let (first, last) = (of_method.next(), of_method.next_back());
+    let first_at = first.as_ref().map(|attempt| attempt.id.made_at());
+    let known = last.or(first);
+    let known = known.filter(|tried| match &tried.at_provider {
+        Some(at_provider) => at_provider.status == AttemptStatus::Pending,
+        None => true,
+    });
+    let is_known = known.is_some();
+    let attempt = match known {
+        Some(attempt) => attempt,
+        None if made >= ATTEMPTS_MAX => return Err(Error::TooManyPayments(made).into()),
+        None => begin(tx, calls, order_id, method, return_url.clone())?,
     };
-    if known.is_none() {
-        tables::insert_attempt(tx, order_id, id, method)?;
-    }
     let chosen = stored.order.settlement.chosen;
     if chosen.is_none_or(|chosen| chosen.method != method) {
-        // The span counts from the first choice of a method, so that to change it to and fro
-        // holds stock no longer.
-        let at = if known.is_some() { id.made_at() } else { now() };
+        let at = first_at.unwrap_or_else(|| attempt.id.made_at());
         let before = stored.order.unpaid_until();
         stored.order.settlement.chosen = Some(offered.chosen(at));
         stored.order.updated_at = now();
         orders::save_expiring(tx, &stored, before)?;
     }
-    let shown = response(id, method, instructions, &stored.order);
-    Ok(StoredResponse::new(status, &shown).at(location))
+    let shown = response(attempt, instructions, &stored.order);
+    let status = if is_known { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(StoredResponse::new(status, &shown).at(location(order_id)))
 }
 
-fn response(
-    id: PaymentId,
+/// Writes a new attempt, and has its provider asked, if it has one.
+fn begin(
+    tx: &mut Tx<'_>,
+    calls: &CallQueue,
+    order_id: OrderId,
     method: PaymentMethod,
-    instructions: Option<String>,
-    order: &Order,
-) -> AttemptResponse {
-    let status = AttemptStatus::of(method, order);
-    let is_paid = status == AttemptStatus::Succeeded;
+    return_url: Option<String>,
+) -> Result<Attempt, store::Error> {
+    let (id, has_provider) = (PaymentId::new(), method.has_provider());
+    let return_url = return_url.filter(|_| has_provider);
+    let attempt = Attempt {
+        id,
+        method,
+        at_provider: return_url.map(ProviderAttempt::new),
+    };
+    tables::put_attempt(tx, order_id, &attempt)?;
+    if attempt.at_provider.is_some() {
+        let request = ProviderRequest::Begin { order_id, payment_id: id };
+        calls.ask(tx, Lane::of(method), request, now())?;
+    }
+    Ok(attempt)
+}
+
+fn response(attempt: Attempt, instructions: Option<String>, order: &Order) -> AttemptResponse {
+    let status = attempt.status(order);
+    let is_pending = status == AttemptStatus::Pending;
+    let Attempt { id, method, at_provider } = attempt;
+    let paid_by = order
+        .payment
+        .clone()
+        .filter(|_| status == AttemptStatus::Succeeded);
+    let (redirect_url, reference) = match at_provider {
+        Some(at_provider) => (
+            Some(at_provider.redirect_url.filter(|_| is_pending)),
+            at_provider.reference.or(at_provider.provider_id),
+        ),
+        None => (None, paid_by),
+    };
     AttemptResponse {
         id,
         method: method.name(),
         status: status.name(),
         amount: order.total,
-        instructions: instructions.filter(|_| status == AttemptStatus::Pending),
-        reference: order.payment.clone().filter(|_| is_paid),
+        instructions: instructions.filter(|_| is_pending),
+        redirect_url,
+        reference,
         created_at: id.made_at(),
     }
 }

@@ -1,5 +1,6 @@
 //! The handlers of payments: extract, use case, respond.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -15,12 +16,15 @@ use chassis::{Json, Problem, Staff};
 use model::{Time, kinds, now};
 use store::Tx;
 
+use super::providers::hints::HintRefusal;
 use super::tables::{self, UnmatchedPlace};
 use super::webhook::{self, WebhookFault};
 use super::wire::{
-    MethodsResponse, PaymentBody, PaymentsResponse, UnmatchedResponse, WebhookResponse, read_signed,
+    HintResponse, MethodsResponse, PaymentBody, PaymentsResponse, UnmatchedResponse,
+    WebhookResponse, read_signed,
 };
 use crate::OrdersState;
+use crate::domain::PaymentMethod;
 use crate::holder::OrderRequester;
 
 /// `Retry-After` for the payment provider while no secret is configured.
@@ -74,7 +78,9 @@ pub(crate) async fn webhook(
     request: Request,
 ) -> Result<Json<WebhookResponse>, Problem> {
     if state.webhook_verifier.is_empty() {
-        return Err(not_configured());
+        return Err(not_configured(
+            "payments.secrets or payments.secrets_files in konbini.toml",
+        ));
     }
     let body = json::read_body(request).await?;
     // The signature is over text.
@@ -92,28 +98,68 @@ pub(crate) async fn webhook(
     Ok(Json(WebhookResponse::new(outcome)))
 }
 
+pub(crate) async fn stripe_webhook(
+    State(state): State<OrdersState>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<HintResponse>, Problem> {
+    hint(&state, PaymentMethod::Stripe, &headers, request).await
+}
+
+pub(crate) async fn mollie_webhook(
+    State(state): State<OrdersState>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<HintResponse>, Problem> {
+    hint(&state, PaymentMethod::Mollie, &headers, request).await
+}
+
+async fn hint(
+    state: &OrdersState,
+    method: PaymentMethod,
+    headers: &HeaderMap,
+    request: Request,
+) -> Result<Json<HintResponse>, Problem> {
+    let body = json::read_body(request).await?;
+    match state.hint(method, headers, &body).await {
+        Ok(outcome) => Ok(Json(HintResponse::new(outcome))),
+        Err(HintRefusal::NotConfigured) => Err(not_configured(&format!(
+            "payments.{} in konbini.toml, with its webhook's secret if it signs",
+            method.name()
+        ))),
+        Err(HintRefusal::NotProven(fault)) => Err(refused(fault.name(), &fault)),
+        Err(HintRefusal::Other(problem)) => Err(problem),
+    }
+}
+
 fn not_signed(fault: WebhookFault) -> Problem {
+    let why = format!("{fault}; the headers are those of Standard Webhooks");
+    refused(fault.name(), &why)
+}
+
+/// The refusal of a request that is not signed as it should be.
+fn refused(fault: &'static str, why: &dyn Display) -> Problem {
     static LOGGED_AT: AtomicI64 = AtomicI64::new(0);
     let (at, before) = (now(), Time(LOGGED_AT.load(Ordering::Relaxed)));
     if at < before || at.since(before) >= REFUSALS_LOGGED_EVERY {
         LOGGED_AT.store(at.0, Ordering::Relaxed);
-        tracing::warn!(fault = fault.name(), why = %fault, "a message to the payment webhook was refused");
+        tracing::warn!(fault, %why, "a message to a payment webhook was refused");
     }
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "webhook-signature",
         "It is not signed by the payment provider",
-        format!("{fault}; the headers are those of Standard Webhooks"),
+        why.to_string(),
     )
-    .member("fault", fault.name())
+    .member("fault", fault)
 }
 
-fn not_configured() -> Problem {
+fn not_configured(setting: &str) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "payments-not-configured",
         "No payment provider is set up here",
-        "nothing was written; set payments.secrets or payments.secrets_files in konbini.toml, restart, and let the provider try again",
+        format!("nothing was written; set {setting}, restart, and let the provider try again"),
     )
     .header(RETRY_AFTER, SETUP_RETRY_SECONDS)
 }

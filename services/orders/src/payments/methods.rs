@@ -30,8 +30,17 @@ impl OfferedMethod {
 pub(crate) struct OfferedMethods(Vec<OfferedMethod>);
 
 impl OfferedMethods {
-    pub(crate) fn new(orders: &OrdersConfig, payments: &PaymentsConfig) -> Self {
-        let mut offered = Vec::new();
+    pub(crate) fn new(
+        orders: &OrdersConfig,
+        payments: &PaymentsConfig,
+        of_providers: impl Iterator<Item = PaymentMethod>,
+    ) -> Self {
+        let by_provider = |method| OfferedMethod {
+            method,
+            instructions: None,
+            unpaid_expire: orders.unpaid_expire(),
+        };
+        let mut offered: Vec<_> = of_providers.map(by_provider).collect();
         if let Some(text) = &payments.transfer.text {
             offered.push(OfferedMethod {
                 method: PaymentMethod::Transfer,
@@ -117,7 +126,7 @@ mod tests {
             payments.transfer.text = text.map(str::to_owned);
             payments.transfer.unpaid_expire_minutes = transfers;
             payments.on_delivery.enabled = enabled;
-            let offered = OfferedMethods::new(&orders, &payments);
+            let offered = OfferedMethods::new(&orders, &payments, std::iter::empty());
             let of = |offered: &OfferedMethod| {
                 let OfferedMethod { method, instructions, unpaid_expire } = offered.clone();
                 (method, instructions, unpaid_expire)

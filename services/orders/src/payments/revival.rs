@@ -9,7 +9,7 @@ use model::{Fact, ItemOrdered, Mismatch};
 use store::Tx;
 
 use super::unmatched::{SUCCEEDED, UnmatchedPayment};
-use crate::domain::{OrderCause, OrderCommand, Revival};
+use crate::domain::{OrderCause, OrderCommand, PaymentMessage, Revival};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::{Error, commands};
@@ -22,10 +22,11 @@ pub(super) fn begin(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     mut stored: StoredOrder,
-    reference: &str,
+    message: &PaymentMessage,
     cause: &OrderCause,
 ) -> Result<(), Error> {
-    stored.order.payment = Some(reference.to_owned());
+    stored.order.payment = Some(message.reference.clone());
+    stored.order.settlement.received = message.method;
     stored.order.settlement.revival = Revival::Awaited;
     tables::save(tx, &stored)?;
     let lines = stored.order.lines.iter();
@@ -57,7 +58,8 @@ pub(crate) fn stock_outcome(
         let cause = cause.because(PAID_LATE);
         return commands::apply(tx, ledger, stored, OrderCommand::Revive, &cause);
     }
-    stored.order.settlement.revival = Revival::No;
+    let settlement = &mut stored.order.settlement;
+    (settlement.revival, settlement.received) = (Revival::No, None);
     tables::save(tx, &stored)?;
     let reference = stored.order.payment.as_deref().unwrap_or_default();
     let unmatched = UnmatchedPayment {

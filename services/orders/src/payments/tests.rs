@@ -22,6 +22,7 @@ use crate::domain::{
 };
 use crate::lists::SortedRuns;
 use crate::numbers::Numbers;
+use crate::payments::providers::calls::CallQueue;
 use crate::sales::{Ledger, Sums};
 use crate::{Error, commands, tables as orders};
 
@@ -106,6 +107,7 @@ impl History<'_, '_> {
                         order_id: Some(self.id),
                         amount,
                         reference,
+                        method: None,
                     }),
                 };
                 webhook::receive(self.tx, self.ledger, signed, at)?;
@@ -206,6 +208,7 @@ proptest! {
                 sums: Sums::new(),
                 runs: SortedRuns::default(),
                 numbers: Numbers::new(&OrdersConfig::default()),
+                calls: CallQueue::default(),
             };
             let all = store.write(move |tx| {
                 let runs = histories.into_iter().map(|steps| run(tx, &ledger, steps));

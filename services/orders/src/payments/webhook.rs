@@ -165,15 +165,16 @@ fn succeeded(
     match (outcome, order) {
         (PaymentOutcome::Paid, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
-            let pay = OrderCommand::Pay(PaymentDetails::default());
+            let pay = OrderCommand::Pay(PaymentDetails::by(message.method));
             commands::apply(tx, ledger, stored, pay, &cause)?;
         }
         (PaymentOutcome::Awaiting, Some(mut stored)) => {
             stored.order.payment = Some(message.reference.clone());
+            stored.order.settlement.received = message.method;
             tables::save(tx, &stored)?;
         }
         (PaymentOutcome::Reviving, Some(stored)) => {
-            revival::begin(tx, ledger, stored, &message.reference, &cause)?;
+            revival::begin(tx, ledger, stored, message, &cause)?;
         }
         (PaymentOutcome::Unmatched(reason), order) => {
             let order = order.as_ref().map(|stored| &stored.order);

@@ -4,15 +4,21 @@ use chassis::fields::{Fields, ReadFields};
 use model::{Currency, Mismatch, Money, OrderId, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use super::methods::OfferedMethod;
-use super::tables::{PaymentId, UnmatchedPlace, UnmatchedRow};
+use super::providers::hints::HintOutcome;
+use super::refunds::{RefundRow, RefundStatus};
+use super::tables::{PaymentId, RefundId, UnmatchedPlace, UnmatchedRow};
 use super::unmatched::SUCCEEDED;
 use super::webhook::SignedMessage;
 use crate::domain::{
     METHOD_CHARS_MAX, Order, PaymentMessage, PaymentOutcome, PaymentResult, REFERENCE_BYTES_MAX,
     StatusChange,
 };
+
+/// Bytes of a return URL: what browsers and proxies take.
+const RETURN_URL_BYTES_MAX: usize = 2_000;
 
 /// `GET /v1/payment-methods`.
 #[derive(Debug, Serialize)]
@@ -41,6 +47,9 @@ impl MethodsResponse {
 #[derive(Debug, Serialize)]
 pub(crate) struct PaymentBody {
     pub(super) method: String,
+    /// Where a provider sends the buyer afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) return_url: Option<String>,
 }
 
 impl ReadFields for PaymentBody {
@@ -50,8 +59,19 @@ impl ReadFields for PaymentBody {
             fits.then(|| text.to_owned())
                 .ok_or("is no payment method of this shop")
         });
-        Some(Self { method: method? })
+        let return_url = fields.optional("return_url", return_url);
+        Some(Self { method: method?, return_url })
     }
+}
+
+/// An absolute URL, in the form that browsers give it.
+fn return_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|_| text.len() <= RETURN_URL_BYTES_MAX);
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let why = || format!("must be an http or https URL of at most {RETURN_URL_BYTES_MAX} bytes");
+    url.map(String::from).ok_or_else(why)
 }
 
 /// An attempt to pay.
@@ -63,6 +83,9 @@ pub(crate) struct AttemptResponse {
     pub(super) amount: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instructions: Option<String>,
+    /// Where the buyer pays: `None` without a provider, `Some(None)` until it has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) redirect_url: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reference: Option<String>,
     pub(super) created_at: Time,
@@ -80,6 +103,10 @@ pub(crate) struct PaymentsResponse {
 
 #[derive(Debug, Serialize)]
 struct RefundResponse {
+    /// Of one that a provider was asked for and that does not count yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<RefundId>,
+    status: &'static str,
     amount: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -91,11 +118,28 @@ impl PaymentsResponse {
         items: Vec<AttemptResponse>,
         order: &Order,
         history: Vec<StatusChange>,
+        asked: Vec<(RefundId, RefundRow)>,
     ) -> Self {
-        let refunds = history.into_iter().filter_map(|change| {
+        let made = history.into_iter().filter_map(|change| {
             let amount = change.refunded.filter(|refund| refund.amount > 0)?;
-            Some(RefundResponse { amount, reason: change.reason, at: change.at })
+            Some(RefundResponse {
+                id: None,
+                status: RefundStatus::Succeeded.name(),
+                amount,
+                reason: change.reason,
+                at: change.at,
+            })
         });
+        let asked = asked.into_iter();
+        let asked = asked.filter(|(_, row)| row.status != RefundStatus::Succeeded);
+        let asked = asked.map(|(id, row)| RefundResponse {
+            id: Some(id),
+            status: row.status.name(),
+            amount: row.amount,
+            reason: row.reason,
+            at: id.made_at(),
+        });
+        let refunds = made.chain(asked);
         let reference = order.payment.clone().filter(|_| order.is_paid());
         Self { items, refunds: refunds.collect(), reference }
     }
@@ -159,6 +203,7 @@ impl PaymentData {
             order_id,
             amount: Money { amount: self.0.get("amount")?.as_i64()?, currency },
             reference: self.text("reference").filter(has_length)?,
+            method: None,
         })
     }
 }
@@ -208,6 +253,22 @@ impl WebhookResponse {
             PaymentOutcome::Unmatched(reason) => ("unmatched", Some(reason)),
         };
         Self { outcome, reason }
+    }
+}
+
+/// The response to a provider's webhook.
+#[derive(Debug, Serialize)]
+pub(crate) struct HintResponse {
+    outcome: &'static str,
+}
+
+impl HintResponse {
+    pub(crate) fn new(outcome: HintOutcome) -> Self {
+        let outcome = match outcome {
+            HintOutcome::Accepted => "accepted",
+            HintOutcome::Ignored => "ignored",
+        };
+        Self { outcome }
     }
 }
 

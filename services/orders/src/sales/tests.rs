@@ -83,6 +83,7 @@ fn ledger(log: Log) -> Ledger {
         sums: Sums::new(),
         runs: SortedRuns::default(),
         numbers: Numbers::new(&OrdersConfig::default()),
+        calls: CallQueue::default(),
     }
 }
 

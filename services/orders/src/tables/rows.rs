@@ -24,7 +24,7 @@ pub(super) use self::lines::{
 use super::settlement::SettlementRow;
 use crate::domain::{
     FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
-    PaymentMessage, PaymentOutcome, PaymentResult,
+    PaymentMessage, PaymentMethod, PaymentOutcome, PaymentResult,
 };
 
 impl store::Key for OrderStatus {
@@ -176,6 +176,9 @@ struct PaymentMessageRow {
     order_id: Option<OrderId>,
     amount: Money,
     reference: String,
+    /// The name of its provider's method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -304,19 +307,22 @@ impl PaymentRow {
             order_id: message.order_id,
             amount: message.amount,
             reference: message.reference,
+            method: message.method.map(|method| method.name().to_owned()),
         });
         Self { at, message, outcome }
     }
 
     /// The message, if it could be read.
     pub(super) fn message(self) -> Option<PaymentMessage> {
-        let PaymentMessageRow { succeeded, report, order_id, amount, reference } = self.message?;
+        let PaymentMessageRow { succeeded, report, order_id, amount, reference, method } =
+            self.message?;
+        let method = method.and_then(|name| PaymentMethod::parse(&name));
         let result = match report {
             Some(PaymentReportRow::Refunded) => PaymentResult::Refunded,
             Some(PaymentReportRow::Disputed) => PaymentResult::Disputed,
             None if succeeded => PaymentResult::Succeeded,
             None => PaymentResult::Failed,
         };
-        Some(PaymentMessage { result, order_id, amount, reference })
+        Some(PaymentMessage { result, order_id, amount, reference, method })
     }
 }

@@ -27,6 +27,10 @@ pub(super) struct SettlementRow {
     cancel_requested_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uncounted_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refund_pending: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    kept: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +56,8 @@ impl From<Settlement> for SettlementRow {
             revival,
             cancel_requested_at,
             uncounted,
+            refund_pending,
+            kept,
         } = settlement;
         let name = |method: PaymentMethod| method.name().to_owned();
         Self {
@@ -68,6 +74,8 @@ impl From<Settlement> for SettlementRow {
             cancel_requested_at,
             uncounted_ms: (!uncounted.is_zero())
                 .then(|| u64::try_from(uncounted.as_millis()).unwrap_or(u64::MAX)),
+            refund_pending: Some(refund_pending).filter(|pending| *pending > 0),
+            kept,
         }
     }
 }
@@ -88,6 +96,8 @@ impl From<SettlementRow> for Settlement {
             },
             cancel_requested_at: row.cancel_requested_at,
             uncounted: Duration::from_millis(row.uncounted_ms.unwrap_or(0)),
+            refund_pending: row.refund_pending.unwrap_or(0),
+            kept: row.kept,
         }
     }
 }

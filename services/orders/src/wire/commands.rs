@@ -22,11 +22,19 @@ pub(crate) struct CommandRequest {
     pub(crate) currency: Option<Currency>,
     /// An amount that must be the order's total, in minor units.
     pub(crate) total: Option<i64>,
+    /// Whether the money of a refund was sent otherwise, so that no provider is asked to.
+    pub(crate) by_hand: bool,
 }
 
 impl From<OrderCommand> for CommandRequest {
     fn from(command: OrderCommand) -> Self {
-        Self { command, reason: None, currency: None, total: None }
+        Self {
+            command,
+            reason: None,
+            currency: None,
+            total: None,
+            by_hand: false,
+        }
     }
 }
 
@@ -156,6 +164,8 @@ pub(crate) struct RefundBody {
     amount: Option<GivenAmount>,
     /// `None` only in an invalid body, whose currency is checked all the same.
     reason: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    by_hand: bool,
 }
 
 /// An amount in the order's currency: minor units, with or without the currency.
@@ -170,7 +180,8 @@ impl ReadFields for RefundBody {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let amount = amount(fields);
         let reason = fields.required("reason", filled::<REASON_CHARS_MAX>);
-        Some(Self { amount, reason })
+        let by_hand = fields.value("by_hand").unwrap_or(false);
+        Some(Self { amount, reason, by_hand })
     }
 }
 
@@ -226,12 +237,13 @@ impl GivenAmount {
 }
 
 impl From<RefundBody> for CommandRequest {
-    fn from(RefundBody { amount, reason }: RefundBody) -> Self {
+    fn from(RefundBody { amount, reason, by_hand }: RefundBody) -> Self {
         let currency = amount.and_then(GivenAmount::currency);
         let amount = amount.map(GivenAmount::units);
         Self {
             reason,
             currency,
+            by_hand,
             ..Self::from(OrderCommand::Refund { amount })
         }
     }

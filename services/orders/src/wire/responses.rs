@@ -31,6 +31,8 @@ pub(crate) struct OrderResponse<'a> {
     charges: ChargesResponse<'a>,
     refunded_total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
+    refund_pending: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shipping_address: Option<AddressResponse<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     billing_address: Option<&'a Address>,
@@ -93,6 +95,9 @@ impl<'a> OrderResponse<'a> {
             total: order.total,
             charges: ChargesResponse::of(order),
             refunded_total: order.refunded_total,
+            refund_pending: Some(settlement.refund_pending)
+                .filter(|pending| *pending > 0)
+                .map(|amount| Money { amount, ..order.total }),
             shipping_address: order.shipping_address.as_ref().map(AddressResponse::from),
             billing_address: order.billing_address.as_ref(),
             note: order.note.as_deref(),

@@ -7,6 +7,7 @@ mod commands;
 mod guests;
 mod payments;
 mod placing;
+mod providers;
 mod queries;
 mod settlement;
 mod shop;

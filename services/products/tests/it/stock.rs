@@ -240,8 +240,12 @@ async fn a_reservation_ends_once() {
     };
 
     // Cancellations: repeated, of a pending order, and of a refused one.
-    let cancelled =
-        |order_id| Fact::OrderCancelled { order_id, user_id: Some(user_id), refunded: None };
+    let cancelled = |order_id| Fact::OrderCancelled {
+        order_id,
+        user_id: Some(user_id),
+        refunded: None,
+        refund_pending: None,
+    };
     let held = place(&orders, &[(&lamps, 3), (&chairs, 7)]).await;
     say(held, cancelled(held)).await;
     events.released(held, 1).await;

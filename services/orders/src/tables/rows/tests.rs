@@ -75,6 +75,8 @@ fn golden_bytes_of_a_full_row() {
         revival: Revival::Awaited,
         cancel_requested_at: Some(Time(5)),
         uncounted: Duration::from_millis(6),
+        refund_pending: 7,
+        kept: true,
     };
     order.parcel = Parcel { carrier: Some("UPS".into()), tracking: Some("1Z".into()) };
     let stored = StoredOrder { accepted: true, line_parts: 1, history_rows: 2, order };
@@ -96,8 +98,9 @@ fn golden_bytes_of_a_full_row() {
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
-        b"\xaasettlement\x88\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
+        b"\xaasettlement\x8a\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
         b"\xa4owed\xc3\xa7at_once\xc3\xa7revival\xa7awaited\xb3cancel_requested_at\x05\xacuncounted_ms\x06",
+        b"\xaerefund_pending\x07\xa4kept\xc3",
         b"\xa7carrier\xa3UPS\xa8tracking\xa21Z\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
     ];
     assert_bytes(&stored, &golden.concat());
@@ -166,6 +169,7 @@ fn golden_bytes_of_a_payment() {
         order_id: Some("order_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
         amount: Money { amount: 5, currency: "EUR".parse().unwrap() },
         reference: "pay_1".into(),
+        method: None,
     };
     let outcome = PaymentOutcome::Unmatched(Mismatch::WrongAmount);
     let payment = PaymentRow::new(Time(4), Some(message), outcome);

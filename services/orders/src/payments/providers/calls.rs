@@ -1,0 +1,260 @@
+//! The queue of calls to payment providers: rows of the delivery queue of this service.
+//!
+//! A call has an id, so to ask for it again moves its row forward and adds none. What is asked
+//! for while its call is in flight is asked once more, since the answer may be of before.
+//!
+//! **Invariant:** a pending attempt and a pending refund have a row here until they are neither,
+//! so a hint that is lost costs a delay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::delivery::Backoff;
+use model::{OrderId, Time};
+use serde::{Deserialize, Serialize};
+use store::{Read, Record, Table, Tx};
+use tokio::sync::Notify;
+
+use crate::domain::PaymentMethod;
+use crate::payments::tables::{PaymentId, RefundId};
+
+/// By lane, then by id.
+const CALLS: Table<(String, String), CallRow> = Table::new("provider_calls");
+/// When each is due.
+pub(super) const DUE: Table<(String, Time, String), ()> = Table::new("provider_calls_due");
+
+/// Hints about unknown payments that wait in a provider's lane of them. Anybody can send those
+/// of a provider that signs none, and each costs a call.
+const UNKNOWN_MAX: usize = 1_000;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A buyer waits for an attempt to open, and makes a new one once it is given up.
+const BEGIN: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    pause_max: MINUTE,
+    give_up_after: Duration::from_secs(15 * 60),
+};
+/// What no hint says is found out by asking. The slowest payments, by bank transfer at the
+/// provider, take two weeks, and refunds some days.
+const FETCH: Backoff = Backoff {
+    first: MINUTE,
+    pause_max: Duration::from_secs(60 * 60),
+    give_up_after: Duration::from_secs(30 * 24 * 60 * 60),
+};
+/// A key that is not accepted is corrected within days.
+const REFUND: Backoff = Backoff {
+    first: Duration::from_secs(10),
+    pause_max: Duration::from_secs(60 * 60),
+    give_up_after: Duration::from_secs(7 * 24 * 60 * 60),
+};
+
+/// What a provider is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProviderRequest {
+    /// To open an attempt.
+    Begin {
+        order_id: OrderId,
+        payment_id: PaymentId,
+    },
+    /// For the truth about a payment, by an id of the provider's.
+    Fetch { id: String },
+    Refund {
+        order_id: OrderId,
+        refund_id: RefundId,
+    },
+}
+
+impl ProviderRequest {
+    fn id(&self) -> String {
+        match self {
+            Self::Begin { payment_id, .. } => payment_id.to_string(),
+            Self::Fetch { id } => format!("fetch {id}"),
+            Self::Refund { refund_id, .. } => refund_id.to_string(),
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        match self {
+            Self::Begin { .. } => BEGIN,
+            Self::Fetch { .. } => FETCH,
+            Self::Refund { .. } => REFUND,
+        }
+    }
+}
+
+/// A call that waits or is in flight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallRow {
+    pub(super) request: ProviderRequest,
+    due: Time,
+    began: Time,
+    /// The times it was sent; above 1, an earlier one may have been done.
+    #[serde(default)]
+    pub(super) sent: u32,
+    /// The times it was asked for.
+    #[serde(default)]
+    asked: u32,
+}
+
+impl Record for CallRow {}
+
+/// A provider's calls that do not delay those of other lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) method: PaymentMethod,
+    /// Whether it is of hints about payments that are not known here.
+    is_unknown: bool,
+}
+
+impl Lane {
+    pub(crate) fn of(method: PaymentMethod) -> Self {
+        Self { method, is_unknown: false }
+    }
+
+    /// That of hints about payments that are not known here.
+    pub(super) fn unknown(method: PaymentMethod) -> Self {
+        Self { method, is_unknown: true }
+    }
+
+    pub(super) fn name(self) -> String {
+        let name = self.method.name();
+        match self.is_unknown {
+            true => format!("{name} unknown"),
+            false => name.to_owned(),
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let method = name.strip_suffix(" unknown");
+        Some(Self {
+            method: PaymentMethod::parse(method.unwrap_or(name))?,
+            is_unknown: method.is_some(),
+        })
+    }
+}
+
+/// The queue: asks for calls, and wakes its worker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallQueue {
+    pub(super) wake_up: Arc<Notify>,
+}
+
+impl CallQueue {
+    /// Asks for a call, due at `at` or when it was due before, whichever is earlier.
+    pub(crate) fn ask(
+        &self,
+        tx: &mut Tx<'_>,
+        lane: Lane,
+        request: ProviderRequest,
+        at: Time,
+    ) -> Result<(), store::Error> {
+        let (lane, id) = (lane.name(), request.id());
+        let key = (lane.clone(), id.clone());
+        let row = match tx.get(CALLS, &key)? {
+            None => CallRow { request, due: at, began: at, sent: 0, asked: 1 },
+            Some(known) => {
+                tx.delete(DUE, &(lane.clone(), known.due, id.clone()))?;
+                let asked = known.asked.saturating_add(1);
+                CallRow { due: known.due.min(at), asked, ..known }
+            }
+        };
+        tx.put(DUE, &(lane, row.due, id), &())?;
+        tx.put(CALLS, &key, &row)?;
+        let wake_up = self.wake_up.clone();
+        tx.on_visible(move || wake_up.notify_one());
+        Ok(())
+    }
+}
+
+/// Whether the lane of unknown payments has room.
+pub(super) fn has_room(from: &impl Read, method: PaymentMethod) -> Result<bool, store::Error> {
+    let waiting = from.scan(DUE.prefix(&Lane::unknown(method).name()))?;
+    Ok(waiting.take(UNKNOWN_MAX).count() < UNKNOWN_MAX)
+}
+
+/// A call that is about to be sent, and counts as sent; `None` if there is none.
+pub(super) fn sending(
+    tx: &mut Tx<'_>,
+    lane: Lane,
+    id: &str,
+) -> Result<Option<CallRow>, store::Error> {
+    let key = (lane.name(), id.to_owned());
+    let Some(mut row) = tx.get(CALLS, &key)? else {
+        return Ok(None);
+    };
+    row.sent = row.sent.saturating_add(1);
+    tx.put(CALLS, &key, &row)?;
+    Ok(Some(row))
+}
+
+/// What becomes of a call after an answer, or without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextCall {
+    /// None follows.
+    Done,
+    /// It is sent again, later and later.
+    Again,
+}
+
+/// Ends a call as it was `sent`, or has it due again. Returns whether there is a next one.
+pub(super) fn end(
+    tx: &mut Tx<'_>,
+    lane: Lane,
+    sent: &CallRow,
+    next: NextCall,
+    now: Time,
+) -> Result<bool, store::Error> {
+    let (lane, id) = (lane.name(), sent.request.id());
+    let key = (lane.clone(), id.clone());
+    let Some(row) = tx.get(CALLS, &key)? else {
+        return Ok(false);
+    };
+    tx.delete(DUE, &(lane.clone(), row.due, id.clone()))?;
+    let due = match next {
+        // It was asked for meanwhile.
+        _ if row.asked != sent.asked => Some(now),
+        NextCall::Done => None,
+        NextCall::Again => {
+            let jitter = rand::random();
+            sent.request
+                .backoff()
+                .next(row.began, row.sent, now, jitter)
+        }
+    };
+    match due {
+        None => tx.delete(CALLS, &key)?,
+        Some(due) => {
+            tx.put(DUE, &(lane, due, id), &())?;
+            tx.put(CALLS, &key, &CallRow { due, ..row })?;
+        }
+    }
+    Ok(due.is_some())
+}
+
+/// The pause before a payment that was just opened is asked about.
+pub(super) fn first_look(now: Time) -> Time {
+    now.after(FETCH.first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Golden bytes: a change here is a change of the stored format.
+    #[test]
+    fn golden_bytes() {
+        let request = ProviderRequest::Fetch { id: "tr_1".into() };
+        let row = CallRow { request, due: Time(2), began: Time(1), sent: 1, asked: 3 };
+        let golden = b"\x01\x85\xa7request\x81\xa5fetch\x81\xa2id\xa4tr_1\xa3due\x02\xa5began\x01\xa4sent\x01\xa5asked\x03";
+        assert_eq!(store::encode(&row).unwrap(), golden);
+        assert_eq!(store::decode::<CallRow>(golden).unwrap(), row);
+        for lane in [
+            Lane::of(PaymentMethod::Stripe),
+            Lane::unknown(PaymentMethod::Mollie),
+        ] {
+            assert_eq!(Lane::parse(&lane.name()), Some(lane));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Webhooks of payment providers: hints that a payment is worth a look.
+//!
+//! **Invariant:** a hint is acknowledged once the fetch that it asks for is durable.
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, StatusCode};
+use chassis::Problem;
+use model::{OrderId, Time, now};
+use store::Tx;
+
+use super::HintFault;
+use super::calls::{self, Lane, ProviderRequest};
+use crate::domain::PaymentMethod;
+use crate::payments::tables::{self, Attempt, AttemptStatus};
+use crate::{Error, OrdersState};
+
+/// `Retry-After` while as many hints about unknown payments wait as may.
+const FULL_RETRY_SECONDS: &str = "60";
+
+/// What became of a hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HintOutcome {
+    /// The payment is fetched.
+    Accepted,
+    /// It is about no payment.
+    Ignored,
+}
+
+/// Why a provider's request is refused.
+#[derive(Debug)]
+pub(crate) enum HintRefusal {
+    /// The method is not set up, or has no secret.
+    NotConfigured,
+    NotProven(HintFault),
+    Other(Problem),
+}
+
+impl OrdersState {
+    /// Receives a provider's webhook.
+    pub(crate) async fn hint(
+        &self,
+        method: PaymentMethod,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<HintOutcome, HintRefusal> {
+        let provider = self.providers.find(method);
+        let provider = provider.ok_or(HintRefusal::NotConfigured)?;
+        let id = match provider.read_hint(headers, body, now()) {
+            Ok(Some(id)) => id,
+            Ok(None) => return Ok(HintOutcome::Ignored),
+            Err(HintFault::NotConfigured) => return Err(HintRefusal::NotConfigured),
+            Err(fault) => return Err(HintRefusal::NotProven(fault)),
+        };
+        self.look(method, id).await.map_err(HintRefusal::Other)?;
+        Ok(HintOutcome::Accepted)
+    }
+
+    /// Has a payment fetched now.
+    async fn look(&self, method: PaymentMethod, id: String) -> Result<(), Problem> {
+        let of_store = |error: store::Error| Problem::from(Error::from(error));
+        let known = tables::find_at_provider(&self.store, method, &id).map_err(of_store)?;
+        let lane = match known {
+            Some(_) => Lane::of(method),
+            None if calls::has_room(&self.store, method).map_err(of_store)? => {
+                Lane::unknown(method)
+            }
+            None => return Err(full()),
+        };
+        let queue = self.ledger.calls.clone();
+        let request = ProviderRequest::Fetch { id };
+        let ask = move |tx: &mut Tx<'_>| queue.ask(tx, lane, request, now());
+        self.store.write(ask).await.map_err(of_store)
+    }
+
+    /// Has the pending attempts of an order fetched that were not looked at since `before`, and
+    /// returns whether there are any.
+    pub(crate) async fn look_at_pending(
+        &self,
+        order_id: OrderId,
+        attempts: &[Attempt],
+        before: Time,
+    ) -> Result<bool, Problem> {
+        let mut asked = false;
+        for attempt in attempts {
+            let Some(at_provider) = &attempt.at_provider else {
+                continue;
+            };
+            let is_recent = at_provider.looked_at.is_some_and(|at| at > before);
+            let is_pending = at_provider.status == AttemptStatus::Pending;
+            if let Some(id) = &at_provider.provider_id
+                && is_pending
+                && !is_recent
+                && self.providers.find(attempt.method).is_some()
+            {
+                tracing::debug!(order = %order_id, "a pending payment is looked at");
+                self.look(attempt.method, id.clone()).await?;
+                asked = true;
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn full() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too-many-hints",
+        "Too many payments are to be looked at",
+        "nothing was written; send it again later",
+    )
+    .header(RETRY_AFTER, FULL_RETRY_SECONDS)
+}
