@@ -29,6 +29,11 @@ impl Http1Connection {
 
     /// Sends a request, reads its response and returns the status.
     pub(crate) fn call(&mut self, request: &[u8]) -> io::Result<u16> {
+        self.exchange(request).map(|(status, _)| status)
+    }
+
+    /// Sends a request, reads its response and returns the status and the `Location`.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> io::Result<(u16, Option<String>)> {
         self.stream.write_all(request)?;
         let mut filled = 0;
         let (status, mut missing) = loop {
@@ -44,6 +49,7 @@ impl Http1Connection {
                 break (status, bytes.saturating_sub(filled));
             }
         };
+        let location = location(&self.buffer[..filled]);
         while missing > 0 {
             let part = self.buffer.len().min(missing);
             match self.stream.read(&mut self.buffer[..part])? {
@@ -51,8 +57,19 @@ impl Http1Connection {
                 read => missing -= read,
             }
         }
-        Ok(status)
+        Ok((status, location))
     }
+}
+
+/// The `Location` of a response whose head is complete.
+fn location(response: &[u8]) -> Option<String> {
+    let head = response.split(|byte| *byte == b'\n');
+    let mut lines = head.filter_map(|line| std::str::from_utf8(line).ok());
+    lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_location = name.eq_ignore_ascii_case("location");
+        is_location.then(|| value.trim().to_owned())
+    })
 }
 
 /// The status and the length of a response, head and body, once its head is complete.
@@ -89,6 +106,8 @@ mod tests {
         let head = b"HTTP/1.1 201 Created\r\ncontent-type: a/b\r\nContent-LENGTH: 12\r\n\r\n";
         assert_eq!(parse(head).unwrap(), Some((201, head.len() + 12)));
         assert_eq!(parse(&head[..30]).unwrap(), None);
+        let made = b"HTTP/1.1 201 Created\r\nLocation: /v1/carts/1\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(location(made).as_deref(), Some("/v1/carts/1"));
         assert!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
     }
 }

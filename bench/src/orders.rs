@@ -6,6 +6,7 @@
 //! since every figure here is a multiple of it. **Invariant:** a run in which an order was answered
 //! other than 201 never ends with exit code 0.
 
+mod carts;
 mod load;
 mod report;
 
@@ -21,6 +22,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
 
+use self::carts::{ACCOUNTS_EACH, CartLoad};
 use self::load::OrderLoad;
 use self::report::OrdersReport;
 use crate::client::{Credentials, ShopClient, StaffLogin, WithId};
@@ -64,6 +66,11 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     products: u32,
 
+    /// Compare orders through carts with orders placed at once: what completing a cart costs
+    /// the shop, and beside it the making of one.
+    #[arg(long)]
+    carts: bool,
+
     /// A folder on the disk that holds the shop's data, for the raw syncs.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
@@ -88,10 +95,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         args.pid
     };
-    let shop = pids.into_iter().map(Process).collect();
+    let shop: Vec<Process> = pids.into_iter().map(Process).collect();
     let products = stock_up(&client, &staff, args.products).await?;
+    let accounts_each = if args.carts { ACCOUNTS_EACH } else { 1 };
     // These passwords protect nothing: the accounts exist for measuring.
-    let customers = (0..args.clients).map(|number| {
+    let customers = (0..args.clients * accounts_each).map(|number| {
         let password = format!("places measured orders as {number}");
         Credentials::new(format!("buyer{number}@bench.example"), password)
     });
@@ -99,11 +107,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for customer in client.log_in_all(customers).await? {
         tokens.push(customer.token().await);
     }
-    let load = OrderLoad { address, tokens, products };
     let (warm_up, measured) = (
         Duration::from_secs(args.warm_up),
         Duration::from_secs(args.seconds),
     );
+    if args.carts {
+        let tokens = tokens.chunks(usize::from(ACCOUNTS_EACH));
+        let tokens = tokens.map(<[String]>::to_vec).collect();
+        let load = CartLoad { address, tokens, products };
+        let report = tokio::task::spawn_blocking(move || load.run(&shop, warm_up, measured));
+        let report = report.await.context("the measurement stopped")??;
+        table::print(args.json, &report, || report.table())?;
+        return Ok(table::exit(report.passed()));
+    }
+    let load = OrderLoad { address, tokens, products };
     let report = tokio::task::spawn_blocking(move || {
         let mut raw = Series::new()?;
         sync_raw(&args.dir, &mut raw)?;
