@@ -9,61 +9,38 @@
 //! at its stock outcome, so a repeat has the same bytes whatever has happened to the
 //! order since, and no bytes are stored.
 
+mod request;
 mod response;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use chassis::Problem;
 use chassis::idempotency::{BoundKey, IdempotencyGuard, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
-use chassis::{Caller, Problem, accept_language};
-use model::{ApiKeyId, CustomerId, Fact, ItemOrdered, Money, OrderId, Time, UserId};
+use model::{CustomerId, Fact, ItemOrdered, Money, OrderId};
 use store::{Read, Tx};
 
+pub(crate) use self::request::{PlaceOrder, PlacedBy};
 use self::response::{opened, response, total_changed};
-use crate::carts::tables::{CartSince, OrderedCart};
+use crate::carts::tables::CartSince;
 use crate::config::TaxConfig;
 use crate::customers::guests::Guests;
 use crate::domain::{
-    Actor, Buyer, BuyerContact, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus,
-    Parcel, Settlement,
+    Actor, Buyer, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus, Parcel,
+    Settlement,
 };
 use crate::holder::OrderTokens;
-use crate::quoting::{self, Quote, QuoteError, QuoteRequest};
+use crate::quoting::{self, Quote, QuoteError};
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::terms::uses;
 use crate::waiters::Waiter;
-use crate::wire::OrderContent;
 use crate::{Error, OrdersState};
 
 /// How long a request waits for the stock outcome before it responds with 202.
 const STOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A request to place an order.
-pub(crate) struct PlaceOrder {
-    pub(crate) order_id: OrderId,
-    pub(crate) by: PlacedBy,
-    pub(crate) content: OrderContent,
-    /// The cart that the content is of.
-    pub(crate) cart: Option<OrderedCart>,
-    /// The language of its messages, as a BCP 47 tag.
-    pub(crate) language: Option<String>,
-    pub(crate) request_id: String,
-    pub(crate) key: Option<BoundKey>,
-    pub(crate) at: Time,
-}
-
-/// Who places an order.
-pub(crate) enum PlacedBy {
-    Account {
-        id: UserId,
-        /// The key that the account's program places it with.
-        via: Option<ApiKeyId>,
-    },
-    Guest(BuyerContact),
-}
 
 /// The result of the placing transaction.
 enum Placement {
@@ -369,41 +346,6 @@ fn pending(request: &PlaceOrder, buyer: Buyer, number: Option<OrderNumber>, quot
     }
 }
 
-impl PlaceOrder {
-    /// A request of now. The id has the time of creation, so lists find a day's
-    /// orders by their ids.
-    pub(crate) fn new(
-        by: PlacedBy,
-        headers: &HeaderMap,
-        guard: &IdempotencyGuard,
-        content: OrderContent,
-        cart: Option<OrderedCart>,
-    ) -> Self {
-        let order_id = OrderId::new();
-        Self {
-            order_id,
-            by,
-            content,
-            cart,
-            language: accept_language::preferred(headers),
-            request_id: guard.request_id.clone(),
-            key: guard.key.clone(),
-            at: order_id.made_at(),
-        }
-    }
-
-    fn quote(&self, buyer: &Buyer) -> QuoteRequest<'_> {
-        QuoteRequest {
-            items: &self.content.items,
-            ship_to: self.content.shipping_address.as_ref(),
-            shipping_method_id: self.content.shipping_method_id,
-            codes: &self.content.codes,
-            buyer: Some(buyer.customer_id()),
-            at: self.at,
-        }
-    }
-}
-
 /// Decides for a refusal, which a repeat under the same key gets again.
 fn refuse(tx: &mut Tx<'_>, request: &PlaceOrder, problem: Problem) -> Result<Placement, Problem> {
     let answer = StoredResponse::refusal(&problem, &request.request_id);
@@ -411,10 +353,4 @@ fn refuse(tx: &mut Tx<'_>, request: &PlaceOrder, problem: Problem) -> Result<Pla
         key.keep(tx, &answer)?;
     }
     Ok(Placement::Decided(Reply { answer, replayed: false }))
-}
-
-impl From<&Caller> for PlacedBy {
-    fn from(caller: &Caller) -> Self {
-        Self::Account { id: caller.user_id, via: caller.api_key }
-    }
 }

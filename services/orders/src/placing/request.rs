@@ -1,0 +1,76 @@
+//! A request to place an order: who asks for what, when, and under which key.
+
+use axum::http::HeaderMap;
+use chassis::idempotency::{BoundKey, IdempotencyGuard};
+use chassis::{Caller, accept_language};
+use model::{ApiKeyId, OrderId, Time, UserId};
+
+use crate::carts::tables::OrderedCart;
+use crate::domain::{Buyer, BuyerContact};
+use crate::quoting::QuoteRequest;
+use crate::wire::OrderContent;
+
+/// A request to place an order.
+pub(crate) struct PlaceOrder {
+    pub(crate) order_id: OrderId,
+    pub(crate) by: PlacedBy,
+    pub(crate) content: OrderContent,
+    /// The cart that the content is of.
+    pub(crate) cart: Option<OrderedCart>,
+    /// The language of its messages, as a BCP 47 tag.
+    pub(crate) language: Option<String>,
+    pub(crate) request_id: String,
+    pub(crate) key: Option<BoundKey>,
+    pub(crate) at: Time,
+}
+
+/// Who places an order.
+pub(crate) enum PlacedBy {
+    Account {
+        id: UserId,
+        /// The key that the account's program places it with.
+        via: Option<ApiKeyId>,
+    },
+    Guest(BuyerContact),
+}
+
+impl PlaceOrder {
+    /// A request of now. The id has the time of creation, so lists find a day's
+    /// orders by their ids.
+    pub(crate) fn new(
+        by: PlacedBy,
+        headers: &HeaderMap,
+        guard: &IdempotencyGuard,
+        content: OrderContent,
+        cart: Option<OrderedCart>,
+    ) -> Self {
+        let order_id = OrderId::new();
+        Self {
+            order_id,
+            by,
+            content,
+            cart,
+            language: accept_language::preferred(headers),
+            request_id: guard.request_id.clone(),
+            key: guard.key.clone(),
+            at: order_id.made_at(),
+        }
+    }
+
+    pub(super) fn quote(&self, buyer: &Buyer) -> QuoteRequest<'_> {
+        QuoteRequest {
+            items: &self.content.items,
+            ship_to: self.content.shipping_address.as_ref(),
+            shipping_method_id: self.content.shipping_method_id,
+            codes: &self.content.codes,
+            buyer: Some(buyer.customer_id()),
+            at: self.at,
+        }
+    }
+}
+
+impl From<&Caller> for PlacedBy {
+    fn from(caller: &Caller) -> Self {
+        Self::Account { id: caller.user_id, via: caller.api_key }
+    }
+}
