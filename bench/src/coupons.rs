@@ -1,8 +1,8 @@
 //! `konbini-bench coupons`: far more buyers than a code has uses, all at once, while orders and
 //! products are killed.
 //!
-//! Every other buyer places through a cart, and some of those that got the code cancel, which
-//! gives its use back. **Invariant:** a run in which the code was not redeemed by exactly as many
+//! Two of three buyers place through a cart, one of them without an account, and some of those
+//! that got the code cancel, which gives its use back. **Invariant:** a run in which the code was not redeemed by exactly as many
 //! orders as its cap allows, or in which a buyer got no order, or two, never ends with exit code 0.
 
 use std::collections::BTreeMap;
@@ -41,8 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Let many buyers redeem a code that few can have, all at once.
 ///
 /// Starts the real binary in a temporary folder, as five processes, and kills orders and
-/// products with SIGKILL meanwhile. Everyone orders with the code, half of them through a
-/// cart; it takes a tenth off for as many orders as its cap says, and no more. Exit code 1
+/// products with SIGKILL meanwhile. Everyone orders with the code, two of three through a
+/// cart, and one of these without an account; it takes a tenth off for as many orders as its cap says, and no more. Exit code 1
 /// unless exactly so many orders have it in the end, and the code's own count agrees.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -203,12 +203,13 @@ async fn buy(
     let product = number as usize % workload.setup.products.len();
     let lines = vec![OrderedProduct { product, pieces: 1 }];
     let basket = OrderedBasket { lines, code: Some(0) };
-    let action = if number.is_multiple_of(2) {
-        let cart = cart::fill(&workload.setup, who, &basket).await?;
-        Action::Complete(cart, basket)
-    } else {
-        Action::Place(basket)
+    let setup = &workload.setup;
+    let action = match number % 3 {
+        0 => Action::Place(basket),
+        1 => Action::Complete(cart::fill(setup, who, &basket).await?, basket),
+        _ => Action::Complete(cart::fill_as_guest(setup, &basket).await?, basket),
     };
+    let is_guest = number % 3 == 2;
     let operation = Operation { who, key: format!("coupon-{number}"), action };
     let Some(decision) = workload.perform(operation).await else {
         return Ok(None);
@@ -218,7 +219,8 @@ async fn buy(
     };
     let order: CouponOrder =
         serde_json::from_slice(&decision.body).context("a placed order without codes")?;
-    let gives_back = turn == Turn::Early && rand::rng().random_range(0..100) < CANCELLED_PERCENT;
+    let gives_back =
+        turn == Turn::Early && !is_guest && rand::rng().random_range(0..100) < CANCELLED_PERCENT;
     if !order.redeems() || !gives_back {
         return Ok(None);
     }

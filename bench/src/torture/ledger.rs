@@ -10,8 +10,8 @@ use super::workload::DecidedOperation;
 
 /// An order as it was acknowledged.
 pub(super) struct ExpectedOrder {
-    /// Index among the people.
-    pub(super) buyer: usize,
+    /// Index among the people; `None` for a guest.
+    pub(super) buyer: Option<usize>,
     pub(super) lines: Vec<OrderedProduct>,
     /// Index of the code that it was placed with.
     pub(super) code: Option<usize>,
@@ -67,7 +67,7 @@ impl Ledger {
             Action::Place(basket) | Action::Complete(_, basket) => match decision.order() {
                 Some(order) => {
                     let account = self.orders.entry(order).or_insert_with(|| ExpectedOrder {
-                        buyer: operation.who,
+                        buyer: operation.buyer(),
                         lines: basket.lines.clone(),
                         code: basket.code,
                         status: decision.status,

@@ -24,7 +24,14 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 const IN_FLIGHT: &str = "/problems/idempotency-key-in-flight";
 
 pub(crate) type PlacedOrderId = Arc<str>;
-pub(crate) type FilledCartId = Arc<str>;
+
+/// A cart to be completed.
+#[derive(Clone, Debug)]
+pub(crate) struct FilledCart {
+    pub(super) id: Arc<str>,
+    /// Of a guest's cart; one without is its account's.
+    pub(super) token: Option<Arc<str>>,
+}
 
 /// Pieces of one of the workload's products.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +89,7 @@ impl OrderedBasket {
 pub(crate) enum Action {
     Place(OrderedBasket),
     /// Completes a cart that has this content.
-    Complete(FilledCartId, OrderedBasket),
+    Complete(FilledCart, OrderedBasket),
     OrderStep(PlacedOrderId, OrderStep),
     /// Under the operation's key as the id of the message and of the payment.
     Receive(Receipt),
@@ -97,6 +104,7 @@ impl Action {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Place(_) => "place",
+            Self::Complete(FilledCart { token: Some(_), .. }, _) => "complete a guest's cart",
             Self::Complete(..) => "complete a cart",
             Self::Receive(_) => "receive a payment",
             Self::OrderStep(_, step) => step.name(),
@@ -197,7 +205,10 @@ impl Operation {
         loop {
             tries += 1;
             let request = self.request(setup);
-            let sent = setup.client.send_as(&setup.people[self.who], request).await;
+            let sent = match self.buyer() {
+                Some(buyer) => setup.client.send_as(&setup.people[buyer], request).await,
+                None => setup.client.send(request).await.map_err(Into::into),
+            };
             let said = match sent {
                 Ok(answer) if is_decided(&answer) => return Ok((decision(&answer), tries)),
                 Ok(answer) if is_out_of_contract(&answer) => {
@@ -214,6 +225,12 @@ impl Operation {
         }
     }
 
+    /// Whose account asks; `None` for a guest.
+    pub(super) fn buyer(&self) -> Option<usize> {
+        let is_guest = matches!(&self.action, Action::Complete(cart, _) if cart.token.is_some());
+        (!is_guest).then_some(self.who)
+    }
+
     fn request(&self, setup: &TortureSetup) -> RequestBuilder {
         let product = |line: &OrderedProduct| &*setup.products[line.product].id;
         let post = |segments: &[&str]| setup.client.request(Method::POST, segments);
@@ -222,7 +239,13 @@ impl Operation {
                 let body = json!({"items": basket.items(setup), "codes": basket.codes(setup)});
                 post(&["v1", "orders"]).json(&body)
             }
-            Action::Complete(cart, _) => post(&["v1", "carts", cart, "complete"]),
+            Action::Complete(FilledCart { id, token }, _) => {
+                let request = post(&["v1", "carts", id, "complete"]);
+                match token {
+                    Some(token) => request.header("cart-token", &**token),
+                    None => request,
+                }
+            }
             Action::Receive(Receipt { order, amount }) => {
                 let payment = Payment {
                     succeeded: true,

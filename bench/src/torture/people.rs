@@ -135,7 +135,7 @@ async fn look(workload: &Workload, rng: &mut StdRng) -> Option<()> {
 async fn buyer_action(workload: &Workload, who: usize, rng: &mut StdRng) -> Option<Action> {
     if rng.random_range(0..100) < 15 {
         let own = workload.newest(ORDERS_IN_MIND).into_iter();
-        let own = own.filter(|known| known.buyer == who).choose(rng);
+        let own = own.filter(|known| known.buyer == Some(who)).choose(rng);
         if let Some(known) = own {
             return Some(Action::OrderStep(known.order, OrderStep::Cancel));
         }
@@ -151,7 +151,12 @@ async fn buyer_action(workload: &Workload, who: usize, rng: &mut StdRng) -> Opti
     if rng.random_bool(0.6) {
         return Some(Action::Place(basket));
     }
-    match cart::fill(&workload.setup, who, &basket).await {
+    let filled = if rng.random_bool(0.3) {
+        cart::fill_as_guest(&workload.setup, &basket).await
+    } else {
+        cart::fill(&workload.setup, who, &basket).await
+    };
+    match filled {
         Ok(cart) => Some(Action::Complete(cart, basket)),
         Err(error) => {
             workload.fault(format!("{error:#}"));

@@ -297,7 +297,7 @@ mod tests {
 
     fn account(steps: &[OrderStep]) -> ExpectedOrder {
         ExpectedOrder {
-            buyer: 1,
+            buyer: Some(1),
             lines: vec![OrderedProduct { product: 0, pieces: 3 }],
             code: None,
             status: 201,

@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct KnownOrder {
     pub(super) order: PlacedOrderId,
-    /// Index among the people.
-    pub(super) buyer: usize,
+    /// Index among the people; `None` for a guest.
+    pub(super) buyer: Option<usize>,
     pub(super) status: String,
     pub(super) total: i64,
 }
@@ -100,7 +100,8 @@ impl Workload {
             None => {
                 places.insert(order.clone(), known.len());
                 let total = body.total.amount;
-                known.push(KnownOrder { order, buyer: operation.who, status: body.status, total });
+                let buyer = operation.buyer();
+                known.push(KnownOrder { order, buyer, status: body.status, total });
             }
         }
     }
