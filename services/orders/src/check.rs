@@ -1,5 +1,5 @@
-//! Consistency check: orders against their indexes by total and product, and against the sums
-//! of sales.
+//! Consistency check: orders against their indexes by total and product, the sums of sales, and
+//! their pending refunds.
 //!
 //! **Invariant:** a check only reads. What an earlier version did not store is not compared
 //! before it is built.
@@ -9,6 +9,7 @@ use chassis::check::{self, Finding};
 use store::{Read, Store};
 
 use crate::lists::{IndexDigest, SortedRuns};
+use crate::payments::refunds;
 use crate::sales::{AllSums, Ledger};
 use crate::tables::{self, ORDERS};
 
@@ -32,12 +33,19 @@ pub(crate) fn add(ctx: &Context, ledger: &Ledger) {
 fn compare(from: &impl Read, runs: &SortedRuns) -> Result<Vec<Finding>, store::Error> {
     let mut indexes = Finding::of("orders and their indexes");
     let mut sums = Finding::of("sums of sales");
+    let mut refunds = Finding::of("refunds that are pending");
+    let mut pending = refunds::pending(from)?;
     let (mut sold, mut indexed) = (AllSums::default(), IndexDigest::default());
     for row in from.scan(ORDERS.all())? {
         let (_, row) = row?;
         indexes.compare();
         sums.compare();
         let stored = tables::with_lines(from, row)?;
+        refunds.compare();
+        let order = &stored.order;
+        if pending.remove(&order.id).unwrap_or(0) != order.settlement.refund_pending {
+            refunds.fault("an order awaits other refunds than its provider was asked for");
+        }
         indexed.add_order(&stored.order);
         let history = tables::history(from, &stored.order)?;
         sold.add_order(&stored.order, &history);
@@ -48,5 +56,5 @@ fn compare(from: &impl Read, runs: &SortedRuns) -> Result<Vec<Finding>, store::E
     for place in AllSums::stored(from)?.differences(&sold) {
         sums.fault(format!("the sum of {place} is not that of the orders"));
     }
-    Ok(vec![indexes, sums])
+    Ok(vec![indexes, sums, refunds])
 }

@@ -1,6 +1,9 @@
 //! Payment providers that are played: a server that speaks as much of the APIs of Stripe and
 //! Mollie as the shop uses, keeps the payments, and goes wrong on request.
 //!
+//! localstripe 1.15, which plays Stripe with other things, has neither Checkout Sessions nor
+//! disputes; its refunds and signatures are as they are here.
+//!
 //! Buyers, the provider's console and its bank are played by methods. **Invariant:** the same
 //! `Idempotency-Key` is answered by the same object, also where the answer was forgotten.
 

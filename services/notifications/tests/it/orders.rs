@@ -1,7 +1,7 @@
 //! Messages about orders, to their owners and to staff, by each one's preferences.
 
 use mesh::{GuestDetails, OrderChange};
-use model::{Fact, Id, Money, OrderId};
+use model::{Fact, Id, Money, OrderId, UserId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, TestService, eventually, send};
@@ -185,7 +185,8 @@ async fn the_shop_is_told_of_its_orders() {
         let (by, reason) = ("buyer".into(), Some("found one".into()));
         order.change = Some(OrderChange { by, reason });
     });
-    let refunded = Some(Money { amount: 2500, currency: "EUR".parse().unwrap() });
+    let amount = Money { amount: 2500, currency: "EUR".parse().unwrap() };
+    let refunded = Some(amount);
     publish(
         &test,
         Fact::OrderConfirmed { order_id, user_id: Some(user_id) },
@@ -210,13 +211,18 @@ async fn the_shop_is_told_of_its_orders() {
         .await;
     // Not paid in time: no action of staff is needed.
     publish(&test, cancelled(None)).await;
+    // A provider sends it back, and then does not.
+    for fact in refused_by_provider(order_id, user_id, amount) {
+        publish(&test, fact).await;
+    }
 
-    let items = entries(&packer, 6).await;
+    let items = entries(&packer, 7).await;
     let kinds: Vec<_> = items
         .iter()
         .map(|item| item["kind"].as_str().unwrap())
         .collect();
     let expected = [
+        "refund.due",
         "order.cancelled_by_buyer",
         "refund.due",
         "order.cancel_requested",
@@ -225,12 +231,15 @@ async fn the_shop_is_told_of_its_orders() {
         "user.registered",
     ];
     assert_eq!(kinds, expected);
-    assert_eq!(items[1]["title"], "Send 25.00 EUR back");
-    assert!(items[1]["body"].as_str().unwrap().contains("found one"));
-    assert_eq!(items[4]["title"], "A new order for 25.00 EUR");
-    entries(&ann, 5).await;
+    assert!(items[0]["body"].as_str().unwrap().contains("pi_1"));
+    assert_eq!(items[2]["title"], "Send 25.00 EUR back");
+    assert!(items[2]["body"].as_str().unwrap().contains("found one"));
+    assert_eq!(items[5]["title"], "A new order for 25.00 EUR");
+    let of_buyer = entries(&ann, 6).await;
+    let promised = of_buyer[0]["body"].as_str().unwrap();
+    assert!(promised.contains("refunding 25.00 EUR"), "{promised}");
 
-    let mails = server.takes(3).await;
+    let mails = server.takes(4).await;
     let mut subjects: Vec<_> = mails.iter().map(|mail| header(mail, "Subject:")).collect();
     subjects.sort_unstable();
     assert_eq!(
@@ -238,6 +247,7 @@ async fn the_shop_is_told_of_its_orders() {
         [
             "A buyer asks to cancel a paid order",
             "A new order for 25.00 EUR",
+            "Send 25.00 EUR back",
             "Send 25.00 EUR back"
         ]
     );
@@ -247,6 +257,16 @@ async fn the_shop_is_told_of_its_orders() {
             .all(|mail| unfolded(mail).contains("ann, ann@example.com"))
     );
     test.finish().await;
+}
+
+/// A cancellation whose refund a provider is asked for, and refuses.
+fn refused_by_provider(order_id: OrderId, user_id: UserId, amount: Money) -> [Fact; 2] {
+    let user_id = Some(user_id);
+    let (refund_pending, reference) = (Some(amount), "pi_1".to_owned());
+    [
+        Fact::OrderCancelled { order_id, user_id, refunded: None, refund_pending },
+        Fact::RefundRefused { order_id, amount, reference },
+    ]
 }
 
 /// No kind by mail of those that an owner can choose.

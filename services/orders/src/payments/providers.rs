@@ -61,7 +61,7 @@ pub(crate) trait PaymentProvider: Send + Sync {
     -> BoxFuture<'a, Result<Option<FetchedPayment>, CallFault>>;
 
     /// Sends money back, under the refund's id. A provider forgets such an id after some hours,
-    /// so a repeat looks for the refund among those of the payment first.
+    /// so the refund is looked for among those of the payment first.
     fn refund<'a>(
         &'a self,
         refund: &'a RefundToMake,

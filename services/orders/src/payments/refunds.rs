@@ -3,6 +3,8 @@
 //! **Invariant:** the order's settlement has the sum of the refunds that are pending here, and with
 //! those that are done it is at most the payment.
 
+use std::collections::BTreeMap;
+
 use model::{ApiKeyId, Fact, Money, OrderId, Time, UserId};
 use serde::{Deserialize, Serialize};
 use store::{Read, Record, Table, Tx};
@@ -153,6 +155,18 @@ pub(crate) fn all(
     let rows = from.scan(REFUNDS.prefix(&order))?;
     rows.map(|row| row.map(|((_, id), row)| (id, row)))
         .collect()
+}
+
+/// The sums of the refunds that are pending, by order, in minor units.
+pub(crate) fn pending(from: &impl Read) -> Result<BTreeMap<OrderId, i64>, store::Error> {
+    let mut sums = BTreeMap::new();
+    for row in from.scan(REFUNDS.all())? {
+        let ((order, _), row) = row?;
+        if row.status == RefundStatus::Pending {
+            *sums.entry(order).or_default() += row.amount.amount;
+        }
+    }
+    Ok(sums)
 }
 
 pub(crate) fn put(

@@ -74,8 +74,9 @@ impl Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProviderAttempt {
     pub(crate) status: AttemptStatus,
-    /// Where the provider sends the buyer afterwards.
-    pub(crate) return_url: String,
+    /// Where the provider sends the buyer afterwards, until it has been asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) return_url: Option<String>,
     /// The provider's id of it; `None` until the provider has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) provider_id: Option<String>,
@@ -95,7 +96,7 @@ impl ProviderAttempt {
     pub(crate) fn new(return_url: String) -> Self {
         Self {
             status: AttemptStatus::Pending,
-            return_url,
+            return_url: Some(return_url),
             provider_id: None,
             redirect_url: None,
             reference: None,

@@ -41,6 +41,8 @@ pub(super) fn begun(
     if let Some(at_provider) = &mut attempt.at_provider {
         at_provider.provider_id = Some(begun.id);
         at_provider.redirect_url = begun.redirect_url;
+        // It may hold a buyer's secret, and is not needed any more.
+        at_provider.return_url = None;
     }
     tables::put_attempt(tx, order_id, &attempt)?;
     Ok(ledger.calls.ask(tx, lane, request, first_look(now))?)
@@ -70,7 +72,10 @@ pub(super) fn fetched(
     now: Time,
 ) -> Result<AppliedAnswer, Error> {
     let known = find(tx, method, payment)?;
-    let order_id = known.as_ref().map(|(order_id, _)| *order_id);
+    // What it names is the shop's own writing, also where an older copy of the store has no such
+    // attempt.
+    let named = payment.order_id.as_ref().and_then(|id| id.parse().ok());
+    let order_id = known.as_ref().map(|(order_id, _)| *order_id).or(named);
     if let Some((order_id, mut attempt)) = known
         && let Some(at_provider) = &mut attempt.at_provider
     {

@@ -90,9 +90,9 @@ pub(crate) struct CallRow {
     pub(super) request: ProviderRequest,
     due: Time,
     began: Time,
-    /// The times it was sent; above 1, an earlier one may have been done.
+    /// The times it was sent.
     #[serde(default)]
-    pub(super) sent: u32,
+    sent: u32,
     /// The times it was asked for.
     #[serde(default)]
     asked: u32,

@@ -136,6 +136,10 @@ impl PaymentProvider for Stripe {
             let Some(session) = self.session(id).await? else {
                 return Ok(None);
             };
+            // One that collects no money, such as a card for later.
+            if session["amount_total"].is_null() {
+                return Ok(None);
+            }
             let mut payment = payment(&session)?;
             if payment.reference.starts_with("pi_") && payment.status == AttemptStatus::Succeeded {
                 for found in self.of_intent("refunds", &payment.reference).await? {

@@ -128,8 +128,11 @@ impl History<'_, '_> {
         let payment_id = PaymentId::new();
         let at_provider = Some(ProviderAttempt::new("https://a".into()));
         let attempt = Attempt { id: payment_id, method, at_provider };
-        tables::put_attempt(self.tx, self.id, &attempt)?;
         let id = self.object("p");
+        // Every seventh one is lost with what came after an older copy of the store.
+        if !self.objects.is_multiple_of(7) {
+            tables::put_attempt(self.tx, self.id, &attempt)?;
+        }
         // The answer to every third one is lost, and one in five is of another amount.
         if !self.objects.is_multiple_of(3) {
             let begun = BegunPayment { id: id.clone(), redirect_url: None };

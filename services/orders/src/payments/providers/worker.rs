@@ -133,7 +133,8 @@ impl ProviderWorker {
                     .order;
                 let attempt = tables::attempt(&self.store, *order_id, *payment_id);
                 let attempt = attempt.map_err(|error| unreadable(error.into()))?;
-                let Some(at_provider) = attempt.and_then(|attempt| attempt.at_provider) else {
+                let at_provider = attempt.and_then(|attempt| attempt.at_provider);
+                let Some(return_url) = at_provider.and_then(|it| it.return_url) else {
                     return Ok(ProviderAnswer::Obsolete);
                 };
                 let name = order.number.as_ref().map(ToString::to_string);
@@ -143,7 +144,7 @@ impl ProviderWorker {
                     payment_id: *payment_id,
                     order_name: format!("Order {name}"),
                     amount: order.total,
-                    return_url: at_provider.return_url,
+                    return_url,
                 };
                 provider.begin(&payment).await.map(ProviderAnswer::Begun)
             }
@@ -160,22 +161,20 @@ impl ProviderWorker {
                     payment: row.payment,
                     amount: row.amount,
                 };
-                let made = refund_once(provider, &refund, call.sent).await?;
+                let made = refund_once(provider, &refund).await?;
                 Ok(ProviderAnswer::Refunded(made))
             }
         }
     }
 }
 
-/// Sends money back; a repeat looks first whether an earlier call did.
+/// Sends money back, unless that is done already: by an earlier call, also one that this copy of
+/// the store does not know of.
 async fn refund_once(
     provider: &dyn PaymentProvider,
     refund: &RefundToMake,
-    sent: u32,
 ) -> Result<FetchedRefund, CallFault> {
-    if sent > 1
-        && let Some(payment) = provider.fetch(&refund.payment).await?
-    {
+    if let Some(payment) = provider.fetch(&refund.payment).await? {
         let mut made = payment.refunds.into_iter();
         if let Some(made) = made.find(|made| made.refund_id == Some(refund.refund_id)) {
             return Ok(made);
