@@ -19,6 +19,7 @@ mod nginx;
 mod operating;
 mod operator;
 mod packaging;
+mod payments;
 mod people;
 mod responses;
 mod restart;

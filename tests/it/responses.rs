@@ -5,18 +5,17 @@
 //! **Invariant:** a row without a call fails the test.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{Access, Found, ROUTES, Route, Service};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
 use standardwebhooks::Webhook;
-use testkit::provider::STRIPE_WEBHOOK_SECRET;
 use testkit::shop::Form;
 use testkit::{PlayedKind, PlayedProvider, eventually, totp_code};
 
 use crate::contract;
+use crate::payments;
 use crate::people::{PASSWORD, Person, lamp, pieces};
 use crate::world::closed;
 
@@ -202,8 +201,10 @@ async fn every_route_responds_as_recorded() {
     shop.add_user(ADMIN, "admin", PASSWORD).unwrap();
     let stripe = PlayedProvider::start(PlayedKind::Stripe).await;
     let keys = tempfile::tempdir().unwrap();
-    shop.configure(&payments_settings(&stripe, keys.path()))
-        .unwrap();
+    let secret = format!("secrets = [\"{SECRET}\"]\n");
+    let mollie = "https://api.mollie.com";
+    let settings = payments::settings(&secret, &stripe.api_url(), mollie, keys.path());
+    shop.configure(&settings).unwrap();
     shop.open(Form::Up).unwrap();
     shop.ready().await.unwrap();
     let admin = Person::stranger(&shop).log_in(ADMIN).await;
@@ -501,23 +502,6 @@ async fn hints(calls: &mut Calls, anyone: &Person, stripe: &PlayedProvider) {
     calls
         .send(hint.header("content-type", form).body("id=ord_1"))
         .await;
-}
-
-/// The settings of all payment methods but payment to the carrier.
-fn payments_settings(stripe: &PlayedProvider, keys: &Path) -> String {
-    let file = |name: &str, text: &str| {
-        let file = keys.join(name);
-        std::fs::write(&file, text).unwrap();
-        file.display().to_string()
-    };
-    let (key, hook) = (file("key", "sk_1"), file("hook", STRIPE_WEBHOOK_SECRET));
-    let api = stripe.api_url();
-    format!(
-        "[payments]\nsecrets = [\"{SECRET}\"]\nreturn_origins = [\"https://shop.example\"]\n\
-        [payments.transfer]\ntext = \"To our account.\"\n\
-        [payments.stripe]\nkey_file = \"{key}\"\nwebhook_secret_file = \"{hook}\"\napi_url = \"{api}\"\n\
-        [payments.mollie]\nkey_file = \"{key}\"\n"
-    )
 }
 
 #[expect(

@@ -96,6 +96,7 @@ impl Delivery for ProviderWorker {
             return Ok(());
         };
         let answer = self.ask(provider, &call).await;
+        let failed = call.clone();
         if let Err(fault) = &answer {
             let provider = lane.method.name();
             tracing::warn!(provider, call = ?call.request, %fault, "a call to a payment provider failed");
@@ -112,7 +113,10 @@ impl Delivery for ProviderWorker {
             Err(Error::Store(error)) => Err(error),
             Err(error) => {
                 tracing::error!(%error, "the answer of a payment provider could not be applied");
-                Ok(())
+                let again = move |tx: &mut Tx<'_>| {
+                    calls::end(tx, lane, &failed, NextCall::Again, now()).map(drop)
+                };
+                self.store.write(again).await
             }
             Ok(()) => Ok(()),
         }
@@ -137,6 +141,10 @@ impl ProviderWorker {
                 let Some(return_url) = at_provider.and_then(|it| it.return_url) else {
                     return Ok(ProviderAnswer::Obsolete);
                 };
+                if !order.is_payable() {
+                    let why = "the order waits for no payment any more";
+                    return Err(CallFault::Refused(why.into()));
+                }
                 let name = order.number.as_ref().map(ToString::to_string);
                 let name = name.unwrap_or_else(|| order_id.to_string());
                 let payment = PaymentToBegin {
