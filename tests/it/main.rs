@@ -6,6 +6,7 @@
 mod api_keys;
 mod backup;
 mod cache;
+mod checkout;
 mod choreography;
 mod cli;
 mod contract;
