@@ -406,6 +406,11 @@ mod tests {
         Fact::OrderStepUndone { order_id: id(), user_id: Some(id()), step, items }
     }
 
+    fn cancelled(user_id: Option<Id<kinds::User>>) -> Fact {
+        let refunded = Some(euros(5997));
+        Fact::OrderCancelled { order_id: id(), user_id, refunded, refund_pending: None }
+    }
+
     fn about_money(order_id: Id<kinds::Order>, user_id: Option<Id<kinds::User>>) -> Vec<Fact> {
         vec![
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
@@ -489,12 +494,7 @@ mod tests {
             Fact::OrderDelivered { order_id, user_id: owner },
             corrected(),
             undone(),
-            Fact::OrderCancelled {
-                order_id,
-                user_id: owner,
-                refunded: Some(euros(5997)),
-                refund_pending: None,
-            },
+            cancelled(owner),
             Fact::OrderBuyerErased { order_id },
             Fact::OrderClaimed { order_id, user_id },
             Fact::OrderLost { order_id },

@@ -274,13 +274,7 @@ impl Order {
             OrderCommand::Deliver => Fact::OrderDelivered { order_id, user_id },
             OrderCommand::Cancel => {
                 let returned = (status == OrderStatus::Paid).then_some(left);
-                // A provider is asked for it, and it counts once that is done.
-                self.settlement.kept = self.paid_by_provider().is_some() && returned.is_some();
-                let (refunded, refund_pending) = match self.settlement.kept {
-                    true => (None, returned),
-                    false => (returned, None),
-                };
-                self.refunded_total.amount += refunded.map_or(0, |refund| refund.amount);
+                let (refunded, refund_pending) = self.give_back(returned);
                 change.refunded = refunded;
                 if cause.by == Actor::Expiry {
                     self.settlement.revival = Revival::Possible;
@@ -304,6 +298,17 @@ impl Order {
         };
         (self.status, self.updated_at) = (to, cause.at);
         Ok(AppliedChange { change, fact, also })
+    }
+
+    /// Gives back the payment of an order that is cancelled: what is refunded by that, and what
+    /// its provider is asked for, which counts once it is done.
+    fn give_back(&mut self, returned: Option<Money>) -> (Option<Money>, Option<Money>) {
+        self.settlement.kept = self.paid_by_provider().is_some() && returned.is_some();
+        if self.settlement.kept {
+            return (None, returned);
+        }
+        self.refunded_total.amount += returned.map_or(0, |refund| refund.amount);
+        (returned, None)
     }
 
     /// The transition of a command to this order.
