@@ -232,12 +232,13 @@ const buyer = ({ buyer, shipping_address: address }) => {
 };
 
 // Where the order is, and its money.
-const standing = ({ status, payment_status, payment_method, cancel_requested_at }) =>
+const standing = ({ status, payment_status, payment_method, cancel_requested_at, refund_pending }) =>
   [
     status,
     payment_status !== status && payment_status.replace("_", " "),
     payment_status === "unpaid" && payment_method && `by ${payment_method.replace("_", " ")}`,
     status === "paid" && cancel_requested_at && "its buyer asks to cancel it",
+    refund_pending && `${money(refund_pending)} on the way back`,
   ]
     .filter(Boolean)
     .join(", ");

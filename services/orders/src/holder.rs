@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
 use chassis::idempotency::{IdempotencyGuard, IdempotentRequest};
 use chassis::mac::MacKey;
@@ -118,6 +120,16 @@ impl OrderRequester {
     }
 }
 
+fn needs_token() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "A valid token is required",
+        "send `Authorization: Bearer` with an access token from POST /v1/sessions, or, for a guest's order, `Order-Token` with the order_token of the answer that placed it",
+    )
+    .header(WWW_AUTHENTICATE, "Bearer")
+}
+
 impl From<Caller> for OrderRequester {
     fn from(caller: Caller) -> Self {
         Self { caller: Some(caller), token: None }
@@ -141,7 +153,7 @@ impl FromRequestParts<OrdersState> for OrderRequester {
         let mut given = parts.headers.get_all(HEADER).iter();
         let (first, second) = (given.next(), given.next());
         if caller.is_none() && first.is_none() {
-            return Err(Problem::unauthenticated());
+            return Err(needs_token());
         }
         let token = first.filter(|_| second.is_none());
         let token = token.and_then(|text| OrderToken::parse(text.as_bytes()));
