@@ -30,9 +30,16 @@ PASSWORD = "a kettle and three lamps"
 READY_SECONDS = 120
 # The generated cases of a call, unless the time is given.
 EXAMPLES = 10
-# Without a payment provider its webhook is a 503.
+# Without a payment provider its webhook is a 503. Nothing listens where their APIs are.
 SETTINGS = """[payments]
 secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+[payments.stripe]
+key_file = "{secret}"
+webhook_secret_file = "{secret}"
+api_url = "http://127.0.0.1:9"
+[payments.mollie]
+key_file = "{secret}"
+api_url = "http://127.0.0.1:9"
 """
 # Calls that end the token which the run needs, or never end.
 LEFT_OUT = [
@@ -104,7 +111,10 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = str(pathlib.Path(temporary) / "shop")
         os.mkdir(folder, 0o700)
-        (pathlib.Path(folder) / "konbini.toml").write_text(SETTINGS)
+        secret = pathlib.Path(temporary) / "secret"
+        secret.write_text("whsec_of_a_test")
+        settings = SETTINGS.format(secret=secret)
+        (pathlib.Path(folder) / "konbini.toml").write_text(settings)
         for role in ["customer", "staff", "admin"]:
             add(folder, f"{role}@shop.example", role)
         base = f"http://127.0.0.1:{free_port()}"
