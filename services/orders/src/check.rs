@@ -8,6 +8,7 @@ use chassis::Context;
 use chassis::check::{self, Finding};
 use store::{Read, Store};
 
+use crate::customers;
 use crate::lists::{IndexDigest, SortedRuns};
 use crate::payments::refunds;
 use crate::sales::{AllSums, Ledger};
@@ -41,6 +42,9 @@ fn compare(from: &impl Read, runs: &SortedRuns) -> Result<Vec<Finding>, store::E
         indexes.compare();
         sums.compare();
         let stored = tables::with_lines(from, row)?;
+        if !customers::check::has_buyer(from, &stored.order)? {
+            indexes.fault(format!("the guest of {} is not there", stored.order.id));
+        }
         refunds.compare();
         let order = &stored.order;
         if pending.remove(&order.id).unwrap_or(0) != order.settlement.refund_pending {

@@ -5,10 +5,12 @@
 //! | `guests` | the guests: rows, indexes, search |
 //! | `claim` | a guest's order that becomes an account's |
 //! | `http` | the handlers |
+//! | `check` | the consistency check |
 //!
 //! **Invariant:** the id of a customer says when they came, so lists are in order of ids, whether
 //! guests or accounts.
 
+pub(crate) mod check;
 pub(crate) mod claim;
 pub(crate) mod guests;
 pub(crate) mod http;

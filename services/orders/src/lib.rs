@@ -124,6 +124,14 @@ pub(crate) struct OrdersState {
 /// The name of the key of tokens and of what is counted by network or address.
 const KEY: &str = "carts";
 
+/// Registers the consistency checks.
+fn add_checks(ctx: &Context, ledger: &Ledger) {
+    check::add(ctx, ledger);
+    terms::check::add(ctx);
+    carts::check::add(ctx);
+    customers::check::add(ctx);
+}
+
 /// Opens the service.
 pub fn open(ctx: Context, config: Config) -> Opening {
     Box::pin(async move {
@@ -144,10 +152,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             calls,
         };
         ledger.sums.start(&ctx).await?;
-        check::add(&ctx, &ledger);
-        terms::check::add(&ctx);
-        carts::check::add(&ctx);
         let key = Arc::new(MacKey::open(&ctx, KEY)?);
+        add_checks(&ctx, &ledger);
         let carts = Arc::new(Carts::new(key.clone()));
         let stock_outcomes = Waiters::default();
         let stock_releases = Waiters::default();

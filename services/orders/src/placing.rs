@@ -26,7 +26,7 @@ pub(crate) use self::request::{PlaceOrder, PlacedBy};
 use self::response::{opened, response, total_changed};
 use crate::carts::tables::CartSince;
 use crate::config::TaxConfig;
-use crate::customers::guests::Guests;
+use crate::customers::guests::{self, Guests};
 use crate::domain::{
     Actor, Buyer, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus, Parcel,
     Settlement,
@@ -216,7 +216,7 @@ impl Placing {
         };
         if let Some(mut problem) = total_changed(content, &quote) {
             if let Some(cart) = &request.cart {
-                let shown = cart.shown(tx, &self.tax, &self.guests, request.at)?;
+                let shown = cart.shown(tx, &self.tax, request.at)?;
                 problem = problem.member("cart", shown);
             }
             return refuse(tx, request, problem);
@@ -234,7 +234,7 @@ impl Placing {
         Ok(match by {
             PlacedBy::Account { id, .. } => Buyer::Account(*id),
             PlacedBy::Guest(contact) => {
-                let known = self.guests.of_email(from, &contact.email)?;
+                let known = guests::of_email(from, &contact.email)?;
                 let id = known.unwrap_or_else(CustomerId::new);
                 Buyer::Guest(Guest { id, contact: Some(contact.clone()) })
             }

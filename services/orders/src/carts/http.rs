@@ -45,7 +45,6 @@ fn shown(state: &OrdersState, id: CartId, cart: Cart) -> Result<CartResponse, Er
     Ok(CartResponse::priced(
         &state.store,
         &state.tax,
-        &state.guests,
         id,
         cart,
         now(),

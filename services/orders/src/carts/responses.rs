@@ -10,7 +10,7 @@ use super::domain::{Cart, CartDetails, CartItem};
 use super::quote::{self, CartLine, CartQuote, LineProblem};
 use super::tables::{self, OrderedCart};
 use crate::config::TaxConfig;
-use crate::customers::guests::Guests;
+use crate::customers::guests;
 
 /// A cart, priced now.
 #[derive(Debug, Serialize)]
@@ -125,11 +125,10 @@ impl OrderedCart {
         &self,
         tx: &Tx<'_>,
         tax: &TaxConfig,
-        guests: &Guests,
         at: Time,
     ) -> Result<impl Serialize + use<>, store::Error> {
         let Self { id, cart } = self;
-        CartResponse::priced(tx, tax, guests, *id, cart.clone(), at)
+        CartResponse::priced(tx, tax, *id, cart.clone(), at)
     }
 }
 
@@ -138,7 +137,6 @@ impl CartResponse {
     pub(super) fn priced(
         from: &impl Read,
         tax: &TaxConfig,
-        guests: &Guests,
         id: CartId,
         mut cart: Cart,
         at: Time,
@@ -146,7 +144,7 @@ impl CartResponse {
         cart.order_id = tables::became(from, &cart)?;
         let buyer = match (cart.owner, &cart.details.email) {
             (Some(owner), _) => Some(CustomerId::from_uuid(owner.uuid())),
-            (None, Some(email)) => guests.of_email(from, email)?,
+            (None, Some(email)) => guests::of_email(from, email)?,
             (None, None) => None,
         };
         let quote = quote::quote(from, tax, &cart, buyer, at)?;

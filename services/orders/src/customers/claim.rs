@@ -12,7 +12,7 @@ use chassis::{Caller, Problem, etag};
 use model::{Fact, OrderId, UserId, kinds};
 use store::Tx;
 
-use super::guests::{Guests, email_key};
+use super::guests::{self, email_key};
 use crate::domain::{Actor, Buyer, Guest, Order, OrderCause, OrderStatus, StatusChange};
 use crate::sales::Ledger;
 use crate::terms::uses;
@@ -57,19 +57,13 @@ impl OrdersState {
         if !account.email_verified {
             return Err(not_verified());
         }
-        let (ledger, guests) = (self.ledger.clone(), self.guests.clone());
-        let claim = move |tx: &mut Tx<'_>| give(tx, &ledger, &guests, id, user_id);
+        let ledger = self.ledger.clone();
+        let claim = move |tx: &mut Tx<'_>| give(tx, &ledger, id, user_id);
         Ok(self.store.write(claim).await?)
     }
 }
 
-fn give(
-    tx: &mut Tx<'_>,
-    ledger: &Ledger,
-    guests: &Guests,
-    id: OrderId,
-    user_id: UserId,
-) -> Result<Order, Error> {
+fn give(tx: &mut Tx<'_>, ledger: &Ledger, id: OrderId, user_id: UserId) -> Result<Order, Error> {
     let mut stored = tables::find(tx, id)?;
     let before = stored.order.clone();
     let Buyer::Guest(Guest { id: guest, contact: Some(_) }) = before.buyer else {
@@ -103,7 +97,7 @@ fn give(
         .next()
         .is_none()
     {
-        guests.delete(tx, guest)?;
+        guests::delete(tx, guest)?;
     }
     Ok(stored.order)
 }

@@ -3,12 +3,11 @@
 //! | table | key → value |
 //! | --- | --- |
 //! | `guests` | customer → the contact of their latest order |
-//! | `guests_by_email` | MAC of the address → the customer |
+//! | `guests_by_email` | the address, in the form in which addresses are compared → the customer |
 //! | `guests_by_part` | a part of the address or name, customer |
 //!
 //! **Invariants:** an address, whatever its case, is one customer until it is erased; after that
-//! it is another one. The indexes change with the row, in [`Guests::keep`] and [`Guests::delete`]
-//! only.
+//! it is another one. The indexes change with the row, in [`Guests::keep`] and [`delete`] only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::Error;
 use crate::domain::BuyerContact;
 
 const GUESTS: Table<CustomerId, GuestRow> = Table::new("guests");
-const BY_EMAIL: Table<[u8; 16], CustomerId> = Table::new("guests_by_email");
+const BY_EMAIL: Table<String, CustomerId> = Table::new("guests_by_email");
 const BY_PART: PeopleIndex<kinds::Customer> = PeopleIndex::new("guests_by_part");
 
 /// Orders of guests under one address: more than anybody places, and few enough that nobody
@@ -47,7 +46,7 @@ impl From<GuestRow> for BuyerContact {
     }
 }
 
-/// Finds and keeps guests. Cheap to clone.
+/// Keeps guests, and counts their orders by a keyed hash of the address. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Guests {
     key: Arc<MacKey>,
@@ -56,15 +55,6 @@ pub(crate) struct Guests {
 impl Guests {
     pub(crate) fn new(key: Arc<MacKey>) -> Self {
         Self { key }
-    }
-
-    /// The guest of an address, if it ordered before.
-    pub(crate) fn of_email(
-        &self,
-        from: &impl Read,
-        email: &str,
-    ) -> Result<Option<CustomerId>, store::Error> {
-        from.get(BY_EMAIL, &self.mac(b"guest", email))
     }
 
     /// Keeps the contact of a guest who orders, and counts the order.
@@ -78,7 +68,8 @@ impl Guests {
         contact: &BuyerContact,
         now: Time,
     ) -> Result<(), Error> {
-        let counter: CounterKey = self.mac(b"guest's orders", &contact.email);
+        let address = email_key(&contact.email);
+        let counter: CounterKey = self.key.mac(&[b"guest's orders", address.as_bytes()]);
         let wait = rate_limit::wait(tx, &counter, ORDERS_OF_EMAIL, now)?;
         if !wait.is_zero() {
             return Err(Error::GuestThrottled(wait));
@@ -90,27 +81,8 @@ impl Guests {
             return Ok(());
         }
         BY_PART.update(tx, id, before.as_ref().map(indexed), Some(indexed(&after)))?;
-        tx.put(BY_EMAIL, &self.mac(b"guest", &after.email), &id)?;
+        tx.put(BY_EMAIL, &address, &id)?;
         Ok(tx.put(GUESTS, &id, &after)?)
-    }
-
-    /// Deletes a guest; returns the contact, if there was one.
-    pub(crate) fn delete(
-        &self,
-        tx: &mut Tx<'_>,
-        id: CustomerId,
-    ) -> Result<Option<BuyerContact>, store::Error> {
-        let Some(row) = tx.get(GUESTS, &id)? else {
-            return Ok(None);
-        };
-        BY_PART.update(tx, id, Some(indexed(&row)), None)?;
-        tx.delete(BY_EMAIL, &self.mac(b"guest", &row.email))?;
-        tx.delete(GUESTS, &id)?;
-        Ok(Some(row.into()))
-    }
-
-    fn mac(&self, context: &[u8], email: &str) -> [u8; 16] {
-        self.key.mac(&[context, email_key(email).as_bytes()])
     }
 }
 
@@ -120,6 +92,35 @@ pub(crate) fn email_key(email: &str) -> String {
         Ok(email) => email.key(),
         Err(_) => email.to_lowercase(),
     }
+}
+
+/// The guest of an address, if it ordered before.
+pub(crate) fn of_email(from: &impl Read, email: &str) -> Result<Option<CustomerId>, store::Error> {
+    from.get(BY_EMAIL, &email_key(email))
+}
+
+/// Deletes a guest, if there is one of this id.
+pub(crate) fn delete(tx: &mut Tx<'_>, id: CustomerId) -> Result<(), store::Error> {
+    let Some(row) = tx.get(GUESTS, &id)? else {
+        return Ok(());
+    };
+    BY_PART.update(tx, id, Some(indexed(&row)), None)?;
+    tx.delete(BY_EMAIL, &email_key(&row.email))?;
+    tx.delete(GUESTS, &id)
+}
+
+/// All guests.
+pub(super) fn all(
+    from: &impl Read,
+) -> Result<impl Iterator<Item = Result<(CustomerId, BuyerContact), store::Error>>, store::Error> {
+    let rows = from.scan(GUESTS.all())?;
+    Ok(rows.map(|row| row.map(|(id, row)| (id, row.into()))))
+}
+
+/// The number of addresses that lead to a guest.
+pub(super) fn addresses(from: &impl Read) -> Result<u64, store::Error> {
+    let rows = from.scan(BY_EMAIL.all())?;
+    rows.map(|row| row.map(|_| 1)).sum()
 }
 
 /// The contact of a guest.

@@ -64,20 +64,18 @@ pub(crate) async fn erase(
     Admin(_): Admin,
     PathId(id): PathId<kinds::Customer>,
 ) -> Result<StatusCode, Problem> {
-    let Some(Customer { user_id: None, contact, .. }) = state.customer(id).await? else {
-        return match state.customer(id).await? {
-            None => Err(Problem::not_found()),
-            Some(_) => Err(Problem::conflict(
-                "customer-has-account",
-                "the customer has an account: erase that, with DELETE /v1/users/{id}",
-            )),
-        };
+    let contact = match state.customer(id).await? {
+        None => return Err(Problem::not_found()),
+        Some(Customer { user_id: Some(_), .. }) => {
+            let detail = "the customer has an account: erase that, with DELETE /v1/users/{id}";
+            return Err(Problem::conflict("customer-has-account", detail));
+        }
+        Some(Customer { contact, .. }) => contact,
     };
     let (store, email) = (state.store.clone(), contact.email);
     let in_carts = check::blocking(move || carts::tables::of_email(&store, &email)).await?;
-    let guests = state.guests.clone();
     let erase = move |tx: &mut Tx<'_>| {
-        guests.delete(tx, id)?;
+        guests::delete(tx, id)?;
         expiry::schedule_erasure_of(tx, id)?;
         in_carts
             .into_iter()

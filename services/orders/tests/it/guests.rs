@@ -2,10 +2,11 @@
 
 use futures::FutureExt;
 use mesh::{AccountContact, Contact, ContactOf, PeopleQuery};
-use model::{Fact, Id};
+use model::{Fact, Id, kinds};
 use orders::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
+use store::{Options, Read, Store, Table};
 use testkit::{Person, TestResponse, eventually, send};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -355,13 +356,13 @@ async fn an_open_order_of_an_erased_guest_keeps_its_address_until_it_is_shipped(
     let order = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
     let id = admin.get(&order.path).await.body["buyer"]["id"].clone();
     let customer = format!("/v1/customers/{}", id.as_str().unwrap());
-    let account_id = Id::<model::kinds::Customer>::from_uuid(account.user_id().uuid());
+    let account_id = Id::<kinds::Customer>::from_uuid(account.user_id().uuid());
     for (who, path, status) in [
         (&shop.orders.staff(), customer.as_str(), 403),
         (&admin, &format!("/v1/customers/{account_id}"), 409),
         (
             &admin,
-            &format!("/v1/customers/{}", Id::<model::kinds::Customer>::new()),
+            &format!("/v1/customers/{}", Id::<kinds::Customer>::new()),
             404,
         ),
         (&admin, &customer, 204),
@@ -434,3 +435,52 @@ async fn an_open_order_of_an_erased_account_keeps_its_address_until_it_is_over()
     assert!(admin.get(&path).await.body["shipping_address"].is_null());
     shop.orders.finish().await;
 }
+
+/// The faults of the comparisons of orders with their indexes, and of guests.
+async fn faults(shop: &Shop) -> [u64; 2] {
+    let socket = shop.orders.folder.path().join("orders/control.sock");
+    let client = reqwest::Client::builder().unix_socket(socket).build();
+    let request = client.unwrap().get("http://control/control/check");
+    let findings: Value = request.send().await.unwrap().json().await.unwrap();
+    ["orders and their indexes", "guests"].map(|name| {
+        let all = findings.as_array().unwrap();
+        let found = all.iter().find(|one| one["what"] == name).unwrap();
+        assert!(found["compared"].as_u64() >= Some(1), "{found}");
+        found["faults"].as_u64().unwrap()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_finds_a_guest_that_is_not_there() {
+    let mut shop = Shop::open().await;
+    let lamp = shop.sell(1000, "EUR").await;
+    for email in ["hana@example.org", "mika@example.org"] {
+        GuestOrder::placed(&shop, lamp, email).await;
+    }
+    assert_eq!(faults(&shop).await, [0, 0]);
+    let room = shop.orders.folder.path().join("orders/store");
+    let tamper = || {
+        let store = Store::open(&room, &Options::default()).unwrap();
+        let guests: Table<Id<kinds::Customer>, GuestRow> = Table::new("guests");
+        let id = store.scan(guests.all()).unwrap().next().unwrap().unwrap().0;
+        let write = store.write(move |tx| tx.delete(guests, &id));
+        let runtime = tokio::runtime::Handle::current();
+        let written: Result<(), store::Error> =
+            tokio::task::block_in_place(|| runtime.block_on(write));
+        written.unwrap();
+        store.close();
+    };
+    shop.orders.restart_after(tamper).await;
+    // Its order has no guest, and its address leads to none.
+    assert_eq!(faults(&shop).await, [1, 1]);
+    shop.orders.finish().await;
+}
+
+/// A guest as the table has it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GuestRow {
+    email: String,
+    name: String,
+}
+
+impl store::Record for GuestRow {}
