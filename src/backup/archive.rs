@@ -7,7 +7,7 @@
 //!   SHOP, konbini.toml, synonyms.txt, templates/
 //!   SERVICE/rows.zst        the rows of the service (see `store::Frame`)
 //!   SERVICE/records.zst     the records that go over them
-//!   users/erasures          the accounts that were erased
+//!   SERVICE/erasures        who was erased: accounts of users, guests of orders
 //!   keys/, SERVICE/*.secret only with --keys
 //! ```
 //!
@@ -48,7 +48,7 @@ const PARTIAL_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) const MARKER: &str = "SHOP";
 pub(super) const SETTINGS: &str = "konbini.toml";
 pub(super) const SYNONYMS: &str = "synonyms.txt";
-pub(super) const ERASURES: &str = "users/erasures";
+pub(super) const ERASURES: [&str; 2] = ["users/erasures", "orders/erasures"];
 const TEMPLATES: &str = "templates";
 const KEYS: &str = "keys";
 const SECRET: &str = "secret";
@@ -152,8 +152,8 @@ impl Archive {
         &self.partial
     }
 
-    /// Copies the files beside the stores: after them, so that the list of erasures has every
-    /// account that the store of users has erased.
+    /// Copies the files beside the stores: after them, so that the lists of erasures have
+    /// everybody whom the stores have as erased.
     pub(super) fn copy_files(
         &self,
         folder: &Folder,
@@ -161,9 +161,8 @@ impl Archive {
         manifest: &mut Manifest,
     ) -> anyhow::Result<()> {
         let data = folder.path();
-        let mut names: Vec<_> = [MARKER, SETTINGS, SYNONYMS, ERASURES]
-            .map(PathBuf::from)
-            .into();
+        let mut names: Vec<_> = [MARKER, SETTINGS, SYNONYMS].map(PathBuf::from).into();
+        names.extend(ERASURES.map(PathBuf::from));
         names.extend(templates_in(data)?);
         if keys == SecretKeys::Copied {
             names.extend(secrets_in(data)?);

@@ -29,13 +29,16 @@ use crate::table::print_json;
 
 const VERIFY_BAR: &str = "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} ETA {eta}";
 
+/// What the lines of guests begin with in a list of erasures.
+const GUEST: &str = "cust_";
+
 /// Where a shop is made in the data folder until it is complete.
 const UNFINISHED: &str = ".restoring";
 
 /// Make a shop of a backup, in an absent or empty data folder.
 ///
-/// The backup is verified before anything is written. All sessions end; accounts that were
-/// erased after the backup are erased again, as far as the backups beside it or --erasures
+/// The backup is verified before anything is written. All sessions end; accounts and guests that
+/// were erased after the backup are erased again, as far as the backups beside it or --erasures
 /// know of them.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
@@ -48,9 +51,10 @@ pub(crate) struct Restore {
     /// factors have to be enrolled anew.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
-    /// A newer list of erased accounts: the file users/erasures of the lost data folder.
+    /// A newer list of who was erased: the file users/erasures or orders/erasures of the lost data
+    /// folder. May be given twice.
     #[arg(long, value_name = "FILE")]
-    erasures: Option<PathBuf>,
+    erasures: Vec<PathBuf>,
     /// Deliver no mail and call no webhook, until the file QUIET is removed: for a copy that
     /// is only looked at.
     #[arg(long)]
@@ -109,7 +113,7 @@ pub(super) async fn verify(source: &Path) -> anyhow::Result<()> {
         source: source.to_owned(),
         shop: shop.clone(),
         keys: None,
-        erasures: None,
+        erasures: Vec::new(),
         quiet_start: true,
         json: false,
     };
@@ -173,7 +177,7 @@ fn refuse_content(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the shop; returns how many accounts are on the list of erasures.
+/// Makes the shop; returns how many people are on the lists of erasures.
 async fn make(restore: &Restore, manifest: &Manifest) -> anyhow::Result<usize> {
     let (source, data) = (restore.source.clone(), restore.shop.data().to_owned());
     let unfinished = data.join(UNFINISHED);
@@ -230,7 +234,7 @@ fn build(
     Ok(builder.finish()?)
 }
 
-/// Copies the files beside the stores; returns how many accounts are on the list of erasures.
+/// Copies the files beside the stores; returns how many people are on the lists of erasures.
 fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Result<usize> {
     let source = &restore.source;
     let in_backup = manifest.has_keys.then_some(source);
@@ -255,12 +259,18 @@ fn copy_files(restore: &Restore, manifest: &Manifest, into: &Path) -> anyhow::Re
             "Nothing is delivered from here while this file exists.\n",
         )?;
     }
-    let erasures = erasures(restore)?;
-    if !erasures.is_empty() {
-        let lines: Vec<_> = erasures.iter().map(String::as_str).collect();
-        fs::write(into.join(ERASURES), lines.join("\n") + "\n")?;
+    let erased = erasures(restore)?;
+    // A line that does not read is refused where the lists are read.
+    let (guests, accounts): (Vec<_>, Vec<_>) = erased
+        .iter()
+        .map(String::as_str)
+        .partition(|line| line.starts_with(GUEST));
+    for (list, lines) in ERASURES.iter().zip([accounts, guests]) {
+        if !lines.is_empty() {
+            fs::write(into.join(list), lines.join("\n") + "\n")?;
+        }
     }
-    Ok(erasures.len())
+    Ok(erased.len())
 }
 
 /// Copies files of one folder into another, under the same names.
@@ -278,12 +288,12 @@ fn erasures(restore: &Restore) -> anyhow::Result<BTreeSet<String>> {
     let source = &restore.source;
     let above = source.canonicalize()?.parent().map(Path::to_owned);
     let beside = above.map(|above| archive::backups_in(&above)).transpose()?;
-    let mut lists: Vec<_> = beside
-        .unwrap_or_default()
+    let mut backups = beside.unwrap_or_default();
+    backups.push(source.clone());
+    let lists = backups
         .iter()
-        .map(|backup| backup.join(ERASURES))
-        .collect();
-    lists.push(source.join(ERASURES));
+        .flat_map(|backup| ERASURES.map(|list| backup.join(list)));
+    let lists: Vec<_> = lists.collect();
     let mut lines = BTreeSet::new();
     for list in lists
         .iter()

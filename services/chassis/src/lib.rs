@@ -14,6 +14,7 @@
 //! | `mac`, `rate_limit` | message authentication codes, and counters of attempts |
 //! | `fields` | request bodies, read field by field with every fault collected |
 //! | `problem`, `json`, `page`, `etag`, `idempotency` | the conventions of the HTTP contract |
+//! | `erasures` | the list of erased people beside a store, for when an older copy is put back |
 //! | `people_index` | people by the parts of their address and name, for the search of staff |
 //! | `export`, `spreadsheet` | streamed exports, and tables for spreadsheets |
 //! | `http` | the layers around every router, and the health pages |
@@ -45,6 +46,7 @@ pub mod config;
 pub mod context;
 pub mod dead_letters;
 pub mod delivery;
+pub mod erasures;
 mod error;
 pub mod etag;
 pub mod event_stream;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `guests` | the guests: rows, indexes, search |
 //! | `claim` | a guest's order that becomes an account's |
+//! | `erasure` | erasing a guest, also again after an older copy is put back |
 //! | `http` | the handlers |
 //! | `check` | the consistency check |
 //!
@@ -12,6 +13,7 @@
 
 pub(crate) mod check;
 pub(crate) mod claim;
+pub(crate) mod erasure;
 pub(crate) mod guests;
 pub(crate) mod http;
 

@@ -52,6 +52,9 @@ pub(crate) enum Error {
     /// So many attempts by providers were made.
     #[error("{0} attempts were made to pay the order; ask the shop")]
     TooManyPayments(usize),
+    /// The list of erasures could not be written.
+    #[error("the list of erasures: {0}")]
+    Erasures(#[source] std::io::Error),
     #[error("an order has no JSON: {0}")]
     Unwritable(serde_json::Error),
 }
@@ -62,7 +65,7 @@ impl From<Error> for Problem {
             Error::Store(error) => error.into(),
             Error::NotFound => Self::not_found(),
             Error::Invalid(faults) => Self::invalid(faults),
-            Error::Unwritable(_) => Self::internal(error),
+            Error::Unwritable(_) | Error::Erasures(_) => Self::internal(error),
             Error::CodeTaken(id) => {
                 Self::conflict("code-taken", error.to_string()).member("promotion_id", id)
             }

@@ -81,6 +81,7 @@ use store::{Store, Tx};
 use crate::buyers::Buyers;
 use crate::carts::Carts;
 use crate::config::TaxConfig;
+use crate::customers::erasure::ErasedGuests;
 use crate::customers::guests::Guests;
 use crate::domain::PaidCancellation;
 use crate::error::Error;
@@ -118,6 +119,7 @@ pub(crate) struct OrdersState {
     paid_cancellation: PaidCancellation,
     carts: Arc<Carts>,
     guests: Guests,
+    erased_guests: ErasedGuests,
     order_tokens: OrderTokens,
 }
 
@@ -153,6 +155,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         };
         ledger.sums.start(&ctx).await?;
         let key = Arc::new(MacKey::open(&ctx, KEY)?);
+        let erased_guests = ErasedGuests::open(&ctx).await?;
         add_checks(&ctx, &ledger);
         let carts = Arc::new(Carts::new(key.clone()));
         let stock_outcomes = Waiters::default();
@@ -194,6 +197,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             paid_cancellation: config.orders.paid_cancellation(),
             carts,
             guests: Guests::new(key.clone()),
+            erased_guests,
             order_tokens: OrderTokens::new(key),
         };
         let endpoints = http::endpoints(state.clone());

@@ -10,7 +10,6 @@
 //! | `factors` | second factors: time-based codes and recovery codes, derived from a stored nonce |
 //! | `challenges` | what a right password gives where a second factor is enrolled |
 //! | `email_changes` | changes of address: request, confirmation, undo |
-//! | `erasure` | the list of erased accounts, beside the store |
 //! | `setup` | the link with which the first admin is made |
 //! | `mac_keys` | the names of the keys for MACs |
 //! | `keys` | the signing keys and their rotation |
@@ -45,7 +44,6 @@ mod codes;
 pub mod config;
 mod domain;
 mod email_changes;
-mod erasure;
 mod error;
 mod factors;
 mod http;
@@ -64,17 +62,17 @@ pub use config::Config;
 
 use std::sync::Arc;
 
+use chassis::erasures::Erasures;
 use chassis::request_id::RequestId;
 use chassis::{Backfill, Context, Opening, Role};
 use mesh::{Cause, Log};
-use model::{Time, UserId};
+use model::{Time, UserId, kinds};
 use store::{Read, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::challenges::Challenge;
 use crate::codes::Codes;
 use crate::domain::{Email, PlaintextPassword, User};
-use crate::erasure::{Erasures, Listed};
 use crate::error::Error;
 use crate::factors::Factors;
 use crate::password::{Hasher, Verified};
@@ -146,7 +144,7 @@ pub(crate) struct Users {
     require_second_factor: Vec<Role>,
     throttle: Throttle,
     set_up_links: SetUpLinks,
-    erasures: Erasures,
+    erasures: Erasures<kinds::User>,
     /// The index by which people are searched.
     people: Backfill<UserId, User>,
     hasher: Hasher,
@@ -254,8 +252,8 @@ impl Users {
     async fn reapply_erasures(&self) -> Result<(), chassis::Error> {
         let path = self.erasures.path().to_owned();
         let failed = |why| chassis::Error::File { path: path.clone(), why };
-        let Listed { ids, unreadable } = self.erasures.read().map_err(failed)?;
-        for id in &ids {
+        let listed = self.erasures.read().map_err(failed)?;
+        for id in &listed.ids {
             let cause = self.own_cause();
             let user = self.store.get(tables::USERS, id)?;
             let is_known = self.store.contains(tables::ERASED, id)?;
@@ -275,21 +273,6 @@ impl Users {
                 tracing::info!(user_id = %id, "erased again: an older copy of the store was restored");
             }
         }
-        let known = self.store.scan(tables::ERASED.all())?;
-        let known: Vec<_> = known.collect::<Result<_, _>>()?;
-        if ids.len() + unreadable.len() > known.len() {
-            let lines = unreadable.iter().map(ToString::to_string);
-            let lines = lines.collect::<Vec<_>>().join(", ");
-            let why = format!(
-                "lines that do not read: {lines}. The account of an erased person may come back with an older copy \
-                 of users. Restore the file from a copy, or delete the line to go on without it"
-            );
-            return Err(chassis::Error::Folder { path, why });
-        }
-        if !unreadable.is_empty() || ids.len() < known.len() {
-            tracing::warn!(file = %path.display(), "the list of erasures is damaged or incomplete and is written anew");
-            self.erasures.replace(&known).map_err(failed)?;
-        }
-        Ok(())
+        self.erasures.complete(&listed, &self.store, tables::ERASED)
     }
 }

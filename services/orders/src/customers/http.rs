@@ -4,14 +4,13 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use chassis::json::PathId;
 use chassis::page::{self, Page, Paging};
-use chassis::{Admin, Json, Problem, Staff, check};
+use chassis::{Admin, Json, Problem, Staff};
 use model::{CustomerId, UserId, kinds};
 use serde::Deserialize;
-use store::Tx;
 
 use super::{Customer, guests};
 use crate::wire::CustomerResponse;
-use crate::{Error, OrdersState, carts, expiry, sales};
+use crate::{OrdersState, sales};
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct CustomersQuery {
@@ -57,31 +56,21 @@ pub(crate) async fn one(
     Ok(Json(state.shown_customer(person)?))
 }
 
-/// Erases a guest. Their orders are erased in batches after that, and one that may still be sent
-/// once it was.
+/// Erases a guest.
 pub(crate) async fn erase(
     State(state): State<OrdersState>,
     Admin(_): Admin,
     PathId(id): PathId<kinds::Customer>,
 ) -> Result<StatusCode, Problem> {
-    let contact = match state.customer(id).await? {
+    match state.customer(id).await? {
         None => return Err(Problem::not_found()),
         Some(Customer { user_id: Some(_), .. }) => {
             let detail = "the customer has an account: erase that, with DELETE /v1/users/{id}";
             return Err(Problem::conflict("customer-has-account", detail));
         }
-        Some(Customer { contact, .. }) => contact,
-    };
-    let (store, email) = (state.store.clone(), contact.email);
-    let in_carts = check::blocking(move || carts::tables::of_email(&store, &email)).await?;
-    let erase = move |tx: &mut Tx<'_>| {
-        guests::delete(tx, id)?;
-        expiry::schedule_erasure_of(tx, id)?;
-        in_carts
-            .into_iter()
-            .try_for_each(|cart| carts::tables::delete_cart(tx, cart))
-    };
-    state.store.write(erase).await.map_err(Error::from)?;
+        Some(Customer { user_id: None, .. }) => {}
+    }
+    state.erased_guests.erase(&state.store, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

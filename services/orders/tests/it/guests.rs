@@ -7,6 +7,7 @@ use orders::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Options, Read, Store, Table};
+use testkit::damage::copy_folder;
 use testkit::{Person, TestResponse, eventually, send};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -433,6 +434,47 @@ async fn an_open_order_of_an_erased_account_keeps_its_address_until_it_is_over()
         200
     );
     assert!(admin.get(&path).await.body["shipping_address"].is_null());
+    shop.orders.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_guest_stays_erased() {
+    let mut shop = Shop::open().await;
+    let lamp = shop.sell(1000, "EUR").await;
+    let hana = GuestOrder::placed(&shop, lamp, "hana@example.org").await;
+    let mika = GuestOrder::placed(&shop, lamp, "mika@example.org").await;
+    let buyer = |order: &Value| order["buyer"]["id"].as_str().unwrap().to_owned();
+    let id = buyer(&shop.orders.admin().get(&hana.path).await.body);
+    let store = shop.orders.folder.path().join("orders/store");
+    let backup = shop.orders.folder.path().join("backup");
+    shop.orders
+        .restart_after(|| copy_folder(&store, &backup).unwrap())
+        .await;
+    let account = shop.orders.customer();
+    play_users(&shop, &account, "ana@example.net", true).await;
+    let erase = shop.orders.admin();
+    let erase = erase.request(Method::DELETE, &format!("/v1/customers/{id}"));
+    assert_eq!(send(erase).await.status, 204);
+    let list = shop.orders.folder.path().join("orders/erasures");
+    assert!(std::fs::read_to_string(&list).unwrap().starts_with(&id));
+
+    let put_back = || {
+        std::fs::remove_dir_all(&store).unwrap();
+        copy_folder(&backup, &store).unwrap();
+    };
+    shop.orders.restart_after(put_back).await;
+    let admin = shop.orders.admin();
+    eventually("the order is erased again", || async {
+        admin.get(&hana.path).await.body["buyer"].is_null()
+    })
+    .await;
+    let found = admin.get("/v1/orders?q=hana@example.org").await;
+    assert_eq!(found.body["items"], json!([]));
+    assert_ne!(
+        buyer(&admin.get(&mika.path).await.body),
+        id,
+        "only who was erased"
+    );
     shop.orders.finish().await;
 }
 

@@ -1,7 +1,7 @@
 //! Transactions on accounts: each change is written with its event.
 
 use chassis::{Caller, FieldError, Role};
-use model::{CodePurpose, Fact, RevocationReason, SessionId, Time, UserField, UserId};
+use model::{CodePurpose, Fact, RevocationReason, SessionId, Time, UserField, UserId, kinds};
 use store::{Read, Tx};
 
 use super::{
@@ -306,7 +306,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, user: &User, cause: &AccountCause) -> Resul
 pub(crate) fn erase_on_request(
     tx: &mut Tx<'_>,
     user: &User,
-    erasures: &crate::erasure::Erasures,
+    erasures: &chassis::erasures::Erasures<kinds::User>,
     cause: &AccountCause,
 ) -> Result<(), Error> {
     if user.is_active_admin() {

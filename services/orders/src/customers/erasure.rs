@@ -1,0 +1,93 @@
+//! The erasure of guests, which survives an older copy of the store that is put back.
+//!
+//! | table | key → value |
+//! | --- | --- |
+//! | `guests_erased` | customer → when the guest was erased |
+//!
+//! **Invariant:** who is on the list beside the store is in this table, or is erased when the
+//! store is opened.
+
+use std::sync::Arc;
+
+use chassis::erasures::Erasures;
+use chassis::{Context, check};
+use model::{CustomerId, Time, kinds, now};
+use store::{Read, Store, Table, Tx};
+
+use super::guests;
+use crate::{Error, carts, expiry};
+
+const ERASED: Table<CustomerId, Time> = Table::new("guests_erased");
+
+/// The list of erased guests. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ErasedGuests(Arc<Erasures<kinds::Customer>>);
+
+impl ErasedGuests {
+    /// Opens the list, and erases again whom it names and the store does not know as erased.
+    ///
+    /// # Errors
+    /// When the list cannot be kept or read, or the store fails.
+    pub(crate) async fn open(ctx: &Context) -> Result<Self, chassis::Error> {
+        let erasures = Erasures::in_folder(&ctx.data_dir);
+        let failed = |why| chassis::Error::File { path: erasures.path().to_owned(), why };
+        let listed = erasures.read().map_err(failed)?;
+        let mut again = Vec::new();
+        for id in &listed.ids {
+            if !ctx.store.contains(ERASED, id)? {
+                again.push(*id);
+            }
+        }
+        for id in again {
+            let in_carts = carts_of(&ctx.store, id).await?;
+            let erased = ctx.store.write(move |tx| erase(tx, id, in_carts, now()));
+            erased.await.map_err(as_chassis)?;
+            tracing::info!(customer = %id, "erased again: an older copy of the store was restored");
+        }
+        erasures.complete(&listed, &ctx.store, ERASED)?;
+        Ok(Self(Arc::new(erasures)))
+    }
+
+    /// Erases a guest; durable in the list before it is in the store. Their orders are erased in
+    /// batches after that, and one that may still be sent once it was.
+    ///
+    /// # Errors
+    /// [`Error::Erasures`] when the list cannot be written.
+    pub(crate) async fn erase(&self, store: &Store, id: CustomerId) -> Result<(), Error> {
+        let in_carts = carts_of(store, id).await.map_err(Error::from)?;
+        let list = self.0.clone();
+        let erase = move |tx: &mut Tx<'_>| {
+            let at = now();
+            list.add(id, at).map_err(Error::Erasures)?;
+            Ok::<_, Error>(erase(tx, id, in_carts, at)?)
+        };
+        store.write(erase).await
+    }
+}
+
+fn as_chassis(error: store::Error) -> chassis::Error {
+    chassis::Error::Service(error.to_string())
+}
+
+/// The carts that have the address of a guest.
+async fn carts_of(store: &Store, id: CustomerId) -> Result<Vec<model::CartId>, store::Error> {
+    let Some(contact) = guests::find(store, id)? else {
+        return Ok(Vec::new());
+    };
+    let store = store.clone();
+    check::blocking(move || carts::tables::of_email(&store, &contact.email)).await
+}
+
+fn erase(
+    tx: &mut Tx<'_>,
+    id: CustomerId,
+    in_carts: Vec<model::CartId>,
+    at: Time,
+) -> Result<(), store::Error> {
+    guests::delete(tx, id)?;
+    expiry::schedule_erasure_of(tx, id)?;
+    for cart in in_carts {
+        carts::tables::delete_cart(tx, cart)?;
+    }
+    tx.put(ERASED, &id, &at)
+}
