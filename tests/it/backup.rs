@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::eventually;
 use testkit::shop::{Form, Shop};
@@ -162,12 +163,31 @@ async fn backups_of_five_selling_processes_are_whole_shops() {
     sells_on_from_backups(Form::Run).await;
 }
 
+/// Erases an account and a guest.
+async fn erase(shop: &Shop, admin: &Person, guest: &str) {
+    let account = Person::stranger(shop)
+        .log_in("erased@konbini.example")
+        .await;
+    let me = account
+        .request(Method::DELETE, "/v1/users/me")
+        .json(&json!({ "current_password": PASSWORD }));
+    let guest = admin.request(Method::DELETE, &format!("/v1/customers/{guest}"));
+    for erasure in [me, guest] {
+        assert_eq!(erasure.send().await.unwrap().status(), 204);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_not_come_back_does_not() {
     let mut shop = open(Form::Up).await;
     let admin = Person::admin(&shop).await;
     let product = admin.sell(&[lamp("LAMP-1", "Lamp", 9)]).await.remove(0);
     let stranger = Person::stranger(&shop);
+    let order = stranger
+        .order_as_guest(&product, "guest@konbini.example")
+        .await;
+    let order = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let guest = admin.get(&order).await.body["buyer"]["id"].clone();
     Person::register(&shop, "erased@konbini.example").await;
     let login = json!({ "email": "erased@konbini.example", "password": PASSWORD });
     let session = stranger.post("/v1/sessions", login.clone()).await.body;
@@ -178,13 +198,7 @@ async fn what_must_not_come_back_does_not() {
     let dest = tempfile::tempdir().unwrap();
     let with_keys = back_up(&shop, dest.path(), &["--keys"]).await;
 
-    let erased = Person::stranger(&shop)
-        .log_in("erased@konbini.example")
-        .await;
-    let me = erased
-        .request(reqwest::Method::DELETE, "/v1/users/me")
-        .json(&json!({ "current_password": PASSWORD }));
-    assert_eq!(me.send().await.unwrap().status(), 204);
+    erase(&shop, &admin, guest.as_str().unwrap()).await;
     shop.terminate_all().await.unwrap();
     // At rest, one second later: a backup is named by its second.
     eventually("the next second", || async {
@@ -208,7 +222,8 @@ async fn what_must_not_come_back_does_not() {
     copy.open(Form::Up).unwrap();
     copy.ready().await.unwrap();
     let stranger = Person::stranger(&copy);
-    // The token, the session, the API key, and the account that was erased after the backup.
+    // The token, the session, the API key, and the account and the guest that were erased after
+    // the backup.
     let refreshed = stranger
         .post(
             "/v1/sessions/refresh",
@@ -217,7 +232,7 @@ async fn what_must_not_come_back_does_not() {
         .await;
     assert_eq!(refreshed.status, 401, "{refreshed:?}");
     let old = stranger
-        .request(reqwest::Method::GET, "/v1/users/me")
+        .request(Method::GET, "/v1/users/me")
         .bearer_auth(session["access_token"].as_str().unwrap());
     assert_eq!(old.send().await.unwrap().status(), 401);
     assert_eq!(stranger.post("/v1/sessions", login).await.status, 401);
@@ -228,6 +243,10 @@ async fn what_must_not_come_back_does_not() {
     let admin = Person::stranger(&copy)
         .log_in("admin@konbini.example")
         .await;
+    eventually("the guest is erased again", || async {
+        admin.get(&order).await.body["buyer"].is_null()
+    })
+    .await;
     assert_eq!(
         admin
             .get(&format!("/v1/products/{product}/stock"))

@@ -550,37 +550,16 @@ async fn carts(calls: &mut Calls, anyone: &Person, buyer: &Person, admin: &Perso
     calls.send(held(Method::GET, &path)).await;
     let options = format!("{path}/shipping-options");
     calls.send(held(Method::GET, &options)).await;
-    let guest = order_of_guest(anyone, admin, lamp).await;
+    let order = anyone.order_as_guest(lamp, "mika@example.org").await;
+    let order = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let order = admin.get(&order).await.body;
+    let guest = order["buyer"]["id"].as_str().unwrap();
     calls.delete(admin, &format!("/v1/customers/{guest}")).await;
     let claim = buyer.request(Method::POST, &format!("{path}/claim"));
     calls.send(claim.header(TOKEN, token)).await;
     let complete = format!("{path}/complete");
     let total = json!({ "expected_total": 7497 });
     calls.post(buyer, &complete, total).await;
-}
-
-/// Places an order without an account; returns the customer's id.
-async fn order_of_guest(anyone: &Person, admin: &Person, lamp: &str) -> String {
-    let items = json!({ "items": [{ "product_id": lamp, "quantity": 1 }] });
-    let made = anyone.request(Method::POST, "/v1/carts").json(&items);
-    let cart: Value = made.send().await.unwrap().json().await.unwrap();
-    let path = format!("/v1/carts/{}", cart["id"].as_str().unwrap());
-    let held = |method, path: &str| {
-        let request = anyone.request(method, path);
-        request.header("cart-token", cart["token"].as_str().unwrap())
-    };
-    let details = json!({ "email": "mika@example.org", "name": "Mika" });
-    held(Method::PATCH, &path)
-        .json(&details)
-        .send()
-        .await
-        .unwrap();
-    let complete = held(Method::POST, &format!("{path}/complete"));
-    let placed: Value = complete.send().await.unwrap().json().await.unwrap();
-    let order = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
-    let read = admin.request(Method::GET, &order).send().await.unwrap();
-    let read: Value = read.json().await.unwrap();
-    read["buyer"]["id"].as_str().unwrap().to_owned()
 }
 
 async fn terms(calls: &mut Calls, anyone: &Person, admin: &Person) {
