@@ -12,8 +12,9 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use chassis::{Caller, Problem};
 use mesh::{AccountContact, Contact, ContactOf, Mesh, PEOPLE_MAX, PeopleQuery};
-use model::UserId;
+use model::{CustomerId, UserId};
 
+use crate::customers::guests::email_key;
 use crate::domain::{Buyer, BuyerContact, Order};
 
 /// How long a response waits for its buyers; an answer takes a millisecond.
@@ -123,6 +124,23 @@ impl Buyers {
     pub(crate) async fn contact(&self, user_id: UserId) -> Result<Option<Contact>, Problem> {
         let answer = self.mesh.ask(&ContactOf { user_id }, SEARCH_TIMEOUT).await;
         answer.ok_or_else(people_unavailable)
+    }
+
+    /// The address of an account, if users says it in time.
+    pub(crate) async fn email_of(&self, user_id: UserId) -> Option<String> {
+        let contact = self.mesh.ask(&ContactOf { user_id }, SHOWN_TIMEOUT).await?;
+        contact.map(|contact| contact.email)
+    }
+
+    /// The customers that the accounts of an address are, as far as users says so in time.
+    pub(crate) async fn accounts_of(&self, email: &str) -> Vec<CustomerId> {
+        let query = PeopleQuery::Matching(email.to_owned());
+        let people = self.mesh.ask(&query, SHOWN_TIMEOUT).await.flatten();
+        let people = people.unwrap_or_default().into_iter();
+        people
+            .filter(|person| email_key(&person.email) == email_key(email))
+            .map(|person| CustomerId::from_uuid(person.user_id.uuid()))
+            .collect()
     }
 
     async fn ask(&self, query: PeopleQuery) -> Result<Vec<AccountContact>, Problem> {

@@ -64,7 +64,8 @@ enum Projection {
 impl OrdersState {
     /// Places the order, or finds the one that its key refers to, and waits for its
     /// stock outcome.
-    pub(crate) async fn place(&self, request: PlaceOrder) -> Result<Reply, Problem> {
+    pub(crate) async fn place(&self, mut request: PlaceOrder) -> Result<Reply, Problem> {
+        request.known_as = self.known_as(&request).await?;
         let (id, request) = (request.order_id, Arc::new(request));
         let waiter = self.stock_outcomes.register(id);
         let mut placement = self.write_order(&request, Projection::MayLag).await?;
@@ -85,6 +86,21 @@ impl OrdersState {
             Placement::NotForSale => return Err(Problem::busy()),
         };
         Ok(Reply { answer, replayed })
+    }
+
+    /// The other customers with the buyer's address: the guest of an account, the account of a
+    /// guest. Users is asked where a promotion has a cap by buyer; orders go on while it is away.
+    async fn known_as(&self, request: &PlaceOrder) -> Result<Vec<CustomerId>, Problem> {
+        if !quoting::has_caps_by_buyer(&self.store, &request.content.codes)? {
+            return Ok(Vec::new());
+        }
+        Ok(match &request.by {
+            PlacedBy::Guest(contact) => self.buyers.accounts_of(&contact.email).await,
+            PlacedBy::Account { id, .. } => match self.buyers.email_of(*id).await {
+                Some(email) => Vec::from_iter(guests::of_email(&self.store, &email)?),
+                None => Vec::new(),
+            },
+        })
     }
 
     /// The outcome of an earlier request under the same key, whatever became of the cart that was
@@ -206,7 +222,9 @@ impl Placing {
             return Ok(Placement::NotForSale);
         }
         let buyer = self.buyer(tx, &request.by)?;
-        let quote = quoting::quote(tx, &self.tax, &request.quote(&buyer), listings);
+        let mut buyers = request.known_as.clone();
+        buyers.push(buyer.customer_id());
+        let quote = quoting::quote(tx, &self.tax, &request.quote(&buyers), listings);
         let quote = match quote {
             Ok(quote) => quote,
             Err(QuoteError::Store(error)) => return Err(error.into()),

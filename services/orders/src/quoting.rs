@@ -28,7 +28,7 @@ pub(crate) struct QuoteRequest<'a> {
     pub(crate) shipping_method_id: Option<ShippingMethodId>,
     pub(crate) codes: &'a [String],
     /// Whose uses of promotions count.
-    pub(crate) buyer: Option<CustomerId>,
+    pub(crate) buyers: &'a [CustomerId],
     pub(crate) at: Time,
 }
 
@@ -129,6 +129,15 @@ pub(crate) fn is_for_sale(listing: &Listing) -> bool {
     listing.status == PublicationStatus::Published
 }
 
+/// Whether a promotion that may apply has a cap by buyer.
+pub(crate) fn has_caps_by_buyer(from: &impl Read, codes: &[String]) -> Result<bool, store::Error> {
+    let mut known = priced::automatic_promotions(from)?;
+    for code in codes {
+        known.extend(priced::promotion_of_code(from, code)?);
+    }
+    Ok(known.iter().any(|terms| terms.caps.by_buyer.is_some()))
+}
+
 /// The automatic promotions and those of the codes, with the uses that are left of each.
 pub(crate) fn promotions(
     from: &impl Read,
@@ -143,7 +152,7 @@ pub(crate) fn promotions(
     }
     let promotions = known.into_iter().map(|mut terms| {
         terms.promotion.uses_left =
-            uses::uses_left(from, terms.promotion.id, terms.caps, request.buyer)?;
+            uses::uses_left(from, terms.promotion.id, terms.caps, request.buyers)?;
         Ok(terms.promotion)
     });
     promotions.collect()

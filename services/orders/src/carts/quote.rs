@@ -50,15 +50,15 @@ pub(super) enum LineProblem {
     TooLarge,
 }
 
-/// Prices a cart at a time, for the customer that its buyer is known as.
+/// Prices a cart at a time, for the customers that its buyer is known as.
 pub(super) fn quote(
     from: &impl Read,
     tax: &TaxConfig,
     cart: &Cart,
-    buyer: Option<CustomerId>,
+    buyers: &[CustomerId],
     now: Time,
 ) -> Result<CartQuote, store::Error> {
-    let request = request(cart, buyer, now);
+    let request = request(cart, buyers, now);
     let rates = quoting::tax_rates(from, tax, request.ship_to)?;
     let promotions = quoting::promotions(from, &request)?;
     let method = match request.shipping_method_id {
@@ -130,7 +130,7 @@ pub(super) fn shipping_options(
     tax: &TaxConfig,
     cart: &Cart,
 ) -> Result<Vec<(ShippingMethod, Money)>, store::Error> {
-    let (request, listings) = (request(cart, None, Time(0)), listings(from, cart)?);
+    let (request, listings) = (request(cart, &[], Time(0)), listings(from, cart)?);
     let mut problems = sellable(&listings);
     let methods = priced::active_shipping_methods(from)?;
     loop {
@@ -151,14 +151,14 @@ pub(super) fn shipping_options(
     }
 }
 
-fn request(cart: &Cart, buyer: Option<CustomerId>, at: Time) -> QuoteRequest<'_> {
+fn request<'a>(cart: &'a Cart, buyers: &'a [CustomerId], at: Time) -> QuoteRequest<'a> {
     let details = &cart.details;
     QuoteRequest {
         items: &[],
         ship_to: details.shipping_address.as_ref(),
         shipping_method_id: details.shipping_method_id,
         codes: &details.codes,
-        buyer,
+        buyers,
         at,
     }
 }

@@ -147,7 +147,7 @@ impl CartResponse {
             (None, Some(email)) => guests::of_email(from, email)?,
             (None, None) => None,
         };
-        let quote = quote::quote(from, tax, &cart, buyer, at)?;
+        let quote = quote::quote(from, tax, &cart, buyer.as_slice(), at)?;
         Ok(Self::new(id, cart, quote, tax.price_basis()))
     }
 

@@ -3,10 +3,10 @@
 use axum::http::HeaderMap;
 use chassis::idempotency::{BoundKey, IdempotencyGuard};
 use chassis::{Caller, accept_language};
-use model::{ApiKeyId, OrderId, Time, UserId};
+use model::{ApiKeyId, CustomerId, OrderId, Time, UserId};
 
 use crate::carts::tables::OrderedCart;
-use crate::domain::{Buyer, BuyerContact};
+use crate::domain::BuyerContact;
 use crate::quoting::QuoteRequest;
 use crate::wire::OrderContent;
 
@@ -14,6 +14,8 @@ use crate::wire::OrderContent;
 pub(crate) struct PlaceOrder {
     pub(crate) order_id: OrderId,
     pub(crate) by: PlacedBy,
+    /// The customers that the buyer is besides, whose uses of promotions count.
+    pub(crate) known_as: Vec<CustomerId>,
     pub(crate) content: OrderContent,
     /// The cart that the content is of.
     pub(crate) cart: Option<OrderedCart>,
@@ -48,6 +50,7 @@ impl PlaceOrder {
         Self {
             order_id,
             by,
+            known_as: Vec::new(),
             content,
             cart,
             language: accept_language::preferred(headers),
@@ -57,13 +60,13 @@ impl PlaceOrder {
         }
     }
 
-    pub(super) fn quote(&self, buyer: &Buyer) -> QuoteRequest<'_> {
+    pub(super) fn quote<'a>(&'a self, buyers: &'a [CustomerId]) -> QuoteRequest<'a> {
         QuoteRequest {
             items: &self.content.items,
             ship_to: self.content.shipping_address.as_ref(),
             shipping_method_id: self.content.shipping_method_id,
             codes: &self.content.codes,
-            buyer: Some(buyer.customer_id()),
+            buyers,
             at: self.at,
         }
     }

@@ -30,22 +30,25 @@ pub(crate) struct Caps {
     pub(crate) by_buyer: Option<u32>,
 }
 
-/// Whether a promotion can be used once more, by this buyer if one is known.
+/// Whether a promotion can be used once more, by the customers that its buyer is known as.
 pub(crate) fn uses_left(
     from: &impl Read,
     id: PromotionId,
     caps: Caps,
-    buyer: Option<CustomerId>,
+    buyers: &[CustomerId],
 ) -> Result<UsesLeft, store::Error> {
     if let Some(most) = caps.in_all
         && uses(from, id)? >= most.into()
     {
         return Ok(UsesLeft::None);
     }
-    let (Some(most), Some(buyer)) = (caps.by_buyer, buyer) else {
+    let Some(most) = caps.by_buyer else {
         return Ok(UsesLeft::Some);
     };
-    let used = from.get(USES_BY_BUYER, &(id, buyer))?.unwrap_or(0);
+    let mut used = 0;
+    for buyer in buyers {
+        used += from.get(USES_BY_BUYER, &(id, *buyer))?.unwrap_or(0);
+    }
     Ok(match used >= most.into() {
         true => UsesLeft::NoneForBuyer,
         false => UsesLeft::Some,
