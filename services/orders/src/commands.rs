@@ -44,17 +44,17 @@ impl OrdersState {
         guard: &IdempotencyGuard,
         mut body: CheckedBody<CommandRequest>,
     ) -> Result<Reply, Problem> {
-        let current = self.current_order(&who, id).await;
-        if let (Some(request), Ok(stored)) = (&body.value, &current) {
-            body.faults.extend(amount_fault(request, &stored.order));
+        // Before a refusal is kept under the key: a stranger's request writes nothing.
+        let current = self.current_order(&who, id).await?.order;
+        if let Some(request) = &body.value {
+            body.faults.extend(amount_fault(request, &current));
         }
         let CommandRequest { mut command, reason, by_hand, .. } = match body.valid() {
             Ok(request) => request,
             Err(faults) => return guard.refuse(&self.store, Error::Invalid(faults)).await,
         };
-        let total = current?.order.total;
         if let OrderCommand::Pay(details) = &mut command {
-            details.amount = Some(total);
+            details.amount = Some(current.total);
         }
         let is_cancel = matches!(command, OrderCommand::Cancel);
         let release = is_cancel.then(|| self.stock_releases.register(id));

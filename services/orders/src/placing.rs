@@ -22,6 +22,7 @@ use chassis::limits::CATCH_UP_TIMEOUT;
 use model::{CustomerId, Fact, ItemOrdered, Money, OrderId};
 use store::{Read, Tx};
 
+use self::request::KnownAs;
 pub(crate) use self::request::{PlaceOrder, PlacedBy};
 use self::response::{opened, response, total_changed};
 use crate::carts::tables::CartSince;
@@ -88,19 +89,19 @@ impl OrdersState {
         Ok(Reply { answer, replayed })
     }
 
-    /// The other customers with the buyer's address: the guest of an account, the account of a
-    /// guest. Users is asked where a promotion has a cap by buyer; orders go on while it is away.
-    async fn known_as(&self, request: &PlaceOrder) -> Result<Vec<CustomerId>, Problem> {
-        if !quoting::has_caps_by_buyer(&self.store, &request.content.codes)? {
-            return Ok(Vec::new());
+    /// What else the buyer is known as: the address of an account, the accounts of a guest's.
+    /// Users is asked where a promotion has a cap by buyer; orders go on while it is away.
+    async fn known_as(&self, request: &PlaceOrder) -> Result<KnownAs, Problem> {
+        let mut known_as = KnownAs::default();
+        if quoting::has_caps_by_buyer(&self.store, &request.content.codes)? {
+            match &request.by {
+                PlacedBy::Guest(contact) => {
+                    known_as.accounts = self.buyers.accounts_of(&contact.email).await;
+                }
+                PlacedBy::Account { id, .. } => known_as.email = self.buyers.email_of(*id).await,
+            }
         }
-        Ok(match &request.by {
-            PlacedBy::Guest(contact) => self.buyers.accounts_of(&contact.email).await,
-            PlacedBy::Account { id, .. } => match self.buyers.email_of(*id).await {
-                Some(email) => Vec::from_iter(guests::of_email(&self.store, &email)?),
-                None => Vec::new(),
-            },
-        })
+        Ok(known_as)
     }
 
     /// The outcome of an earlier request under the same key, whatever became of the cart that was
@@ -206,6 +207,7 @@ impl Placing {
         request: &PlaceOrder,
         projection: Projection,
     ) -> Result<Placement, Problem> {
+        require_unclaimed(tx, request)?;
         if let Some(placement) = self.repeated(tx, request.key.as_ref())? {
             return Ok(placement);
         }
@@ -222,8 +224,11 @@ impl Placing {
             return Ok(Placement::NotForSale);
         }
         let buyer = self.buyer(tx, &request.by)?;
-        let mut buyers = request.known_as.clone();
+        let mut buyers = request.known_as.accounts.clone();
         buyers.push(buyer.customer_id());
+        if let Some(email) = &request.known_as.email {
+            buyers.extend(guests::of_email(tx, email)?);
+        }
         let quote = quoting::quote(tx, &self.tax, &request.quote(&buyers), listings);
         let quote = match quote {
             Ok(quote) => quote,
@@ -232,10 +237,11 @@ impl Placing {
                 return refuse(tx, request, Error::Invalid(faults).into());
             }
         };
-        if let Some(mut problem) = total_changed(content, &quote) {
+        if let Some(problem) = total_changed(content, &quote) {
             if let Some(cart) = &request.cart {
+                // It has the buyer's contact, so it is not kept under the key.
                 let shown = cart.shown(tx, &self.tax, request.at)?;
-                problem = problem.member("cart", shown);
+                return Err(problem.member("cart", shown));
             }
             return refuse(tx, request, problem);
         }
@@ -331,6 +337,20 @@ impl Placing {
         }
         let answer = StoredResponse::new(StatusCode::OK, &opened(&order, &self.tokens));
         Ok(Some(Placement::Decided(Reply { answer, replayed: true })))
+    }
+}
+
+/// Refuses a guest whose cart became an order that an account claimed since: no token opens that.
+fn require_unclaimed(from: &impl Read, request: &PlaceOrder) -> Result<(), Error> {
+    let (PlacedBy::Guest(_), Some(cart)) = (&request.by, &request.cart) else {
+        return Ok(());
+    };
+    let CartSince::Became(id) = cart.since(from)? else {
+        return Ok(());
+    };
+    match tables::find(from, id)?.order.buyer {
+        Buyer::Guest(_) => Ok(()),
+        Buyer::Account(_) => Err(Error::NotFound),
     }
 }
 

@@ -201,7 +201,7 @@ fn delete_due(tx: &mut Tx<'_>, until: Time, id: CartId) -> Result<(), store::Err
     }
 }
 
-/// The carts that have an e-mail address, whatever its case. All carts are read, which are
+/// The carts of no account that have an e-mail address, whatever its case. All carts are read, which are
 /// [`CARTS_MAX`] at most.
 pub(crate) fn of_email(from: &impl Read, email: &str) -> Result<Vec<CartId>, store::Error> {
     let wanted = email_key(email);
@@ -209,7 +209,7 @@ pub(crate) fn of_email(from: &impl Read, email: &str) -> Result<Vec<CartId>, sto
     for row in from.scan(CARTS.all())? {
         let (id, cart) = row?;
         let email = cart.details.email.as_deref();
-        if email.is_some_and(|email| email_key(email) == wanted) {
+        if cart.owner.is_none() && email.is_some_and(|email| email_key(email) == wanted) {
             found.push(id);
         }
     }

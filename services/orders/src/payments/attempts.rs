@@ -53,9 +53,10 @@ impl OrdersState {
         guard: &IdempotencyGuard,
         mut body: CheckedBody<PaymentBody>,
     ) -> Result<Reply, Problem> {
-        let current = self.current_order(&who, id).await;
+        // Before a refusal is kept under the key: a stranger's request writes nothing.
+        let current = self.current_order(&who, id).await?.order;
         let attempt = match &body.value {
-            Some(asked) => self.attempt_to_open(asked, current.as_ref().ok().map(|it| &it.order)),
+            Some(asked) => self.attempt_to_open(asked, &current),
             None => Err(Vec::new()),
         };
         let attempt = match attempt {
@@ -69,7 +70,6 @@ impl OrdersState {
                 return guard.refuse(&self.store, Error::Invalid(body.faults)).await;
             }
         };
-        current?;
         let method = attempt.offered.method;
         let calls = self.ledger.calls.clone();
         let work = move |tx: &mut Tx<'_>| open(tx, &calls, &who, id, &attempt);
@@ -87,7 +87,7 @@ impl OrdersState {
     fn attempt_to_open(
         &self,
         body: &PaymentBody,
-        order: Option<&Order>,
+        order: &Order,
     ) -> Result<AttemptToOpen, Vec<FieldError>> {
         let mut faults = Vec::new();
         let return_url = body.return_url.clone();
@@ -108,7 +108,7 @@ impl OrdersState {
             if return_url.is_none() {
                 faults.push(FieldError::new("/return_url", "is needed by this method"));
             }
-            let refused = order.and_then(|order| provider.require_payable(order.total).err());
+            let refused = provider.require_payable(order.total).err();
             faults.extend(refused.map(|why| FieldError::new("/method", why)));
         }
         match faults.is_empty() {
@@ -273,7 +273,12 @@ fn response(attempt: Attempt, instructions: Option<String>, order: &Order) -> At
         .filter(|_| status == AttemptStatus::Succeeded);
     let (redirect_url, reference) = match at_provider {
         Some(at_provider) => (
-            Some(at_provider.redirect_url.filter(|_| is_pending)),
+            // Whoever paid otherwise, or cancelled, is not sent to pay there.
+            Some(
+                at_provider
+                    .redirect_url
+                    .filter(|_| is_pending && order.is_payable()),
+            ),
             at_provider.reference.or(at_provider.provider_id),
         ),
         None => (None, paid_by),

@@ -14,8 +14,7 @@ use crate::wire::OrderContent;
 pub(crate) struct PlaceOrder {
     pub(crate) order_id: OrderId,
     pub(crate) by: PlacedBy,
-    /// The customers that the buyer is besides, whose uses of promotions count.
-    pub(crate) known_as: Vec<CustomerId>,
+    pub(crate) known_as: KnownAs,
     pub(crate) content: OrderContent,
     /// The cart that the content is of.
     pub(crate) cart: Option<OrderedCart>,
@@ -24,6 +23,15 @@ pub(crate) struct PlaceOrder {
     pub(crate) request_id: String,
     pub(crate) key: Option<BoundKey>,
     pub(crate) at: Time,
+}
+
+/// What the buyer is known as besides, where uses of promotions are counted by buyer.
+#[derive(Default)]
+pub(crate) struct KnownAs {
+    /// An account's address, whose guest is the same buyer.
+    pub(crate) email: Option<String>,
+    /// The customers that the accounts of a guest's address are.
+    pub(crate) accounts: Vec<CustomerId>,
 }
 
 /// Who places an order.
@@ -50,7 +58,7 @@ impl PlaceOrder {
         Self {
             order_id,
             by,
-            known_as: Vec::new(),
+            known_as: KnownAs::default(),
             content,
             cart,
             language: accept_language::preferred(headers),

@@ -149,6 +149,18 @@ async fn a_guest_orders_and_opens_the_order_with_its_token() {
     assert!(read.body["user_id"].is_null() && read.body["order_token"].is_null());
     assert_eq!(read.body["buyer"]["email"], "hana@example.org");
 
+    // A stranger's request is not looked at any further.
+    let cancel = format!("{}/cancel", order.path);
+    let junk = open(
+        &guest,
+        Method::POST,
+        &cancel,
+        Some("x"),
+        json!({ "reason": 1 }),
+    )
+    .await;
+    assert_eq!(junk.status, 404);
+
     let other = GuestOrder::placed(&shop, lamp, "mika@example.org").await;
     let stranger = shop.orders.customer();
     for (who, token, status) in [
@@ -364,6 +376,10 @@ async fn an_account_claims_the_orders_of_its_address() {
             continue;
         }
         assert_eq!((by_token, listed), (404, 1));
+        let by_cart = order
+            .cart
+            .send(&guest, Method::POST, "/complete", Value::Null);
+        assert_eq!(by_cart.await.status, 404, "the cart opens it no more");
         assert_eq!(account.post(&claim, Value::Null).await.status, 200);
         let history = account.get(&format!("{}/history", order.path)).await;
         assert_eq!(

@@ -59,6 +59,7 @@ pub(super) fn not_begun(
     };
     if let Some(at_provider) = &mut attempt.at_provider {
         at_provider.status = latest(at_provider.status, AttemptStatus::Failed);
+        at_provider.return_url = None;
     }
     tables::put_attempt(tx, order_id, &attempt)
 }
