@@ -126,6 +126,8 @@ async fn a_new_certificate_is_used_for_new_connections() {
     let answer = early.send_request(livez()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     body(answer).await;
+    // The task of the connection may not have seen the end of the response yet.
+    early.ready().await.expect("the open connection stays");
     let metrics = early
         .send_request(get("/metrics", "localhost"))
         .await
