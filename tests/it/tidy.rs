@@ -2,7 +2,7 @@
 //!
 //! Names and prose decay unnoticed, so the rules are a test, as in rustc's `tidy`:
 //! vocabulary of comments, unique type names, file documentation, file sizes, bare
-//! `bool` arguments, the direction of dependencies, and import cycles. Each failure lists
+//! `bool` arguments, routes named in texts, the direction of dependencies, and import cycles. Each failure lists
 //! the places and the remedy.
 
 mod imports;
@@ -182,6 +182,23 @@ fn calls_have_no_bare_bool_arguments() {
     assert!(
         places.is_empty(),
         "an enum or two functions instead: {places:#?}"
+    );
+}
+
+#[test]
+fn routes_in_texts_are_in_the_table() {
+    let example = "POST /v1/users/me/email; GET /v1/orders/{id}.";
+    assert_eq!(source::unknown_routes("x", example).len(), 1);
+    let sources = sources().into_iter().filter(|source| source.is_production);
+    let sources = sources.map(|source| (source.path, source.text));
+    let documents = source::documents();
+    let unknown: Vec<Place> = sources
+        .chain(documents)
+        .flat_map(|(path, text)| source::unknown_routes(&path, &text))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "a message or a document names a route that there is not: {unknown:#?}"
     );
 }
 

@@ -40,6 +40,9 @@ const FOREIGN_CALLS: [&str; 30] = [
     "disable_help_subcommand",
 ];
 
+/// The methods of routes.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 /// A Rust file.
 pub(super) struct Source {
     /// From the workspace's root, with `/`.
@@ -75,6 +78,51 @@ pub(super) fn sources() -> Vec<Source> {
         .collect();
     assert!(sources.len() > 200, "the workspace was not found");
     sources
+}
+
+/// The documents for readers of the project, with their texts.
+pub(super) fn documents() -> impl Iterator<Item = (String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "systemd/README.md",
+    ];
+    names.into_iter().map(move |name| {
+        let text = fs::read_to_string(root.join(name)).expect("a readable file");
+        (name.to_owned(), text)
+    })
+}
+
+/// The routes that a text names, such as `POST /v1/orders`, and that are no rows of the table.
+/// A path ends before the first sign that no row has.
+pub(super) fn unknown_routes(path: &str, text: &str) -> Vec<Place> {
+    let mut unknown = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        for (at, _) in line.match_indices(" /v1/") {
+            let method = line[..at]
+                .rsplit(|sign: char| !sign.is_ascii_uppercase())
+                .next();
+            let named = &line[at + 1..];
+            let is_end = |sign: char| !(sign.is_ascii_alphanumeric() || "/{}_-.".contains(sign));
+            let end = named.find(is_end).unwrap_or(named.len());
+            // A query or the rest of a path that is made follows.
+            let is_whole = !named[end..].starts_with(['\u{2026}', '$', '%']);
+            let named = named[..end].trim_end_matches(['.', '/']);
+            let is_known =
+                |row: &&api::Route| Some(row.method.as_str()) == method && row.path == named;
+            let is_method = method.is_some_and(|method| METHODS.contains(&method));
+            if is_method && is_whole && !api::ROUTES.iter().any(is_known) {
+                unknown.push(format!(
+                    "{path}:{number}: {} {named}",
+                    method.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    unknown
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -107,6 +107,6 @@ fn not_verified() -> Problem {
         StatusCode::FORBIDDEN,
         "email-not-verified",
         "The e-mail address is not verified",
-        "verify it first, with POST /v1/users/me/email-verification; then the order can be claimed",
+        "verify it first, with POST /v1/users/me/verify-email; then the order can be claimed",
     )
 }
