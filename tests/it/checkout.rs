@@ -169,7 +169,7 @@ impl Market {
         .await
     }
 
-    /// The buyer was told of each of these, once.
+    /// The buyer got one mail with each of these subjects.
     async fn mailed(&self, address: &str, subjects: &[&str]) {
         for subject in subjects {
             let line = format!("Subject: {subject}");

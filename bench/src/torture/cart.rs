@@ -66,7 +66,7 @@ pub(crate) async fn fill(
     Ok(FilledCart { id: cart.id.into(), token: None })
 }
 
-/// A new cart of somebody without an account, each with an address of their own.
+/// A new cart of a guest, each with an address of its own.
 ///
 /// # Errors
 /// As [`fill`].

@@ -1,5 +1,5 @@
-//! Consistency check: orders against their indexes by total and product, the sums of sales, and
-//! their pending refunds.
+//! Consistency check: orders against their indexes by total and product, the sums of sales, their
+//! pending refunds, and their guests.
 //!
 //! **Invariant:** a check only reads. What an earlier version did not store is not compared
 //! before it is built.
@@ -8,7 +8,7 @@ use chassis::Context;
 use chassis::check::{self, Finding};
 use store::{Read, Store};
 
-use crate::customers;
+use crate::customers::guests;
 use crate::lists::{IndexDigest, SortedRuns};
 use crate::payments::refunds;
 use crate::sales::{AllSums, Ledger};
@@ -42,7 +42,7 @@ fn compare(from: &impl Read, runs: &SortedRuns) -> Result<Vec<Finding>, store::E
         indexes.compare();
         sums.compare();
         let stored = tables::with_lines(from, row)?;
-        if !customers::check::has_buyer(from, &stored.order)? {
+        if !guests::has_buyer(from, &stored.order)? {
             indexes.fault(format!("the guest of {} is not there", stored.order.id));
         }
         refunds.compare();
@@ -60,5 +60,5 @@ fn compare(from: &impl Read, runs: &SortedRuns) -> Result<Vec<Finding>, store::E
     for place in AllSums::stored(from)?.differences(&sold) {
         sums.fault(format!("the sum of {place} is not that of the orders"));
     }
-    Ok(vec![indexes, sums, refunds])
+    Ok(vec![indexes, sums, refunds, guests::compare(from)?])
 }

@@ -2,16 +2,14 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `guests` | the guests: rows, indexes, search |
+//! | `guests` | the guests: rows, indexes, search, their part of the consistency check |
 //! | `claim` | a guest's order that becomes an account's |
 //! | `erasure` | erasing a guest, also again after an older copy is put back |
 //! | `http` | the handlers |
-//! | `check` | the consistency check |
 //!
 //! **Invariant:** the id of a customer says when they came, so lists are in order of ids, whether
 //! guests or accounts.
 
-pub(crate) mod check;
 pub(crate) mod claim;
 pub(crate) mod erasure;
 pub(crate) mod guests;

@@ -101,7 +101,7 @@ fn cancel_expired(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Err
     Ok(())
 }
 
-/// Erases the person from a batch of one customer's orders. Staff are told of those that may still
+/// Erases the person from a batch of one customer's orders. An event names each one that may still
 /// be sent.
 fn erase_batch(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Error> {
     let Some(first) = tx.scan(ERASURES.all())?.next() else {

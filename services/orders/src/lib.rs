@@ -115,7 +115,7 @@ pub(crate) struct OrdersState {
     return_origins: Arc<[String]>,
     providers: Providers,
     /// Requests that wait for a provider to say something about their order.
-    looks: Waiters<()>,
+    fetches: Waiters<()>,
     paid_cancellation: PaidCancellation,
     carts: Arc<Carts>,
     guests: Guests,
@@ -131,7 +131,6 @@ fn add_checks(ctx: &Context, ledger: &Ledger) {
     check::add(ctx, ledger);
     terms::check::add(ctx);
     carts::check::add(ctx);
-    customers::check::add(ctx);
 }
 
 /// Opens the service.
@@ -172,8 +171,8 @@ pub fn open(ctx: Context, config: Config) -> Opening {
         dead_letters::publish(&ctx, vec![products.clone(), users]);
         queries::start(&ctx).await?;
         let providers = Providers::new(&config.payments, config.public_url.as_deref())?;
-        let looks = Waiters::default();
-        providers::worker::start(&ctx, &ledger, &providers, &looks);
+        let fetches = Waiters::default();
+        providers::worker::start(&ctx, &ledger, &providers, &fetches);
         let expiry = expiry::run(ctx.store.clone(), ledger.clone());
         ctx.tasks
             .spawn(ctx.stop.clone().run_until_cancelled_owned(expiry));
@@ -193,7 +192,7 @@ pub fn open(ctx: Context, config: Config) -> Opening {
             )),
             return_origins: config.payments.return_origins.into(),
             providers,
-            looks,
+            fetches,
             paid_cancellation: config.orders.paid_cancellation(),
             carts,
             guests: Guests::new(key.clone()),

@@ -145,7 +145,7 @@ impl PlayedProvider {
         self.played.lock().requests
     }
 
-    /// Changes a payment, as a buyer, a bank or somebody in the console does.
+    /// Changes a payment, as a buyer, a bank or the provider's console does.
     ///
     /// # Panics
     /// When there is no such payment.

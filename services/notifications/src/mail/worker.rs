@@ -170,16 +170,11 @@ impl MailWorker {
         &self,
         mail: &OutboundMail,
     ) -> Result<Option<(Contact, MailText)>, &'static str> {
-        if let MailContent::Notice(topic) = &mail.content {
-            return self.compose_notice(mail, topic).await;
-        }
-        // Only notices go to guests.
-        let Some(user_id) = mail.user_id else {
-            return Ok(None);
-        };
-        Ok(match &mail.content {
-            MailContent::Notice(_) => None,
-            MailContent::Code { purpose, .. } => {
+        Ok(match (&mail.content, mail.user_id) {
+            (MailContent::Notice(topic), _) => self.compose_notice(mail, topic).await?,
+            // Only notices go to guests.
+            (_, None) => None,
+            (MailContent::Code { purpose, .. }, Some(user_id)) => {
                 let query = CodeOf { user_id, purpose: *purpose };
                 let code = self.mesh.ask(&query, QUERY_TIMEOUT).await.ok_or(USERS)?;
                 code.map(|OneTimeCode { code, contact }| {
@@ -190,7 +185,7 @@ impl MailWorker {
                     (contact, text)
                 })
             }
-            MailContent::EmailUndo { change_id, .. } => {
+            (MailContent::EmailUndo { change_id, .. }, Some(user_id)) => {
                 let query = EmailUndoOf { user_id, change_id: *change_id };
                 let undo = self.mesh.ask(&query, QUERY_TIMEOUT).await.ok_or(USERS)?;
                 undo.map(|EmailUndo { token, contact }| {
@@ -198,7 +193,7 @@ impl MailWorker {
                     (contact, text)
                 })
             }
-            MailContent::Digest { kind, count, since } => {
+            (MailContent::Digest { kind, count, since }, Some(user_id)) => {
                 self.contact(user_id).await?.map(|contact| {
                     let text = self.texts.digest_mail(kind, *count, *since, &contact);
                     (contact, text)

@@ -31,7 +31,7 @@ async fn choose(person: &Person, kinds: Value) -> TestResponse {
     send(person.request(Method::PUT, path).json(&body)).await
 }
 
-/// A guest has no inbox and gets the mail; once the order is erased there is nobody to tell.
+/// A guest has no inbox and gets the mail, unless the order is erased.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_gets_mail_at_the_address_of_the_order() {
     let server = Server::start(&[]).await;

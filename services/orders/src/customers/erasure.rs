@@ -7,11 +7,9 @@
 //! **Invariant:** who is on the list beside the store is in this table, or is erased when the
 //! store is opened.
 
-use std::sync::Arc;
-
 use chassis::erasures::Erasures;
 use chassis::{Context, check};
-use model::{CustomerId, Time, kinds, now};
+use model::{CartId, CustomerId, Time, kinds, now};
 use store::{Read, Store, Table, Tx};
 
 use super::guests;
@@ -21,7 +19,7 @@ const ERASED: Table<CustomerId, Time> = Table::new("guests_erased");
 
 /// The list of erased guests. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ErasedGuests(Arc<Erasures<kinds::Customer>>);
+pub(crate) struct ErasedGuests(Erasures<kinds::Customer>);
 
 impl ErasedGuests {
     /// Opens the list, and erases again whom it names and the store does not know as erased.
@@ -41,11 +39,11 @@ impl ErasedGuests {
         for id in again {
             let in_carts = carts_of(&ctx.store, id).await?;
             let erased = ctx.store.write(move |tx| erase(tx, id, in_carts, now()));
-            erased.await.map_err(as_chassis)?;
+            erased.await?;
             tracing::info!(customer = %id, "erased again: an older copy of the store was restored");
         }
         erasures.complete(&listed, &ctx.store, ERASED)?;
-        Ok(Self(Arc::new(erasures)))
+        Ok(Self(erasures))
     }
 
     /// Erases a guest; durable in the list before it is in the store. Their orders are erased in
@@ -54,7 +52,7 @@ impl ErasedGuests {
     /// # Errors
     /// [`Error::Erasures`] when the list cannot be written.
     pub(crate) async fn erase(&self, store: &Store, id: CustomerId) -> Result<(), Error> {
-        let in_carts = carts_of(store, id).await.map_err(Error::from)?;
+        let in_carts = carts_of(store, id).await?;
         let list = self.0.clone();
         let erase = move |tx: &mut Tx<'_>| {
             let at = now();
@@ -65,12 +63,8 @@ impl ErasedGuests {
     }
 }
 
-fn as_chassis(error: store::Error) -> chassis::Error {
-    chassis::Error::Service(error.to_string())
-}
-
 /// The carts that have the address of a guest.
-async fn carts_of(store: &Store, id: CustomerId) -> Result<Vec<model::CartId>, store::Error> {
+async fn carts_of(store: &Store, id: CustomerId) -> Result<Vec<CartId>, store::Error> {
     let Some(contact) = guests::find(store, id)? else {
         return Ok(Vec::new());
     };
@@ -81,7 +75,7 @@ async fn carts_of(store: &Store, id: CustomerId) -> Result<Vec<model::CartId>, s
 fn erase(
     tx: &mut Tx<'_>,
     id: CustomerId,
-    in_carts: Vec<model::CartId>,
+    in_carts: Vec<CartId>,
     at: Time,
 ) -> Result<(), store::Error> {
     guests::delete(tx, id)?;

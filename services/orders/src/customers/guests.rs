@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::check::Finding;
 use chassis::mac::MacKey;
 use chassis::people_index::{IndexedPerson, PeopleIndex};
 use chassis::rate_limit::{self, CounterKey, Rule};
@@ -21,14 +22,15 @@ use serde::{Deserialize, Serialize};
 use store::{Read, Table, Tx};
 
 use crate::Error;
-use crate::domain::BuyerContact;
+use crate::domain::{Buyer, BuyerContact, Guest, Order};
+use crate::tables::ERASURES;
 
 const GUESTS: Table<CustomerId, GuestRow> = Table::new("guests");
 const BY_EMAIL: Table<String, CustomerId> = Table::new("guests_by_email");
 const BY_PART: PeopleIndex<kinds::Customer> = PeopleIndex::new("guests_by_part");
 
-/// Orders of guests under one address: more than anybody places, and few enough that nobody
-/// floods another one's inbox with mails about orders.
+/// Orders of guests under one address: more than one person places, and too few to flood the inbox
+/// of another with mails about orders.
 const ORDERS_OF_EMAIL: Rule = Rule::Window { most: 20, span: Duration::from_secs(3600) };
 
 /// A guest in the table.
@@ -109,20 +111,6 @@ pub(crate) fn delete(tx: &mut Tx<'_>, id: CustomerId) -> Result<(), store::Error
     tx.delete(GUESTS, &id)
 }
 
-/// All guests.
-pub(super) fn all(
-    from: &impl Read,
-) -> Result<impl Iterator<Item = Result<(CustomerId, BuyerContact), store::Error>>, store::Error> {
-    let rows = from.scan(GUESTS.all())?;
-    Ok(rows.map(|row| row.map(|(id, row)| (id, row.into()))))
-}
-
-/// The number of addresses that lead to a guest.
-pub(super) fn addresses(from: &impl Read) -> Result<u64, store::Error> {
-    let rows = from.scan(BY_EMAIL.all())?;
-    rows.map(|row| row.map(|_| 1)).sum()
-}
-
 /// The contact of a guest.
 pub(crate) fn find(from: &impl Read, id: CustomerId) -> Result<Option<BuyerContact>, store::Error> {
     Ok(from.get(GUESTS, &id)?.map(BuyerContact::from))
@@ -155,6 +143,36 @@ pub(crate) fn before(
     let rows = from.scan(rows)?.take(limit);
     rows.map(|row| row.map(|(id, row)| (id, row.into())))
         .collect()
+}
+
+/// Compares guests with the index by address, for the consistency check.
+pub(crate) fn compare(from: &impl Read) -> Result<Finding, store::Error> {
+    let mut finding = Finding::of("guests");
+    let mut rows = 0;
+    for row in from.scan(GUESTS.all())? {
+        let (id, guest) = row?;
+        finding.compare();
+        rows += 1;
+        if of_email(from, &guest.email)? != Some(id) {
+            finding.fault(format!("{id} is not found by its address"));
+        }
+    }
+    let addresses = from.scan(BY_EMAIL.all())?;
+    let addresses: u64 = addresses.map(|row| row.map(|_| 1)).sum::<Result<_, _>>()?;
+    if addresses != rows {
+        finding.fault("addresses lead to guests that are not there");
+    }
+    Ok(finding)
+}
+
+/// Whether the guest of an order is there, as long as the order is not erased or about to be.
+pub(crate) fn has_buyer(from: &impl Read, order: &Order) -> Result<bool, store::Error> {
+    match &order.buyer {
+        Buyer::Guest(Guest { id, contact: Some(_) }) => {
+            Ok(find(from, *id)?.is_some() || from.contains(ERASURES, id)?)
+        }
+        Buyer::Guest(_) | Buyer::Account(_) => Ok(true),
+    }
 }
 
 fn indexed(GuestRow { email, name }: &GuestRow) -> IndexedPerson<'_> {

@@ -5,10 +5,12 @@ use axum::http::StatusCode;
 use chassis::json::PathId;
 use chassis::page::{self, Page, Paging};
 use chassis::{Admin, Json, Problem, Staff};
+use mesh::AccountContact;
 use model::{CustomerId, UserId, kinds};
 use serde::Deserialize;
 
 use super::{Customer, guests};
+use crate::domain::BuyerContact;
 use crate::wire::CustomerResponse;
 use crate::{OrdersState, sales};
 
@@ -74,6 +76,14 @@ pub(crate) async fn erase(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Accounts and guests as customers, in no order.
+fn merged(accounts: Vec<AccountContact>, guests: Vec<(CustomerId, BuyerContact)>) -> Vec<Customer> {
+    let accounts = accounts.into_iter().map(Customer::from);
+    accounts
+        .chain(guests.into_iter().map(Customer::from))
+        .collect()
+}
+
 impl OrdersState {
     async fn customers_before(
         &self,
@@ -82,25 +92,16 @@ impl OrdersState {
     ) -> Result<Vec<Customer>, Problem> {
         let account = before.map(|id| UserId::from_uuid(id.uuid()));
         let accounts = self.buyers.registered_before(account, limit).await?;
-        let guests = guests::before(&self.store, before, limit)?;
-        let guests = guests.into_iter().map(Customer::from);
-        Ok(accounts
-            .into_iter()
-            .map(Customer::from)
-            .chain(guests)
-            .collect())
+        Ok(merged(
+            accounts,
+            guests::before(&self.store, before, limit)?,
+        ))
     }
 
     /// The customers whose address or name has every word of a text.
     async fn customers_matching(&self, text: &str) -> Result<Vec<Customer>, Problem> {
         let accounts = self.buyers.matching(text).await?;
-        let guests = guests::matching(&self.store, text)?;
-        let guests = guests.into_iter().map(Customer::from);
-        Ok(accounts
-            .into_iter()
-            .map(Customer::from)
-            .chain(guests)
-            .collect())
+        Ok(merged(accounts, guests::matching(&self.store, text)?))
     }
 
     async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, Problem> {

@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
 use chassis::{FieldError, Problem};
-use model::{OrderId, Time, now};
+use model::{OrderId, now};
 use store::Tx;
 use tokio::time::Instant;
 use url::Url;
@@ -32,10 +32,10 @@ use crate::{Error, OrdersState, commands, tables as orders};
 /// How long the response to opening an attempt waits for the provider.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a list of attempts waits for the provider.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// For how long a pending attempt is not fetched again for a reader.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
-/// Attempts of an order: each is a call to a provider, which anybody with an order can cause.
+const FETCH_PAUSE: Duration = Duration::from_secs(5);
+/// Attempts of an order: each is a call to a provider, which every holder of an order can cause.
 const ATTEMPTS_MAX: usize = 50;
 
 /// What is to be opened.
@@ -138,33 +138,33 @@ impl OrdersState {
     ) -> Result<Option<AttemptResponse>, Problem> {
         let deadline = Instant::now() + BEGIN_TIMEOUT;
         loop {
-            let mut look = self.looks.register(id);
+            let mut fetched = self.fetches.register(id);
             let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
             let attempt = attempts
                 .into_iter()
                 .rfind(|attempt| attempt.method == method);
             let is_waiting = attempt.as_ref().is_some_and(is_waiting);
             let left = deadline.saturating_duration_since(Instant::now());
-            if !is_waiting || left.is_zero() || look.wait(left).await.is_none() {
+            if !is_waiting || left.is_zero() || fetched.wait(left).await.is_none() {
                 let order = orders::find(&self.store, id)?.order;
                 return Ok(attempt.map(|attempt| response(attempt, None, &order)));
             }
         }
     }
 
-    /// What was tried to pay an order, and what went back. A pending attempt that was not looked
-    /// at for a while is: the buyer may be back from the provider.
+    /// What was tried to pay an order, and what went back. A pending attempt is
+    /// fetched, unless it was lately: the buyer may be back from the provider.
     pub(crate) async fn payments(
         &self,
         who: &OrderRequester,
         id: OrderId,
     ) -> Result<PaymentsResponse, Problem> {
         self.current_order(who, id).await?;
-        let mut look = self.looks.register(id);
+        let mut fetched = self.fetches.register(id);
         let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
-        let before = Time(now().0 - i64::try_from(LOOK_PAUSE.as_millis()).unwrap_or(i64::MAX));
-        if self.look_at_pending(id, &attempts, before).await? {
-            look.wait(LOOK_TIMEOUT).await;
+        let before = now().before(FETCH_PAUSE);
+        if self.fetch_pending(id, &attempts, before).await? {
+            fetched.wait(FETCH_TIMEOUT).await;
         }
         let order = orders::find(&self.store, id)?.order;
         let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
@@ -273,7 +273,7 @@ fn response(attempt: Attempt, instructions: Option<String>, order: &Order) -> At
         .filter(|_| status == AttemptStatus::Succeeded);
     let (redirect_url, reference) = match at_provider {
         Some(at_provider) => (
-            // Whoever paid otherwise, or cancelled, is not sent to pay there.
+            // The buyer of an order that waits for no payment is not sent to pay.
             Some(
                 at_provider
                     .redirect_url

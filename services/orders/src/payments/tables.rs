@@ -88,7 +88,7 @@ pub(crate) struct ProviderAttempt {
     pub(crate) reference: Option<String>,
     /// When the provider was last asked about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) looked_at: Option<Time>,
+    pub(crate) fetched_at: Option<Time>,
 }
 
 impl ProviderAttempt {
@@ -100,7 +100,7 @@ impl ProviderAttempt {
             provider_id: None,
             redirect_url: None,
             reference: None,
-            looked_at: None,
+            fetched_at: None,
         }
     }
 }

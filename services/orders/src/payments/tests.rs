@@ -75,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// An order in a store, with what the providers have told of it.
+/// An order in a store, with the payments that the providers reported.
 struct History<'a, 's> {
     tx: &'a mut Tx<'s>,
     ledger: &'a Ledger,
@@ -176,7 +176,7 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
     let id = OrderId::new();
     orders::insert(tx, Order { id, ..order(TOTAL) }).unwrap();
     let mut history = History { tx, ledger, id, succeeded: BTreeSet::new() };
-    let told = format!("{steps:?}");
+    let shown = format!("{steps:?}");
     for (at, step) in (2..).zip(steps) {
         match history.take(step, Time(at)) {
             Ok(()) | Err(Error::Transition(_)) => {}
@@ -187,8 +187,34 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
     let faults = history.faults();
     faults
         .into_iter()
-        .map(|fault| format!("{fault} after {told}"))
+        .map(|fault| format!("{fault} after {shown}"))
         .collect()
+}
+
+/// The faults of histories of steps, all run in one transaction of a new store.
+pub(super) fn faults_of<S: Send + 'static>(
+    histories: Vec<Vec<S>>,
+    run: fn(&mut Tx<'_>, &Ledger, Vec<S>) -> Vec<String>,
+) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let faults = async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
+        let ledger = Ledger {
+            log,
+            sums: Sums::new(),
+            runs: SortedRuns::default(),
+            numbers: Numbers::new(&OrdersConfig::default()),
+            calls: CallQueue::default(),
+        };
+        let all = store.write(move |tx| {
+            let runs = histories.into_iter().map(|steps| run(tx, &ledger, steps));
+            Ok::<_, Error>(runs.flatten().collect())
+        });
+        all.await.unwrap()
+    };
+    runtime.unwrap().block_on(faults)
 }
 
 proptest! {
@@ -198,24 +224,7 @@ proptest! {
     fn money_is_conserved(
         histories in prop::collection::vec(prop::collection::vec(step(), 1..14), HISTORIES),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let faults = runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(folder.path(), &Options::default()).unwrap();
-            let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-            let ledger = Ledger {
-                log,
-                sums: Sums::new(),
-                runs: SortedRuns::default(),
-                numbers: Numbers::new(&OrdersConfig::default()),
-                calls: CallQueue::default(),
-            };
-            let all = store.write(move |tx| {
-                let runs = histories.into_iter().map(|steps| run(tx, &ledger, steps));
-                Ok::<_, Error>(runs.flatten().collect::<Vec<_>>())
-            });
-            all.await.unwrap()
-        });
+        let faults = faults_of(histories, run);
         prop_assert!(faults.is_empty(), "{}", faults[0]);
     }
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, TestResponse, eventually, send};
 
-use crate::shop::{ProductId, Shop, items, kobe, newest};
+use crate::shop::{ProductId, Shop, items, kobe, newest, request_with};
 
 /// A cart and its token.
 pub(crate) struct HeldCart {
@@ -54,21 +54,15 @@ impl HeldCart {
     }
 }
 
-pub(crate) async fn request(
+async fn request(
     by: &Person,
     method: Method,
     path: &str,
     token: Option<&str>,
     body: Value,
 ) -> TestResponse {
-    let mut request = by.request(method, path);
-    if let Some(token) = token {
-        request = request.header("cart-token", token);
-    }
-    if !body.is_null() {
-        request = request.json(&body);
-    }
-    send(request).await
+    let token = token.map(|token| ("cart-token", token));
+    request_with(by, method, path, token, body).await
 }
 
 fn quantities(cart: &TestResponse) -> Vec<u64> {

@@ -179,7 +179,7 @@ async fn a_wrong_click_is_undone() {
     shop.orders.finish().await;
 }
 
-/// A step that was never taken, is somebody else's to decide, or was followed by a refund stays.
+/// An undo is refused without a step, for a step of a payment provider, and after a refund.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_undone() {
     let shop = Shop::open().await;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::carts::HeldCart;
-use crate::shop::{ProductId, Shop, items, kobe, newest};
+use crate::shop::{ProductId, Shop, items, kobe, newest, request_with};
 
 /// An order of a guest and what opens it.
 struct GuestOrder {
@@ -56,14 +56,8 @@ async fn open(
     token: Option<&str>,
     body: Value,
 ) -> TestResponse {
-    let mut request = by.request(method, path);
-    if let Some(token) = token {
-        request = request.header("order-token", token);
-    }
-    if !body.is_null() {
-        request = request.json(&body);
-    }
-    send(request).await
+    let token = token.map(|token| ("order-token", token));
+    request_with(by, method, path, token, body).await
 }
 
 /// Completes a guest's cart and publishes the stock outcome as soon as its order is pending.

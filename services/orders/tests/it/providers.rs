@@ -444,7 +444,7 @@ async fn refunds_go_back_by_the_provider() {
         counter.until(&order, "refunded_total.amount", 500).await;
         assert_eq!(provider.payments().last().unwrap().refunds.len(), 2);
 
-        // What the provider refuses is told, and may be sent by hand.
+        // Staff get a notice of a refused refund, and may send the money by hand.
         provider.switch(|switches| switches.refuse_refunds = true);
         counter.command(&order, "refund", back(100)).await;
         counter.until(&order, "refund_pending", Value::Null).await;

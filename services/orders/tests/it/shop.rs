@@ -102,6 +102,24 @@ impl Shop {
     }
 }
 
+/// Sends a request with a header, if there is one, and a body, unless it is `null`.
+pub(crate) async fn request_with(
+    by: &Person,
+    method: Method,
+    path: &str,
+    header: Option<(&'static str, &str)>,
+    body: Value,
+) -> TestResponse {
+    let mut request = by.request(method, path);
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    send(request).await
+}
+
 pub(crate) async fn newest(buyer: &Person) -> Option<String> {
     let list = buyer.get("/v1/orders?limit=1").await;
     list.body["items"][0]["id"].as_str().map(str::to_owned)

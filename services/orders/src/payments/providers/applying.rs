@@ -7,7 +7,7 @@ use mesh::{Cause, Draft};
 use model::{Fact, Money, OrderId, Time};
 use store::{Read, Tx};
 
-use super::calls::{Lane, ProviderRequest, first_look};
+use super::calls::{Lane, ProviderRequest, first_fetch};
 use super::{BegunPayment, FetchedPayment, FetchedRefund};
 use crate::domain::{OrderCommand, PaymentMessage, PaymentMethod, PaymentResult};
 use crate::payments::refunds::{self, RefundStatus};
@@ -45,7 +45,7 @@ pub(super) fn begun(
         at_provider.return_url = None;
     }
     tables::put_attempt(tx, order_id, &attempt)?;
-    Ok(ledger.calls.ask(tx, lane, request, first_look(now))?)
+    Ok(ledger.calls.ask(tx, lane, request, first_fetch(now))?)
 }
 
 /// Takes in that a provider will not open an attempt.
@@ -90,10 +90,10 @@ pub(super) fn fetched(
             tables::put_attempt(tx, order_id, &attempt)?;
         }
     }
-    let told = Told { ledger, method, payment, order_id, now };
+    let report = ProviderReport { ledger, method, payment, order_id, now };
     match payment.status {
         AttemptStatus::Succeeded => {
-            told.message(
+            report.message(
                 tx,
                 PaymentResult::Succeeded,
                 &payment.reference,
@@ -101,7 +101,7 @@ pub(super) fn fetched(
             )?;
         }
         AttemptStatus::Failed => {
-            told.message(
+            report.message(
                 tx,
                 PaymentResult::Failed,
                 &payment.reference,
@@ -114,11 +114,11 @@ pub(super) fn fetched(
     for made in &payment.refunds {
         is_open |= made.status == RefundStatus::Pending;
         if !settled(tx, ledger, order_id, made, now)? && made.status == RefundStatus::Succeeded {
-            told.message(tx, PaymentResult::Refunded, &made.id, made.amount)?;
+            report.message(tx, PaymentResult::Refunded, &made.id, made.amount)?;
         }
     }
     for dispute in &payment.disputes {
-        told.message(tx, PaymentResult::Disputed, &dispute.id, dispute.amount)?;
+        report.message(tx, PaymentResult::Disputed, &dispute.id, dispute.amount)?;
     }
     Ok(AppliedAnswer { order_id, is_open })
 }
@@ -149,7 +149,7 @@ fn find(
 fn note(at_provider: &mut ProviderAttempt, payment: &FetchedPayment, now: Time) {
     at_provider.status = latest(at_provider.status, payment.status);
     at_provider.provider_id = Some(payment.id.clone());
-    at_provider.looked_at = Some(now);
+    at_provider.fetched_at = Some(now);
     if payment.status == AttemptStatus::Succeeded {
         at_provider.reference = Some(payment.reference.clone());
     }
@@ -165,7 +165,7 @@ fn latest(known: AttemptStatus, fetched: AttemptStatus) -> AttemptStatus {
 }
 
 /// What a provider says, to be applied as a message of the signed webhook is.
-struct Told<'a> {
+struct ProviderReport<'a> {
     ledger: &'a Ledger,
     method: PaymentMethod,
     payment: &'a FetchedPayment,
@@ -173,7 +173,7 @@ struct Told<'a> {
     now: Time,
 }
 
-impl Told<'_> {
+impl ProviderReport<'_> {
     /// `reference` is the provider's id of what it is about, under which it takes effect once.
     fn message(
         &self,
@@ -223,7 +223,7 @@ pub(super) fn made(
         let request = ProviderRequest::Fetch { id: row.payment };
         ledger
             .calls
-            .ask(tx, Lane::of(method), request, first_look(now))?;
+            .ask(tx, Lane::of(method), request, first_fetch(now))?;
     }
     Ok(())
 }

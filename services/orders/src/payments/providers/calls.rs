@@ -1,7 +1,7 @@
 //! The queue of calls to payment providers: rows of the delivery queue of this service.
 //!
-//! A call has an id, so to ask for it again moves its row forward and adds none. What is asked
-//! for while its call is in flight is asked once more, since the answer may be of before.
+//! A call has an id, so a second request for it moves its row forward and adds none. A request
+//! that comes while the call is in flight is sent once more, since the answer may be older.
 //!
 //! **Invariant:** a pending attempt and a pending refund have a row here until they are neither,
 //! so a hint that is lost costs a delay.
@@ -234,7 +234,7 @@ pub(super) fn end(
 }
 
 /// The pause before a payment that was just opened is asked about.
-pub(super) fn first_look(now: Time) -> Time {
+pub(super) fn first_fetch(now: Time) -> Time {
     now.after(FETCH.first)
 }
 

@@ -1,4 +1,4 @@
-//! Webhooks of payment providers: hints that a payment is worth a look.
+//! Webhooks of payment providers: each is a hint that a payment changed, and has it fetched.
 //!
 //! **Invariant:** a hint is acknowledged once the fetch that it asks for is durable.
 
@@ -51,12 +51,14 @@ impl OrdersState {
             Err(HintFault::NotConfigured) => return Err(HintRefusal::NotConfigured),
             Err(fault) => return Err(HintRefusal::NotProven(fault)),
         };
-        self.look(method, id).await.map_err(HintRefusal::Other)?;
+        self.request_fetch(method, id)
+            .await
+            .map_err(HintRefusal::Other)?;
         Ok(HintOutcome::Accepted)
     }
 
-    /// Has a payment fetched now.
-    async fn look(&self, method: PaymentMethod, id: String) -> Result<(), Problem> {
+    /// Requests a payment from its provider now.
+    async fn request_fetch(&self, method: PaymentMethod, id: String) -> Result<(), Problem> {
         let of_store = |error: store::Error| Problem::from(Error::from(error));
         let known = tables::find_at_provider(&self.store, method, &id).map_err(of_store)?;
         let lane = match known {
@@ -72,9 +74,9 @@ impl OrdersState {
         self.store.write(ask).await.map_err(of_store)
     }
 
-    /// Has the pending attempts of an order fetched that were not looked at since `before`, and
-    /// returns whether there are any.
-    pub(crate) async fn look_at_pending(
+    /// Requests the pending attempts of an order that were not fetched since `before`, and returns
+    /// whether there are any.
+    pub(crate) async fn fetch_pending(
         &self,
         order_id: OrderId,
         attempts: &[Attempt],
@@ -85,15 +87,15 @@ impl OrdersState {
             let Some(at_provider) = &attempt.at_provider else {
                 continue;
             };
-            let is_recent = at_provider.looked_at.is_some_and(|at| at > before);
+            let is_recent = at_provider.fetched_at.is_some_and(|at| at > before);
             let is_pending = at_provider.status == AttemptStatus::Pending;
             if let Some(id) = &at_provider.provider_id
                 && is_pending
                 && !is_recent
                 && self.providers.find(attempt.method).is_some()
             {
-                tracing::debug!(order = %order_id, "a pending payment is looked at");
-                self.look(attempt.method, id.clone()).await?;
+                tracing::debug!(order = %order_id, "a pending payment is fetched");
+                self.request_fetch(attempt.method, id.clone()).await?;
                 asked = true;
             }
         }

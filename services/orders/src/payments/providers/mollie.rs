@@ -1,6 +1,6 @@
 //! Mollie: Payments, by JSON bodies. Amounts are decimal texts.
 //!
-//! Its webhook is not signed and names a payment's id alone, so anybody can send it, and it says
+//! Its webhook is not signed and names a payment's id alone, so every program can send it, and it says
 //! nothing but that the payment is to be fetched.
 
 use axum::http::{HeaderMap, Method};

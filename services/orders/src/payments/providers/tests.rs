@@ -1,4 +1,4 @@
-//! Random histories of an order of which two providers tell: each payment opened, paid, failed,
+//! Random histories of an order and two providers: each payment opened, paid, failed,
 //! refunded and disputed there, in answers that are applied late, repeatedly and in any order,
 //! beside staff, products and expiry.
 //!
@@ -8,22 +8,18 @@
 
 use std::collections::BTreeSet;
 
-use mesh::Log;
 use model::{Money, OrderId, Time};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use store::{Options, Store, Tx};
+use store::Tx;
 
 use super::*;
-use crate::config::OrdersConfig;
 use crate::domain::tests::order;
 use crate::domain::{Actor, Order, OrderCause, OrderCommand, OrderStatus, Parcel, Revival};
-use crate::lists::SortedRuns;
-use crate::numbers::Numbers;
-use crate::payments::providers::calls::CallQueue;
 use crate::payments::tables::{self, Attempt, ProviderAttempt};
+use crate::payments::tests::faults_of;
 use crate::payments::{refunds, revival};
-use crate::sales::{Ledger, Sums};
+use crate::sales::Ledger;
 use crate::{Error, commands, tables as orders};
 
 const TOTAL: i64 = 1_000;
@@ -191,7 +187,7 @@ impl History<'_, '_> {
         let payment = payments.find(|(_, payment)| payment.reference == row.payment);
         let (method, payment) = payment.expect("a refund is of a payment");
         payment.refunds.push(made.clone());
-        // The answer to every second one is lost; a later look finds it.
+        // The answer to every second one is lost; a later fetch finds it.
         if !self.objects.is_multiple_of(2) {
             return Ok(());
         }
@@ -364,7 +360,7 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
         taken: BTreeSet::new(),
         objects: 0,
     };
-    let told = format!("{steps:?}");
+    let shown = format!("{steps:?}");
     for (at, step) in (2..).zip(steps) {
         match history.take(step, Time(at)) {
             Ok(()) | Err(Error::Transition(_)) => {}
@@ -382,7 +378,7 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
     }
     faults
         .into_iter()
-        .map(|fault| format!("{fault} after {told}"))
+        .map(|fault| format!("{fault} after {shown}"))
         .collect()
 }
 
@@ -393,24 +389,7 @@ proptest! {
     fn money_is_conserved_whatever_providers_answer(
         histories in prop::collection::vec(prop::collection::vec(step(), 1..30), HISTORIES),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let faults = runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(folder.path(), &Options::default()).unwrap();
-            let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-            let ledger = Ledger {
-                log,
-                sums: Sums::new(),
-                runs: SortedRuns::default(),
-                numbers: Numbers::new(&OrdersConfig::default()),
-                calls: CallQueue::default(),
-            };
-            let all = store.write(move |tx| {
-                let runs = histories.into_iter().map(|steps| run(tx, &ledger, steps));
-                Ok::<_, Error>(runs.flatten().collect::<Vec<_>>())
-            });
-            all.await.unwrap()
-        });
+        let faults = faults_of(histories, run);
         prop_assert!(faults.is_empty(), "{}", faults[0]);
     }
 }

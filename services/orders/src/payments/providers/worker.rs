@@ -29,7 +29,7 @@ struct ProviderWorker {
     ledger: Ledger,
     providers: Providers,
     /// Requests that wait for a provider to say something about their order.
-    looks: Waiters<()>,
+    fetches: Waiters<()>,
 }
 
 /// What a provider answered.
@@ -43,14 +43,14 @@ enum ProviderAnswer {
 }
 
 /// Starts the worker, if a provider is set up. Without one its rows wait.
-pub(crate) fn start(ctx: &Context, ledger: &Ledger, providers: &Providers, looks: &Waiters<()>) {
+pub(crate) fn start(ctx: &Context, ledger: &Ledger, providers: &Providers, fetches: &Waiters<()>) {
     delivery::measure::<ProviderWorker>(ctx);
     let wake_up = ledger.calls.wake_up.clone();
     let worker = ProviderWorker {
         store: ctx.store.clone(),
         ledger: ledger.clone(),
         providers: providers.clone(),
-        looks: looks.clone(),
+        fetches: fetches.clone(),
     };
     delivery::spawn(ctx, worker, wake_up);
 }
@@ -101,11 +101,11 @@ impl Delivery for ProviderWorker {
             let provider = lane.method.name();
             tracing::warn!(provider, call = ?call.request, %fault, "a call to a payment provider failed");
         }
-        let (ledger, looks) = (self.ledger.clone(), self.looks.clone());
+        let (ledger, fetches) = (self.ledger.clone(), self.fetches.clone());
         let apply = move |tx: &mut Tx<'_>| {
             let order_id = apply(tx, &ledger, lane, &call, answer, now())?;
             if let Some(order_id) = order_id {
-                tx.on_visible(move || looks.wake(order_id, ()));
+                tx.on_visible(move || fetches.wake(order_id, ()));
             }
             Ok::<_, Error>(())
         };
