@@ -131,11 +131,23 @@ pub(crate) fn is_for_sale(listing: &Listing) -> bool {
 
 /// Whether a promotion that may apply has a cap by buyer.
 pub(crate) fn has_caps_by_buyer(from: &impl Read, codes: &[String]) -> Result<bool, store::Error> {
-    let mut known = priced::automatic_promotions(from)?;
-    for code in codes {
-        known.extend(priced::promotion_of_code(from, code)?);
-    }
+    let known = promotion_terms(from, codes)?;
     Ok(known.iter().any(|terms| terms.caps.by_buyer.is_some()))
+}
+
+/// The automatic promotions and those of the codes.
+fn promotion_terms(
+    from: &impl Read,
+    codes: &[String],
+) -> Result<Vec<PromotionTerms>, store::Error> {
+    let mut known = priced::automatic_promotions(from)?;
+    let mut keys = HashSet::new();
+    for code in codes {
+        if keys.insert(code_key(code)) {
+            known.extend(priced::promotion_of_code(from, code)?);
+        }
+    }
+    Ok(known)
 }
 
 /// The automatic promotions and those of the codes, with the uses that are left of each.
@@ -143,13 +155,7 @@ pub(crate) fn promotions(
     from: &impl Read,
     request: &QuoteRequest<'_>,
 ) -> Result<Vec<pricing::Promotion>, store::Error> {
-    let mut known: Vec<PromotionTerms> = priced::automatic_promotions(from)?;
-    let mut keys = HashSet::new();
-    for code in request.codes {
-        if keys.insert(code_key(code)) {
-            known.extend(priced::promotion_of_code(from, code)?);
-        }
-    }
+    let known = promotion_terms(from, request.codes)?;
     let promotions = known.into_iter().map(|mut terms| {
         terms.promotion.uses_left =
             uses::uses_left(from, terms.promotion.id, terms.caps, request.buyers)?;
