@@ -21,8 +21,8 @@ use crate::domain::{
     StatusChange, last_step, require_room,
 };
 use crate::holder::OrderRequester;
-use crate::payments::refunds;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
+use crate::payments::{parts, refunds};
 use crate::sales::{Ledger, SalesState};
 use crate::tables::{self, StoredOrder};
 use crate::terms::uses;
@@ -290,10 +290,13 @@ fn request_cancellation(
 fn apply_early_payment(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
-    stored: StoredOrder,
+    mut stored: StoredOrder,
     cause: &OrderCause,
 ) -> Result<StoredOrder, Error> {
-    let order = &stored.order;
+    let order = &mut stored.order;
+    if order.is_paid_in_parts() && order.status == OrderStatus::Confirmed {
+        order.payment = parts::complete(tx, order)?;
+    }
     let Some(reference) = order.payment.clone() else {
         return Ok(stored);
     };

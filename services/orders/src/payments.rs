@@ -17,6 +17,7 @@
 pub(crate) mod attempts;
 pub(crate) mod http;
 pub(crate) mod methods;
+pub(crate) mod parts;
 pub(crate) mod providers;
 pub(crate) mod refunds;
 pub(crate) mod revival;

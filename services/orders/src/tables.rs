@@ -11,6 +11,7 @@
 //! | `orders_unpaid` | unpaid until, order: the confirmed orders that can expire |
 //! | `listings` | product → its listing: a projection of products' events |
 //! | `payments` | message id → the provider's message and its outcome; never deleted |
+//! | `payment_parts` | order, reference → a payment that pays the order with others |
 //! | `payments_unmatched` | received at, message id → money that pays no order, and why |
 //! | `order_payments` | order, payment → an attempt to pay it |
 //! | `erasures` | customer → the progress of the erasure of their orders |

@@ -1,7 +1,7 @@
 //! Payments: the provider's messages, matching them to orders, and what an order was paid of.
 //!
-//! **Invariant:** a payment pays an order only if it has the order's amount and currency
-//! and the order is unpaid.
+//! **Invariant:** a payment pays an order only if it, or it with the parts that came before it,
+//! has the order's amount and currency, and the order is unpaid.
 
 use model::{Mismatch, Money, OrderId};
 
@@ -85,6 +85,27 @@ impl Order {
         }
     }
 
+    /// What would be left to pay if a payment were one of several, of a method that takes them;
+    /// `None`: it is none.
+    fn left_beside_parts(&self, message: &PaymentMessage) -> Option<i64> {
+        let Money { amount, currency } = message.amount;
+        let is_part = amount > 0 && currency == self.total.currency && message.method.is_none();
+        let left = self.total.amount - self.settlement.partly_paid - amount;
+        Some(left).filter(|left| is_part && *left >= 0)
+    }
+
+    /// Whether the parts that came add up to the total, and have not paid it yet.
+    pub(crate) fn is_paid_in_parts(&self) -> bool {
+        let paid = self.settlement.partly_paid;
+        paid > 0 && paid == self.total.amount && self.payment.is_none()
+    }
+
+    /// Whether a payment that does not pay the order may do so with others.
+    pub(crate) fn takes_part(&self, message: &PaymentMessage) -> bool {
+        let is_open = self.status == OrderStatus::Pending || self.is_payable();
+        is_open && self.left_beside_parts(message).is_some()
+    }
+
     /// Takes in that the total was received, and completes what is known of that: a member of
     /// staff who names no method records a payment by the chosen one, unless a provider's, which
     /// says itself what it received.
@@ -139,6 +160,7 @@ impl PaymentMessage {
             return PaymentOutcome::Repeated;
         }
         let fits = self.amount == order.total;
+        let pays = fits || (order.is_payable() && order.left_beside_parts(self) == Some(0));
         let mismatch = match (order.status, order.settlement.revival) {
             (OrderStatus::Cancelled, Revival::Possible) if fits => return PaymentOutcome::Reviving,
             (OrderStatus::Cancelled, Revival::Awaited) => Mismatch::AlreadyPaid,
@@ -146,7 +168,7 @@ impl PaymentMessage {
                 Mismatch::OrderOver
             }
             _ if order.is_paid() => Mismatch::AlreadyPaid,
-            _ if !fits => Mismatch::WrongAmount,
+            _ if !pays => Mismatch::WrongAmount,
             (OrderStatus::Pending, _) if order.payment.is_some() => Mismatch::AlreadyPaid,
             (OrderStatus::Pending, _) => return PaymentOutcome::Awaiting,
             _ => return PaymentOutcome::Paid,

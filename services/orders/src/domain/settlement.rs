@@ -96,6 +96,9 @@ pub(crate) struct Settlement {
     pub(crate) uncounted: Duration,
     /// The sum of the refunds that its provider has not made yet, in minor units.
     pub(crate) refund_pending: i64,
+    /// The sum of the payments that came for it and that do not add up to its total yet, in minor
+    /// units.
+    pub(crate) partly_paid: i64,
     /// It was cancelled after it was paid at a provider, which returns the money.
     pub(crate) kept: bool,
 }

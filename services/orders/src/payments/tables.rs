@@ -210,6 +210,13 @@ pub(crate) fn unmatched(
     from.scan(span.newest_first())
 }
 
+pub(super) fn delete_unmatched(
+    tx: &mut Tx<'_>,
+    place: &UnmatchedPlace,
+) -> Result<(), store::Error> {
+    tx.delete(UNMATCHED, place)
+}
+
 pub(crate) fn put_unmatched(
     tx: &mut Tx<'_>,
     place: &UnmatchedPlace,

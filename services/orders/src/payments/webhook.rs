@@ -13,8 +13,8 @@ use model::{Fact, Mismatch, Time, now};
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError};
 use store::Tx;
 
-use super::revival;
 use super::unmatched::{self, SUCCEEDED, UnmatchedPayment};
+use super::{parts, revival};
 use crate::domain::{
     Actor, HISTORY_ROWS_MAX, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
     PaymentMessage, PaymentOutcome, PaymentResult, StatusChange,
@@ -161,9 +161,17 @@ fn succeeded(
     message: &PaymentMessage,
     cause: OrderCause,
 ) -> Result<PaymentOutcome, Error> {
+    if let Some(StoredOrder { order, .. }) = &order
+        && parts::is_known(tx, order.id, &message.reference)?
+    {
+        return Ok(PaymentOutcome::Repeated);
+    }
     let outcome = message.outcome_for(order.as_ref().map(|stored| &stored.order));
     match (outcome, order) {
         (PaymentOutcome::Paid, Some(mut stored)) => {
+            if message.amount != stored.order.total {
+                parts::complete(tx, &mut stored.order)?;
+            }
             stored.order.payment = Some(message.reference.clone());
             let pay = OrderCommand::Pay(PaymentDetails::by(message.method));
             commands::apply(tx, ledger, stored, pay, &cause)?;
@@ -176,11 +184,23 @@ fn succeeded(
         (PaymentOutcome::Reviving, Some(stored)) => {
             revival::begin(tx, ledger, stored, message, &cause)?;
         }
-        (PaymentOutcome::Unmatched(reason), order) => {
-            let order = order.as_ref().map(|stored| &stored.order);
+        (PaymentOutcome::Unmatched(reason), stored) => {
+            let order = stored.as_ref().map(|stored| &stored.order);
             signed
                 .unmatched(message, order, reason)
                 .record(tx, ledger, cause.at)?;
+            if let Some(mut stored) = stored {
+                let listed = (cause.at, signed.id.clone());
+                if parts::add(tx, &mut stored.order, message, listed)? {
+                    tables::save(tx, &stored)?;
+                    note(
+                        tx,
+                        Some(stored),
+                        &format!("{} received, a part of the total", message.amount),
+                        cause,
+                    )?;
+                }
+            }
         }
         _ => {}
     }
@@ -191,12 +211,17 @@ fn succeeded(
 fn report(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
-    order: Option<StoredOrder>,
+    mut order: Option<StoredOrder>,
     signed: &SignedMessage,
     message: &PaymentMessage,
     cause: OrderCause,
 ) -> Result<(), Error> {
     let PaymentMessage { amount, reference, .. } = message.clone();
+    if let Some(stored) = &mut order
+        && parts::take_back(tx, &mut stored.order, &reference)?
+    {
+        tables::save(tx, stored)?;
+    }
     let order_id = order.as_ref().map(|stored| stored.order.id);
     let key = order_id.map_or_else(|| reference.clone(), |id| id.to_string());
     let (what, fact) = if message.result == PaymentResult::Refunded {

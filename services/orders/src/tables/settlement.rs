@@ -29,6 +29,8 @@ pub(super) struct SettlementRow {
     uncounted_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refund_pending: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partly_paid: Option<i64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     kept: bool,
 }
@@ -57,6 +59,7 @@ impl From<Settlement> for SettlementRow {
             cancel_requested_at,
             uncounted,
             refund_pending,
+            partly_paid,
             kept,
         } = settlement;
         let name = |method: PaymentMethod| method.name().to_owned();
@@ -75,6 +78,7 @@ impl From<Settlement> for SettlementRow {
             uncounted_ms: (!uncounted.is_zero())
                 .then(|| u64::try_from(uncounted.as_millis()).unwrap_or(u64::MAX)),
             refund_pending: Some(refund_pending).filter(|pending| *pending > 0),
+            partly_paid: Some(partly_paid).filter(|paid| *paid > 0),
             kept,
         }
     }
@@ -97,6 +101,7 @@ impl From<SettlementRow> for Settlement {
             cancel_requested_at: row.cancel_requested_at,
             uncounted: Duration::from_millis(row.uncounted_ms.unwrap_or(0)),
             refund_pending: row.refund_pending.unwrap_or(0),
+            partly_paid: row.partly_paid.unwrap_or(0),
             kept: row.kept,
         }
     }

@@ -30,6 +30,9 @@ pub(crate) struct OrderResponse<'a> {
     #[serde(flatten)]
     charges: ChargesResponse<'a>,
     refunded_total: Money,
+    /// What came in parts that do not add up to the total yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partly_paid: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refund_pending: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl<'a> OrderResponse<'a> {
         });
         let is_unpaid = order.status == OrderStatus::Confirmed;
         let settlement = &order.settlement;
+        let positive = |amount| (amount > 0).then_some(Money { amount, ..order.total });
         Self {
             id: order.id,
             number: order.number.as_ref().map(ToString::to_string),
@@ -95,9 +99,8 @@ impl<'a> OrderResponse<'a> {
             total: order.total,
             charges: ChargesResponse::of(order),
             refunded_total: order.refunded_total,
-            refund_pending: Some(settlement.refund_pending)
-                .filter(|pending| *pending > 0)
-                .map(|amount| Money { amount, ..order.total }),
+            partly_paid: positive(settlement.partly_paid).filter(|_| order.is_payable()),
+            refund_pending: positive(settlement.refund_pending),
             shipping_address: order.shipping_address.as_ref().map(AddressResponse::from),
             billing_address: order.billing_address.as_ref(),
             note: order.note.as_deref(),

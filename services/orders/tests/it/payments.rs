@@ -98,23 +98,87 @@ async fn a_payment_takes_effect_once() {
     assert_eq!(deliver(&shop, NEW, "m8", &other).await.status, 200);
 
     let history = staff.get(&format!("{path}/history")).await.body;
-    let lines: Vec<_> = history["items"].as_array().unwrap()[2..]
-        .iter()
-        .map(|line| {
-            (
-                line["to"].as_str().unwrap(),
-                line["by"].as_str().unwrap(),
-                line["reason"].as_str().unwrap(),
-            )
-        })
-        .collect();
     assert_eq!(
-        lines,
+        history_lines(&history)[2..],
         [
-            ("confirmed", "payments", "payment failed: pay_0"),
-            ("paid", "payments", "pay_1")
+            "confirmed payments payment failed: pay_0",
+            "confirmed payments 9.99 EUR received, a part of the total: m2",
+            "paid payments pay_1"
         ]
     );
+    shop.orders.finish().await;
+}
+
+/// The history as lines of status, who and why.
+fn history_lines(history: &Value) -> Vec<String> {
+    let line = |entry: &Value| {
+        let text = |name: &str| entry[name].as_str().unwrap_or("–").to_owned();
+        ["to", "by", "reason"].map(text).join(" ")
+    };
+    history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(line)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_add_up_pay_an_order() {
+    let mut config = Config::default();
+    config.payments.secrets = vec![Secret::from(NEW)];
+    let shop = Shop::open_with(config).await;
+    let (buyer, staff) = (shop.orders.customer(), shop.orders.staff());
+    let path = shop.confirmed(&buyer, 2500).await;
+    for (number, (kind, amount, reference, expected)) in (1..).zip([
+        ("succeeded", 1000, "gift", "unmatched confirmed 1000"),
+        ("succeeded", 1000, "gift", "repeated confirmed 1000"),
+        ("succeeded", 1501, "more", "unmatched confirmed 1000"),
+        ("succeeded", 500, "back", "unmatched confirmed 1500"),
+        ("refunded", 500, "back", "reported confirmed 1000"),
+        ("succeeded", 1500, "card", "paid paid null"),
+        ("succeeded", 1000, "gift", "repeated paid null"),
+        ("succeeded", 1500, "card", "repeated paid null"),
+    ]) {
+        let message = message(&format!("payment.{kind}"), &path, amount, reference);
+        let answer = deliver(&shop, NEW, &format!("m{number}"), &message).await;
+        let order = buyer.get(&path).await.body;
+        let seen = [
+            &answer.body["outcome"],
+            &order["status"],
+            &order["partly_paid"]["amount"],
+        ];
+        let seen = seen.map(|value| value.to_string().replace('"', ""));
+        assert_eq!(seen.join(" "), expected, "message {number}");
+    }
+    let id = path.rsplit('/').next().unwrap();
+    let left = ["m4 {id} back wrong_amount", "m3 {id} more wrong_amount"];
+    assert_eq!(
+        unmatched(&staff).await,
+        left.map(|line| line.replace("{id}", id))
+    );
+    let history = staff.get(&format!("{path}/history")).await.body;
+    assert_eq!(
+        history_lines(&history)[2..],
+        [
+            "confirmed payments 10.00 EUR received, a part of the total: gift",
+            "confirmed payments 5.00 EUR received, a part of the total: back",
+            "confirmed payments 5.00 EUR went back at the provider: back",
+            "paid payments card",
+        ]
+    );
+
+    // An order that ends before they add up holds no money of its own.
+    let ended = shop.confirmed(&buyer, 2500).await;
+    let part = message("payment.succeeded", &ended, 1000, "m9");
+    deliver(&shop, NEW, "m9", &part).await;
+    let cancel = format!("{ended}/cancel");
+    let cancelled = staff.post(&cancel, json!({ "reason": "no" })).await;
+    assert_eq!(cancelled.status, 200);
+    let rest = message("payment.succeeded", &ended, 1500, "m10");
+    let answer = deliver(&shop, NEW, "m10", &rest).await;
+    assert_eq!(answer.body["reason"], "order_over");
+    assert_eq!(unmatched(&staff).await.len(), 4);
     shop.orders.finish().await;
 }
 
@@ -178,7 +242,7 @@ async fn no_signed_message_is_refused() {
         assert_eq!((answer.status, got), (200, outcome), "{id}");
     }
     let history = staff.get(&format!("{order}/history")).await.body;
-    let noted = history["items"].as_array().unwrap()[3..].iter();
+    let noted = history["items"].as_array().unwrap()[4..].iter();
     let noted: Vec<_> = noted.map(|line| &line["reason"]).collect();
     assert_eq!(
         noted,

@@ -76,6 +76,7 @@ fn golden_bytes_of_a_full_row() {
         cancel_requested_at: Some(Time(5)),
         uncounted: Duration::from_millis(6),
         refund_pending: 7,
+        partly_paid: 8,
         kept: true,
     };
     order.parcel = Parcel { carrier: Some("UPS".into()), tracking: Some("1Z".into()) };
@@ -98,9 +99,9 @@ fn golden_bytes_of_a_full_row() {
         b"\xaarequest_id\xa1r\xaasettled_at\x02\xa9shortages\x91\x83\xaaproduct_id",
         UUID,
         b"\xa9requested\x03\xa9available\xff\xaereserved_until\x03\xa7payment\xa5pay_1",
-        b"\xaasettlement\x8a\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
+        b"\xaasettlement\x8b\xa6method\xa8transfer\xa5until\x04\xa8received\xabon_delivery",
         b"\xa4owed\xc3\xa7at_once\xc3\xa7revival\xa7awaited\xb3cancel_requested_at\x05\xacuncounted_ms\x06",
-        b"\xaerefund_pending\x07\xa4kept\xc3",
+        b"\xaerefund_pending\x07\xabpartly_paid\x08\xa4kept\xc3",
         b"\xa7carrier\xa3UPS\xa8tracking\xa21Z\xa8accepted\xc3\xa7changes\x02\xaacreated_at\x01\xaaupdated_at\x01",
     ];
     assert_bytes(&stored, &golden.concat());
