@@ -31,14 +31,14 @@ struct PartRow {
 
 impl Record for PartRow {}
 
-/// Whether a payment is known as a part of the order.
+/// Whether a payment of that amount is known as a part of the order.
 pub(super) fn is_known(
     from: &impl Read,
     order: OrderId,
-    reference: &str,
+    message: &PaymentMessage,
 ) -> Result<bool, store::Error> {
-    let part = from.get(PARTS, &(order, reference.to_owned()))?;
-    Ok(part.is_some())
+    let part = from.get(PARTS, &(order, message.reference.clone()))?;
+    Ok(part.is_some_and(|part| part.amount == message.amount.amount))
 }
 
 /// Takes a payment that is listed there as a part of its order; `false` if it is none.
@@ -51,13 +51,13 @@ pub(super) fn add(
     if !order.takes_part(message) {
         return Ok(false);
     }
+    let key = (order.id, message.reference.clone());
     let made = tx.scan(PARTS.prefix(&order.id))?.take(PARTS_MAX).count();
-    if made == PARTS_MAX {
+    if made == PARTS_MAX || tx.contains(PARTS, &key)? {
         return Ok(false);
     }
     let amount = message.amount.amount;
     order.settlement.partly_paid += amount;
-    let key = (order.id, message.reference.clone());
     tx.put(PARTS, &key, &PartRow { amount, listed })?;
     Ok(true)
 }

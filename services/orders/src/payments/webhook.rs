@@ -162,7 +162,7 @@ fn succeeded(
     cause: OrderCause,
 ) -> Result<PaymentOutcome, Error> {
     if let Some(StoredOrder { order, .. }) = &order
-        && parts::is_known(tx, order.id, &message.reference)?
+        && parts::is_known(tx, order.id, message)?
     {
         return Ok(PaymentOutcome::Repeated);
     }
