@@ -10,8 +10,8 @@ mod fields;
 use serde::{Deserialize, Serialize};
 
 pub use self::fields::{
-    CodePurpose, ItemOrdered, Mismatch, OrderField, RevocationReason, Shortage, UndoneStep,
-    UserField,
+    CodePurpose, ItemOrdered, Mismatch, OrderField, RefundFault, RevocationReason, Shortage,
+    UndoneStep, UserField,
 };
 use crate::{Id, Listing, Money, Time, kinds};
 
@@ -258,12 +258,16 @@ published_language! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user_id: Option<Id<kinds::User>>
     }
-    /// A payment provider refused to return money, or took that back. Staff send it.
+    /// A payment provider refused to return money, took that back, or did not say in time whether it
+    /// did (`reason`). Staff send it.
     "refund.refused" => RefundRefused {
         order_id: Id<kinds::Order>,
         amount: Money,
         /// The provider's id of the payment.
-        reference: String
+        reference: String,
+        /// Absent in events of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<RefundFault>
     }
     /// A payment fits no order that expects it. It is recorded, and staff decide.
     "payment.unmatched" => PaymentUnmatched {
@@ -415,7 +419,12 @@ mod tests {
         vec![
             Fact::OrderRefunded { order_id, user_id, amount: euros(1999), in_full: false },
             Fact::OrderCancelRequested { order_id, user_id },
-            Fact::RefundRefused { order_id, amount: euros(1), reference: "pi_1".into() },
+            Fact::RefundRefused {
+                order_id,
+                amount: euros(1),
+                reference: "pi_1".into(),
+                reason: Some(RefundFault::Unanswered),
+            },
             Fact::PaymentUnmatched {
                 order_id: Some(order_id),
                 user_id,

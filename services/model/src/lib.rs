@@ -35,8 +35,8 @@ pub use address::{Address, Country, NotACountry};
 pub use carrier::tracking_url;
 pub use email::Email;
 pub use fact::{
-    CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, OrderField, RevocationReason, Shortage,
-    UndoneStep, UserField,
+    CodePurpose, Fact, ItemOrdered, KeyPublished, Mismatch, OrderField, RefundFault,
+    RevocationReason, Shortage, UndoneStep, UserField,
 };
 pub use id::{
     AddressId, ApiKeyId, CartId, CustomerId, EmailChangeId, Id, Kind, NotAnId, OrderId, ProductId,

@@ -6,7 +6,9 @@ mod inbox;
 
 use chassis::dead_letters::NewDeadLetters;
 use mesh::OrderDetails;
-use model::{Id, Mismatch, Money, OrderId, SessionId, Time, UndoneStep, UserId, kinds};
+use model::{
+    Id, Mismatch, Money, OrderId, RefundFault, SessionId, Time, UndoneStep, UserId, kinds,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::inbox::{Retention, next_id};
@@ -194,7 +196,7 @@ topics! {
         order_id: Id<kinds::Order>
     }
     /// To staff: a paid order was cancelled, and its payment has to be sent back, or its provider
-    /// did not send it.
+    /// did not send it, or does not say whether it did.
     "refund.due" (Staff, Usually) => RefundDue {
         order_id: Id<kinds::Order>,
         amount: Money,
@@ -202,7 +204,10 @@ topics! {
         by_buyer: bool,
         /// The id of the payment that its provider did not send back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reference: Option<String>
+        reference: Option<String>,
+        /// Why its provider did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<RefundFault>
     }
     /// To staff: the available stock of a product is low.
     "stock.low" (Staff, OnRequest) => StockLow {

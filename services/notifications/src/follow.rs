@@ -181,14 +181,17 @@ fn for_staff(event: &Event, fact: &Fact) -> Option<Topic> {
                 None => by.parse::<CustomerId>().is_ok(),
             };
             match refunded.filter(|refund| refund.amount > 0) {
-                Some(amount) => Topic::RefundDue { order_id, amount, by_buyer, reference: None },
+                Some(amount) => {
+                    let (reference, reason) = (None, None);
+                    Topic::RefundDue { order_id, amount, by_buyer, reference, reason }
+                }
                 None if by_buyer => Topic::OrderCancelledByBuyer { order_id },
                 None => return None,
             }
         }
-        Fact::RefundRefused { order_id, amount, ref reference } => {
-            let reference = Some(reference.clone());
-            Topic::RefundDue { order_id, amount, by_buyer: false, reference }
+        Fact::RefundRefused { order_id, amount, ref reference, reason } => {
+            let (by_buyer, reference) = (false, Some(reference.clone()));
+            Topic::RefundDue { order_id, amount, by_buyer, reference, reason }
         }
         Fact::OrderCancelRequested { order_id, .. } => Topic::OrderCancelRequested { order_id },
         Fact::OrderBuyerErased { order_id } => Topic::OrderBuyerErased { order_id },

@@ -10,12 +10,13 @@
 //! | shipped | deliver | delivered |
 //! | shipped, delivered, not paid yet | pay | unchanged |
 //! | paid, shipped, delivered, of what was paid | refund of a part · refund of the rest | unchanged · refunded |
-//! | cancelled, while a provider has its payment | refund | unchanged |
+//! | paid, shipped, delivered, cancelled, refunded, of which a refund counts | fail a refund | unchanged |
+//! | cancelled, refunded, of whose payment the shop or a provider has some | refund | unchanged |
 //! | cancelled by expiry, paid after that | revive | confirmed |
 //! | delivered · shipped · paid | undo the last step | shipped · paid (confirmed, if it is not paid) · confirmed |
 //! | shipped, delivered, paid after that | undo the payment | unchanged |
 //!
-//! Rejected and refunded are final, and so is any other cancelled order.
+//! Rejected is final, and so is any other cancelled or refunded order.
 //!
 //! **Invariant:** an order changes its status in [`Order::apply`] only, which returns
 //! the history entry and the event of the transition together.
@@ -27,6 +28,7 @@ mod charges;
 mod correction;
 mod number;
 mod payment;
+mod refund;
 mod settlement;
 mod status;
 #[cfg(test)]
@@ -142,6 +144,8 @@ pub(crate) enum OrderCommand {
     Cancel,
     /// `amount` in minor units is refunded, or all that is left.
     Refund { amount: Option<i64> },
+    /// A refund that counts came back, of the payment with that reference.
+    FailRefund { amount: Money, payment: String },
     /// Its stock is reserved again, after it had expired.
     Revive,
     /// The last step was recorded by mistake; `None` if it is none that can be undone.
@@ -158,6 +162,8 @@ pub(crate) struct StatusChange {
     pub(crate) by: String,
     pub(crate) reason: Option<String>,
     pub(crate) refunded: Option<Money>,
+    /// An earlier refund that failed.
+    pub(crate) refund_failed: Option<Money>,
     /// The parcel as it was shipped, or after a correction of it.
     pub(crate) parcel: Parcel,
     /// What is known of a payment that staff recorded.
@@ -179,6 +185,7 @@ impl StatusChange {
             by: cause.by.name(),
             reason: cause.reason.clone(),
             refunded: None,
+            refund_failed: None,
             parcel: Parcel::default(),
             payment: PaymentDetails::default(),
             corrected: Vec::new(),
@@ -281,14 +288,9 @@ impl Order {
                 }
                 Fact::OrderCancelled { order_id, user_id, refunded, refund_pending }
             }
-            OrderCommand::Refund { amount } => {
-                let amount = Money { amount: amount.unwrap_or(left.amount), ..left };
-                self.require_refundable(amount)?;
-                self.refunded_total.amount += amount.amount;
-                change.refunded = Some(amount);
-                let in_full = transition == Transition::RefundRest;
-                self.settlement.kept &= !in_full;
-                Fact::OrderRefunded { order_id, user_id, amount, in_full }
+            OrderCommand::Refund { amount } => self.refund(amount, transition, &mut change)?,
+            OrderCommand::FailRefund { amount, payment } => {
+                self.fail_refund(amount, payment, &mut change)?
             }
             OrderCommand::Revive => {
                 self.settlement.revival = Revival::No;
@@ -298,17 +300,6 @@ impl Order {
         };
         (self.status, self.updated_at) = (to, cause.at);
         Ok(AppliedChange { change, fact, also })
-    }
-
-    /// Gives back the payment of an order that is cancelled: what is refunded by that, and what
-    /// its provider is asked for, which counts once it is done.
-    fn give_back(&mut self, returned: Option<Money>) -> (Option<Money>, Option<Money>) {
-        self.settlement.kept = self.paid_by_provider().is_some() && returned.is_some();
-        if self.settlement.kept {
-            return (None, returned);
-        }
-        self.refunded_total.amount += returned.map_or(0, |refund| refund.amount);
-        (returned, None)
     }
 
     /// The transition of a command to this order.
@@ -330,6 +321,7 @@ impl Order {
                     false => Transition::RefundRest,
                 }
             }
+            OrderCommand::FailRefund { .. } => Transition::FailRefund,
             OrderCommand::Revive => Transition::Revive,
             OrderCommand::Undo { step } => return self.undoing(*step),
         })

@@ -9,7 +9,8 @@
 //!
 //! An order counts from its confirmation on, on the day of UTC on which it was placed. A
 //! cancelled one counts no more, on no day, nor do refunds of it. A refund counts on the day on
-//! which it was made, and is of the whole order, so no product has one. A product's category is
+//! which it was made, and is of the whole order, so no product has one; one that failed is taken off
+//! the day on which it did. A product's category is
 //! the one that it had when it was first sold on that day.
 //!
 //! **Invariant:** the sums are those of [`Sums::add_order`] over all orders that the backfill
@@ -222,7 +223,7 @@ impl Sums {
             (false, true) => add_sale(tx, order, COUNTED)?,
             (true, false) => {
                 add_sale(tx, order, COUNTED_NO_MORE)?;
-                add_refunds(tx, order, COUNTED_NO_MORE)?;
+                add_refunds(tx, after, COUNTED_NO_MORE)?;
             }
             (true, true) => add_refund(tx, change, COUNTED)?,
             (false, false) => {}
@@ -233,13 +234,13 @@ impl Sums {
 
 /// Counts an order of an earlier version.
 fn count_known(tx: &mut Tx<'_>, _: OrderId, row: OrderRow) -> Result<(), store::Error> {
-    let StoredOrder { order, .. } = tables::with_lines(tx, row)?;
-    let state = SalesState::of(&order);
+    let stored = tables::with_lines(tx, row)?;
+    let state = SalesState::of(&stored.order);
     if state.is_sold {
-        add_sale(tx, &order, COUNTED)?;
-        add_refunds(tx, &order, COUNTED)?;
+        add_sale(tx, &stored.order, COUNTED)?;
+        add_refunds(tx, &stored, COUNTED)?;
     }
-    add_spent(tx, &order, None, state.kept)
+    add_spent(tx, &stored.order, None, state.kept)
 }
 
 fn add_sale(tx: &mut Tx<'_>, order: &Order, sign: Sign) -> Result<(), store::Error> {
@@ -282,7 +283,7 @@ fn add_to_day(
 }
 
 fn add_refund(tx: &mut Tx<'_>, change: &StatusChange, sign: Sign) -> Result<(), store::Error> {
-    match change.refunded {
+    match change.refund() {
         None => Ok(()),
         Some(amount) => {
             let sales = SalesRow::of_refund(amount).times(sign);
@@ -292,11 +293,11 @@ fn add_refund(tx: &mut Tx<'_>, change: &StatusChange, sign: Sign) -> Result<(), 
 }
 
 /// The refunds in the history of an order.
-fn add_refunds(tx: &mut Tx<'_>, order: &Order, sign: Sign) -> Result<(), store::Error> {
-    if order.refunded_total.amount == 0 {
+fn add_refunds(tx: &mut Tx<'_>, stored: &StoredOrder, sign: Sign) -> Result<(), store::Error> {
+    if stored.history_rows == 0 {
         return Ok(());
     }
-    for change in tables::history(tx, order)? {
+    for change in tables::history(tx, &stored.order)? {
         add_refund(tx, &change, sign)?;
     }
     Ok(())

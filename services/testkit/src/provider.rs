@@ -170,13 +170,22 @@ impl PlayedProvider {
 
     /// The bank executes the pending refunds, or sends them back.
     pub fn finish_refunds(&self, status: &'static str) {
+        self.move_refunds("pending", status);
+    }
+
+    /// The money of all refunds comes back, as from an account that was closed.
+    pub fn return_refunds(&self) {
+        self.move_refunds("done", "failed");
+    }
+
+    fn move_refunds(&self, from: &'static str, to: &'static str) {
         let mut played = self.played.lock();
         let refunds = played
             .payments
             .iter_mut()
             .flat_map(|payment| &mut payment.refunds);
-        for refund in refunds.filter(|refund| refund.status == "pending") {
-            refund.status = status;
+        for refund in refunds.filter(|refund| refund.status == from) {
+            refund.status = to;
         }
     }
 

@@ -114,6 +114,21 @@ pub enum RevocationReason {
     Unknown,
 }
 
+/// Why money of a refund, which a payment provider was asked for, is not with the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundFault {
+    /// The provider refused the refund, or failed to make it.
+    Refused,
+    /// The provider made it, and the money came back to the shop.
+    Returned,
+    /// The provider did not say in time whether it made it.
+    Unanswered,
+    /// A reason this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
 /// Why a payment fits no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mesh::{Contact, OrderChange, OrderChargesDetails, OrderDetails, OrderLineDetails};
-use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, Time, UndoneStep};
+use model::{CodePurpose, Id, Kind, Mismatch, Money, OrderId, RefundFault, Time, UndoneStep};
 
 use super::order::OrderData;
 use crate::domain::{Audience, CODE_KIND, DIGEST_KIND, EMAIL_UNDO_KIND, KindRule, Topic};
@@ -54,6 +54,26 @@ pub(crate) fn kinds() -> Vec<&'static str> {
     let notices = Topic::RULES.iter().map(|rule| rule.kind);
     let others = [CODE_KIND, EMAIL_UNDO_KIND, DIGEST_KIND];
     notices.chain(others).collect()
+}
+
+/// Refunds that no provider was asked for, and those that one did not make.
+fn of_refunds(order_id: OrderId, amount: Money) -> impl Iterator<Item = Topic> {
+    use RefundFault::{Refused, Returned, Unanswered};
+    let by_hand = [true, false].map(|by_buyer| Topic::RefundDue {
+        order_id,
+        amount,
+        by_buyer,
+        reference: None,
+        reason: None,
+    });
+    let by_provider = [Refused, Returned, Unanswered].map(|reason| Topic::RefundDue {
+        order_id,
+        amount,
+        by_buyer: false,
+        reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
+        reason: Some(reason),
+    });
+    by_hand.into_iter().chain(by_provider)
 }
 
 /// What providers say of money that staff look into.
@@ -123,14 +143,6 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::OrderCancelledByBuyer { order_id },
         Topic::OrderCancelRequested { order_id },
         Topic::OrderBuyerErased { order_id },
-        Topic::RefundDue { order_id, amount, by_buyer: true, reference: None },
-        Topic::RefundDue { order_id, amount, by_buyer: false, reference: None },
-        Topic::RefundDue {
-            order_id,
-            amount,
-            by_buyer: false,
-            reference: Some("pi_3MtwBwLkdIwHu7ix".into()),
-        },
         Topic::StockLow { product_id, available: 3 },
         Topic::MailFailed {
             mail_id: None,
@@ -154,6 +166,7 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::BackupOverdue { succeeded_at: None, expected_hours: Some(26) },
         Topic::BackupRecovered {},
     ];
+    topics.extend(of_refunds(order_id, amount));
     topics.extend(of_money(order_id, amount));
     topics
 }

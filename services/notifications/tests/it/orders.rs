@@ -249,7 +249,7 @@ fn refused_by_provider(order_id: OrderId, user_id: Option<UserId>, amount: Money
     let (refund_pending, reference) = (Some(amount), "pi_1".to_owned());
     [
         Fact::OrderCancelled { order_id, user_id, refunded: None, refund_pending },
-        Fact::RefundRefused { order_id, amount, reference },
+        Fact::RefundRefused { order_id, amount, reference, reason: None },
     ]
 }
 

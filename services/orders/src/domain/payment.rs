@@ -75,7 +75,7 @@ impl Order {
     pub(crate) fn payment_status(&self) -> PaymentStatus {
         let is_refunded = self.refunded_total.amount > 0;
         match self.status {
-            OrderStatus::Refunded => PaymentStatus::Refunded,
+            OrderStatus::Refunded if self.unreturned().amount == 0 => PaymentStatus::Refunded,
             OrderStatus::Cancelled if is_refunded && self.unreturned().amount == 0 => {
                 PaymentStatus::Refunded
             }

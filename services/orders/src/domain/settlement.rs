@@ -99,7 +99,7 @@ pub(crate) struct Settlement {
     /// The sum of the payments that came for it and that do not add up to its total yet, in minor
     /// units.
     pub(crate) partly_paid: i64,
-    /// It was cancelled after it was paid at a provider, which returns the money.
+    /// It is over, and money that came by a provider is still to be returned.
     pub(crate) kept: bool,
 }
 
@@ -125,9 +125,7 @@ impl Settlement {
     pub(super) fn allows(self, status: OrderStatus, transition: Transition) -> bool {
         match transition {
             Transition::Revive => self.revival == Revival::Awaited,
-            Transition::RefundPart | Transition::RefundRest if status == OrderStatus::Cancelled => {
-                self.kept
-            }
+            Transition::RefundPart | Transition::RefundRest if status.is_over() => self.kept,
             _ => true,
         }
     }

@@ -39,6 +39,8 @@ pub(crate) enum Transition {
     Cancel,
     RefundPart,
     RefundRest,
+    /// The provider has the money again.
+    FailRefund,
     /// It had expired; its payment came after that, and its stock is reserved again.
     Revive,
     /// The payment before it was shipped.
@@ -75,7 +77,9 @@ impl OrderStatus {
             (Self::Shipped, T::Deliver) => Some(Self::Delivered),
             (Self::Shipped | Self::Delivered, T::PayLate) => Some(self),
             (Self::Paid | Self::Shipped | Self::Delivered, T::RefundPart)
-            | (Self::Cancelled, T::RefundPart | T::RefundRest) => Some(self),
+            | (Self::Cancelled | Self::Refunded, T::RefundPart | T::RefundRest) => Some(self),
+            (Self::Paid | Self::Shipped | Self::Delivered, T::FailRefund)
+            | (Self::Cancelled | Self::Refunded, T::FailRefund) => Some(self),
             (Self::Paid | Self::Shipped | Self::Delivered, T::RefundRest) => Some(Self::Refunded),
             (Self::Delivered, T::UndoDeliver) => Some(Self::Shipped),
             (Self::Shipped, T::UndoShip) => Some(Self::Paid),
@@ -127,7 +131,8 @@ impl Transition {
             Self::Cancel => "cancelled",
             Self::RefundPart | Self::RefundRest => "refunded",
             Self::Revive => "revived",
-            Self::UndoPay
+            Self::FailRefund
+            | Self::UndoPay
             | Self::UndoPayLate
             | Self::UndoShip
             | Self::UndoShipUnpaid

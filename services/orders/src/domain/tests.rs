@@ -28,6 +28,15 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("paid", "refund the rest", "refunded"),
     ("shipped", "refund the rest", "refunded"),
     ("delivered", "refund the rest", "refunded"),
+    ("refunded", "refund a part", "refunded"),
+    ("refunded", "refund the rest", "refunded"),
+    ("cancelled", "refund a part", "cancelled"),
+    ("cancelled", "refund the rest", "cancelled"),
+    ("paid", "fail a refund", "paid"),
+    ("shipped", "fail a refund", "shipped"),
+    ("delivered", "fail a refund", "delivered"),
+    ("cancelled", "fail a refund", "cancelled"),
+    ("refunded", "fail a refund", "refunded"),
     ("delivered", "undo deliver", "shipped"),
     ("shipped", "undo ship", "paid"),
     ("shipped", "undo ship unpaid", "confirmed"),
@@ -49,8 +58,14 @@ fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
         1 => Just(OrderCommand::Revive),
         1 => Just(OrderCommand::Refund { amount: None }),
         4 => (1..700_i64).prop_map(|amount| OrderCommand::Refund { amount: Some(amount) }),
+        3 => (1..700_i64).prop_map(fail_refund),
     ];
     prop::collection::vec(command, 1..24)
+}
+
+pub(crate) fn fail_refund(amount: i64) -> OrderCommand {
+    let amount = Money { amount, currency: "EUR".parse().unwrap() };
+    OrderCommand::FailRefund { amount, payment: "pi_1".into() }
 }
 
 /// A pending order of one lamp.
@@ -164,6 +179,7 @@ impl Model {
             OrderCommand::Cancel => "cancel",
             OrderCommand::Refund { amount: Some(amount) } if *amount < self.kept => "refund a part",
             OrderCommand::Refund { .. } => "refund the rest",
+            OrderCommand::FailRefund { .. } => "fail a refund",
             OrderCommand::Undo { .. } => match self.steps.last() {
                 Some(&"ship unpaid") if !self.owed => "undo ship",
                 Some(step) => *UNDO.iter().find(|undo| undo.ends_with(step)).unwrap_or(&""),
@@ -178,7 +194,7 @@ impl Model {
         };
         self.status = to;
         match command {
-            OrderCommand::Undo { .. } => {}
+            OrderCommand::Undo { .. } | OrderCommand::FailRefund { .. } => {}
             // Shipping can be undone after it, as before.
             OrderCommand::Pay(_) if by_provider && name == "pay late" => {}
             OrderCommand::Pay(_) if by_provider => self.steps.push("provider"),
@@ -198,6 +214,7 @@ impl Model {
             OrderCommand::Revive => self.expired = false,
             OrderCommand::Refund { amount: Some(amount) } => self.kept -= amount,
             OrderCommand::Refund { amount: None } | OrderCommand::Cancel => self.kept = 0,
+            OrderCommand::FailRefund { amount, .. } => self.kept += amount.amount,
             _ => {}
         }
         true
@@ -207,8 +224,12 @@ impl Model {
     fn covers(&self, command: &OrderCommand) -> bool {
         match command {
             OrderCommand::Refund { amount } => {
-                !self.owed && amount.is_none_or(|amount| amount <= self.kept)
+                let is_over = matches!(self.status, "cancelled" | "refunded");
+                !self.owed
+                    && amount.is_none_or(|amount| amount <= self.kept)
+                    && (self.kept > 0 || !is_over)
             }
+            OrderCommand::FailRefund { amount, .. } => amount.amount <= self.paid - self.kept,
             OrderCommand::Revive => self.expired,
             _ => true,
         }
@@ -278,9 +299,10 @@ proptest! {
             };
             refunded += match applied.fact {
                 Fact::OrderRefunded { amount, in_full, .. } => {
-                    prop_assert_eq!(in_full, order.status == OrderStatus::Refunded);
+                    prop_assert_eq!(in_full, order.refunded_total == order.total);
                     amount.amount
                 }
+                Fact::RefundRefused { amount, .. } => -amount.amount,
                 Fact::OrderCancelled { refunded, .. } => refunded.map_or(0, |money| money.amount),
                 _ => 0,
             };

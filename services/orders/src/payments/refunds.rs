@@ -17,13 +17,18 @@ use crate::tables::StoredOrder;
 
 const REFUNDS: Table<(OrderId, RefundId), RefundRow> = Table::new("order_refunds");
 
-/// What became of a refund.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a refund, each status after those that it may follow. What a provider answered
+/// is applied late and in any order, so a refund takes on a later status only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RefundStatus {
     Pending,
+    /// The provider did not say in time what became of it. It may still say so.
+    Unknown,
+    /// The provider refused the call. Another call of it may have been done before.
+    Refused,
     Succeeded,
-    /// The provider refused it, or took it back.
+    /// The provider could not make it, or has the money again.
     Failed,
 }
 
@@ -32,8 +37,9 @@ impl RefundStatus {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Unknown => "unknown",
             Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
+            Self::Refused | Self::Failed => "failed",
         }
     }
 }
@@ -50,6 +56,9 @@ pub(crate) struct RefundRow {
     /// The provider's id of the refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
+    /// It succeeded and counts as no refund of the order, of which less was left by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) uncounted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +136,7 @@ fn ask(
         method: method.name().to_owned(),
         payment,
         reference: None,
+        uncounted: false,
         reason: cause.reason.clone(),
         by,
         via: cause.via,
@@ -191,6 +201,7 @@ mod tests {
             method: "stripe".into(),
             payment: "pi_1".into(),
             reference: None,
+            uncounted: false,
             reason: None,
             by: None,
             via: None,

@@ -191,6 +191,16 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
         .collect()
 }
 
+pub(super) async fn ledger_of(store: &Store) -> Ledger {
+    Ledger {
+        log: Log::open(store.clone(), "orders", Time(1)).await.unwrap(),
+        sums: Sums::new(),
+        runs: SortedRuns::default(),
+        numbers: Numbers::new(&OrdersConfig::default()),
+        calls: CallQueue::default(),
+    }
+}
+
 /// The faults of histories of steps, all run in one transaction of a new store.
 pub(super) fn faults_of<S: Send + 'static>(
     histories: Vec<Vec<S>>,
@@ -200,14 +210,7 @@ pub(super) fn faults_of<S: Send + 'static>(
     let faults = async {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
-        let log = Log::open(store.clone(), "orders", Time(1)).await.unwrap();
-        let ledger = Ledger {
-            log,
-            sums: Sums::new(),
-            runs: SortedRuns::default(),
-            numbers: Numbers::new(&OrdersConfig::default()),
-            calls: CallQueue::default(),
-        };
+        let ledger = ledger_of(&store).await;
         let all = store.write(move |tx| {
             let runs = histories.into_iter().map(|steps| run(tx, &ledger, steps));
             Ok::<_, Error>(runs.flatten().collect())

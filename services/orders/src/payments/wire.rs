@@ -120,18 +120,24 @@ impl PaymentsResponse {
         history: Vec<StatusChange>,
         asked: Vec<(RefundId, RefundRow)>,
     ) -> Self {
-        let made = history.into_iter().filter_map(|change| {
-            let amount = change.refunded.filter(|refund| refund.amount > 0)?;
-            Some(RefundResponse {
-                id: None,
-                status: RefundStatus::Succeeded.name(),
-                amount,
-                reason: change.reason,
-                at: change.at,
-            })
-        });
+        let mut made = Vec::new();
+        for change in history {
+            if let Some(amount) = change.refunded.filter(|refund| refund.amount > 0) {
+                made.push(RefundResponse {
+                    id: None,
+                    status: RefundStatus::Succeeded.name(),
+                    amount,
+                    reason: change.reason,
+                    at: change.at,
+                });
+            }
+            // It is among those that the provider was asked for.
+            let failed = change.refund_failed;
+            let failed = made.iter().rposition(|made| Some(made.amount) == failed);
+            failed.map(|place| made.remove(place));
+        }
         let asked = asked.into_iter();
-        let asked = asked.filter(|(_, row)| row.status != RefundStatus::Succeeded);
+        let asked = asked.filter(|(_, row)| row.status != RefundStatus::Succeeded || row.uncounted);
         let asked = asked.map(|(id, row)| RefundResponse {
             id: Some(id),
             status: row.status.name(),
@@ -139,7 +145,7 @@ impl PaymentsResponse {
             reason: row.reason,
             at: id.made_at(),
         });
-        let refunds = made.chain(asked);
+        let refunds = made.into_iter().chain(asked);
         let reference = order.payment.clone().filter(|_| order.is_paid());
         Self { items, refunds: refunds.collect(), reference }
     }

@@ -42,7 +42,7 @@ impl AllSums {
         };
         add(day, SalesRow::of_order(order));
         for change in history {
-            if let Some(amount) = change.refunded {
+            if let Some(amount) = change.refund() {
                 add(change.at.day(), SalesRow::of_refund(amount));
             }
         }

@@ -10,7 +10,7 @@ use store::{Options, Store};
 use super::*;
 use crate::commands;
 use crate::config::OrdersConfig;
-use crate::domain::tests::order;
+use crate::domain::tests::{fail_refund, order};
 use crate::domain::{
     Actor, Buyer, ChosenPayment, OrderCause, OrderCommand, OrderLine, Parcel, PaymentDetails,
     PaymentMethod, Settlement,
@@ -63,6 +63,7 @@ fn command() -> impl Strategy<Value = OrderCommand> {
         1 => Just(OrderCommand::Cancel),
         1 => Just(OrderCommand::Refund { amount: None }),
         3 => (1..700_i64).prop_map(|amount| OrderCommand::Refund { amount: Some(amount) }),
+        3 => (1..700_i64).prop_map(fail_refund),
     ]
 }
 

@@ -190,6 +190,8 @@ pub(crate) struct HistoryEntryResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    refund_failed: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     carrier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking: Option<String>,
@@ -231,6 +233,7 @@ impl HistoryEntryResponse {
             by: change.by,
             reason: change.reason,
             refunded: change.refunded,
+            refund_failed: change.refund_failed,
             carrier: change.parcel.carrier,
             tracking: change.parcel.tracking,
             payment: is_known.then_some(PaymentDetailsResponse { reference, method, amount }),

@@ -123,6 +123,19 @@ impl Counter {
         eventually(&what, has).await;
     }
 
+    /// Cancels an order, and publishes that its stock is released.
+    async fn cancel(&self, order: &str) -> TestResponse {
+        let order_id = order.rsplit('/').next().unwrap().parse().unwrap();
+        let cancel = self.command(order, "cancel", json!({ "reason": "no" }));
+        let (cancelled, ()) = tokio::join!(cancel, async {
+            self.until(order, "status", "cancelled").await;
+            let released = Fact::StockReleased { order_id };
+            self.shop.products.publish("k", released).await;
+        });
+        assert_eq!(cancelled.status, 200);
+        cancelled
+    }
+
     async fn command(&self, order: &str, name: &str, body: Value) -> TestResponse {
         self.staff.post(&format!("{order}/{name}"), body).await
     }
@@ -475,14 +488,7 @@ async fn a_cancelled_order_is_refunded_by_its_provider() {
         let provider = counter.provider(kind);
         let (order, _) = counter.paid(kind, 1000).await;
         provider.switch(|switches| switches.refuse_refunds = is_refused);
-        let order_id = order.rsplit('/').next().unwrap().parse().unwrap();
-        let cancel = counter.command(&order, "cancel", json!({ "reason": "no" }));
-        let (cancelled, ()) = tokio::join!(cancel, async {
-            counter.until(&order, "status", "cancelled").await;
-            let released = Fact::StockReleased { order_id };
-            counter.shop.products.publish("k", released).await;
-        });
-        assert_eq!(cancelled.status, 200);
+        let cancelled = counter.cancel(&order).await;
         assert_eq!(cancelled.body["refund_pending"]["amount"], 1000);
         let told = || async { counter.events("order.cancelled", &order).await.len() == 1 };
         eventually("the cancellation is told", told).await;
@@ -510,6 +516,51 @@ async fn a_cancelled_order_is_refunded_by_its_provider() {
         assert_eq!(again.status, 409);
         provider.switch(|switches| switches.refuse_refunds = false);
     }
+    counter.shop.orders.finish().await;
+}
+
+/// The buyer's account is closed, so the money is with the shop again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_comes_back_is_made_again() {
+    let counter = Counter::open().await;
+    for (kind, status) in KINDS
+        .into_iter()
+        .flat_map(|kind| [(kind, "cancelled"), (kind, "refunded")])
+    {
+        let provider = counter.provider(kind);
+        let (order, id) = counter.paid(kind, 1000).await;
+        let all = || json!({ "reason": "no" });
+        match status {
+            "cancelled" => counter.cancel(&order).await,
+            _ => counter.command(&order, "refund", all()).await,
+        };
+        counter.until(&order, "refunded_total.amount", 1000).await;
+        counter.until(&order, "status", status).await;
+        let twice = counter.command(&order, "refund", all()).await;
+        assert_eq!((twice.status, twice.problem()), (409, "order-state"));
+
+        provider.return_refunds();
+        counter.hints(kind, &id).await;
+        counter.until(&order, "refunded_total.amount", 0).await;
+        let now = counter.order(&order).await;
+        let state = (&now["status"], &now["payment_status"]);
+        assert_eq!(state, (&json!(status), &json!("paid")));
+        let told = || async { counter.events("refund.refused", &order).await.len() == 1 };
+        eventually("staff are told", told).await;
+        let told = counter.events("refund.refused", &order).await;
+        assert_eq!(told[0]["reason"], "returned");
+
+        let again = counter.command(&order, "refund", all()).await;
+        assert_eq!(again.status, 200, "{:?}", again.body);
+        counter.until(&order, "refunded_total.amount", 1000).await;
+        counter.hints(kind, &id).await;
+        counter.until(&order, "payment_status", "refunded").await;
+        let listed = counter.payments(&order).await;
+        let refunds = listed["refunds"].as_array().unwrap().iter();
+        let refunds: Vec<_> = refunds.map(|refund| &refund["status"]).collect();
+        assert_eq!(refunds, ["succeeded", "failed"]);
+    }
+    assert_eq!(counter.unmatched().await, [""; 0]);
     counter.shop.orders.finish().await;
 }
 

@@ -108,7 +108,9 @@ fn refund(
     };
     let payment = played.payment(id)?;
     if known.is_none() {
-        let made: i64 = payment.refunds.iter().map(|refund| refund.amount).sum();
+        let kept = payment.refunds.iter();
+        let kept = kept.filter(|refund| refund.status != "failed");
+        let made: i64 = kept.map(|refund| refund.amount).sum();
         if payment.status != "paid" || made + amount > payment.amount {
             return None;
         }

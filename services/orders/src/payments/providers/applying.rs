@@ -4,12 +4,14 @@
 //! a dispute take effect once by their ids at the provider, and what is final stays.
 
 use mesh::{Cause, Draft};
-use model::{Fact, Money, OrderId, Time};
+use model::{Fact, Money, OrderId, RefundFault, Time};
 use store::{Read, Tx};
 
 use super::calls::{Lane, ProviderRequest, first_fetch};
 use super::{BegunPayment, FetchedPayment, FetchedRefund};
-use crate::domain::{OrderCommand, PaymentMessage, PaymentMethod, PaymentResult};
+use crate::domain::{
+    Actor, OrderCause, OrderCommand, PaymentMessage, PaymentMethod, PaymentResult,
+};
 use crate::payments::refunds::{self, RefundStatus};
 use crate::payments::tables::{self, Attempt, AttemptStatus, PaymentId, ProviderAttempt, RefundId};
 use crate::payments::webhook::{self, SignedMessage};
@@ -37,7 +39,7 @@ pub(super) fn begun(
         return Ok(());
     };
     let lane = Lane::of(attempt.method);
-    let request = ProviderRequest::Fetch { id: begun.id.clone() };
+    let request = ProviderRequest::Fetch { id: begun.id.clone(), order_id: Some(order_id) };
     if let Some(at_provider) = &mut attempt.at_provider {
         at_provider.provider_id = Some(begun.id);
         at_provider.redirect_url = begun.redirect_url;
@@ -220,7 +222,7 @@ pub(super) fn made(
     if made.status == RefundStatus::Pending
         && let Some(row) = row
     {
-        let request = ProviderRequest::Fetch { id: row.payment };
+        let request = ProviderRequest::Fetch { id: row.payment, order_id: Some(order_id) };
         ledger
             .calls
             .ask(tx, Lane::of(method), request, first_fetch(now))?;
@@ -250,8 +252,36 @@ fn settled(
     Ok(true)
 }
 
-/// Takes in what became of a refund that was asked for here. Staff are notified of one that
-/// failed, also of one that had succeeded before.
+/// Takes in that a provider did not say in time what became of a payment and of its refunds.
+/// Returns the number of refunds that were pending.
+pub(super) fn unanswered(
+    tx: &mut Tx<'_>,
+    ledger: &Ledger,
+    order_id: OrderId,
+    id: &str,
+    now: Time,
+) -> Result<usize, Error> {
+    for mut attempt in tables::attempts(tx, order_id)? {
+        let Some(at_provider) = &mut attempt.at_provider else {
+            continue;
+        };
+        let is_this = at_provider.provider_id.as_deref() == Some(id);
+        if is_this && at_provider.status == AttemptStatus::Pending {
+            at_provider.status = AttemptStatus::Expired;
+            tables::put_attempt(tx, order_id, &attempt)?;
+        }
+    }
+    let mut pending = refunds::all(tx, order_id)?;
+    pending.retain(|(_, row)| row.payment == id && row.status == RefundStatus::Pending);
+    for (refund_id, _) in &pending {
+        let refund = (order_id, *refund_id);
+        settle(tx, ledger, refund, RefundStatus::Unknown, now)?;
+    }
+    Ok(pending.len())
+}
+
+/// Takes in what became of a refund that was asked for here, if that is news. Staff are notified
+/// of one that did not go back.
 pub(super) fn settle(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
@@ -262,35 +292,53 @@ pub(super) fn settle(
     let Some(mut row) = refunds::find(tx, order_id, id)? else {
         return Ok(());
     };
-    if status == row.status || status == RefundStatus::Pending {
+    if status <= row.status {
         return Ok(());
     }
     let mut stored = orders::find(tx, order_id)?;
     if row.status == RefundStatus::Pending {
         stored.order.settlement.refund_pending -= row.amount.amount;
+        stored.order.updated_at = now;
+        orders::save(tx, &stored)?;
     }
     let (amount, reference) = (row.amount, row.payment.clone());
-    let cause = row.cause(now);
-    row.status = status;
-    refunds::put(tx, order_id, id, &row)?;
-    let fact = match status {
-        RefundStatus::Failed | RefundStatus::Pending => {
-            Fact::RefundRefused { order_id, amount, reference }
-        }
-        RefundStatus::Succeeded => {
-            let refund = OrderCommand::Refund { amount: Some(amount.amount) };
-            match commands::apply(tx, ledger, stored.clone(), refund, &cause) {
-                Ok(_) => return Ok(()),
-                // It was given up here, and staff may have sent the money themselves.
-                Err(Error::Transition(_)) => {
-                    Fact::PaymentRefunded { order_id: Some(order_id), amount, reference }
-                }
-                Err(error) => return Err(error),
-            }
+    let was_made = row.status == RefundStatus::Succeeded;
+    let (command, cause, fact) = match status {
+        RefundStatus::Pending | RefundStatus::Succeeded => (
+            Some(OrderCommand::Refund { amount: Some(amount.amount) }),
+            row.cause(now),
+            Fact::PaymentRefunded { order_id: Some(order_id), amount, reference },
+        ),
+        RefundStatus::Unknown | RefundStatus::Refused | RefundStatus::Failed => {
+            let reason = match status {
+                RefundStatus::Unknown => RefundFault::Unanswered,
+                _ if was_made => RefundFault::Returned,
+                _ => RefundFault::Refused,
+            };
+            let has_counted = was_made && !row.uncounted;
+            let failed = OrderCommand::FailRefund { amount, payment: reference.clone() };
+            let reason = Some(reason);
+            (
+                has_counted.then_some(failed),
+                OrderCause::new(now, Actor::Payments),
+                Fact::RefundRefused { order_id, amount, reference, reason },
+            )
         }
     };
-    stored.order.updated_at = now;
-    orders::save(tx, &stored)?;
+    row.status = status;
+    row.uncounted = status == RefundStatus::Succeeded;
+    if let Some(command) = command {
+        match commands::apply(tx, ledger, stored, command, &cause) {
+            Ok(_) => {
+                row.uncounted = false;
+                return Ok(refunds::put(tx, order_id, id, &row)?);
+            }
+            // Staff have sent the money themselves, since this refund was given up.
+            Err(Error::Transition(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    refunds::put(tx, order_id, id, &row)?;
     let draft = Draft { key: order_id.to_string(), fact, cause: Cause::own(now) };
     ledger.log.append(tx, draft)?;
     Ok(())

@@ -4,7 +4,7 @@
 //! that comes while the call is in flight is sent once more, since the answer may be older.
 //!
 //! **Invariant:** a pending attempt and a pending refund have a row here until they are neither,
-//! so a hint that is lost costs a delay.
+//! so a hint that is lost costs a delay; and with the row they end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,12 @@ pub(crate) enum ProviderRequest {
         payment_id: PaymentId,
     },
     /// For the truth about a payment, by an id of the provider's.
-    Fetch { id: String },
+    Fetch {
+        id: String,
+        /// The order of a payment that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<OrderId>,
+    },
     Refund {
         order_id: OrderId,
         refund_id: RefundId,
@@ -70,7 +75,7 @@ impl ProviderRequest {
     fn id(&self) -> String {
         match self {
             Self::Begin { payment_id, .. } => payment_id.to_string(),
-            Self::Fetch { id } => format!("fetch {id}"),
+            Self::Fetch { id, .. } => format!("fetch {id}"),
             Self::Refund { refund_id, .. } => refund_id.to_string(),
         }
     }
@@ -142,7 +147,8 @@ pub(crate) struct CallQueue {
 }
 
 impl CallQueue {
-    /// Asks for a call, due at `at` or when it was due before, whichever is earlier.
+    /// Asks for a call, due at `at` or when it was due before, whichever is earlier. It is given up
+    /// as late as if it were the first.
     pub(crate) fn ask(
         &self,
         tx: &mut Tx<'_>,
@@ -152,14 +158,12 @@ impl CallQueue {
     ) -> Result<(), store::Error> {
         let (lane, id) = (lane.name(), request.id());
         let key = (lane.clone(), id.clone());
-        let row = match tx.get(CALLS, &key)? {
-            None => CallRow { request, due: at, began: at, sent: 0, asked: 1 },
-            Some(known) => {
-                tx.delete(DUE, &(lane.clone(), known.due, id.clone()))?;
-                let asked = known.asked.saturating_add(1);
-                CallRow { due: known.due.min(at), asked, ..known }
-            }
-        };
+        let mut row = CallRow { request, due: at, began: at, sent: 0, asked: 1 };
+        if let Some(known) = tx.get(CALLS, &key)? {
+            tx.delete(DUE, &(lane.clone(), known.due, id.clone()))?;
+            row.due = known.due.min(at);
+            row.asked = known.asked.saturating_add(1);
+        }
         tx.put(DUE, &(lane, row.due, id), &())?;
         tx.put(CALLS, &key, &row)?;
         let wake_up = self.wake_up.clone();
@@ -245,7 +249,7 @@ mod tests {
     /// Golden bytes: a change here is a change of the stored format.
     #[test]
     fn golden_bytes() {
-        let request = ProviderRequest::Fetch { id: "tr_1".into() };
+        let request = ProviderRequest::Fetch { id: "tr_1".into(), order_id: None };
         let row = CallRow { request, due: Time(2), began: Time(1), sent: 1, asked: 3 };
         let golden = b"\x01\x85\xa7request\x81\xa5fetch\x81\xa2id\xa4tr_1\xa3due\x02\xa5began\x01\xa4sent\x01\xa5asked\x03";
         assert_eq!(store::encode(&row).unwrap(), golden);

@@ -69,7 +69,8 @@ impl OrdersState {
             None => return Err(full()),
         };
         let queue = self.ledger.calls.clone();
-        let request = ProviderRequest::Fetch { id };
+        let order_id = known.map(|(order_id, _)| order_id);
+        let request = ProviderRequest::Fetch { id, order_id };
         let ask = move |tx: &mut Tx<'_>| queue.ask(tx, lane, request, now());
         self.store.write(ask).await.map_err(of_store)
     }

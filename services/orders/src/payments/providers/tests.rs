@@ -4,7 +4,7 @@
 //!
 //! Money is conserved: each payment that was taken in pays the order, waits for products, or is
 //! listed as unmatched, and is never two of these; refunds, done and pending, are those that the
-//! providers were asked for, and never more than the payment.
+//! providers were asked for and that did not come back, and never more than the payment.
 
 use std::collections::BTreeSet;
 
@@ -41,6 +41,10 @@ enum Step {
     Make(RefundStatus),
     /// A pending refund is done at the provider, or fails.
     Finish(Index, RefundStatus),
+    /// The money of a refund comes back to the provider.
+    TakeBack(Index),
+    /// A payment and its refunds are not asked about any more.
+    GiveUp(Index),
     RefundThere(Index, i64),
     Dispute(Index),
     Command(OrderCommand, Actor),
@@ -77,6 +81,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop_oneof![Just(300), Just(TOTAL)].prop_map(Step::Ask),
         4 => made().prop_map(Step::Make),
         2 => (any::<Index>(), made()).prop_map(|(of, status)| Step::Finish(of, status)),
+        2 => any::<Index>().prop_map(Step::TakeBack),
+        1 => any::<Index>().prop_map(Step::GiveUp),
         1 => (any::<Index>(), Just(50)).prop_map(|(of, amount)| Step::RefundThere(of, amount)),
         1 => any::<Index>().prop_map(Step::Dispute),
         3 => Just(Step::Command(OrderCommand::Confirm { reserved_until: None }, Actor::Products)),
@@ -177,8 +183,14 @@ impl History<'_, '_> {
         let Some((refund_id, row)) = asked else {
             return Ok(());
         };
-        if status == RefundStatus::Failed {
-            let refund = (self.id, refund_id);
+        let paid_by = |payment: &&FetchedPayment| payment.reference == row.payment;
+        let payment = self.truth.iter().map(|(_, payment)| payment).find(paid_by);
+        let payment = payment.expect("a refund is of a payment");
+        let kept = payment.refunds.iter();
+        let kept = kept.filter(|made| made.status != RefundStatus::Failed);
+        let gone: i64 = kept.map(|made| made.amount.amount).sum();
+        if status == RefundStatus::Failed || gone + row.amount.amount > payment.amount.amount {
+            let (refund, status) = ((self.id, refund_id), RefundStatus::Refused);
             return applying::settle(self.tx, self.ledger, refund, status, at);
         }
         let id = self.object("re");
@@ -195,18 +207,27 @@ impl History<'_, '_> {
         applying::made(self.tx, self.ledger, *method, refund, &made, at)
     }
 
-    fn finish(&mut self, of: Index, status: RefundStatus) {
+    /// One of the refunds of a status becomes another.
+    fn finish(&mut self, of: Index, from: RefundStatus, to: RefundStatus) {
         let refunds = self
             .truth
             .iter_mut()
             .flat_map(|(_, payment)| &mut payment.refunds);
-        let mut pending: Vec<_> = refunds
-            .filter(|made| made.status == RefundStatus::Pending)
-            .collect();
-        let count = pending.len();
+        let mut found: Vec<_> = refunds.filter(|made| made.status == from).collect();
+        let count = found.len();
         if count > 0 {
-            pending[of.index(count)].status = status;
+            found[of.index(count)].status = to;
         }
+    }
+
+    fn give_up(&mut self, of: Index, at: Time) -> Result<(), Error> {
+        let Some(payment) = self.payment(of).cloned() else {
+            return Ok(());
+        };
+        for id in [payment.id, payment.reference] {
+            applying::unanswered(self.tx, self.ledger, self.id, &id, at)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, step: Step, at: Time) -> Result<(), Error> {
@@ -235,7 +256,9 @@ impl History<'_, '_> {
                 }
             }
             Step::Make(status) => self.make(status, at)?,
-            Step::Finish(of, status) => self.finish(of, status),
+            Step::Finish(of, status) => self.finish(of, RefundStatus::Pending, status),
+            Step::TakeBack(of) => self.finish(of, RefundStatus::Succeeded, RefundStatus::Failed),
+            Step::GiveUp(of) => self.give_up(of, at)?,
             Step::RefundThere(of, amount) => {
                 let id = self.object("re");
                 let amount = Money { amount, currency: "EUR".parse().unwrap() };
@@ -311,7 +334,9 @@ impl History<'_, '_> {
         );
         let rows = refunds::all(&*self.tx, self.id).unwrap();
         let sum = |status: RefundStatus| -> i64 {
-            let of_status = rows.iter().filter(|(_, row)| row.status == status);
+            let of_status = rows
+                .iter()
+                .filter(|(_, row)| row.status == status && !row.uncounted);
             of_status.map(|(_, row)| row.amount.amount).sum()
         };
         let (pending, refunded) = (order.settlement.refund_pending, order.refunded_total.amount);
@@ -319,12 +344,23 @@ impl History<'_, '_> {
         if pending != sum(RefundStatus::Pending) {
             faults.push(format!("{pending} are pending, and not those asked for"));
         }
-        if refunded < sum(RefundStatus::Succeeded) + self.by_hand || refunded + pending > paid {
+        if refunded != sum(RefundStatus::Succeeded) + self.by_hand || refunded + pending > paid {
             faults.push(format!(
                 "{refunded} refunded, {pending} pending, {paid} paid"
             ));
         }
         faults
+    }
+
+    /// The refunds whose status is not that at their provider, once all is known of them.
+    fn unsettled(&self) -> Vec<String> {
+        let refunds = self.truth.iter().flat_map(|(_, payment)| &payment.refunds);
+        let asked = refunds.filter_map(|made| Some((made.refund_id?, made.status)));
+        let of_row = |(id, status)| {
+            let row = refunds::find(&*self.tx, self.id, id).unwrap()?;
+            (row.status != status).then(|| format!("{id} is {:?}, not {status:?}", row.status))
+        };
+        asked.filter_map(of_row).collect()
     }
 
     /// Has all refunds done at their providers, and takes in the truth about everything.
@@ -373,6 +409,7 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
         faults.push(error.to_string());
     }
     faults.extend(history.faults());
+    faults.extend(history.unsettled());
     if history.order().settlement.refund_pending > 0 {
         faults.push("a refund is pending after all".into());
     }

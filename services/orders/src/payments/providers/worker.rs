@@ -156,7 +156,9 @@ impl ProviderWorker {
                 };
                 provider.begin(&payment).await.map(ProviderAnswer::Begun)
             }
-            ProviderRequest::Fetch { id } => provider.fetch(id).await.map(ProviderAnswer::Fetched),
+            ProviderRequest::Fetch { id, .. } => {
+                provider.fetch(id).await.map(ProviderAnswer::Fetched)
+            }
             ProviderRequest::Refund { order_id, refund_id } => {
                 let row = refunds::find(&self.store, *order_id, *refund_id);
                 let row = row.map_err(|error| unreadable(error.into()))?;
@@ -201,23 +203,24 @@ fn apply(
     now: Time,
 ) -> Result<Option<OrderId>, Error> {
     let is_known = lane == Lane::of(lane.method);
-    let next = match answer {
+    let (next, order_id, given_up) = match answer {
         Ok(answer) => {
             let applied = answered(tx, ledger, lane.method, call, answer, now)?;
-            let next = match applied.is_open && is_known {
-                true => NextCall::Again,
-                false => NextCall::Done,
-            };
-            calls::end(tx, lane, call, next, now)?;
-            return Ok(applied.order_id);
+            match applied.is_open && is_known {
+                true => (NextCall::Again, applied.order_id, RefundStatus::Unknown),
+                false => {
+                    calls::end(tx, lane, call, NextCall::Done, now)?;
+                    return Ok(applied.order_id);
+                }
+            }
         }
-        Err(CallFault::Later(_)) => NextCall::Again,
-        Err(CallFault::Refused(_)) => NextCall::Done,
+        Err(CallFault::Later(_)) => (NextCall::Again, None, RefundStatus::Unknown),
+        Err(CallFault::Refused(_)) => (NextCall::Done, None, RefundStatus::Refused),
     };
-    match calls::end(tx, lane, call, next, now)? {
-        true => Ok(None),
-        false => given_up(tx, ledger, &call.request, now),
+    if calls::end(tx, lane, call, next, now)? {
+        return Ok(order_id);
     }
+    give_up(tx, ledger, &call.request, given_up, now)
 }
 
 fn answered(
@@ -250,11 +253,13 @@ fn answered(
     }
 }
 
-/// Takes in that a call will not be sent any more.
-fn given_up(
+/// Ends what waits for a call that will not be sent any more: without a word of the provider, or
+/// with its refusal.
+fn give_up(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     request: &ProviderRequest,
+    status: RefundStatus,
     now: Time,
 ) -> Result<Option<OrderId>, Error> {
     match request {
@@ -265,9 +270,141 @@ fn given_up(
         ProviderRequest::Refund { order_id, refund_id } => {
             tx.on_durable(|| delivery::given_up::<ProviderWorker>().increment(1));
             let refund = (*order_id, *refund_id);
-            applying::settle(tx, ledger, refund, RefundStatus::Failed, now)?;
+            applying::settle(tx, ledger, refund, status, now)?;
+            Ok(Some(*order_id))
+        }
+        ProviderRequest::Fetch { id, order_id: Some(order_id) } => {
+            if applying::unanswered(tx, ledger, *order_id, id, now)? > 0 {
+                tx.on_durable(|| delivery::given_up::<ProviderWorker>().increment(1));
+            }
             Ok(Some(*order_id))
         }
         ProviderRequest::Fetch { .. } => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mesh::Event;
+    use model::{Fact, Money, RefundFault};
+    use store::Options;
+
+    use super::*;
+    use crate::domain::tests::order;
+    use crate::domain::{Actor, Order, OrderCause, OrderStatus};
+    use crate::payments::tables::{Attempt, AttemptStatus, PaymentId, ProviderAttempt, RefundId};
+    use crate::payments::tests::ledger_of;
+
+    const MONTHS: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+    /// A paid order with a pending attempt and a pending refund of the payment `tr_1`.
+    fn pending(tx: &mut Tx<'_>, ledger: &Ledger) -> Result<(OrderId, RefundId), Error> {
+        let mut order = order(1_000);
+        order.status = OrderStatus::Paid;
+        order.payment = Some("tr_1".into());
+        order.settlement.received = Some(PaymentMethod::Mollie);
+        let mut at_provider = ProviderAttempt::new("https://a".into());
+        at_provider.provider_id = Some("tr_1".into());
+        let attempt = Attempt {
+            id: PaymentId::new(),
+            method: PaymentMethod::Mollie,
+            at_provider: Some(at_provider),
+        };
+        tables::put_attempt(tx, order.id, &attempt)?;
+        let mut stored = orders::insert(tx, order)?;
+        let cause = OrderCause::new(Time(1), Actor::Payments);
+        refunds::request(tx, &ledger.calls, &mut stored.order, Some(300), &cause)?;
+        orders::save(tx, &stored)?;
+        let (refund_id, _) = refunds::all(tx, stored.order.id)?.remove(0);
+        Ok((stored.order.id, refund_id))
+    }
+
+    /// What its provider says of it after a month.
+    fn still_open(order: &Order, refund_id: RefundId) -> FetchedPayment {
+        let amount = Money { amount: 300, ..order.total };
+        let made = FetchedRefund {
+            id: "re_1".into(),
+            refund_id: Some(refund_id),
+            status: RefundStatus::Pending,
+            amount,
+        };
+        FetchedPayment {
+            id: "tr_1".into(),
+            reference: "tr_1".into(),
+            status: AttemptStatus::Pending,
+            amount: order.total,
+            order_id: Some(order.id.to_string()),
+            payment_id: None,
+            refunds: vec![made],
+            disputes: Vec::new(),
+        }
+    }
+
+    /// Applies the last answer to a call about a pending payment; `None`: it is still open.
+    /// Returns what became of its attempt and its refund, and of what is pending.
+    fn end(
+        tx: &mut Tx<'_>,
+        ledger: &Ledger,
+        call: &str,
+        last_answer: Option<Result<ProviderAnswer, CallFault>>,
+    ) -> Result<(AttemptStatus, RefundStatus, i64), Error> {
+        let (order_id, refund_id) = pending(tx, ledger)?;
+        let order = orders::find(tx, order_id)?.order;
+        let (request, id) = if call == "fetch" {
+            let (id, order_id) = ("tr_1".to_owned(), Some(order_id));
+            (ProviderRequest::Fetch { id, order_id }, "fetch tr_1".into())
+        } else {
+            let id = refund_id.to_string();
+            (ProviderRequest::Refund { order_id, refund_id }, id)
+        };
+        let lane = Lane::of(PaymentMethod::Mollie);
+        ledger.calls.ask(tx, lane, request, Time(1))?;
+        let sent = calls::sending(tx, lane, &id)?.unwrap();
+        let open = || Ok(ProviderAnswer::Fetched(Some(still_open(&order, refund_id))));
+        let answer = last_answer.unwrap_or_else(open);
+        let woken = apply(tx, ledger, lane, &sent, answer, Time(1).after(MONTHS))?;
+        assert_eq!(woken, Some(order_id), "requests that wait for it");
+        assert!(calls::sending(tx, lane, &id)?.is_none());
+        let order = orders::find(tx, order_id)?.order;
+        let row = refunds::find(tx, order_id, refund_id)?.unwrap();
+        let attempt = tables::attempts(tx, order_id)?.remove(0);
+        let pending = order.settlement.refund_pending;
+        Ok((attempt.status(&order), row.status, pending))
+    }
+
+    /// Why refunds did not go back, by the events of a log.
+    fn faults(ledger: &Ledger) -> Vec<RefundFault> {
+        let events = ledger.log.read(0).unwrap().into_iter();
+        let facts = events.filter_map(|event| Event::decode(&event.body).unwrap().fact);
+        let faults = facts.filter_map(|fact| match fact {
+            Fact::RefundRefused { reason, .. } => reason,
+            _ => None,
+        });
+        faults.collect()
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_pending_once_its_provider_is_asked_no_more() {
+        use {AttemptStatus as A, RefundFault as F, RefundStatus as R};
+        let later = || Some(Err(CallFault::Later("503".into())));
+        let refused = || Some(Err(CallFault::Refused("400".into())));
+        let unknown = || Some(Ok(ProviderAnswer::Fetched(None)));
+        for (call, last_answer, attempt, refund, fault) in [
+            ("fetch", None, A::Expired, R::Unknown, F::Unanswered),
+            ("fetch", later(), A::Expired, R::Unknown, F::Unanswered),
+            ("fetch", unknown(), A::Expired, R::Unknown, F::Unanswered),
+            ("refund", later(), A::Pending, R::Unknown, F::Unanswered),
+            ("refund", refused(), A::Pending, R::Refused, F::Refused),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), &Options::default()).unwrap();
+            let ledger = ledger_of(&store).await;
+            let asked = ledger.clone();
+            let ended = store.write(move |tx| end(tx, &asked, call, last_answer));
+            assert_eq!(ended.await.unwrap(), (attempt, refund, 0), "{call}");
+            assert_eq!(faults(&ledger), [fault], "{call}");
+        }
     }
 }

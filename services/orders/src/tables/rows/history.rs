@@ -17,6 +17,8 @@ pub(in crate::tables) struct StatusChangeRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    refund_failed: Option<Money>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<String>,
@@ -51,6 +53,7 @@ impl From<&StatusChange> for StatusChangeRow {
             by,
             reason,
             refunded,
+            refund_failed,
             parcel,
             payment,
             corrected,
@@ -66,6 +69,7 @@ impl From<&StatusChange> for StatusChangeRow {
             by,
             reason,
             refunded,
+            refund_failed,
             carrier: parcel.carrier,
             tracking: parcel.tracking,
             payment: is_known.then_some(PaymentDetailsRow { reference, method, amount }),
@@ -89,6 +93,7 @@ impl From<StatusChangeRow> for StatusChange {
             by: row.by,
             reason: row.reason,
             refunded: row.refunded,
+            refund_failed: row.refund_failed,
             parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
             payment: payment.unwrap_or_default(),
             corrected: row.corrected,
