@@ -1,9 +1,12 @@
 //! Password hashing: argon2id (RFC 9106) with bounded memory, cores and queue.
 //!
-//! A hash takes tens of milliseconds of a core and tens of MiB by design. So one core is
-//! left to other work, concurrent hashes fit a part of the memory, a bounded queue
-//! waits, and further requests are refused as busy. **Invariant:** a login with an
-//! unknown address costs one verification, like every other.
+//! A hash takes tens of milliseconds of a core and tens of MiB by design. So hashes run on threads
+//! of their own, at the lowest priority, where they take the cores that nothing else needs;
+//! concurrent ones fit a part of the memory, a bounded queue waits, and further requests are
+//! refused as busy. **Invariant:** a login with an unknown address costs one verification, like
+//! every other.
+
+mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +14,11 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
+use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::threads::HashThreads;
 use crate::Error;
 use crate::config::PasswordConfig;
 use crate::domain::PlaintextPassword;
@@ -31,7 +36,7 @@ pub(crate) struct Hasher {
     /// A hash that no password matches, verified in slot of a missing account's.
     decoy: String,
     admitted: Arc<Semaphore>,
-    running: Arc<Semaphore>,
+    threads: HashThreads,
 }
 
 /// A slot in the queue, held by one request.
@@ -72,18 +77,16 @@ impl Hasher {
         let params = Params::new(config.memory_kib, config.iterations, 1, None)
             .map_err(|error| Error::Hashing(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let concurrency = concurrency(cores, memory_kib(), config.memory_kib);
-        let mut hasher = Self {
+        let in_memory = fitting(memory_kib(), config.memory_kib);
+        let threads = HashThreads::start(cores, in_memory, WAITING_MAX)
+            .await
+            .map_err(|error| Error::Hashing(error.to_string()))?;
+        Ok(Self {
+            decoy: decoy(&params),
             params,
-            decoy: String::new(),
-            admitted: Arc::new(Semaphore::new(concurrency + WAITING_MAX)),
-            running: Arc::new(Semaphore::new(concurrency)),
-        };
-        let unknowable: [u8; 32] = rand::random();
-        let slot = hasher.admit()?;
-        let decoy = hasher.run(slot, move |params| hash(&params, &unknowable));
-        hasher.decoy = decoy.await?;
-        Ok(hasher)
+            admitted: Arc::new(Semaphore::new(threads.count() + WAITING_MAX)),
+            threads,
+        })
     }
 
     /// Takes a slot in the queue; called before anything else is awaited.
@@ -129,28 +132,23 @@ impl Hasher {
         slot: HashSlot,
         work: impl FnOnce(Params) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let running = self.running.clone().acquire_owned().await;
-        let running = running.expect("the semaphore is never closed");
         let params = self.params.clone();
-        // The permits move along: a caller that goes away does not free a core
-        // that still hashes for it.
-        let worked = tokio::task::spawn_blocking(move || {
-            let _permits = (slot.0, running);
+        // The slot moves along: a caller that goes away does not free a place in the queue
+        // that its hash still has.
+        let work = move || {
+            let _permit = slot.0;
             work(params)
-        });
-        worked
-            .await
-            .unwrap_or_else(|error| Err(Error::Hashing(error.to_string())))
+        };
+        let stopped = || Error::Hashing("a thread that hashes has stopped".into());
+        self.threads.run(work).await.ok_or_else(stopped)?
     }
 }
 
-/// How many hashes run concurrently.
-fn concurrency(cores: usize, memory_kib: Option<u64>, hash_kib: u32) -> usize {
+/// How many concurrent hashes fit the memory.
+fn fitting(memory_kib: Option<u64>, hash_kib: u32) -> usize {
     let fit = memory_kib.map(|memory| memory / MEMORY_PART / u64::from(hash_kib.max(1)));
     let fit = fit.and_then(|fit| usize::try_from(fit).ok());
-    fit.unwrap_or(usize::MAX)
-        .min(cores.saturating_sub(1))
-        .max(1)
+    fit.unwrap_or(usize::MAX).max(1)
 }
 
 /// The memory this process may use: the machine's, or its control group's limit if that
@@ -179,6 +177,14 @@ fn group_kib() -> Option<u64> {
         Some(bytes / 1024)
     });
     limits.min()
+}
+
+/// A hash with these parameters that no password is known for, since its bytes are random.
+fn decoy(params: &Params) -> String {
+    let (salt, hash): ([u8; 16], [u8; 32]) = rand::random();
+    let [salt, hash] = [salt.as_slice(), &hash].map(|bytes| BASE64_NOPAD.encode(bytes));
+    let (memory, iterations) = (params.m_cost(), params.t_cost());
+    format!("$argon2id$v=19$m={memory},t={iterations},p=1${salt}${hash}")
 }
 
 fn hash(params: &Params, password: &[u8]) -> Result<String, Error> {
@@ -272,21 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn cores_and_memory_bound_concurrency() {
+    fn memory_bounds_concurrency() {
         const GIB: u64 = 1024 * 1024;
-        for (cores, memory, hash, expected) in [
-            (1, Some(GIB), 19_456, 1),
-            (2, Some(4 * GIB), 19_456, 1),
-            (8, Some(4 * GIB), 19_456, 7),
-            (8, Some(GIB / 4), 19_456, 3),
-            (8, Some(GIB / 4), 1_048_576, 1),
-            (8, None, 19_456, 7),
+        for (memory, hash, expected) in [
+            (Some(GIB), 19_456, 13),
+            (Some(GIB / 4), 19_456, 3),
+            (Some(GIB / 4), 1_048_576, 1),
+            (None, 19_456, usize::MAX),
         ] {
-            assert_eq!(
-                concurrency(cores, memory, hash),
-                expected,
-                "{cores} {memory:?}"
-            );
+            assert_eq!(fitting(memory, hash), expected, "{memory:?}");
         }
     }
 }
