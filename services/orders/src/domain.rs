@@ -144,8 +144,8 @@ pub(crate) enum OrderCommand {
     Cancel,
     /// `amount` in minor units is refunded, or all that is left.
     Refund { amount: Option<i64> },
-    /// A refund that counts came back, of the payment with that reference.
-    FailRefund { amount: Money, payment: String },
+    /// A refund of `amount` in minor units came back, of the payment with that reference.
+    FailRefund { amount: i64, payment: String },
     /// Its stock is reserved again, after it had expired.
     Revive,
     /// The last step was recorded by mistake; `None` if it is none that can be undone.

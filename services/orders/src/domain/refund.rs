@@ -40,10 +40,11 @@ impl Order {
     /// money can be refunded again.
     pub(super) fn fail_refund(
         &mut self,
-        amount: Money,
+        amount: i64,
         payment: String,
         change: &mut StatusChange,
     ) -> Result<Fact, TransitionError> {
+        let amount = Money { amount, ..self.total };
         if amount.amount > self.refunded_total.amount {
             let (status, transition) = (self.status, Transition::FailRefund);
             return Err(TransitionError::Forbidden { status, transition });

@@ -64,7 +64,6 @@ fn commands() -> impl Strategy<Value = Vec<OrderCommand>> {
 }
 
 pub(crate) fn fail_refund(amount: i64) -> OrderCommand {
-    let amount = Money { amount, currency: "EUR".parse().unwrap() };
     OrderCommand::FailRefund { amount, payment: "pi_1".into() }
 }
 
@@ -214,7 +213,7 @@ impl Model {
             OrderCommand::Revive => self.expired = false,
             OrderCommand::Refund { amount: Some(amount) } => self.kept -= amount,
             OrderCommand::Refund { amount: None } | OrderCommand::Cancel => self.kept = 0,
-            OrderCommand::FailRefund { amount, .. } => self.kept += amount.amount,
+            OrderCommand::FailRefund { amount, .. } => self.kept += amount,
             _ => {}
         }
         true
@@ -229,7 +228,7 @@ impl Model {
                     && amount.is_none_or(|amount| amount <= self.kept)
                     && (self.kept > 0 || !is_over)
             }
-            OrderCommand::FailRefund { amount, .. } => amount.amount <= self.paid - self.kept,
+            OrderCommand::FailRefund { amount, .. } => *amount <= self.paid - self.kept,
             OrderCommand::Revive => self.expired,
             _ => true,
         }

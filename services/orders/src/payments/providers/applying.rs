@@ -316,7 +316,8 @@ pub(super) fn settle(
                 _ => RefundFault::Refused,
             };
             let has_counted = was_made && !row.uncounted;
-            let failed = OrderCommand::FailRefund { amount, payment: reference.clone() };
+            let failed =
+                OrderCommand::FailRefund { amount: amount.amount, payment: reference.clone() };
             let reason = Some(reason);
             (
                 has_counted.then_some(failed),
