@@ -48,6 +48,10 @@ use crate::domain::{Audience, CODE_KIND, EMAIL_UNDO_KIND, Topic};
 const PAUSE_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 const CODE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// The shortest and the longest pause before another service is asked again what a mail is made of.
+const UNASKED_PAUSE_FIRST: Duration = Duration::from_secs(1);
+const UNASKED_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// Codes are sent first, since a person waits for them and they expire; staff come last, since
 /// one order may make a mail for each of them.
 const CODE_PRIORITY: u16 = 0;
@@ -96,6 +100,14 @@ pub(crate) struct OutboundMail {
     pub(crate) began_at: Time,
     /// Failed attempts so far.
     pub(crate) failed: u32,
+    /// How often since the last attempt another service did not say what it is made of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unasked: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl ::store::Record for OutboundMail {}
@@ -148,6 +160,11 @@ impl MailContent {
 }
 
 impl OutboundMail {
+    /// A mail that was not attempted yet.
+    pub(crate) fn new(user_id: Option<UserId>, content: MailContent, began_at: Time) -> Self {
+        Self { user_id, content, began_at, failed: 0, unasked: 0 }
+    }
+
     fn priority(&self) -> u16 {
         match &self.content {
             MailContent::Code { .. } => CODE_PRIORITY,
@@ -182,7 +199,7 @@ impl Outbox {
     ) -> Result<(), StoreError> {
         let is_code = matches!(content, MailContent::Code { .. });
         let is_enabled = self.settings.server.is_some() || is_code && self.settings.print_codes;
-        let mail = OutboundMail { user_id, content, began_at: event.at, failed: 0 };
+        let mail = OutboundMail::new(user_id, content, event.at);
         let now = model::now();
         if !is_enabled || now.since(event.at) > self.backoff(&mail).give_up_after {
             return Ok(());
@@ -200,8 +217,7 @@ impl Outbox {
         at: Time,
     ) -> Result<(), StoreError> {
         let content = MailContent::Notice(topic.clone());
-        let recipient = Some(user_id);
-        let mail = OutboundMail { user_id: recipient, content, began_at: at, failed: 0 };
+        let mail = OutboundMail::new(Some(user_id), content, at);
         let (now, id) = (model::now(), rand::random());
         let is_too_old = now.since(at) > self.backoff(&mail).give_up_after;
         if self.settings.server.is_none() || is_too_old {
@@ -226,6 +242,16 @@ impl Outbox {
         let wake_up = self.wake_up.clone();
         tx.on_durable(move || wake_up.notify_one());
         Ok(())
+    }
+
+    /// The pauses of a mail of which another service does not say what it is made of: nothing was
+    /// sent, and a service that restarts is back within seconds.
+    fn unasked_backoff(&self, mail: &OutboundMail) -> Backoff {
+        Backoff {
+            first: UNASKED_PAUSE_FIRST,
+            pause_max: UNASKED_PAUSE_MAX,
+            ..self.backoff(mail)
+        }
     }
 
     fn backoff(&self, mail: &OutboundMail) -> Backoff {
@@ -269,10 +295,8 @@ mod tests {
         let until = Time(9);
         let content = MailContent::Code { purpose: CodePurpose::PasswordReset, until };
         let mail = OutboundMail {
-            user_id: Some(user_id),
-            content,
-            began_at: Time(7),
             failed: 1,
+            ..OutboundMail::new(Some(user_id), content, Time(7))
         };
         let mut golden = b"\x01\x84\xa7user_id\xc4\x10".to_vec();
         golden.extend_from_slice(user_id.uuid().as_bytes());

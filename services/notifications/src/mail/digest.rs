@@ -58,11 +58,7 @@ pub(super) fn admit(
         count: counted + 1,
         since: window.began_at,
     };
-    tx.put(
-        MAIL,
-        &row,
-        &OutboundMail { user_id: Some(user_id), content, began_at: due, failed: 0 },
-    )?;
+    tx.put(MAIL, &row, &OutboundMail::new(Some(user_id), content, due))?;
     Ok(Admission::Counted)
 }
 

@@ -83,7 +83,7 @@ async fn resend(
             tx,
             now,
             id,
-            &OutboundMail { began_at: now, failed: 0, ..mail },
+            &OutboundMail::new(mail.user_id, mail.content, now),
         )?;
         Ok::<_, Error>(())
     });

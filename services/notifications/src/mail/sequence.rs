@@ -96,11 +96,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &Options::default()).unwrap();
         let (order_id, user_id) = (Id::new(), UserId::new());
-        let mail = |order_id, user_id, began_at| OutboundMail {
-            user_id: Some(user_id),
-            content: MailContent::Notice(Topic::OrderPaid { order_id }),
-            began_at: Time(began_at),
-            failed: 0,
+        let mail = |order_id, user_id, began_at| {
+            let content = MailContent::Notice(Topic::OrderPaid { order_id });
+            OutboundMail::new(Some(user_id), content, Time(began_at))
         };
         let first = mail(order_id, user_id, 1);
         let second = mail(order_id, user_id, 1);

@@ -288,9 +288,16 @@ impl MailWorker {
         outcome: Outcome,
     ) -> Result<(), StoreError> {
         let now = model::now();
-        let backoff = self.outbox.backoff(&mail);
-        let (kind, failed) = (mail.content.kind().to_owned(), mail.failed + 1);
+        let kind = mail.content.kind().to_owned();
         let (mut retry_at, mut given_up) = (None, None);
+        let (failed, unasked) = match &outcome {
+            Outcome::NotMade(_) => (mail.failed, mail.unasked.saturating_add(1)),
+            _ => (mail.failed + 1, 0),
+        };
+        let (backoff, failures) = match unasked {
+            0 => (self.outbox.backoff(&mail), failed),
+            _ => (self.outbox.unasked_backoff(&mail), unasked),
+        };
         let server = match &outcome {
             Outcome::Sent => ServerNote::Accepts,
             Outcome::Failed(SmtpFailure { code, retry: Retry::Later, .. }) => {
@@ -306,7 +313,7 @@ impl MailWorker {
         }
         if let Outcome::Failed(failure) | Outcome::NotMade(failure) = outcome {
             let SmtpFailure { code, retry, why, .. } = failure;
-            let next = backoff.next(mail.began_at, failed, now, rand::random());
+            let next = backoff.next(mail.began_at, failures, now, rand::random());
             retry_at = next.filter(|_| retry == Retry::Later);
             match retry_at {
                 Some(next) => tracing::warn!(kind, failed, %next, why, "sending a mail failed"),
@@ -321,7 +328,7 @@ impl MailWorker {
         let written = self.store.write_when_free(move |tx| {
             tx.delete(MAIL, &key)?;
             if let Some(due) = retry_at {
-                let mail = OutboundMail { failed, ..mail };
+                let mail = OutboundMail { failed, unasked, ..mail };
                 tx.put(MAIL, &(mail.priority(), due, key.2), &mail)?;
                 sequence::note(tx, &mail, key.2, due)?;
             } else {

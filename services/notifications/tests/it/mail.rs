@@ -1,6 +1,7 @@
 //! Mail, sent to an SMTP server over real sockets that misbehaves as scripted.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
@@ -120,6 +121,33 @@ pub(crate) async fn start(server: &Server) -> TestService {
 pub(crate) fn header<'a>(mail: &'a str, name: &str) -> &'a str {
     let line = mail.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("{name} in {mail}")).trim()
+}
+
+/// Orders does not say at first what the mail is about, and is asked again soon, however long a mail
+/// server is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_restarts_is_asked_again_soon() {
+    let server = Server::start(&[]).await;
+    let mut config = server.config();
+    config.mail.retry_first_ms = 3_600_000;
+    let others = ["orders", "products"];
+    let test = TestService::start_with(config, NAME, notifications::open, &others).await;
+    let (users, ann) = (Users::start_alone(&test.mesh).await, test.customer());
+    users.know(&ann, "ann", None);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let order = move |_: OrderOf| -> BoxFuture<'static, Option<OrderDetails>> {
+        match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => Box::pin(std::future::pending()),
+            _ => Box::pin(std::future::ready(None)),
+        }
+    };
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    test.mesh.answer(&tasks, stop, order).await.unwrap();
+    confirm(&test.other("orders"), &ann).await;
+    server.takes(1).await;
+    assert!(asked.load(Ordering::Relaxed) >= 2);
+    test.finish().await;
 }
 
 /// Deferred, cut off, unanswered, disconnected: it is retried as the same mail, in its
