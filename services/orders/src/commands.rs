@@ -17,8 +17,8 @@ use model::{Fact, Mismatch, OrderField, OrderId};
 use store::{Read, Tx};
 
 use crate::domain::{
-    Actor, AppliedChange, Correction, Order, OrderCause, OrderCommand, OrderStatus, PaymentDetails,
-    StatusChange, last_step, require_room,
+    Actor, AppliedChange, BuyerErasure, Correction, Order, OrderCause, OrderCommand, OrderStatus,
+    PaymentDetails, StatusChange, last_step, require_room,
 };
 use crate::holder::OrderRequester;
 use crate::payments::unmatched::{SUCCEEDED, UnmatchedPayment};
@@ -232,12 +232,10 @@ pub(crate) fn apply(
     }
     refunds::after_cancel(tx, &ledger.calls, &mut stored, &fact, cause)?;
     ledger.sums.record(tx, sales, &stored, &change)?;
-    if stored.order.erasure_due && !stored.order.status.awaits_shipping() {
-        tables::erase_person(tx, &mut stored.order)?;
-    }
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;
     }
+    erase_if_overdue(tx, &mut stored.order)?;
     tables::update(tx, &stored, before)?;
     for fact in iter::once(fact).chain(also) {
         tables::append_event(tx, &ledger.log, &stored.order, fact, cause)?;
@@ -246,6 +244,27 @@ pub(crate) fn apply(
         return apply_early_payment(tx, ledger, stored, cause);
     }
     Ok(stored)
+}
+
+/// Erases what an order, its history, its refunds and its placing have of its buyer; the order
+/// itself has to be written after it. Prices, products and payments are accounting records and
+/// stay. An order that may still be sent keeps until then what that needs: the address it goes to,
+/// the notes, and the reasons.
+pub(crate) fn erase_person(tx: &mut Tx<'_>, order: &mut Order) -> Result<(), store::Error> {
+    order.erase_contact();
+    if order.erasure == BuyerErasure::Done {
+        tables::erase_buyer(tx, order)?;
+        refunds::erase_buyer(tx, order)?;
+    }
+    Ok(())
+}
+
+/// As [`erase_person`], if that waited for the order to be shipped or over.
+pub(crate) fn erase_if_overdue(tx: &mut Tx<'_>, order: &mut Order) -> Result<(), store::Error> {
+    match order.is_erasure_overdue() {
+        true => erase_person(tx, order),
+        false => Ok(()),
+    }
 }
 
 /// Asks the provider that has an order's money to send some of it back; it counts once that is

@@ -38,7 +38,7 @@ mod undo;
 use model::{Address, Fact, Money, OrderField, OrderId, ProductId, Shortage, Time, UndoneStep};
 
 pub(crate) use address::{FreeFormAddress, OrderAddress};
-pub(crate) use buyer::{Buyer, BuyerContact, Guest};
+pub(crate) use buyer::{Buyer, BuyerContact, BuyerErasure, Guest};
 pub(crate) use cause::{Actor, OrderCause};
 pub(crate) use charges::{Charges, ChosenMethod, GivenCode};
 pub(crate) use correction::{Correction, Parcel, require_room};
@@ -70,6 +70,8 @@ pub(crate) const HISTORY_ROWS_MAX: u16 = 200;
 const OUT_OF_STOCK: &str = "out of stock";
 /// The reason in the history of an order whose total is 0.
 const NOTHING_TO_PAY: &str = "nothing to pay";
+/// The reason in the history of a guest's order that became an account's.
+pub(crate) const CLAIMED: &str = "claimed by the account of its e-mail address";
 
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,8 +106,7 @@ pub(crate) struct Order {
     pub(crate) settlement: Settlement,
     /// What was handed to the carrier.
     pub(crate) parcel: Parcel,
-    /// Its buyer is erased: what shipping needs of them goes once it is shipped or over.
-    pub(crate) erasure_due: bool,
+    pub(crate) erasure: BuyerErasure,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
 }
@@ -227,6 +228,11 @@ pub(crate) enum TransitionError {
     /// Its last step is no shipping, no delivery and no payment that staff recorded.
     #[error("the order is {}, and its last step cannot be undone: only shipping, delivery and a payment that staff recorded can be, and no payment of which something was refunded", .status.name())]
     NotUndoable { status: OrderStatus },
+    /// Its buyer is erased, and with them where it goes.
+    #[error(
+        "the buyer of the order is erased, and with them the address that it was sent to, so its shipping cannot be undone; for a parcel that is back, refund the order and book its units into stock"
+    )]
+    BuyerErased,
     /// Its history has as many entries as it may have.
     #[error("the order's history has {HISTORY_ROWS_MAX} entries; no more are added")]
     HistoryFull,
@@ -356,21 +362,6 @@ impl Order {
             changes.push(StatusChange::new(Some(OrderStatus::Pending), to, &cause));
         }
         changes
-    }
-
-    /// Erases what it has of its buyer. While it may still be sent, the address it goes to and
-    /// the note stay, and the rest of the erasure is due.
-    pub(crate) fn erase_contact(&mut self) {
-        if let Buyer::Guest(guest) = &mut self.buyer {
-            guest.contact = None;
-        }
-        self.billing_address = None;
-        self.language = None;
-        self.erasure_due = self.status.awaits_shipping();
-        if !self.erasure_due {
-            self.shipping_address = None;
-            self.note = None;
-        }
     }
 
     /// The status right after the stock outcome: rejected is final, and every other

@@ -97,6 +97,9 @@ impl From<Error> for Problem {
             Error::Transition(error @ TransitionError::RefundTooLarge { left }) => {
                 Self::conflict("refund-too-large", error.to_string()).member("left", left)
             }
+            Error::Transition(error @ TransitionError::BuyerErased) => {
+                Self::conflict("buyer-erased", error.to_string())
+            }
             Error::Transition(error @ TransitionError::HistoryFull) => {
                 Self::conflict("history-full", error.to_string())
             }

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use chassis::SteadyClock;
-use model::{CustomerId, Fact, OrderId, Time, UserId, now};
+use model::{CustomerId, Fact, OrderId, Time, now};
 use store::{Read, Store, Tx};
 
 use crate::carts::tables as carts;
-use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
+use crate::domain::{Actor, BuyerErasure, OrderCause, OrderCommand, OrderStatus};
 use crate::lists;
 use crate::sales::Ledger;
 use crate::tables::{self, ERASURES, ErasureRow, UNPAID};
@@ -21,17 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Orders of one batch.
 const BATCH_ORDERS_MAX: usize = 50;
 
-/// Deletes a user's cart, and schedules the erasure of their personal data from their orders.
-pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, user: UserId) -> Result<(), store::Error> {
-    carts::erase(tx, user)?;
-    schedule_erasure_of(tx, CustomerId::from_uuid(user.uuid()))
-}
-
 /// Schedules the erasure of a customer's personal data from their orders.
-pub(crate) fn schedule_erasure_of(
-    tx: &mut Tx<'_>,
-    customer: CustomerId,
-) -> Result<(), store::Error> {
+pub(crate) fn schedule_erasure(tx: &mut Tx<'_>, customer: CustomerId) -> Result<(), store::Error> {
     tx.put(ERASURES, &customer, &ErasureRow::default())
 }
 
@@ -112,9 +103,9 @@ fn erase_batch(tx: &mut Tx<'_>, ledger: &Ledger, now: Time) -> Result<(), Error>
     let ids: Vec<_> = ids.take(BATCH_ORDERS_MAX).collect::<Result<_, _>>()?;
     for id in &ids {
         let mut stored = tables::find(tx, *id)?;
-        tables::erase_person(tx, &mut stored.order)?;
+        commands::erase_person(tx, &mut stored.order)?;
         tables::save(tx, &stored)?;
-        if stored.order.erasure_due {
+        if stored.order.erasure == BuyerErasure::Due {
             let cause = OrderCause::new(now, Actor::Expiry);
             let fact = Fact::OrderBuyerErased { order_id: *id };
             tables::append_event(tx, &ledger.log, &stored.order, fact, &cause)?;

@@ -7,12 +7,13 @@ use mesh::{Event, Refusal};
 use model::{Fact, OrderId};
 use store::Tx;
 
+use crate::customers::erasure;
 use crate::domain::{Actor, OrderCause, OrderCommand, OrderStatus};
 use crate::payments::revival;
 use crate::sales::Ledger;
 use crate::tables::{self, StoredOrder};
 use crate::waiters::Waiters;
-use crate::{Error, expiry, rollback};
+use crate::{Error, rollback};
 
 /// Follows products: its listings, and the stock of each order.
 pub(crate) struct ProductsFollower {
@@ -100,7 +101,7 @@ fn warn_of_refusal(tx: &Tx<'_>, event: &Event, id: OrderId) -> Result<(), store:
 /// Handles an event of users.
 pub(crate) fn on_users_event(tx: &mut Tx<'_>, event: &Event) -> Result<(), Refusal> {
     if let Some(Fact::UserErased { user_id }) = &event.fact {
-        expiry::schedule_erasure(tx, *user_id)?;
+        erasure::erase_account(tx, *user_id, event.at)?;
     }
     Ok(())
 }

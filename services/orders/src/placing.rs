@@ -19,7 +19,7 @@ use axum::http::StatusCode;
 use chassis::Problem;
 use chassis::idempotency::{BoundKey, IdempotencyGuard, KnownOutcome, Reply, StoredResponse};
 use chassis::limits::CATCH_UP_TIMEOUT;
-use model::{CustomerId, Fact, ItemOrdered, Money, OrderId};
+use model::{Fact, ItemOrdered, Money, OrderId};
 use store::{Read, Tx};
 
 use self::request::KnownAs;
@@ -29,8 +29,8 @@ use crate::carts::tables::CartSince;
 use crate::config::TaxConfig;
 use crate::customers::guests::{self, Guests};
 use crate::domain::{
-    Actor, Buyer, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus, Parcel,
-    Settlement,
+    Actor, Buyer, BuyerErasure, Guest, Order, OrderAddress, OrderCause, OrderNumber, OrderStatus,
+    Parcel, Settlement,
 };
 use crate::holder::OrderTokens;
 use crate::quoting::{self, Quote, QuoteError};
@@ -223,7 +223,7 @@ impl Placing {
         if projection == Projection::MayLag && !listings.iter().all(is_for_sale) {
             return Ok(Placement::NotForSale);
         }
-        let buyer = self.buyer(tx, &request.by)?;
+        let buyer = request.by.buyer(tx)?;
         let mut buyers = request.known_as.accounts.clone();
         buyers.push(buyer.customer_id());
         if let Some(email) = &request.known_as.email {
@@ -251,18 +251,6 @@ impl Placing {
         let number = self.ledger.numbers.take(tx, request.order_id)?;
         self.write(tx, request, pending(request, buyer, number, quote))?;
         Ok(Placement::Placed)
-    }
-
-    /// The buyer: a guest of a known address is the same customer.
-    fn buyer(&self, from: &impl Read, by: &PlacedBy) -> Result<Buyer, store::Error> {
-        Ok(match by {
-            PlacedBy::Account { id, .. } => Buyer::Account(*id),
-            PlacedBy::Guest(contact) => {
-                let known = guests::of_email(from, &contact.email)?;
-                let id = known.unwrap_or_else(CustomerId::new);
-                Buyer::Guest(Guest { id, contact: Some(contact.clone()) })
-            }
-        })
     }
 
     /// Writes a new order with its event, and what refers to it.
@@ -378,7 +366,7 @@ fn pending(request: &PlaceOrder, buyer: Buyer, number: Option<OrderNumber>, quot
         payment: None,
         settlement: Settlement::default(),
         parcel: Parcel::default(),
-        erasure_due: false,
+        erasure: BuyerErasure::No,
         created_at: *at,
         updated_at: *at,
     }

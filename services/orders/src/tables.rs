@@ -119,21 +119,20 @@ pub(crate) fn keep_placed_address(
     )
 }
 
-/// Erases what an order, its history and its placing have of a person; the order itself has to be
-/// written after it. Prices, products and payments are accounting records and stay. An order that
-/// may still be sent keeps until then what that needs: the address it goes to, and the notes.
-pub(crate) fn erase_person(tx: &mut Tx<'_>, order: &mut Order) -> Result<(), store::Error> {
-    order.erase_contact();
-    if order.erasure_due {
-        return Ok(());
-    }
+/// Erases what the history and the placing of an order have of its buyer: their address, the notes
+/// about them, and the reasons that they gave.
+pub(crate) fn erase_buyer(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
     let id = order.id;
     tx.delete(PLACED_ADDRESSES, &id)?;
     let history = tx.scan(HISTORY.prefix(&id))?;
     let history: Vec<_> = history.collect::<Result<_, _>>()?;
     for (key, row) in history {
-        if StatusChange::from(row).note.is_some() {
+        let change = StatusChange::from(row);
+        if change.note.is_some() {
             tx.delete(HISTORY, &key)?;
+        } else if change.is_reasoned_by(&order.buyer) {
+            let change = StatusChange { reason: None, ..change };
+            tx.put(HISTORY, &key, &StatusChangeRow::from(&change))?;
         }
     }
     Ok(())

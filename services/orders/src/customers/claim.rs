@@ -12,15 +12,13 @@ use chassis::{Caller, Problem, etag};
 use model::{Fact, OrderId, UserId, kinds};
 use store::Tx;
 
+use super::erasure;
 use super::guests::{self, email_key};
-use crate::domain::{Actor, Buyer, Guest, Order, OrderCause, OrderStatus, StatusChange};
+use crate::domain::{Actor, Buyer, CLAIMED, Guest, Order, OrderCause, OrderStatus, StatusChange};
 use crate::sales::Ledger;
 use crate::terms::uses;
 use crate::wire::OrderResponse;
 use crate::{Error, OrdersState, lists, sales, tables};
-
-/// The reason in the history.
-const CLAIMED: &str = "claimed by the account of its e-mail address";
 
 pub(crate) async fn claim(
     State(state): State<OrdersState>,
@@ -72,6 +70,10 @@ fn give(tx: &mut Tx<'_>, ledger: &Ledger, id: OrderId, user_id: UserId) -> Resul
             false => Err(Error::NotFound),
         };
     };
+    // Since users was asked.
+    if erasure::is_erased(tx, user_id)? {
+        return Err(Error::NotFound);
+    }
     let now = model::now();
     let cause = OrderCause::new(now, Actor::User(user_id)).because(CLAIMED);
     stored.order.buyer = Buyer::Account(user_id);

@@ -1,21 +1,37 @@
-//! The erasure of guests, which survives an older copy of the store that is put back.
+//! The erasure of customers: of guests, which survives an older copy of the store that is put
+//! back, and of accounts, which users publishes.
 //!
 //! | table | key → value |
 //! | --- | --- |
 //! | `guests_erased` | customer → when the guest was erased |
+//! | `accounts_erased` | user → when the account was erased |
 //!
-//! **Invariant:** who is on the list beside the store is in this table, or is erased when the
-//! store is opened.
+//! **Invariants:** who is on the list beside the store is in the table of guests, or is erased
+//! when the store is opened. An erased account gets no order any more, whatever was asked of users
+//! before.
 
 use chassis::erasures::Erasures;
 use chassis::{Context, check};
-use model::{CartId, CustomerId, Time, kinds, now};
+use model::{CartId, CustomerId, Time, UserId, kinds, now};
 use store::{Read, Store, Table, Tx};
 
 use super::guests;
 use crate::{Error, carts, expiry};
 
 const ERASED: Table<CustomerId, Time> = Table::new("guests_erased");
+const ACCOUNTS_ERASED: Table<UserId, Time> = Table::new("accounts_erased");
+
+/// Takes in that an account is erased: deletes its cart, and schedules the erasure of its orders.
+pub(crate) fn erase_account(tx: &mut Tx<'_>, id: UserId, at: Time) -> Result<(), store::Error> {
+    carts::tables::erase(tx, id)?;
+    expiry::schedule_erasure(tx, CustomerId::from_uuid(id.uuid()))?;
+    tx.put(ACCOUNTS_ERASED, &id, &at)
+}
+
+/// Whether an account is erased.
+pub(crate) fn is_erased(from: &impl Read, id: UserId) -> Result<bool, store::Error> {
+    from.contains(ACCOUNTS_ERASED, &id)
+}
 
 /// The list of erased guests. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +95,7 @@ fn erase(
     at: Time,
 ) -> Result<(), store::Error> {
     guests::delete(tx, id)?;
-    expiry::schedule_erasure_of(tx, id)?;
+    expiry::schedule_erasure(tx, id)?;
     for cart in in_carts {
         carts::tables::delete_cart(tx, cart)?;
     }

@@ -2,7 +2,7 @@
 
 use model::{ApiKeyId, CustomerId, Time, UserId};
 
-use super::Buyer;
+use super::{Buyer, CLAIMED, StatusChange};
 
 /// The actor behind a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,15 @@ impl Actor {
             Self::Expiry => "expiry".into(),
             Self::Payments => "payments".into(),
         }
+    }
+}
+
+impl StatusChange {
+    /// Whether its reason is what the buyer of the order wrote, maybe as a guest before the order
+    /// was an account's.
+    pub(crate) fn is_reasoned_by(&self, buyer: &Buyer) -> bool {
+        let is_theirs = self.by == Actor::of(buyer).name() || self.by.parse::<CustomerId>().is_ok();
+        is_theirs && self.reason.as_ref().is_some_and(|reason| reason != CLAIMED)
     }
 }
 

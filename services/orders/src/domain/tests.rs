@@ -101,7 +101,7 @@ pub(crate) fn order(total: i64) -> Order {
         payment: None,
         settlement: Settlement::default(),
         parcel: Parcel::default(),
-        erasure_due: false,
+        erasure: BuyerErasure::No,
         created_at: Time(1),
         updated_at: Time(1),
     }

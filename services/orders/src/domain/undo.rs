@@ -8,7 +8,7 @@
 
 use model::{Fact, ItemOrdered, Time, UndoneStep, UserId};
 
-use super::{Order, OrderStatus, Parcel, StatusChange, Transition, TransitionError};
+use super::{BuyerErasure, Order, OrderStatus, Parcel, StatusChange, Transition, TransitionError};
 
 /// A step of an order that can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,9 @@ impl Order {
     /// The transition that undoes a step.
     pub(super) fn undoing(&self, step: Option<PastStep>) -> Result<Transition, TransitionError> {
         match step.map(|step| step.kind) {
+            Some(UndoneStep::Shipped) if self.erasure == BuyerErasure::Done => {
+                Err(TransitionError::BuyerErased)
+            }
             Some(UndoneStep::Delivered) => Ok(Transition::UndoDeliver),
             Some(UndoneStep::Shipped) if self.settlement.owed => Ok(Transition::UndoShipUnpaid),
             Some(UndoneStep::Shipped) => Ok(Transition::UndoShip),

@@ -179,6 +179,16 @@ pub(crate) fn pending(from: &impl Read) -> Result<BTreeMap<OrderId, i64>, store:
     Ok(sums)
 }
 
+/// Erases the reasons that the buyer of an order gave. Who is no account is its guest.
+pub(crate) fn erase_buyer(tx: &mut Tx<'_>, order: &Order) -> Result<(), store::Error> {
+    for (id, row) in all(tx, order.id)? {
+        if row.reason.is_some() && (row.by.is_none() || row.by == order.buyer.user_id()) {
+            put(tx, order.id, id, &RefundRow { reason: None, ..row })?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn put(
     tx: &mut Tx<'_>,
     order: OrderId,
@@ -190,23 +200,53 @@ pub(crate) fn put(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use store::{Options, Store};
 
-    /// Golden bytes: a change here is a change of the stored format.
-    #[test]
-    fn golden_bytes() {
-        let row = RefundRow {
+    use super::*;
+    use crate::domain::tests::order;
+
+    fn row(reason: Option<&str>, by: Option<UserId>) -> RefundRow {
+        RefundRow {
             amount: Money { amount: 5, currency: "EUR".parse().unwrap() },
             status: RefundStatus::Pending,
             method: "stripe".into(),
             payment: "pi_1".into(),
             reference: None,
             uncounted: false,
-            reason: None,
-            by: None,
+            reason: reason.map(Into::into),
+            by,
             via: None,
             trace: None,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reasons_of_a_buyer_are_erased_and_those_of_staff_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let order = order(100);
+        let (buyer, staff) = (order.buyer.user_id(), Some(UserId::new()));
+        let erased = store.write(move |tx| {
+            for (reason, by) in [
+                ("as a guest", None),
+                ("as a buyer", buyer),
+                ("staff's", staff),
+            ] {
+                put(tx, order.id, RefundId::new(), &row(Some(reason), by))?;
+            }
+            erase_buyer(tx, &order)?;
+            let left = all(tx, order.id)?
+                .into_iter()
+                .filter_map(|(_, row)| row.reason);
+            Ok::<_, store::Error>(left.collect::<Vec<_>>())
+        });
+        assert_eq!(erased.await.unwrap(), ["staff's"]);
+    }
+
+    /// Golden bytes: a change here is a change of the stored format.
+    #[test]
+    fn golden_bytes() {
+        let row = row(None, None);
         let golden = b"\x01\x84\xa6amount\x82\xa6amount\x05\xa8currency\xa3EUR\xa6status\xa7pending\xa6method\xa6stripe\xa7payment\xa4pi_1";
         assert_eq!(store::encode(&row).unwrap(), golden);
         assert_eq!(store::decode::<RefundRow>(golden).unwrap(), row);

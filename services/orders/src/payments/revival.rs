@@ -60,6 +60,7 @@ pub(crate) fn stock_outcome(
     }
     let settlement = &mut stored.order.settlement;
     (settlement.revival, settlement.received) = (Revival::No, None);
+    commands::erase_if_overdue(tx, &mut stored.order)?;
     tables::save(tx, &stored)?;
     let reference = stored.order.payment.as_deref().unwrap_or_default();
     let unmatched = UnmatchedPayment {

@@ -2,11 +2,13 @@
 
 use axum::http::HeaderMap;
 use chassis::idempotency::{BoundKey, IdempotencyGuard};
-use chassis::{Caller, accept_language};
+use chassis::{Caller, Problem, accept_language};
 use model::{ApiKeyId, CustomerId, OrderId, Time, UserId};
+use store::Read;
 
 use crate::carts::tables::OrderedCart;
-use crate::domain::BuyerContact;
+use crate::customers::{erasure, guests};
+use crate::domain::{Buyer, BuyerContact, Guest};
 use crate::quoting::QuoteRequest;
 use crate::wire::OrderContent;
 
@@ -77,6 +79,26 @@ impl PlaceOrder {
             buyers,
             at: self.at,
         }
+    }
+}
+
+impl PlacedBy {
+    /// The buyer: a guest of a known address is the same customer.
+    ///
+    /// # Errors
+    /// 401 for an account that was erased while its token was good.
+    pub(super) fn buyer(&self, from: &impl Read) -> Result<Buyer, Problem> {
+        Ok(match self {
+            Self::Account { id, .. } if erasure::is_erased(from, *id)? => {
+                return Err(Problem::unauthenticated());
+            }
+            Self::Account { id, .. } => Buyer::Account(*id),
+            Self::Guest(contact) => {
+                let known = guests::of_email(from, &contact.email)?;
+                let id = known.unwrap_or_else(CustomerId::new);
+                Buyer::Guest(Guest { id, contact: Some(contact.clone()) })
+            }
+        })
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) use self::lines::{
 };
 use super::settlement::SettlementRow;
 use crate::domain::{
-    FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus, Parcel,
-    PaymentMessage, PaymentMethod, PaymentOutcome, PaymentResult,
+    BuyerErasure, FreeFormAddress, Order, OrderAddress, OrderLine, OrderNumber, OrderStatus,
+    Parcel, PaymentMessage, PaymentMethod, PaymentOutcome, PaymentResult,
 };
 
 impl store::Key for OrderStatus {
@@ -105,6 +105,8 @@ pub(crate) struct OrderRow {
     tracking: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     erasure_due: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     accepted: bool,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -252,7 +254,8 @@ impl StoredOrder {
             settlement: order.settlement.into(),
             carrier: order.parcel.carrier.clone(),
             tracking: order.parcel.tracking.clone(),
-            erasure_due: order.erasure_due,
+            erasure_due: order.erasure == BuyerErasure::Due,
+            erased: order.erasure == BuyerErasure::Done,
             accepted: self.accepted,
             changes: self.history_rows,
             created_at: order.created_at,
@@ -286,7 +289,11 @@ impl From<OrderRow> for StoredOrder {
             payment: row.payment,
             settlement: row.settlement.into(),
             parcel: Parcel { carrier: row.carrier, tracking: row.tracking },
-            erasure_due: row.erasure_due,
+            erasure: match (row.erased, row.erasure_due) {
+                (true, _) => BuyerErasure::Done,
+                (false, true) => BuyerErasure::Due,
+                (false, false) => BuyerErasure::No,
+            },
             created_at: row.created_at,
             updated_at: row.updated_at,
         };

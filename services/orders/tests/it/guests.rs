@@ -335,12 +335,25 @@ async fn an_address_is_one_customer() {
     shop.orders.finish().await;
 }
 
+/// Publishes that an account is erased, and waits until it places no order any more.
+async fn erase(shop: &Shop, account: &Person) {
+    let fact = Fact::UserErased { user_id: account.user_id() };
+    shop.orders.other("users").publish("k", fact).await;
+    let is_refused = || async {
+        let placed = account.post("/v1/orders", items(&[(Id::new(), 1)])).await;
+        placed.status == 401
+    };
+    eventually("the account places no order", is_refused).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_claims_the_orders_of_its_address() {
-    for (email, is_verified, status) in [
-        ("Hana@example.org", true, 200),
-        ("hana@example.org", false, 403),
-        ("hana@example.net", true, 404),
+    for (email, is_verified, is_erased, status) in [
+        ("Hana@example.org", true, false, 200),
+        ("hana@example.org", false, false, 403),
+        ("hana@example.net", true, false, 404),
+        // Users said who it is before it was erased.
+        ("hana@example.org", true, true, 404),
     ] {
         let shop = Shop::open().await;
         let (guest, account) = (shop.orders.anonymous(), shop.orders.customer());
@@ -355,6 +368,9 @@ async fn an_account_claims_the_orders_of_its_address() {
                 .status,
             200
         );
+        if is_erased {
+            erase(&shop, &account).await;
+        }
         let claim = format!("{}/claim", order.path);
         let claimed = account.post(&claim, Value::Null).await;
         assert_eq!(claimed.status, status, "{:?}", claimed.body);
@@ -389,6 +405,32 @@ async fn an_account_claims_the_orders_of_its_address() {
         assert_eq!(customers[0]["orders"], 1);
         shop.orders.finish().await;
     }
+}
+
+/// A shipped order of an erased buyer is not brought back, since nothing says where it would go.
+async fn cannot_be_undone(admin: &Person, order: &str) {
+    let why = || json!({ "reason": "a wrong click" });
+    for (command, body, expected) in [
+        ("undo", why(), "409 buyer-erased"),
+        ("deliver", json!({}), "200 delivered"),
+        ("undo", why(), "200 shipped"),
+        ("undo", why(), "409 buyer-erased"),
+    ] {
+        let done = admin.post(&format!("{order}/{command}"), body).await;
+        let what = match done.status {
+            200 => done.body["status"].as_str().unwrap(),
+            _ => done.problem(),
+        };
+        assert_eq!(format!("{} {what}", done.status), expected, "{command}");
+    }
+}
+
+/// The reasons in the history of an order.
+async fn reasons(admin: &Person, order: &str) -> Vec<Value> {
+    let history = admin.get(&format!("{order}/history")).await.body;
+    let entries = history["items"].as_array().unwrap().clone();
+    let reasons = entries.into_iter().map(|entry| entry["reason"].clone());
+    reasons.filter(|reason| !reason.is_null()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -446,15 +488,12 @@ async fn an_open_order_of_an_erased_guest_keeps_its_address_until_it_is_shipped(
         (&kept["shipping_address"], &kept["note"]),
         (&kobe(), &json!("ring"))
     );
-    let told = || async {
-        let told = admin.get("/v1/events?kind=order.buyer_erased").await.body;
-        let told = told["items"].as_array().unwrap().iter();
-        told.map(|event| event["data"]["order_id"].clone())
-            .collect::<Vec<_>>()
-    };
     // The log shows an event once it is durable.
-    eventually("staff are told", || async { !told().await.is_empty() }).await;
-    assert_eq!(told().await, [kept["id"].clone()]);
+    let told = async || admin.get("/v1/events?kind=order.buyer_erased").await.body["items"].clone();
+    eventually("staff are told", || async { told().await != json!([]) }).await;
+    let told = told().await;
+    assert_eq!(told[0]["data"]["order_id"], kept["id"]);
+    assert!(told[1].is_null(), "{told}");
     for command in ["pay", "ship"] {
         let done = admin
             .post(&format!("{}/{command}", order.path), json!({}))
@@ -463,7 +502,9 @@ async fn an_open_order_of_an_erased_guest_keeps_its_address_until_it_is_shipped(
     }
     let shipped = admin.get(&order.path).await.body;
     assert!(shipped["shipping_address"].is_null() && shipped["note"].is_null());
-
+    cannot_be_undone(&admin, &order.path).await;
+    assert_eq!(reasons(&admin, &done.path).await, [Value::Null; 0]);
+    assert_eq!(reasons(&admin, &order.path).await, ["a wrong click"]);
     shop.orders.finish().await;
 }
 
