@@ -31,7 +31,7 @@
 //! | `snapshot`, `backup_state` | copies of a running service, and how the last backup ended |
 //! | `supervision` | progress and reloading, for a supervisor such as systemd |
 //! | `expiry`, `steady_clock` | deletion of what has had its time, and a clock for deadlines that does not believe every jump |
-//! | `telemetry` | logs and metrics |
+//! | `telemetry`, `log_limit` | logs and metrics, and the rate limit of a line that clients can cause |
 //!
 //! **Invariant:** this crate knows no product and no order.
 
@@ -63,6 +63,7 @@ pub mod idempotency;
 pub mod in_process;
 pub mod json;
 pub mod limits;
+pub mod log_limit;
 pub mod mac;
 pub mod occupancy;
 pub mod outbound;

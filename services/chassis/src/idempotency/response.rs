@@ -4,6 +4,7 @@ use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Problem, etag};
 
@@ -39,6 +40,12 @@ impl StoredResponse {
     /// Whether its status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The text of a member of its resource.
+    pub fn member(&self, name: &str) -> Option<String> {
+        let resource: Value = serde_json::from_slice(&self.body).ok()?;
+        resource.get(name)?.as_str().map(str::to_owned)
     }
 
     /// The response with a decided problem.

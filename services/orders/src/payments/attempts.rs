@@ -14,6 +14,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use chassis::fields::CheckedBody;
 use chassis::idempotency::{IdempotencyGuard, Reply, StoredResponse};
+use chassis::log_limit::LogLimit;
 use chassis::{FieldError, Problem};
 use model::{OrderId, now};
 use store::Tx;
@@ -33,8 +34,8 @@ use crate::{Error, OrdersState, commands, tables as orders};
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a list of attempts waits for the provider.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
-/// For how long a pending attempt is not fetched again for a reader.
-const FETCH_PAUSE: Duration = Duration::from_secs(5);
+/// How often a page that buyers are not sent to is logged: every buyer can name one.
+const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Attempts of an order: each is a call to a provider, which every holder of an order can cause.
 const ATTEMPTS_MAX: usize = 50;
 
@@ -70,14 +71,14 @@ impl OrdersState {
                 return guard.refuse(&self.store, Error::Invalid(body.faults)).await;
             }
         };
-        let method = attempt.offered.method;
         let calls = self.ledger.calls.clone();
         let work = move |tx: &mut Tx<'_>| open(tx, &calls, &who, id, &attempt);
         let reply = guard.once(&self.store, work).await?;
-        if !method.has_provider() || !reply.answer.is_success() {
+        let opened = reply.answer.member("id").and_then(|id| id.parse().ok());
+        let Some(payment_id) = opened.filter(|_| reply.answer.is_success()) else {
             return Ok(reply);
-        }
-        let shown = self.begun(id, method).await?;
+        };
+        let shown = self.begun(id, payment_id).await?;
         let shown = shown.map(|shown| StoredResponse::new(reply.answer.status(), &shown));
         let answer = shown.map_or(reply.answer, |shown| shown.at(location(id)));
         Ok(Reply { answer, ..reply })
@@ -119,30 +120,32 @@ impl OrdersState {
 
     /// Why buyers are not sent to a URL; the operator reads in the log how to allow it.
     fn refused_origin(&self, url: &str) -> Option<&'static str> {
+        static LOGGED: LogLimit = LogLimit::new(REFUSALS_LOGGED_EVERY);
         let origin = Url::parse(url).ok()?.origin().ascii_serialization();
         if self.return_origins.contains(&origin) {
             return None;
         }
-        tracing::warn!(
-            origin,
-            "a buyer was to be sent back to a page that is not of this shop; if it is, add its origin to payments.return_origins"
-        );
+        if LOGGED.admits() {
+            tracing::warn!(
+                origin,
+                "a buyer was to be sent back to a page that is not of this shop; if it is, add its origin to payments.return_origins"
+            );
+        }
         Some("is not a page of this shop")
     }
 
-    /// The newest attempt of a method, as it is once the provider has answered, or in a while.
+    /// An attempt at a provider as it is once that has answered, or in a while; `None` for one
+    /// without a provider.
     async fn begun(
         &self,
         id: OrderId,
-        method: PaymentMethod,
+        payment_id: PaymentId,
     ) -> Result<Option<AttemptResponse>, Problem> {
         let deadline = Instant::now() + BEGIN_TIMEOUT;
         loop {
             let mut fetched = self.fetches.register(id);
-            let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
-            let attempt = attempts
-                .into_iter()
-                .rfind(|attempt| attempt.method == method);
+            let attempt = tables::attempt(&self.store, id, payment_id).map_err(Error::from)?;
+            let attempt = attempt.filter(|attempt| attempt.at_provider.is_some());
             let is_waiting = attempt.as_ref().is_some_and(is_waiting);
             let left = deadline.saturating_duration_since(Instant::now());
             if !is_waiting || left.is_zero() || fetched.wait(left).await.is_none() {
@@ -162,8 +165,7 @@ impl OrdersState {
         self.current_order(who, id).await?;
         let mut fetched = self.fetches.register(id);
         let attempts = tables::attempts(&self.store, id).map_err(Error::from)?;
-        let before = now().before(FETCH_PAUSE);
-        if self.fetch_pending(id, &attempts, before).await? {
+        if self.fetch_pending(id, &attempts).await? {
             fetched.wait(FETCH_TIMEOUT).await;
         }
         let order = orders::find(&self.store, id)?.order;

@@ -1,7 +1,6 @@
 //! The handlers of payments: extract, use case, respond.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -11,9 +10,10 @@ use axum::response::Response;
 use chassis::fields::CheckedBody;
 use chassis::idempotency::IdempotentRequest;
 use chassis::json::{self, PathId};
+use chassis::log_limit::LogLimit;
 use chassis::page::{Page, Paging};
 use chassis::{Json, Problem, Staff};
-use model::{Time, kinds, now};
+use model::{kinds, now};
 use store::Tx;
 
 use super::providers::hints::HintRefusal;
@@ -139,10 +139,8 @@ fn not_signed(fault: WebhookFault) -> Problem {
 
 /// The refusal of a request that is not signed as it should be.
 fn refused(fault: &'static str, why: &dyn Display) -> Problem {
-    static LOGGED_AT: AtomicI64 = AtomicI64::new(0);
-    let (at, before) = (now(), Time(LOGGED_AT.load(Ordering::Relaxed)));
-    if at < before || at.since(before) >= REFUSALS_LOGGED_EVERY {
-        LOGGED_AT.store(at.0, Ordering::Relaxed);
+    static LOGGED: LogLimit = LogLimit::new(REFUSALS_LOGGED_EVERY);
+    if LOGGED.admits() {
         tracing::warn!(fault, %why, "a message to a payment webhook was refused");
     }
     Problem::new(

@@ -374,6 +374,39 @@ async fn a_failed_attempt_is_opened_anew() {
     counter.shop.orders.finish().await;
 }
 
+/// What a replay shows is the attempt that was opened under its key, as it is by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_shows_the_attempt_that_it_opened() {
+    let counter = Counter::open().await;
+    let order = counter.shop.confirmed(&counter.buyer, 700).await;
+    let keyed = async |key: &str| {
+        let path = format!("{order}/payments");
+        let body = json!({ "method": "stripe", "return_url": BACK });
+        let request = counter.buyer.request(Method::POST, &path).json(&body);
+        send(request.header("idempotency-key", key)).await
+    };
+    let first = keyed("one").await;
+    assert_eq!(first.status, 201);
+    let id = counter.stripe.payments().pop().unwrap().id;
+    counter
+        .stripe
+        .change(&id, |payment| payment.status = "failed");
+    counter.hints(PlayedKind::Stripe, &id).await;
+    let failed = || async {
+        let listed = counter.payments(&order).await;
+        listed["items"][0]["status"] == "failed"
+    };
+    eventually("the first attempt has failed", failed).await;
+    let second = keyed("two").await;
+    assert_ne!(second.body["id"], first.body["id"]);
+    for (key, opened, status) in [("one", &first, "failed"), ("two", &second, "pending")] {
+        let replayed = keyed(key).await;
+        assert_eq!(replayed.body["id"], opened.body["id"], "{key}");
+        assert_eq!(replayed.body["status"], status, "{key}");
+    }
+    counter.shop.orders.finish().await;
+}
+
 /// Both providers take the money of one order, and one takes money of none.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_that_fits_nothing_is_listed() {

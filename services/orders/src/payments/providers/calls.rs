@@ -29,6 +29,10 @@ const UNKNOWN_MAX: usize = 1_000;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// For how long a payment is not fetched again, whoever asks for it: anybody can send hints of a
+/// provider that signs none. A buyer waits as long for a hint that comes right after a fetch.
+const FETCH_PAUSE: Duration = Duration::from_secs(2);
+
 /// A buyer waits for an attempt to open, and makes a new one once it is given up.
 const BEGIN: Backoff = Backoff {
     first: Duration::from_secs(1),
@@ -98,6 +102,9 @@ pub(crate) struct CallRow {
     /// The times it was sent.
     #[serde(default)]
     sent: u32,
+    /// When it was sent last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent_at: Option<Time>,
     /// The times it was asked for.
     #[serde(default)]
     asked: u32,
@@ -156,16 +163,55 @@ impl CallQueue {
         request: ProviderRequest,
         at: Time,
     ) -> Result<(), store::Error> {
-        let (lane, id) = (lane.name(), request.id());
-        let key = (lane.clone(), id.clone());
-        let mut row = CallRow { request, due: at, began: at, sent: 0, asked: 1 };
-        if let Some(known) = tx.get(CALLS, &key)? {
+        let known = tx.get(CALLS, &(lane.name(), request.id()))?;
+        let row = CallRow {
+            request,
+            due: known.as_ref().map_or(at, |known| known.due.min(at)),
+            began: at,
+            sent: 0,
+            sent_at: known.as_ref().and_then(|known| known.sent_at),
+            asked: known
+                .as_ref()
+                .map_or(1, |known| known.asked.saturating_add(1)),
+        };
+        self.put(tx, lane, known, &row)
+    }
+
+    /// Asks for a fetch because the payment, which was fetched last at `fetched_at`, may have
+    /// changed: now, or once it was not fetched for a while.
+    pub(super) fn hint(
+        &self,
+        tx: &mut Tx<'_>,
+        lane: Lane,
+        request: ProviderRequest,
+        fetched_at: Option<Time>,
+        now: Time,
+    ) -> Result<(), store::Error> {
+        let Some(known) = tx.get(CALLS, &(lane.name(), request.id()))? else {
+            return self.ask(tx, lane, request, after_pause(fetched_at, now));
+        };
+        let due = after_pause(fetched_at.max(known.sent_at), now);
+        let row = CallRow {
+            due: known.due.min(due),
+            asked: known.asked.saturating_add(1),
+            ..known.clone()
+        };
+        self.put(tx, lane, Some(known), &row)
+    }
+
+    fn put(
+        &self,
+        tx: &mut Tx<'_>,
+        lane: Lane,
+        known: Option<CallRow>,
+        row: &CallRow,
+    ) -> Result<(), store::Error> {
+        let (lane, id) = (lane.name(), row.request.id());
+        if let Some(known) = known {
             tx.delete(DUE, &(lane.clone(), known.due, id.clone()))?;
-            row.due = known.due.min(at);
-            row.asked = known.asked.saturating_add(1);
         }
-        tx.put(DUE, &(lane, row.due, id), &())?;
-        tx.put(CALLS, &key, &row)?;
+        tx.put(DUE, &(lane.clone(), row.due, id.clone()), &())?;
+        tx.put(CALLS, &(lane, id), row)?;
         let wake_up = self.wake_up.clone();
         tx.on_visible(move || wake_up.notify_one());
         Ok(())
@@ -178,17 +224,25 @@ pub(super) fn has_room(from: &impl Read, method: PaymentMethod) -> Result<bool, 
     Ok(waiting.take(UNKNOWN_MAX).count() < UNKNOWN_MAX)
 }
 
+/// When a payment that was fetched last at `last` may be fetched again.
+pub(super) fn after_pause(last: Option<Time>, now: Time) -> Time {
+    // The clock may have been set back since.
+    let latest = now.after(FETCH_PAUSE);
+    last.map_or(now, |last| last.after(FETCH_PAUSE).clamp(now, latest))
+}
+
 /// A call that is about to be sent, and counts as sent; `None` if there is none.
 pub(super) fn sending(
     tx: &mut Tx<'_>,
     lane: Lane,
     id: &str,
+    now: Time,
 ) -> Result<Option<CallRow>, store::Error> {
     let key = (lane.name(), id.to_owned());
     let Some(mut row) = tx.get(CALLS, &key)? else {
         return Ok(None);
     };
-    row.sent = row.sent.saturating_add(1);
+    (row.sent, row.sent_at) = (row.sent.saturating_add(1), Some(now));
     tx.put(CALLS, &key, &row)?;
     Ok(Some(row))
 }
@@ -218,7 +272,7 @@ pub(super) fn end(
     tx.delete(DUE, &(lane.clone(), row.due, id.clone()))?;
     let due = match next {
         // It was asked for meanwhile.
-        _ if row.asked != sent.asked => Some(now),
+        _ if row.asked != sent.asked => Some(after_pause(row.sent_at, now)),
         NextCall::Done => None,
         NextCall::Again => {
             let jitter = rand::random();
@@ -244,13 +298,22 @@ pub(super) fn first_fetch(now: Time) -> Time {
 
 #[cfg(test)]
 mod tests {
+    use store::{Options, Store};
+
     use super::*;
 
     /// Golden bytes: a change here is a change of the stored format.
     #[test]
     fn golden_bytes() {
         let request = ProviderRequest::Fetch { id: "tr_1".into(), order_id: None };
-        let row = CallRow { request, due: Time(2), began: Time(1), sent: 1, asked: 3 };
+        let row = CallRow {
+            request,
+            due: Time(2),
+            began: Time(1),
+            sent: 1,
+            sent_at: None,
+            asked: 3,
+        };
         let golden = b"\x01\x85\xa7request\x81\xa5fetch\x81\xa2id\xa4tr_1\xa3due\x02\xa5began\x01\xa4sent\x01\xa5asked\x03";
         assert_eq!(store::encode(&row).unwrap(), golden);
         assert_eq!(store::decode::<CallRow>(golden).unwrap(), row);
@@ -259,6 +322,47 @@ mod tests {
             Lane::unknown(PaymentMethod::Mollie),
         ] {
             assert_eq!(Lane::parse(&lane.name()), Some(lane));
+        }
+    }
+
+    /// Hints that come all the time, while a call is in flight and while none is, cost a call a
+    /// pause.
+    #[tokio::test]
+    async fn repeated_hints_cost_a_call_a_pause() {
+        const EVERY: Duration = Duration::from_millis(100);
+        const ANSWERED_AFTER: Duration = Duration::from_millis(300);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let (queue, lane) = (CallQueue::default(), Lane::of(PaymentMethod::Mollie));
+        for next in [NextCall::Done, NextCall::Again] {
+            let queue = queue.clone();
+            let counted = store.write(move |tx| {
+                let (mut now, mut calls) = (Time(1_000_000), 0);
+                let (mut in_flight, mut fetched_at) = (None::<CallRow>, None);
+                for _ in 0..100 {
+                    let request = ProviderRequest::Fetch { id: "tr_1".into(), order_id: None };
+                    queue.hint(tx, lane, request, fetched_at, now)?;
+                    if let Some(sent) =
+                        in_flight.take_if(|it| it.sent_at < Some(now.before(ANSWERED_AFTER)))
+                    {
+                        fetched_at = (next == NextCall::Done).then_some(now);
+                        end(tx, lane, &sent, next, now)?;
+                    }
+                    let due = tx.scan(DUE.all())?.next().transpose()?;
+                    if in_flight.is_none() && due.is_some_and(|((_, due, _), ())| due <= now) {
+                        in_flight = sending(tx, lane, "fetch tr_1", now)?;
+                        calls += 1;
+                    }
+                    now = now.after(EVERY);
+                }
+                tx.delete(CALLS, &(lane.name(), "fetch tr_1".into()))?;
+                let due: Vec<_> = tx.scan(DUE.all())?.collect::<Result<_, _>>()?;
+                due.into_iter()
+                    .try_for_each(|(key, ())| tx.delete(DUE, &key))?;
+                Ok::<_, store::Error>(calls)
+            });
+            // In ten seconds.
+            assert!(matches!(counted.await.unwrap(), 4..=5), "{next:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use chassis::Problem;
-use model::{OrderId, Time, now};
+use model::{OrderId, now};
 use store::Tx;
 
 use super::HintFault;
@@ -20,7 +20,7 @@ const FULL_RETRY_SECONDS: &str = "60";
 /// What became of a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HintOutcome {
-    /// The payment is fetched.
+    /// The payment will be fetched.
     Accepted,
     /// It is about no payment.
     Ignored,
@@ -57,38 +57,42 @@ impl OrdersState {
         Ok(HintOutcome::Accepted)
     }
 
-    /// Requests a payment from its provider now.
+    /// Requests a payment from its provider, as soon as it may be fetched again.
     async fn request_fetch(&self, method: PaymentMethod, id: String) -> Result<(), Problem> {
         let of_store = |error: store::Error| Problem::from(Error::from(error));
         let known = tables::find_at_provider(&self.store, method, &id).map_err(of_store)?;
-        let lane = match known {
-            Some(_) => Lane::of(method),
+        let (lane, order_id, fetched_at) = match known {
+            Some((order_id, payment_id)) => {
+                let attempt = tables::attempt(&self.store, order_id, payment_id);
+                let attempt = attempt.map_err(of_store)?;
+                let at_provider = attempt.and_then(|attempt| attempt.at_provider);
+                let fetched_at = at_provider.and_then(|attempt| attempt.fetched_at);
+                (Lane::of(method), Some(order_id), fetched_at)
+            }
             None if calls::has_room(&self.store, method).map_err(of_store)? => {
-                Lane::unknown(method)
+                (Lane::unknown(method), None, None)
             }
             None => return Err(full()),
         };
         let queue = self.ledger.calls.clone();
-        let order_id = known.map(|(order_id, _)| order_id);
         let request = ProviderRequest::Fetch { id, order_id };
-        let ask = move |tx: &mut Tx<'_>| queue.ask(tx, lane, request, now());
-        self.store.write(ask).await.map_err(of_store)
+        let hint = move |tx: &mut Tx<'_>| queue.hint(tx, lane, request, fetched_at, now());
+        self.store.write(hint).await.map_err(of_store)
     }
 
-    /// Requests the pending attempts of an order that were not fetched since `before`, and returns
-    /// whether there are any.
+    /// Requests the pending attempts of an order that may be fetched now, and returns whether there
+    /// are any.
     pub(crate) async fn fetch_pending(
         &self,
         order_id: OrderId,
         attempts: &[Attempt],
-        before: Time,
     ) -> Result<bool, Problem> {
-        let mut asked = false;
+        let (mut asked, now) = (false, now());
         for attempt in attempts {
             let Some(at_provider) = &attempt.at_provider else {
                 continue;
             };
-            let is_recent = at_provider.fetched_at.is_some_and(|at| at > before);
+            let is_recent = calls::after_pause(at_provider.fetched_at, now) > now;
             let is_pending = at_provider.status == AttemptStatus::Pending;
             if let Some(id) = &at_provider.provider_id
                 && is_pending
@@ -108,7 +112,7 @@ fn full() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "too-many-hints",
-        "Too many payments are to be looked at",
+        "Too many payments wait to be fetched",
         "nothing was written; send it again later",
     )
     .header(RETRY_AFTER, FULL_RETRY_SECONDS)

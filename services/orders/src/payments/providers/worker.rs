@@ -91,7 +91,7 @@ impl Delivery for ProviderWorker {
         let Some(provider) = self.providers.find(lane.method) else {
             return Ok(());
         };
-        let sending = move |tx: &mut Tx<'_>| calls::sending(tx, lane, &id);
+        let sending = move |tx: &mut Tx<'_>| calls::sending(tx, lane, &id, now());
         let Some(call) = self.store.write(sending).await? else {
             return Ok(());
         };
@@ -361,12 +361,12 @@ mod tests {
         };
         let lane = Lane::of(PaymentMethod::Mollie);
         ledger.calls.ask(tx, lane, request, Time(1))?;
-        let sent = calls::sending(tx, lane, &id)?.unwrap();
+        let sent = calls::sending(tx, lane, &id, Time(1))?.unwrap();
         let open = || Ok(ProviderAnswer::Fetched(Some(still_open(&order, refund_id))));
         let answer = last_answer.unwrap_or_else(open);
         let woken = apply(tx, ledger, lane, &sent, answer, Time(1).after(MONTHS))?;
         assert_eq!(woken, Some(order_id), "requests that wait for it");
-        assert!(calls::sending(tx, lane, &id)?.is_none());
+        assert!(calls::sending(tx, lane, &id, Time(1))?.is_none());
         let order = orders::find(tx, order_id)?.order;
         let row = refunds::find(tx, order_id, refund_id)?.unwrap();
         let attempt = tables::attempts(tx, order_id)?.remove(0);
