@@ -216,6 +216,7 @@ pub(crate) fn apply(
         *step = last_step(&tables::history(tx, &stored.order)?);
     }
     let (before, sales) = (stored.order.status, SalesState::of(&stored.order));
+    let was_payable = stored.order.is_payable();
     // The history entry of a stock outcome is derived from the order.
     let is_stock_outcome = matches!(
         command,
@@ -231,6 +232,12 @@ pub(crate) fn apply(
         _ => {}
     }
     refunds::after_cancel(tx, &ledger.calls, &mut stored, &fact, cause)?;
+    let has_attempts = stored.order.settlement.chosen.is_some();
+    if has_attempts && was_payable && !stored.order.is_payable() {
+        ledger
+            .calls
+            .cancel_attempts(tx, stored.order.id, cause.at)?;
+    }
     ledger.sums.record(tx, sales, &stored, &change)?;
     if !is_stock_outcome {
         tables::append_history(tx, &mut stored, &change)?;

@@ -54,7 +54,7 @@ pub struct PlayedPayment {
     pub id: String,
     /// Minor units of euros.
     pub amount: i64,
-    /// `open`, `paid`, `failed` or `expired`.
+    /// `open`, `processing` (Stripe), `paid`, `failed`, `expired`, or `canceled` (Mollie).
     pub status: &'static str,
     /// What the shop wrote on it.
     pub metadata: BTreeMap<String, String>,

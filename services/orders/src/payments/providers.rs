@@ -67,6 +67,12 @@ pub(crate) trait PaymentProvider: Send + Sync {
         refund: &'a RefundToMake,
     ) -> BoxFuture<'a, Result<FetchedRefund, CallFault>>;
 
+    /// Ends an open payment, so that the buyer cannot pay it any more.
+    ///
+    /// # Errors
+    /// Also when it is not open, as while the buyer's bank is paying it.
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), CallFault>>;
+
     /// Verifies a webhook's request, and reads which payment it is about; `None` if about none.
     ///
     /// # Errors

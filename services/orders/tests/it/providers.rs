@@ -374,6 +374,67 @@ async fn a_failed_attempt_is_opened_anew() {
     counter.shop.orders.finish().await;
 }
 
+/// Its order is cancelled, or paid elsewhere, and the buyer cannot pay it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_attempt_ends_with_its_order() {
+    let counter = Counter::open().await;
+    for (kind, ended) in [
+        (PlayedKind::Stripe, "expired"),
+        (PlayedKind::Mollie, "canceled"),
+    ] {
+        let provider = counter.provider(kind);
+        for way in ["cancel", "pay", "begin"] {
+            let order = counter.shop.confirmed(&counter.buyer, 700).await;
+            let before = provider.payments().len();
+            // The last one is cancelled while the provider opens it.
+            let delay = Duration::from_millis(if way == "begin" { 1_000 } else { 0 });
+            provider.switch(|switches| switches.delay = delay);
+            let choose = counter.choose(&order, name(kind));
+            let end = async {
+                let listed = || async {
+                    let listed = counter.payments(&order).await;
+                    let attempt = &listed["items"][0];
+                    attempt["redirect_url"].is_string() || way == "begin" && attempt.is_object()
+                };
+                eventually("it is opened, or about to be", listed).await;
+                match way {
+                    "pay" => counter.command(&order, "pay", json!({})).await,
+                    _ => counter.cancel(&order).await,
+                }
+            };
+            let (opened, over) = tokio::join!(choose, end);
+            assert_eq!((opened.status, over.status), (201, 200), "{way}");
+            // The provider may not have been asked yet when the order ended.
+            let shown = || async {
+                let listed = counter.payments(&order).await;
+                listed["items"][0]["status"] != "pending"
+            };
+            eventually("its buyer sees that", shown).await;
+            let opened = provider.payments().split_off(before);
+            assert!(
+                opened.iter().all(|payment| payment.status == ended),
+                "{way}"
+            );
+            assert!(way == "begin" || opened.len() == 1);
+        }
+    }
+    // What the buyer's bank is paying stays, and its money is listed.
+    let order = counter.shop.confirmed(&counter.buyer, 700).await;
+    counter.choose(&order, "stripe").await;
+    let id = counter.stripe.payments().pop().unwrap().id;
+    counter
+        .stripe
+        .change(&id, |payment| payment.status = "processing");
+    counter.cancel(&order).await;
+    counter
+        .stripe
+        .change(&id, |payment| payment.status = "paid");
+    counter.hints(PlayedKind::Stripe, &id).await;
+    let listed = || async { counter.unmatched().await == ["pi_4 order_over"] };
+    eventually("it is listed", listed).await;
+    counter.shop.orders.finish().await;
+}
+
 /// What a replay shows is the attempt that was opened under its key, as it is by now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_shows_the_attempt_that_it_opened() {

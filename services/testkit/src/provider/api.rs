@@ -55,13 +55,14 @@ async fn answer(
     let key = headers
         .get("idempotency-key")
         .and_then(|key| key.to_str().ok());
-    let done = match (api.kind, method == Method::POST) {
-        (PlayedKind::Stripe, true) => stripe_post(&mut played, uri.path(), key, &body),
-        (PlayedKind::Stripe, false) => stripe_get(&mut played, &uri),
-        (PlayedKind::Mollie, true) => mollie_post(&mut played, uri.path(), key, &body),
-        (PlayedKind::Mollie, false) => mollie_get(&mut played, &uri),
+    let done = match (api.kind, &method) {
+        (PlayedKind::Stripe, &Method::POST) => stripe_post(&mut played, uri.path(), key, &body),
+        (PlayedKind::Stripe, _) => stripe_get(&mut played, &uri),
+        (PlayedKind::Mollie, &Method::POST) => mollie_post(&mut played, uri.path(), key, &body),
+        (PlayedKind::Mollie, &Method::DELETE) => mollie_delete(&mut played, uri.path()),
+        (PlayedKind::Mollie, _) => mollie_get(&mut played, &uri),
     };
-    if method == Method::POST && played.switches.forget_next > 0 {
+    if method != Method::GET && played.switches.forget_next > 0 {
         played.switches.forget_next -= 1;
         return broken;
     }
@@ -154,6 +155,16 @@ fn stripe_post(played: &mut Played, path: &str, key: Option<&str>, body: &[u8]) 
         let session = stripe_session(played.payment(&id)?);
         return Some((StatusCode::OK, session));
     }
+    let session = path.strip_prefix("/v1/checkout/sessions/");
+    if let Some(id) = session.and_then(|rest| rest.strip_suffix("/expire")) {
+        let payment = played.payment(id)?;
+        if payment.status != "open" {
+            let error = json!({ "error": { "message": "Only open sessions can be expired." } });
+            return Some((StatusCode::BAD_REQUEST, error));
+        }
+        payment.status = "expired";
+        return Some((StatusCode::OK, stripe_session(payment)));
+    }
     let intent = fields.get("payment_intent")?;
     Some(
         match refund(played, intent, key, number("amount")?, metadata) {
@@ -199,6 +210,7 @@ fn stripe_session(payment: &PlayedPayment) -> Value {
         "paid" => ("complete", "paid", "succeeded"),
         "failed" => ("complete", "unpaid", "requires_payment_method"),
         "expired" => ("expired", "unpaid", "canceled"),
+        "processing" => ("complete", "unpaid", "processing"),
         _ => ("open", "unpaid", "requires_payment_method"),
     };
     json!({
@@ -257,6 +269,16 @@ fn mollie_get(played: &mut Played, uri: &Uri) -> Answer {
     Some((StatusCode::OK, mollie_payment(played.payment(id)?)))
 }
 
+fn mollie_delete(played: &mut Played, path: &str) -> Answer {
+    let payment = played.payment(path.strip_prefix("/v2/payments/")?)?;
+    if payment.status != "open" {
+        let problem = json!({ "status": 422, "detail": "The payment cannot be cancelled." });
+        return Some((StatusCode::UNPROCESSABLE_ENTITY, problem));
+    }
+    payment.status = "canceled";
+    Some((StatusCode::OK, mollie_payment(payment)))
+}
+
 fn mollie_payment(payment: &PlayedPayment) -> Value {
     let dispute = |(id, amount): &(String, i64)| json!({ "id": id, "amount": euros(*amount) });
     let disputes: Vec<_> = payment.disputes.iter().map(dispute).collect();
@@ -264,6 +286,7 @@ fn mollie_payment(payment: &PlayedPayment) -> Value {
     json!({
         "id": payment.id,
         "status": payment.status,
+        "isCancelable": payment.status == "open",
         "amount": euros(payment.amount),
         "metadata": payment.metadata,
         "_links": { "checkout": { "href": format!("https://checkout.example/{}", payment.id) } },

@@ -47,7 +47,12 @@ pub(super) fn begun(
         at_provider.return_url = None;
     }
     tables::put_attempt(tx, order_id, &attempt)?;
-    Ok(ledger.calls.ask(tx, lane, request, first_fetch(now))?)
+    ledger.calls.ask(tx, lane, request, first_fetch(now))?;
+    // The order was cancelled, or paid otherwise, while the call was in flight.
+    if !orders::find(tx, order_id)?.order.is_payable() {
+        ledger.calls.cancel_attempts(tx, order_id, now)?;
+    }
+    Ok(())
 }
 
 /// Takes in that a provider will not open an attempt.

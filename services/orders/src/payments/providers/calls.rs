@@ -16,7 +16,7 @@ use store::{Read, Record, Table, Tx};
 use tokio::sync::Notify;
 
 use crate::domain::PaymentMethod;
-use crate::payments::tables::{PaymentId, RefundId};
+use crate::payments::tables::{self, AttemptStatus, PaymentId, RefundId};
 
 /// By lane, then by id.
 const CALLS: Table<(String, String), CallRow> = Table::new("provider_calls");
@@ -53,6 +53,13 @@ const REFUND: Backoff = Backoff {
     give_up_after: Duration::from_secs(7 * 24 * 60 * 60),
 };
 
+/// A session that nobody pays ends by itself within a day.
+const CANCEL: Backoff = Backoff {
+    first: Duration::from_secs(10),
+    pause_max: Duration::from_secs(60 * 60),
+    give_up_after: Duration::from_secs(24 * 60 * 60),
+};
+
 /// What a provider is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +80,11 @@ pub(crate) enum ProviderRequest {
         order_id: OrderId,
         refund_id: RefundId,
     },
+    /// To end an open attempt, whose order waits for no payment any more.
+    Cancel {
+        order_id: OrderId,
+        payment_id: PaymentId,
+    },
 }
 
 impl ProviderRequest {
@@ -81,6 +93,7 @@ impl ProviderRequest {
             Self::Begin { payment_id, .. } => payment_id.to_string(),
             Self::Fetch { id, .. } => format!("fetch {id}"),
             Self::Refund { refund_id, .. } => refund_id.to_string(),
+            Self::Cancel { payment_id, .. } => format!("cancel {payment_id}"),
         }
     }
 
@@ -89,6 +102,7 @@ impl ProviderRequest {
             Self::Begin { .. } => BEGIN,
             Self::Fetch { .. } => FETCH,
             Self::Refund { .. } => REFUND,
+            Self::Cancel { .. } => CANCEL,
         }
     }
 }
@@ -175,6 +189,25 @@ impl CallQueue {
                 .map_or(1, |known| known.asked.saturating_add(1)),
         };
         self.put(tx, lane, known, &row)
+    }
+
+    /// Asks to end the open attempts of an order that waits for no payment any more.
+    pub(crate) fn cancel_attempts(
+        &self,
+        tx: &mut Tx<'_>,
+        order_id: OrderId,
+        now: Time,
+    ) -> Result<(), store::Error> {
+        for attempt in tables::attempts(tx, order_id)? {
+            let is_open = attempt.at_provider.as_ref().is_some_and(|at_provider| {
+                at_provider.status == AttemptStatus::Pending && at_provider.provider_id.is_some()
+            });
+            if is_open {
+                let request = ProviderRequest::Cancel { order_id, payment_id: attempt.id };
+                self.ask(tx, Lane::of(attempt.method), request, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks for a fetch because the payment, which was fetched last at `fetched_at`, may have

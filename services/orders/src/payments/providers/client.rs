@@ -71,7 +71,7 @@ impl ProviderClient {
         Ok(Self { outbound, api_url, authorization, headers })
     }
 
-    /// The body of a 2xx response; `None` for a 404.
+    /// The body of a 2xx response, null in a 204; `None` for a 404.
     pub(super) async fn send(&self, call: ProviderCall<'_>) -> Result<Option<Value>, CallFault> {
         let request = self.request(call)?;
         let response = self.outbound.fetch(request).await;
@@ -79,6 +79,9 @@ impl ProviderClient {
         let (status, body) = (response.status(), response.body());
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
+        }
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Some(Value::Null));
         }
         let body = serde_json::from_slice::<Value>(body);
         if status.is_success() {

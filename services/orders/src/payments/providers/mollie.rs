@@ -106,6 +106,19 @@ impl PaymentProvider for Mollie {
         })
     }
 
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), CallFault>> {
+        Box::pin(async move {
+            let path = format!("/v2/payments/{id}");
+            let found = self.client.send(ProviderCall::get(&path)).await?;
+            if !found.is_some_and(|payment| payment["isCancelable"] == true) {
+                let why = "the payment cannot be cancelled (any more)";
+                return Err(CallFault::Refused(why.into()));
+            }
+            let call = ProviderCall { method: Method::DELETE, ..ProviderCall::get(&path) };
+            self.client.send(call).await.map(drop)
+        })
+    }
+
     fn read_hint(&self, _: &HeaderMap, body: &[u8], _: Time) -> Result<Option<String>, HintFault> {
         let mut fields = form_urlencoded::parse(body);
         let id = fields.find(|(name, _)| name == "id");

@@ -173,6 +173,15 @@ impl PaymentProvider for Stripe {
         })
     }
 
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), CallFault>> {
+        Box::pin(async move {
+            let path = format!("/v1/checkout/sessions/{id}/expire");
+            self.post(&path, format!("expire {id}"), &[])
+                .await
+                .map(drop)
+        })
+    }
+
     fn read_hint(
         &self,
         headers: &HeaderMap,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::domain::PaymentMethod;
 use crate::payments::refunds::{self, RefundStatus};
-use crate::payments::tables;
+use crate::payments::tables::{self, AttemptStatus, PaymentId};
 use crate::sales::Ledger;
 use crate::waiters::Waiters;
 use crate::{Error, tables as orders};
@@ -38,6 +38,8 @@ enum ProviderAnswer {
     /// `None`: it does not know the payment.
     Fetched(Option<FetchedPayment>),
     Refunded(FetchedRefund),
+    /// The payment with that id of the provider's.
+    Cancelled(String),
     /// There is nothing to ask for.
     Obsolete,
 }
@@ -174,7 +176,29 @@ impl ProviderWorker {
                 let made = refund_once(provider, &refund).await?;
                 Ok(ProviderAnswer::Refunded(made))
             }
+            ProviderRequest::Cancel { order_id, payment_id } => {
+                let open = self.open_at_provider(*order_id, *payment_id);
+                let Some(id) = open.map_err(unreadable)? else {
+                    return Ok(ProviderAnswer::Obsolete);
+                };
+                provider.cancel(&id).await?;
+                Ok(ProviderAnswer::Cancelled(id))
+            }
         }
+    }
+
+    /// The provider's id of an attempt that is open although its order waits for no payment.
+    fn open_at_provider(
+        &self,
+        order_id: OrderId,
+        payment_id: PaymentId,
+    ) -> Result<Option<String>, Error> {
+        let order = orders::find(&self.store, order_id)?.order;
+        let attempt = tables::attempt(&self.store, order_id, payment_id)?;
+        let at_provider = attempt.and_then(|attempt| attempt.at_provider);
+        let open = at_provider
+            .filter(|attempt| attempt.status == AttemptStatus::Pending && !order.is_payable());
+        Ok(open.and_then(|attempt| attempt.provider_id))
     }
 }
 
@@ -245,9 +269,19 @@ fn answered(
             applying::made(tx, ledger, method, refund, &made, now)?;
             Ok(done(Some(*order_id)))
         }
-        (ProviderRequest::Begin { order_id, .. } | ProviderRequest::Refund { order_id, .. }, _) => {
-            Ok(done(Some(*order_id)))
+        // What became of it is fetched: the buyer may have paid before.
+        (ProviderRequest::Cancel { order_id, .. }, ProviderAnswer::Cancelled(id)) => {
+            let order_id = Some(*order_id);
+            let request = ProviderRequest::Fetch { id, order_id };
+            ledger.calls.ask(tx, Lane::of(method), request, now)?;
+            Ok(done(order_id))
         }
+        (
+            ProviderRequest::Begin { order_id, .. }
+            | ProviderRequest::Refund { order_id, .. }
+            | ProviderRequest::Cancel { order_id, .. },
+            _,
+        ) => Ok(done(Some(*order_id))),
         // The key may be that of another account for now.
         (ProviderRequest::Fetch { .. }, _) => Ok(AppliedAnswer { order_id: None, is_open: true }),
     }
@@ -279,7 +313,8 @@ fn give_up(
             }
             Ok(Some(*order_id))
         }
-        ProviderRequest::Fetch { .. } => Ok(None),
+        // Money that comes all the same is listed, or revives the order.
+        ProviderRequest::Fetch { .. } | ProviderRequest::Cancel { .. } => Ok(None),
     }
 }
 
@@ -294,7 +329,7 @@ mod tests {
     use super::*;
     use crate::domain::tests::order;
     use crate::domain::{Actor, Order, OrderCause, OrderStatus};
-    use crate::payments::tables::{Attempt, AttemptStatus, PaymentId, ProviderAttempt, RefundId};
+    use crate::payments::tables::{Attempt, ProviderAttempt, RefundId};
     use crate::payments::tests::ledger_of;
 
     const MONTHS: Duration = Duration::from_secs(60 * 24 * 60 * 60);
