@@ -23,6 +23,8 @@ mod process;
 mod progress;
 mod relevance;
 mod replay;
+#[allow(dead_code, reason = "written and read by what measures")]
+mod result;
 mod rolling;
 mod search;
 mod series;

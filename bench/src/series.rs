@@ -11,6 +11,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::result::{Latency, RawSyncs};
 use crate::table::ReportTable;
 
 /// Ten minutes, above any call's timeout and its retries; slower work counts as this.
@@ -83,6 +84,19 @@ impl Series {
         }
         self.add_elapsed(begun.elapsed());
         Ok(())
+    }
+
+    /// The latencies for a result file.
+    #[allow(dead_code, reason = "of what writes result files")]
+    pub(crate) fn latency(&self) -> anyhow::Result<Latency> {
+        Latency::new(&self.latency_ns)
+    }
+
+    /// The quantiles of raw syncs for a result file.
+    #[allow(dead_code, reason = "of what writes result files")]
+    pub(crate) fn raw_syncs(&self) -> RawSyncs {
+        let us = |share| self.quantile(share).as_nanos() as f64 / 1e3;
+        RawSyncs { p50_us: us(0.5), p99_us: us(0.99) }
     }
 
     /// The quantiles of a report.
