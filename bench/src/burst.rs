@@ -13,6 +13,8 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::client::{Credentials, NewProduct, ServerErrors, ShopClient, StaffLogin};
+use crate::cost::Subject;
+use crate::load::{LoadPlan, ResultOptions, TargetOptions};
 use crate::replay::checkout::{OUT_OF_STOCK, REJECTED_LATER};
 use crate::replay::invoice::{self, OrderPart, Skipped};
 use crate::replay::{checkout, shelf};
@@ -55,6 +57,12 @@ pub(crate) struct Args {
     /// Real invoices, .jsonl or .jsonl.xz (UCI "Online Retail").
     #[arg(long, conflicts_with_all = ["buyers", "accounts"])]
     invoices: Option<PathBuf>,
+
+    #[command(flatten)]
+    target: TargetOptions,
+
+    #[command(flatten)]
+    result: ResultOptions,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -100,9 +108,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for part in &mut parts {
         part.items[0].0 = product.clone();
     }
-    let connections = usize::from(args.connections);
-    let counts = checkout::place_all(&client, &accounts, &parts, connections, &run_id).await?;
-    let levels = shelf::levels(&client, &staff, &parts[..1], "reading stock").await?;
+    let target = args.target.target(client.base())?;
+    let mut plan = LoadPlan::closed(target, args.connections.into());
+    plan.subject = Subject::of(client.base(), &[]);
+    let subject = plan.subject.clone();
+    let (customers, one) = (accounts.len() as u64, parts[..1].to_vec());
+    let (counts, measured) = checkout::place_all(&client, accounts, parts, plan, &run_id).await?;
+    args.result
+        .write(&[measured.result("burst", &subject, None)])?;
+    let levels = shelf::levels(&client, &staff, &one, "reading stock").await?;
+    let mut server_errors = client.faults();
+    server_errors.extend(counts.faults.clone());
+    let seconds = measured.lasting.as_secs_f64();
     let level = levels.get(&product).context("a product without stock")?;
     let of_product = counts.pieces.get(&product).copied().unwrap_or_default();
     let report = BurstReport {
@@ -110,15 +127,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         pieces,
         asked_for,
         orders: counts.orders(),
-        customers: accounts.len() as u64,
+        customers,
         confirmed_pieces: of_product.confirmed,
         refused_least: of_product.refused_least,
         on_hand: level.on_hand,
         reserved: level.reserved,
-        seconds: counts.took.as_secs_f64(),
-        orders_per_second: counts.orders() as f64 / counts.took.as_secs_f64(),
+        seconds,
+        orders_per_second: counts.orders() as f64 / seconds,
         latency_ms: counts.latency.quantiles(),
-        server_errors: client.faults(),
+        server_errors,
         outcomes: counts.outcomes,
     };
     table::print(args.json, &report, || report.table())?;

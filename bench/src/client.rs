@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-pub(crate) use self::response::ShopResponse;
+pub(crate) use self::response::{ServerErrors, ShopResponse, problem_kind};
 use crate::progress::PhaseProgress;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,8 +33,6 @@ const TRIES_MAX: u32 = 5;
 const LOGINS_AT_ONCE: usize = 8;
 /// Items of a list asked for at once; the most that a shop gives.
 const PAGE_ITEMS: &str = "100";
-/// The 5xx responses that are described.
-const FAULTS_SHOWN_MAX: usize = 10;
 
 /// The shop's address and a staff account's credentials.
 #[derive(clap::Args)]
@@ -60,19 +58,19 @@ pub(crate) struct StaffLogin {
 
 impl StaffLogin {
     /// Logs in to the shop as staff.
-    pub(crate) async fn open(self) -> anyhow::Result<(ShopClient, Credentials)> {
+    pub(crate) async fn open(&self) -> anyhow::Result<(ShopClient, Credentials)> {
         let password = if self.password_stdin {
             let mut line = String::new();
             let read = std::io::stdin().lock().read_line(&mut line);
             read.context("cannot read the password from standard input")?;
             line.trim_end_matches(['\r', '\n']).to_owned()
         } else {
-            self.password.context(
+            self.password.clone().context(
                 "no password for the staff account: set KONBINI_PASSWORD or give --password-stdin",
             )?
         };
-        let client = ShopClient::new(self.url)?;
-        let staff = Credentials::new(self.email, password);
+        let client = ShopClient::new(self.url.clone())?;
+        let staff = Credentials::new(self.email.clone(), password);
         let session = client.log_in(&staff).await?;
         ensure!(
             session
@@ -130,13 +128,6 @@ pub(crate) struct ShopClient {
     base: Url,
     tries_max: u32,
     faults: Mutex<ServerErrors>,
-}
-
-/// The number of 5xx responses, and the first of them described.
-#[derive(Clone, Default, serde::Serialize)]
-pub(crate) struct ServerErrors {
-    pub(crate) count: u64,
-    pub(crate) first: Vec<String>,
 }
 
 impl ShopClient {
@@ -356,10 +347,7 @@ impl ShopClient {
         let answer = ShopResponse::read(response).await?;
         if answer.status.is_server_error() {
             let mut faults = self.faults.lock();
-            faults.count += 1;
-            if faults.first.len() < FAULTS_SHOWN_MAX {
-                faults.first.push(format!("{path}: {}", answer.describe()));
-            }
+            faults.add(|| format!("{path}: {}", answer.describe()));
         }
         Ok(answer)
     }

@@ -7,7 +7,6 @@
 //! on its mesh in the place of a service. Measured and reported without a verdict in the
 //! exit code: a busy host shifts every figure.
 
-mod load;
 mod proxies;
 mod subject;
 mod upstream;
@@ -23,11 +22,19 @@ use serde::Serialize;
 
 use self::proxies::ReferenceProxies;
 use self::subject::{GatewaySubject, GatewayWork};
+use crate::cost::Subject;
+use crate::load::{
+    Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Requests, ResultOptions,
+};
 use crate::progress::PhaseProgress;
+use crate::result::RunResult;
 use crate::table::{self, ReportTable};
 
 /// Before each measurement, for connections to open and caches to fill.
 const WARM_UP: Duration = Duration::from_millis(300);
+
+/// What is asked for where nothing may come from a cache.
+const PRODUCT: &str = "/v1/products/one";
 
 /// Compare the gateway with nginx and caddy, as far as they are installed.
 ///
@@ -58,6 +65,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     body_bytes: u32,
 
+    #[command(flatten)]
+    result: ResultOptions,
+
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -87,8 +97,8 @@ enum EndpointName {
 struct Endpoint {
     name: EndpointName,
     address: SocketAddr,
-    /// One request, as it is sent.
-    request: Vec<u8>,
+    path: &'static str,
+    token: Option<String>,
     /// Whose processor time is its.
     pids: Vec<u32>,
 }
@@ -121,7 +131,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut endpoints = vec![Endpoint {
         name: EndpointName::None,
         address: upstream,
-        request: load::request("/v1/products/one", None),
+        path: PRODUCT,
+        token: None,
         pids: Vec::new(),
     }];
     let proxies = ReferenceProxies::start(upstream).await?;
@@ -136,15 +147,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut rounds: Vec<(Vec<Round>, Vec<Round>)> =
         endpoints.iter().map(|_| Default::default()).collect();
     let steps = u64::from(args.rounds) * endpoints.len() as u64;
+    let mut results = Vec::new();
     let progress = PhaseProgress::count("taking rounds", steps);
     for _ in 0..args.rounds {
         for (endpoint, (many, alone)) in endpoints.iter().zip(&mut rounds) {
-            many.push(endpoint.measure(args.connections, lasting).await?);
-            alone.push(endpoint.measure(1, lasting).await?);
+            let measured = endpoint
+                .measure(args.connections, lasting, &mut results)
+                .await?;
+            many.push(measured);
+            alone.push(endpoint.measure(1, lasting, &mut results).await?);
             progress.step();
         }
     }
     progress.finish();
+    args.result.write(&results)?;
     let figures: Vec<_> = endpoints
         .iter()
         .zip(&rounds)
@@ -155,24 +171,68 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Endpoint {
-    async fn measure(&self, connections: u16, lasting: Duration) -> anyhow::Result<Round> {
-        let measure = async |lasting| {
-            load::run(self.address, self.request.clone(), connections, lasting)
-                .await
-                .with_context(|| format!("at the endpoint {:?}", self.name))
+    async fn measure(
+        &self,
+        connections: u16,
+        lasting: Duration,
+        results: &mut Vec<RunResult>,
+    ) -> anyhow::Result<Round> {
+        let plan = LoadPlan {
+            warm_up: WARM_UP,
+            measured: Some(lasting),
+            subject: Subject::processes(&self.pids),
+            ..LoadPlan::closed(LoadTarget::plain(self.address), connections.into())
         };
-        measure(WARM_UP).await?;
-        let before = proxies::processor_time(&self.pids)?;
-        let series = measure(lasting).await?;
-        let spent = proxies::processor_time(&self.pids)?.saturating_sub(before);
-        ensure!(series.count() > 0, "no request was answered in {lasting:?}");
-        let micros = |lasting: Duration| lasting.as_nanos() as f64 / 1_000.0;
+        let pages = EndpointPages {
+            name: format!("{:?}", self.name),
+            path: self.path,
+            token: self.token.clone(),
+        };
+        let running = plan.clone().run(pages).await;
+        let (_, measured) = running.with_context(|| format!("at the endpoint {:?}", self.name))?;
+        let load = &measured.loads[0];
+        ensure!(
+            measured.failed() == 0 && load.operations > 0,
+            "the endpoint {:?} answered {:?}, {} times not with a page, in {lasting:?}",
+            self.name,
+            load.answers,
+            measured.failed()
+        );
+        let spent = measured.costs.iter().map(|cost| cost.processor_us);
+        results.push(measured.result("gateway", &plan.subject, None));
         Ok(Round {
-            rate: series.rate(),
-            p50_us: micros(series.quantile(0.50)),
-            p99_us: micros(series.quantile(0.99)),
-            cpu_us: micros(spent) / series.count() as f64,
+            rate: load.rate(measured.lasting.as_secs_f64()),
+            p50_us: load.service.p50_us,
+            p99_us: load.service.p99_us,
+            cpu_us: spent.sum::<u64>() as f64 / load.operations as f64,
         })
+    }
+}
+
+/// The same page again and again.
+struct EndpointPages {
+    name: String,
+    path: &'static str,
+    token: Option<String>,
+}
+
+impl Requests for EndpointPages {
+    fn kinds(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        request.get(self.path);
+        if let Some(token) = &self.token {
+            request.bearer(token);
+        }
+        Some(0)
+    }
+
+    /// A proxy without such a site may answer 200 with an empty body.
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let response = operation.response.as_ref();
+        Judgement::of(response.is_ok_and(|page| page.status == 200 && !page.body.is_empty()))
     }
 }
 

@@ -9,11 +9,15 @@
 mod burst;
 mod catalogue;
 mod client;
+mod cost;
 mod coupons;
 mod gateway;
-mod http1;
+mod generator;
 mod import;
 mod json_lines;
+mod load;
+mod mix;
+mod mix_run;
 mod notify;
 mod orders;
 mod overload;
@@ -23,15 +27,17 @@ mod process;
 mod progress;
 mod relevance;
 mod replay;
-#[allow(dead_code, reason = "written and read by what measures")]
+#[allow(dead_code, reason = "what reads result files follows")]
 mod result;
 mod rolling;
 mod search;
 mod series;
+mod shop;
 mod slow;
 mod steady_reads;
 mod store_age;
 mod store_bench;
+mod sweep;
 mod table;
 mod timing;
 mod torture;
@@ -59,6 +65,8 @@ enum Command {
     Search(search::Args),
     Replay(replay::Args),
     Orders(orders::Args),
+    Run(mix_run::MixArgs),
+    Sweep(sweep::Args),
     Torture(torture::Args),
     Rolling(rolling::Args),
     #[command(alias = "rush")]
@@ -70,6 +78,7 @@ enum Command {
     Slow(slow::Args),
     #[command(alias = "doors")]
     Gateway(gateway::Args),
+    Generator(generator::Args),
     Notify(notify::Args),
     Timing(timing::Args),
     Store(store_bench::Args),
@@ -91,6 +100,8 @@ fn main() -> ExitCode {
         Command::Search(args) => over_http(search::run(args)),
         Command::Replay(args) => over_http(replay::run(args)),
         Command::Orders(args) => over_http(orders::run(args)),
+        Command::Run(args) => over_http(mix_run::run(args)),
+        Command::Sweep(args) => over_http(sweep::run(args)),
         Command::Torture(args) => over_http(torture::run(args)),
         Command::Rolling(args) => over_http(rolling::run(args)),
         Command::Burst(args) => over_http(burst::run(args)),
@@ -99,6 +110,7 @@ fn main() -> ExitCode {
         Command::Overload(args) => over_http(overload::run(args)),
         Command::Slow(args) => over_http(slow::run(args)),
         Command::Gateway(args) => over_http(gateway::run(args)),
+        Command::Generator(args) => over_http(generator::run(args)),
         Command::Notify(args) => over_http(notify::run(args)),
         Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),
@@ -118,4 +130,14 @@ fn over_http(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow:
     tokio::runtime::Runtime::new()
         .context("cannot start the async runtime")?
         .block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_options_of_a_scenario_have_one_name() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -18,15 +18,19 @@ use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 use crate::client::{Credentials, NewProduct, ShopClient, StaffLogin, WithId};
+use crate::cost::Subject;
+use crate::load::{
+    Arrivals, Judgement, LoadOperation, LoadPlan, LoadRequest, Measured, Requests, ResultOptions,
+    TargetOptions,
+};
 use crate::process::resident_bytes;
 use crate::progress::PhaseProgress;
 use crate::series::Series;
+use crate::shop::AccountTokens;
 use crate::table::{self, ReportTable};
 
 /// The p99 of the notification latency.
@@ -43,6 +47,8 @@ const CALLS_AT_ONCE: usize = 8;
 const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Every n-th event of a buyer is looked for in the inbox, too.
 const LOOK_EVERY: usize = 20;
+/// Orders in flight, before one starts late.
+const WORKERS: usize = 256;
 const PASSWORD: &str = "waits for notifications";
 
 /// Order at a steady rate and measure how soon the buyers are notified.
@@ -66,9 +72,15 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3500))]
     streams: u32,
 
-    /// The shop's processes, all of them. Without, memory is not looked at.
+    /// The shop's processes, all of them. By default they are found by its address.
     #[arg(long)]
     pid: Vec<u32>,
+
+    #[command(flatten)]
+    target: TargetOptions,
+
+    #[command(flatten)]
+    result: ResultOptions,
 }
 
 /// The received events: the time of each, and the duplicates.
@@ -80,7 +92,7 @@ struct ReceivedEvents {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { access, rate, seconds, streams, pid } = args;
+    let Args { access, rate, seconds, streams, pid, target, result } = args;
     let (client, staff) = access.open().await?;
     let client = Arc::new(client);
     // A new product each run: an earlier one may be sold out.
@@ -92,6 +104,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let product = client.create_product(&staff, product).await?;
     let buyers = log_in(&client, "buyer", BUYERS).await?;
+    let subject = Subject::of(client.base(), &pid);
+    let pids: Vec<u32> = subject
+        .processes
+        .iter()
+        .map(|process| process.pid)
+        .collect();
+    let plan = LoadPlan {
+        arrivals: Arrivals::Constant(rate.into()),
+        subject: subject.clone(),
+        ..LoadPlan::closed(target.target(client.base())?, WORKERS)
+    };
     let waiting = log_in(
         &client,
         "waiting",
@@ -101,22 +124,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let received = Arc::new(Mutex::new(ReceivedEvents::default()));
     let mut listening = JoinSet::new();
-    for token in &buyers {
-        let response = open(&client, token).await?;
-        listening.spawn(listen(
-            client.clone(),
-            token.clone(),
-            response,
-            received.clone(),
-        ));
+    for buyer in 0..BUYERS {
+        let token = buyers.get(buyer);
+        let response = open(&client, &token).await?;
+        listening.spawn(listen(client.clone(), token, response, received.clone()));
     }
     // Warm up, so that memory is stable before it is measured.
-    place(&client, &buyers, &product, rate, 2).await?;
-    let before = resident_bytes(&pid)?;
+    place(&plan, &buyers, &product, 2 * rate).await?;
+    let before = resident_bytes(&pids)?;
     let idle = open_idle(&client, &waiting, streams as usize).await?;
-    let after = resident_bytes(&pid)?;
+    let after = resident_bytes(&pids)?;
 
-    let placed = place(&client, &buyers, &product, rate, seconds).await?;
+    let (placed, measured) = place(&plan, &buyers, &product, rate * seconds).await?;
+    result.write(&[measured.result("notify", &subject, None)])?;
     let deadline = Instant::now() + EVENT_TIMEOUT;
     loop {
         let notified = received.lock().await;
@@ -139,7 +159,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             None => never += 1,
         }
     }
-    let costs = (!pid.is_empty() && !idle.is_empty())
+    let costs = (!pids.is_empty() && !idle.is_empty())
         .then(|| after.saturating_sub(before) / idle.len() as u64);
     drop(idle);
     let title = format!("{rate} orders a second for {seconds} s, {streams} idle streams");
@@ -171,7 +191,7 @@ fn report(
                 "an open stream costs",
                 format!("{:.1} KiB", bytes as f64 / 1024.0),
             ),
-        None => table.line("memory was not looked at: give --pid and --streams"),
+        None => table.line("memory was not looked at: give --streams, and --pid if need be"),
     };
     let soon = series.quantile(0.99) <= P99_MAX;
     let once = never == 0 && received.twice == 0;
@@ -209,19 +229,16 @@ fn report(
     Ok(table::exit(passed))
 }
 
-/// An access token for each of so many customers.
+/// So many customers, logged in.
 pub(crate) async fn log_in(
     client: &ShopClient,
     who: &str,
     count: usize,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<AccountTokens> {
     let email = |number| format!("{who}{number}@notify.example");
     let accounts = (0..count).map(|number| Credentials::new(email(number), PASSWORD.into()));
-    let mut tokens = Vec::new();
-    for account in client.log_in_all(accounts).await? {
-        tokens.push(account.token().await);
-    }
-    Ok(tokens)
+    let accounts = client.log_in_all(accounts).await?;
+    AccountTokens::of(client, accounts).await
 }
 
 async fn open(client: &ShopClient, token: &str) -> anyhow::Result<Response> {
@@ -237,13 +254,13 @@ async fn open(client: &ShopClient, token: &str) -> anyhow::Result<Response> {
 
 pub(crate) async fn open_idle(
     client: &ShopClient,
-    tokens: &[String],
+    tokens: &AccountTokens,
     count: usize,
 ) -> anyhow::Result<Vec<Response>> {
     let progress = &PhaseProgress::count("opening streams", count as u64);
     let opened = stream::iter(0..count)
         .map(|number| async move {
-            let response = open(client, &tokens[number / STREAMS_EACH]).await;
+            let response = open(client, &tokens.get(number / STREAMS_EACH)).await;
             progress.step();
             response
         })
@@ -257,7 +274,7 @@ pub(crate) async fn open_idle(
 /// Records when each order's confirmation arrives, until the shop ends the stream.
 async fn listen(
     client: Arc<ShopClient>,
-    token: String,
+    token: Arc<str>,
     mut response: Response,
     received: Arc<Mutex<ReceivedEvents>>,
 ) -> anyhow::Result<()> {
@@ -307,39 +324,63 @@ async fn is_in_inbox(client: &ShopClient, token: &str, order: &str) -> anyhow::R
     Ok(answer.status == StatusCode::OK && text.contains(order))
 }
 
-/// Places orders at a steady rate; returns each with the moment it was due.
+/// Orders of one piece by all buyers in turns.
+struct NotifiedOrders {
+    buyers: AccountTokens,
+    product: String,
+    number: usize,
+    left: u32,
+    /// Each order, with the moment its request was due.
+    placed: Vec<(String, Instant)>,
+    /// The first response other than expected.
+    problem: Option<String>,
+}
+
+impl Requests for NotifiedOrders {
+    fn kinds(&self) -> Vec<String> {
+        vec!["order".to_owned()]
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let buyer = self.buyers.get(self.number % self.buyers.len());
+        self.number += 1;
+        request.order(&buyer, &[(&self.product, 1)]);
+        Some(0)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let order = match &operation.response {
+            Ok(response) if matches!(response.status, 201 | 202) => response.json(),
+            _ => None,
+        };
+        if let Some(WithId { id }) = order {
+            self.placed.push((id, operation.due));
+            return Judgement::Expected;
+        }
+        self.problem.get_or_insert_with(|| operation.describe());
+        Judgement::Failed
+    }
+}
+
+/// Places orders at a steady rate.
 async fn place(
-    client: &Arc<ShopClient>,
-    buyers: &[String],
+    plan: &LoadPlan,
+    buyers: &AccountTokens,
     product: &str,
-    rate: u32,
-    seconds: u32,
-) -> anyhow::Result<Vec<(String, Instant)>> {
-    let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
-    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut placing = JoinSet::new();
-    for number in 0..(rate * seconds) as usize {
-        let due = interval.tick().await.into_std();
-        let request = client
-            .request(Method::POST, &["v1", "orders"])
-            .bearer_auth(&buyers[number % buyers.len()])
-            .json(&body);
-        let client = client.clone();
-        placing.spawn(async move {
-            let answer = client.send(request).await?;
-            match answer.status {
-                StatusCode::CREATED | StatusCode::ACCEPTED => {
-                    let order: WithId = answer.expect(answer.status, "ordering")?;
-                    Ok((order.id, due))
-                }
-                _ => bail!("an order was answered {}", answer.describe()),
-            }
-        });
+    count: u32,
+) -> anyhow::Result<(Vec<(String, Instant)>, Measured)> {
+    let orders = NotifiedOrders {
+        buyers: buyers.clone(),
+        product: product.to_owned(),
+        number: 0,
+        left: count,
+        placed: Vec::new(),
+        problem: None,
+    };
+    let (orders, measured) = plan.clone().run(orders).await?;
+    if let Some(problem) = orders.problem {
+        bail!("an order was answered {problem}");
     }
-    let mut placed = Vec::new();
-    while let Some(order) = placing.join_next().await {
-        placed.push(order??);
-    }
-    Ok(placed)
+    Ok((orders.placed, measured))
 }

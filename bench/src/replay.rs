@@ -13,12 +13,14 @@ pub(crate) mod shelf;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use self::invoice::Skipped;
 use self::report::ReplayReport;
 use self::shelf::StockAudit;
 use crate::client::StaffLogin;
+use crate::cost::Subject;
+use crate::load::{self, Arrivals, LoadPlan, ResultOptions, TargetOptions};
 use crate::table;
 
 /// Replay real invoices as orders of their customers.
@@ -45,7 +47,12 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5_000)]
     invoices: u32,
 
-    /// Orders under way at once.
+    /// Place each order when its invoice was, so many times as fast, whether or not those
+    /// before are answered [default: as fast as they are answered].
+    #[arg(long, value_parser = load::rate)]
+    speed: Option<f64>,
+
+    /// Orders under way at most.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
@@ -53,6 +60,12 @@ pub(crate) struct Args {
     /// run places no order twice. Random unless given.
     #[arg(long, value_parser = run_id)]
     run_id: Option<String>,
+
+    #[command(flatten)]
+    target: TargetOptions,
+
+    #[command(flatten)]
+    result: ResultOptions,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -82,22 +95,42 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         !products.is_empty(),
         "the shop sells none of the products on these invoices; import them first"
     );
-    let parts: Vec<_> = invoices
-        .iter()
-        .flat_map(|invoice| invoice::parts(invoice, &products, &mut skipped))
-        .collect();
+    let (mut parts, mut offsets) = (Vec::new(), Vec::new());
+    let first = invoices
+        .first()
+        .context("the file has no invoices")?
+        .placed_at()?;
+    for invoice in &invoices {
+        let of_invoice = invoice::parts(invoice, &products, &mut skipped);
+        let offset = invoice.placed_at()?.since(first);
+        offsets.extend(std::iter::repeat_n(offset, of_invoice.len()));
+        parts.extend(of_invoice);
+    }
     let accounts = checkout::open_accounts(&client, &parts).await?;
+    let customers = accounts.len() as u64;
     let before = shelf::levels(&client, &staff, &parts, "noting stock").await?;
-    let concurrency = usize::from(args.concurrency);
-    let counts = checkout::place_all(&client, &accounts, &parts, concurrency, &run_id).await?;
-    let after = shelf::levels(&client, &staff, &parts, "auditing stock").await?;
+    let target = args.target.target(client.base())?;
+    let mut plan = LoadPlan::closed(target, args.concurrency.into());
+    if let Some(speed) = args.speed {
+        plan.arrivals = Arrivals::Replay { offsets: offsets.into(), speed };
+    }
+    plan.subject = Subject::of(client.base(), &[]);
+    let subject = plan.subject.clone();
+    // The audit looks at what was ordered, which the load takes with it.
+    let ordered = parts.clone();
+    let (counts, measured) = checkout::place_all(&client, accounts, parts, plan, &run_id).await?;
+    args.result
+        .write(&[measured.result("replay", &subject, None)])?;
+    let after = shelf::levels(&client, &staff, &ordered, "auditing stock").await?;
 
-    let seconds = counts.took.as_secs_f64();
+    let mut server_errors = client.faults();
+    server_errors.extend(counts.faults.clone());
+    let seconds = measured.lasting.as_secs_f64();
     let report = ReplayReport {
         run_id,
         invoices: invoices.len() as u64,
         skipped,
-        customers: accounts.len() as u64,
+        customers,
         orders: counts.orders(),
         confirmed: counts.confirmed,
         unknown: counts.unknown,
@@ -109,7 +142,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             0.0
         },
         latency_ms: counts.latency.quantiles(),
-        server_errors: client.faults(),
+        missed_starts: measured.client.missed_starts,
+        server_errors,
         audit: StockAudit::new(&before, &after, &counts)?,
         outcomes: counts.outcomes,
     };

@@ -98,7 +98,7 @@ pub(crate) struct Latency {
 }
 
 /// One second of the measured time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Second {
     /// From 0.
     pub(crate) second: u32,
@@ -130,7 +130,7 @@ pub(crate) struct ProcessCost {
     pub(crate) written_bytes: Option<u64>,
 }
 
-/// The client's own part in what was measured.
+/// The client's own part in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ClientCost {
     pub(crate) processor_us: Option<u64>,

@@ -18,8 +18,10 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use testkit::shop::{Form, SERVICES, Shop};
 
-use self::load::{ResponseCounts, SteadyLoad};
+use self::load::{ResponseCounts, SteadyCounts, SteadyLoad, workers};
 use crate::client::ShopClient;
+use crate::cost::Subject;
+use crate::load::{Arrivals, LoadPlan, LoadTarget, ResultOptions};
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
 
@@ -48,6 +50,9 @@ pub(crate) struct Args {
     /// The shop's binary; the `konbini` beside this program unless given.
     #[arg(long)]
     binary: Option<PathBuf>,
+
+    #[command(flatten)]
+    result: ResultOptions,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -94,8 +99,13 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     shop.open(Form::Run)?;
     shop.ready().await?;
     let client = ShopClient::new(shop.url("/"))?;
-    let load = Arc::new(SteadyLoad::prepare(&client, STAFF_EMAIL, PASSWORD).await?);
-    let people = tokio::spawn(load.clone().run(args.rate));
+    let load = Arc::new(SteadyCounts::default());
+    let people = SteadyLoad::prepare(&client, STAFF_EMAIL, PASSWORD, load.clone()).await?;
+    let plan = LoadPlan {
+        arrivals: Arrivals::Constant(args.rate.into()),
+        ..LoadPlan::closed(LoadTarget::plain(shop.address()), workers(args.rate))
+    };
+    let people = tokio::spawn(plan.run(people));
     tokio::time::sleep(STEADY).await;
     let steady = load.take();
     let mut restarts = Vec::new();
@@ -118,7 +128,9 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     }
     progress.finish();
     load.close();
-    people.await?;
+    let (_, measured) = people.await??;
+    args.result
+        .write(&[measured.result("rolling", &Subject::default(), None)])?;
     shop.check()?;
     // A request without an answer by then is in no restart's counts.
     let mut steady = steady;

@@ -5,19 +5,23 @@
 //! the client saw it.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
 use crate::client::ShopClient;
+use crate::cost::Subject;
+use crate::load::{Judgement, LoadOperation, LoadOptions, LoadPlan, LoadRequest, Requests};
 use crate::progress::PhaseProgress;
 use crate::series::{QuantilesMs, Series};
 use crate::table::{self, ReportTable};
 
+const SEARCH: &str = "/v1/products/search";
+const SUGGEST: &str = "/v1/products/suggest";
 /// Titles read from the shop, a page at a time.
 const TITLE_PAGES: usize = 100;
 const PAGE: usize = 100;
@@ -37,9 +41,16 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 2_000)]
     count: u64,
 
+    /// Connections, each with one request under way.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: u16,
+
     /// Of the choice of words.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+
+    #[command(flatten)]
+    load: LoadOptions,
 
     /// Print the figures as JSON.
     #[arg(long)]
@@ -50,6 +61,11 @@ pub(crate) struct Args {
 struct Results {
     total: usize,
     items: Vec<Item>,
+}
+
+/// How long a search took at the service; suggestions do not say.
+#[derive(Deserialize)]
+struct Took {
     took_us: u64,
 }
 
@@ -66,23 +82,23 @@ struct Price {
 
 /// The kind of query.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum QueryKind {
     TwoWords,
     OneMisspelled,
     Facets,
     Suggest,
 }
 
-const KINDS: [(Kind, &str); 4] = [
-    (Kind::TwoWords, "two words"),
-    (Kind::OneMisspelled, "two words, one misspelled"),
-    (Kind::Facets, "two words, 3 facets, price filter"),
-    (Kind::Suggest, "suggestions"),
+const KINDS: [(QueryKind, &str); 4] = [
+    (QueryKind::TwoWords, "two words"),
+    (QueryKind::OneMisspelled, "two words, one misspelled"),
+    (QueryKind::Facets, "two words, 3 facets, price filter"),
+    (QueryKind::Suggest, "suggestions"),
 ];
 
 #[derive(Serialize)]
 struct Figures {
-    kind: &'static str,
+    kind: String,
     at_the_service: Option<QuantilesMs>,
     at_the_client: QuantilesMs,
 }
@@ -93,56 +109,110 @@ fn line(ms: &QuantilesMs) -> String {
 }
 
 /// A title's words and its product's price.
-struct Sample {
+pub(crate) struct TitleSample {
     words: Vec<String>,
     price: i64,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = ShopClient::new(args.url)?;
+    let client = ShopClient::new(args.url.clone())?;
     let samples = samples(&client).await?;
     ensure!(!samples.is_empty(), "the shop has no titles of two words");
-    let mut random = StdRng::seed_from_u64(args.seed);
-    let mut figures = Vec::new();
-    for (kind, name) in KINDS {
-        let progress = PhaseProgress::count(name, args.count);
-        let (mut service, mut seen) = (Series::new()?, Series::new()?);
-        for _ in 0..args.count {
-            let sample = &samples[random.random_range(0..samples.len())];
-            let pairs = question(kind, sample, &mut random);
-            let pairs: Vec<(&str, &str)> = pairs
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            let what = if matches!(kind, Kind::Suggest) {
-                "suggest"
-            } else {
-                "search"
-            };
-            let request = client.query(&["v1", "products", what], &pairs);
-            let start = Instant::now();
-            let answer = client.send(request).await?;
-            seen.record(start);
-            if matches!(kind, Kind::Suggest) {
-                let _: serde_json::Value = answer.expect(StatusCode::OK, "suggesting")?;
-            } else {
-                let results: Results = answer.expect(StatusCode::OK, "searching")?;
-                service.record_lasting(Duration::from_micros(results.took_us));
-            }
-            progress.step();
-        }
-        progress.finish();
-        figures.push(Figures {
-            kind: name,
-            at_the_service: (service.count() > 0).then(|| service.quantiles()),
-            at_the_client: seen.quantiles(),
-        });
+    let plan = LoadPlan {
+        target: args.load.target.target(client.base())?,
+        arrivals: args.load.arrivals()?,
+        workers: args.connections.into(),
+        warm_up: Duration::ZERO,
+        measured: None,
+        late_max: None,
+        subject: Subject::of(client.base(), &[]),
+        settle: Duration::ZERO,
+    };
+    let requests = SearchRequests::new(samples, &args)?;
+    let (requests, measured) = plan.clone().run(requests).await?;
+    requests.progress.finish();
+    if let Some(problem) = requests.problem {
+        bail!("searching was answered {problem}");
     }
+    args.load
+        .result
+        .write(&[measured.result("search", &plan.subject, None)])?;
+    let loads = measured.loads.iter().zip(&requests.at_the_service);
+    let figures = loads.map(|(load, service)| Figures {
+        kind: load.kind.clone(),
+        at_the_service: (service.count() > 0).then(|| service.quantiles()),
+        at_the_client: load.response.quantiles(),
+    });
+    let figures: Vec<Figures> = figures.collect();
     table::print(args.json, &figures, || show(&figures, args.seed))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn samples(client: &ShopClient) -> anyhow::Result<Vec<Sample>> {
+/// So many requests of each kind, in turns.
+struct SearchRequests {
+    samples: Vec<TitleSample>,
+    random: StdRng,
+    left: u64,
+    at_the_service: Vec<Series>,
+    /// The first response other than expected.
+    problem: Option<String>,
+    progress: PhaseProgress,
+}
+
+impl SearchRequests {
+    fn new(samples: Vec<TitleSample>, args: &Args) -> anyhow::Result<Self> {
+        let left = args.count * KINDS.len() as u64;
+        Ok(Self {
+            samples,
+            random: StdRng::seed_from_u64(args.seed),
+            left,
+            at_the_service: KINDS
+                .iter()
+                .map(|_| Series::new())
+                .collect::<Result<_, _>>()?,
+            problem: None,
+            progress: PhaseProgress::count("searching", left),
+        })
+    }
+}
+
+impl Requests for SearchRequests {
+    fn kinds(&self) -> Vec<String> {
+        KINDS.iter().map(|(_, name)| (*name).to_owned()).collect()
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        if self.problem.is_some() {
+            return None;
+        }
+        self.left = self.left.checked_sub(1)?;
+        let number = self.left as usize % KINDS.len();
+        let (kind, _) = KINDS[number];
+        let sample = &self.samples[self.random.random_range(0..self.samples.len())];
+        let is_suggest = matches!(kind, QueryKind::Suggest);
+        request.get(if is_suggest { SUGGEST } else { SEARCH });
+        let pairs = question(kind, sample, &mut self.random);
+        request.query(pairs.iter().map(|(name, value)| (*name, value.as_str())));
+        Some(number)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        self.progress.step();
+        let response = operation.response.as_ref().ok();
+        let Some(response) = response.filter(|response| response.status == 200) else {
+            self.problem.get_or_insert_with(|| operation.describe());
+            return Judgement::Failed;
+        };
+        if let Some(took) = response.json::<Took>() {
+            let took = Duration::from_micros(took.took_us);
+            self.at_the_service[operation.kind].record_lasting(took);
+        }
+        Judgement::Expected
+    }
+}
+
+/// The words of the shop's titles of two words or more.
+pub(crate) async fn samples(client: &ShopClient) -> anyhow::Result<Vec<TitleSample>> {
     let progress = PhaseProgress::count("reading titles", TITLE_PAGES as u64);
     let mut samples = Vec::new();
     for page in 0..TITLE_PAGES {
@@ -158,7 +228,7 @@ async fn samples(client: &ShopClient) -> anyhow::Result<Vec<Sample>> {
                 .filter(|word| word.chars().count() >= WORD_CHARS_MIN);
             let words: Vec<String> = words.map(str::to_lowercase).collect();
             if words.len() >= 2 {
-                samples.push(Sample { words, price: item.price.amount });
+                samples.push(TitleSample { words, price: item.price.amount });
             }
         }
         progress.step();
@@ -170,17 +240,22 @@ async fn samples(client: &ShopClient) -> anyhow::Result<Vec<Sample>> {
     Ok(samples)
 }
 
-fn question(kind: Kind, sample: &Sample, random: &mut StdRng) -> Vec<(&'static str, String)> {
+/// The query of a kind, about a product.
+pub(crate) fn question(
+    kind: QueryKind,
+    sample: &TitleSample,
+    random: &mut StdRng,
+) -> Vec<(&'static str, String)> {
     let first = random.random_range(0..sample.words.len() - 1);
     let second = random.random_range(first + 1..sample.words.len());
     let (one, two) = (&sample.words[first], &sample.words[second]);
     let query = match kind {
-        Kind::TwoWords | Kind::Facets => format!("{one} {two}"),
-        Kind::OneMisspelled => format!("{} {two}", misspelled(one, random)),
-        Kind::Suggest => one.chars().take(TYPED_CHARS).collect(),
+        QueryKind::TwoWords | QueryKind::Facets => format!("{one} {two}"),
+        QueryKind::OneMisspelled => format!("{} {two}", misspelled(one, random)),
+        QueryKind::Suggest => one.chars().take(TYPED_CHARS).collect(),
     };
     let mut pairs = vec![("q", query)];
-    if matches!(kind, Kind::Facets) {
+    if matches!(kind, QueryKind::Facets) {
         pairs.push(("facets", "brand,category,price".into()));
         pairs.push(("price_min", (sample.price / 2).to_string()));
         pairs.push(("price_max", (sample.price * 2).to_string()));
@@ -198,7 +273,7 @@ fn misspelled(word: &str, random: &mut StdRng) -> String {
 fn show(figures: &[Figures], seed: u64) -> ReportTable {
     let mut table = ReportTable::default();
     for figures in figures {
-        table.section(figures.kind);
+        table.section(&figures.kind);
         if let Some(service) = &figures.at_the_service {
             table.line(format!("at the service  {}", line(service)));
         }

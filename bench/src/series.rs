@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -16,6 +17,11 @@ use crate::table::ReportTable;
 
 /// Ten minutes, above any call's timeout and its retries; slower work counts as this.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
+
+/// Bytes appended before each raw sync.
+const PAGE_BYTES: usize = 4096;
+/// How long raw syncs are measured beside a load.
+const RAW_LASTING: Duration = Duration::from_millis(750);
 
 /// Durations of the same work, pooled over rounds and clients.
 #[derive(Clone)]
@@ -41,6 +47,11 @@ impl Series {
     pub(crate) fn record_lasting(&mut self, lasting: Duration) {
         let nanos = u64::try_from(lasting.as_nanos()).unwrap_or(u64::MAX);
         self.latency_ns.saturating_record(nanos);
+    }
+
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.latency_ns.reset();
     }
 
     /// Adds what another measured, over the same time or another.
@@ -86,14 +97,24 @@ impl Series {
         Ok(())
     }
 
+    /// Appends a page to a file in `dir` and syncs it, for a while.
+    pub(crate) async fn with_raw_syncs(mut self, dir: PathBuf) -> anyhow::Result<Self> {
+        let syncing = tokio::task::spawn_blocking(move || {
+            let file = tempfile::tempfile_in(&dir);
+            let mut file =
+                file.with_context(|| format!("cannot make a file in {}", dir.display()))?;
+            self.record_raw_syncs(&mut file, &[7; PAGE_BYTES], RAW_LASTING)?;
+            anyhow::Ok(self)
+        });
+        syncing.await.context("the raw syncs stopped")?
+    }
+
     /// The latencies for a result file.
-    #[allow(dead_code, reason = "of what writes result files")]
     pub(crate) fn latency(&self) -> anyhow::Result<Latency> {
         Latency::new(&self.latency_ns)
     }
 
     /// The quantiles of raw syncs for a result file.
-    #[allow(dead_code, reason = "of what writes result files")]
     pub(crate) fn raw_syncs(&self) -> RawSyncs {
         let us = |share| self.quantile(share).as_nanos() as f64 / 1e3;
         RawSyncs { p50_us: us(0.5), p99_us: us(0.99) }
@@ -108,12 +129,30 @@ impl Series {
     /// p50 and p99 as people read them.
     pub(crate) fn percentiles(&self) -> String {
         let micros = |share| self.quantile(share).as_nanos() as f64 / 1_000.0;
-        let (p50, p99) = (micros(0.50), micros(0.99));
-        if p50 < 1_000.0 {
-            format!("p50 {p50:.0} µs, p99 {p99:.0} µs")
-        } else {
-            format!("p50 {:.2} ms, p99 {:.2} ms", p50 / 1_000.0, p99 / 1_000.0)
-        }
+        percentiles(micros(0.50), micros(0.99))
+    }
+}
+
+fn percentiles(p50_us: f64, p99_us: f64) -> String {
+    if p50_us < 1_000.0 {
+        format!("p50 {p50_us:.0} µs, p99 {p99_us:.0} µs")
+    } else {
+        let (p50, p99) = (p50_us / 1_000.0, p99_us / 1_000.0);
+        format!("p50 {p50:.2} ms, p99 {p99:.2} ms")
+    }
+}
+
+impl Latency {
+    /// The quantiles of a report.
+    pub(crate) fn quantiles(&self) -> QuantilesMs {
+        let Self { p50_us, p90_us, p99_us, max_us, .. } = self;
+        let [p50, p90, p99, max] = [p50_us, p90_us, p99_us, max_us].map(|us| us / 1e3);
+        QuantilesMs { p50, p90, p99, max }
+    }
+
+    /// p50 and p99 as people read them.
+    pub(crate) fn percentiles(&self) -> String {
+        percentiles(self.p50_us, self.p99_us)
     }
 }
 

@@ -18,8 +18,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::client::{Credentials, StaffLogin};
+use crate::cost::Subject;
+use crate::load::{ResultOptions, TargetOptions};
 use crate::notify::{STREAMS_EACH, log_in, open_idle};
-use crate::steady_reads::{SteadyRead, SteadyReads};
+use crate::shop::AccountTokens;
+use crate::steady_reads::{self, SteadyRead, SteadyReads};
 use crate::table::{self, ReportTable};
 
 /// Between two bytes of a slow client.
@@ -53,24 +56,36 @@ pub(crate) struct Args {
     /// How long it lasts, and the calm that it is compared with.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+
+    #[command(flatten)]
+    target: TargetOptions,
+
+    #[command(flatten)]
+    result: ResultOptions,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { access, clients, streams, seconds } = args;
+    let Args { access, clients, streams, seconds, target, result } = args;
     let (client, _staff) = access.open().await?;
     let reader = Credentials::new("reader@slow.example".into(), PASSWORD.into());
-    client.register(&reader).await?;
-    client.renew(&reader, "").await?;
+    let reader = client.log_in_all([reader]).await?;
     let accounts = (streams as usize).div_ceil(STREAMS_EACH);
     let waiting = log_in(&client, "dawdler", accounts).await?;
-    let (readers, lasting) = (client.without_retries()?, Duration::from_secs(seconds));
+    let lasting = Duration::from_secs(seconds);
 
-    let read = |name, path| SteadyRead { name, path, query: Vec::new() };
-    let reads = [
-        read("products", vec!["v1", "products"]),
-        read("users/me", vec!["v1", "users", "me"]),
-    ];
-    let calm = SteadyReads::measure(&readers, &reader, &reads, lasting).await?;
+    let read = |name, path: &str| SteadyRead { name, path: path.to_owned() };
+    let reads = SteadyReads {
+        reads: vec![
+            read("products", "/v1/products"),
+            read("users/me", "/v1/users/me"),
+        ],
+        reader: AccountTokens::of(&client, reader).await?,
+        next: 0,
+    };
+    let target = target.target(client.base())?;
+    let mut plan = reads.plan(target, lasting);
+    plan.subject = Subject::of(client.base(), &[]);
+    let (_, calm) = plan.clone().run(reads.clone()).await?;
     let open = open_idle(&client, &waiting, streams as usize).await?;
     let (is_over, cut) = (AtomicBool::new(false), AtomicU64::new(0));
     let address = address(client.base())?;
@@ -78,13 +93,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let start = if number % 2 == 0 { HEAD } else { BODY };
         dawdle(&address, start, &is_over, &cut)
     });
+    let subject = plan.subject.clone();
     let measured = async {
-        let slow = SteadyReads::measure(&readers, &reader, &reads, lasting).await;
+        let slow = plan.run(reads).await;
         is_over.store(true, Ordering::Relaxed);
         slow
     };
     let (slow, came) = tokio::join!(measured, join_all(dawdling));
-    let (slow, cut) = (slow?, cut.into_inner());
+    let ((_, slow), cut) = (slow?, cut.into_inner());
+    result.write(&[slow.result("slow", &subject, None)])?;
     drop(open);
     let came: u64 = came.into_iter().sum();
     ensure!(
@@ -100,9 +117,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .count("slow connections", came)
         .count("of them cut by the shop", cut)
         .section("Reads meanwhile, and in the calm before");
-    slow.lines(&reads, &calm, &mut table);
+    steady_reads::lines(&slow, &calm, &mut table);
     table.section("Verdict");
-    let are_reads_fine = slow.verdicts(&calm, &mut table);
+    let are_reads_fine = steady_reads::verdicts(&slow, &calm, &mut table);
     let is_cut = clients == 0 || cut > 0;
     table.verdict(is_cut, "slow clients are cut").print()?;
     Ok(table::exit(are_reads_fine && is_cut))

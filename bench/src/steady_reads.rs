@@ -1,96 +1,85 @@
 //! Reads at a steady rate, which measure how a shop serves everyone else under a load.
 //!
-//! A read's latency counts from the moment it was due, so a shop that stalls cannot hide it
-//! (coordinated omission).
-//!
 //! **Invariant:** a read that failed is counted, never dropped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::future::try_join_all;
-use tokio::time::MissedTickBehavior;
-
-use crate::client::{Credentials, ShopClient};
-use crate::series::Series;
+use crate::load::{Arrivals, LoadPlan, LoadRequest, LoadTarget, Measured, Requests};
+use crate::shop::AccountTokens;
 use crate::table::ReportTable;
 
-/// The p99 that a read must stay within under the load.
-const P99_MAX: Duration = Duration::from_millis(20);
-const INTERVAL: Duration = Duration::from_millis(10);
+/// The p99 that a read must stay within under the load, in microseconds.
+const P99_US_MAX: f64 = 20_000.0;
+/// Reads of each kind a second.
+const RATE_EACH: f64 = 100.0;
+/// Reads in flight: those of two seconds, before one starts late.
+const WORKERS: usize = 256;
 
 /// One kind of read.
-pub(crate) struct SteadyRead<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) path: Vec<&'a str>,
-    pub(crate) query: Vec<(&'a str, &'a str)>,
+#[derive(Clone)]
+pub(crate) struct SteadyRead {
+    pub(crate) name: &'static str,
+    pub(crate) path: String,
 }
 
-/// The latencies of each kind of read, and how many reads failed.
+/// Reads of every kind in turns, by one account.
+#[derive(Clone)]
 pub(crate) struct SteadyReads {
-    series: Vec<Series>,
-    failed: u64,
+    pub(crate) reads: Vec<SteadyRead>,
+    pub(crate) reader: AccountTokens,
+    /// The number of the next one.
+    pub(crate) next: usize,
 }
 
 impl SteadyReads {
-    /// Sends reads of every kind for so long.
-    pub(crate) async fn measure(
-        client: &ShopClient,
-        reader: &Credentials,
-        reads: &[SteadyRead<'_>],
-        lasting: Duration,
-    ) -> anyhow::Result<Self> {
-        let until = Instant::now() + lasting;
-        let reads = reads.iter().map(|read| repeat(client, reader, read, until));
-        let measured = try_join_all(reads).await?;
-        let failed = measured.iter().map(|(_, failed)| failed).sum();
-        let series = measured.into_iter().map(|(series, _)| series).collect();
-        Ok(Self { series, failed })
-    }
-
-    /// The kinds of read whose p99 is above [`P99_MAX`].
-    fn late(&self) -> usize {
-        let is_late = |series: &&Series| series.quantile(0.99) > P99_MAX;
-        self.series.iter().filter(is_late).count()
-    }
-
-    /// Adds a line for each kind, compared with the `calm` before the load.
-    pub(crate) fn lines(&self, reads: &[SteadyRead<'_>], calm: &Self, table: &mut ReportTable) {
-        for (read, (loaded, calm)) in reads.iter().zip(self.series.iter().zip(&calm.series)) {
-            let (loaded, calm) = (loaded.percentiles(), calm.percentiles());
-            table.line(format_args!("{}: {loaded} (calm: {calm})", read.name));
+    /// The plan of so many seconds of them.
+    pub(crate) fn plan(&self, target: LoadTarget, lasting: Duration) -> LoadPlan {
+        LoadPlan {
+            arrivals: Arrivals::Constant(RATE_EACH * self.reads.len() as f64),
+            measured: Some(lasting),
+            late_max: None,
+            ..LoadPlan::closed(target, WORKERS)
         }
-    }
-
-    /// Adds the verdicts on both phases; whether all reads were in time and succeeded.
-    pub(crate) fn verdicts(&self, calm: &Self, table: &mut ReportTable) -> bool {
-        let (late, failed) = (self.late(), self.failed + calm.failed);
-        let text = format!(
-            "{late} of {} reads took more than {} ms at p99",
-            self.series.len(),
-            P99_MAX.as_millis()
-        );
-        table
-            .verdict(late == 0, &text)
-            .verdict(failed == 0, &format!("{failed} reads failed"));
-        late == 0 && failed == 0
     }
 }
 
-async fn repeat(
-    client: &ShopClient,
-    reader: &Credentials,
-    read: &SteadyRead<'_>,
-    until: Instant,
-) -> anyhow::Result<(Series, u64)> {
-    let (mut series, mut failed) = (Series::new()?, 0);
-    let mut interval = tokio::time::interval(INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    while Instant::now() < until {
-        let due = interval.tick().await.into_std();
-        let request = client.query(&read.path, &read.query);
-        let response = client.send_as(reader, request).await;
-        series.record(due);
-        failed += u64::from(!response.is_ok_and(|response| response.status.is_success()));
+impl Requests for SteadyReads {
+    fn kinds(&self) -> Vec<String> {
+        self.reads.iter().map(|read| read.name.to_owned()).collect()
     }
-    Ok((series, failed))
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        let kind = self.next % self.reads.len();
+        self.next += 1;
+        request
+            .get(&self.reads[kind].path)
+            .bearer(&self.reader.get(0));
+        Some(kind)
+    }
+}
+
+/// Adds a line for each kind of read, compared with the `calm` before the load.
+pub(crate) fn lines(loaded: &Measured, calm: &Measured, table: &mut ReportTable) {
+    for (loaded, calm) in loaded.loads.iter().zip(&calm.loads) {
+        let (now, before) = (loaded.response.percentiles(), calm.response.percentiles());
+        table.line(format_args!("{}: {now} (calm: {before})", loaded.kind));
+    }
+}
+
+/// Adds the verdicts on both phases; whether all reads were in time and succeeded.
+pub(crate) fn verdicts(loaded: &Measured, calm: &Measured, table: &mut ReportTable) -> bool {
+    let late = loaded
+        .loads
+        .iter()
+        .filter(|load| load.response.p99_us > P99_US_MAX);
+    let (late, failed) = (late.count(), loaded.failed() + calm.failed());
+    let text = format!(
+        "{late} of {} reads took more than {} ms at p99",
+        loaded.loads.len(),
+        P99_US_MAX / 1e3
+    );
+    table
+        .verdict(late == 0, &text)
+        .verdict(failed == 0, &format!("{failed} reads failed"));
+    late == 0 && failed == 0
 }

@@ -7,17 +7,22 @@
 //!
 //! **Invariant:** a run in which the two got different problems never ends with exit code 0.
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::bail;
 use rand::RngExt;
-use reqwest::{Method, StatusCode, Url};
-use serde_json::{Value, json};
+use reqwest::Url;
+use serde_json::Value;
 
 use crate::client::{Credentials, ShopClient};
+use crate::cost::Subject;
+use crate::load::{
+    HttpVersion, Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Requests,
+    ResultOptions,
+};
 use crate::progress::PhaseProgress;
-use crate::series::Series;
+use crate::result::LoadResult;
 use crate::table::{self, ReportTable};
 
 /// Tries with one address; the shop throttles more failures than these.
@@ -41,75 +46,125 @@ pub(crate) struct Args {
     /// Tries of each kind.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     tries: u32,
+
+    #[command(flatten)]
+    result: ResultOptions,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = ShopClient::new(args.url)?;
     let run_id = format!("{:08x}", rand::random::<u32>());
-    let known = |try_| format!("known{}-{run_id}@timing.example", try_ / TRIES_EACH);
-    let unknown = |try_| format!("unknown{}-{run_id}@timing.example", try_ / TRIES_EACH);
-
     let accounts = args.tries.div_ceil(TRIES_EACH);
-    let account = |number| Credentials::new(known(number * TRIES_EACH), PASSWORD.into());
+    let account = |number| {
+        let email = TriedLogin::Wrong.email(number * TRIES_EACH, &run_id);
+        Credentials::new(email, PASSWORD.into())
+    };
     client.log_in_all((0..accounts).map(account)).await?;
 
-    let strict = client.without_retries()?;
-    let (mut wrong, mut unknown_series) = (Series::new()?, Series::new()?);
-    let mut problems = Vec::new();
-    let progress = PhaseProgress::count("logging in", (2 * args.tries).into());
-    for try_ in 0..args.tries {
-        let known_first = rand::rng().random_bool(0.5);
-        for is_known in [known_first, !known_first] {
-            let (email, series) = if is_known {
-                (known(try_), &mut wrong)
-            } else {
-                (unknown(try_), &mut unknown_series)
-            };
-            let problem = fail(&strict, &email, series).await?;
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-            progress.step();
+    let tries = (0..args.tries).flat_map(|number| {
+        let mut pair = [(TriedLogin::Wrong, number), (TriedLogin::Unknown, number)];
+        if rand::rng().random_bool(0.5) {
+            pair.reverse();
         }
+        pair
+    });
+    let progress = PhaseProgress::count("logging in", (2 * args.tries).into());
+    let tries = tries.collect();
+    let log_ins = FailedLogIns { tries, run_id, problems: Vec::new(), other: None, progress };
+    let plan = LoadPlan::closed(LoadTarget::of(client.base(), HttpVersion::Http1, None)?, 1);
+    let (log_ins, measured) = plan.run(log_ins).await?;
+    log_ins.progress.finish();
+    if let Some(other) = log_ins.other {
+        bail!("a wrong login was answered {other}");
     }
-    progress.finish();
-    report(&wrong, &unknown_series, &problems).print()?;
-    let is_same = problems.len() == 1;
-    Ok(table::exit(is_same))
+    args.result
+        .write(&[measured.result("timing", &Subject::default(), None)])?;
+    let [wrong, unknown] = &measured.loads[..] else {
+        bail!("the two kinds were not measured");
+    };
+    report(wrong, unknown, &log_ins.problems).print()?;
+    Ok(table::exit(log_ins.problems.len() == 1))
 }
 
-/// Fails to log in; the problem, apart from the request's own id.
-async fn fail(client: &ShopClient, email: &str, series: &mut Series) -> anyhow::Result<Value> {
-    let request = client
-        .request(Method::POST, &["v1", "sessions"])
-        .json(&json!({"email": email, "password": WRONG}));
-    let started = Instant::now();
-    let answer = client.send(request).await?;
-    series.record(started);
-    ensure!(
-        answer.status == StatusCode::UNAUTHORIZED,
-        "a wrong login was answered {}",
-        answer.describe()
-    );
-    let mut problem: Value = answer.json().context("a 401 without a problem document")?;
-    problem["instance"].take();
-    Ok(problem)
+/// Why a log-in fails.
+#[derive(Clone, Copy)]
+enum TriedLogin {
+    Wrong,
+    Unknown,
 }
 
-fn report(wrong: &Series, unknown_series: &Series, problems: &[Value]) -> ReportTable {
-    let median = |series: &Series| series.quantile(0.5).as_secs_f64() * 1_000.0;
-    let (known, unknown) = (median(wrong), median(unknown_series));
-    let difference = (known - unknown).abs() / known.max(unknown);
+impl TriedLogin {
+    fn email(self, number: u32, run_id: &str) -> String {
+        let who = match self {
+            Self::Wrong => "known",
+            Self::Unknown => "unknown",
+        };
+        format!("{who}{}-{run_id}@timing.example", number / TRIES_EACH)
+    }
+}
+
+/// Log-ins that fail, one at a time.
+struct FailedLogIns {
+    tries: VecDeque<(TriedLogin, u32)>,
+    run_id: String,
+    /// The different problems, apart from each request's own id.
+    problems: Vec<Value>,
+    /// The first response other than 401.
+    other: Option<String>,
+    progress: PhaseProgress,
+}
+
+impl Requests for FailedLogIns {
+    fn kinds(&self) -> Vec<String> {
+        vec!["wrong password".to_owned(), "unknown e-mail".to_owned()]
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        let (login, number) = self.tries.pop_front().filter(|_| self.other.is_none())?;
+        let email = login.email(number, &self.run_id);
+        let body = format_args!(r#"{{"email":"{email}","password":"{WRONG}"}}"#);
+        request.post("/v1/sessions", body);
+        Some(login as usize)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        self.progress.step();
+        let problem: Option<Value> = match &operation.response {
+            Ok(response) if response.status == 401 => response.json(),
+            _ => None,
+        };
+        let Some(mut problem) = problem else {
+            self.other.get_or_insert_with(|| operation.describe());
+            return Judgement::Failed;
+        };
+        Value::take(&mut problem["instance"]);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+        Judgement::Expected
+    }
+}
+
+fn report(wrong: &LoadResult, unknown: &LoadResult, problems: &[Value]) -> ReportTable {
+    let median = |load: &LoadResult| load.response.p50_us / 1e3;
+    let (known_ms, unknown_ms) = (median(wrong), median(unknown));
+    let difference = (known_ms - unknown_ms).abs() / known_ms.max(unknown_ms);
     let mut table = ReportTable::default();
     table
-        .section(&format!("{} tries of each kind", wrong.count()))
-        .line(format_args!("wrong password: {}", wrong.percentiles()))
+        .section(&format!("{} tries of each kind", wrong.operations))
+        .line(format_args!(
+            "wrong password: {}",
+            wrong.response.percentiles()
+        ))
         .line(format_args!(
             "unknown e-mail: {}",
-            unknown_series.percentiles()
+            unknown.response.percentiles()
         ))
-        .row("median, wrong password, ms", format_args!("{known:.3}"))
-        .row("median, unknown e-mail, ms", format_args!("{unknown:.3}"))
+        .row("median, wrong password, ms", format_args!("{known_ms:.3}"))
+        .row(
+            "median, unknown e-mail, ms",
+            format_args!("{unknown_ms:.3}"),
+        )
         .verdict(
             difference <= DIFFERENCE_MAX,
             &format!("the medians differ by {:.2} %", difference * 100.0),

@@ -14,6 +14,32 @@ use serde::de::DeserializeOwned;
 
 /// The upper bound of `Retry-After`.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The 5xx responses that are described.
+const FAULTS_SHOWN_MAX: usize = 10;
+
+/// The number of 5xx responses, and the first of them described.
+#[derive(Clone, Default, serde::Serialize)]
+pub(crate) struct ServerErrors {
+    pub(crate) count: u64,
+    pub(crate) first: Vec<String>,
+}
+
+impl ServerErrors {
+    /// Counts a 5xx response.
+    pub(crate) fn add(&mut self, described: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < FAULTS_SHOWN_MAX {
+            self.first.push(described());
+        }
+    }
+
+    /// Adds those that another counted.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(FAULTS_SHOWN_MAX);
+    }
+}
 
 /// A response, read to its end.
 pub(crate) struct ShopResponse {
@@ -32,6 +58,15 @@ struct Problem {
     kind: String,
     #[serde(default)]
     detail: String,
+}
+
+/// The type of the problem document that a body is, such as `/problems/out-of-stock`.
+pub(crate) fn problem_kind(body: &[u8]) -> String {
+    let problem = serde_json::from_slice(body);
+    problem.map_or_else(
+        |_| "without a problem document".to_owned(),
+        |problem: Problem| problem.kind,
+    )
 }
 
 impl ShopResponse {
@@ -80,10 +115,7 @@ impl ShopResponse {
 
     /// The problem's type, such as `/problems/out-of-stock`.
     pub(crate) fn problem(&self) -> String {
-        self.json().map_or_else(
-            || "without a problem document".to_owned(),
-            |problem: Problem| problem.kind,
-        )
+        problem_kind(&self.body)
     }
 
     /// Status, problem type and detail in one line.

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{Endpoint, EndpointName, load};
+use super::{Endpoint, EndpointName, PRODUCT};
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_LOOK: Duration = Duration::from_millis(10);
@@ -60,7 +60,8 @@ impl ReferenceProxies {
             one.endpoints.iter().map(move |&(name, address)| Endpoint {
                 name,
                 address,
-                request: load::request("/v1/products/one", None),
+                path: PRODUCT,
+                token: None,
                 pids: pids.clone(),
             })
         })
@@ -147,22 +148,4 @@ fn family(pid: u32) -> Vec<u32> {
         .split_whitespace()
         .filter_map(|pid| pid.parse().ok());
     [pid].into_iter().chain(children).collect()
-}
-
-/// What these processes have had of the processors: `schedstat` of every thread, in
-/// nanoseconds (proc(5)).
-pub(super) fn processor_time(pids: &[u32]) -> anyhow::Result<Duration> {
-    let mut nanos = 0;
-    for pid in pids {
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
-            .with_context(|| format!("process {pid} is gone"))?;
-        for thread in threads {
-            let file = thread?.path().join("schedstat");
-            // A thread may end while its process is looked at.
-            let stat = std::fs::read_to_string(file).unwrap_or_default();
-            let own = stat.split_whitespace().next();
-            nanos += own.map_or(Ok(0), str::parse::<u64>)?;
-        }
-    }
-    Ok(Duration::from_nanos(nanos))
 }

@@ -21,7 +21,7 @@ use testkit::shop::Shop;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::{Endpoint, EndpointName, load, upstream};
+use super::{Endpoint, EndpointName, PRODUCT, upstream};
 use crate::client::{Credentials, ShopClient};
 
 const EMAIL: &str = "endpoints@shop.example";
@@ -100,20 +100,17 @@ impl GatewaySubject {
     /// Its endpoints.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let pids: Vec<u32> = self.shop.pid("gateway").into_iter().collect();
-        let endpoint = |name, path: &str, token| Endpoint {
+        let endpoint = |name, path, token| Endpoint {
             name,
             address: self.address,
-            request: load::request(path, token),
+            path,
+            token,
             pids: pids.clone(),
         };
-        match self.token.as_deref() {
-            Some(token) => vec![endpoint(
-                EndpointName::Full,
-                "/v1/products/one",
-                Some(token),
-            )],
+        match self.token.clone() {
+            Some(token) => vec![endpoint(EndpointName::Full, PRODUCT, Some(token))],
             None => vec![
-                endpoint(EndpointName::Bare, "/v1/products/one", None),
+                endpoint(EndpointName::Bare, PRODUCT, None),
                 endpoint(EndpointName::Cached, upstream::CACHEABLE, None),
             ],
         }

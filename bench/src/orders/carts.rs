@@ -5,17 +5,16 @@
 //! shop's processor time. So the two ways are compared within one run, whatever else the host
 //! does. **Invariant:** a run in which anything was answered other than 201 is an error.
 
-use std::io;
-use std::net::SocketAddr;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rand::RngExt;
 use serde::Serialize;
 
-use crate::http1::Http1Connection;
-use crate::process::Process;
+use crate::load::{Arrivals, Items, Judgement, LoadOperation, LoadPlan, LoadRequest, Requests};
 use crate::series::Series;
+use crate::shop::AccountTokens;
 use crate::table::ReportTable;
 
 /// Accounts of one client: an account has one cart at a time, and a phase has to last.
@@ -25,12 +24,26 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// What an order through a cart may cost, over one that is placed at once.
 const RATIO_MAX: f64 = 1.25;
 
-/// Who orders what, and where.
+/// Who orders what: the requests of one phase at a time.
 pub(super) struct CartLoad {
-    pub(super) address: SocketAddr,
-    /// Those of each client.
-    pub(super) tokens: Vec<Vec<String>>,
-    pub(super) products: Vec<String>,
+    tokens: AccountTokens,
+    accounts: Vec<CartAccount>,
+    products: Vec<String>,
+    phase: Phase,
+    /// The beginning of this phase's keys.
+    key: String,
+    /// The next account of this phase, and the one that each worker acts for.
+    next: usize,
+    acting: Vec<usize>,
+    costs: [PhaseCost; 3],
+}
+
+#[derive(Default)]
+struct CartAccount {
+    /// The product of this round.
+    product: usize,
+    /// The path of the open cart.
+    cart: Option<String>,
 }
 
 /// The phases of a round.
@@ -46,7 +59,7 @@ const PHASES: [Phase; 3] = [Phase::Make, Phase::Complete, Phase::Place];
 /// What a phase cost over all rounds.
 struct PhaseCost {
     latency: Series,
-    shop: Duration,
+    shop_us: u64,
 }
 
 /// Everything that is printed. Processor time in microseconds, latencies in milliseconds.
@@ -64,61 +77,70 @@ pub(super) struct CartsReport {
     ratio: f64,
 }
 
-struct CartClient<'a> {
-    load: &'a CartLoad,
-    wire: Http1Connection,
-    accounts: Vec<CartAccount<'a>>,
-}
-
-struct CartAccount<'a> {
-    token: &'a str,
-    /// The product of this round.
-    product: usize,
-    /// The path of the open cart.
-    cart: Option<String>,
-}
-
 impl CartLoad {
-    /// Goes round through `warm_up` and through the `measured` time after it.
-    pub(super) fn run(
-        &self,
-        shop: &[Process],
-        warm_up: Duration,
-        measured: Duration,
-    ) -> anyhow::Result<CartsReport> {
-        let mut clients = Vec::new();
-        for tokens in &self.tokens {
-            clients.push(CartClient::connect(self, tokens)?);
-        }
+    pub(super) fn new(tokens: AccountTokens, products: Vec<String>) -> anyhow::Result<Self> {
+        Ok(Self {
+            accounts: (0..tokens.len()).map(|_| CartAccount::default()).collect(),
+            tokens,
+            products,
+            phase: Phase::Make,
+            key: String::new(),
+            next: 0,
+            acting: Vec::new(),
+            costs: new_costs()?,
+        })
+    }
+
+    /// Goes round through the warm-up and through the measured time after it.
+    pub(super) async fn run(mut self, plan: LoadPlan) -> anyhow::Result<CartsReport> {
+        let (warm_up, measured) = (plan.warm_up, plan.measured.unwrap_or_default());
+        let phase_plan = LoadPlan {
+            arrivals: Arrivals::Closed,
+            warm_up: Duration::ZERO,
+            measured: None,
+            settle: SETTLE,
+            ..plan
+        };
+        self.acting = vec![0; phase_plan.workers];
         let run: u32 = rand::random();
-        let mut costs = new_costs()?;
         let (begun, mut rounds, mut is_warm) = (Instant::now(), 0_u64, false);
         while begun.elapsed() < warm_up + measured || rounds == 0 {
             if !is_warm && begun.elapsed() >= warm_up {
-                (costs, rounds, is_warm) = (new_costs()?, 0, true);
+                (self.costs, rounds, is_warm) = (new_costs()?, 0, true);
             }
-            for client in &mut clients {
-                client.choose();
+            let mut rng = rand::rng();
+            for account in &mut self.accounts {
+                account.product = rng.random_range(0..self.products.len());
             }
-            for (phase, cost) in PHASES.into_iter().zip(&mut costs) {
-                let key = format!("{run:08x}-{}-{rounds}-{is_warm}", phase.name());
-                phase.run(&mut clients, &key, shop, cost)?;
+            for phase in PHASES {
+                (self.phase, self.next) = (phase, 0);
+                self.key = format!("{run:08x}-{}-{rounds}-{is_warm}", phase.name());
+                let (load, measured) = phase_plan.clone().run(self).await?;
+                self = load;
+                let answers = &measured.loads[0].answers;
+                ensure!(
+                    measured.failed() == 0,
+                    "{} was answered {answers:?}",
+                    phase.name()
+                );
+                let used = measured.shop_processor_us(&phase_plan.subject);
+                self.costs[phase as usize].shop_us += used.context(
+                    "the shop's processor time cannot be read; name its processes with --pid",
+                )?;
             }
             rounds += 1;
         }
-        let accounts = self.tokens.iter().map(|tokens| tokens.len() as u64).sum();
-        Ok(CartsReport::new(accounts, rounds, &costs))
+        Ok(CartsReport::new(
+            self.accounts.len() as u64,
+            rounds,
+            &self.costs,
+        ))
     }
 }
 
 fn new_costs() -> anyhow::Result<[PhaseCost; 3]> {
-    let none = || anyhow::Ok(PhaseCost { latency: Series::new()?, shop: Duration::ZERO });
+    let none = || anyhow::Ok(PhaseCost { latency: Series::new()?, shop_us: 0 });
     Ok([none()?, none()?, none()?])
-}
-
-fn used(shop: &[Process]) -> anyhow::Result<Duration> {
-    let used: Option<Duration> = shop.iter().map(|process| process.used()).sum();
-    used.context("the shop's processor time cannot be read; name its processes with --pid")
 }
 
 impl Phase {
@@ -129,90 +151,48 @@ impl Phase {
             Self::Place => "place",
         }
     }
-
-    fn run(
-        self,
-        clients: &mut [CartClient<'_>],
-        key: &str,
-        shop: &[Process],
-        cost: &mut PhaseCost,
-    ) -> anyhow::Result<()> {
-        let before = used(shop)?;
-        let latencies = std::thread::scope(|scope| {
-            let work = clients.iter_mut().enumerate().map(|(number, client)| {
-                let key = format!("{key}-{number}");
-                scope.spawn(move || client.work(self, &key))
-            });
-            let work: Vec<_> = work.collect();
-            let ended = work.into_iter().map(|client| {
-                let ended = client.join();
-                ended.map_err(|_| anyhow::anyhow!("a client panicked"))?
-            });
-            ended.collect::<anyhow::Result<Vec<Series>>>()
-        })?;
-        std::thread::sleep(SETTLE);
-        cost.shop += used(shop)? - before;
-        for latency in &latencies {
-            cost.latency.add(latency);
-        }
-        Ok(())
-    }
 }
 
-impl<'a> CartClient<'a> {
-    fn connect(load: &'a CartLoad, tokens: &'a [String]) -> anyhow::Result<Self> {
-        let wire = Http1Connection::connect(load.address).context("cannot connect to the shop")?;
-        let account = |token: &'a String| CartAccount { token, product: 0, cart: None };
-        Ok(Self { load, wire, accounts: tokens.iter().map(account).collect() })
+impl Requests for CartLoad {
+    fn kinds(&self) -> Vec<String> {
+        vec![self.phase.name().to_owned()]
     }
 
-    /// Chooses the products of a round.
-    fn choose(&mut self) {
-        let mut rng = rand::rng();
-        for account in &mut self.accounts {
-            account.product = rng.random_range(0..self.load.products.len());
-        }
-    }
-
-    /// Does the work of a phase for each account.
-    fn work(&mut self, phase: Phase, key: &str) -> anyhow::Result<Series> {
-        let mut latency = Series::new()?;
-        for (number, account) in self.accounts.iter_mut().enumerate() {
-            let product = &self.load.products[account.product];
-            let items = format!(r#"{{"items":[{{"product_id":"{product}","quantity":1}}]}}"#);
-            let (path, body) = match phase {
-                Phase::Make => ("/v1/carts".to_owned(), items),
-                Phase::Complete => {
-                    let cart = account.cart.take().context("no cart was made")?;
-                    (format!("{cart}/complete"), "{}".to_owned())
-                }
-                Phase::Place => ("/v1/orders".to_owned(), items),
-            };
-            let request = format!(
-                "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
-                 content-type: application/json\r\nidempotency-key: {key}-{number}\r\n\
-                 content-length: {}\r\n\r\n{body}",
-                self.load.address,
-                account.token,
-                body.len(),
-            );
-            let start = Instant::now();
-            let answer: io::Result<_> = self.wire.exchange(request.as_bytes());
-            let (status, location) = answer.with_context(|| format!("POST {path}"))?;
-            latency.record(start);
-            ensure!(status == 201, "POST {path} was answered {status}");
-            if let Phase::Make = phase {
-                account.cart = location;
+    fn next(&mut self, worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        let number = self.next;
+        let account = self.accounts.get_mut(number)?;
+        (self.next, self.acting[worker]) = (number + 1, number);
+        let items = [(self.products[account.product].as_str(), 1)];
+        match self.phase {
+            Phase::Make => request.post("/v1/carts", format_args!("{}", Items(&items))),
+            Phase::Complete => {
+                // An account whose cart was not made posts to the root, which fails the run.
+                let cart = account.cart.take().unwrap_or_default();
+                request.post(&format!("{cart}/complete"), format_args!("{{}}"))
             }
+            Phase::Place => request.post("/v1/orders", format_args!("{}", Items(&items))),
+        };
+        request.bearer(&self.tokens.get(number));
+        let key = write!(request.fields, "idempotency-key: {}-{number}\r\n", self.key);
+        key.expect("a String takes any text");
+        Some(0)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let latency = &mut self.costs[self.phase as usize].latency;
+        latency.record_lasting(operation.response_time);
+        if let (Phase::Make, Ok(response)) = (self.phase, &operation.response) {
+            let account = self.acting[operation.worker];
+            self.accounts[account].cart = response.location.map(str::to_owned);
         }
-        Ok(latency)
+        Judgement::of(operation.status() == 201)
     }
 }
 
 impl CartsReport {
     fn new(accounts: u64, rounds: u64, costs: &[PhaseCost; 3]) -> Self {
         let orders = accounts * rounds;
-        let us = |cost: &PhaseCost| cost.shop.as_secs_f64() * 1e6 / orders.max(1) as f64;
+        let us = |cost: &PhaseCost| cost.shop_us as f64 / orders.max(1) as f64;
         let p50 = |cost: &PhaseCost| cost.latency.quantile(0.5).as_secs_f64() * 1e3;
         let [making, completing, placing] = costs;
         Self {

@@ -1,34 +1,53 @@
-//! Places orders, so many at once, and counts every answer.
+//! Places orders, so many at once or as they came, and counts every answer.
 //!
-//! Orders start in the order they are given. An order keeps its place among
-//! those under way until it is settled, but its latency is that of the answer
-//! to the checkout alone, which is what a customer waits for.
+//! Orders start in the order they are given. An order that was answered 202 is asked for once
+//! all are placed; its latency is that of the answer to the checkout alone, which is what a
+//! customer waits for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::ensure;
 use futures::{StreamExt, stream};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::invoice::OrderPart;
-use crate::client::{Credentials, ShopClient, ShopResponse};
+use crate::client::{Credentials, ServerErrors, ShopClient, problem_kind};
+use crate::load::{
+    Judgement, LoadOperation, LoadPlan, LoadRequest, LoadResponse, Measured, Requests,
+};
 use crate::progress::PhaseProgress;
 use crate::series::Series;
+use crate::shop::AccountTokens;
 
 /// How long an order answered 202 may take to settle.
 const SETTLE: Duration = Duration::from_secs(30);
 const SETTLE_POLL: Duration = Duration::from_millis(250);
+/// Orders asked for concurrently.
+const CALLS_AT_ONCE: usize = 16;
+/// Tries of an order that is refused with 429 or 503: nothing was written.
+const TRIES_MAX: u32 = 5;
+/// The upper bound of `Retry-After`.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How an order is counted that was refused for want of stock, at once or later.
 pub(crate) const OUT_OF_STOCK: &str = "409 /problems/out-of-stock";
 pub(crate) const REJECTED_LATER: &str = "202 then rejected";
 
-/// Accounts by customer; `None` is the guest.
-pub(crate) type Accounts = HashMap<Option<String>, Credentials>;
+/// The customers of the orders, logged in; `None` is the guest.
+pub(crate) struct Accounts {
+    by_customer: HashMap<Option<String>, usize>,
+    tokens: AccountTokens,
+}
+
+impl Accounts {
+    pub(crate) fn len(&self) -> usize {
+        self.by_customer.len()
+    }
+}
 
 /// Registers the customers, unless an earlier run did, and logs them in.
 ///
@@ -47,7 +66,11 @@ pub(crate) async fn open_accounts(
         Credentials::new(format!("{local}@replay.example"), password)
     };
     let accounts = client.log_in_all(customers.iter().map(credentials)).await?;
-    Ok(customers.into_iter().cloned().zip(accounts).collect())
+    let tokens = AccountTokens::of(client, accounts).await?;
+    Ok(Accounts {
+        by_customer: customers.into_iter().cloned().zip(0..).collect(),
+        tokens,
+    })
 }
 
 /// What became of the pieces of an order.
@@ -89,7 +112,8 @@ pub(crate) struct CheckoutCounts {
     /// Of each checkout, answered or not: leaving out those that timed out would flatter
     /// the rest.
     pub(crate) latency: Series,
-    pub(crate) took: Duration,
+    /// The 5xx responses.
+    pub(crate) faults: ServerErrors,
     pub(crate) pieces: HashMap<Arc<str>, Pieces>,
 }
 
@@ -101,7 +125,7 @@ impl CheckoutCounts {
             unknown: 0,
             replayed: 0,
             latency: Series::new()?,
-            took: Duration::ZERO,
+            faults: ServerErrors::default(),
             pieces: HashMap::new(),
         })
     }
@@ -137,64 +161,133 @@ impl CheckoutCounts {
     }
 }
 
-/// Places every part, `concurrency` at once.
+/// Places every part by `plan`, and waits until each has settled.
 pub(crate) async fn place_all(
     client: &ShopClient,
-    accounts: &Accounts,
-    parts: &[OrderPart],
-    concurrency: usize,
+    accounts: Accounts,
+    parts: Vec<OrderPart>,
+    plan: LoadPlan,
     run_id: &str,
-) -> anyhow::Result<CheckoutCounts> {
-    let mut counts = CheckoutCounts::new()?;
-    let progress = PhaseProgress::count("placing orders", parts.len() as u64);
-    let started = Instant::now();
-    let mut placed = stream::iter(parts)
-        .map(|part| async move {
-            let account = accounts
-                .get(&part.customer)
-                .context("a customer without an account")?;
-            anyhow::Ok((part, place(client, account, part, run_id).await))
-        })
-        .buffer_unordered(concurrency);
-    while let Some(done) = placed.next().await {
-        let (part, placed) = done?;
-        counts.add(part, placed);
-        progress.step();
-    }
-    counts.took = started.elapsed();
+) -> anyhow::Result<(CheckoutCounts, Measured)> {
+    let count = parts.len() as u64;
+    let requests = CheckoutRequests {
+        acting: vec![Turn::default(); plan.workers],
+        accounts,
+        parts,
+        run_id: run_id.to_owned(),
+        next: 0,
+        counts: CheckoutCounts::new()?,
+        pending: Vec::new(),
+        progress: PhaseProgress::count("placing orders", count),
+    };
+    let (requests, measured) = plan.run(requests).await?;
+    let CheckoutRequests { accounts, parts, mut counts, pending, progress, .. } = requests;
     progress.finish();
-    Ok(counts)
+    let (accounts, parts) = (&accounts, &parts);
+    let mut settled = stream::iter(pending)
+        .map(|(part, mut placed, order)| async move {
+            let account = accounts.by_customer[&parts[part].customer];
+            let token = accounts.tokens.get(account);
+            (placed.outcome, placed.fate) = match settle(client, &token, &order).await {
+                Ok(status) => (format!("202 then {status}"), fate_of(&status)),
+                Err(error) => (
+                    format!("202 then lost: {}", error.root_cause()),
+                    Fate::Unknown,
+                ),
+            };
+            (part, placed)
+        })
+        .buffer_unordered(CALLS_AT_ONCE);
+    while let Some((part, placed)) = settled.next().await {
+        counts.add(&parts[part], placed);
+    }
+    drop(settled);
+    let sent = counts.orders();
+    ensure!(sent == count, "only {sent} of {count} orders were sent");
+    Ok((counts, measured))
 }
 
-async fn place(
-    client: &ShopClient,
-    account: &Credentials,
-    part: &OrderPart,
-    run_id: &str,
-) -> Placed {
-    let items: Vec<Value> = part
-        .items
-        .iter()
-        .map(|(product, pieces)| json!({"product_id": **product, "quantity": pieces}))
-        .collect();
-    let key = format!("replay-{}-{}-{run_id}", part.invoice, part.number);
-    let request = client
-        .request(Method::POST, &["v1", "orders"])
-        .header("idempotency-key", key)
-        .json(&json!({"items": items}));
-    let started = Instant::now();
-    let answer = client.send_as(account, request).await;
-    let latency = started.elapsed();
-    let (replayed, (outcome, fate)) = match &answer {
-        Ok(answer) => (answer.replayed, verify(client, account, answer).await),
-        Err(error) => (
-            false,
-            (format!("no answer: {}", error.root_cause()), Fate::Unknown),
-        ),
-    };
-    // What an earlier run was promised is already in the stock it left behind.
-    let fate = if replayed { Fate::NotHeld } else { fate };
-    Placed { outcome, fate, replayed, latency }
+/// Every part once, in order.
+struct CheckoutRequests {
+    accounts: Accounts,
+    parts: Vec<OrderPart>,
+    run_id: String,
+    next: usize,
+    /// What each worker is about.
+    acting: Vec<Turn>,
+    counts: CheckoutCounts,
+    /// Those that have to settle: the part, its answer so far, and the order's id.
+    pending: Vec<(usize, Placed, String)>,
+    progress: PhaseProgress,
+}
+
+#[derive(Clone, Default)]
+struct Turn {
+    part: usize,
+    tries: u32,
+}
+
+impl Requests for CheckoutRequests {
+    fn kinds(&self) -> Vec<String> {
+        vec!["order".to_owned()]
+    }
+
+    fn next(&mut self, worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        let part = self.parts.get(self.next)?;
+        self.acting[worker] = Turn { part: self.next, tries: 1 };
+        self.next += 1;
+        let account = self.accounts.by_customer[&part.customer];
+        let items: Vec<(&str, u64)> = part
+            .items
+            .iter()
+            .map(|(product, pieces)| (&**product, *pieces))
+            .collect();
+        request.order(&self.accounts.tokens.get(account), &items);
+        let OrderPart { invoice, number, .. } = part;
+        let run_id = &self.run_id;
+        let key = write!(
+            request.fields,
+            "idempotency-key: replay-{invoice}-{number}-{run_id}\r\n"
+        );
+        key.expect("a String takes any text");
+        Some(0)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let turn = &mut self.acting[operation.worker];
+        let (outcome, fate, order) = match &operation.response {
+            Ok(response) => {
+                if response.status >= 500 {
+                    let status = response.status;
+                    let described =
+                        || format!("/v1/orders: {status} {}", problem_kind(response.body));
+                    self.counts.faults.add(described);
+                }
+                if matches!(response.status, 429 | 503) && turn.tries < TRIES_MAX {
+                    turn.tries += 1;
+                    let seconds = response.retry_after.unwrap_or(1);
+                    return Judgement::Again(Duration::from_secs(seconds).min(RETRY_WAIT_MAX));
+                }
+                outcome(response)
+            }
+            Err(error) => (format!("no answer: {error}"), Fate::Unknown, None),
+        };
+        let replayed = operation
+            .response
+            .as_ref()
+            .is_ok_and(|response| response.is_replayed);
+        let latency = operation.response_time;
+        // What an earlier run was promised is already in the stock it left behind.
+        let fate = if replayed { Fate::NotHeld } else { fate };
+        let placed = Placed { outcome, fate, replayed, latency };
+        let part = turn.part;
+        match order {
+            Some(order) => self.pending.push((part, placed, order)),
+            None => self.counts.add(&self.parts[part], placed),
+        }
+        self.progress.step();
+        Judgement::of(fate != Fate::Unknown)
+    }
 }
 
 #[derive(Deserialize)]
@@ -203,43 +296,34 @@ struct Order {
     status: String,
 }
 
-async fn verify(
-    client: &ShopClient,
-    account: &Credentials,
-    answer: &ShopResponse,
-) -> (String, Fate) {
-    let code = answer.status.as_u16();
-    if answer.status.is_server_error() {
-        return (format!("{code} {}", answer.problem()), Fate::Unknown);
+/// How a response is counted, and the order whose outcome is still to come.
+fn outcome(response: &LoadResponse<'_>) -> (String, Fate, Option<String>) {
+    let status = response.status;
+    if !(200..300).contains(&status) {
+        let fate = if status >= 500 { Fate::Unknown } else { Fate::NotHeld };
+        return (
+            format!("{status} {}", problem_kind(response.body)),
+            fate,
+            None,
+        );
     }
-    if !answer.status.is_success() {
-        return (format!("{code} {}", answer.problem()), Fate::NotHeld);
-    }
-    let Some(order) = answer.json::<Order>() else {
-        return (format!("{code} without an order"), Fate::Unknown);
-    };
-    if answer.status != StatusCode::ACCEPTED {
-        return (format!("{code} {}", order.status), fate_of(&order.status));
-    }
-    match settle(client, account, &order.id).await {
-        Ok(status) => (format!("{code} then {status}"), fate_of(&status)),
-        Err(error) => (
-            format!("{code} then lost: {}", error.root_cause()),
-            Fate::Unknown,
+    match response.json::<Order>() {
+        None => (format!("{status} without an order"), Fate::Unknown, None),
+        Some(order) if status == 202 => (String::new(), Fate::NotHeld, Some(order.id)),
+        Some(order) => (
+            format!("{status} {}", order.status),
+            fate_of(&order.status),
+            None,
         ),
     }
 }
 
 /// Asks for the order until it is no longer pending, or [`SETTLE`] is over.
-async fn settle(
-    client: &ShopClient,
-    account: &Credentials,
-    order_id: &str,
-) -> anyhow::Result<String> {
+async fn settle(client: &ShopClient, token: &str, order_id: &str) -> anyhow::Result<String> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let request = client.request(Method::GET, &["v1", "orders", order_id]);
-        let answer = client.send_as(account, request).await?;
+        let answer = client.send(request.bearer_auth(token)).await?;
         let order: Order = answer.expect(StatusCode::OK, "asking for a pending order")?;
         if order.status != "pending" || Instant::now() >= deadline {
             return Ok(order.status);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use indicatif::HumanCount;
+use model::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::json_lines::JsonLines;
@@ -65,7 +66,7 @@ pub(crate) struct Skipped {
 }
 
 /// One order to place: an invoice, or a part of a long one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderPart {
     pub(crate) invoice: String,
     /// Counts from 1 within the invoice.
@@ -74,6 +75,14 @@ pub(crate) struct OrderPart {
     pub(crate) customer: Option<String>,
     /// Product and pieces, each product once.
     pub(crate) items: Vec<(Arc<str>, u64)>,
+}
+
+impl Invoice {
+    /// When it was placed, as if its local time were UTC.
+    pub(crate) fn placed_at(&self) -> anyhow::Result<Time> {
+        let placed = format!("{}Z", self.placed_at).parse();
+        placed.with_context(|| format!("invoice {} was placed at no time", self.order_id))
+    }
 }
 
 /// The first `limit` real invoices of a file that is in time order.

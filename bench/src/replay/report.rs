@@ -27,7 +27,10 @@ pub(super) struct ReplayReport {
     pub(super) outcomes: BTreeMap<String, u64>,
     pub(super) seconds: f64,
     pub(super) orders_per_second: f64,
+    /// From the intended start.
     pub(super) latency_ms: QuantilesMs,
+    /// Orders that were due when so many were under way already.
+    pub(super) missed_starts: u64,
     /// Every 5xx of the run, to whatever call.
     pub(super) server_errors: ServerErrors,
     pub(super) audit: StockAudit,
@@ -64,6 +67,7 @@ impl ReplayReport {
             .row("seconds", format_args!("{:.1}", self.seconds))
             .row("orders/s", format_args!("{:.1}", self.orders_per_second));
         self.latency_ms.rows(&mut table);
+        table.count("started late, others being under way", self.missed_starts);
         self.verify(&mut table);
         table
     }

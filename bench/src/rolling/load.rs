@@ -3,25 +3,29 @@
 //! **Invariant:** every request is counted once: as a success, retriable, or failed.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use reqwest::{Method, StatusCode};
 use serde::Serialize;
-use serde_json::json;
-use tokio::task::JoinSet;
 
-use crate::client::{Credentials, NewProduct, ShopClient, ShopResponse};
+use crate::client::{Credentials, NewProduct, ShopClient, problem_kind};
+use crate::load::{Judgement, LoadOperation, LoadRequest, Requests};
+use crate::shop::AccountTokens;
 use crate::table::ReportTable;
 
 const BUYERS: usize = 8;
 const PRODUCTS: usize = 20;
 /// Of every product: nothing ever runs out.
 const STOCK: i64 = 100_000_000;
-/// Requests in flight. More would measure this host's queue only.
-const UNDER_WAY_MAX: usize = 4096;
+/// For how many seconds requests have connections while none is answered.
+const AWAY_SECONDS: usize = 2;
+/// Connections of a shop's gateway, unless it is configured otherwise.
+const WORKERS_MAX: usize = 4096;
+/// What is asked for; of ten requests six look at a product, two at an account, two order.
+const KINDS: [&str; 3] = ["product", "account", "order"];
+const SHARES: [usize; 10] = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2];
 
 /// The responses of one interval.
 #[derive(Default, Serialize)]
@@ -53,16 +57,38 @@ impl ResponseCounts {
     }
 }
 
-/// The shop's users under load.
+/// Requests in flight at most, so that none waits for a connection while a service is away.
+pub(super) fn workers(rate: u32) -> usize {
+    (rate as usize * AWAY_SECONDS).clamp(1, WORKERS_MAX)
+}
+
+/// What the load and its observer share.
+#[derive(Default)]
+pub(super) struct SteadyCounts {
+    counts: Mutex<ResponseCounts>,
+    is_closing: AtomicBool,
+}
+
+impl SteadyCounts {
+    /// Stops the load.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// The counts since the last call.
+    pub(super) fn take(&self) -> ResponseCounts {
+        std::mem::take(&mut *self.counts.lock())
+    }
+}
+
+/// The shop's users under load. None of their requests is tried again.
 pub(super) struct SteadyLoad {
-    /// Without retries: every response counts.
-    client: ShopClient,
-    buyers: Vec<Credentials>,
+    buyers: AccountTokens,
     products: Vec<String>,
     /// Makes this run's keys its own.
     run: u32,
-    counts: Mutex<ResponseCounts>,
-    closing: AtomicBool,
+    number: usize,
+    counts: Arc<SteadyCounts>,
 }
 
 impl SteadyLoad {
@@ -71,6 +97,7 @@ impl SteadyLoad {
         client: &ShopClient,
         staff_email: &str,
         password: &str,
+        counts: Arc<SteadyCounts>,
     ) -> anyhow::Result<Self> {
         let staff = Credentials::new(staff_email.into(), password.into());
         let account =
@@ -86,94 +113,60 @@ impl SteadyLoad {
             };
             products.push(client.create_product(&staff, product).await?);
         }
-        Ok(Self {
-            client: client.without_retries()?,
-            buyers,
-            products,
-            run: rand::random(),
-            counts: Mutex::default(),
-            closing: AtomicBool::new(false),
-        })
+        let buyers = AccountTokens::of(client, buyers).await?;
+        Ok(Self { buyers, products, run: rand::random(), number: 0, counts })
+    }
+}
+
+impl Requests for SteadyLoad {
+    fn kinds(&self) -> Vec<String> {
+        KINDS.map(str::to_owned).into()
     }
 
-    /// Sends `rate` requests a second until closed, and waits for the last answers.
-    pub(super) async fn run(self: Arc<Self>, rate: u32) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-        let mut calls = JoinSet::new();
-        for number in 0.. {
-            ticks.tick().await;
-            if self.closing.load(Ordering::Relaxed) {
-                break;
-            }
-            while calls.try_join_next().is_some() {}
-            if calls.len() >= UNDER_WAY_MAX {
-                self.counts.lock().failed += 1;
-                continue;
-            }
-            let load = self.clone();
-            calls.spawn(async move { load.call(number).await });
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        if self.counts.is_closing.load(Ordering::Relaxed) {
+            return None;
         }
-        calls.join_all().await;
-    }
-
-    /// Stops the load.
-    pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-    }
-
-    /// The counts since the last call.
-    pub(super) fn take(&self) -> ResponseCounts {
-        std::mem::take(&mut *self.counts.lock())
-    }
-
-    /// Of ten requests six look at a product, two at an account, two order.
-    async fn call(&self, number: usize) {
-        let product = &self.products[number % self.products.len()];
-        let buyer = &self.buyers[number % self.buyers.len()];
-        let start = Instant::now();
-        let (what, answer) = match number % 10 {
-            0..6 => {
-                let request = self
-                    .client
-                    .request(Method::GET, &["v1", "products", product]);
-                let answer = self.client.send(request).await;
-                ("product", answer.map_err(anyhow::Error::from))
+        let (run, number) = (self.run, self.number);
+        self.number += 1;
+        let product = self.products[number % self.products.len()].as_str();
+        let buyer = self.buyers.get(number % self.buyers.len());
+        let kind = SHARES[number % SHARES.len()];
+        match KINDS[kind] {
+            "product" => {
+                request.get(&format!("/v1/products/{product}"));
             }
-            6..8 => {
-                let request = self.client.request(Method::GET, &["v1", "users", "me"]);
-                ("account", self.client.send_as(buyer, request).await)
+            "account" => {
+                request.get("/v1/users/me").bearer(&buyer);
             }
             _ => {
-                let key = format!("{:08x}-{number}", self.run);
-                let item = json!({"product_id": product, "quantity": 1});
-                let request = self.client.request(Method::POST, &["v1", "orders"]);
-                let request = request
-                    .header("idempotency-key", key)
-                    .json(&json!({"items": [item]}));
-                ("order", self.client.send_as(buyer, request).await)
+                request.order(&buyer, &[(product, 1)]);
+                let key = write!(request.fields, "idempotency-key: {run:08x}-{number}\r\n");
+                key.expect("a String takes any text");
             }
-        };
-        self.count(what, start.elapsed(), answer);
+        }
+        Some(kind)
     }
 
-    fn count(&self, what: &str, took: Duration, answer: anyhow::Result<ShopResponse>) {
-        let mut counts = self.counts.lock();
-        let said = match &answer {
-            Ok(answer) if answer.status.is_success() => answer.status.to_string(),
-            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let mut counts = self.counts.counts.lock();
+        let (said, judgement) = match &operation.response {
+            Ok(response) if (200..300).contains(&response.status) => {
+                (response.status.to_string(), Judgement::Expected)
+            }
+            Ok(response) if response.status == 503 => {
                 counts.again += 1;
-                format!("503 {}", answer.problem())
+                (
+                    format!("503 {}", problem_kind(response.body)),
+                    Judgement::Expected,
+                )
             }
-            Ok(answer) => {
-                counts.failed += 1;
-                answer.describe()
-            }
-            Err(error) => {
-                counts.failed += 1;
-                format!("{error:#}")
-            }
+            _ => (operation.describe(), Judgement::Failed),
         };
+        counts.failed += u64::from(judgement == Judgement::Failed);
+        let what = KINDS[operation.kind];
         *counts.answers.entry(format!("{what} {said}")).or_default() += 1;
-        counts.longest_ms = counts.longest_ms.max(took.as_millis());
+        counts.longest_ms = counts.longest_ms.max(operation.response_time.as_millis());
+        judgement
     }
 }
