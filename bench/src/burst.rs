@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::client::{Credentials, NewProduct, ServerErrors, ShopClient, StaffLogin};
 use crate::cost::Subject;
-use crate::load::{LoadPlan, ResultOptions, TargetOptions};
+use crate::load::{LoadPlan, SendOptions};
 use crate::replay::checkout::{OUT_OF_STOCK, REJECTED_LATER};
 use crate::replay::invoice::{self, OrderPart, Skipped};
 use crate::replay::{checkout, shelf};
@@ -59,10 +59,7 @@ pub(crate) struct Args {
     invoices: Option<PathBuf>,
 
     #[command(flatten)]
-    target: TargetOptions,
-
-    #[command(flatten)]
-    result: ResultOptions,
+    send: SendOptions,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -108,14 +105,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for part in &mut parts {
         part.items[0].0 = product.clone();
     }
-    let target = args.target.target(client.base())?;
+    let target = args.send.target(client.base())?;
     let mut plan = LoadPlan::closed(target, args.connections.into());
     plan.subject = Subject::of(client.base(), &[]);
-    let subject = plan.subject.clone();
     let (customers, one) = (accounts.len() as u64, parts[..1].to_vec());
     let (counts, measured) = checkout::place_all(&client, accounts, parts, plan, &run_id).await?;
-    args.result
-        .write(&[measured.result("burst", &subject, None)])?;
+    args.send.result.write(&[measured.result("burst", None)])?;
     let levels = shelf::levels(&client, &staff, &one, "reading stock").await?;
     let mut server_errors = client.faults();
     server_errors.extend(counts.faults.clone());

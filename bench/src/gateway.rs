@@ -188,18 +188,16 @@ impl Endpoint {
             path: self.path,
             token: self.token.clone(),
         };
-        let running = plan.clone().run(pages).await;
+        let running = plan.run(pages).await;
         let (_, measured) = running.with_context(|| format!("at the endpoint {:?}", self.name))?;
         let load = &measured.loads[0];
+        measured.ensure_expected(&format!("the endpoint {:?}", self.name))?;
         ensure!(
-            measured.failed() == 0 && load.operations > 0,
-            "the endpoint {:?} answered {:?}, {} times not with a page, in {lasting:?}",
-            self.name,
-            load.answers,
-            measured.failed()
+            load.operations > 0,
+            "no request was answered in {lasting:?}"
         );
         let spent = measured.costs.iter().map(|cost| cost.processor_us);
-        results.push(measured.result("gateway", &plan.subject, None));
+        results.push(measured.result("gateway", None));
         Ok(Round {
             rate: load.rate(measured.lasting.as_secs_f64()),
             p50_us: load.service.p50_us,

@@ -20,7 +20,6 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 
-use crate::cost::Subject;
 use crate::load::{Arrivals, LoadPlan, LoadRequest, LoadTarget, Measured, Requests, ResultOptions};
 use crate::result::Latency;
 use crate::table::{self, ReportTable};
@@ -78,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let by_the_clock = LoadPlan { arrivals: Arrivals::Poisson(args.rate), ..closed.clone() };
     let (_, closed) = closed.run(Hellos).await?;
     let (_, clocked) = by_the_clock.run(Hellos).await?;
-    let result = |measured: &Measured| measured.result("generator", &Subject::default(), None);
+    let result = |measured: &Measured| measured.result("generator", None);
     args.result.write(&[result(&closed), result(&clocked)])?;
     let Latency { p50_us: added_p50_us, p99_us: added_p99_us, .. } = clocked.client.start_delay;
     let (closed_load, load) = (&closed.loads[0], &clocked.loads[0]);

@@ -25,7 +25,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::Time;
 use tokio::sync::{Mutex, oneshot};
@@ -34,8 +34,8 @@ use tokio::task::LocalSet;
 use self::arrivals::{Alarm, Schedule};
 pub(crate) use self::arrivals::{ArrivalKind, Arrivals};
 use self::connection::Connection;
-pub(crate) use self::options::{LoadOptions, ResultOptions, TargetOptions, rate};
-use self::recorder::{Instants, MeasuredSpan, Recorder, Reply};
+pub(crate) use self::options::{LoadOptions, ResultOptions, SendOptions, rate};
+use self::recorder::{Instants, MeasuredSpan, Recorder};
 pub(crate) use self::request::{
     Items, Judgement, LoadOperation, LoadRequest, LoadResponse, Requests,
 };
@@ -78,20 +78,32 @@ pub(crate) struct Measured {
     pub(crate) costs: Vec<ProcessCost>,
     pub(crate) client: ClientCost,
     /// Failed operations of the warm-up.
-    pub(crate) failed_before: u64,
+    failed_before: u64,
+    /// The first failed operation, described.
+    pub(crate) first_failure: Option<String>,
+    subject: Subject,
 }
 
 impl Measured {
     /// The processor time of all processes of the shop, in microseconds; `None` where one of
     /// them could not be measured.
-    pub(crate) fn shop_processor_us(&self, subject: &Subject) -> Option<u64> {
-        let is_whole = !self.costs.is_empty() && self.costs.len() == subject.processes.len();
+    pub(crate) fn shop_processor_us(&self) -> Option<u64> {
+        let processes = self.subject.processes.len();
+        let is_whole = !self.costs.is_empty() && self.costs.len() == processes;
         is_whole.then(|| self.costs.iter().map(|cost| cost.processor_us).sum())
     }
 
     /// Operations that failed, at whatever time.
     pub(crate) fn failed(&self) -> u64 {
         self.failed_before + self.loads.iter().map(|load| load.failed).sum::<u64>()
+    }
+
+    /// Fails if an operation failed; `doing` is for the error.
+    pub(crate) fn ensure_expected(&self, doing: &str) -> anyhow::Result<()> {
+        match &self.first_failure {
+            Some(failure) => bail!("{doing} was answered {failure}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -203,6 +215,8 @@ impl LoadPlan {
                 start_delay: recorded.start_delay.latency()?,
             },
             failed_before: recorded.failed_before,
+            first_failure: recorded.first_failure,
+            subject: self.subject,
         };
         Ok((run.requests.into_inner(), measured))
     }
@@ -266,10 +280,6 @@ impl<R: Requests> Run<R> {
                     Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
                 };
                 let end = Instant::now();
-                let reply = match &response {
-                    Ok(response) => Reply::Status(response.status),
-                    Err(error) => Reply::Error(error.to_string()),
-                };
                 let operation = LoadOperation {
                     worker: number,
                     kind,
@@ -283,9 +293,8 @@ impl<R: Requests> Run<R> {
                     continue;
                 }
                 let at = Instants { free, due, start, end };
-                self.recorder
-                    .borrow_mut()
-                    .record(kind, at, reply, judgement);
+                let mut recorder = self.recorder.borrow_mut();
+                recorder.record(&operation, at, judgement);
                 break;
             }
             free = Instant::now();
@@ -296,28 +305,24 @@ impl<R: Requests> Run<R> {
     /// closed loop.
     async fn due(&self, free: Instant) -> anyhow::Result<Option<Option<Instant>>> {
         let Some(starts) = &self.starts else {
-            let is_over = (self.state.get() == RunState::Ended)
-                || self.until.is_some_and(|until| free >= until);
-            return Ok((!is_over).then_some(None));
+            let is_over = self.until.is_some_and(|until| free >= until);
+            return Ok((!is_over && self.is_going()).then_some(None));
         };
         let (schedule, alarm) = &mut *starts.lock().await;
         loop {
-            let next = if self.state.get() == RunState::Ended {
-                None
-            } else {
-                schedule.next()
-            };
+            let next = schedule.next().filter(|_| self.is_going());
             let Some(offset) = next else { return Ok(None) };
             let due = self.begin + offset;
-            if self
-                .late_max
-                .is_some_and(|late_max| due.elapsed() > late_max)
-            {
-                self.recorder.borrow_mut().drop_start(due);
-                continue;
+            let late_max = self.late_max.unwrap_or(Duration::MAX);
+            if due.elapsed() <= late_max {
+                alarm.until(due).await?;
+                return Ok(Some(Some(due)));
             }
-            alarm.until(due).await?;
-            return Ok(Some(Some(due)));
+            self.recorder.borrow_mut().drop_start(due);
         }
+    }
+
+    fn is_going(&self) -> bool {
+        self.state.get() == RunState::Going
     }
 }

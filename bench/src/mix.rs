@@ -143,8 +143,6 @@ pub(crate) struct MixRequests {
     /// Makes this run's keys its own.
     run: u32,
     number: u64,
-    /// The first response of a failed operation.
-    pub(crate) problem: Option<String>,
 }
 
 impl MixRequests {
@@ -174,7 +172,6 @@ impl MixRequests {
             rng,
             run: rand::random(),
             number: 0,
-            problem: None,
         }
     }
 
@@ -246,7 +243,6 @@ impl Requests for MixRequests {
         let is_cart = self.operations[operation.kind].0 == MixOperation::Cart;
         let cart = &mut self.carts[operation.worker];
         if !(200..300).contains(&operation.status()) {
-            self.problem.get_or_insert_with(|| operation.describe());
             // Whatever became of the cart, the next one is another.
             *cart = None;
             return Judgement::Failed;

@@ -66,7 +66,7 @@ pub(crate) struct MixArgs {
 pub(crate) async fn run(args: MixArgs) -> anyhow::Result<ExitCode> {
     let session = MixSession::open(&args).await?;
     let result = session.measure("run", session.point()?).await?;
-    args.load.result.write(std::slice::from_ref(&result))?;
+    args.load.send.result.write(std::slice::from_ref(&result))?;
     let failed: u64 = result.loads.iter().map(|load| load.failed).sum();
     table::print(args.json, &result, || {
         let mut table = summary(&result);
@@ -128,7 +128,7 @@ impl<'a> MixSession<'a> {
             late_max: Some(load::LATE_MAX),
             subject: self.subject.clone(),
             ..LoadPlan::closed(
-                args.load.target.target(client.base())?,
+                args.load.send.target(client.base())?,
                 point.connections.into(),
             )
         };
@@ -142,11 +142,11 @@ impl<'a> MixSession<'a> {
             None => None,
         };
         let requests = MixRequests::new(mix, products, samples, customers);
-        let (requests, measured) = plan.run(requests).await?;
-        if let Some(problem) = requests.problem {
-            anstream::eprintln!("an operation was answered {problem}");
+        let (_, measured) = plan.run(requests).await?;
+        if let Some(failure) = &measured.first_failure {
+            anstream::eprintln!("an operation was answered {failure}");
         }
-        Ok(measured.result(scenario, &self.subject, raw))
+        Ok(measured.result(scenario, raw))
     }
 }
 

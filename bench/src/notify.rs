@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
@@ -24,8 +24,7 @@ use tokio::task::JoinSet;
 use crate::client::{Credentials, NewProduct, ShopClient, StaffLogin, WithId};
 use crate::cost::Subject;
 use crate::load::{
-    Arrivals, Judgement, LoadOperation, LoadPlan, LoadRequest, Measured, Requests, ResultOptions,
-    TargetOptions,
+    Arrivals, Judgement, LoadOperation, LoadPlan, LoadRequest, Measured, Requests, SendOptions,
 };
 use crate::process::resident_bytes;
 use crate::progress::PhaseProgress;
@@ -77,10 +76,7 @@ pub(crate) struct Args {
     pid: Vec<u32>,
 
     #[command(flatten)]
-    target: TargetOptions,
-
-    #[command(flatten)]
-    result: ResultOptions,
+    send: SendOptions,
 }
 
 /// The received events: the time of each, and the duplicates.
@@ -92,7 +88,7 @@ struct ReceivedEvents {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { access, rate, seconds, streams, pid, target, result } = args;
+    let Args { access, rate, seconds, streams, pid, send } = args;
     let (client, staff) = access.open().await?;
     let client = Arc::new(client);
     // A new product each run: an earlier one may be sold out.
@@ -113,7 +109,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = LoadPlan {
         arrivals: Arrivals::Constant(rate.into()),
         subject: subject.clone(),
-        ..LoadPlan::closed(target.target(client.base())?, WORKERS)
+        ..LoadPlan::closed(send.target(client.base())?, WORKERS)
     };
     let waiting = log_in(
         &client,
@@ -136,7 +132,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let after = resident_bytes(&pids)?;
 
     let (placed, measured) = place(&plan, &buyers, &product, rate * seconds).await?;
-    result.write(&[measured.result("notify", &subject, None)])?;
+    send.result.write(&[measured.result("notify", None)])?;
     let deadline = Instant::now() + EVENT_TIMEOUT;
     loop {
         let notified = received.lock().await;
@@ -332,8 +328,6 @@ struct NotifiedOrders {
     left: u32,
     /// Each order, with the moment its request was due.
     placed: Vec<(String, Instant)>,
-    /// The first response other than expected.
-    problem: Option<String>,
 }
 
 impl Requests for NotifiedOrders {
@@ -358,7 +352,6 @@ impl Requests for NotifiedOrders {
             self.placed.push((id, operation.due));
             return Judgement::Expected;
         }
-        self.problem.get_or_insert_with(|| operation.describe());
         Judgement::Failed
     }
 }
@@ -376,11 +369,8 @@ async fn place(
         number: 0,
         left: count,
         placed: Vec::new(),
-        problem: None,
     };
     let (orders, measured) = plan.clone().run(orders).await?;
-    if let Some(problem) = orders.problem {
-        bail!("an order was answered {problem}");
-    }
+    measured.ensure_expected("an order")?;
     Ok((orders.placed, measured))
 }

@@ -82,7 +82,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let accounts = usize::from(args.clients * accounts_each);
     let tokens = shop::customers(&client, "bench", accounts).await?;
     let plan = LoadPlan {
-        target: args.load.target.target(client.base())?,
+        target: args.load.send.target(client.base())?,
         arrivals: args.load.arrivals()?,
         workers: args.clients.into(),
         warm_up: Duration::from_secs(args.warm_up),
@@ -102,8 +102,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .run(OrderRequests::new(tokens, products))
         .await?;
     let raw = raw.with_raw_syncs(args.dir).await?;
-    let result = measured.result("orders", &plan.subject, Some(raw.raw_syncs()));
-    args.load.result.write(&[result])?;
+    let result = measured.result("orders", Some(raw.raw_syncs()));
+    args.load.send.result.write(&[result])?;
     let report = OrdersReport::new(&plan, &measured, &raw);
     table::print(args.json, &report, || report.table())?;
     Ok(table::exit(report.passed()))

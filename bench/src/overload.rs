@@ -15,8 +15,7 @@ use indicatif::HumanBytes;
 use crate::client::{Credentials, NewProduct, ShopClient, StaffLogin};
 use crate::cost::Subject;
 use crate::load::{
-    Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Measured, Requests, ResultOptions,
-    TargetOptions,
+    Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Measured, Requests, SendOptions,
 };
 use crate::shop::AccountTokens;
 use crate::steady_reads::{self, SteadyRead, SteadyReads};
@@ -51,10 +50,7 @@ pub(crate) struct Args {
     pid: Vec<u32>,
 
     #[command(flatten)]
-    target: TargetOptions,
-
-    #[command(flatten)]
-    result: ResultOptions,
+    send: SendOptions,
 
     /// By how much the shop's memory may grow, in MiB.
     #[arg(long, default_value_t = 128)]
@@ -73,9 +69,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log_ins = log_ins.run(LogIns { emails: setup.emails.clone() });
     let (reads, log_ins) = tokio::try_join!(setup.read(lasting), log_ins)?;
     let (_, log_ins) = log_ins;
-    let mut result = reads.result("overload", &setup.subject, None);
+    let mut result = reads.result("overload", None);
     result.loads.extend(log_ins.loads.iter().cloned());
-    args.result.write(&[result])?;
+    args.send.result.write(&[result])?;
 
     let mut table = ReportTable::default();
     table.section(&format!(
@@ -145,7 +141,7 @@ impl Setup {
             read("users/me", "/v1/users/me".to_owned()),
         ];
         Ok(Self {
-            target: args.target.target(client.base())?,
+            target: args.send.target(client.base())?,
             subject: Subject::of(client.base(), &args.pid),
             reads: SteadyReads {
                 reads,

@@ -20,7 +20,7 @@ use self::report::ReplayReport;
 use self::shelf::StockAudit;
 use crate::client::StaffLogin;
 use crate::cost::Subject;
-use crate::load::{self, Arrivals, LoadPlan, ResultOptions, TargetOptions};
+use crate::load::{self, Arrivals, LoadPlan, SendOptions};
 use crate::table;
 
 /// Replay real invoices as orders of their customers.
@@ -62,10 +62,7 @@ pub(crate) struct Args {
     run_id: Option<String>,
 
     #[command(flatten)]
-    target: TargetOptions,
-
-    #[command(flatten)]
-    result: ResultOptions,
+    send: SendOptions,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -109,18 +106,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let accounts = checkout::open_accounts(&client, &parts).await?;
     let customers = accounts.len() as u64;
     let before = shelf::levels(&client, &staff, &parts, "noting stock").await?;
-    let target = args.target.target(client.base())?;
+    let target = args.send.target(client.base())?;
     let mut plan = LoadPlan::closed(target, args.concurrency.into());
     if let Some(speed) = args.speed {
         plan.arrivals = Arrivals::Replay { offsets: offsets.into(), speed };
     }
     plan.subject = Subject::of(client.base(), &[]);
-    let subject = plan.subject.clone();
     // The audit looks at what was ordered, which the load takes with it.
     let ordered = parts.clone();
     let (counts, measured) = checkout::place_all(&client, accounts, parts, plan, &run_id).await?;
-    args.result
-        .write(&[measured.result("replay", &subject, None)])?;
+    args.send.result.write(&[measured.result("replay", None)])?;
     let after = shelf::levels(&client, &staff, &ordered, "auditing stock").await?;
 
     let mut server_errors = client.faults();

@@ -20,7 +20,6 @@ use testkit::shop::{Form, SERVICES, Shop};
 
 use self::load::{ResponseCounts, SteadyCounts, SteadyLoad, workers};
 use crate::client::ShopClient;
-use crate::cost::Subject;
 use crate::load::{Arrivals, LoadPlan, LoadTarget, ResultOptions};
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
@@ -129,8 +128,7 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     progress.finish();
     load.close();
     let (_, measured) = people.await??;
-    args.result
-        .write(&[measured.result("rolling", &Subject::default(), None)])?;
+    args.result.write(&[measured.result("rolling", None)])?;
     shop.check()?;
     // A request without an answer by then is in no restart's counts.
     let mut steady = steady;

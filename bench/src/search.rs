@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::{StatusCode, Url};
@@ -118,25 +118,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = ShopClient::new(args.url.clone())?;
     let samples = samples(&client).await?;
     ensure!(!samples.is_empty(), "the shop has no titles of two words");
+    let target = args.load.send.target(client.base())?;
     let plan = LoadPlan {
-        target: args.load.target.target(client.base())?,
         arrivals: args.load.arrivals()?,
-        workers: args.connections.into(),
-        warm_up: Duration::ZERO,
-        measured: None,
-        late_max: None,
         subject: Subject::of(client.base(), &[]),
-        settle: Duration::ZERO,
+        ..LoadPlan::closed(target, args.connections.into())
     };
-    let requests = SearchRequests::new(samples, &args)?;
-    let (requests, measured) = plan.clone().run(requests).await?;
+    let (requests, measured) = plan.run(SearchRequests::new(samples, &args)?).await?;
     requests.progress.finish();
-    if let Some(problem) = requests.problem {
-        bail!("searching was answered {problem}");
-    }
-    args.load
-        .result
-        .write(&[measured.result("search", &plan.subject, None)])?;
+    measured.ensure_expected("searching")?;
+    let result = measured.result("search", None);
+    args.load.send.result.write(&[result])?;
     let loads = measured.loads.iter().zip(&requests.at_the_service);
     let figures = loads.map(|(load, service)| Figures {
         kind: load.kind.clone(),
@@ -154,8 +146,7 @@ struct SearchRequests {
     random: StdRng,
     left: u64,
     at_the_service: Vec<Series>,
-    /// The first response other than expected.
-    problem: Option<String>,
+    is_failed: bool,
     progress: PhaseProgress,
 }
 
@@ -170,7 +161,7 @@ impl SearchRequests {
                 .iter()
                 .map(|_| Series::new())
                 .collect::<Result<_, _>>()?,
-            problem: None,
+            is_failed: false,
             progress: PhaseProgress::count("searching", left),
         })
     }
@@ -182,10 +173,7 @@ impl Requests for SearchRequests {
     }
 
     fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
-        if self.problem.is_some() {
-            return None;
-        }
-        self.left = self.left.checked_sub(1)?;
+        self.left = self.left.checked_sub(1).filter(|_| !self.is_failed)?;
         let number = self.left as usize % KINDS.len();
         let (kind, _) = KINDS[number];
         let sample = &self.samples[self.random.random_range(0..self.samples.len())];
@@ -200,7 +188,7 @@ impl Requests for SearchRequests {
         self.progress.step();
         let response = operation.response.as_ref().ok();
         let Some(response) = response.filter(|response| response.status == 200) else {
-            self.problem.get_or_insert_with(|| operation.describe());
+            self.is_failed = true;
             return Judgement::Failed;
         };
         if let Some(took) = response.json::<Took>() {

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 use crate::client::{Credentials, StaffLogin};
 use crate::cost::Subject;
-use crate::load::{ResultOptions, TargetOptions};
+use crate::load::SendOptions;
 use crate::notify::{STREAMS_EACH, log_in, open_idle};
 use crate::shop::AccountTokens;
 use crate::steady_reads::{self, SteadyRead, SteadyReads};
@@ -58,14 +58,11 @@ pub(crate) struct Args {
     seconds: u64,
 
     #[command(flatten)]
-    target: TargetOptions,
-
-    #[command(flatten)]
-    result: ResultOptions,
+    send: SendOptions,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { access, clients, streams, seconds, target, result } = args;
+    let Args { access, clients, streams, seconds, send } = args;
     let (client, _staff) = access.open().await?;
     let reader = Credentials::new("reader@slow.example".into(), PASSWORD.into());
     let reader = client.log_in_all([reader]).await?;
@@ -82,7 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         reader: AccountTokens::of(&client, reader).await?,
         next: 0,
     };
-    let target = target.target(client.base())?;
+    let target = send.target(client.base())?;
     let mut plan = reads.plan(target, lasting);
     plan.subject = Subject::of(client.base(), &[]);
     let (_, calm) = plan.clone().run(reads.clone()).await?;
@@ -93,7 +90,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let start = if number % 2 == 0 { HEAD } else { BODY };
         dawdle(&address, start, &is_over, &cut)
     });
-    let subject = plan.subject.clone();
     let measured = async {
         let slow = plan.run(reads).await;
         is_over.store(true, Ordering::Relaxed);
@@ -101,7 +97,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (slow, came) = tokio::join!(measured, join_all(dawdling));
     let ((_, slow), cut) = (slow?, cut.into_inner());
-    result.write(&[slow.result("slow", &subject, None)])?;
+    send.result.write(&[slow.result("slow", None)])?;
     drop(open);
     let came: u64 = came.into_iter().sum();
     ensure!(

@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let is_knee = is_rate && is_beyond_knee(&result, first, value);
         results.push(result);
         // What was measured is kept, whatever becomes of the rest.
-        run.load.result.write(&results)?;
+        run.load.send.result.write(&results)?;
         if is_knee {
             knee = Some(value);
             break;

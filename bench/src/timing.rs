@@ -16,7 +16,6 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::client::{Credentials, ShopClient};
-use crate::cost::Subject;
 use crate::load::{
     HttpVersion, Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Requests,
     ResultOptions,
@@ -70,15 +69,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let progress = PhaseProgress::count("logging in", (2 * args.tries).into());
     let tries = tries.collect();
-    let log_ins = FailedLogIns { tries, run_id, problems: Vec::new(), other: None, progress };
+    let log_ins = FailedLogIns { tries, run_id, problems: Vec::new(), progress };
     let plan = LoadPlan::closed(LoadTarget::of(client.base(), HttpVersion::Http1, None)?, 1);
     let (log_ins, measured) = plan.run(log_ins).await?;
     log_ins.progress.finish();
-    if let Some(other) = log_ins.other {
-        bail!("a wrong login was answered {other}");
-    }
-    args.result
-        .write(&[measured.result("timing", &Subject::default(), None)])?;
+    measured.ensure_expected("a wrong login")?;
+    args.result.write(&[measured.result("timing", None)])?;
     let [wrong, unknown] = &measured.loads[..] else {
         bail!("the two kinds were not measured");
     };
@@ -109,8 +105,6 @@ struct FailedLogIns {
     run_id: String,
     /// The different problems, apart from each request's own id.
     problems: Vec<Value>,
-    /// The first response other than 401.
-    other: Option<String>,
     progress: PhaseProgress,
 }
 
@@ -120,7 +114,7 @@ impl Requests for FailedLogIns {
     }
 
     fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
-        let (login, number) = self.tries.pop_front().filter(|_| self.other.is_none())?;
+        let (login, number) = self.tries.pop_front()?;
         let email = login.email(number, &self.run_id);
         let body = format_args!(r#"{{"email":"{email}","password":"{WRONG}"}}"#);
         request.post("/v1/sessions", body);
@@ -134,7 +128,6 @@ impl Requests for FailedLogIns {
             _ => None,
         };
         let Some(mut problem) = problem else {
-            self.other.get_or_insert_with(|| operation.describe());
             return Judgement::Failed;
         };
         Value::take(&mut problem["instance"]);

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::Request;
@@ -34,7 +35,10 @@ impl Http2Connection {
     pub(super) async fn open(&self, target: &LoadTarget) -> io::Result<SendRequest<Bytes>> {
         let mut sender = self.0.lock().await;
         if let Some(sender) = &*sender {
-            return Ok(sender.clone());
+            let ready = sender.clone().ready().now_or_never();
+            if ready.is_none_or(|ready| ready.is_ok()) {
+                return Ok(sender.clone());
+            }
         }
         let stream = target.stream().await?;
         let shaken = h2::client::Builder::new()

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::{ArrivalKind, Arrivals, HttpVersion, LoadTarget, Measured};
-use crate::cost::Subject;
 use crate::result::{self, FORMAT, Machine, RawSyncs, RunResult};
 
 /// Options whose value is nobody else's business.
@@ -27,16 +26,13 @@ pub(crate) struct LoadOptions {
     pub(crate) arrivals: Option<ArrivalKind>,
 
     #[command(flatten)]
-    pub(crate) target: TargetOptions,
-
-    #[command(flatten)]
-    pub(crate) result: ResultOptions,
+    pub(crate) send: SendOptions,
 }
 
-/// Where the load goes, and by which protocol.
+/// Where the load goes, by which protocol, and where its result goes.
 #[derive(clap::Args, Clone, Default)]
 #[command(next_help_heading = "Load")]
-pub(crate) struct TargetOptions {
+pub(crate) struct SendOptions {
     /// Send the load here instead of to --url, such as to a proxy before it; `https://` by TLS.
     #[arg(long)]
     to: Option<Url>,
@@ -48,6 +44,9 @@ pub(crate) struct TargetOptions {
     /// Certificates (PEM) that the server's is verified by, beside the public authorities'.
     #[arg(long)]
     roots: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) result: ResultOptions,
 }
 
 /// Where the result file goes.
@@ -73,7 +72,7 @@ impl LoadOptions {
     }
 }
 
-impl TargetOptions {
+impl SendOptions {
     /// Where the load of a shop at `base` goes.
     pub(crate) fn target(&self, base: &Url) -> anyhow::Result<LoadTarget> {
         let version = match self.http2 {
@@ -100,18 +99,13 @@ impl ResultOptions {
 
 impl Measured {
     /// The result of a run of `scenario`.
-    pub(crate) fn result(
-        &self,
-        scenario: &str,
-        subject: &Subject,
-        disk: Option<RawSyncs>,
-    ) -> RunResult {
+    pub(crate) fn result(&self, scenario: &str, disk: Option<RawSyncs>) -> RunResult {
         RunResult {
             format: FORMAT,
             scenario: scenario.to_owned(),
             arguments: without_credentials(std::env::args().skip(1)),
             began: self.began,
-            version: subject.version(),
+            version: self.subject.version(),
             machine: Machine::here(),
             disk,
             measured_seconds: self.lasting.as_secs_f64(),

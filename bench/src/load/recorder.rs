@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::request::Judgement;
+use super::request::{Judgement, LoadOperation};
 use crate::result::{LoadResult, Second};
 use crate::series::Series;
 
@@ -47,12 +47,6 @@ impl Instants {
     }
 }
 
-/// The status of a response, or the text of the transport's error.
-pub(super) enum Reply {
-    Status(u16),
-    Error(String),
-}
-
 pub(super) struct Recorder {
     span: MeasuredSpan,
     kinds: Vec<KindRecord>,
@@ -60,6 +54,7 @@ pub(super) struct Recorder {
     dropped: u64,
     /// Before the measured time.
     failed_before: u64,
+    first_failure: Option<String>,
 }
 
 struct KindRecord {
@@ -82,6 +77,7 @@ pub(super) struct Recorded {
     pub(super) missed: u64,
     pub(super) dropped: u64,
     pub(super) failed_before: u64,
+    pub(super) first_failure: Option<String>,
     pub(super) start_delay: Series,
 }
 
@@ -107,6 +103,7 @@ impl Recorder {
             start_delay: Series::new()?,
             dropped: 0,
             failed_before: 0,
+            first_failure: None,
         })
     }
 
@@ -116,8 +113,17 @@ impl Recorder {
     }
 
     /// Records an operation that has ended.
-    pub(super) fn record(&mut self, kind: usize, at: Instants, reply: Reply, judged: Judgement) {
+    pub(super) fn record(
+        &mut self,
+        operation: &LoadOperation<'_>,
+        at: Instants,
+        judged: Judgement,
+    ) {
         let is_failed = judged == Judgement::Failed;
+        if is_failed {
+            self.first_failure
+                .get_or_insert_with(|| operation.describe());
+        }
         if !self.span.has(at.due) {
             self.failed_before += u64::from(is_failed);
             return;
@@ -125,12 +131,12 @@ impl Recorder {
         let delay = at.start.saturating_duration_since(at.due);
         self.start_delay.record_lasting(delay);
         let (due, end) = (self.span.second(at.due), self.span.second(at.end));
-        let kind = &mut self.kinds[kind];
+        let kind = &mut self.kinds[operation.kind];
         kind.operations += 1;
         kind.failed += u64::from(is_failed);
-        match reply {
-            Reply::Status(status) => *kind.statuses.entry(status).or_default() += 1,
-            Reply::Error(why) => *kind.errors.entry(why).or_default() += 1,
+        match &operation.response {
+            Ok(response) => *kind.statuses.entry(response.status).or_default() += 1,
+            Err(error) => *kind.errors.entry(error.to_string()).or_default() += 1,
         }
         let second = kind.second(due);
         second.started += 1;
@@ -162,6 +168,7 @@ impl Recorder {
             loads,
             dropped: self.dropped,
             failed_before: self.failed_before,
+            first_failure: self.first_failure,
             start_delay: self.start_delay,
         })
     }

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rand::RngExt;
 use serde::Serialize;
 
@@ -117,13 +117,8 @@ impl CartLoad {
                 self.key = format!("{run:08x}-{}-{rounds}-{is_warm}", phase.name());
                 let (load, measured) = phase_plan.clone().run(self).await?;
                 self = load;
-                let answers = &measured.loads[0].answers;
-                ensure!(
-                    measured.failed() == 0,
-                    "{} was answered {answers:?}",
-                    phase.name()
-                );
-                let used = measured.shop_processor_us(&phase_plan.subject);
+                measured.ensure_expected(phase.name())?;
+                let used = measured.shop_processor_us();
                 self.costs[phase as usize].shop_us += used.context(
                     "the shop's processor time cannot be read; name its processes with --pid",
                 )?;

@@ -45,6 +45,7 @@ pub(super) struct OrdersReport {
     syncs: Option<f64>,
     written_bytes: Option<f64>,
     failed: u64,
+    first_failure: Option<String>,
 }
 
 impl OrdersReport {
@@ -73,11 +74,12 @@ impl OrdersReport {
             missed_starts: measured.client.missed_starts,
             raw_sync_p50_ms: raw_p50 / 1e3,
             raw_sync_p99_ms: raw_p99 / 1e3,
-            shop_cpu_us: measured.shop_processor_us(&plan.subject).map(each),
+            shop_cpu_us: measured.shop_processor_us().map(each),
             client_cpu_us: measured.client.processor_us.map(each),
             syncs: sum(|cost| cost.syncs),
             written_bytes: sum(|cost| cost.written_bytes),
             failed: measured.failed(),
+            first_failure: measured.first_failure.clone(),
         }
     }
 
@@ -153,15 +155,11 @@ impl OrdersReport {
             };
         }
         table.section("Verdict");
-        let all = self.all_confirmed();
-        table.verdict(
-            all,
-            if all {
-                "every order was confirmed"
-            } else {
-                "not every order was confirmed"
-            },
-        );
+        match &self.first_failure {
+            _ if self.all_confirmed() => table.kept("every order was confirmed"),
+            Some(failure) => table.broken(&format!("not every order was confirmed: {failure}")),
+            None => table.broken("no order was confirmed"),
+        };
         if let Some(quick) = self.is_quick() {
             table.verdict(quick, &self.promise());
         }

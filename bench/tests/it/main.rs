@@ -4,11 +4,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod loads;
+
 use std::process::Command;
 
 /// Runs a scenario; the failure is its report.
 fn passes(scenario: &[&str]) {
+    passes_in(scenario, &[]);
+}
+
+/// Runs a scenario with these variables.
+fn passes_in(scenario: &[&str], variables: &[(&str, &str)]) {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_konbini-bench"));
+    bench.envs(variables.iter().copied());
     let out = bench.args(scenario).output().unwrap();
     let said = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(out.status.success(), "{scenario:?}\n{}", said.join("\n"));
