@@ -12,12 +12,15 @@ use crate::client::{Credentials, ShopClient, StaffLogin};
 use crate::cost::Subject;
 use crate::load::{self, Arrivals, LoadOptions, LoadPlan};
 use crate::mix::{Mix, MixRequests};
+use crate::orders::OrderRequests;
 use crate::result::RunResult;
 use crate::search::{self, TitleSample};
 use crate::series::Series;
 use crate::shop;
 use crate::table::{self, ReportTable};
 
+/// Orders a second, below what a shop allows its customers on 64 connections.
+const FILLING_RATE: f64 = 2_000.0;
 /// How long products may take into the index.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(30);
 const INDEX_LOOK: Duration = Duration::from_millis(200);
@@ -92,6 +95,8 @@ pub(crate) struct MixPoint {
     pub(crate) arrivals: Arrivals,
     pub(crate) connections: u16,
     pub(crate) products: u32,
+    /// Placed before, beside those that a mix places.
+    pub(crate) orders: u64,
 }
 
 impl<'a> MixSession<'a> {
@@ -108,7 +113,25 @@ impl<'a> MixSession<'a> {
             arrivals: self.args.load.arrivals()?,
             connections: self.args.connections,
             products: self.mix.products,
+            orders: 0,
         })
+    }
+
+    /// Places so many orders, which no figure counts.
+    pub(crate) async fn fill_orders(&self, count: u64) -> anyhow::Result<()> {
+        let Self { args, mix, client, .. } = self;
+        let products = shop::stock_up(client, &self.staff, mix.products).await?;
+        let customers = shop::customers(client, "bench", args.connections.into()).await?;
+        let plan = LoadPlan {
+            arrivals: Arrivals::Constant(FILLING_RATE),
+            ..LoadPlan::closed(
+                args.load.send.target(client.base())?,
+                args.connections.into(),
+            )
+        };
+        let orders = OrderRequests::new(customers, products, count);
+        let (_, measured) = plan.run(orders).await?;
+        measured.ensure_expected("an order")
     }
 
     /// Sends the mix at this point.

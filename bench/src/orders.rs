@@ -99,7 +99,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let raw = Series::new()?.with_raw_syncs(args.dir.clone()).await?;
     let (_, measured) = plan
         .clone()
-        .run(OrderRequests::new(tokens, products))
+        .run(OrderRequests::new(tokens, products, u64::MAX))
         .await?;
     let raw = raw.with_raw_syncs(args.dir).await?;
     let result = measured.result("orders", Some(raw.raw_syncs()));
@@ -110,25 +110,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// One-line orders of random products, each worker as a customer of its own.
-struct OrderRequests {
+pub(crate) struct OrderRequests {
     tokens: AccountTokens,
     products: Vec<String>,
     /// Makes this run's keys its own.
     run: u32,
     number: u64,
+    /// How many there are.
+    count: u64,
     rng: StdRng,
 }
 
 impl OrderRequests {
-    fn new(tokens: AccountTokens, products: Vec<String>) -> Self {
-        let run = rand::random();
-        Self {
-            tokens,
-            products,
-            run,
-            number: 0,
-            rng: StdRng::seed_from_u64(1),
-        }
+    /// So many orders, by as many customers as there are workers.
+    pub(crate) fn new(tokens: AccountTokens, products: Vec<String>, count: u64) -> Self {
+        let (run, rng) = (rand::random(), StdRng::seed_from_u64(1));
+        Self { tokens, products, run, number: 0, count, rng }
     }
 }
 
@@ -138,6 +135,9 @@ impl Requests for OrderRequests {
     }
 
     fn next(&mut self, worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        if self.number == self.count {
+            return None;
+        }
         let product = &self.products[self.rng.random_range(0..self.products.len())];
         request.order(&self.tokens.get(worker), &[(product, 1)]);
         let (run, number) = (self.run, self.number);

@@ -26,7 +26,7 @@ const RATE_FIRST: f64 = 100.0;
 /// 100 a second times [`STEP`] to this is above anything that a small host answers.
 const POINTS_MAX: usize = 20;
 
-/// Measure a mix at one value after another: rates up to the knee, connections or products.
+/// Measure a mix at one value after another: rates up to the knee, connections, products or orders.
 ///
 /// What is not swept is as for `run`. The result file is a list of runs, each with its value.
 /// Exit code 1 when an operation failed below the knee.
@@ -37,7 +37,8 @@ pub(crate) struct Args {
     over: SweptDimension,
 
     /// The values, such as 100,200,400 [default: rates from 100 by half as much again up to
-    /// the knee; 1, 4, 16, 64, 256 connections; 1,000, 10,000, 100,000 products].
+    /// the knee; 1, 4, 16, 64, 256 connections; 1,000, 10,000, 100,000 products
+    /// or orders].
     #[arg(long, value_delimiter = ',')]
     values: Vec<f64>,
 
@@ -53,6 +54,8 @@ enum SweptDimension {
     Connections,
     /// Products in the shop; they are never fewer than an earlier run made.
     Products,
+    /// Orders that were placed for the sweep before the mix is sent.
+    Orders,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -65,10 +68,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = MixSession::open(&run).await?;
     let values = if values.is_empty() { over.values() } else { values };
     let mut results: Vec<RunResult> = Vec::new();
-    let mut knee = None;
+    let (mut knee, mut orders) = (None, 0);
     for value in values {
         let point = over.point(session.point()?, value, run.load.arrivals)?;
         anstream::eprintln!("{} {value}", over.name());
+        if point.orders > orders {
+            session.fill_orders(point.orders - orders).await?;
+            orders = point.orders;
+        }
         let mut result = session.measure("sweep", point).await?;
         result.swept = Some(SweptValue { what: over.name().to_owned(), value });
         let first = results.first().unwrap_or(&result);
@@ -93,6 +100,7 @@ impl SweptDimension {
             Self::Rate => "rate",
             Self::Connections => "connections",
             Self::Products => "products",
+            Self::Orders => "orders",
         }
     }
 
@@ -103,7 +111,7 @@ impl SweptDimension {
                 (0..POINTS_MAX).map(rate).collect()
             }
             Self::Connections => vec![1.0, 4.0, 16.0, 64.0, 256.0],
-            Self::Products => vec![1e3, 1e4, 1e5],
+            Self::Products | Self::Orders => vec![1e3, 1e4, 1e5],
         }
     }
 
@@ -122,6 +130,7 @@ impl SweptDimension {
             Self::Rate => point.arrivals = Arrivals::named(arrivals, Some(value))?,
             Self::Connections => point.connections = whole(1024.0)? as u16,
             Self::Products => point.products = whole(1e6)? as u32,
+            Self::Orders => point.orders = whole(1e7)? as u64,
         }
         Ok(point)
     }
