@@ -55,7 +55,7 @@ pub(crate) trait PaymentProvider: Send + Sync {
         payment: &'a PaymentToBegin,
     ) -> BoxFuture<'a, Result<BegunPayment, CallFault>>;
 
-    /// The truth about a payment, by any of the provider's ids of it; `None` for an id that it
+    /// A payment as the provider has it, by any of its ids; `None` for an id that it
     /// does not know.
     fn fetch<'a>(&'a self, id: &'a str)
     -> BoxFuture<'a, Result<Option<FetchedPayment>, CallFault>>;

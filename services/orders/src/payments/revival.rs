@@ -3,7 +3,7 @@
 //!
 //! The order stays cancelled until products has answered the event `order.restored`, as after
 //! a rollback. **Invariant:** one payment revives an order; when its stock is gone, that payment is
-//! listed as unmatched, and staff and buyer are told.
+//! listed as unmatched, and staff and the buyer are notified.
 
 use model::{Fact, ItemOrdered, Mismatch};
 use store::Tx;
@@ -42,7 +42,7 @@ pub(super) fn begin(
     )?)
 }
 
-/// Takes in what products decided about the stock of an order: for its placing, or for its
+/// Records what products decided about the stock of an order: for its placing, or for its
 /// revival.
 pub(crate) fn stock_outcome(
     tx: &mut Tx<'_>,

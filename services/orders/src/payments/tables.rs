@@ -8,7 +8,7 @@ use crate::domain::{Order, PaymentMethod};
 
 pub(crate) type PaymentId = Id<kinds::Payment>;
 pub(crate) type RefundId = Id<kinds::Refund>;
-/// When money came that pays no order, and the id of the message that told of it.
+/// When money came that pays no order, and the id of the message about it.
 pub(crate) type UnmatchedPlace = (Time, String);
 
 const ATTEMPTS: Table<(OrderId, PaymentId), AttemptRow> = Table::new("order_payments");
@@ -122,7 +122,7 @@ struct AtProviderRow {
 /// Money that pays no order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UnmatchedRow {
-    /// The type of the message that tells of it.
+    /// The type of the message about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
     /// The order, as the message names it.

@@ -27,8 +27,8 @@ pub(super) struct AppliedAnswer {
     pub(super) is_open: bool,
 }
 
-/// Takes in that a provider opened an attempt, and asks about it from then on.
-pub(super) fn begun(
+/// Records that a provider opened an attempt, and asks about it from then on.
+pub(super) fn attempt_opened(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     (order_id, payment_id): (OrderId, PaymentId),
@@ -55,8 +55,8 @@ pub(super) fn begun(
     Ok(())
 }
 
-/// Takes in that a provider will not open an attempt.
-pub(super) fn not_begun(
+/// Records that a provider does not open an attempt.
+pub(super) fn attempt_refused(
     tx: &mut Tx<'_>,
     order_id: OrderId,
     payment_id: PaymentId,
@@ -71,7 +71,7 @@ pub(super) fn not_begun(
     tables::put_attempt(tx, order_id, &attempt)
 }
 
-/// Takes in the truth about a payment.
+/// Applies a payment as its provider has it.
 pub(super) fn fetched(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
@@ -120,7 +120,9 @@ pub(super) fn fetched(
     let mut is_open = payment.status == AttemptStatus::Pending;
     for made in &payment.refunds {
         is_open |= made.status == RefundStatus::Pending;
-        if !settled(tx, ledger, order_id, made, now)? && made.status == RefundStatus::Succeeded {
+        if !settle_fetched(tx, ledger, order_id, made, now)?
+            && made.status == RefundStatus::Succeeded
+        {
             report.message(tx, PaymentResult::Refunded, &made.id, made.amount)?;
         }
     }
@@ -212,8 +214,8 @@ impl ProviderReport<'_> {
     }
 }
 
-/// Takes in that a provider made a refund, and asks about it until it is done.
-pub(super) fn made(
+/// Records that a provider made a refund, and asks about it until it is done.
+pub(super) fn refund_made(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     method: PaymentMethod,
@@ -222,7 +224,7 @@ pub(super) fn made(
     now: Time,
 ) -> Result<(), Error> {
     let made = FetchedRefund { refund_id: Some(refund_id), ..made.clone() };
-    settled(tx, ledger, Some(order_id), &made, now)?;
+    settle_fetched(tx, ledger, Some(order_id), &made, now)?;
     let row = refunds::find(tx, order_id, refund_id)?;
     if made.status == RefundStatus::Pending
         && let Some(row) = row
@@ -235,8 +237,8 @@ pub(super) fn made(
     Ok(())
 }
 
-/// Takes in what became of a refund, if it is one that was asked for here.
-fn settled(
+/// Records what became of a refund, if it is one that was asked for here.
+fn settle_fetched(
     tx: &mut Tx<'_>,
     ledger: &Ledger,
     order_id: Option<OrderId>,
@@ -257,7 +259,7 @@ fn settled(
     Ok(true)
 }
 
-/// Takes in that a provider did not say in time what became of a payment and of its refunds.
+/// Records that a provider did not say in time what became of a payment and of its refunds.
 /// Returns the number of refunds that were pending.
 pub(super) fn unanswered(
     tx: &mut Tx<'_>,
@@ -285,7 +287,7 @@ pub(super) fn unanswered(
     Ok(pending.len())
 }
 
-/// Takes in what became of a refund that was asked for here, if that is news. Staff are notified
+/// Records what became of a refund that was asked for here, if that is news. Staff are notified
 /// of one that did not go back.
 pub(super) fn settle(
     tx: &mut Tx<'_>,

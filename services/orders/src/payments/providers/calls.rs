@@ -69,7 +69,7 @@ pub(crate) enum ProviderRequest {
         order_id: OrderId,
         payment_id: PaymentId,
     },
-    /// For the truth about a payment, by an id of the provider's.
+    /// For a payment as the provider has it, by one of its ids.
     Fetch {
         id: String,
         /// The order of a payment that is known.

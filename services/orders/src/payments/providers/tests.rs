@@ -138,7 +138,7 @@ impl History<'_, '_> {
         // The answer to every third one is lost, and one in five is of another amount.
         if !self.objects.is_multiple_of(3) {
             let begun = BegunPayment { id: id.clone(), redirect_url: None };
-            applying::begun(self.tx, self.ledger, (self.id, payment_id), begun, at)?;
+            applying::attempt_opened(self.tx, self.ledger, (self.id, payment_id), begun, at)?;
         }
         let amount = if self.objects.is_multiple_of(5) {
             TOTAL - 1
@@ -204,7 +204,7 @@ impl History<'_, '_> {
             return Ok(());
         }
         let refund = (self.id, refund_id);
-        applying::made(self.tx, self.ledger, *method, refund, &made, at)
+        applying::refund_made(self.tx, self.ledger, *method, refund, &made, at)
     }
 
     /// One of the refunds of a status becomes another.

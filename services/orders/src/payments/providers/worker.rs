@@ -258,7 +258,7 @@ fn answered(
     let done = |order_id| AppliedAnswer { order_id, is_open: false };
     match (&call.request, answer) {
         (ProviderRequest::Begin { order_id, payment_id }, ProviderAnswer::Begun(begun)) => {
-            applying::begun(tx, ledger, (*order_id, *payment_id), begun, now)?;
+            applying::attempt_opened(tx, ledger, (*order_id, *payment_id), begun, now)?;
             Ok(done(Some(*order_id)))
         }
         (ProviderRequest::Fetch { .. }, ProviderAnswer::Fetched(Some(payment))) => {
@@ -266,7 +266,7 @@ fn answered(
         }
         (ProviderRequest::Refund { order_id, refund_id }, ProviderAnswer::Refunded(made)) => {
             let refund = (*order_id, *refund_id);
-            applying::made(tx, ledger, method, refund, &made, now)?;
+            applying::refund_made(tx, ledger, method, refund, &made, now)?;
             Ok(done(Some(*order_id)))
         }
         // What became of it is fetched: the buyer may have paid before.
@@ -298,7 +298,7 @@ fn give_up(
 ) -> Result<Option<OrderId>, Error> {
     match request {
         ProviderRequest::Begin { order_id, payment_id } => {
-            applying::not_begun(tx, *order_id, *payment_id)?;
+            applying::attempt_refused(tx, *order_id, *payment_id)?;
             Ok(Some(*order_id))
         }
         ProviderRequest::Refund { order_id, refund_id } => {
