@@ -6,18 +6,17 @@
 //! refused as busy. **Invariant:** a login with an unknown address costs one verification, like
 //! every other.
 
+mod phc;
 mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
-use argon2::{Argon2, Params};
-use data_encoding::BASE64_NOPAD;
+use argon2::Params;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::phc::HashMemory;
 use self::threads::HashThreads;
 use crate::Error;
 use crate::config::PasswordConfig;
@@ -82,7 +81,7 @@ impl Hasher {
             .await
             .map_err(|error| Error::Hashing(error.to_string()))?;
         Ok(Self {
-            decoy: decoy(&params),
+            decoy: phc::decoy(&params),
             params,
             admitted: Arc::new(Semaphore::new(threads.count() + WAITING_MAX)),
             threads,
@@ -104,8 +103,10 @@ impl Hasher {
         slot: HashSlot,
         password: PlaintextPassword,
     ) -> Result<String, Error> {
-        self.run(slot, move |params| hash(&params, password.as_bytes()))
-            .await
+        let hash = move |memory: &mut HashMemory, params: &Params| {
+            phc::hash(memory, params, password.as_bytes())
+        };
+        self.run(slot, hash).await
     }
 
     /// Verifies a password against its stored hash. Without a stored one it takes as
@@ -121,7 +122,9 @@ impl Hasher {
     ) -> Result<Verified, Error> {
         let generation = stored.as_ref().map(|stored| stored.generation);
         let hash = stored.map_or_else(|| self.decoy.clone(), |stored| stored.hash);
-        let verify = move |params| verify(&params, password.as_bytes(), &hash);
+        let verify = move |memory: &mut HashMemory, params: &Params| {
+            phc::verify(memory, params, password.as_bytes(), &hash)
+        };
         let stronger = self.run(slot, verify).await?;
         let generation = generation.ok_or(Error::WrongCredentials)?;
         Ok(Verified { generation, stronger })
@@ -130,14 +133,14 @@ impl Hasher {
     async fn run<T: Send + 'static>(
         &self,
         slot: HashSlot,
-        work: impl FnOnce(Params) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut HashMemory, &Params) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let params = self.params.clone();
         // The slot moves along: a caller that goes away does not free a place in the queue
         // that its hash still has.
-        let work = move || {
+        let work = move |memory: &mut HashMemory| {
             let _permit = slot.0;
-            work(params)
+            work(memory, &params)
         };
         let stopped = || Error::Hashing("a thread that hashes has stopped".into());
         self.threads.run(work).await.ok_or_else(stopped)?
@@ -177,38 +180,6 @@ fn group_kib() -> Option<u64> {
         Some(bytes / 1024)
     });
     limits.min()
-}
-
-/// A hash with these parameters that no password is known for, since its bytes are random.
-fn decoy(params: &Params) -> String {
-    let (salt, hash): ([u8; 16], [u8; 32]) = rand::random();
-    let [salt, hash] = [salt.as_slice(), &hash].map(|bytes| BASE64_NOPAD.encode(bytes));
-    let (memory, iterations) = (params.m_cost(), params.t_cost());
-    format!("$argon2id$v=19$m={memory},t={iterations},p=1${salt}${hash}")
-}
-
-fn hash(params: &Params, password: &[u8]) -> Result<String, Error> {
-    let salt: [u8; 16] = rand::random();
-    let hash = Argon2::from(params).hash_password_with_salt(password, &salt);
-    hash.map(|hash| hash.to_string()).map_err(failed)
-}
-
-/// Verifies a password; returns a stronger hash if the stored one is too weak.
-fn verify(params: &Params, password: &[u8], stored: &str) -> Result<Option<String>, Error> {
-    let parsed = PasswordHash::new(stored).map_err(|error| Error::Hashing(error.to_string()))?;
-    // The PHC string carries the parameters it was made with; the current ones do not matter.
-    match Argon2::default().verify_password(password, &parsed) {
-        Ok(()) => {}
-        Err(HashError::PasswordInvalid) => return Err(Error::WrongCredentials),
-        Err(error) => return Err(failed(error)),
-    }
-    let used = Params::try_from(&parsed).map_err(failed)?;
-    let is_weaker = used.m_cost() < params.m_cost() || used.t_cost() < params.t_cost();
-    is_weaker.then(|| hash(params, password)).transpose()
-}
-
-fn failed(error: HashError) -> Error {
-    Error::Hashing(error.to_string())
 }
 
 #[cfg(test)]

@@ -7,14 +7,20 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
 use flume::{Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::phc::HashMemory;
+
 /// The priority that yields to every other.
 const NICEST: i32 = 19;
 
-type Work = Box<dyn FnOnce() + Send>;
+/// How long a thread without work keeps its memory: between the log-ins of a rush, and no longer.
+const IDLE: Duration = Duration::from_secs(1);
+
+type Work = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
 /// The threads; they end with it.
 pub(super) struct HashThreads {
@@ -55,10 +61,7 @@ impl HashThreads {
         let hashing = move || {
             // On Linux this is of the thread alone (setpriority(2), under BUGS).
             let _ = nice.send(rustix::process::setpriority_process(None, NICEST).is_ok());
-            for work in works {
-                // The caller learns of it, since its sender is dropped.
-                let _ = catch_unwind(AssertUnwindSafe(work));
-            }
+            hash(&works);
         };
         thread::Builder::new().name("hash".into()).spawn(hashing)?;
         self.count += 1;
@@ -73,14 +76,28 @@ impl HashThreads {
     /// Runs `work` when a thread is free; `None` if it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Option<T> {
         let (done, result) = oneshot::channel();
-        let work = move || {
-            let _ = done.send(work());
+        let work = move |memory: &mut HashMemory| {
+            let _ = done.send(work(memory));
         };
         self.queue.send_async(Box::new(work)).await.ok()?;
         result.await.ok()
+    }
+}
+
+/// Works until the queue is closed.
+fn hash(works: &Receiver<Work>) {
+    let mut memory = HashMemory::default();
+    loop {
+        let work = works.recv_timeout(IDLE).or_else(|_| {
+            memory.release();
+            works.recv()
+        });
+        let Ok(work) = work else { return };
+        // The caller learns of a panic, since its sender is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| work(&mut memory)));
     }
 }
 
@@ -93,9 +110,9 @@ mod tests {
         let threads = HashThreads::start(8, 2, 4).await.unwrap();
         assert_eq!(threads.count(), 2);
         for _ in 0..4 {
-            let panicked: Option<()> = threads.run(|| panic!("a hash that panics")).await;
+            let panicked: Option<()> = threads.run(|_| panic!("a hash that panics")).await;
             assert_eq!(panicked, None);
         }
-        assert_eq!(threads.run(|| 7).await, Some(7));
+        assert_eq!(threads.run(|_| 7).await, Some(7));
     }
 }
