@@ -5,6 +5,7 @@
 //! was replaced meanwhile has no figures.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
@@ -37,12 +38,16 @@ pub(crate) struct MeterTimes {
 }
 
 impl Subject {
-    /// The processes with these ids, or those of the shop that listens at `base`.
+    /// The processes with these ids, or those of the shop that listens at `base` on this host;
+    /// of one elsewhere there are none.
     pub(crate) fn of(base: &Url, pids: &[u32]) -> Self {
-        let processes = if pids.is_empty() {
-            process::shop_on(base.port_or_known_default().unwrap_or(80))
-        } else {
-            process::named(pids)
+        let host = base.host_str().unwrap_or_default();
+        let host = host.trim_matches(['[', ']']);
+        let address = host.parse::<IpAddr>();
+        let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let processes = match (pids, is_here) {
+            ([], true) => process::shop_on(base.port_or_known_default().unwrap_or(80)),
+            _ => process::named(pids),
         };
         Self { processes, metrics: base.join("/metrics").ok() }
     }

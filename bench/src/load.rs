@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::Time;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::LocalSet;
 
@@ -125,6 +126,7 @@ impl LoadPlan {
     /// Runs it on a thread of its own, and returns the requests with what came of them.
     pub(crate) async fn run<R: Requests>(self, requests: R) -> anyhow::Result<(R, Measured)> {
         ensure!(self.workers > 0, "a load needs at least one connection");
+        allow_open_files();
         let runtime = tokio::runtime::Handle::current();
         let (done, result) = oneshot::channel();
         let thread = std::thread::Builder::new().name("load".to_owned());
@@ -232,6 +234,15 @@ impl LoadPlan {
         let opened = opened.buffered(CONNECTS_AT_ONCE).try_collect().await;
         opened.with_context(|| format!("cannot connect to {}", self.target.host()))
     }
+}
+
+/// Lets this process open as many files as its user may: the soft limit is 1024 on many hosts,
+/// and connections are files.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, ..limit };
+    // Where that is refused, a connection will say so.
+    let _ = setrlimit(Resource::Nofile, most);
 }
 
 /// What the workers of a run share.

@@ -14,7 +14,6 @@ const CREDENTIALS: [&str; 2] = ["--email", "--password"];
 
 /// How operations arrive, and where the result goes.
 #[derive(clap::Args, Clone, Default)]
-#[command(next_help_heading = "Load")]
 pub(crate) struct LoadOptions {
     /// Start so many operations a second by the clock, however soon they are answered. Without,
     /// each connection starts one when its last was answered.
@@ -31,7 +30,6 @@ pub(crate) struct LoadOptions {
 
 /// Where the load goes, by which protocol, and where its result goes.
 #[derive(clap::Args, Clone, Default)]
-#[command(next_help_heading = "Load")]
 pub(crate) struct SendOptions {
     /// Send the load here instead of to --url, such as to a proxy before it; `https://` by TLS.
     #[arg(long)]
@@ -51,7 +49,6 @@ pub(crate) struct SendOptions {
 
 /// Where the result file goes.
 #[derive(clap::Args, Clone, Default)]
-#[command(next_help_heading = "Load")]
 pub(crate) struct ResultOptions {
     /// Write the result file here, with whole histograms and a figure a second.
     #[arg(long, value_name = "FILE")]
