@@ -6,13 +6,17 @@
 //!
 //! **Invariant:** a run whose verification failed ends with exit code 1.
 
+mod against;
 mod burst;
 mod catalogue;
 mod client;
+mod compare;
+mod comparison;
 mod cost;
 mod coupons;
 mod gateway;
 mod generator;
+mod hosted;
 mod import;
 mod json_lines;
 mod load;
@@ -34,6 +38,7 @@ mod search;
 mod series;
 mod shop;
 mod slow;
+mod statistics;
 mod steady_reads;
 mod store_age;
 mod store_bench;
@@ -86,6 +91,8 @@ enum Command {
     StoreAge(store_age::Args),
     #[command(hide = true)]
     StoreAgeReader(store_age::ReaderArgs),
+    Compare(compare::Args),
+    Against(against::Args),
     #[command(alias = "plug")]
     PowerCut(power_cut::Args),
     #[command(hide = true)]
@@ -116,6 +123,8 @@ fn main() -> ExitCode {
         Command::Store(args) => store_bench::run(args),
         Command::StoreAge(args) => store_age::run(args),
         Command::StoreAgeReader(args) => store_age::run_reader(args),
+        Command::Against(args) => over_http(against::run(args)),
+        Command::Compare(args) => compare::run(&args),
         Command::PowerCut(args) => power_cut::run(args),
         Command::PowerCutWriter(args) => power_cut::run_writer(args),
     };

@@ -73,6 +73,8 @@ pub struct Shop {
     socket: Option<TcpListener>,
     /// Variables that its processes get.
     variables: Vec<(&'static str, String)>,
+    /// Arguments of `konbini up`.
+    up: Vec<&'static str>,
 }
 
 struct Process {
@@ -127,6 +129,7 @@ impl Shop {
             address,
             socket: None,
             variables: Vec::new(),
+            up: vec!["up"],
         })
     }
 
@@ -156,6 +159,11 @@ impl Shop {
     /// Gives a variable to every process that is started from now on.
     pub fn set_variable(&mut self, name: &'static str, text: &str) {
         self.variables.push((name, text.to_owned()));
+    }
+
+    /// Fills the shop with the demo catalogue at its first start in one process.
+    pub fn fill_with_demo(&mut self) {
+        self.up.push("--demo");
     }
 
     /// Adds or changes an account at the command line, in a closed shop or an open one, and
@@ -219,7 +227,8 @@ impl Shop {
             .create(true)
             .append(true)
             .open(self.log(name))?;
-        let arguments: &[&str] = if name == "up" { &["up"] } else { &["run", name] };
+        let run = ["run", name];
+        let arguments = if name == "up" { &self.up[..] } else { &run };
         let mut command = self.konbini(arguments);
         command.args([
             "--listen",
