@@ -14,6 +14,7 @@ use owo_colors::OwoColorize;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{self, Change, ComparedFigure, ComparisonRow, Sitting};
+use crate::result;
 use crate::table::{self, ReportTable};
 
 /// Compare two result files, or the two sides of a file that `against` wrote.
@@ -64,7 +65,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .transpose()?;
     let rows = match (&args.after, Sitting::read(&args.before)?) {
         (None, Some(sitting)) => sitting.compare()?,
-        (Some(after), None) => comparison::compare_files(&args.before, after)?,
+        (Some(after), None) => {
+            comparison::compare_apart(&result::read(&args.before)?, &result::read(after)?)?
+        }
         (None, None) => bail!(
             "{} has one side only; name the file to compare it with",
             args.before.display()
@@ -181,7 +184,6 @@ pub(crate) fn ratio_shown(row: &ComparisonRow) -> String {
 mod tests {
     use super::*;
     use crate::comparison::tests::scaled;
-    use crate::result;
 
     /// The exit code of a comparison with these thresholds.
     fn code(thresholds: &str, before: f64, after: f64) -> anyhow::Result<ExitCode> {

@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::result::{self, FORMAT, LoadResult, RunResult, Second};
+use crate::result::{FORMAT, LoadResult, RunResult, Second};
 use crate::statistics::{LogEstimate, Ratio};
 
 /// Runs of two binaries in turns: the `n`th of each were measured one after the other.
@@ -121,10 +121,12 @@ impl Sitting {
     }
 }
 
-/// The figures of two files of runs, which were measured apart.
-pub(crate) fn compare_files(before: &Path, after: &Path) -> anyhow::Result<Vec<ComparisonRow>> {
-    let (before, after) = (result::read(before)?, result::read(after)?);
-    compare(&before, &after, |before, after| {
+/// The figures of runs that were measured apart.
+pub(crate) fn compare_apart(
+    before: &[RunResult],
+    after: &[RunResult],
+) -> anyhow::Result<Vec<ComparisonRow>> {
+    compare(before, after, |before, after| {
         let (before, after) = (before.estimate()?, after.estimate()?);
         Some((before.figure(), after.figure(), after.ratio_to(before)))
     })
@@ -171,8 +173,8 @@ fn compare(
     );
     let (before, after) = (figures(before), figures(after));
     let mut rows = Vec::new();
-    for ((of, figure), before) in &before {
-        let Some(after) = after.get(&(of.clone(), *figure)) else {
+    for (place @ (_, of, figure), before) in &before {
+        let Some(after) = after.get(place) else {
             continue;
         };
         if let Some((before, after, ratio)) = how(before, after) {
@@ -184,12 +186,16 @@ fn compare(
     Ok(rows)
 }
 
-/// Every figure that all runs of a side have, by what it is of.
-fn figures(runs: &[RunResult]) -> BTreeMap<(String, ComparedFigure), SideFigure> {
+/// Whether a figure is of the whole shop, what it is of, and which it is: the order of rows.
+type RowPlace = (bool, String, ComparedFigure);
+
+/// Every figure of the runs of a side.
+fn figures(runs: &[RunResult]) -> BTreeMap<RowPlace, SideFigure> {
     let mut found: BTreeMap<_, SideFigure> = BTreeMap::new();
     let mut add = |of: &str, figure, value: Option<RunFigure>| {
         if let Some(value) = value {
-            let side = found.entry((of.to_owned(), figure));
+            let is_of_shop = OF_THE_SHOP.contains(&figure);
+            let side = found.entry((is_of_shop, of.to_owned(), figure));
             side.or_insert_with(|| SideFigure(Vec::new())).0.push(value);
         }
     };
@@ -314,14 +320,23 @@ impl ComparisonRow {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::result::tests::sample;
+    use crate::series::Series;
 
     /// A run whose seconds and totals are `scale` times those of another.
     pub(crate) fn scaled(scale: f64) -> RunResult {
         let mut run = sample();
         run.measured_seconds = 6.0;
+        let mut latencies = Series::new().unwrap();
+        for share in (0..20_000).map(|number| f64::from(number) / 20_000.0) {
+            let ms = (1.0 - (1.0 - share).ln()) / scale;
+            latencies.record_lasting(Duration::from_secs_f64(ms / 1e3));
+        }
         let load = &mut run.loads[0];
+        load.response = latencies.latency().unwrap();
         let wave = [1.0, 1.02, 0.98, 1.01, 0.99, 1.0];
         load.operations = (6_000.0 * scale) as u64;
         load.failed = 0;
@@ -352,13 +367,8 @@ pub(crate) mod tests {
 
     #[test]
     fn runs_measured_apart_are_compared_by_their_seconds() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = [("before", 1.0), ("after", 1.25)].map(|(name, scale)| {
-            let path = folder.path().join(name);
-            result::write(&path, &[scaled(scale)]).unwrap();
-            path
-        });
-        let rows = compare_files(&files[0], &files[1]).unwrap();
+        let (slow, fast) = ([scaled(1.0)], [scaled(1.25)]);
+        let rows = compare_apart(&slow, &fast).unwrap();
         for (title, ratio, change) in [
             ("order throughput", 1.25, Change::Better),
             ("order p50", 0.8, Change::Better),
@@ -372,7 +382,7 @@ pub(crate) mod tests {
             assert_eq!(row.change(), change, "{row:?}");
         }
         assert_eq!(rows.len(), 6, "bytes written are unknown: {rows:?}");
-        let worse = compare_files(&files[1], &files[0]).unwrap();
+        let worse = compare_apart(&fast, &slow).unwrap();
         assert_eq!(row(&worse, "order throughput").change(), Change::Worse);
         assert_eq!(row(&worse, "order p99").change(), Change::Worse);
     }

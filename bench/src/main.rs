@@ -31,7 +31,7 @@ mod process;
 mod progress;
 mod relevance;
 mod replay;
-#[allow(dead_code, reason = "what reads result files follows")]
+mod report;
 mod result;
 mod rolling;
 mod search;
@@ -93,6 +93,7 @@ enum Command {
     StoreAgeReader(store_age::ReaderArgs),
     Compare(compare::Args),
     Against(against::Args),
+    Report(report::Args),
     #[command(alias = "plug")]
     PowerCut(power_cut::Args),
     #[command(hide = true)]
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         Command::StoreAge(args) => store_age::run(args),
         Command::StoreAgeReader(args) => store_age::run_reader(args),
         Command::Against(args) => over_http(against::run(args)),
+        Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::PowerCut(args) => power_cut::run(args),
         Command::PowerCutWriter(args) => power_cut::run_writer(args),
