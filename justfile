@@ -33,6 +33,10 @@ snapshots:
 bench *ARGS:
     cargo run --release -p konbini-bench -- {{ ARGS }}
 
+# Count the instructions of hot paths against their baseline; needs valgrind. `just instructions --update` records it.
+instructions *ARGS:
+    cargo bench --workspace --profile dev --bench instructions -- {{ ARGS }}
+
 # Fuzz a target for a minute: target, head, csv, token or query. Needs a nightly toolchain and cargo-fuzz.
 fuzz TARGET:
     cd fuzz && cargo +nightly fuzz run {{ TARGET }} -- -max_total_time=60

@@ -189,11 +189,11 @@ pub struct Claims {
 
 /// A public key.
 #[derive(Clone)]
-pub(crate) struct VerifyingKey(AsymmetricPublicKey<V4>);
+pub struct VerifyingKey(AsymmetricPublicKey<V4>);
 
 impl VerifyingKey {
     /// Reads PASERK `k4.public.…`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         AsymmetricPublicKey::try_from(text).ok().map(Self)
     }
 
@@ -219,6 +219,11 @@ impl VerifyingKey {
             && kid_of(&voucher.key).as_ref() == Some(&voucher.kid);
         let key = Self::parse(&voucher.key)?;
         honest.then_some((key, voucher.place))
+    }
+
+    /// The unchecked claims of a token, if this key signed it.
+    pub fn verified(&self, token: &str) -> Option<Claims> {
+        self.claims(&parse(token)?)
     }
 
     /// The unchecked claims of a token that this key signed.

@@ -57,7 +57,7 @@ pub(super) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for folder in [
-        "src", "tests", "mesh", "services", "gateway", "bench", "fuzz",
+        "src", "tests", "benches", "mesh", "services", "gateway", "bench", "fuzz",
     ] {
         collect(&root.join(folder), &mut files);
     }
@@ -69,6 +69,7 @@ pub(super) fn sources() -> Vec<Source> {
             let path = path.to_str().expect("UTF-8").replace('\\', "/");
             let is_test = ["/tests/", "/benches/", "/examples/", "tests.rs"];
             let outside = path.starts_with("tests/")
+                || path.starts_with("benches/")
                 || path.starts_with("fuzz/")
                 || path.starts_with("services/testkit/")
                 || is_test.iter().any(|mark| path.contains(mark));
