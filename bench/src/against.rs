@@ -100,14 +100,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         pairs: args.pairs.into(),
         until: Instant::now() + Duration::from_secs(60 * args.minutes),
     };
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("result.json");
     let sitting = measure(&bounds, async |side| {
         let shop = match side {
             Side::Before => &mut before,
             Side::After => &mut after,
         };
-        let mut runs = shop.run(&args.scenario).await?;
-        ensure!(runs.len() == 1, "a sweep cannot be measured in turns");
-        runs.pop().context("one run")
+        let mut finished = shop.run(&args.scenario, &file).await?;
+        let runs = finished.runs.len();
+        ensure!(
+            runs == 1,
+            "`{}` wrote {runs} results and not one\n{}",
+            args.scenario.join(" "),
+            finished.last_lines()
+        );
+        finished.runs.pop().context("one run")
     });
     let sitting = sitting.await?;
     if let Some(file) = &args.out {

@@ -7,6 +7,7 @@
 //! **Invariant:** a run whose verification failed ends with exit code 1.
 
 mod against;
+mod all;
 mod burst;
 mod catalogue;
 mod client;
@@ -93,6 +94,7 @@ enum Command {
     StoreAgeReader(store_age::ReaderArgs),
     Compare(compare::Args),
     Against(against::Args),
+    All(all::Args),
     Report(report::Args),
     #[command(alias = "plug")]
     PowerCut(power_cut::Args),
@@ -126,6 +128,7 @@ fn main() -> ExitCode {
         Command::StoreAgeReader(args) => store_age::run_reader(args),
         Command::Against(args) => over_http(against::run(args)),
         Command::Report(args) => report::run(&args),
+        Command::All(args) => over_http(all::run(args)),
         Command::Compare(args) => compare::run(&args),
         Command::PowerCut(args) => power_cut::run(args),
         Command::PowerCutWriter(args) => power_cut::run_writer(args),

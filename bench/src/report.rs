@@ -75,6 +75,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes a page of these files, below a table of scenarios: name, command, duration and
+/// outcome of each.
+pub(crate) fn write_page(
+    out: &Path,
+    files: &[PathBuf],
+    scenarios: Vec<Vec<String>>,
+) -> anyhow::Result<()> {
+    let files = sections::read(files)?;
+    let mut sections = vec![sections::of_scenarios(scenarios)];
+    sections.extend(sections::of_files(&files, None)?);
+    write(out, &page::html(&sections))
+}
+
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

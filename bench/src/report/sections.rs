@@ -14,6 +14,9 @@ use crate::result::{self, LoadResult, RunResult};
 /// The share of starts that found every connection busy from which a client was saturated.
 const MISSED_SHARE_MAX: f64 = 0.01;
 
+/// Arguments that say nothing of what is measured; each has a value.
+const PLACES: [&str; 4] = ["--url", "--out", "--dir", "--pid"];
+
 /// A result file, by its name without its ending.
 pub(super) struct ResultFile {
     name: String,
@@ -92,6 +95,14 @@ pub(super) fn of_files(
     Ok(sections)
 }
 
+/// A section of the scenarios that were run: name, command, duration and outcome of each.
+pub(super) fn of_scenarios(rows: Vec<Vec<String>>) -> ReportSection {
+    let mut section = ReportSection::new("Scenarios".to_owned());
+    let headings = &["scenario", "command", "took", "outcome"];
+    section.tables.push(FigureTable { headings, rows });
+    section
+}
+
 /// Runs of one scenario beside one another.
 fn together(files: &[ResultFile]) -> anyhow::Result<Vec<ReportSection>> {
     let runs = files.iter().filter_map(|file| match &file.contents {
@@ -116,7 +127,9 @@ fn together(files: &[ResultFile]) -> anyhow::Result<Vec<ReportSection>> {
             });
             section.add_percentiles(scenario, &kind, loads)?;
         }
-        if let [(before_name, before), (after_name, after)] = of_scenario[..] {
+        if let [(before_name, before), (after_name, after)] = of_scenario[..]
+            && what_was_asked(before) == what_was_asked(after)
+        {
             let rows = comparison::compare_apart(
                 std::slice::from_ref(before),
                 std::slice::from_ref(after),
@@ -279,6 +292,23 @@ impl ReportSection {
         self.tables.push(FigureTable::comparison(rows));
         Ok(())
     }
+}
+
+/// The arguments of a run but for where it was and where its result went.
+fn what_was_asked(run: &RunResult) -> Vec<&str> {
+    let mut asked = Vec::new();
+    let mut arguments = run.arguments.iter().map(String::as_str);
+    while let Some(argument) = arguments.next() {
+        let (name, value) = argument.split_once('=').unzip();
+        if PLACES.contains(&name.unwrap_or(argument)) {
+            if value.is_none() {
+                arguments.next();
+            }
+            continue;
+        }
+        asked.push(argument);
+    }
+    asked
 }
 
 /// What makes a run less than it seems.
