@@ -84,6 +84,9 @@ impl NotificationHandler {
             }
             Fact::SessionRevoked { user_id, session_id, .. } => {
                 let wake_ups = self.notifier.wake_ups.clone();
+                if wake_ups.are_awaited(user_id) {
+                    tx.sync_now();
+                }
                 tx.on_durable(move || wake_ups.end(user_id, session_id));
             }
             Fact::UserCodeRequested { user_id, purpose, until } => {

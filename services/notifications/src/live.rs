@@ -34,6 +34,11 @@ const READ_MAX: usize = 100;
 pub(crate) struct WakeUps(Occupancy<UserId, watch::Sender<Vec<SessionId>>>);
 
 impl WakeUps {
+    /// Whether anybody waits for what happens to `user`.
+    pub(crate) fn are_awaited(&self, user: UserId) -> bool {
+        self.0.get(&user, |_| ()).is_some()
+    }
+
     /// Wakes the streams of `user`.
     pub(crate) fn wake(&self, user: UserId) {
         self.0.get(&user, |ended| ended.send_modify(|_| ()));
@@ -151,6 +156,7 @@ mod tests {
         assert!(subscriptions.iter().all(InboxSubscription::has_ended));
         assert!(!elsewhere.has_ended() && !other.has_ended());
         wake_ups.wake(user);
+        assert!(wake_ups.are_awaited(user) && !wake_ups.are_awaited(Id::new()));
         assert!(subscriptions[0].ended.has_changed().unwrap());
         assert!(!other.ended.has_changed().unwrap());
         drop((subscriptions, elsewhere));

@@ -119,9 +119,12 @@ impl Notifier {
         tx.on_durable(move || webhooks.notify_one());
     }
 
-    /// Wakes the streams of a user that has a new entry.
+    /// Wakes the streams of a user that has a new entry, at once if there are any.
     fn wake(&self, tx: &mut Tx<'_>, user: UserId) {
         let wake_ups = self.wake_ups.clone();
+        if wake_ups.are_awaited(user) {
+            tx.sync_now();
+        }
         tx.on_durable(move || wake_ups.wake(user));
     }
 }

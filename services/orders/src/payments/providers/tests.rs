@@ -105,7 +105,22 @@ struct History<'a, 's> {
     objects: u32,
 }
 
-impl History<'_, '_> {
+impl<'a, 's> History<'a, 's> {
+    fn begin(tx: &'a mut Tx<'s>, ledger: &'a Ledger) -> Self {
+        let id = OrderId::new();
+        orders::insert(tx, Order { id, ..order(TOTAL) }).unwrap();
+        Self {
+            tx,
+            ledger,
+            id,
+            truth: Vec::new(),
+            read: Vec::new(),
+            by_hand: 0,
+            taken: BTreeSet::new(),
+            objects: 0,
+        }
+    }
+
     fn order(&self) -> Order {
         orders::find(&*self.tx, self.id).unwrap().order
     }
@@ -384,18 +399,7 @@ impl History<'_, '_> {
 }
 
 fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
-    let id = OrderId::new();
-    orders::insert(tx, Order { id, ..order(TOTAL) }).unwrap();
-    let mut history = History {
-        tx,
-        ledger,
-        id,
-        truth: Vec::new(),
-        read: Vec::new(),
-        by_hand: 0,
-        taken: BTreeSet::new(),
-        objects: 0,
-    };
+    let mut history = History::begin(tx, ledger);
     let shown = format!("{steps:?}");
     for (at, step) in (2..).zip(steps) {
         match history.take(step, Time(at)) {
@@ -417,6 +421,33 @@ fn run(tx: &mut Tx<'_>, ledger: &Ledger, steps: Vec<Step>) -> Vec<String> {
         .into_iter()
         .map(|fault| format!("{fault} after {shown}"))
         .collect()
+}
+
+/// Refunds an order, has the money come back to the provider, and applies what was read before.
+fn apply_an_answer_of_before(tx: &mut Tx<'_>, ledger: &Ledger, _: Vec<()>) -> Vec<String> {
+    let mut history = History::begin(tx, ledger);
+    let confirm = OrderCommand::Confirm { reserved_until: None };
+    history.command(confirm, Actor::Products, Time(1)).unwrap();
+    history.open(true, Time(2)).unwrap();
+    history.truth[0].1.status = AttemptStatus::Succeeded;
+    history.settle_all(Time(3)).unwrap();
+    history.take(Step::Ask(400), Time(4)).unwrap();
+    history.settle_all(Time(5)).unwrap();
+    assert_eq!(history.order().refunded_total.amount, 400);
+    let (method, before) = history.truth[0].clone();
+    history.truth[0].1.refunds[0].status = RefundStatus::Failed;
+    history.settle_all(Time(6)).unwrap();
+    applying::fetched(history.tx, ledger, method, &before, Time(7)).unwrap();
+    assert_eq!(history.order().refunded_total.amount, 0);
+    let mut faults = history.faults();
+    faults.extend(history.unsettled());
+    faults
+}
+
+#[test]
+fn a_refund_that_came_back_stays_failed_whatever_is_read_later() {
+    let faults = faults_of(vec![Vec::new()], apply_an_answer_of_before);
+    assert!(faults.is_empty(), "{}", faults[0]);
 }
 
 proptest! {
