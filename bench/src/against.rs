@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::compare;
 use crate::comparison::{ComparedFigure, ComparisonRow, Sitting};
+use crate::hardware::{HardwareArgs, OwnShopArgs};
 use crate::hosted::HostedShop;
 use crate::progress::PhaseProgress;
 use crate::result::RunResult;
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// Stop once the main figure's interval is so narrow to both sides, in per cent.
     #[arg(long, default_value = "2%", value_parser = per_cent)]
     within: f64,
+
+    #[command(flatten)]
+    hardware: HardwareArgs,
 
     /// The main figure; the throughput of a closed loop and the p50 of an open one if not
     /// given.
@@ -92,8 +96,9 @@ struct SittingReport {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut before = HostedShop::open(Some(args.before)).await?;
-    let mut after = HostedShop::open(args.after).await?;
+    let own_shop = |binary| OwnShopArgs { binary, hardware: args.hardware };
+    let mut before = HostedShop::open(&own_shop(Some(args.before))).await?;
+    let mut after = HostedShop::open(&own_shop(args.after)).await?;
     let bounds = SittingBounds {
         within: args.within,
         figure: args.figure,

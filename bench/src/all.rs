@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use crate::hardware::OwnShopArgs;
 use crate::hosted::{self, FinishedScenario, HostedShop};
 use crate::report;
 use crate::table::{self, ReportTable};
@@ -25,9 +26,8 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// The konbini to measure; the one beside this program if not given.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
 
     /// Where the result files and the page go.
     #[arg(long, default_value = "konbini-bench-results")]
@@ -55,11 +55,13 @@ enum SuiteSubject {
     SharedShop,
     /// Shops that the scenario boots itself.
     OwnShop,
+    /// Gateways, which share the whole host with the proxies that they are compared with.
+    Gateways,
     /// No shop.
     Library,
 }
 
-use SuiteSubject::{Library, OwnShop, SharedShop};
+use SuiteSubject::{Gateways, Library, OwnShop, SharedShop};
 
 /// In this order: the shop is fresh for the figures that people quote.
 const SUITE: [SuiteEntry; 17] = [
@@ -90,11 +92,11 @@ const SUITE: [SuiteEntry; 17] = [
     entry(
         "slow",
         "slow",
-        "--clients 200 --streams 100 --seconds 5",
+        "--clients 200 --streams 100 --seconds 12",
         SharedShop,
     ),
     entry("timing", "timing", "--tries 60", SharedShop),
-    entry("gateway", "gateway", "--rounds 1 --seconds 1", OwnShop),
+    entry("gateway", "gateway", "--rounds 1 --seconds 1", Gateways),
     entry("rolling", "rolling", "", OwnShop),
     entry("payments", "payments", "", OwnShop),
     entry(
@@ -142,11 +144,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             SharedShop => {
                 let shared = match shop.take() {
                     Some(shared) => shared,
-                    None => HostedShop::open(args.binary.clone()).await?,
+                    None => HostedShop::open(&args.own_shop).await?,
                 };
                 shop.insert(shared).run(&arguments, &file).await
             }
-            OwnShop | Library => hosted::run(&arguments, &file).await,
+            OwnShop | Gateways | Library => hosted::run(&arguments, &file).await,
         };
         outcomes.push(SuiteOutcome {
             name: entry.name,
@@ -178,8 +180,10 @@ impl SuiteEntry {
         let quick = if args.quick { self.quick } else { "" };
         let words = self.scenario.split(' ').chain(quick.split_whitespace());
         let mut arguments: Vec<String> = words.map(str::to_owned).collect();
-        if let (OwnShop, Some(binary)) = (self.subject, &args.binary) {
-            arguments.push(format!("--binary={}", binary.display()));
+        match self.subject {
+            OwnShop => arguments.extend(args.own_shop.arguments()),
+            Gateways => arguments.extend(args.own_shop.binary_argument()),
+            SharedShop | Library => {}
         }
         arguments
     }
@@ -238,7 +242,7 @@ mod tests {
             for entry in &SUITE {
                 let args = Args {
                     quick,
-                    binary: Some("konbini".into()),
+                    own_shop: OwnShopArgs { binary: Some("konbini".into()), ..Default::default() },
                     dir: PathBuf::new(),
                     only: None,
                 };

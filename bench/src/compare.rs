@@ -14,7 +14,7 @@ use owo_colors::OwoColorize;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{self, Change, ComparedFigure, ComparisonRow, Sitting};
-use crate::result;
+use crate::result::{self, RunResult};
 use crate::table::{self, ReportTable};
 
 /// Compare two result files, or the two sides of a file that `against` wrote.
@@ -66,7 +66,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let rows = match (&args.after, Sitting::read(&args.before)?) {
         (None, Some(sitting)) => sitting.compare()?,
         (Some(after), None) => {
-            comparison::compare_apart(&result::read(&args.before)?, &result::read(after)?)?
+            let (before, after) = (result::read(&args.before)?, result::read(after)?);
+            let hardware = |runs: &[RunResult]| runs.first().and_then(|run| run.hardware.clone());
+            if hardware(&before) != hardware(&after) {
+                anstream::eprintln!("note: the two files were measured on different hardware");
+            }
+            comparison::compare_apart(&before, &after)?
         }
         (None, None) => bail!(
             "{} has one side only; name the file to compare it with",

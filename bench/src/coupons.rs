@@ -6,7 +6,6 @@
 //! orders as its cap allows, or in which a buyer got no order, or two, never ends with exit code 0.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +19,7 @@ use testkit::shop::{Form, Shop};
 use tokio::task::JoinSet;
 
 use crate::client::ShopClient;
+use crate::hardware::OwnShopArgs;
 use crate::payments::provider::WebhookSecrets;
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
@@ -63,9 +63,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 6)]
     kills: u32,
 
-    /// The shop's binary; the `konbini` beside this program unless given.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -96,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         cap <= buyers / 2,
         "--buyers must be twice --cap at least: some cancel, and others take their place"
     );
-    let mut shop = Shop::new(args.binary.clone())?;
+    let mut shop = args.own_shop.shop()?;
     shop.add_user(STAFF_EMAIL, "admin", PASSWORD)?;
     let secrets = WebhookSecrets::new();
     shop.configure(&secrets.settings())?;

@@ -2,10 +2,13 @@
 //! `hello` in this process.
 //!
 //! What the driver can do bounds every figure it takes: its rate in a closed loop, and the
-//! latency that it adds to operations by the clock. Reported without a verdict in the exit
+//! latency that it adds to operations by the clock; wrk and oha do the same beside it, where
+//! they are installed. Reported without a verdict in the exit
 //! code, since a busy host shifts both.
 //!
 //! **Invariant:** client and server have a thread each, as with any other server.
+
+mod clients;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +23,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 
+use self::clients::{ClientFigures, ClientLoad};
 use crate::load::{Arrivals, LoadPlan, LoadRequest, LoadTarget, Measured, Requests, ResultOptions};
 use crate::result::Latency;
 use crate::table::{self, ReportTable};
@@ -66,17 +70,27 @@ struct GeneratorReport {
     added_p50_us: f64,
     added_p99_us: f64,
     missed_starts: u64,
+    /// Other load drivers, in the same run.
+    others: Vec<ClientFigures>,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let server = serve()?;
     let closed = LoadPlan {
         warm_up: WARM_UP,
         measured: Some(Duration::from_secs(args.seconds)),
-        ..LoadPlan::closed(LoadTarget::plain(serve()?), args.connections.into())
+        ..LoadPlan::closed(LoadTarget::plain(server), args.connections.into())
     };
     let by_the_clock = LoadPlan { arrivals: Arrivals::Poisson(args.rate), ..closed.clone() };
     let (_, closed) = closed.run(Hellos).await?;
     let (_, clocked) = by_the_clock.run(Hellos).await?;
+    let others = ClientLoad {
+        server,
+        connections: args.connections,
+        seconds: args.seconds,
+        rate: args.rate,
+    };
+    let others = others.run_all().await?;
     let result = |measured: &Measured| measured.result("generator", None);
     args.result.write(&[result(&closed), result(&clocked)])?;
     let Latency { p50_us: added_p50_us, p99_us: added_p99_us, .. } = clocked.client.start_delay;
@@ -93,6 +107,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         added_p50_us,
         added_p99_us,
         missed_starts: clocked.client.missed_starts,
+        others,
     };
     table::print(args.json, &report, || report.table())?;
     Ok(ExitCode::SUCCESS)
@@ -128,6 +143,13 @@ impl GeneratorReport {
                 format_args!("{:.0}", self.added_p99_us),
             )
             .count("starts with every connection busy", self.missed_starts);
+        if !self.others.is_empty() {
+            table.section("Other clients, against the same server");
+        }
+        for other in &self.others {
+            let (client, text) = other.row();
+            table.row(client, text);
+        }
         let (rate, added) = (self.closed_rate, self.added_p99_us);
         let text = format!("{rate:.0} operations a second, at least {RATE_MIN}");
         table.section("Aims").verdict(rate >= RATE_MIN, &text);

@@ -4,13 +4,16 @@
 //! **Invariant:** what a scenario prints is kept, so that a failure can be explained.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use clap::CommandFactory as _;
 use testkit::shop::{Form, Shop};
 
+use crate::client::ShopClient;
+use crate::hardware::OwnShopArgs;
 use crate::result::{self, RunResult};
+use crate::search;
 
 /// This very program, even if its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -23,7 +26,10 @@ const FILLED: &str = "filled";
 const LINES_SHOWN: usize = 15;
 
 /// An open shop in one process with the demo catalogue, in a folder and on a port of its own.
-pub(crate) struct HostedShop(Shop);
+pub(crate) struct HostedShop {
+    shop: Shop,
+    hardware: Option<String>,
+}
 
 /// What a scenario measured and printed.
 pub(crate) struct FinishedScenario {
@@ -35,9 +41,10 @@ pub(crate) struct FinishedScenario {
 }
 
 impl HostedShop {
-    /// Opens a shop of `binary`, or of the `konbini` beside this program.
-    pub(crate) async fn open(binary: Option<PathBuf>) -> anyhow::Result<Self> {
-        let mut shop = Shop::new(binary)?;
+    /// Opens the shop, and waits until its catalogue can be searched.
+    pub(crate) async fn open(own_shop: &OwnShopArgs) -> anyhow::Result<Self> {
+        let mut shop = own_shop.shop()?;
+        let hardware = own_shop.hardware.described(&shop);
         shop.add_user(EMAIL, "admin", PASSWORD)?;
         shop.fill_with_demo();
         shop.open(Form::Up)?;
@@ -48,7 +55,14 @@ impl HostedShop {
             text.is_ok_and(|text| text.starts_with(FILLED))
         };
         testkit::eventually("the demo catalogue is imported", is_filled).await;
-        Ok(Self(shop))
+        // The index follows the products.
+        let client = ShopClient::new(shop.url("/"))?;
+        let is_searchable = async || {
+            let samples = search::samples(&client).await;
+            samples.is_ok_and(|samples| !samples.is_empty())
+        };
+        testkit::eventually("the demo catalogue can be searched", is_searchable).await;
+        Ok(Self { shop, hardware })
     }
 
     /// Runs a scenario with its arguments on this shop, which writes its result to `file`.
@@ -58,14 +72,20 @@ impl HostedShop {
         file: &Path,
     ) -> anyhow::Result<FinishedScenario> {
         let mut arguments = scenario.to_vec();
-        arguments.push(format!("--url={}", self.0.url("/")));
+        arguments.push(format!("--url={}", self.shop.url("/")));
         // The disk that is measured with the shop is the one it writes to.
         if takes(scenario, "dir") {
-            arguments.push(format!("--dir={}", self.0.data().display()));
+            arguments.push(format!("--dir={}", self.shop.data().display()));
         }
-        let finished = run(&arguments, file).await?;
+        let mut finished = run(&arguments, file).await?;
         // A shop that ended explains more than the scenario that noticed.
-        self.0.check()?;
+        self.shop.check()?;
+        if self.hardware.is_some() && !finished.runs.is_empty() {
+            for run in &mut finished.runs {
+                run.hardware.clone_from(&self.hardware);
+            }
+            result::write(file, &finished.runs)?;
+        }
         Ok(finished)
     }
 }

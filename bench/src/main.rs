@@ -17,6 +17,7 @@ mod cost;
 mod coupons;
 mod gateway;
 mod generator;
+mod hardware;
 mod hosted;
 mod import;
 mod json_lines;

@@ -10,15 +10,15 @@ pub(crate) mod provider;
 mod scenarios;
 mod setup;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use testkit::shop::{Form, Shop};
+use testkit::shop::Form;
 
 use self::scenarios::SCENARIOS;
 use self::setup::Setup;
 use crate::client::{Credentials, ShopClient};
+use crate::hardware::OwnShopArgs;
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
 
@@ -33,9 +33,8 @@ const PASSWORD: &str = "a kettle and three lamps";
 /// Exit code 1 when anything else was got than expected.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The shop's binary; the `konbini` beside this program unless given.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -58,7 +57,7 @@ impl WebhookCheck {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut shop = Shop::new(args.binary)?;
+    let mut shop = args.own_shop.shop()?;
     shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     let secrets = provider::WebhookSecrets::new();
     shop.configure(&secrets.settings())?;

@@ -34,6 +34,9 @@ pub(crate) struct RunResult {
     /// What the shop says of itself.
     pub(crate) version: Option<String>,
     pub(crate) machine: Machine,
+    /// The smaller or slower hardware that the shop was given of it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hardware: Option<String>,
     /// The disk under the shop's data, if it was measured in the same run.
     pub(crate) disk: Option<RawSyncs>,
     pub(crate) measured_seconds: f64,
@@ -288,6 +291,7 @@ pub(crate) mod tests {
             began: model::now(),
             version: None,
             machine: Machine::here(),
+            hardware: None,
             disk: Some(series.raw_syncs()),
             measured_seconds: 2.5,
             loads: vec![LoadResult {

@@ -9,7 +9,6 @@
 
 mod load;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use testkit::shop::{Form, SERVICES, Shop};
 
 use self::load::{ResponseCounts, SteadyCounts, SteadyLoad, workers};
 use crate::client::ShopClient;
+use crate::hardware::OwnShopArgs;
 use crate::load::{Arrivals, LoadPlan, LoadTarget, ResultOptions};
 use crate::progress::PhaseProgress;
 use crate::table::{self, ReportTable};
@@ -46,9 +46,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
-    /// The shop's binary; the `konbini` beside this program unless given.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
 
     #[command(flatten)]
     result: ResultOptions,
@@ -80,7 +79,7 @@ struct RollingReport {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut shop = Shop::new(args.binary.clone())?;
+    let mut shop = args.own_shop.shop()?;
     shop.hold_socket()?;
     shop.add_user(STAFF_EMAIL, "staff", PASSWORD)?;
     let outcome = roll(&mut shop, &args).await;
@@ -128,7 +127,9 @@ async fn roll(shop: &mut Shop, args: &Args) -> anyhow::Result<RollingReport> {
     progress.finish();
     load.close();
     let (_, measured) = people.await??;
-    args.result.write(&[measured.result("rolling", None)])?;
+    let mut result = measured.result("rolling", None);
+    result.hardware = args.own_shop.hardware.described(shop);
+    args.result.write(&[result])?;
     shop.check()?;
     // A request without an answer by then is in no restart's counts.
     let mut steady = steady;

@@ -19,7 +19,6 @@ mod verification;
 pub(crate) mod workload;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +36,7 @@ use self::report::TortureReport;
 use self::setup::{PASSWORD, PIECES_EACH, STAFF, STAFF_EMAIL, ShopExtent, TortureSetup};
 use self::workload::Workload;
 use crate::client::ShopClient;
+use crate::hardware::OwnShopArgs;
 use crate::payments::provider::WebhookSecrets;
 use crate::progress::PhaseProgress;
 use crate::table;
@@ -74,9 +74,8 @@ pub(crate) struct Args {
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The shop's binary; the `konbini` beside this program unless given.
-    #[arg(long)]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
 
     /// How many processes the shop is: one, five, or now one and now five over
     /// the same data.
@@ -102,7 +101,7 @@ enum Forms {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     anstream::eprintln!("seed {seed}");
-    let shop = Shop::new(args.binary.clone())?;
+    let shop = args.own_shop.shop()?;
     shop.add_user(STAFF_EMAIL, "admin", PASSWORD)?;
     let secrets = WebhookSecrets::new();
     // A cancellation is what it was asked for.

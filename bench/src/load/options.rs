@@ -104,6 +104,7 @@ impl Measured {
             began: self.began,
             version: self.subject.version(),
             machine: Machine::here(),
+            hardware: None,
             disk,
             measured_seconds: self.lasting.as_secs_f64(),
             loads: self.loads.clone(),

@@ -257,6 +257,12 @@ impl ReportSection {
                 format!("konbini-bench {}", run.arguments.join(" ")),
             ),
             ("Machine", machine),
+            (
+                "Hardware",
+                run.hardware
+                    .clone()
+                    .unwrap_or_else(|| "all of the machine".to_owned()),
+            ),
             ("Disk", disk.unwrap_or_else(|| "not measured".to_owned())),
         ];
         section.notices = notices(run);

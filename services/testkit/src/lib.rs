@@ -7,12 +7,14 @@
 //! | `person` | HTTP clients with the tokens of a role |
 //! | `provider` | payment providers that are played: their API, and what goes wrong with it |
 //! | `shop` | the binary's processes in a temporary folder, started, killed and restarted |
+//! | `cgroup` | a control group, which bounds what processes use |
 //! | `damage` | files damaged at rest, and copies of folders |
 //! | `crash` | a store's write load that is killed, and the audit of what it leaves |
 //!
 //! **Invariant:** only tests, benches and the load generator link this crate; it knows no
 //! service, which each test brings as its `open` function.
 
+pub mod cgroup;
 pub mod crash;
 pub mod damage;
 pub mod person;

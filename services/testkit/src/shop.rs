@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
 use crate::TIMEOUT;
+use crate::cgroup::ControlGroup;
 
 /// Every service, in the order of the shop's own list.
 pub const SERVICES: [&str; 5] = ["users", "products", "orders", "notifications", "gateway"];
@@ -66,6 +67,8 @@ impl Form {
 pub struct Shop {
     // Dropped before the folder that they write into.
     processes: Vec<Process>,
+    /// Bounds what they use.
+    group: Option<ControlGroup>,
     folder: TempDir,
     binary: PathBuf,
     address: SocketAddr,
@@ -124,6 +127,7 @@ impl Shop {
         let folder = tempfile::Builder::new().prefix("kb").tempdir()?;
         Ok(Self {
             processes: Vec::new(),
+            group: None,
             folder,
             binary,
             address,
@@ -159,6 +163,16 @@ impl Shop {
     /// Gives a variable to every process that is started from now on.
     pub fn set_variable(&mut self, name: &'static str, text: &str) {
         self.variables.push((name, text.to_owned()));
+    }
+
+    /// Puts every process that is started from now on into a group.
+    pub fn confine(&mut self, group: ControlGroup) {
+        self.group = Some(group);
+    }
+
+    /// Whether its processes are in a group.
+    pub fn is_confined(&self) -> bool {
+        self.group.is_some()
     }
 
     /// Fills the shop with the demo catalogue at its first start in one process.
@@ -248,9 +262,12 @@ impl Shop {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let pid = child.id();
         self.processes
             .push(Process { name, child, log: self.log(name) });
-        Ok(())
+        // Its first moments are outside; a process cannot be started within a group.
+        let confined = self.group.as_ref().map_or(Ok(()), |group| group.add(pid));
+        confined.with_context(|| format!("{name} could not be put into its control group"))
     }
 
     /// Kills these processes with SIGKILL, one right after the other, and returns once they
