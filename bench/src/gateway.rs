@@ -36,7 +36,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// What is asked for where nothing may come from a cache.
 const PRODUCT: &str = "/v1/products/one";
 
-/// Compare the gateway with nginx and caddy, as far as they are installed.
+/// Compare the gateway with nginx, haproxy and caddy, as far as they are installed.
 ///
 /// Starts everything itself, in a temporary folder and on free ports.
 #[derive(clap::Args)]
@@ -83,6 +83,8 @@ enum EndpointName {
     NginxKept,
     /// nginx with plain `proxy_pass`.
     NginxPlain,
+    /// haproxy, its connections to the upstream kept alive.
+    Haproxy,
     /// caddy's `reverse_proxy`.
     Caddy,
     /// The gateway, for a request without a token.

@@ -173,7 +173,7 @@ impl Requests for Hellos {
 }
 
 /// Starts the server on a thread of its own; it ends with the process.
-fn serve() -> anyhow::Result<SocketAddr> {
+pub(crate) fn serve() -> anyhow::Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

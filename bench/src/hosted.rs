@@ -4,6 +4,7 @@
 //! **Invariant:** what a scenario prints is kept, so that a failure can be explained.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -57,12 +58,14 @@ impl HostedShop {
         testkit::eventually("the demo catalogue is imported", is_filled).await;
         // The index follows the products.
         let client = ShopClient::new(shop.url("/"))?;
-        let is_searchable = async || {
-            let samples = search::samples(&client).await;
-            samples.is_ok_and(|samples| !samples.is_empty())
-        };
+        let is_searchable = async || search::titles(&client).await.is_ok_and(|found| found > 0);
         testkit::eventually("the demo catalogue can be searched", is_searchable).await;
         Ok(Self { shop, hardware })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.shop.address()
     }
 
     /// Runs a scenario with its arguments on this shop, which writes its result to `file`.

@@ -15,6 +15,7 @@ mod compare;
 mod comparison;
 mod cost;
 mod coupons;
+mod daemon;
 mod gateway;
 mod generator;
 mod hardware;
@@ -49,6 +50,7 @@ mod table;
 mod timing;
 mod torture;
 mod vary;
+mod yardsticks;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -86,6 +88,7 @@ enum Command {
     #[command(alias = "doors")]
     Gateway(gateway::Args),
     Generator(generator::Args),
+    Yardsticks(yardsticks::Args),
     Notify(notify::Args),
     Timing(timing::Args),
     Store(store_bench::Args),
@@ -122,6 +125,7 @@ fn main() -> ExitCode {
         Command::Slow(args) => over_http(slow::run(args)),
         Command::Gateway(args) => over_http(gateway::run(args)),
         Command::Generator(args) => over_http(generator::run(args)),
+        Command::Yardsticks(args) => over_http(yardsticks::run(args)),
         Command::Notify(args) => over_http(notify::run(args)),
         Command::Timing(args) => over_http(timing::run(args)),
         Command::Store(args) => store_bench::run(args),

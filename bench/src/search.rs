@@ -114,6 +114,13 @@ pub(crate) struct TitleSample {
     price: i64,
 }
 
+impl TitleSample {
+    /// The first two words, as a query.
+    pub(crate) fn first_words(&self) -> String {
+        self.words[..2].join(" ")
+    }
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = ShopClient::new(args.url.clone())?;
     let samples = samples(&client).await?;
@@ -200,6 +207,14 @@ impl Requests for SearchRequests {
 }
 
 /// The words of the shop's titles of two words or more.
+/// How many products a search for everything finds.
+pub(crate) async fn titles(client: &ShopClient) -> anyhow::Result<usize> {
+    let request = client.query(&["v1", "products", "search"], &[("limit", "1")]);
+    let answer = client.send(request).await?;
+    let results: Results = answer.expect(StatusCode::OK, "counting titles")?;
+    Ok(results.total)
+}
+
 pub(crate) async fn samples(client: &ShopClient) -> anyhow::Result<Vec<TitleSample>> {
     let progress = PhaseProgress::count("reading titles", TITLE_PAGES as u64);
     let mut samples = Vec::new();

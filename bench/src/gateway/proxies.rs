@@ -1,19 +1,14 @@
-//! nginx and caddy as their packages bring them, if they are installed, each with
+//! nginx, haproxy and caddy as their packages bring them, if they are installed, each with
 //! the shortest configuration that does the work.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, ensure};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use super::{Endpoint, EndpointName, PRODUCT};
-
-const START_TIMEOUT: Duration = Duration::from_secs(10);
-const START_LOOK: Duration = Duration::from_millis(10);
+use crate::daemon::{Daemon, free_address};
 
 /// The proxies that run. Dropping them ends them.
 pub(super) struct ReferenceProxies {
@@ -22,17 +17,8 @@ pub(super) struct ReferenceProxies {
 }
 
 struct Running {
-    child: Child,
+    daemon: Daemon,
     endpoints: Vec<(EndpointName, SocketAddr)>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // nginx's workers end with their master only if it is asked kindly.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.child.wait();
-    }
 }
 
 impl ReferenceProxies {
@@ -40,14 +26,12 @@ impl ReferenceProxies {
     pub(super) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("endpoints").tempdir()?;
         let mut running = Vec::new();
-        for start in [nginx, caddy] {
+        for start in [nginx, haproxy, caddy] {
             running.extend(start(folder.path(), upstream)?);
         }
-        for (name, address) in running.iter().flat_map(|one| &one.endpoints) {
-            let deadline = Instant::now() + START_TIMEOUT;
-            while TcpStream::connect(address).await.is_err() {
-                ensure!(Instant::now() < deadline, "{name:?} does not listen");
-                tokio::time::sleep(START_LOOK).await;
+        for Running { daemon, endpoints } in &mut running {
+            for (_, address) in endpoints {
+                daemon.listens(*address).await?;
             }
         }
         Ok(Self { running, _folder: folder })
@@ -56,7 +40,7 @@ impl ReferenceProxies {
     /// Their endpoints.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
         self.running.iter().flat_map(|one| {
-            let pids = family(one.child.id());
+            let pids = one.daemon.pids();
             one.endpoints.iter().map(move |&(name, address)| Endpoint {
                 name,
                 address,
@@ -98,6 +82,27 @@ http {{
     spawn("nginx", command, endpoints)
 }
 
+fn haproxy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
+    let address = free_address()?;
+    let settings = format!(
+        "defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+listen proxy
+  bind {address}
+  server upstream {upstream}
+"
+    );
+    let file = folder.join("haproxy.cfg");
+    std::fs::write(&file, settings)?;
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(&file);
+    spawn("haproxy", command, vec![(EndpointName::Haproxy, address)])
+}
+
 fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>> {
     let address = free_address()?;
     // For any `Host`: a site that is not asked for answers 200 with nothing in it.
@@ -118,34 +123,10 @@ fn caddy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Option<Running>>
 }
 
 fn spawn(
-    name: &str,
-    mut command: Command,
+    name: &'static str,
+    command: Command,
     endpoints: Vec<(EndpointName, SocketAddr)>,
 ) -> anyhow::Result<Option<Running>> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    match command.spawn() {
-        Ok(child) => Ok(Some(Running { child, endpoints })),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            anstream::eprintln!("skipped: {name} is not installed");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot start {name}")),
-    }
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// A process and its children.
-fn family(pid: u32) -> Vec<u32> {
-    let children = format!("/proc/{pid}/task/{pid}/children");
-    let children = std::fs::read_to_string(children).unwrap_or_default();
-    let children = children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok());
-    [pid].into_iter().chain(children).collect()
+    let daemon = Daemon::spawn(name, command)?;
+    Ok(daemon.map(|daemon| Running { daemon, endpoints }))
 }

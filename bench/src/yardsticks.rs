@@ -1,0 +1,414 @@
+//! `konbini-bench yardsticks`: what the shop is built on, and what people run in its place,
+//! measured in the same run as the shop's own operations.
+//!
+//! Each row is a closed loop over 1 connection and over many. A row says what it does, since
+//! none does all that an order does. Programs that are not installed are named on standard
+//! error and left out.
+//!
+//! **Invariant:** where a write is measured, it is synced to the same disk as the shop's before
+//! it counts as done.
+
+mod databases;
+mod messages;
+mod peer;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use reqwest::Url;
+use serde::Serialize;
+
+use self::messages::MessageProtocol;
+use self::peer::Peer;
+use crate::client::ShopClient;
+use crate::cost::Subject;
+use crate::daemon::{Daemon, free_address};
+use crate::generator;
+use crate::hardware::OwnShopArgs;
+use crate::hosted::HostedShop;
+use crate::load::{LoadPlan, LoadRequest, LoadTarget, Requests};
+use crate::progress::PhaseProgress;
+use crate::result::RunResult;
+use crate::search::{self, TitleSample};
+use crate::series::Series;
+use crate::table::{self, ReportTable};
+
+const WARM_UP: Duration = Duration::from_millis(300);
+/// Of a message and a row: about as many as an order of one line has.
+const PAYLOAD_BYTES: usize = 300;
+/// What every answer of a plain HTTP server has.
+const BODY: &str = "hello";
+/// A page of the shop that its gateway caches.
+const CACHED_PAGE: &str = "/v1/products?limit=1";
+
+/// Measure what the shop is built on, and what people run in its place, beside the shop.
+///
+/// Starts everything itself, in temporary folders and on free ports: a shop with the demo
+/// catalogue, and those of nginx, Redis, NATS, RabbitMQ, PostgreSQL, SQLite (by Python) and,
+/// with --peer, of other shops that are installed.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    own_shop: OwnShopArgs,
+
+    /// Only these.
+    #[arg(long, value_enum)]
+    only: Vec<Yardstick>,
+
+    /// Another shop to measure beside this one.
+    #[arg(long, value_enum)]
+    peer: Vec<Peer>,
+
+    /// The connections of the second measurement of each.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=1024))]
+    connections: u16,
+
+    /// How long each measurement lasts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Yardstick {
+    /// The shop: orders, a cached page, searches.
+    Shop,
+    /// A page appended to a file and synced.
+    Append,
+    /// A hyper server in this process.
+    Hello,
+    /// nginx, answering by itself.
+    Nginx,
+    /// Redis, its log synced with each write.
+    Redis,
+    /// NATS, which keeps nothing.
+    Nats,
+    /// RabbitMQ with a durable queue, by STOMP.
+    Rabbitmq,
+    /// PostgreSQL, by pgbench.
+    Postgres,
+    /// SQLite's full-text search, by Python.
+    Sqlite,
+}
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct YardstickRow {
+    program: String,
+    /// What one operation is.
+    operation: &'static str,
+    connections: u16,
+    rate: f64,
+    p50_us: f64,
+    p99_us: f64,
+    /// Of the program, an operation; absent where it shares this process or cannot be told.
+    processor_us: Option<f64>,
+}
+
+/// How each is measured.
+struct Measurement {
+    connections: u16,
+    lasting: Duration,
+    /// For data and settings of one program.
+    folder: PathBuf,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let wanted = Yardstick::value_variants().iter();
+    let wanted = wanted.filter(|one| args.only.is_empty() || args.only.contains(one));
+    let wanted: Vec<Yardstick> = wanted.copied().collect();
+    let folder = tempfile::Builder::new().prefix("yardsticks").tempdir()?;
+    let progress = PhaseProgress::count("measuring", (wanted.len() + args.peer.len()) as u64);
+    let mut rows = Vec::new();
+    let measurement = |name: String| -> anyhow::Result<Measurement> {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder)?;
+        let (connections, lasting) = (args.connections, Duration::from_secs(args.seconds));
+        Ok(Measurement { connections, lasting, folder })
+    };
+    for yardstick in wanted {
+        let measured = match yardstick {
+            Yardstick::Shop => shop(&args).await,
+            other => measurement(format!("{other:?}"))?.of(other).await,
+        };
+        rows.extend(measured.with_context(|| format!("measuring {yardstick:?}"))?);
+        progress.step();
+    }
+    for peer in &args.peer {
+        let measured = peer.measure(&measurement(format!("{peer:?}"))?).await;
+        rows.extend(measured.with_context(|| format!("measuring {peer:?}"))?);
+        progress.step();
+    }
+    progress.finish();
+    table::print(args.json, &rows, || report(&rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The operations of the shop that the others are yardsticks for.
+async fn shop(args: &Args) -> anyhow::Result<Vec<YardstickRow>> {
+    let mut shop = HostedShop::open(&args.own_shop).await?;
+    let file = tempfile::NamedTempFile::new()?;
+    let (seconds, many) = (args.seconds.to_string(), args.connections.to_string());
+    let mut rows = Vec::new();
+    for (operation, scenario) in [
+        (
+            "order of one line, stock held",
+            vec!["orders", "--clients", "1", "--seconds", &seconds],
+        ),
+        (
+            "order of one line, stock held",
+            vec!["orders", "--clients", &many, "--seconds", &seconds],
+        ),
+    ] {
+        let scenario: Vec<String> = scenario.into_iter().map(str::to_owned).collect();
+        let finished = shop.run(&scenario, file.path()).await?;
+        let run = finished.runs.first();
+        let run = run.with_context(|| finished.last_lines())?;
+        rows.push(YardstickRow::of_run("konbini", operation, run)?);
+    }
+    let base = Url::parse(&format!("http://{}/", shop.address()))?;
+    let subject = Subject::of(&base, &[]);
+    let samples = search::samples(&ShopClient::new(base)?).await?;
+    let queries: Vec<String> = samples.iter().map(TitleSample::first_words).collect();
+    for connections in [1, args.connections] {
+        let plan = LoadPlan {
+            warm_up: WARM_UP,
+            measured: Some(Duration::from_secs(args.seconds)),
+            subject: subject.clone(),
+            ..LoadPlan::closed(LoadTarget::plain(shop.address()), connections.into())
+        };
+        let cached = pages(
+            "konbini",
+            "page from the gateway's cache",
+            CACHED_PAGE,
+            plan.clone(),
+        );
+        rows.push(cached.await?);
+        let searches = UncachedSearches { queries: queries.clone(), next: 0 };
+        let (_, measured) = plan.run(searches).await?;
+        measured.ensure_expected("searching")?;
+        let run = measured.result("yardsticks", None);
+        rows.push(YardstickRow::of_run(
+            "konbini",
+            "search for two words, uncached",
+            &run,
+        )?);
+    }
+    Ok(rows)
+}
+
+/// Reads a page again and again.
+async fn pages(
+    program: &str,
+    operation: &'static str,
+    path: &'static str,
+    plan: LoadPlan,
+) -> anyhow::Result<YardstickRow> {
+    let (_, measured) = plan.run(OnePage(path)).await?;
+    measured.ensure_expected(path)?;
+    YardstickRow::of_run(program, operation, &measured.result("yardsticks", None))
+}
+
+impl Measurement {
+    async fn of(&self, yardstick: Yardstick) -> anyhow::Result<Vec<YardstickRow>> {
+        match yardstick {
+            Yardstick::Append => self.append().await,
+            Yardstick::Hello => {
+                let server = generator::serve()?;
+                self.http("hyper", "hello by hyper, on one thread", server, &[])
+                    .await
+            }
+            Yardstick::Nginx => self.nginx().await,
+            Yardstick::Redis => self.messages(MessageProtocol::Redis).await,
+            Yardstick::Nats => self.messages(MessageProtocol::Nats).await,
+            Yardstick::Rabbitmq => self.messages(MessageProtocol::Stomp).await,
+            Yardstick::Postgres => databases::postgres(self).await,
+            Yardstick::Sqlite => databases::sqlite(self).await,
+            Yardstick::Shop => Ok(Vec::new()),
+        }
+    }
+
+    async fn append(&self) -> anyhow::Result<Vec<YardstickRow>> {
+        let series = Series::new()?.with_raw_syncs(self.folder.clone()).await?;
+        let operation = "4 KiB appended and fdatasync";
+        Ok(vec![YardstickRow::of_series(
+            "file", operation, 1, &series, None,
+        )])
+    }
+
+    async fn nginx(&self) -> anyhow::Result<Vec<YardstickRow>> {
+        let (address, path) = (free_address()?, self.folder.display());
+        let settings = format!(
+            "daemon off; pid {path}/pid; error_log stderr crit; events {{ worker_connections 2048; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;
+  uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;
+  server {{ listen {address}; location / {{ return 200 \"{BODY}\"; }} }}
+}}
+"
+        );
+        let file = self.folder.join("nginx.conf");
+        std::fs::write(&file, settings)?;
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&self.folder).arg("-c").arg(&file);
+        let Some(mut nginx) = Daemon::spawn("nginx", command)? else {
+            return Ok(Vec::new());
+        };
+        nginx.listens(address).await?;
+        self.http("nginx", "answer of nginx itself", address, &nginx.pids())
+            .await
+    }
+
+    /// A server's first page, over one connection and over many.
+    async fn http(
+        &self,
+        program: &str,
+        operation: &'static str,
+        address: SocketAddr,
+        pids: &[u32],
+    ) -> anyhow::Result<Vec<YardstickRow>> {
+        let mut rows = Vec::new();
+        for connections in [1, self.connections] {
+            let plan = LoadPlan {
+                warm_up: WARM_UP,
+                measured: Some(self.lasting),
+                subject: Subject::processes(pids),
+                ..LoadPlan::closed(LoadTarget::plain(address), connections.into())
+            };
+            rows.push(pages(program, operation, "/", plan).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn messages(&self, protocol: MessageProtocol) -> anyhow::Result<Vec<YardstickRow>> {
+        let address = free_address()?;
+        let registry_port = free_address()?.port();
+        let command = protocol.server(address, registry_port, &self.folder)?;
+        let registry = protocol.registry(registry_port);
+        let _registry = registry
+            .map(|command| Daemon::spawn("epmd", command))
+            .transpose()?;
+        let Some(mut server) = Daemon::spawn(protocol.program(), command)? else {
+            return Ok(Vec::new());
+        };
+        server.listens(address).await?;
+        let mut rows = Vec::new();
+        for connections in [1, self.connections] {
+            let measured = messages::measure(protocol, address, connections, self.lasting);
+            let subject = server.pids();
+            let (series, processor_us) = messages::with_processor_time(&subject, measured).await?;
+            rows.push(YardstickRow::of_series(
+                protocol.program(),
+                protocol.operation(),
+                connections,
+                &series,
+                processor_us,
+            ));
+        }
+        Ok(rows)
+    }
+
+    fn path(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl YardstickRow {
+    /// The first kind of operation of a run.
+    fn of_run(program: &str, operation: &'static str, run: &RunResult) -> anyhow::Result<Self> {
+        let load = run.loads.first().context("a run without operations")?;
+        let spent: u64 = run.costs.iter().map(|cost| cost.processor_us).sum();
+        // A cost is of all kinds of operations together.
+        let operations = run.operations().max(1);
+        Ok(Self {
+            program: program.to_owned(),
+            operation,
+            connections: u16::try_from(load.connections)?,
+            rate: load.rate(run.measured_seconds),
+            p50_us: load.service.p50_us,
+            p99_us: load.service.p99_us,
+            processor_us: (spent > 0 && run.loads.len() == 1)
+                .then(|| spent as f64 / operations as f64),
+        })
+    }
+
+    fn of_series(
+        program: &str,
+        operation: &'static str,
+        connections: u16,
+        series: &Series,
+        processor_us: Option<f64>,
+    ) -> Self {
+        let us = |share| series.quantile(share).as_secs_f64() * 1e6;
+        Self {
+            program: program.to_owned(),
+            operation,
+            connections,
+            rate: series.rate(),
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            processor_us: processor_us.map(|spent| spent / series.count().max(1) as f64),
+        }
+    }
+}
+
+fn report(rows: &[YardstickRow]) -> ReportTable {
+    let mut table = ReportTable::default();
+    table.section(&format!(
+        "  {:<11}{:<44}{:>6}{:>12}{:>11}{:>11}{:>14}",
+        "program", "operation", "at", "a second", "p50 µs", "p99 µs", "processor µs"
+    ));
+    for row in rows {
+        let processor = row
+            .processor_us
+            .map_or_else(|| "–".to_owned(), |us| format!("{us:.1}"));
+        let YardstickRow { program, operation, connections, rate, p50_us, p99_us, .. } = row;
+        table.line(format_args!(
+            "{program:<11}{operation:<44}{connections:>6}{rate:>12.0}{p50_us:>11.0}{p99_us:>11.0}{processor:>14}"
+        ));
+    }
+    table
+}
+
+/// Searches for two words each, which no cache answers.
+struct UncachedSearches {
+    queries: Vec<String>,
+    next: usize,
+}
+
+impl Requests for UncachedSearches {
+    fn kinds(&self) -> Vec<String> {
+        vec!["search".to_owned()]
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        self.next = (self.next + 1) % self.queries.len();
+        request.get("/v1/products/search");
+        request.query([("q", self.queries[self.next].as_str())]);
+        request.field("cache-control", "no-cache");
+        Some(0)
+    }
+}
+
+/// The same page again and again.
+struct OnePage(&'static str);
+
+impl Requests for OnePage {
+    fn kinds(&self) -> Vec<String> {
+        vec!["page".to_owned()]
+    }
+
+    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
+        request.get(self.0);
+        Some(0)
+    }
+}
