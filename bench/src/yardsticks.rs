@@ -11,6 +11,7 @@
 mod databases;
 mod messages;
 mod peer;
+mod shop;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,21 +20,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use reqwest::Url;
 use serde::Serialize;
 
 use self::messages::MessageProtocol;
 use self::peer::Peer;
-use crate::client::ShopClient;
 use crate::cost::Subject;
 use crate::daemon::{Daemon, free_address};
 use crate::generator;
 use crate::hardware::OwnShopArgs;
-use crate::hosted::HostedShop;
 use crate::load::{LoadPlan, LoadRequest, LoadTarget, Requests};
 use crate::progress::PhaseProgress;
 use crate::result::RunResult;
-use crate::search::{self, TitleSample};
 use crate::series::Series;
 use crate::table::{self, ReportTable};
 
@@ -42,8 +39,6 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const PAYLOAD_BYTES: usize = 300;
 /// What every answer of a plain HTTP server has.
 const BODY: &str = "hello";
-/// A page of the shop that its gateway caches.
-const CACHED_PAGE: &str = "/v1/products?limit=1";
 
 /// Measure what the shop is built on, and what people run in its place, beside the shop.
 ///
@@ -136,7 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     for yardstick in wanted {
         let measured = match yardstick {
-            Yardstick::Shop => shop(&args).await,
+            Yardstick::Shop => shop::measure(&args).await,
             other => measurement(format!("{other:?}"))?.of(other).await,
         };
         rows.extend(measured.with_context(|| format!("measuring {yardstick:?}"))?);
@@ -150,59 +145,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     table::print(args.json, &rows, || report(&rows))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The operations of the shop that the others are yardsticks for.
-async fn shop(args: &Args) -> anyhow::Result<Vec<YardstickRow>> {
-    let mut shop = HostedShop::open(&args.own_shop).await?;
-    let file = tempfile::NamedTempFile::new()?;
-    let (seconds, many) = (args.seconds.to_string(), args.connections.to_string());
-    let mut rows = Vec::new();
-    for (operation, scenario) in [
-        (
-            "order of one line, stock held",
-            vec!["orders", "--clients", "1", "--seconds", &seconds],
-        ),
-        (
-            "order of one line, stock held",
-            vec!["orders", "--clients", &many, "--seconds", &seconds],
-        ),
-    ] {
-        let scenario: Vec<String> = scenario.into_iter().map(str::to_owned).collect();
-        let finished = shop.run(&scenario, file.path()).await?;
-        let run = finished.runs.first();
-        let run = run.with_context(|| finished.last_lines())?;
-        rows.push(YardstickRow::of_run("konbini", operation, run)?);
-    }
-    let base = Url::parse(&format!("http://{}/", shop.address()))?;
-    let subject = Subject::of(&base, &[]);
-    let samples = search::samples(&ShopClient::new(base)?).await?;
-    let queries: Vec<String> = samples.iter().map(TitleSample::first_words).collect();
-    for connections in [1, args.connections] {
-        let plan = LoadPlan {
-            warm_up: WARM_UP,
-            measured: Some(Duration::from_secs(args.seconds)),
-            subject: subject.clone(),
-            ..LoadPlan::closed(LoadTarget::plain(shop.address()), connections.into())
-        };
-        let cached = pages(
-            "konbini",
-            "page from the gateway's cache",
-            CACHED_PAGE,
-            plan.clone(),
-        );
-        rows.push(cached.await?);
-        let searches = UncachedSearches { queries: queries.clone(), next: 0 };
-        let (_, measured) = plan.run(searches).await?;
-        measured.ensure_expected("searching")?;
-        let run = measured.result("yardsticks", None);
-        rows.push(YardstickRow::of_run(
-            "konbini",
-            "search for two words, uncached",
-            &run,
-        )?);
-    }
-    Ok(rows)
 }
 
 /// Reads a page again and again.
@@ -377,26 +319,6 @@ fn report(rows: &[YardstickRow]) -> ReportTable {
         ));
     }
     table
-}
-
-/// Searches for two words each, which no cache answers.
-struct UncachedSearches {
-    queries: Vec<String>,
-    next: usize,
-}
-
-impl Requests for UncachedSearches {
-    fn kinds(&self) -> Vec<String> {
-        vec!["search".to_owned()]
-    }
-
-    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
-        self.next = (self.next + 1) % self.queries.len();
-        request.get("/v1/products/search");
-        request.query([("q", self.queries[self.next].as_str())]);
-        request.field("cache-control", "no-cache");
-        Some(0)
-    }
 }
 
 /// The same page again and again.
