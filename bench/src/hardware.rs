@@ -5,6 +5,7 @@
 //! thread runs at this host's speed until the share is spent, and caches and buses are this
 //! host's. **Invariant:** a result says what hardware it was measured on.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -107,11 +108,9 @@ impl HardwareArgs {
             shop.set_variable("SLOW_SYNC_MS", &milliseconds.to_string());
         }
         if let Some(limit) = self.limit {
-            match ControlGroup::new(&limit.bounds()) {
-                Ok(group) => shop.confine(group),
-                Err(error) => anstream::eprintln!(
-                    "not limited: no control group can be made below /sys/fs/cgroup ({error})"
-                ),
+            let group = ControlGroup::new(&limit.bounds());
+            if let Err(notice) = confine(&mut shop, group) {
+                anstream::eprintln!("{notice}");
             }
         }
         Ok(shop)
@@ -127,6 +126,18 @@ impl HardwareArgs {
         let parts: Vec<String> = [limit, slow_sync].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
+}
+
+/// Puts the shop into the group, or says why it has the whole host instead.
+fn confine(shop: &mut Shop, group: io::Result<ControlGroup>) -> Result<(), String> {
+    let group = group.map_err(|error| {
+        format!(
+            "--limit is not in force, and the shop has the whole host: no control group can be \
+             made below /sys/fs/cgroup ({error}); root may make one"
+        )
+    })?;
+    shop.confine(group);
+    Ok(())
 }
 
 /// Compiles the library that slows syncs down.
@@ -170,6 +181,27 @@ mod tests {
         assert!(command.status().unwrap().success());
         assert!(began.elapsed() >= Duration::from_millis(300));
         assert_eq!(std::fs::metadata(file).unwrap().len(), 512);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_set_is_noticed_and_not_claimed() {
+        let limited = HardwareArgs { limit: Some(SmallHost::Vm512), slow_sync: None };
+        let mut shop = Shop::new(Some("/bin/true".into())).unwrap();
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let notice = confine(&mut shop, Err(refused)).unwrap_err();
+        assert!(notice.contains("not in force"), "{notice}");
+        assert!(notice.contains("permission denied"), "{notice}");
+        assert_eq!(limited.described(&shop), None);
+    }
+
+    /// Of the host that runs the test, whether it lets a group be made or not.
+    #[test]
+    fn a_result_claims_a_limit_exactly_where_one_is_in_force() {
+        let limited = HardwareArgs { limit: Some(SmallHost::Vm512), slow_sync: None };
+        let can_be_set = ControlGroup::new(&SmallHost::Vm512.bounds()).is_ok();
+        let shop = limited.shop(Some("/bin/true".into())).unwrap();
+        let claimed = can_be_set.then(|| "Vm512: 1 cores, 512 MiB".to_owned());
+        assert_eq!(limited.described(&shop), claimed);
     }
 
     #[test]
