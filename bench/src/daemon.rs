@@ -10,9 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use tokio::net::TcpStream;
 
+use crate::process::Process;
+
 /// The slowest, RabbitMQ, takes ten seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-const START_LOOK: Duration = Duration::from_millis(10);
+/// Redis and RabbitMQ write what they have first.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two looks at a program that starts or ends.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running program.
 pub(crate) struct Daemon {
@@ -50,7 +55,7 @@ impl Daemon {
             let ended = self.child.try_wait()?;
             ensure!(ended.is_none(), "{name} ended before it listened");
             ensure!(Instant::now() < deadline, "{name} does not listen");
-            tokio::time::sleep(START_LOOK).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
@@ -65,6 +70,11 @@ impl Daemon {
             .filter_map(|pid| pid.parse().ok());
         [pid].into_iter().chain(children).collect()
     }
+
+    /// The processor time that they have used so far.
+    pub(crate) fn used(&self) -> Option<Duration> {
+        self.pids().into_iter().map(|pid| Process(pid).used()).sum()
+    }
 }
 
 impl Drop for Daemon {
@@ -72,7 +82,32 @@ impl Drop for Daemon {
         // nginx's workers end with their master only if it is asked kindly.
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let deadline = Instant::now() + END_TIMEOUT;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Runs a program to its end, and returns what it prints; `None`, with a notice on standard
+/// error, if it is not installed.
+///
+/// # Errors
+/// When it fails, with its complaint.
+pub(crate) fn output(name: &str, mut command: Command) -> anyhow::Result<Option<String>> {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{name} failed: {complaint}");
+            Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skip(name);
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot start {name}")),
     }
 }
 

@@ -22,12 +22,12 @@ const MIB: u64 = 1024 * 1024;
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub(crate) struct HardwareArgs {
     /// Give the shop no more of this host than a small one has, where control groups can be
-    /// made
+    /// made.
     #[arg(long, value_enum)]
     limit: Option<SmallHost>,
 
     /// Make each sync of the shop's files take so many milliseconds more, as on an SD card;
-    /// needs a C compiler
+    /// needs a C compiler.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(1..=1000))]
     slow_sync: Option<u16>,
 }

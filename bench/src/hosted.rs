@@ -18,9 +18,9 @@ use crate::search;
 
 /// This very program, even if its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
-const EMAIL: &str = "staff@bench.example";
+pub(crate) const EMAIL: &str = "staff@bench.example";
 /// It protects nothing: the shop is gone with this program.
-const PASSWORD: &str = "a kettle and three lamps";
+pub(crate) const PASSWORD: &str = "a kettle and three lamps";
 /// How the shop marks that the demo catalogue is complete.
 const FILLED: &str = "filled";
 /// Lines of a failed scenario's output that are shown.
@@ -29,6 +29,7 @@ const LINES_SHOWN: usize = 15;
 /// An open shop in one process with the demo catalogue, in a folder and on a port of its own.
 pub(crate) struct HostedShop {
     shop: Shop,
+    /// What its results say of the hardware.
     hardware: Option<String>,
 }
 
@@ -58,7 +59,11 @@ impl HostedShop {
         testkit::eventually("the demo catalogue is imported", is_filled).await;
         // The index follows the products.
         let client = ShopClient::new(shop.url("/"))?;
-        let is_searchable = async || search::titles(&client).await.is_ok_and(|found| found > 0);
+        let is_searchable = async || {
+            search::count_titles(&client)
+                .await
+                .is_ok_and(|found| found > 0)
+        };
         testkit::eventually("the demo catalogue can be searched", is_searchable).await;
         Ok(Self { shop, hardware })
     }

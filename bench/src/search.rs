@@ -206,15 +206,15 @@ impl Requests for SearchRequests {
     }
 }
 
-/// The words of the shop's titles of two words or more.
 /// How many products a search for everything finds.
-pub(crate) async fn titles(client: &ShopClient) -> anyhow::Result<usize> {
+pub(crate) async fn count_titles(client: &ShopClient) -> anyhow::Result<usize> {
     let request = client.query(&["v1", "products", "search"], &[("limit", "1")]);
     let answer = client.send(request).await?;
     let results: Results = answer.expect(StatusCode::OK, "counting titles")?;
     Ok(results.total)
 }
 
+/// The words of the shop's titles of two words or more.
 pub(crate) async fn samples(client: &ShopClient) -> anyhow::Result<Vec<TitleSample>> {
     let progress = PhaseProgress::count("reading titles", TITLE_PAGES as u64);
     let mut samples = Vec::new();

@@ -161,7 +161,7 @@ fn report(
     let comparable = waits >= P50_TIMES_RAW_MIN;
     let quick = comparable && waits <= P50_TIMES_RAW_MAX;
     let is_sync_slow = p50(raw) >= SHARED_SYNC_MIN;
-    let scales = gains >= SHARED_TIMES_ALONE_MIN || !is_sync_slow;
+    let scales = !is_sync_slow || gains >= SHARED_TIMES_ALONE_MIN;
     let comparison = format!("one client's p50 is {waits:.2} times the raw p50");
     let comparison = if comparable {
         format!("{comparison} (at most {P50_TIMES_RAW_MAX})")

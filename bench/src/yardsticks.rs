@@ -5,8 +5,8 @@
 //! none does all that an order does. Programs that are not installed are named on standard
 //! error and left out.
 //!
-//! **Invariant:** where a write is measured, it is synced to the same disk as the shop's before
-//! it counts as done.
+//! **Invariant:** what other programs keep lies on the same disk as the shop's data, and a row
+//! says what is synced.
 
 mod databases;
 mod messages;
@@ -14,7 +14,7 @@ mod peer;
 mod shop;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -27,8 +27,7 @@ use self::peer::Peer;
 use crate::cost::Subject;
 use crate::daemon::{Daemon, free_address};
 use crate::generator;
-use crate::hardware::OwnShopArgs;
-use crate::load::{LoadPlan, LoadRequest, LoadTarget, Requests};
+use crate::load::{Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Requests};
 use crate::progress::PhaseProgress;
 use crate::result::RunResult;
 use crate::series::Series;
@@ -47,8 +46,9 @@ const BODY: &str = "hello";
 /// with --peer, of other shops that are installed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    own_shop: OwnShopArgs,
+    /// The konbini to measure; the one beside this program if not given.
+    #[arg(long)]
+    binary: Option<PathBuf>,
 
     /// Only these.
     #[arg(long, value_enum)]
@@ -97,20 +97,21 @@ enum Yardstick {
 /// One line of the table.
 #[derive(Debug, Serialize)]
 struct YardstickRow {
-    program: String,
+    program: &'static str,
     /// What one operation is.
     operation: &'static str,
     connections: u16,
     rate: f64,
     p50_us: f64,
     p99_us: f64,
-    /// Of the program, an operation; absent where it shares this process or cannot be told.
+    /// Processor time of the program for one operation; absent where it shares this process,
+    /// or ends with its connection.
     processor_us: Option<f64>,
 }
 
 /// How each is measured.
-struct Measurement {
-    connections: u16,
+struct Measurement<'a> {
+    args: &'a Args,
     lasting: Duration,
     /// For data and settings of one program.
     folder: PathBuf,
@@ -126,14 +127,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let measurement = |name: String| -> anyhow::Result<Measurement> {
         let folder = folder.path().join(name);
         std::fs::create_dir(&folder)?;
-        let (connections, lasting) = (args.connections, Duration::from_secs(args.seconds));
-        Ok(Measurement { connections, lasting, folder })
+        let lasting = Duration::from_secs(args.seconds);
+        Ok(Measurement { args: &args, lasting, folder })
     };
     for yardstick in wanted {
-        let measured = match yardstick {
-            Yardstick::Shop => shop::measure(&args).await,
-            other => measurement(format!("{other:?}"))?.of(other).await,
-        };
+        let measured = measurement(format!("{yardstick:?}"))?.of(yardstick).await;
         rows.extend(measured.with_context(|| format!("measuring {yardstick:?}"))?);
         progress.step();
     }
@@ -147,21 +145,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads a page again and again.
-async fn pages(
-    program: &str,
-    operation: &'static str,
-    path: &'static str,
-    plan: LoadPlan,
-) -> anyhow::Result<YardstickRow> {
-    let (_, measured) = plan.run(OnePage(path)).await?;
-    measured.ensure_expected(path)?;
-    YardstickRow::of_run(program, operation, &measured.result("yardsticks", None))
-}
+impl Measurement<'_> {
+    /// The numbers of connections, one after the other.
+    fn connections(&self) -> [u16; 2] {
+        [1, self.args.connections]
+    }
 
-impl Measurement {
     async fn of(&self, yardstick: Yardstick) -> anyhow::Result<Vec<YardstickRow>> {
         match yardstick {
+            Yardstick::Shop => shop::measure(self).await,
             Yardstick::Append => self.append().await,
             Yardstick::Hello => {
                 let server = generator::serve()?;
@@ -174,7 +166,6 @@ impl Measurement {
             Yardstick::Rabbitmq => self.messages(MessageProtocol::Stomp).await,
             Yardstick::Postgres => databases::postgres(self).await,
             Yardstick::Sqlite => databases::sqlite(self).await,
-            Yardstick::Shop => Ok(Vec::new()),
         }
     }
 
@@ -213,22 +204,29 @@ http {{
     /// A server's first page, over one connection and over many.
     async fn http(
         &self,
-        program: &str,
+        program: &'static str,
         operation: &'static str,
         address: SocketAddr,
         pids: &[u32],
     ) -> anyhow::Result<Vec<YardstickRow>> {
-        let mut rows = Vec::new();
-        for connections in [1, self.connections] {
-            let plan = LoadPlan {
-                warm_up: WARM_UP,
-                measured: Some(self.lasting),
-                subject: Subject::processes(pids),
-                ..LoadPlan::closed(LoadTarget::plain(address), connections.into())
-            };
-            rows.push(pages(program, operation, "/", plan).await?);
+        let (mut rows, subject) = (Vec::new(), Subject::processes(pids));
+        for connections in self.connections() {
+            let plan = self.plan(address, &subject, connections);
+            rows.push(
+                YardstickRow::of_load(program, operation, plan, SameRequest::get("/")).await?,
+            );
         }
         Ok(rows)
+    }
+
+    /// A closed loop.
+    fn plan(&self, address: SocketAddr, subject: &Subject, connections: u16) -> LoadPlan {
+        LoadPlan {
+            warm_up: WARM_UP,
+            measured: Some(self.lasting),
+            subject: subject.clone(),
+            ..LoadPlan::closed(LoadTarget::plain(address), connections.into())
+        }
     }
 
     async fn messages(&self, protocol: MessageProtocol) -> anyhow::Result<Vec<YardstickRow>> {
@@ -244,10 +242,12 @@ http {{
         };
         server.listens(address).await?;
         let mut rows = Vec::new();
-        for connections in [1, self.connections] {
+        for connections in self.connections() {
+            let before = server.used();
             let measured = messages::measure(protocol, address, connections, self.lasting);
-            let subject = server.pids();
-            let (series, processor_us) = messages::with_processor_time(&subject, measured).await?;
+            let series = measured.await?;
+            let spent = before.zip(server.used());
+            let processor_us = spent.map(|(before, after)| (after - before).as_secs_f64() * 1e6);
             rows.push(YardstickRow::of_series(
                 protocol.program(),
                 protocol.operation(),
@@ -258,21 +258,33 @@ http {{
         }
         Ok(rows)
     }
-
-    fn path(&self) -> &Path {
-        &self.folder
-    }
 }
 
 impl YardstickRow {
+    /// Requests of one kind.
+    async fn of_load(
+        program: &'static str,
+        operation: &'static str,
+        plan: LoadPlan,
+        requests: impl Requests,
+    ) -> anyhow::Result<Self> {
+        let (_, measured) = plan.run(requests).await?;
+        measured.ensure_expected(operation)?;
+        Self::of_run(program, operation, &measured.result("yardsticks", None))
+    }
+
     /// The first kind of operation of a run.
-    fn of_run(program: &str, operation: &'static str, run: &RunResult) -> anyhow::Result<Self> {
+    fn of_run(
+        program: &'static str,
+        operation: &'static str,
+        run: &RunResult,
+    ) -> anyhow::Result<Self> {
         let load = run.loads.first().context("a run without operations")?;
         let spent: u64 = run.costs.iter().map(|cost| cost.processor_us).sum();
         // A cost is of all kinds of operations together.
         let operations = run.operations().max(1);
         Ok(Self {
-            program: program.to_owned(),
+            program,
             operation,
             connections: u16::try_from(load.connections)?,
             rate: load.rate(run.measured_seconds),
@@ -284,7 +296,7 @@ impl YardstickRow {
     }
 
     fn of_series(
-        program: &str,
+        program: &'static str,
         operation: &'static str,
         connections: u16,
         series: &Series,
@@ -292,7 +304,7 @@ impl YardstickRow {
     ) -> Self {
         let us = |share| series.quantile(share).as_secs_f64() * 1e6;
         Self {
-            program: program.to_owned(),
+            program,
             operation,
             connections,
             rate: series.rate(),
@@ -321,16 +333,35 @@ fn report(rows: &[YardstickRow]) -> ReportTable {
     table
 }
 
-/// The same page again and again.
-struct OnePage(&'static str);
+/// The same request again and again.
+#[derive(Clone)]
+struct SameRequest {
+    path: String,
+    /// Posted, if there is one.
+    body: Option<String>,
+}
 
-impl Requests for OnePage {
+impl SameRequest {
+    fn get(path: &str) -> Self {
+        Self { path: path.to_owned(), body: None }
+    }
+}
+
+impl Requests for SameRequest {
     fn kinds(&self) -> Vec<String> {
-        vec!["page".to_owned()]
+        vec!["request".to_owned()]
     }
 
     fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
-        request.get(self.0);
+        match &self.body {
+            None => request.get(&self.path),
+            Some(body) => request.post(&self.path, format_args!("{body}")),
+        };
         Some(0)
+    }
+
+    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
+        let response = operation.response.as_ref();
+        Judgement::of(response.is_ok_and(|answer| answer.status == 200))
     }
 }

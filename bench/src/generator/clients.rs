@@ -2,10 +2,12 @@
 //! server.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
+
+use crate::daemon;
 
 /// What another load driver said of its run.
 #[derive(Serialize)]
@@ -59,8 +61,9 @@ impl ClientLoad {
         let connections = format!("-c{}", self.connections);
         let lasting = format!("-d{}s", self.seconds);
         let url = format!("http://{}/", self.server);
-        let printed = printed("wrk", &["-t1", &connections, &lasting, "--latency", &url])?;
-        let Some(printed) = printed else {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t1", &connections, &lasting, "--latency", &url]);
+        let Some(printed) = daemon::output("wrk", wrk)? else {
             return Ok(None);
         };
         let figures = wrk_figures(&printed);
@@ -72,11 +75,11 @@ impl ClientLoad {
     fn oha(&self, client: &'static str, more: &[&str]) -> anyhow::Result<Option<ClientFigures>> {
         let (connections, lasting) = (self.connections.to_string(), format!("{}s", self.seconds));
         let url = format!("http://{}/", self.server);
-        let mut arguments = vec!["--no-tui", "--output-format", "json"];
-        arguments.extend(["-c", &connections, "-z", &lasting]);
-        arguments.extend(more);
-        arguments.push(&url);
-        let Some(printed) = printed("oha", &arguments)? else {
+        let mut oha = Command::new("oha");
+        oha.args(["--no-tui", "--output-format", "json"]);
+        oha.args(["-c", &connections, "-z", &lasting]);
+        oha.args(more).arg(&url);
+        let Some(printed) = daemon::output("oha", oha)? else {
             return Ok(None);
         };
         let report = serde_json::from_str::<OhaReport>(&printed);
@@ -128,26 +131,6 @@ fn wrk_figures(printed: &str) -> Option<ClientFigures> {
     };
     let p99_us = number.parse::<f64>().ok()? * us;
     Some(ClientFigures { client: "wrk, closed loop", rate, p99_us })
-}
-
-/// What a program prints; `None` if it is not installed.
-fn printed(program: &str, arguments: &[&str]) -> anyhow::Result<Option<String>> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    match output {
-        Ok(output) => {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "{program} failed: {complaint}");
-            Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            anstream::eprintln!("skipped: {program} is not installed");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot start {program}")),
-    }
 }
 
 #[cfg(test)]

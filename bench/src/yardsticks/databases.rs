@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::Deserialize;
 
 use super::{Measurement, YardstickRow};
-use crate::daemon::{Daemon, free_address, skip};
+use crate::daemon::{self, Daemon, free_address, skip};
 use crate::series::Series;
 
 /// Where Debian has the programs of each version that are not in the path.
@@ -26,7 +26,7 @@ CREATE TABLE lines (order_id bigint, product int, quantity int);
 CREATE TABLE events (id bigserial PRIMARY KEY, kind text, subject bigint);
 ";
 
-/// Titles that SQLite searches, as many as of the shop's demo catalogue, and then some.
+/// Titles that SQLite searches.
 const TITLES: u32 = 10_000;
 
 /// Stock held, an order, its line and an event in one transaction, which commits with a sync.
@@ -62,12 +62,12 @@ print(json.dumps({'took_us': [round(one * 1e6) for one in took], 'processor_us':
 ";
 
 /// Orders in PostgreSQL, over one connection and over many.
-pub(super) async fn postgres(measurement: &Measurement) -> anyhow::Result<Vec<YardstickRow>> {
+pub(super) async fn postgres(measurement: &Measurement<'_>) -> anyhow::Result<Vec<YardstickRow>> {
     let Some(programs) = postgres_programs() else {
         skip("postgres");
         return Ok(Vec::new());
     };
-    let (folder, address) = (measurement.path(), free_address()?);
+    let (folder, address) = (&measurement.folder, free_address()?);
     init(&programs, folder)?;
     let mut command = as_its_user(&programs.join("postgres"));
     command
@@ -82,15 +82,14 @@ pub(super) async fn postgres(measurement: &Measurement) -> anyhow::Result<Vec<Ya
     server.listens(address).await?;
     let port = address.port().to_string();
     let client = ["-h", "127.0.0.1", "-p", &port, "-U", "bench"];
-    let made = as_its_user(&programs.join("psql"))
-        .args(client)
-        .args(["-q", "-v", "ON_ERROR_STOP=1", "-c", TABLES, "postgres"])
-        .output()?;
-    succeed("psql", &made)?;
+    let mut psql = as_its_user(&programs.join("psql"));
+    psql.args(client);
+    psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-c", TABLES, "postgres"]);
+    daemon::output("psql", psql)?;
     let script = folder.join("order.sql");
     fs::write(&script, ORDER)?;
     let mut rows = Vec::new();
-    for connections in [1, measurement.connections] {
+    for connections in measurement.connections() {
         let log = folder.join(format!("log{connections}"));
         let mut pgbench = as_its_user(&programs.join("pgbench"));
         pgbench.args(client);
@@ -99,8 +98,7 @@ pub(super) async fn postgres(measurement: &Measurement) -> anyhow::Result<Vec<Ya
         let lasting = measurement.lasting.as_secs().to_string();
         pgbench.args(["-c", &connections.to_string(), "-T", &lasting, "-f"]);
         pgbench.arg(&script).arg("postgres").current_dir(folder);
-        let running = tokio::task::spawn_blocking(move || pgbench.output());
-        succeed("pgbench", &running.await??)?;
+        tokio::task::spawn_blocking(|| daemon::output("pgbench", pgbench)).await??;
         let series = pgbench_series(folder, &log, measurement.lasting)?;
         let operation = "order, line, event and stock, committed";
         rows.push(YardstickRow::of_series(
@@ -117,21 +115,18 @@ pub(super) async fn postgres(measurement: &Measurement) -> anyhow::Result<Vec<Ya
 /// Makes a cluster in `folder`, which its user can reach and owns.
 fn init(programs: &Path, folder: &Path) -> anyhow::Result<()> {
     if rustix::process::geteuid().is_root() {
-        let owned = Command::new("chown")
-            .arg(POSTGRES_USER)
-            .arg(folder)
-            .output()?;
-        succeed("chown", &owned)?;
-        for above in [Some(folder), folder.parent()].into_iter().flatten() {
-            let opened = Command::new("chmod").arg("a+rx").arg(above).output()?;
-            succeed("chmod", &opened)?;
-        }
+        let mut owner = Command::new("chown");
+        owner.arg(POSTGRES_USER).arg(folder);
+        daemon::output("chown", owner)?;
+        let mut rights = Command::new("chmod");
+        rights.arg("a+rx").arg(folder).args(folder.parent());
+        daemon::output("chmod", rights)?;
     }
-    let made = as_its_user(&programs.join("initdb"))
-        .args(["--auth=trust", "--username=bench", "--encoding=UTF8", "-D"])
-        .arg(folder.join("data"))
-        .output()?;
-    succeed("initdb", &made)
+    let mut initdb = as_its_user(&programs.join("initdb"));
+    initdb.args(["--auth=trust", "--username=bench", "--encoding=UTF8", "-D"]);
+    initdb.arg(folder.join("data"));
+    daemon::output("initdb", initdb)?;
+    Ok(())
 }
 
 /// The newest version that is installed.
@@ -145,23 +140,14 @@ fn postgres_programs() -> Option<PathBuf> {
 
 /// A program of PostgreSQL, as a user that it accepts.
 fn as_its_user(program: &Path) -> Command {
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("setpriv");
-        let user = format!("--reuid={POSTGRES_USER}");
-        command.args([&user, "--regid=postgres", "--clear-groups", "--"]);
-        command.arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.stdin(Stdio::null());
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    let user = format!("--reuid={POSTGRES_USER}");
+    command.args([&user, "--regid=postgres", "--clear-groups", "--"]);
+    command.arg(program);
     command
-}
-
-fn succeed(program: &str, output: &Output) -> anyhow::Result<()> {
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} failed: {complaint}");
-    Ok(())
 }
 
 /// The transactions of pgbench's logs, whose third column is microseconds.
@@ -195,21 +181,17 @@ struct Searches {
 }
 
 /// Searches of SQLite for two words of a title, over one connection: it has no server.
-pub(super) async fn sqlite(measurement: &Measurement) -> anyhow::Result<Vec<YardstickRow>> {
+pub(super) async fn sqlite(measurement: &Measurement<'_>) -> anyhow::Result<Vec<YardstickRow>> {
     let mut python = Command::new("python3");
     python.args(["-c", SEARCH, &TITLES.to_string()]);
     python
         .arg(measurement.lasting.as_secs().to_string())
-        .arg(measurement.path());
-    let output = match tokio::task::spawn_blocking(move || python.output()).await? {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skip("python3");
-            return Ok(Vec::new());
-        }
-        output => output?,
+        .arg(&measurement.folder);
+    let searching = tokio::task::spawn_blocking(|| daemon::output("python3", python));
+    let Some(printed) = searching.await?? else {
+        return Ok(Vec::new());
     };
-    succeed("python3", &output)?;
-    let searches: Searches = serde_json::from_slice(&output.stdout)?;
+    let searches: Searches = serde_json::from_str(&printed)?;
     let mut series = Series::new()?;
     for us in &searches.took_us {
         series.record_lasting(Duration::from_micros(*us));

@@ -10,15 +10,19 @@ use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
 use super::PAYLOAD_BYTES;
-use crate::process::Process;
+use crate::daemon::free_address;
 use crate::series::Series;
 
 /// RabbitMQ as Debian and its own packages install it, without the wrapper that changes users.
 const RABBITMQ_SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// A line or a frame of any of them is far below this, in bytes.
 const FRAME_BYTES_MAX: u64 = 16 * 1024;
+
+/// Of the last operation of each connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl MessageProtocol {
 }
 
 fn rabbitmq(address: SocketAddr, registry_port: u16, folder: &Path) -> anyhow::Result<Command> {
-    let distribution = crate::daemon::free_address()?.port();
+    let distribution = free_address()?.port();
     let plugins = folder.join("plugins");
     std::fs::write(&plugins, "[rabbitmq_stomp].\n")?;
     let settings = format!("listeners.tcp = none\nstomp.listeners.tcp.1 = {address}\n");
@@ -106,21 +110,6 @@ fn rabbitmq(address: SocketAddr, registry_port: u16, folder: &Path) -> anyhow::R
         )
         .env("RABBITMQ_DIST_PORT", distribution.to_string());
     Ok(command)
-}
-
-/// Runs a measurement, and adds the processor time of these processes meanwhile, in
-/// microseconds.
-pub(super) async fn with_processor_time(
-    pids: &[u32],
-    measured: impl Future<Output = anyhow::Result<Series>>,
-) -> anyhow::Result<(Series, Option<f64>)> {
-    let used = || -> Option<Duration> { pids.iter().map(|pid| Process(*pid).used()).sum() };
-    let before = used();
-    let series = measured.await?;
-    let spent = before
-        .zip(used())
-        .map(|(before, after)| (after - before).as_secs_f64() * 1e6);
-    Ok((series, spent))
 }
 
 /// One operation after the other on each connection, for a while.
@@ -148,7 +137,12 @@ pub(super) async fn measure(
         });
     }
     let mut series = Series::new()?;
-    while let Some(mine) = working.join_next().await {
+    let until = tokio::time::Instant::from_std(begin + lasting + ANSWER_TIMEOUT);
+    let program = protocol.program();
+    while let Some(mine) = timeout_at(until, working.join_next())
+        .await
+        .with_context(|| format!("{program} did not answer within {ANSWER_TIMEOUT:?}"))?
+    {
         series.add(&mine.context("a connection panicked")??);
     }
     series.add_elapsed(begin.elapsed());

@@ -2,21 +2,21 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use super::{Measurement, WARM_UP, YardstickRow};
+use super::{Measurement, SameRequest, YardstickRow};
 use crate::cost::Subject;
-use crate::daemon::{Daemon, free_address, skip};
-use crate::load::{Judgement, LoadOperation, LoadPlan, LoadRequest, LoadTarget, Requests};
+use crate::daemon::{self, Daemon, free_address};
+use crate::hosted::{EMAIL, PASSWORD};
 
-const EMAIL: &str = "staff@bench.example";
-/// It protects nothing: the shop is gone with this program.
-const PASSWORD: &str = "a kettle and three lamps";
+/// Of each call that fills a shop.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Another shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,7 +29,7 @@ impl Peer {
     /// Reads of a product and orders, which hold no stock there.
     pub(super) async fn measure(
         self,
-        measurement: &Measurement,
+        measurement: &Measurement<'_>,
     ) -> anyhow::Result<Vec<YardstickRow>> {
         match self {
             Self::Pocketbase => pocketbase(measurement).await,
@@ -37,20 +37,13 @@ impl Peer {
     }
 }
 
-async fn pocketbase(measurement: &Measurement) -> anyhow::Result<Vec<YardstickRow>> {
-    let data = format!("--dir={}", measurement.path().join("data").display());
-    let made = Command::new("pocketbase")
-        .args([&data, "superuser", "upsert", EMAIL, PASSWORD])
-        .output();
-    let made = match made {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skip("pocketbase");
-            return Ok(Vec::new());
-        }
-        made => made?,
-    };
-    let complaint = String::from_utf8_lossy(&made.stderr);
-    ensure!(made.status.success(), "pocketbase failed: {complaint}");
+async fn pocketbase(measurement: &Measurement<'_>) -> anyhow::Result<Vec<YardstickRow>> {
+    let data = format!("--dir={}", measurement.folder.join("data").display());
+    let mut account = Command::new("pocketbase");
+    account.args([&data, "superuser", "upsert", EMAIL, PASSWORD]);
+    if daemon::output("pocketbase", account)?.is_none() {
+        return Ok(Vec::new());
+    }
     let address = free_address()?;
     let mut command = Command::new("pocketbase");
     command.args([&data, "serve", &format!("--http={address}")]);
@@ -63,26 +56,14 @@ async fn pocketbase(measurement: &Measurement) -> anyhow::Result<Vec<YardstickRo
     let mut rows = Vec::new();
     let read = format!("/api/collections/products/records/{product}");
     let order = json!({ "product": product, "quantity": 1, "total": 1299 }).to_string();
-    for (operation, path, body) in [
-        ("product", read.as_str(), None),
-        (
-            "order as one row",
-            "/api/collections/orders/records",
-            Some(order),
-        ),
-    ] {
-        for connections in [1, measurement.connections] {
-            let plan = LoadPlan {
-                warm_up: WARM_UP,
-                measured: Some(measurement.lasting),
-                subject: subject.clone(),
-                ..LoadPlan::closed(LoadTarget::plain(address), connections.into())
-            };
-            let requests = PeerRequests { path: path.to_owned(), body: body.clone() };
-            let (_, measured) = plan.run(requests).await?;
-            measured.ensure_expected(operation)?;
-            let run = measured.result("yardsticks", None);
-            rows.push(YardstickRow::of_run("pocketbase", operation, &run)?);
+    let read = SameRequest::get(&read);
+    let path = "/api/collections/orders/records".to_owned();
+    let order = SameRequest { path, body: Some(order) };
+    for (operation, request) in [("product", read), ("order as one row, not synced", order)] {
+        for connections in measurement.connections() {
+            let plan = measurement.plan(address, &subject, connections);
+            let row = YardstickRow::of_load("pocketbase", operation, plan, request.clone());
+            rows.push(row.await?);
         }
     }
     Ok(rows)
@@ -90,12 +71,12 @@ async fn pocketbase(measurement: &Measurement) -> anyhow::Result<Vec<YardstickRo
 
 /// Makes collections that everybody may read and order from, and a product; its id.
 async fn fill(address: SocketAddr) -> anyhow::Result<String> {
-    let http = Client::builder().no_proxy().build()?;
+    let http = Client::builder().no_proxy().timeout(CALL_TIMEOUT).build()?;
     let call = async |path: &str, token: &str, body: Value| -> anyhow::Result<Value> {
         let request = http
             .request(Method::POST, format!("http://{address}/api/{path}"))
             .header(CONTENT_TYPE, "application/json")
-            .header("authorization", token)
+            .header(AUTHORIZATION, token)
             .body(body.to_string());
         let response = request.send().await?;
         let (status, text) = (response.status(), response.text().await?);
@@ -121,29 +102,4 @@ async fn fill(address: SocketAddr) -> anyhow::Result<String> {
     let product = json!({ "title": "A lamp of brass", "price": 1299 });
     let product = call("collections/products/records", token, product).await?;
     Ok(product["id"].as_str().context("no id")?.to_owned())
-}
-
-/// The same request again and again.
-struct PeerRequests {
-    path: String,
-    body: Option<String>,
-}
-
-impl Requests for PeerRequests {
-    fn kinds(&self) -> Vec<String> {
-        vec!["peer".to_owned()]
-    }
-
-    fn next(&mut self, _worker: usize, request: &mut LoadRequest) -> Option<usize> {
-        match &self.body {
-            None => request.get(&self.path),
-            Some(body) => request.post(&self.path, format_args!("{body}")),
-        };
-        Some(0)
-    }
-
-    fn judge(&mut self, operation: &LoadOperation<'_>) -> Judgement {
-        let response = operation.response.as_ref();
-        Judgement::of(response.is_ok_and(|answer| answer.status == 200))
-    }
 }

@@ -1,69 +1,50 @@
 //! The shop itself: the operations that the others are yardsticks for.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use reqwest::Url;
 
-use super::{Args, WARM_UP, YardstickRow, pages};
+use super::{Measurement, SameRequest, YardstickRow};
 use crate::client::ShopClient;
 use crate::cost::Subject;
+use crate::hardware::OwnShopArgs;
 use crate::hosted::HostedShop;
-use crate::load::{LoadPlan, LoadRequest, LoadTarget, Requests};
+use crate::load::{LoadRequest, Requests};
 use crate::search::{self, TitleSample};
 
 /// A page of the shop that its gateway caches.
 const CACHED_PAGE: &str = "/v1/products?limit=1";
 
-/// The operations of the shop that the others are yardsticks for.
-pub(super) async fn measure(args: &Args) -> anyhow::Result<Vec<YardstickRow>> {
-    let mut shop = HostedShop::open(&args.own_shop).await?;
-    let file = tempfile::NamedTempFile::new()?;
-    let (seconds, many) = (args.seconds.to_string(), args.connections.to_string());
+/// Orders, a cached page and searches, over one connection and over many.
+pub(super) async fn measure(measurement: &Measurement<'_>) -> anyhow::Result<Vec<YardstickRow>> {
+    let binary = measurement.args.binary.clone();
+    let mut shop = HostedShop::open(&OwnShopArgs { binary, ..Default::default() }).await?;
+    let file = measurement.folder.join("orders.json");
     let mut rows = Vec::new();
-    for (operation, scenario) in [
-        (
-            "order of one line, stock held",
-            vec!["orders", "--clients", "1", "--seconds", &seconds],
-        ),
-        (
-            "order of one line, stock held",
-            vec!["orders", "--clients", &many, "--seconds", &seconds],
-        ),
-    ] {
-        let scenario: Vec<String> = scenario.into_iter().map(str::to_owned).collect();
-        let finished = shop.run(&scenario, file.path()).await?;
+    for connections in measurement.connections() {
+        let (clients, seconds) = (connections, measurement.args.seconds);
+        let scenario = format!("orders --clients {clients} --seconds {seconds}");
+        let scenario: Vec<String> = scenario.split(' ').map(str::to_owned).collect();
+        let finished = shop.run(&scenario, &file).await?;
         let run = finished.runs.first();
         let run = run.with_context(|| finished.last_lines())?;
-        rows.push(YardstickRow::of_run("konbini", operation, run)?);
+        rows.push(YardstickRow::of_run(
+            "konbini",
+            "order of one line, stock held",
+            run,
+        )?);
     }
     let base = Url::parse(&format!("http://{}/", shop.address()))?;
     let subject = Subject::of(&base, &[]);
     let samples = search::samples(&ShopClient::new(base)?).await?;
     let queries: Vec<String> = samples.iter().map(TitleSample::first_words).collect();
-    for connections in [1, args.connections] {
-        let plan = LoadPlan {
-            warm_up: WARM_UP,
-            measured: Some(Duration::from_secs(args.seconds)),
-            subject: subject.clone(),
-            ..LoadPlan::closed(LoadTarget::plain(shop.address()), connections.into())
-        };
-        let cached = pages(
-            "konbini",
-            "page from the gateway's cache",
-            CACHED_PAGE,
-            plan.clone(),
-        );
-        rows.push(cached.await?);
+    for connections in measurement.connections() {
+        let plan = measurement.plan(shop.address(), &subject, connections);
+        let page = SameRequest::get(CACHED_PAGE);
+        let operation = "page from the gateway's cache";
+        rows.push(YardstickRow::of_load("konbini", operation, plan.clone(), page).await?);
         let searches = UncachedSearches { queries: queries.clone(), next: 0 };
-        let (_, measured) = plan.run(searches).await?;
-        measured.ensure_expected("searching")?;
-        let run = measured.result("yardsticks", None);
-        rows.push(YardstickRow::of_run(
-            "konbini",
-            "search for two words, uncached",
-            &run,
-        )?);
+        let operation = "search for two words, uncached";
+        rows.push(YardstickRow::of_load("konbini", operation, plan, searches).await?);
     }
     Ok(rows)
 }
